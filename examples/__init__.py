@@ -1,0 +1,1 @@
+"""Examples: a shop's data to try the SDK with."""

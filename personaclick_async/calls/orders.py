@@ -1,0 +1,62 @@
+"""Reading the orders of a user."""
+
+from __future__ import annotations
+
+from datetime import date
+
+from personaclick_async.calls.scope import WhichScope
+from personaclick_async.models import rules
+from personaclick_async.models.order import Order
+from personaclick_async.models.product import Product
+from personaclick_async.protocol import calls
+from personaclick_async.protocol.answers import Answer
+from personaclick_async.protocol.names import DATE_FROM
+
+
+class RawOrderCalls:
+    """The calls of :class:`OrderCalls`, each giving the answer as it came."""
+
+    def __init__(self, which: WhichScope) -> None:
+        self._which = which
+
+    async def last_for_user(self) -> Answer[list[Product]]:
+        """Ask for the last order's products; see :meth:`OrderCalls.last_for_user`."""
+        scope = self._which()
+        return await scope.send(calls.last_order(scope.core.shop, scope.asker()))
+
+    async def by_user(self, *, date_from: date | str | None = None) -> Answer[list[Order]]:
+        """Ask for the orders; see :meth:`OrderCalls.by_user`."""
+        since = None if date_from is None else rules.day(DATE_FROM, date_from)
+        scope = self._which()
+        call = calls.orders_by_user(scope.core.shop, scope.asker(), date_from=since)
+        return await scope.send(call)
+
+
+class OrderCalls:
+    """The orders of one user."""
+
+    def __init__(self, which: WhichScope) -> None:
+        self.raw = RawOrderCalls(which)
+
+    async def last_for_user(self) -> list[Product]:
+        """Read the products of the last order, with their catalogue data (protocol, 2.6 and 5).
+
+        The list is empty if the user has bought nothing. The products carry no quantity, no order
+        id and no price that was paid.
+
+        :raises NoCurrentUser: this is ``client.orders`` and no current user is set.
+        :raises ServiceError: the service refused; its subclasses say why.
+        :raises TransportError: no usable answer came.
+        """
+        return (await self.raw.last_for_user()).parse()
+
+    async def by_user(self, *, date_from: date | str | None = None) -> list[Order]:
+        """Read the orders with their items, oldest first; needs the secret (protocol, 2.7).
+
+        :param date_from: the first day to give, as a date or ``YYYY-MM-DD``; all days if None.
+        :raises ConfigurationError: the client has no secret.
+        :raises ValidationError: ``date_from`` is no day.
+        :raises ServiceError: the service refused; its subclasses say why.
+        :raises TransportError: no usable answer came.
+        """
+        return (await self.raw.by_user(date_from=date_from)).parse()

@@ -1,0 +1,149 @@
+"""Reading and writing the profile of a user."""
+
+from __future__ import annotations
+
+from typing import Unpack
+
+from personaclick_async.calls.scope import Scope, WhichScope
+from personaclick_async.errors import ValidationError
+from personaclick_async.models.identity import Identity
+from personaclick_async.models.profile import FullProfile, Profile
+from personaclick_async.models.update import ProfileFields, ProfileUpdate
+from personaclick_async.protocol import calls
+from personaclick_async.protocol.answers import Answer
+from personaclick_async.protocol.names import IDENTIFIERS
+
+
+class RawProfileCalls:
+    """The calls of :class:`ProfileCalls`, each giving the answer as it came.
+
+    The answer has the status, headers, body and number of attempts, and ``parse()`` makes of it
+    what the plain call gives. Reads go past the cache.
+    """
+
+    def __init__(self, which: WhichScope) -> None:
+        self._which = which
+
+    async def get(self) -> Answer[Profile]:
+        """Ask for the profile; see :meth:`ProfileCalls.get`."""
+        scope = self._which()
+        return await scope.send(calls.read_profile(scope.core.shop, scope.asker()))
+
+    async def full(self) -> Answer[FullProfile]:
+        """Ask for the full profile; see :meth:`ProfileCalls.full`."""
+        scope = self._which()
+        return await scope.send(calls.read_full_profile(scope.core.shop, scope.asker()))
+
+    async def set(
+        self, update: ProfileUpdate | None = None, /, **fields: Unpack[ProfileFields]
+    ) -> Answer[None]:
+        """Send an update; see :meth:`ProfileCalls.set`."""
+        update = _the_one(update, fields)
+        scope = self._which()
+        call = calls.set_profile(scope.core.shop, scope.asker(), update)
+        try:
+            return await scope.send(call)
+        finally:
+            # Also after a failure: a request without an answer may have been carried out.
+            scope.core.profiles.forget(*_affected(scope, update))
+
+    async def purge(self) -> Answer[None]:
+        """Purge the profile; see :meth:`ProfileCalls.purge`."""
+        scope = self._which()
+        call = calls.purge_profile(scope.core.shop, scope.asker())
+        try:
+            return await scope.send(call)
+        finally:
+            scope.core.profiles.forget(scope.visit.identity)
+
+
+class ProfileCalls:
+    """The profile of one user: read, written, purged."""
+
+    def __init__(self, which: WhichScope) -> None:
+        self._which = which
+        self.raw = RawProfileCalls(which)
+
+    async def get(self, *, force: bool = False) -> Profile:
+        """Read the profile, from the cache where it is fresh.
+
+        A cached profile is at most ``CachePolicy.ttl`` old (300 s unless set) and costs no I/O.
+        Concurrent reads of one user share one request. A user known by an identifier in place of
+        a device needs the secret, and what comes back is a :class:`FullProfile`.
+
+        :param force: ask the service even if the cache is fresh, and refresh the cache (the
+            fourth argument of ``personaclick("profile", "get", …)``; protocol, section 7).
+        :raises NoCurrentUser: this is ``client.profile`` and no current user is set.
+        :raises NotFound: no profile belongs to this user.
+        :raises ServiceError: the service refused; its subclasses say why.
+        :raises TransportError: no usable answer came.
+        """
+        scope = self._which()
+        reads, key = scope.core.profiles, scope.visit.identity
+        if not force:
+            kept = reads.fresh(key)
+            if kept is not None:
+                return kept
+
+        async def load() -> Profile:
+            call = calls.read_profile(scope.core.shop, scope.asker())
+            return (await scope.send(call)).parse()
+
+        return await reads.read(key, load, force=force)
+
+    async def full(self) -> FullProfile:
+        """Read the full profile with the shop's secret; always from the service.
+
+        :raises ConfigurationError: the client has no secret.
+        :raises NotFound: no profile belongs to this user.
+        :raises ServiceError: the service refused; its subclasses say why.
+        :raises TransportError: no usable answer came.
+        """
+        return (await self.raw.full()).parse()
+
+    async def set(
+        self, update: ProfileUpdate | None = None, /, **fields: Unpack[ProfileFields]
+    ) -> None:
+        """Update the profile, or create it; what is not mentioned stays as it is.
+
+        Takes the fields by keyword, or a :class:`ProfileUpdate` made before. ``kids`` and
+        ``auto`` replace what was there. An identifier (email, phone, …) sent for a device moves
+        the device to the profile of that identifier (protocol, section 6.4). The user's cached
+        profile is dropped.
+
+        :raises ValidationError: a value breaks its field's rule; nothing was sent.
+        :raises ServiceError: the service refused; its subclasses say why.
+        :raises TransportError: no usable answer came; the update may have been carried out.
+        """
+        (await self.raw.set(update, **fields)).parse()
+
+    async def purge(self) -> None:
+        """Remove names, identifiers and custom properties from the profile (protocol, 2.4).
+
+        Needs the secret, and a user named by an identifier in place of a device.
+
+        :raises NotFound: no profile belongs to this user.
+        :raises ServiceError: the service refused; its subclasses say why.
+        :raises TransportError: no usable answer came.
+        """
+        (await self.raw.purge()).parse()
+
+
+def _the_one(update: ProfileUpdate | None, fields: ProfileFields) -> ProfileUpdate:
+    if update is None:
+        update = ProfileUpdate(**fields)
+    elif fields:
+        raise ValidationError("profile update", "a ProfileUpdate or fields", "both")
+    if not update:
+        raise ValidationError("profile update", "at least one field", "none")
+    return update
+
+
+def _affected(scope: Scope, update: ProfileUpdate) -> list[Identity]:
+    """Name the cache entries that an update may have made stale."""
+    mentioned = [
+        Identity(kind, str(value))
+        for kind in IDENTIFIERS
+        if isinstance(value := getattr(update, kind), str | int)
+    ]
+    return [scope.visit.identity, *mentioned]

@@ -1,0 +1,116 @@
+"""What a call is made with: the client's shared parts, the user's visit, and the options."""
+
+from __future__ import annotations
+
+import secrets
+import string
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Final, TypeAlias, TypeVar
+
+import attrs
+
+from personaclick_async.cache import SharedReads
+from personaclick_async.config import CallOptions, Config
+from personaclick_async.models.identity import Identity
+from personaclick_async.models.profile import Profile
+from personaclick_async.models.session import SESSION_LIFETIME, Session
+from personaclick_async.protocol.answers import Answer
+from personaclick_async.protocol.calls import Asker, Call, Shop
+from personaclick_async.protocol.names import DID, Segment
+from personaclick_async.transport import Transport
+
+T = TypeVar("T")
+Now: TypeAlias = Callable[[], datetime]
+
+_SEANCE_LENGTH: Final = 10
+_SEANCE_CHARACTERS: Final = string.ascii_letters + string.digits
+
+
+def utc_now() -> datetime:
+    """Give the current time, aware."""
+    return datetime.now(UTC)
+
+
+def new_seance() -> str:
+    """Make a session id as the official SDKs do: ten letters and digits (protocol, 6.2)."""
+    return "".join(secrets.choice(_SEANCE_CHARACTERS) for _ in range(_SEANCE_LENGTH))
+
+
+@attrs.frozen(kw_only=True, repr=False)
+class Core:
+    """The parts of a client that all its users share."""
+
+    config: Config
+    shop: Shop
+    transport: Transport
+    profiles: SharedReads[Profile]
+    now: Now = utc_now
+
+
+@attrs.define(eq=False, repr=False)
+class Visit:
+    """A user, and the session that is under way for them.
+
+    A session that is over is replaced by a new one the next time the user does something, as the
+    official mobile SDKs do it; every success puts its end off by two hours (protocol, 6.2).
+    """
+
+    identity: Identity
+    now: Now
+    segment: Segment | None = None
+    seance: str | None = None
+    expires_at: datetime | None = None
+
+    @classmethod
+    def of_session(cls, session: Session, now: Now, segment: Segment | None) -> Visit:
+        """Go on with a session that the application kept."""
+        return cls(
+            Identity.of(**{DID: session.did}), now, segment, session.seance, session.expires_at
+        )
+
+    @property
+    def session(self) -> Session | None:
+        """The session as it is to be kept, or None for a user who is not a device."""
+        if not self.identity.is_device:
+            return None
+        return Session(did=self.identity.value, seance=self.seance, expires_at=self.expires_at)
+
+    def current_seance(self) -> str | None:
+        """Give the session id to send, a new one if the session is over."""
+        if self.expires_at is not None and self.now() >= self.expires_at:
+            self.seance, self.expires_at = new_seance(), None
+        return self.seance
+
+    def happened(self) -> None:
+        """Note that the service answered: the session lasts two more hours."""
+        if self.seance is not None:
+            self.expires_at = self.now() + SESSION_LIFETIME
+
+
+@attrs.frozen(repr=False)
+class Scope:
+    """One user with one set of options; every call of theirs goes through here."""
+
+    core: Core
+    visit: Visit
+    options: CallOptions
+
+    def asker(self) -> Asker:
+        """Say on whose behalf the next request is made."""
+        return Asker(
+            identity=self.visit.identity,
+            seance=self.visit.current_seance(),
+            stream=self.options.stream or self.core.config.stream,
+            segment=self.visit.segment,
+        )
+
+    async def send(self, call: Call[T]) -> Answer[T]:
+        """Send a call for this user, which keeps their session alive."""
+        answer = await self.core.transport.send(call, self.options)
+        self.visit.happened()
+        return answer
+
+
+WhichScope: TypeAlias = Callable[[], Scope]
+"""Finds the scope when a call is made: fixed for a user, looked up for the current user."""

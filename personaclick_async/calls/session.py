@@ -1,0 +1,40 @@
+"""Starting a session and going on with one."""
+
+from __future__ import annotations
+
+from personaclick_async.calls.scope import Core, Visit
+from personaclick_async.config import CallOptions
+from personaclick_async.models.identity import Identity
+from personaclick_async.models.session import SESSION_LIFETIME, InitAnswer, Session
+from personaclick_async.protocol import calls
+from personaclick_async.protocol.answers import Answer
+from personaclick_async.protocol.names import DID, Segment
+
+
+async def start_session(
+    core: Core, options: CallOptions, session: Session | None
+) -> Answer[InitAnswer]:
+    """Ask the service for a session, on the device that there is or on a new one.
+
+    A session that is over is not mentioned, so that the service makes a new one; a device id that
+    is known always is (protocol, sections 2.1 and 6).
+    """
+    did = seance = None
+    if session is not None:
+        did = session.did
+        seance = None if session.is_over(core.now()) else session.seance
+    call = calls.init(
+        core.shop, did=did, seance=seance, stream=options.stream or core.config.stream
+    )
+    return await core.transport.send(call, options)
+
+
+def visit_of(core: Core, answer: InitAnswer, segment: Segment | None) -> Visit:
+    """Adopt the ids of an answer: also a device id other than the one sent (protocol, 6.1)."""
+    return Visit(
+        Identity.of(**{DID: answer.did}),
+        core.now,
+        segment,
+        answer.seance or answer.sid,
+        core.now() + SESSION_LIFETIME,
+    )

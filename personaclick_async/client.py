@@ -1,0 +1,291 @@
+"""The client: one per shop, for all its visitors, on any number of event loops."""
+
+from __future__ import annotations
+
+import ssl
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Self
+
+import aiohttp
+
+from personaclick_async.cache import CacheStats, SharedReads
+from personaclick_async.calls.orders import OrderCalls
+from personaclick_async.calls.profile import ProfileCalls
+from personaclick_async.calls.scope import Core, Now, Scope, Visit, utc_now
+from personaclick_async.calls.session import start_session, visit_of
+from personaclick_async.config import (
+    NO_OPTIONS,
+    UNSET,
+    CachePolicy,
+    CallOptions,
+    Config,
+    RateLimit,
+    RetryPolicy,
+    Seconds,
+    Timeouts,
+    Unset,
+    load_config,
+)
+from personaclick_async.errors import ValidationError
+from personaclick_async.models.identity import Identity
+from personaclick_async.models.session import Session
+from personaclick_async.protocol.calls import Shop
+from personaclick_async.protocol.names import Family, Segment
+from personaclick_async.transport import Transport, TransportStats
+from personaclick_async.user import User, changed, get_current, require_current, set_current
+
+
+class PersonaClick:
+    """A client of the PersonaClick service for one shop.
+
+    ::
+
+        async with PersonaClick(shop_id="…") as client:
+            user = await client.init()
+            await user.profile.set(email="ada@shop.example", first_name="Ada")
+            profile = await user.profile.get()
+
+    Make one for the life of the application and share it: among requests, tasks, threads and
+    event loops. What is not passed is read from the environment (``PERSONACLICK_SHOP_ID``,
+    ``PERSONACLICK_SHOP_SECRET``, ``PERSONACLICK_API_URL``, ``PERSONACLICK_STREAM``,
+    ``PERSONACLICK_TIMEOUT_SECONDS``, ``PERSONACLICK_RETRIES``, ``PERSONACLICK_CACHE_TTL_SECONDS``,
+    ``PERSONACLICK_MAX_CONCURRENCY``), and what is not there has a default.
+
+    :param shop_id: the shop's public key, 30 hexadecimal characters.
+    :param shop_secret: the shop's secret key; only for what the back office does.
+    :param api_url: where the service is.
+    :param stream: the label of this data source in the service's reports, at most 16 characters.
+    :param timeouts: how long one attempt may take.
+    :param retry: when and how often a call is sent again.
+    :param cache: how profile reads are kept; None turns the cache off.
+    :param limits: requests per window, by family of endpoints; the documented ones if not given.
+    :param max_concurrency: how many requests are under way at once on one event loop.
+    :param max_answer_bytes: how large an answer may be, decompressed.
+    :param set_user_id_name: what ``profile/set`` calls the shop's own user id.
+    :param query_user_id_name: what queries call it.
+    :param session: an aiohttp session to use in place of the client's own; never closed by it.
+    :param ssl_context: for servers whose certificate needs more than the system's authorities.
+    :param trust_env: whether aiohttp reads proxy settings from the environment.
+    :raises ConfigurationError: a setting is missing or breaks its rule.
+    """
+
+    def __init__(
+        self,
+        shop_id: str | Unset = UNSET,
+        *,
+        shop_secret: str | Unset | None = UNSET,
+        api_url: str | Unset = UNSET,
+        stream: str | Unset | None = UNSET,
+        timeouts: Timeouts | Unset = UNSET,
+        retry: RetryPolicy | Unset = UNSET,
+        cache: CachePolicy | Unset | None = UNSET,
+        limits: Mapping[Family, RateLimit] | Unset = UNSET,
+        max_concurrency: int | Unset = UNSET,
+        max_answer_bytes: int | Unset = UNSET,
+        set_user_id_name: str | Unset = UNSET,
+        query_user_id_name: str | Unset = UNSET,
+        session: aiohttp.ClientSession | None = None,
+        ssl_context: ssl.SSLContext | None = None,
+        trust_env: bool = False,
+        clock: Callable[[], Seconds] = time.monotonic,
+        now: Now = utc_now,
+    ) -> None:
+        config = load_config(
+            {
+                "shop_id": shop_id,
+                "shop_secret": shop_secret,
+                "api_url": api_url,
+                "stream": stream,
+                "timeouts": timeouts,
+                "retry": retry,
+                "cache": cache,
+                "limits": limits,
+                "max_concurrency": max_concurrency,
+                "max_answer_bytes": max_answer_bytes,
+                "set_user_id_name": set_user_id_name,
+                "query_user_id_name": query_user_id_name,
+            }
+        )
+        transport = Transport(
+            config, session=session, ssl_context=ssl_context, trust_env=trust_env, clock=clock
+        )
+        self._share(
+            Core(
+                config=config,
+                shop=Shop(
+                    shop_id=config.shop_id,
+                    secret=config.shop_secret,
+                    set_user_id_name=config.set_user_id_name,
+                    query_user_id_name=config.query_user_id_name,
+                ),
+                transport=transport,
+                profiles=SharedReads(config.cache, clock),
+                now=now,
+            ),
+            NO_OPTIONS,
+        )
+
+    def _share(self, core: Core, options: CallOptions) -> None:
+        self._core = core
+        self._options = options
+        self.profile = ProfileCalls(self._current_scope)
+        self.orders = OrderCalls(self._current_scope)
+
+    def _current_scope(self) -> Scope:
+        visit = require_current(self._core)._scope.visit  # noqa: SLF001 - a user is ours
+        return Scope(self._core, visit, self._options)
+
+    @property
+    def config(self) -> Config:
+        """The settings in force."""
+        return self._core.config
+
+    @property
+    def cache_stats(self) -> CacheStats:
+        """Hits, misses and coalesced reads since the client was made."""
+        return self._core.profiles.stats
+
+    @property
+    def transport_stats(self) -> TransportStats:
+        """Calls, requests and retries since the client was made."""
+        return self._core.transport.stats
+
+    def clear_cache(self) -> None:
+        """Forget every cached profile."""
+        self._core.profiles.clear()
+
+    async def init(
+        self,
+        session: Session | None = None,
+        /,
+        *,
+        did: str | None = None,
+        seance: str | None = None,
+        segment: Segment | str | None = None,
+    ) -> User:
+        """Start a session for a visitor, or go on with theirs, and give the visitor as a user.
+
+        Without arguments the service makes a new device. With a session (or a ``did``) the device
+        stays the same; a session that is over is renewed (two hours after the last event;
+        protocol, section 6.2). Keep ``user.session`` in the visitor's cookies.
+
+        :raises ServiceError: the service refused; its subclasses say why.
+        :raises TransportError: no usable answer came.
+        """
+        if session is None and did is not None:
+            session = Session(did=Identity.of(did=did).value, seance=seance)
+        group = _segment(segment)
+        answer = await start_session(self._core, self._options, session)
+        return User(self._core, visit_of(self._core, answer.parse(), group), self._options)
+
+    def user(
+        self,
+        session: Session | None = None,
+        /,
+        *,
+        did: str | None = None,
+        seance: str | None = None,
+        email: str | None = None,
+        phone: str | None = None,
+        external_id: str | int | None = None,
+        loyalty_id: str | int | None = None,
+        telegram_id: str | int | None = None,
+        segment: Segment | str | None = None,
+    ) -> User:
+        """Name the user to make calls for: a device, or a customer by exactly one identifier.
+
+        A device is named by the session that the application kept, or by ``did`` and ``seance``.
+        The other identifiers are for the back office and need the shop's secret. No I/O.
+
+        :raises ValidationError: none or several identifiers were given, or one is malformed.
+        :raises ConfigurationError: an identifier needs the secret and the client has none.
+        """
+        group = _segment(segment)
+        if session is not None:
+            return User(self._core, Visit.of_session(session, self._core.now, group), self._options)
+        identity = Identity.of(
+            did=did,
+            email=email,
+            phone=phone,
+            external_id=external_id,
+            loyalty_id=loyalty_id,
+            telegram_id=telegram_id,
+        )
+        if not identity.is_device:
+            self._core.shop.require_secret(f"name a user by {identity.kind}")
+        visit = Visit(identity, self._core.now, group, seance)
+        return User(self._core, visit, self._options)
+
+    @property
+    def current_user(self) -> User | None:
+        """The user whom ``client.profile`` and ``client.orders`` are about, in this task."""
+        return get_current(self._core)
+
+    def set_current_user(self, user: User | None) -> None:
+        """Make a user the current one, in this task and in those it starts from now on.
+
+        Meant for the start of a request: other requests, running in tasks of their own, are not
+        affected.
+        """
+        set_current(self._core, user)
+
+    @contextmanager
+    def as_user(self, user: User) -> Iterator[User]:
+        """Make a user the current one for a ``with`` block."""
+        before = get_current(self._core)
+        set_current(self._core, user)
+        try:
+            yield user
+        finally:
+            set_current(self._core, before)
+
+    def with_options(
+        self,
+        *,
+        timeout: Seconds | None = None,
+        retries: int | None = None,
+        stream: str | None = None,
+    ) -> Self:
+        """Give a view of this client whose calls use other options; see :class:`CallOptions`.
+
+        The view shares everything with its client and is not closed by itself.
+        """
+        view = object.__new__(type(self))
+        view._share(
+            self._core,
+            changed(self._options, timeout=timeout, retries=retries, stream=stream),
+        )
+        return view
+
+    async def close(self, *, patience: Seconds = 30.0) -> None:
+        """Refuse new calls, wait for those under way (``patience`` seconds at most), and close.
+
+        Closing twice is fine. A call made later raises :class:`ClientClosed`.
+        """
+        await self._core.transport.close(patience=patience)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    def __repr__(self) -> str:
+        return f"<PersonaClick shop {self._core.shop.shop_id[:4]}… at {self._core.config.api_url}>"
+
+
+def _segment(value: Segment | str | None) -> Segment | None:
+    if value is None:
+        return None
+    try:
+        return Segment(value)
+    except ValueError:
+        raise ValidationError("segment", "A or B", "another value") from None

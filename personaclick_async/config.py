@@ -1,0 +1,249 @@
+"""How a client is set up: frozen policies and the settings, checked when they are made."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any, Final, TypeAlias, TypeVar
+from urllib.parse import urlsplit
+
+import attrs
+
+from personaclick_async.errors import ConfigurationError
+from personaclick_async.protocol import names
+
+T = TypeVar("T")
+Seconds: TypeAlias = float
+"""A duration in seconds; arguments take a :class:`datetime.timedelta` as well."""
+
+_SHOP_ID: Final = re.compile(r"[0-9A-Fa-f]{30}")
+_SECRET: Final = re.compile(r"[!-~]+")
+_STREAM: Final = re.compile(rf"[A-Za-z0-9_]{{1,{names.STREAM_MAX_CHARACTERS}}}")
+
+
+def _seconds(value: float | timedelta) -> Seconds:
+    return value.total_seconds() if isinstance(value, timedelta) else float(value)
+
+
+def _at_least(minimum: float) -> Any:  # noqa: ANN401 - a validator of any class's field
+    def check(_: object, at: attrs.Attribute[float], value: float) -> None:
+        # Written so that NaN fails too.
+        if not value >= minimum:
+            raise ConfigurationError(f"{at.name}: expected {minimum} or more, got {value}")
+
+    return check
+
+
+def _positive(_: object, at: attrs.Attribute[float], value: float) -> None:
+    if not value > 0:
+        raise ConfigurationError(f"{at.name}: expected more than 0, got {value}")
+
+
+@attrs.frozen(kw_only=True)
+class Timeouts:
+    """How long one attempt may take, in seconds.
+
+    :ivar connect: to open a connection, TLS included.
+    :ivar read: between two pieces of the answer.
+    :ivar total: from the first byte sent to the last received.
+    """
+
+    connect: Seconds = attrs.field(default=5.0, converter=_seconds, validator=_positive)
+    read: Seconds = attrs.field(default=15.0, converter=_seconds, validator=_positive)
+    total: Seconds = attrs.field(default=30.0, converter=_seconds, validator=_positive)
+
+
+@attrs.frozen(kw_only=True)
+class RetryPolicy:
+    """When and how often a call is sent again.
+
+    Waits grow by a factor of two from ``first_wait`` to ``longest_wait``, each cut by a random
+    part of up to a half. A ``Retry-After`` of the service is waited out in full. A wait that
+    would end after ``total`` is not begun: the call fails at once.
+
+    :ivar attempts: how many times a request is sent at most; 1 means no retry.
+    :ivar total: seconds from the first attempt in which a new one may begin.
+    :ivar budget: retries allowed per call sent, on average over all calls of the client, so that
+        an outage does not multiply traffic; a reserve of ten retries comes on top.
+    """
+
+    attempts: int = attrs.field(default=4, validator=_at_least(1))
+    first_wait: Seconds = attrs.field(default=0.25, converter=_seconds, validator=_at_least(0))
+    longest_wait: Seconds = attrs.field(default=20.0, converter=_seconds, validator=_at_least(0))
+    total: Seconds = attrs.field(default=90.0, converter=_seconds, validator=_at_least(0))
+    budget: float = attrs.field(default=0.2, validator=_at_least(0))
+
+
+@attrs.frozen(kw_only=True)
+class CachePolicy:
+    """How profile reads are kept.
+
+    :ivar ttl: for how long an answer is fresh, in seconds (the service names no figure).
+    :ivar max_entries: how many users' profiles are kept; the least recently used goes first.
+    """
+
+    ttl: Seconds = attrs.field(default=300.0, converter=_seconds, validator=_positive)
+    max_entries: int = attrs.field(default=10_000, validator=_at_least(1))
+
+
+@attrs.frozen
+class RateLimit:
+    """At most ``requests`` in any window of ``seconds``, strictly."""
+
+    requests: int = attrs.field(validator=_at_least(1))
+    seconds: Seconds = attrs.field(converter=_seconds, validator=_positive)
+
+
+DOCUMENTED_LIMITS: Final[Mapping[names.Family, RateLimit]] = {
+    names.Family.IMPORT: RateLimit(names.IMPORT_REQUESTS_PER_MINUTE, 60.0)
+}
+"""The limits that the service documents; for profiles and orders it documents none."""
+
+
+def _check_shop_id(_: object, __: object, value: object) -> None:
+    if not isinstance(value, str) or not _SHOP_ID.fullmatch(value):
+        raise ConfigurationError(
+            "shop_id: expected 30 hexadecimal characters, got "
+            + (f"{len(value)} characters" if isinstance(value, str) else type(value).__name__)
+        )
+
+
+def _check_secret(_: object, __: object, value: object) -> None:
+    if value is not None and not (isinstance(value, str) and _SECRET.fullmatch(value)):
+        raise ConfigurationError("shop_secret: expected visible ASCII characters")
+
+
+def _check_stream(_: object, __: object, value: object) -> None:
+    if value is not None and not (isinstance(value, str) and _STREAM.fullmatch(value)):
+        raise ConfigurationError(
+            f"stream: expected 1 to {names.STREAM_MAX_CHARACTERS} letters, digits or _"
+        )
+
+
+def _base_url(value: str) -> str:
+    try:
+        parts = urlsplit(value)
+        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except (ValueError, AttributeError):
+        usable = False
+    if not usable or parts.query or parts.fragment or parts.username:
+        raise ConfigurationError(
+            "api_url: expected http(s)://host[:port][/path], without user, query or fragment"
+        )
+    return value if value.endswith("/") else value + "/"
+
+
+@attrs.frozen(kw_only=True)
+class Config:
+    """Everything that a client is told. :class:`PersonaClick` makes it from its arguments."""
+
+    shop_id: str = attrs.field(validator=_check_shop_id)
+    shop_secret: str | None = attrs.field(default=None, validator=_check_secret, repr=False)
+    api_url: str = attrs.field(default=names.DEFAULT_API_URL, converter=_base_url)
+    stream: str | None = attrs.field(default=None, validator=_check_stream)
+    timeouts: Timeouts = Timeouts()
+    retry: RetryPolicy = RetryPolicy()
+    cache: CachePolicy | None = CachePolicy()
+    limits: Mapping[names.Family, RateLimit] = attrs.field(factory=lambda: DOCUMENTED_LIMITS)
+    max_concurrency: int = attrs.field(default=100, validator=_at_least(1))
+    max_answer_bytes: int = attrs.field(default=16 * 1024 * 1024, validator=_at_least(1))
+    set_user_id_name: str = attrs.field(default=names.ID)
+    query_user_id_name: str = attrs.field(default=names.EXTERNAL_ID)
+
+    @set_user_id_name.validator
+    @query_user_id_name.validator
+    def _check_user_id_name(self, at: attrs.Attribute[str], value: str) -> None:
+        if value not in (names.ID, names.EXTERNAL_ID):
+            raise ConfigurationError(f"{at.name}: expected {names.ID!r} or {names.EXTERNAL_ID!r}")
+
+
+class Unset:
+    """The type of :data:`UNSET`: tells «not given» from None, which has a meaning of its own."""
+
+    def __repr__(self) -> str:
+        return "<from the environment or the default>"
+
+
+UNSET: Final = Unset()
+
+
+@attrs.frozen(kw_only=True)
+class CallOptions:
+    """What ``with_options`` changes for the calls made through it.
+
+    :ivar timeout: seconds that one attempt may take in all, in place of ``Timeouts.total``.
+    :ivar retries: how many times a request is sent again at most, in place of the policy's.
+    :ivar stream: where the data comes from, in place of the client's.
+    """
+
+    timeout: Seconds | None = attrs.field(
+        default=None,
+        converter=attrs.converters.optional(_seconds),
+        validator=attrs.validators.optional(_positive),
+    )
+    retries: int | None = attrs.field(
+        default=None, validator=attrs.validators.optional(_at_least(0))
+    )
+    stream: str | None = attrs.field(default=None, validator=_check_stream)
+
+
+NO_OPTIONS: Final = CallOptions()
+
+_ENVIRONMENT: Final[Mapping[str, str]] = {
+    "shop_id": "PERSONACLICK_SHOP_ID",
+    "shop_secret": "PERSONACLICK_SHOP_SECRET",
+    "api_url": "PERSONACLICK_API_URL",
+    "stream": "PERSONACLICK_STREAM",
+    "timeouts": "PERSONACLICK_TIMEOUT_SECONDS",
+    "retry": "PERSONACLICK_RETRIES",
+    "cache": "PERSONACLICK_CACHE_TTL_SECONDS",
+    "max_concurrency": "PERSONACLICK_MAX_CONCURRENCY",
+}
+
+
+def load_config(
+    arguments: Mapping[str, object], environment: Mapping[str, str] | None = None
+) -> Config:
+    """Make the settings of arguments, of environment variables for those not given, and defaults.
+
+    :raises ConfigurationError: a setting is missing or breaks its rule; names the argument and
+        the variable.
+    """
+    variables = os.environ if environment is None else environment
+    settings = {name: value for name, value in arguments.items() if not isinstance(value, Unset)}
+    for name, variable in _ENVIRONMENT.items():
+        if name not in settings and variables.get(variable):
+            settings[name] = _from_variable(name, variable, variables[variable])
+    if "shop_id" not in settings:
+        raise ConfigurationError(
+            f"shop_id: pass it, or set {_ENVIRONMENT['shop_id']} in the environment"
+        )
+    return Config(**settings)  # type: ignore[arg-type]  # each field checks its own value
+
+
+def _from_variable(name: str, variable: str, text: str) -> object:
+    match name:
+        case "timeouts":
+            total = _number(variable, text)
+            usual = Timeouts()
+            return Timeouts(
+                connect=min(usual.connect, total), read=min(usual.read, total), total=total
+            )
+        case "retry":
+            return RetryPolicy(attempts=int(_number(variable, text)) + 1)
+        case "cache":
+            ttl = _number(variable, text)
+            return CachePolicy(ttl=ttl) if ttl else None
+        case "max_concurrency":
+            return int(_number(variable, text))
+        case _:
+            return text
+
+
+def _number(variable: str, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ConfigurationError(f"{variable}: expected a number") from None

@@ -1,0 +1,214 @@
+"""Every error that the package raises, under one root.
+
+No text or ``repr`` here holds a value that a caller sent or the service stored: only field
+names, types, rules, statuses and the service's own message with such values taken out.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from personaclick_async.protocol.answers import Answer
+
+__all__ = [
+    "AnswerTooLarge",
+    "AuthenticationFailed",
+    "BadRequest",
+    "ClientClosed",
+    "ConfigurationError",
+    "ConnectionFailed",
+    "Forbidden",
+    "MalformedAnswer",
+    "NoCurrentUser",
+    "NotFound",
+    "PayloadTooLarge",
+    "PersonaClickError",
+    "RateLimited",
+    "ServerError",
+    "ServiceError",
+    "ServiceUnavailable",
+    "TimedOut",
+    "TransportError",
+    "Unprocessable",
+    "ValidationError",
+]
+
+
+class PersonaClickError(Exception):
+    """The root: catch it to catch whatever this package raises on purpose."""
+
+    def __reduce__(self) -> tuple[Callable[..., PersonaClickError], tuple[Any, ...]]:
+        # Task queues pickle exceptions; the default way calls __init__ with positional args only.
+        return _rebuild, (type(self), self.args, self.__dict__)
+
+
+def _rebuild(
+    kind: type[PersonaClickError], args: tuple[object, ...], state: dict[str, object]
+) -> PersonaClickError:
+    error = kind.__new__(kind, *args)
+    error.args = args
+    error.__dict__.update(state)
+    return error
+
+
+class ConfigurationError(PersonaClickError, ValueError):
+    """The client was set up in a way that can't work. Names the setting and the rule."""
+
+
+class ValidationError(PersonaClickError, ValueError):
+    """A value was refused before anything was sent.
+
+    :ivar field: where the value stood, as a path (``kids[0].birthday``).
+    :ivar rule: what would be accepted.
+    :ivar given: the type of what was given and its size, never its content.
+    """
+
+    def __init__(self, field: str, rule: str, given: str) -> None:
+        super().__init__(f"{field}: expected {rule}, got {given}")
+        self.field = field
+        self.rule = rule
+        self.given = given
+
+    def within(self, path: str) -> ValidationError:
+        """Give the same error for a field that lies inside ``path``."""
+        return ValidationError(f"{path}.{self.field}", self.rule, self.given)
+
+
+class ClientClosed(PersonaClickError, RuntimeError):
+    """The client was used after it was closed."""
+
+
+class NoCurrentUser(PersonaClickError, LookupError):
+    """``client.profile`` or ``client.orders`` was used where no current user is set."""
+
+
+class TransportError(PersonaClickError):
+    """No usable answer came back.
+
+    :ivar endpoint: the call's name, such as ``profile/set``.
+    :ivar attempts: how many times the request was sent.
+    """
+
+    def __init__(self, reason: str, *, endpoint: str, attempts: int) -> None:
+        super().__init__(f"{endpoint}: {reason} ({_times(attempts)})")
+        self.endpoint = endpoint
+        self.attempts = attempts
+
+
+class ConnectionFailed(TransportError, ConnectionError):
+    """The service could not be reached, or the connection broke before the answer was whole."""
+
+
+class TimedOut(TransportError, TimeoutError):
+    """A timeout of :class:`Timeouts` passed."""
+
+
+class AnswerTooLarge(TransportError):
+    """The answer was larger than ``max_answer_bytes``; the rest was not read."""
+
+
+class MalformedAnswer(TransportError):
+    """The answer is not the JSON that was promised: cut short, a proxy's HTML, another shape.
+
+    :ivar answer: the answer as it came.
+    """
+
+    def __init__(
+        self, reason: str, *, endpoint: str, attempts: int, answer: Answer[Any] | None
+    ) -> None:
+        super().__init__(reason, endpoint=endpoint, attempts=attempts)
+        self.answer = answer
+
+
+class ServiceError(PersonaClickError):
+    """The service answered, and said no.
+
+    Also for an answer with HTTP status 200 whose body says ``"status": "error"``
+    (protocol, section 9).
+
+    :ivar status: the HTTP status, or the one that the body names where it differs.
+    :ivar message: the service's message, without values that were sent; empty if there is none.
+    :ivar endpoint: the call's name, such as ``profile/set``.
+    :ivar attempts: how many times the request was sent.
+    :ivar answer: the last answer as it came.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int,
+        endpoint: str,
+        attempts: int,
+        answer: Answer[Any] | None = None,
+    ) -> None:
+        said = f": {message}" if message else ""
+        super().__init__(f"{endpoint} answered {status}{said} ({_times(attempts)})")
+        self.message = message
+        self.status = status
+        self.endpoint = endpoint
+        self.attempts = attempts
+        self.answer = answer
+
+
+class BadRequest(ServiceError):
+    """400: the request is not valid; on imports also wrong credentials."""
+
+
+class AuthenticationFailed(ServiceError):
+    """401, or another status whose message says that the shop or the secret is wrong."""
+
+
+class Forbidden(ServiceError):
+    """403: the secret is missing, or the shop is inactive or restricted."""
+
+
+class NotFound(ServiceError):
+    """404: no such profile or device."""
+
+
+class PayloadTooLarge(ServiceError):
+    """413: the body is over the service's limit (documented for imports: 32 MB)."""
+
+
+class Unprocessable(ServiceError):
+    """422: a parameter is present but not acceptable."""
+
+
+class RateLimited(ServiceError):
+    """429: too many requests.
+
+    :ivar retry_after: seconds that the service asked to wait, if it said.
+    """
+
+    usual_status = 429
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int,
+        endpoint: str,
+        attempts: int,
+        answer: Answer[Any] | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(
+            message, status=status, endpoint=endpoint, attempts=attempts, answer=answer
+        )
+        self.retry_after = retry_after
+
+
+class ServerError(ServiceError):
+    """500 and above: the service failed."""
+
+
+class ServiceUnavailable(ServerError):
+    """502, 503 or 504: the service is down, in maintenance, or not reached by its own proxy."""
+
+
+def _times(attempts: int) -> str:
+    return "1 attempt" if attempts == 1 else f"{attempts} attempts"

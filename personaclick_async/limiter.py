@@ -1,0 +1,79 @@
+"""A strict limit of requests per window, for any number of tasks, event loops and threads.
+
+A leaky bucket set to 40 per minute lets up to 79 through in one minute. Here a place in the
+window is taken when a request starts and given back one window after its *answer*: whenever the
+service counted it in between, no window on its side holds more than the limit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import threading
+from collections.abc import Callable
+from typing import Final
+
+from personaclick_async.config import RateLimit, Seconds
+
+_LONGEST_PAUSE: Final = 300.0
+
+
+class Limiter:
+    """Holds requests back: by a limit per window if there is one, and while it is paused."""
+
+    def __init__(self, limit: RateLimit | None, clock: Callable[[], Seconds]) -> None:
+        self._limit = limit
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._under_way = 0
+        self._free_at: list[Seconds] = []
+        self._paused_until = 0.0
+
+    @property
+    def is_open(self) -> bool:
+        """Whether requests pass without asking: no limit, no pause."""
+        return self._limit is None and not self._paused_until
+
+    def pause(self, seconds: Seconds) -> None:
+        """Let nothing through for some seconds: the service said «too many»."""
+        with self._lock:
+            until = self._clock() + min(seconds, _LONGEST_PAUSE)
+            self._paused_until = max(self._paused_until, until)
+
+    def wait_needed(self) -> Seconds:
+        """Take a place and give 0, or give the seconds after which to try again."""
+        with self._lock:
+            now = self._clock()
+            if now < self._paused_until:
+                return self._paused_until - now
+            self._paused_until = 0.0
+            if self._limit is None:
+                return 0.0
+            while self._free_at and self._free_at[0] <= now:
+                heapq.heappop(self._free_at)
+            if self._under_way + len(self._free_at) < self._limit.requests:
+                self._under_way += 1
+                return 0.0
+            # With every place under way, none comes back sooner than one window from now.
+            return self._free_at[0] - now if self._free_at else self._limit.seconds
+
+    def give_back(self) -> None:
+        """Say that the request that took a place has been answered, or has failed."""
+        if self._limit is None:
+            return
+        with self._lock:
+            self._under_way -= 1
+            heapq.heappush(self._free_at, self._clock() + self._limit.seconds)
+
+    async def enter(self, patience: Seconds) -> Seconds | None:
+        """Wait for a place.
+
+        :param patience: the longest wait in seconds.
+        :returns: None with a place taken, or the seconds that would have been too long.
+        """
+        until = self._clock() + patience
+        while wait := self.wait_needed():
+            if self._clock() + wait > until:
+                return wait
+            await asyncio.sleep(wait)
+        return None

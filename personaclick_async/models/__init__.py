@@ -1,0 +1,1 @@
+"""The models: what a caller sends, and what the service answers. No I/O."""

@@ -1,0 +1,286 @@
+"""Between JSON and the models: a fast strict way in, a tolerant one behind it, and the way out.
+
+Reading tries msgspec first, which builds the attrs classes straight from bytes and refuses any
+value of another type. The service is known to vary its types, so what msgspec refuses goes
+through cattrs with hooks that bend instead of break: a number in quotes is a number, a scalar
+where a list belongs is a list of one, an object in a list is that object. What can't be bent is
+None there and still whole in ``raw``.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Callable, Mapping
+from datetime import UTC, date, datetime
+from decimal import Decimal, InvalidOperation
+from enum import Enum
+from functools import cache
+from typing import Any, Final, TypeAlias, TypeVar, Union, get_args, get_origin
+
+import attrs
+import msgspec
+from cattrs import BaseConverter, Converter
+from cattrs.gen import make_dict_structure_fn
+
+from personaclick_async import codec
+from personaclick_async.codec import Json
+from personaclick_async.models.reading import Read, keep_source
+from personaclick_async.models.update import Clear, Kid, ProfileUpdate, Vehicle
+from personaclick_async.protocol.names import EXTERNAL_ID, ID
+
+R = TypeVar("R", bound=Read)
+Hook: TypeAlias = Callable[[object, Any], Any]
+
+_TRUE: Final = frozenset({"true", "1", "yes"})
+_FALSE: Final = frozenset({"false", "0", "no"})
+
+
+class WrongShape(ValueError):
+    """The JSON is not the kind of thing that was promised; says which, never what it holds."""
+
+
+def read_object(cls: type[R], body: bytes) -> R:
+    """Make a model from a JSON object.
+
+    :raises WrongShape: the bytes are not a JSON object with the fields that must be there.
+    """
+    try:
+        read: R = _decoder(cls).decode(body)  # type: ignore[arg-type]  # mypy looks at the hash of instances
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        read = _bend(cls, _parsed(body))
+    return keep_source(read, body)
+
+
+def read_objects(cls: type[R], body: bytes, *, wrappers: tuple[tuple[str, ...], ...]) -> list[R]:
+    """Make models from a JSON array, or from one inside an object at one of the ``wrappers``.
+
+    :raises WrongShape: there is no such array, or an item is not an object.
+    """
+    try:
+        items = _split(body)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        return [
+            keep_source(_bend(cls, item), codec.encode(item))
+            for item in _unwrapped(_parsed(body), wrappers)
+        ]
+    return [read_object(cls, bytes(item)) for item in items]
+
+
+def to_wire(update: ProfileUpdate, *, user_id_name: str = ID) -> dict[str, Json]:
+    """Give the update as the service takes it: flat, custom properties beside the fields.
+
+    :param user_id_name: what the wire calls the shop's own user id (``id`` or ``external_id``).
+    """
+    wire = {name: _wire_value(value) for name, value in update.fields().items()}
+    if EXTERNAL_ID in wire:
+        wire[user_id_name] = wire.pop(EXTERNAL_ID)
+    for name, value in update.custom.items():
+        wire[name] = None if isinstance(value, Clear) else value
+    return wire
+
+
+def _wire_value(value: object) -> Json:
+    match value:
+        case Enum():
+            return None if isinstance(value, Clear) else value.value
+        case date():
+            return value.isoformat()
+        case tuple():
+            return [_wire_value(part) for part in value]
+        case Kid() | Vehicle():
+            return {
+                at.name: _wire_value(part)
+                for at in attrs.fields(type(value))
+                if (part := getattr(value, at.name)) is not None
+            }
+        case _:
+            return value
+
+
+_split: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
+
+
+@cache
+def _decoder(cls: type) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(cls)
+
+
+def _parsed(body: bytes) -> object:
+    try:
+        return codec.decode(body)
+    except ValueError:
+        raise WrongShape("the body is not JSON") from None
+
+
+def _unwrapped(value: object, wrappers: tuple[tuple[str, ...], ...]) -> list[Any]:
+    if isinstance(value, list):
+        return value
+    for path in wrappers:
+        inner: Any = value
+        for key in path:
+            inner = inner.get(key) if isinstance(inner, dict) else None
+        if isinstance(inner, list):
+            return inner
+    raise WrongShape("the body is not an array")
+
+
+def _required(cls: Any) -> list[str]:  # noqa: ANN401 - any attrs class
+    return [at.name for at in attrs.fields(cls) if at.default is attrs.NOTHING]
+
+
+def _bend(cls: type[R], value: object) -> R:
+    if not isinstance(value, dict):
+        raise WrongShape("an array or object is missing where one belongs")
+    for name in _required(cls):
+        if _text(value.get(name)) is None:
+            raise WrongShape(f"the object has no {name}")
+    return converter.structure(value, cls)
+
+
+def _text(value: object, _: object = None) -> str | None:
+    match value:
+        case str():
+            return value
+        case bool():
+            return "true" if value else "false"
+        case int() | float():
+            return str(value)
+        case _:
+            return None
+
+
+def _boolean(value: object, _: object = None) -> bool | None:
+    word = (_text(value) or "").strip().lower()
+    return True if word in _TRUE else False if word in _FALSE else None
+
+
+def _number(value: object, _: object = None) -> int | float | None:
+    match value:
+        case bool():
+            return int(value)
+        case int() | float():
+            return value
+        case str():
+            for kind in (int, float):
+                try:
+                    return kind(value)
+                except ValueError:
+                    continue
+    return None
+
+
+def _decimal(value: object, _: object = None) -> Decimal | None:
+    word = _text(value)
+    try:
+        return None if word is None or isinstance(value, bool) else Decimal(word)
+    except InvalidOperation:
+        return None
+
+
+def _day(value: object, _: object = None) -> date | None:
+    try:
+        return datetime.fromisoformat(value).date() if isinstance(value, str) else None
+    except ValueError:
+        return None
+
+
+def _instant(value: object, _: object = None) -> datetime | None:
+    try:
+        match value:
+            case str():
+                return datetime.fromisoformat(value)
+            case int() | float():
+                return datetime.fromtimestamp(value, UTC)
+    except (ValueError, OverflowError, OSError):
+        pass
+    return None
+
+
+def _scalar(value: object, _: object = None) -> object:
+    return value if value is None or isinstance(value, str | int | float) else None
+
+
+def _tuple_hook(kind: Any, of: BaseConverter) -> Hook:  # noqa: ANN401 - any annotation
+    item_type = get_args(kind)[0]
+    items_may_be_none = _is_union(item_type) and type(None) in get_args(item_type)
+
+    def structure(value: object, _: object) -> tuple[Any, ...]:
+        items = value if isinstance(value, list) else [] if value is None else [value]
+        bent = (of.structure(item, item_type) for item in items)
+        return tuple(item for item in bent if item is not None or items_may_be_none)
+
+    return structure
+
+
+def _mapping_hook(kind: Any, of: BaseConverter) -> Hook:  # noqa: ANN401 - any annotation
+    value_type = get_args(kind)[1]
+
+    def structure(value: object, _: object) -> Mapping[str, Any] | None:
+        if not isinstance(value, dict):
+            return None
+        return {str(key): of.structure(item, value_type) for key, item in value.items()}
+
+    return structure
+
+
+def _object_hook(cls: Any, of: BaseConverter) -> Hook:  # noqa: ANN401 - any attrs class
+    plain = make_dict_structure_fn(cls, of, _cattrs_detailed_validation=False)
+    required = _required(cls)
+    tuples = [
+        at.name
+        for at in attrs.fields(cls)
+        if get_origin(at.type) is tuple and at.default is not attrs.NOTHING
+    ]
+
+    def structure(value: object, _: object) -> Any:  # noqa: ANN401
+        if isinstance(value, list):
+            # Several older pages show an array where the newer ones have one object.
+            value = next((item for item in value if isinstance(item, dict)), None)
+        if not isinstance(value, dict) or any(value.get(name) is None for name in required):
+            return None
+        return plain({k: v for k, v in value.items() if not (v is None and k in tuples)}, cls)
+
+    return structure
+
+
+def _is_union(kind: Any) -> bool:  # noqa: ANN401 - any annotation
+    return get_origin(kind) in (Union, types.UnionType)
+
+
+def _union_hook(kind: Any, of: BaseConverter) -> Hook:  # noqa: ANN401 - any annotation
+    members = [member for member in get_args(kind) if member is not type(None)]
+    if set(members) == {int, float}:
+        return _number
+    if len(members) > 1:
+        return _scalar
+    [member] = members
+    return lambda value, _: None if value is None else of.structure(value, member)
+
+
+def _make_converter() -> Converter:
+    made = Converter(detailed_validation=False)
+    made.register_structure_hook(str, _text)
+    made.register_structure_hook(bool, _boolean)
+    made.register_structure_hook(Decimal, _decimal)
+    made.register_structure_hook(date, _day)
+    made.register_structure_hook(datetime, _instant)
+    made.register_structure_hook_factory(_is_union, _union_hook)
+    made.register_structure_hook_factory(_is_tuple, _tuple_hook)
+    made.register_structure_hook_factory(_is_mapping, _mapping_hook)
+    made.register_structure_hook_factory(attrs.has, _object_hook)
+    made.register_structure_hook(ProfileUpdate, lambda fields, _: ProfileUpdate.from_flat(fields))
+    made.register_unstructure_hook(ProfileUpdate, to_wire)
+    return made
+
+
+def _is_tuple(kind: Any) -> bool:  # noqa: ANN401 - any annotation
+    return get_origin(kind) is tuple
+
+
+def _is_mapping(kind: Any) -> bool:  # noqa: ANN401 - any annotation
+    origin = get_origin(kind)
+    return isinstance(origin, type) and issubclass(origin, Mapping)
+
+
+converter: Final = _make_converter()
+"""The one converter of the models: ``structure`` reads tolerantly, updates strictly."""

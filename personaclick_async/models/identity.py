@@ -1,0 +1,63 @@
+"""Whom a call is about: a device, or a customer known by an identifier."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import attrs
+
+from personaclick_async.errors import ValidationError
+from personaclick_async.models import rules
+from personaclick_async.protocol.names import (
+    DID,
+    EMAIL,
+    EXTERNAL_ID,
+    LOYALTY_ID,
+    PHONE,
+    TELEGRAM_ID,
+)
+
+_RULES: Final[dict[str, rules.Rule[str]]] = {
+    # The format of a did is not documented and the SDKs send all sorts: no rule on its length.
+    DID: rules.identifier,
+    EMAIL: rules.email,
+    PHONE: rules.phone,
+    EXTERNAL_ID: rules.identifier,
+    LOYALTY_ID: rules.identifier,
+    TELEGRAM_ID: rules.identifier,
+}
+
+
+@attrs.frozen(repr=False)
+class Identity:
+    """One way to name a user: ``kind`` is a wire name, ``value`` its text.
+
+    Equal identities share a cache entry. The value stays out of ``repr``.
+    """
+
+    kind: str
+    value: str
+
+    @classmethod
+    def of(cls, **named: object) -> Identity:
+        """Make an identity of the one identifier that is given and not None.
+
+        :raises ValidationError: none or several were given, or the one is malformed.
+        """
+        given = {kind: value for kind, value in named.items() if value is not None}
+        if len(given) != 1 or not given.keys() <= _RULES.keys():
+            raise ValidationError(
+                "user",
+                f"exactly one of {', '.join(_RULES)}",
+                " and ".join(sorted(given.keys() & _RULES.keys())) or "none of them",
+            )
+        [(kind, value)] = given.items()
+        return cls(kind, _RULES[kind](kind, value))
+
+    @property
+    def is_device(self) -> bool:
+        """Whether a device is named, so that no secret is needed (protocol, section 1)."""
+        return self.kind == DID
+
+    def __repr__(self) -> str:
+        return f"<Identity by {self.kind}>"

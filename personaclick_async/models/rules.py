@@ -1,0 +1,264 @@
+"""What a caller may send: one function per kind of value, strict, saying no by field name.
+
+Each rule takes the field's name and the value, and gives the value in the form in which models
+keep it. Errors name the type and size of what was given, never its content.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Final, TypeAlias, TypeVar
+
+from personaclick_async.codec import Json
+from personaclick_async.errors import ValidationError
+from personaclick_async.protocol.names import RESERVED_NAMES, Gender
+
+T = TypeVar("T")
+Rule: TypeAlias = Callable[[str, object], T]
+Number: TypeAlias = int | float
+
+CustomValue: TypeAlias = str | int | float | Decimal | date | Sequence[Json] | Mapping[str, Json]
+"""What a custom property may be: text, number, boolean, date, date-time, list or JSON object."""
+
+_EMAIL: Final = re.compile(
+    r"[^@\s\x00-\x1f\x7f]{1,64}@[^@\s.\x00-\x1f\x7f]+(?:\.[^@\s.\x00-\x1f\x7f]+)+"
+)
+_EMAIL_MAX_CHARACTERS: Final = 254
+_PHONE: Final = re.compile(r"\+?[0-9]{5,15}")
+_PHONE_SEPARATORS: Final = str.maketrans("", "", " \u00a0().-/")
+_DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_CUSTOM_NAME: Final = re.compile(r"[A-Za-z0-9_]+")
+_GENDERS: Final = {
+    "m": Gender.MALE,
+    "f": Gender.FEMALE,
+    "male": Gender.MALE,
+    "female": Gender.FEMALE,
+}
+_INT64: Final = range(-(2**63), 2**63)
+_MAX_DEPTH: Final = 32
+
+
+def given(value: object) -> str:
+    """Describe a value without showing it: its type, and its size where it has one."""
+    kind = type(value).__name__
+    match value:
+        case str():
+            return "an empty str" if not value else f"{kind} of {_count(len(value), 'character')}"
+        case bytes() | bytearray():
+            return f"{kind} of {_count(len(value), 'byte')}"
+        case list() | tuple() | dict() | set() | frozenset():
+            return f"{kind} of {_count(len(value), 'item')}"
+        case _:
+            return kind
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def refuse(field: str, rule: str, value: object) -> ValidationError:
+    """Make the error for a value that breaks a rule."""
+    return ValidationError(field, rule, given(value))
+
+
+def text(field: str, value: object) -> str:
+    """Accept any text that UTF-8 can carry, but not an empty one.
+
+    The service answers 422 to empty strings in several places; leaving a field out is done by
+    not passing it (protocol, section 12).
+    """
+    if not isinstance(value, str) or not value:
+        raise refuse(field, "a non-empty str", value)
+    _check_encodable(field, value)
+    return str(value)
+
+
+def _check_encodable(field: str, value: str) -> None:
+    # isascii() is a flag look-up; only other text pays for the real check.
+    if not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise ValidationError(
+                field, "text that UTF-8 can carry", f"{given(value)} with a lone surrogate"
+            ) from None
+
+
+def identifier(field: str, value: object) -> str:
+    """Accept a visible text or a whole number, as text."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    if not isinstance(value, str) or not value.strip():
+        raise refuse(field, "a non-blank str or an int", value)
+    _check_encodable(field, value)
+    return str(value)
+
+
+def user_id(field: str, value: object) -> str | int:
+    """Accept the shop's own user id: the founding document allows a number or a string."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return integer(field, value)
+    return identifier(field, value)
+
+
+def email(field: str, value: object) -> str:
+    """Accept an address with one @ and a dotted domain; letters of any script."""
+    if not isinstance(value, str):
+        raise refuse(field, "an e-mail address as str", value)
+    if len(value) > _EMAIL_MAX_CHARACTERS or not _EMAIL.fullmatch(value):
+        raise refuse(field, "an e-mail address such as name@shop.example", value)
+    _check_encodable(field, value)
+    return value
+
+
+def phone(field: str, value: object) -> str:
+    """Accept 5 to 15 digits, an optional leading +; spaces, dots, dashes and brackets go."""
+    if not isinstance(value, str):
+        raise refuse(field, "a phone number as str", value)
+    digits = value.translate(_PHONE_SEPARATORS)
+    if not _PHONE.fullmatch(digits):
+        raise refuse(field, "a phone number of 5 to 15 digits, with or without a leading +", value)
+    return digits
+
+
+def gender(field: str, value: object) -> Gender:
+    """Accept :class:`Gender`, ``m`` or ``f``, and the words that the official SDKs take."""
+    found = _GENDERS.get(value) if isinstance(value, str) else None
+    if found is None:
+        raise refuse(field, "a Gender, 'm' or 'f'", value)
+    return found
+
+
+def day(field: str, value: object) -> date:
+    """Accept a date, or ``YYYY-MM-DD`` that is in the calendar."""
+    if isinstance(value, datetime):
+        return value.date()
+    if isinstance(value, date):
+        return value
+    if isinstance(value, str) and _DATE.fullmatch(value):
+        try:
+            return date.fromisoformat(value)
+        except ValueError:
+            raise refuse(field, "a day of the calendar as YYYY-MM-DD", value) from None
+    raise refuse(field, "a date or YYYY-MM-DD", value)
+
+
+def boolean(field: str, value: object) -> bool:
+    """Accept True and False alone."""
+    if not isinstance(value, bool):
+        raise refuse(field, "a bool", value)
+    return value
+
+
+def integer(field: str, value: object) -> int:
+    """Accept an int that fits into 64 bits."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise refuse(field, "an int", value)
+    if value not in _INT64:
+        raise ValidationError(field, "an int of at most 64 bits", "a larger int")
+    return int(value)
+
+
+def number(field: str, value: object) -> Number:
+    """Accept an int, a finite float, or a finite Decimal."""
+    if isinstance(value, int):
+        return integer(field, value)
+    if isinstance(value, Decimal):
+        if value.is_finite():
+            if value == value.to_integral_value():
+                return integer(field, int(value))
+            return float(value)
+    elif isinstance(value, float) and math.isfinite(value):
+        return float(value)
+    raise refuse(field, "a finite number", value)
+
+
+def age(field: str, value: object) -> Number:
+    """Accept a number of years, not negative."""
+    years = number(field, value)
+    if years < 0:
+        raise ValidationError(field, "a number of years, 0 or more", f"a negative {given(value)}")
+    return years
+
+
+def each(rule: Rule[T]) -> Rule[tuple[T, ...]]:
+    """Accept any iterable whose items all keep ``rule``; errors name the index."""
+
+    def items(field: str, value: object) -> tuple[T, ...]:
+        if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
+            raise refuse(field, "a list", value)
+        return tuple(rule(f"{field}[{index}]", item) for index, item in enumerate(value))
+
+    return items
+
+
+def custom_name(name: object) -> str:
+    """Accept Latin letters, digits and ``_``, except the reserved names (protocol, 3.2)."""
+    if not isinstance(name, str):
+        raise refuse("custom", "names as str", name)
+    if not _CUSTOM_NAME.fullmatch(name):
+        raise ValidationError(
+            "custom", "names of Latin letters, digits and _", f"a name of {len(name)} characters"
+        )
+    if name in RESERVED_NAMES:
+        raise ValidationError(f"custom.{name}", "a name that is not reserved", "a reserved name")
+    return name
+
+
+def custom_value(field: str, value: object) -> Json:
+    """Accept what a custom property may hold, and give it as JSON.
+
+    Date-times are written ``YYYY-MM-DD hh:mm:ss``; one with a time zone is written in UTC
+    (the service documents no zone).
+    """
+    return _json(field, value, _MAX_DEPTH)
+
+
+def _json(field: str, value: object, depth: int) -> Json:
+    if depth == 0:
+        raise ValidationError(field, f"at most {_MAX_DEPTH} levels", "a deeper value")
+    match value:
+        case str():
+            return text(field, value)
+        case bool():
+            return value
+        case int() | float() | Decimal():
+            return number(field, value)
+        case datetime():
+            instant = value if value.tzinfo is None else value.astimezone(UTC)
+            return instant.replace(tzinfo=None).isoformat(" ", "seconds")
+        case date():
+            return value.isoformat()
+        case Mapping():
+            return {
+                _key(field, key): _inner(_path(field, key), item, depth - 1)
+                for key, item in value.items()
+            }
+        case list() | tuple():
+            return [_inner(f"{field}[{i}]", item, depth - 1) for i, item in enumerate(value)]
+        case _:
+            raise refuse(field, "text, a number, a date, a list or a JSON object", value)
+
+
+def _inner(field: str, value: object, depth: int) -> Json:
+    # Inside a JSON object the service only stores: null and empty text mean themselves there.
+    if value is None or value == "":
+        return value
+    return _json(field, value, depth)
+
+
+def _path(field: str, key: object) -> str:
+    # A key of a JSON object may be personal data itself; a plain name is not.
+    plain = isinstance(key, str) and key.isidentifier() and key.isascii()
+    return f"{field}.{key}" if plain else f"{field}.*"
+
+
+def _key(field: str, key: object) -> str:
+    if not isinstance(key, str):
+        raise refuse(field, "a JSON object with str keys", key)
+    _check_encodable(field, key)
+    return key

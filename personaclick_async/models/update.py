@@ -1,0 +1,272 @@
+"""What a caller sends about a user: the profile update, with children and vehicles."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import date
+from decimal import Decimal
+from enum import Enum
+from typing import Any, Final, Literal, TypeAlias, TypedDict, TypeVar, Unpack, cast
+
+import attrs
+
+from personaclick_async.codec import Json
+from personaclick_async.errors import ValidationError
+from personaclick_async.models import rules
+from personaclick_async.models.rules import CustomValue, Number
+from personaclick_async.protocol.names import EXTERNAL_ID, ID, Gender
+
+T = TypeVar("T")
+
+
+class Clear(Enum):
+    """The type of :data:`CLEAR`."""
+
+    CLEAR = "clear"
+
+    def __repr__(self) -> str:
+        return "CLEAR"
+
+
+CLEAR: Final = Clear.CLEAR
+"""Send this for a field that the service shall forget; None only leaves the field out."""
+
+Sent: TypeAlias = T | Literal[Clear.CLEAR] | None
+"""A field of an update: a value, :data:`CLEAR`, or None for «not mentioned»."""
+
+_RULE: Final = "rule"
+
+
+def _sent(rule: Callable[[str, object], object]) -> Any:  # noqa: ANN401 - a field of any type
+    return attrs.field(default=None, metadata={_RULE: rule})
+
+
+def _rules_of(cls: type[attrs.AttrsInstance]) -> dict[str, rules.Rule[object]]:
+    return {
+        name: at.metadata[_RULE]
+        for name, at in attrs.fields_dict(cls).items()
+        if _RULE in at.metadata
+    }
+
+
+def _checked(
+    fields: Mapping[str, object], known: Mapping[str, rules.Rule[object]], owner: str
+) -> dict[str, Any]:
+    """Run each field's rule; None stays out and CLEAR stays as it is."""
+    checked: dict[str, Any] = {}
+    for name, value in fields.items():
+        rule = known.get(name)
+        if rule is None:
+            raise ValidationError(owner, f"one of {', '.join(known)}", "an unknown field name")
+        if value is None:
+            continue
+        checked[name] = CLEAR if value is CLEAR else rule(name, value)
+    return checked
+
+
+def _part(cls: type[T]) -> rules.Rule[T]:
+    """Accept a part of the update (a child, a vehicle), or a mapping of its fields."""
+
+    def rule(field: str, value: object) -> T:
+        if isinstance(value, cls):
+            return value
+        if not isinstance(value, Mapping):
+            raise rules.refuse(field, f"a {cls.__name__} or a mapping", value)
+        try:
+            return cls(**value)
+        except ValidationError as error:
+            raise error.within(field) from None
+        except TypeError:
+            raise rules.refuse(field, "a mapping with str keys", value) from None
+
+    return rule
+
+
+class KidFields(TypedDict, total=False):
+    """What :class:`Kid` takes."""
+
+    gender: Gender | str | None
+    birthday: date | str | None
+
+
+@attrs.frozen(init=False, repr=False)
+class Kid:
+    """A child of the user: ``gender`` and ``birthday``, both optional (protocol, 3.1)."""
+
+    gender: Gender | None = _sent(rules.gender)
+    birthday: date | None = _sent(rules.day)
+
+    def __init__(self, **fields: Unpack[KidFields]) -> None:
+        self.__attrs_init__(**_part_fields(self, fields))
+
+    def __repr__(self) -> str:
+        return _private_repr(self)
+
+
+class VehicleFields(TypedDict, total=False):
+    """What :class:`Vehicle` takes."""
+
+    brand: str | None
+    model: str | None
+    vds: str | None
+
+
+@attrs.frozen(init=False, repr=False)
+class Vehicle:
+    """A vehicle of the user: ``brand``, ``model``, ``vds`` (VDS or full VIN) (protocol, 3.1)."""
+
+    brand: str | None = _sent(rules.text)
+    model: str | None = _sent(rules.text)
+    vds: str | None = _sent(rules.text)
+
+    def __init__(self, **fields: Unpack[VehicleFields]) -> None:
+        self.__attrs_init__(**_part_fields(self, fields))
+
+    def __repr__(self) -> str:
+        return _private_repr(self)
+
+
+def _part_fields(part: Kid | Vehicle, fields: Mapping[str, object]) -> dict[str, Any]:
+    kind = type(part)
+    checked = _checked(fields, _PART_RULES[kind], kind.__name__)
+    for name, value in checked.items():
+        if value is CLEAR:
+            raise rules.refuse(name, "a value, or the field left out", value)
+    return checked
+
+
+_PART_RULES: Final = {Kid: _rules_of(Kid), Vehicle: _rules_of(Vehicle)}
+
+
+class ProfileFields(TypedDict, total=False):
+    """What ``profile.set`` and :class:`ProfileUpdate` take, by keyword."""
+
+    email: Sent[str]
+    phone: Sent[str]
+    external_id: Sent[str | int]
+    id: Sent[str | int]
+    loyalty_id: Sent[str | int]
+    telegram_id: Sent[str | int]
+    fb_id: Sent[str | int]
+    vk_id: Sent[str | int]
+    first_name: Sent[str]
+    last_name: Sent[str]
+    middle_name: Sent[str]
+    gender: Sent[Gender | str]
+    age: Sent[int | float | Decimal]
+    birthday: Sent[date | str]
+    location: Sent[str]
+    bought_something: Sent[bool]
+    loyalty_card_location: Sent[str]
+    loyalty_status: Sent[str]
+    loyalty_bonuses: Sent[int | float | Decimal]
+    loyalty_bonuses_to_next_level: Sent[int | float | Decimal]
+    google_advertising_id: Sent[str]
+    apple_advertising_id: Sent[str]
+    yandex_id: Sent[str | int]
+    kids: Sent[Iterable[Kid | Mapping[str, object]]]
+    auto: Sent[Iterable[Vehicle | Mapping[str, object]]]
+    custom: Mapping[str, CustomValue | Clear | None] | None
+
+
+@attrs.frozen(init=False, repr=False)
+class ProfileUpdate:
+    """What is to be known of a user from now on; fields not mentioned stay as they are.
+
+    Every field is checked when the update is made. A second ``kids`` or ``auto`` replaces the
+    first. ``id`` is another name for ``external_id``. Custom properties go into ``custom`` and
+    must exist in the account first (Settings > Profile Property).
+
+    :raises ValidationError: a value breaks its field's rule; names the field, the type and the
+        rule, never the value.
+    """
+
+    email: Sent[str] = _sent(rules.email)
+    phone: Sent[str] = _sent(rules.phone)
+    external_id: Sent[str | int] = _sent(rules.user_id)
+    loyalty_id: Sent[str] = _sent(rules.identifier)
+    telegram_id: Sent[str] = _sent(rules.identifier)
+    fb_id: Sent[str] = _sent(rules.identifier)
+    vk_id: Sent[str] = _sent(rules.identifier)
+    first_name: Sent[str] = _sent(rules.text)
+    last_name: Sent[str] = _sent(rules.text)
+    middle_name: Sent[str] = _sent(rules.text)
+    gender: Sent[Gender] = _sent(rules.gender)
+    age: Sent[Number] = _sent(rules.age)
+    birthday: Sent[date] = _sent(rules.day)
+    location: Sent[str] = _sent(rules.text)
+    bought_something: Sent[bool] = _sent(rules.boolean)
+    loyalty_card_location: Sent[str] = _sent(rules.text)
+    loyalty_status: Sent[str] = _sent(rules.text)
+    loyalty_bonuses: Sent[Number] = _sent(rules.number)
+    loyalty_bonuses_to_next_level: Sent[Number] = _sent(rules.number)
+    google_advertising_id: Sent[str] = _sent(rules.text)
+    apple_advertising_id: Sent[str] = _sent(rules.text)
+    yandex_id: Sent[str] = _sent(rules.identifier)
+    kids: Sent[tuple[Kid, ...]] = _sent(rules.each(_part(Kid)))
+    auto: Sent[tuple[Vehicle, ...]] = _sent(rules.each(_part(Vehicle)))
+    custom: Mapping[str, Json] = attrs.field(factory=dict, hash=False)
+
+    def __init__(self, **fields: Unpack[ProfileFields]) -> None:
+        given = cast("dict[str, object]", fields)
+        custom = _custom(given.pop("custom", None))
+        if ID in given:
+            _merge_user_id(given)
+        self.__attrs_init__(**_checked(given, _UPDATE_RULES, "profile update"), custom=custom)
+
+    @classmethod
+    def from_flat(cls, fields: Mapping[str, object]) -> ProfileUpdate:
+        """Make an update from one flat mapping, as the JavaScript call and the wire have it.
+
+        Names of standard fields are those; every other name is a custom property.
+        """
+        standard: dict[str, Any] = {}
+        custom: dict[str, Any] = {}
+        for name, value in fields.items():
+            (standard if name in _UPDATE_RULES or name == ID else custom)[name] = value
+        return cls(**standard, custom=custom)
+
+    def fields(self) -> dict[str, Any]:
+        """Give the standard fields that this update mentions, CLEAR included, by name."""
+        return {name: value for name in _UPDATE_RULES if (value := getattr(self, name)) is not None}
+
+    def __bool__(self) -> bool:
+        return bool(self.custom) or any(getattr(self, name) is not None for name in _UPDATE_RULES)
+
+    def __repr__(self) -> str:
+        names = [*self.fields(), *(f"custom.{name}" for name in self.custom)]
+        return f"<ProfileUpdate of {', '.join(names) or 'nothing'}>"
+
+
+_UPDATE_RULES: Final = _rules_of(ProfileUpdate)
+
+
+def _custom(value: object) -> dict[str, Any]:
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise rules.refuse("custom", "a mapping of property names to values", value)
+    return {
+        (name := rules.custom_name(key)): (
+            CLEAR if item is CLEAR else rules.custom_value(f"custom.{name}", item)
+        )
+        for key, item in value.items()
+        if item is not None
+    }
+
+
+def _merge_user_id(given: dict[str, object]) -> None:
+    alias = given.pop(ID)
+    user_id = given.get(EXTERNAL_ID)
+    if alias is None:
+        return
+    if user_id is not None and str(user_id) != str(alias):
+        raise ValidationError(
+            ID, f"one value for {ID} and {EXTERNAL_ID}, which are the same", "two different values"
+        )
+    given[EXTERNAL_ID] = alias if user_id is None else user_id
+
+
+def _private_repr(part: Kid | Vehicle) -> str:
+    names = [at.name for at in attrs.fields(type(part)) if getattr(part, at.name) is not None]
+    return f"<{type(part).__name__} with {', '.join(names) or 'nothing'}>"

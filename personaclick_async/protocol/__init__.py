@@ -1,0 +1,1 @@
+"""The protocol: calls to requests, and answers to models or errors. No I/O."""

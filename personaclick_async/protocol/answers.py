@@ -1,0 +1,206 @@
+"""From an answer to the result of its call, or to the error that it means (section 9)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Final, Generic, TypeVar
+
+import attrs
+
+from personaclick_async import codec
+from personaclick_async.codec import Json
+from personaclick_async.errors import (
+    AuthenticationFailed,
+    BadRequest,
+    Forbidden,
+    MalformedAnswer,
+    NotFound,
+    PayloadTooLarge,
+    RateLimited,
+    ServerError,
+    ServiceError,
+    ServiceUnavailable,
+    Unprocessable,
+)
+from personaclick_async.models.converter import WrongShape
+from personaclick_async.protocol import names
+from personaclick_async.protocol.calls import Call
+
+T = TypeVar("T")
+
+_OK: Final = 200
+_FIRST_ERROR: Final = 400
+_FIRST_SERVER_ERROR: Final = 500
+
+_BY_STATUS: Final[Mapping[int, type[ServiceError]]] = {
+    400: BadRequest,
+    401: AuthenticationFailed,
+    403: Forbidden,
+    404: NotFound,
+    413: PayloadTooLarge,
+    422: Unprocessable,
+    429: RateLimited,
+    502: ServiceUnavailable,
+    503: ServiceUnavailable,
+    504: ServiceUnavailable,
+}
+
+# The sources disagree on the status of wrong credentials; the message settles it (section 9).
+_ABOUT_CREDENTIALS: Final = re.compile(r"(?i)\b(?:shop|shop_id|shop_secret|secret)\b")
+_ABOUT_PROFILE: Final = re.compile(r"(?is)\b(?:profile|device|did|user)\b.*\bnot found\b")
+
+_SHORTEST_PRIVATE: Final = 3
+_LONGEST_MESSAGE: Final = 300
+_EMAIL_LIKE: Final = re.compile(r"[^\s@]{1,64}@[^\s@]{1,255}")
+_LONG_NUMBER: Final = re.compile(r"\d{7,}")
+_REDACTED: Final = "[redacted]"
+
+
+@attrs.frozen(kw_only=True, repr=False)
+class Answer(Generic[T]):
+    """What the service answered, as it came.
+
+    :ivar endpoint: the call's name, such as ``profile/set``.
+    :ivar status: the HTTP status.
+    :ivar headers: the answer's headers; names compare without regard to case.
+    :ivar body: the answer's body, decompressed.
+    :ivar attempts: how many times the request was sent until this answer came.
+    :ivar elapsed: seconds from the first attempt's start to this answer's end.
+    """
+
+    call: Call[T]
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    attempts: int
+    elapsed: float
+
+    @property
+    def endpoint(self) -> str:
+        """The name of the call that was answered."""
+        return self.call.endpoint.name
+
+    def json(self) -> Json:
+        """Give the body as JSON.
+
+        :raises MalformedAnswer: it is not JSON.
+        """
+        try:
+            return codec.decode(self.body)
+        except ValueError:
+            raise self._malformed("the body is not JSON") from None
+
+    def parse(self) -> T:
+        """Give the typed result of the call.
+
+        :raises MalformedAnswer: the body is not what the call promises.
+        """
+        try:
+            return self.call.read(self.body)
+        except WrongShape as shape:
+            raise self._malformed(str(shape)) from None
+
+    def _malformed(self, reason: str) -> MalformedAnswer:
+        kind = self.headers.get("Content-Type", "no content type")[:40]
+        return MalformedAnswer(
+            f"{reason} (status {self.status}, {len(self.body)} bytes, {kind})",
+            endpoint=self.endpoint,
+            attempts=self.attempts,
+            answer=self,
+        )
+
+    def __repr__(self) -> str:
+        return f"<Answer {self.endpoint} {self.status}, {len(self.body)} bytes>"
+
+
+def refusal(answer: Answer[T]) -> ServiceError | None:
+    """Give the error that an answer means, or None if it is a success.
+
+    Looks for every envelope that the service and its SDKs know, at every status.
+    """
+    if answer.status == _OK and b'"status"' not in answer.body:
+        return None
+    said = _body_object(answer.body)
+    status = _status(answer.status, said)
+    failed = not _OK <= status < 300 or said.get(names.STATUS) == names.STATUS_ERROR  # noqa: PLR2004
+    if not failed:
+        return None
+    message = without_private(_message(said), answer.call.private_values())
+    kind = _kind(status, message)
+    if kind is RateLimited:
+        return RateLimited(
+            message,
+            status=status,
+            endpoint=answer.endpoint,
+            attempts=answer.attempts,
+            answer=answer,
+            retry_after=retry_after(answer.headers, datetime.now(UTC)),
+        )
+    return kind(
+        message,
+        status=status,
+        endpoint=answer.endpoint,
+        attempts=answer.attempts,
+        answer=answer,
+    )
+
+
+def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
+    """Read ``Retry-After`` in either of its forms, as seconds from ``now``; None if unusable."""
+    value = headers.get("Retry-After", "").strip()
+    if not value:
+        return None
+    if re.fullmatch(r"\d{1,9}(?:\.\d{1,9})?", value, re.ASCII):
+        return float(value)
+    try:
+        when = parsedate_to_datetime(value)
+    except (ValueError, OverflowError):
+        return None
+    if when.tzinfo is None:
+        when = when.replace(tzinfo=UTC)
+    return max(0.0, (when - now).total_seconds())
+
+
+def without_private(message: str, private: Iterable[str]) -> str:
+    """Take out of a message what a request carried, and what looks like an address or a number."""
+    for value in sorted({v for v in private if len(v) >= _SHORTEST_PRIVATE}, key=len, reverse=True):
+        message = message.replace(value, _REDACTED)
+    message = _LONG_NUMBER.sub(_REDACTED, _EMAIL_LIKE.sub(_REDACTED, message))
+    return " ".join(message.split())[:_LONGEST_MESSAGE]
+
+
+def _body_object(body: bytes) -> dict[str, Json]:
+    try:
+        said = codec.decode(body)
+    except ValueError:
+        return {}
+    return said if isinstance(said, dict) else {}
+
+
+def _status(http: int, said: dict[str, Json]) -> int:
+    # The React Native SDK guards against a numeric status in a body at HTTP 200 (section 9, 4).
+    inner = said.get(names.STATUS)
+    if http == _OK and isinstance(inner, int) and inner >= _FIRST_ERROR:
+        return inner
+    return http
+
+
+def _message(said: dict[str, Json]) -> str:
+    payload = said.get(names.PAYLOAD)
+    inner = payload.get(names.MESSAGE) if isinstance(payload, dict) else None
+    message = inner or said.get(names.MESSAGE)
+    return message if isinstance(message, str) else ""
+
+
+def _kind(status: int, message: str) -> type[ServiceError]:
+    if status < _FIRST_SERVER_ERROR and status != 429:  # noqa: PLR2004
+        if _ABOUT_CREDENTIALS.search(message):
+            return AuthenticationFailed
+        if _ABOUT_PROFILE.search(message):
+            return NotFound
+    if status in _BY_STATUS:
+        return _BY_STATUS[status]
+    return ServerError if status >= _FIRST_SERVER_ERROR else ServiceError

@@ -1,0 +1,244 @@
+"""From a call to the request that asks it: method, path, query, headers and body.
+
+A :class:`Call` also knows how to read its answer, so that nothing else has to. Section numbers
+refer to ``docs/protocol.md``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from datetime import date
+from typing import Final, Generic, TypeVar
+
+import attrs
+
+from personaclick_async import codec
+from personaclick_async.codec import Json
+from personaclick_async.errors import ConfigurationError, ValidationError
+from personaclick_async.models.converter import WrongShape, read_object, read_objects, to_wire
+from personaclick_async.models.identity import Identity
+from personaclick_async.models.order import Order
+from personaclick_async.models.product import Product
+from personaclick_async.models.profile import FullProfile, Profile
+from personaclick_async.models.session import InitAnswer
+from personaclick_async.models.update import ProfileUpdate
+from personaclick_async.protocol import names
+
+T = TypeVar("T")
+
+_JSON_BODY: Final = {"Content-Type": "application/json"}
+_NO_HEADERS: Final[Mapping[str, str]] = {}
+
+# Parameters whose values say nothing about anybody, so that an error text may repeat them.
+_PUBLIC: Final = frozenset(
+    {names.STREAM, names.SEGMENT, names.TZ, names.API_VERSION, names.DATE_FROM}
+)
+
+
+@attrs.frozen(repr=False)
+class Call(Generic[T]):
+    """A request, and how to read its answer.
+
+    :ivar query: parameters in the order in which they are sent, not yet encoded.
+    :ivar body: the request's body, encoded, or None.
+    :ivar read: makes the result of the body of a successful answer.
+    """
+
+    endpoint: names.Endpoint
+    read: Callable[[bytes], T]
+    query: Mapping[str, str] = _NO_HEADERS
+    body: bytes | None = None
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The headers that this request needs besides the client's own."""
+        return _NO_HEADERS if self.body is None else _JSON_BODY
+
+    def private_values(self) -> Iterator[str]:
+        """Give every text that the request carries and an error text must not repeat."""
+        sent = codec.decode(self.body) if self.body else {}
+        for name, value in (*self.query.items(), *sent.items()):
+            if name not in _PUBLIC:
+                yield from _texts(value)
+
+    def __repr__(self) -> str:
+        return f"<Call {self.endpoint.name}>"
+
+
+def _texts(value: Json) -> Iterator[str]:
+    match value:
+        case dict():
+            for inner in value.values():
+                yield from _texts(inner)
+        case list():
+            for inner in value:
+                yield from _texts(inner)
+        case bool() | None:
+            return
+        case _:
+            yield str(value)
+
+
+@attrs.frozen(kw_only=True, repr=False)
+class Shop:
+    """Who asks: the shop's public key, its secret if there is one, and the names it prefers.
+
+    :ivar set_user_id_name: the shop's own user id in ``profile/set`` (section 12).
+    :ivar query_user_id_name: the same in queries.
+    """
+
+    shop_id: str
+    secret: str | None = None
+    set_user_id_name: str = names.ID
+    query_user_id_name: str = names.EXTERNAL_ID
+
+    def require_secret(self, purpose: str) -> str:
+        """Give the secret.
+
+        :raises ConfigurationError: there is none; says what it is needed for.
+        """
+        if self.secret is None:
+            raise ConfigurationError(f"shop_secret is needed to {purpose}; none was given")
+        return self.secret
+
+
+@attrs.frozen(kw_only=True, repr=False)
+class Asker:
+    """On whose behalf: the user, the session under way, and labels for the service's reports.
+
+    :ivar stream: where the data comes from; up to 16 letters, digits or ``_`` (section 6.3).
+    :ivar segment: the visitor's A/B group (section 6.5).
+    """
+
+    identity: Identity
+    seance: str | None = None
+    stream: str | None = None
+    segment: names.Segment | None = None
+
+
+def init(
+    shop: Shop, *, did: str | None = None, seance: str | None = None, stream: str | None = None
+) -> Call[InitAnswer]:
+    """Start or continue a session; the service makes a device id where none is sent (2.1)."""
+    query = {names.SHOP_ID: shop.shop_id}
+    if did is not None:
+        query[names.DID] = did
+    _add_labels(query, seance, stream)
+    return Call(names.INIT, lambda body: read_object(InitAnswer, body), query)
+
+
+def read_profile(shop: Shop, asker: Asker) -> Call[Profile]:
+    """Read the public profile; for a user who is no device it is the full one (2.2)."""
+    if not asker.identity.is_device:
+        return Call(names.PROFILE, _read_full_profile, _query(shop, asker))
+    return Call(names.PROFILE, _read_profile, _query(shop, asker))
+
+
+def read_full_profile(shop: Shop, asker: Asker) -> Call[FullProfile]:
+    """Read the full profile, with the secret (2.2, 4.2)."""
+    query = _query(shop, asker)
+    query[names.SHOP_SECRET] = shop.require_secret("read a full profile")
+    return Call(names.PROFILE, _read_full_profile, query)
+
+
+def set_profile(shop: Shop, asker: Asker, update: ProfileUpdate) -> Call[None]:
+    """Update the profile of the device's owner, or of the named user (2.3)."""
+    wire = to_wire(update, user_id_name=shop.set_user_id_name)
+    return set_profile_fields(shop, asker, wire)
+
+
+def set_profile_fields(shop: Shop, asker: Asker, wire: Mapping[str, Json]) -> Call[None]:
+    """Update a profile with fields that are in the wire's form already (2.3)."""
+    who = _who(shop, asker.identity, shop.set_user_id_name)
+    for name, value in who.items():
+        if name in wire and str(wire[name]) != value:
+            raise ValidationError(name, "the one that names the user, or none", "another value")
+    body: dict[str, Json] = {names.SHOP_ID: shop.shop_id, **wire, **who}
+    _add_labels(body, asker.seance, asker.stream)
+    return Call(names.PROFILE_SET, _read_done, body=codec.encode(body))
+
+
+def purge_profile(shop: Shop, asker: Asker) -> Call[None]:
+    """Remove personal data from a profile named by an identifier (2.4)."""
+    if asker.identity.is_device:
+        raise ValidationError(
+            "user", f"one of {', '.join(names.IDENTIFIERS)} to purge a profile", "a device"
+        )
+    body = {
+        names.SHOP_ID: shop.shop_id,
+        **_who(shop, asker.identity, shop.query_user_id_name),
+    }
+    return Call(names.PROFILE_PURGE, _read_done, body=codec.encode(body))
+
+
+def last_order(shop: Shop, asker: Asker) -> Call[list[Product]]:
+    """Read the products of the user's last order (2.6)."""
+    query = _query(shop, asker)
+    if asker.segment is not None:
+        query[names.SEGMENT] = asker.segment.value
+    return Call(names.LAST_ORDER, _read_products, query)
+
+
+def orders_by_user(shop: Shop, asker: Asker, *, date_from: date | None = None) -> Call[list[Order]]:
+    """Read the user's orders since a day, oldest first (2.7)."""
+    query = _query(shop, asker)
+    query[names.SHOP_SECRET] = shop.require_secret("read a user's orders")
+    if date_from is not None:
+        query[names.DATE_FROM] = date_from.isoformat()
+    return Call(names.ORDERS_BY_USER, _read_orders, query)
+
+
+def _query(shop: Shop, asker: Asker) -> dict[str, str]:
+    query = {names.SHOP_ID: shop.shop_id, **_who(shop, asker.identity, shop.query_user_id_name)}
+    _add_labels(query, asker.seance, asker.stream)
+    return query
+
+
+def _who(shop: Shop, identity: Identity, user_id_name: str) -> dict[str, str]:
+    if identity.is_device:
+        return {names.DID: identity.value}
+    kind = user_id_name if identity.kind == names.EXTERNAL_ID else identity.kind
+    secret = shop.require_secret(f"name a user by {identity.kind}")
+    return {kind: identity.value, names.SHOP_SECRET: secret}
+
+
+def _add_labels(parameters: dict[str, str], seance: str | None, stream: str | None) -> None:
+    # Both words for the session, one value: pages of either age are served (section 10, 3).
+    if seance is not None:
+        parameters[names.SEANCE] = seance
+        parameters[names.SID] = seance
+    if stream is not None:
+        parameters[names.STREAM] = stream
+
+
+def _read_profile(body: bytes) -> Profile:
+    return read_object(Profile, body)
+
+
+def _read_full_profile(body: bytes) -> FullProfile:
+    return read_object(FullProfile, body)
+
+
+def _read_products(body: bytes) -> list[Product]:
+    return read_objects(Product, body, wrappers=((names.PRODUCTS,), (names.DATA,)))
+
+
+def _read_orders(body: bytes) -> list[Order]:
+    return read_objects(
+        Order,
+        body,
+        wrappers=(
+            (names.DATA, names.ORDERS),
+            (names.PAYLOAD, names.ORDERS),
+            (names.ORDERS,),
+        ),
+    )
+
+
+def _read_done(body: bytes) -> None:
+    try:
+        said = codec.decode(body)
+    except ValueError:
+        raise WrongShape("the body is not JSON") from None
+    if not isinstance(said, dict) or said.get(names.STATUS) != names.STATUS_SUCCESS:
+        raise WrongShape(f"the body does not say {names.STATUS_SUCCESS}")

@@ -1,0 +1,195 @@
+"""Every path, wire name and documented limit of the service, each with its source.
+
+Section numbers refer to ``docs/protocol.md``. Nothing here does I/O and nothing else in
+the package spells these names out: the client and the emulator both read them from here,
+so they can't drift apart.
+"""
+
+from __future__ import annotations
+
+from enum import Enum, StrEnum
+from typing import Final
+
+import attrs
+
+DEFAULT_API_URL: Final = "https://api.personaclick.com/"
+
+# The answer's envelope (section 9).
+STATUS: Final = "status"
+STATUS_SUCCESS: Final = "success"
+STATUS_ERROR: Final = "error"
+PAYLOAD: Final = "payload"
+MESSAGE: Final = "message"
+DATA: Final = "data"
+
+# Shared parameters (section 1).
+SHOP_ID: Final = "shop_id"
+SHOP_SECRET: Final = "shop_secret"
+DID: Final = "did"
+SID: Final = "sid"
+SEANCE: Final = "seance"
+SEGMENT: Final = "segment"
+STREAM: Final = "stream"
+REFERER: Final = "referer"
+REFERRER: Final = "referrer"
+
+# Identifiers of a user (section 1) and their old spelling (section 3.1).
+EMAIL: Final = "email"
+PHONE: Final = "phone"
+EXTERNAL_ID: Final = "external_id"
+ID: Final = "id"
+LOYALTY_ID: Final = "loyalty_id"
+TELEGRAM_ID: Final = "telegram_id"
+
+IDENTIFIERS: Final = (EMAIL, PHONE, EXTERNAL_ID, LOYALTY_ID, TELEGRAM_ID)
+
+# init (section 2.1).
+API_VERSION: Final = "v"
+TZ: Final = "tz"
+
+# orders/by_user (section 2.7) and last_for_user's tolerated wrappers (section 12).
+DATE_FROM: Final = "date_from"
+ORDERS: Final = "orders"
+PRODUCTS: Final = "products"
+
+# import/* and sync/* (sections 2.8 to 2.10).
+AUDIENCE: Final = "audience"
+SEGMENT_ID: Final = "segment_id"
+
+KIDS: Final = "kids"
+AUTO: Final = "auto"
+CUSTOM_PROPERTIES: Final = "custom_properties"
+EMAIL_REGISTERED_AT: Final = "email_registered_at"
+
+SHARED_PARAMETERS: Final = frozenset(
+    {SHOP_ID, SHOP_SECRET, DID, SID, SEANCE, SEGMENT, STREAM, REFERER, REFERRER}
+)
+
+STANDARD_FIELDS: Final = (
+    EMAIL,
+    PHONE,
+    ID,
+    EXTERNAL_ID,
+    LOYALTY_ID,
+    TELEGRAM_ID,
+    "fb_id",
+    "vk_id",
+    "first_name",
+    "last_name",
+    "middle_name",
+    "gender",
+    "age",
+    "birthday",
+    "location",
+    "bought_something",
+    "loyalty_card_location",
+    "loyalty_status",
+    "loyalty_bonuses",
+    "loyalty_bonuses_to_next_level",
+    "google_advertising_id",
+    "apple_advertising_id",
+    "yandex_id",
+    KIDS,
+    AUTO,
+)
+"""The fields of profile/set (section 3.1), in the order of the table."""
+
+RESERVED_NAMES: Final = (
+    frozenset(STANDARD_FIELDS)
+    | SHARED_PARAMETERS
+    | {API_VERSION, TZ, EMAIL_REGISTERED_AT, CUSTOM_PROPERTIES}
+)
+"""What a custom property can't be called (section 3.2)."""
+
+IMPORT_REQUESTS_PER_MINUTE: Final = 40
+"""Documented for import/* and sync/* only (section 2)."""
+
+IMPORT_MAX_BODY_BYTES: Final = 32 * 1024 * 1024
+"""32 MB, read as mebibytes (section 12)."""
+
+SESSION_LIFETIME_SECONDS: Final = 2 * 60 * 60
+"""A session ends after two hours without events (section 6.2)."""
+
+STREAM_MAX_CHARACTERS: Final = 16
+"""Section 6.3."""
+
+
+class Gender(StrEnum):
+    """The two values of ``gender`` on the wire (section 3.1)."""
+
+    MALE = "m"
+    FEMALE = "f"
+
+
+class Segment(StrEnum):
+    """The two A/B groups (section 1)."""
+
+    A = "A"
+    B = "B"
+
+
+class Repeat(Enum):
+    """When a call may be sent again after a failure."""
+
+    ALWAYS = "always"
+    """Twice has the effect of once."""
+    UNLESS_PROCESSED = "unless processed"
+    """Only when the service certainly did not act on it: no connection, 429 or 503."""
+
+
+class Family(StrEnum):
+    """Endpoints that share one limit of requests per window."""
+
+    SESSION = "session"
+    PROFILE = "profile"
+    ORDERS = "orders"
+    IMPORT = "import"
+
+
+@attrs.frozen
+class Endpoint:
+    """One address of the service and what is known of it."""
+
+    name: str
+    method: str
+    path: str
+    family: Family
+    repeat: Repeat = Repeat.ALWAYS
+
+
+INIT: Final = Endpoint("init", "GET", "/init", Family.SESSION)
+PROFILE: Final = Endpoint("profile", "GET", "/profile", Family.PROFILE)
+PROFILE_SET: Final = Endpoint("profile/set", "POST", "/profile/set", Family.PROFILE)
+# A second purge of one profile answers "Profile not found": only a certain failure is repeated.
+PROFILE_PURGE: Final = Endpoint(
+    "profile/purge", "DELETE", "/profile/purge", Family.PROFILE, Repeat.UNLESS_PROCESSED
+)
+FORCE_CHANGE_EMAIL: Final = Endpoint(
+    "profile/force_change_email",
+    "POST",
+    "/profile/force_change_email",
+    Family.PROFILE,
+    Repeat.UNLESS_PROCESSED,
+)
+FORCE_CHANGE_PHONE: Final = Endpoint(
+    "profile/force_change_phone",
+    "POST",
+    "/profile/force_change_phone",
+    Family.PROFILE,
+    Repeat.UNLESS_PROCESSED,
+)
+FORCE_CHANGE_ID: Final = Endpoint(
+    "profile/force_change_id",
+    "POST",
+    "/profile/force_change_id",
+    Family.PROFILE,
+    Repeat.UNLESS_PROCESSED,
+)
+LAST_ORDER: Final = Endpoint("orders/last_for_user", "GET", "/orders/last_for_user", Family.ORDERS)
+ORDERS_BY_USER: Final = Endpoint("orders/by_user", "GET", "/orders/by_user", Family.ORDERS)
+SYNC_ORDERS: Final = Endpoint("sync/orders", "POST", "/sync/orders", Family.IMPORT)
+IMPORT_ORDERS: Final = Endpoint("import/orders", "POST", "/import/orders", Family.IMPORT)
+IMPORT_AUDIENCE: Final = Endpoint("import/audience", "POST", "/import/audience", Family.IMPORT)
+IMPORT_SUPPRESSED: Final = Endpoint(
+    "import/suppressed", "POST", "/import/suppressed", Family.IMPORT
+)

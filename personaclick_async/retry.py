@@ -1,0 +1,87 @@
+"""Whether to send a call again, and after which wait: rules without I/O, clock or chance.
+
+Not stamina: it decides per call, while here one pause holds back every call of the shop, one
+budget is shared by all calls, a ``Retry-After`` beyond the total must fail at once instead of
+sleeping past it, and a first attempt that succeeds must cost nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import attrs
+
+from personaclick_async.config import RetryPolicy, Seconds
+from personaclick_async.protocol.names import Repeat
+
+RETRIED_STATUSES: Final = frozenset({429, 500, 502, 503, 504})
+_REFUSED_UNREAD: Final = frozenset({429, 503})
+_RESERVE: Final = 10.0
+
+
+@attrs.frozen
+class Failure:
+    """What went wrong with an attempt.
+
+    :ivar status: the answer's status; None if no answer came.
+    :ivar retry_after: seconds that the service asked to wait, if it did.
+    :ivar unsent: whether the request certainly never reached the service.
+    :ivar hopeless: whether another attempt would fail the same way (a bad certificate).
+    """
+
+    status: int | None = None
+    retry_after: Seconds | None = None
+    unsent: bool = False
+    hopeless: bool = False
+
+
+def may_repeat(failure: Failure, repeat: Repeat) -> bool:
+    """Whether sending the request again is both useful and safe."""
+    if failure.hopeless:
+        return False
+    if failure.status is not None and failure.status not in RETRIED_STATUSES:
+        return False
+    if repeat is Repeat.ALWAYS:
+        return True
+    return failure.unsent or failure.status in _REFUSED_UNREAD
+
+
+def wait_before_next(
+    policy: RetryPolicy, failure: Failure, *, attempt: int, elapsed: Seconds, chance: float
+) -> Seconds | None:
+    """Give the seconds to wait before the next attempt, or None to give up.
+
+    :param attempt: how many attempts have failed.
+    :param elapsed: seconds since the first attempt began.
+    :param chance: a random number from 0 to 1.
+    """
+    if attempt >= policy.attempts:
+        return None
+    backoff = min(policy.longest_wait, policy.first_wait * 2.0 ** min(attempt - 1, 60))
+    wait = backoff * (1 - chance / 2)
+    if failure.retry_after is not None:
+        # Never earlier than asked; spread, so that all who were told the same don't come at once.
+        wait = failure.retry_after + policy.first_wait * chance
+    return wait if elapsed + wait <= policy.total else None
+
+
+@attrs.define
+class RetryBudget:
+    """Retries that a client may make: a share of its calls, and a reserve for quiet times.
+
+    Shared by threads without a lock: a lost update shifts the budget by one, which is harmless.
+    """
+
+    share: float
+    _left: float = attrs.field(default=_RESERVE, init=False)
+
+    def earn(self) -> None:
+        """Count a call."""
+        self._left = min(self._left + self.share, _RESERVE)
+
+    def spend(self) -> bool:
+        """Take a retry out of the budget; False if there is none left."""
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True

@@ -1,0 +1,344 @@
+"""Requests over aiohttp: one pool per event loop, retries, limits, and a clean close."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import platform
+import random
+import ssl
+import threading
+import time
+import weakref
+from collections.abc import AsyncGenerator, Callable
+from contextlib import suppress
+from typing import Any, Final, TypeVar
+
+import aiohttp
+import attrs
+from yarl import URL
+
+from personaclick_async._version import __version__
+from personaclick_async.config import CallOptions, Config, Seconds
+from personaclick_async.errors import (
+    AnswerTooLarge,
+    ClientClosed,
+    ConnectionFailed,
+    PersonaClickError,
+    RateLimited,
+    TimedOut,
+)
+from personaclick_async.limiter import Limiter
+from personaclick_async.protocol.answers import Answer, refusal
+from personaclick_async.protocol.calls import Call
+from personaclick_async.protocol.names import Endpoint, Family
+from personaclick_async.retry import Failure, RetryBudget, may_repeat, wait_before_next
+
+T = TypeVar("T")
+
+log: Final = logging.getLogger("personaclick_async")
+
+USER_AGENT: Final = (
+    f"personaclick-async/{__version__} "
+    f"python/{platform.python_version()} aiohttp/{aiohttp.__version__}"
+)
+_HEADERS: Final = {"User-Agent": USER_AGENT, "Accept": "application/json"}
+
+
+@attrs.define
+class TransportStats:
+    """What was sent since the client was made.
+
+    :ivar calls: calls made, however they ended.
+    :ivar requests: requests sent, every attempt counted.
+    :ivar retries: attempts after the first.
+    """
+
+    calls: int = 0
+    requests: int = 0
+    retries: int = 0
+
+
+@attrs.define(eq=False)
+class _Pool:
+    """What belongs to one event loop: its connections, and the calls under way on it."""
+
+    session: aiohttp.ClientSession
+    places: asyncio.Semaphore
+    lifetime: AsyncGenerator[None, None] | None
+    under_way: int = 0
+    idle: asyncio.Event = attrs.field(factory=asyncio.Event)
+
+
+class Transport:
+    """Sends calls and gives answers; every failure is an error of this package."""
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        session: aiohttp.ClientSession | None = None,
+        ssl_context: ssl.SSLContext | None = None,
+        trust_env: bool = False,
+        clock: Callable[[], Seconds] = time.monotonic,
+    ) -> None:
+        self._config = config
+        self._given_session = session
+        self._ssl_context = ssl_context
+        self._trust_env = trust_env
+        self._clock = clock
+        self._base = URL(config.api_url)
+        self._urls: dict[str, URL] = {}
+        self._timeout = _client_timeout(config, None)
+        self._pools: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Pool] = (
+            weakref.WeakKeyDictionary()
+        )
+        self._lock = threading.Lock()
+        self._closed = False
+        self._limiters = {
+            family: Limiter(config.limits.get(family), self._clock) for family in Family
+        }
+        self._budget = RetryBudget(config.retry.budget)
+        self.stats = TransportStats()
+
+    async def send(self, call: Call[T], options: CallOptions) -> Answer[T]:
+        """Send a call until it is answered with success, or until there is no point in trying.
+
+        :raises PersonaClickError: see the errors module; the last attempt's failure is raised.
+        """
+        pool = await self._pool()
+        pool.under_way += 1
+        self.stats.calls += 1
+        self._budget.earn()
+        try:
+            return await self._send(pool, call, options)
+        finally:
+            pool.under_way -= 1
+            if self._closed and not pool.under_way:
+                pool.idle.set()
+
+    async def close(self, *, patience: Seconds = 30.0) -> None:
+        """Refuse new calls, wait for those under way on this event loop, then close.
+
+        :param patience: seconds to wait; calls that take longer fail as their connection closes.
+        """
+        self._closed = True
+        here = asyncio.get_running_loop()
+        with self._lock:
+            pools = list(self._pools.items())
+            self._pools.clear()
+        for loop, pool in pools:
+            if loop is here:
+                await _close_pool(pool, patience)
+            elif loop.is_running():
+                closing = asyncio.run_coroutine_threadsafe(_close_pool(pool, patience), loop)
+                await asyncio.wrap_future(closing)
+
+    async def _send(self, pool: _Pool, call: Call[T], options: CallOptions) -> Answer[T]:
+        policy = self._config.retry
+        if options.retries is not None:
+            policy = attrs.evolve(policy, attempts=options.retries + 1)
+        limiter = self._limiters[call.endpoint.family]
+        started = self._clock()
+        attempt = 0
+        while True:
+            if not limiter.is_open:
+                await _enter(limiter, policy.total - (self._clock() - started), call, attempt)
+            attempt += 1
+            try:
+                outcome = await self._attempt(pool, call, options, attempt, started)
+            finally:
+                limiter.give_back()
+            if isinstance(outcome, Answer):
+                return outcome
+            error, failure = outcome
+            wait = wait_before_next(
+                policy,
+                failure,
+                attempt=attempt,
+                elapsed=self._clock() - started,
+                chance=random.random(),  # noqa: S311 - spreads load, guards nothing
+            )
+            if failure.status == RateLimited.usual_status and failure.retry_after is not None:
+                limiter.pause(failure.retry_after)
+            if wait is None or not may_repeat(failure, call.endpoint.repeat):
+                raise error
+            if not self._budget.spend():
+                raise error
+            self.stats.retries += 1
+            log.debug("%s: attempt %d failed, next in %.2f s", call.endpoint.name, attempt, wait)
+            await asyncio.sleep(wait)
+
+    async def _attempt(
+        self, pool: _Pool, call: Call[T], options: CallOptions, attempt: int, started: Seconds
+    ) -> Answer[T] | tuple[PersonaClickError, Failure]:
+        self.stats.requests += 1
+        endpoint = call.endpoint
+        try:
+            async with (
+                pool.places,
+                pool.session.request(
+                    endpoint.method,
+                    self._url(endpoint),
+                    params=call.query or None,
+                    data=call.body,
+                    headers={**_HEADERS, **call.headers},
+                    allow_redirects=False,
+                    timeout=self._timeout_of(options),
+                    ssl=self._ssl_context or True,
+                ) as response,
+            ):
+                body = await _read(response, self._config.max_answer_bytes)
+                status, headers = response.status, response.headers
+        except (TimeoutError, aiohttp.ClientError, OSError) as caught:
+            cause: Exception | None = caught
+        except RuntimeError:
+            if not pool.session.closed:
+                raise
+            raise _closed_error() from None
+        else:
+            cause = None
+        # Past the handler on purpose: aiohttp's texts hold the URL, whose query holds the secret
+        # and the user, and a chained exception would carry them into every traceback.
+        if cause is not None:
+            return _failure(cause, endpoint.name, attempt)
+        if body is None:
+            limit = self._config.max_answer_bytes
+            too_large = AnswerTooLarge(
+                f"the answer is larger than {limit} bytes",
+                endpoint=endpoint.name,
+                attempts=attempt,
+            )
+            return too_large, Failure(hopeless=True)
+        answer = Answer(
+            call=call,
+            status=status,
+            headers=headers,
+            body=body,
+            attempts=attempt,
+            elapsed=self._clock() - started,
+        )
+        error = refusal(answer)
+        if error is None:
+            return answer
+        return error, Failure(error.status, getattr(error, "retry_after", None))
+
+    def _url(self, endpoint: Endpoint) -> URL:
+        url = self._urls.get(endpoint.path)
+        if url is None:
+            url = self._urls[endpoint.path] = self._base.join(URL(endpoint.path.lstrip("/")))
+        return url
+
+    def _timeout_of(self, options: CallOptions) -> aiohttp.ClientTimeout:
+        if options.timeout is None:
+            return self._timeout
+        return _client_timeout(self._config, options.timeout)
+
+    async def _pool(self) -> _Pool:
+        loop = asyncio.get_running_loop()
+        pool = self._pools.get(loop)
+        if pool is not None and not self._closed:
+            return pool
+        if self._closed:
+            raise _closed_error()
+        pool = self._new_pool()
+        with self._lock:
+            self._pools[loop] = pool
+        if self._given_session is None:
+            pool.lifetime = _close_with_loop(pool.session)
+            await anext(pool.lifetime)
+        return pool
+
+    def _new_pool(self) -> _Pool:
+        session = self._given_session or aiohttp.ClientSession(
+            # The semaphore is the limit: time spent waiting for a place is not an attempt's time.
+            connector=aiohttp.TCPConnector(limit=0),
+            # The service sets a did cookie on init; with a jar two users would become one.
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=self._timeout,
+            trust_env=self._trust_env,
+        )
+        return _Pool(session, asyncio.Semaphore(self._config.max_concurrency), None)
+
+
+async def _enter(limiter: Limiter, patience: Seconds, call: Call[Any], attempts: int) -> None:
+    too_long = await limiter.enter(patience)
+    if too_long is not None:
+        raise RateLimited(
+            "held back by the client's own limit, not sent",
+            status=RateLimited.usual_status,
+            endpoint=call.endpoint.name,
+            attempts=attempts,
+            retry_after=too_long,
+        )
+
+
+def _failure(cause: Exception, endpoint: str, attempts: int) -> tuple[PersonaClickError, Failure]:
+    kind = type(cause).__name__
+    match cause:
+        case TimeoutError():
+            unsent = isinstance(cause, aiohttp.ConnectionTimeoutError)
+            what = "no connection" if unsent else "no answer"
+            error: PersonaClickError = TimedOut(
+                f"{what} within the timeout", endpoint=endpoint, attempts=attempts
+            )
+            return error, Failure(unsent=unsent)
+        case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientConnectorSSLError():
+            reason, failure = "the server's certificate is not accepted", Failure(hopeless=True)
+        case aiohttp.ClientConnectorDNSError():
+            reason, failure = "the host name is not known", Failure(unsent=True)
+        case aiohttp.ClientConnectorError():
+            reason, failure = "no connection", Failure(unsent=True)
+        case _:
+            reason, failure = f"the connection broke ({kind})", Failure()
+    return ConnectionFailed(reason, endpoint=endpoint, attempts=attempts), failure
+
+
+async def _read(response: aiohttp.ClientResponse, limit: int) -> bytes | None:
+    """Read a body of at most ``limit`` bytes, counted after decompression; None if it is larger."""
+    length = response.content_length
+    if length is not None and length > limit:
+        response.close()
+        return None
+    if length is not None and "Content-Encoding" not in response.headers:
+        return await response.read()
+    body = bytearray()
+    async for piece in response.content.iter_any():
+        body += piece
+        if len(body) > limit:
+            response.close()
+            return None
+    return bytes(body)
+
+
+async def _close_with_loop(session: aiohttp.ClientSession) -> AsyncGenerator[None, None]:
+    """Close the session when its event loop shuts down, if nobody did before.
+
+    asyncio.run, uvloop and the test runners all close a loop's async generators while it can
+    still run, which is the one moment to close connections of a loop that ends.
+    """
+    try:
+        yield
+    finally:
+        await session.close()
+
+
+async def _close_pool(pool: _Pool, patience: Seconds) -> None:
+    if pool.under_way:
+        pool.idle.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(patience):
+                await pool.idle.wait()
+    if pool.lifetime is not None:
+        await pool.lifetime.aclose()
+
+
+def _client_timeout(config: Config, total: Seconds | None) -> aiohttp.ClientTimeout:
+    timeouts = config.timeouts
+    return aiohttp.ClientTimeout(
+        total=total or timeouts.total, connect=timeouts.connect, sock_read=timeouts.read
+    )
+
+
+def _closed_error() -> ClientClosed:
+    return ClientClosed("this client was closed; make a new one")

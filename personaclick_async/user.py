@@ -1,0 +1,118 @@
+"""A user to make calls for, and who the current one is."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from typing import Final
+
+from personaclick_async.calls.orders import OrderCalls
+from personaclick_async.calls.profile import ProfileCalls
+from personaclick_async.calls.scope import Core, Scope, Visit
+from personaclick_async.calls.session import start_session, visit_of
+from personaclick_async.config import NO_OPTIONS, CallOptions, Seconds
+from personaclick_async.errors import NoCurrentUser, ValidationError
+from personaclick_async.models.identity import Identity
+from personaclick_async.models.session import InitAnswer, Session
+
+_NOBODY: Final[dict[int, User]] = {}
+
+# One variable for all clients, for a context keeps each variable it ever met; by client, because
+# an application may serve several shops in one request.
+_current: ContextVar[dict[int, User]] = ContextVar("personaclick_current_user", default=_NOBODY)
+
+
+class User:
+    """One user of the shop: a device, or a customer known to the back office.
+
+    Made by ``client.user(…)`` and ``client.init(…)``. Cheap: make one per request.
+
+    :ivar profile: reads and writes the profile.
+    :ivar orders: reads the orders.
+    """
+
+    def __init__(self, core: Core, visit: Visit, options: CallOptions = NO_OPTIONS) -> None:
+        self._scope = Scope(core, visit, options)
+        self.profile = ProfileCalls(self._get_scope)
+        self.orders = OrderCalls(self._get_scope)
+
+    def _get_scope(self) -> Scope:
+        return self._scope
+
+    @property
+    def identity(self) -> Identity:
+        """By what the user is known."""
+        return self._scope.visit.identity
+
+    @property
+    def session(self) -> Session | None:
+        """The session as it stands, to be kept in cookies; None for a user who is not a device.
+
+        It changes: a new session id when the old session was over, a later end after each call.
+        """
+        return self._scope.visit.session
+
+    async def init(self) -> InitAnswer:
+        """Start a session on this device, or go on with the one it has; gives shop settings too.
+
+        :raises ValidationError: the user is not a device.
+        :raises ServiceError: the service refused; its subclasses say why.
+        :raises TransportError: no usable answer came.
+        """
+        scope = self._scope
+        if scope.visit.session is None:
+            raise ValidationError("user", "a device, for a session", f"a user by {self.identity}")
+        answer = (await start_session(scope.core, scope.options, scope.visit.session)).parse()
+        fresh = visit_of(scope.core, answer, scope.visit.segment)
+        scope.visit.identity = fresh.identity
+        scope.visit.seance, scope.visit.expires_at = fresh.seance, fresh.expires_at
+        return answer
+
+    def with_options(
+        self,
+        *,
+        timeout: Seconds | None = None,
+        retries: int | None = None,
+        stream: str | None = None,
+    ) -> User:
+        """Give the same user, whose calls use other options; see :class:`CallOptions`."""
+        options = changed(self._scope.options, timeout=timeout, retries=retries, stream=stream)
+        return User(self._scope.core, self._scope.visit, options)
+
+    def __repr__(self) -> str:
+        return f"<User by {self.identity.kind}>"
+
+
+def changed(
+    options: CallOptions, *, timeout: Seconds | None, retries: int | None, stream: str | None
+) -> CallOptions:
+    """Give options with those changed that are not None."""
+    return CallOptions(
+        timeout=options.timeout if timeout is None else timeout,
+        retries=options.retries if retries is None else retries,
+        stream=options.stream if stream is None else stream,
+    )
+
+
+def set_current(core: Core, user: User | None) -> None:
+    """Make ``user`` the current one in this task and in those that it starts from now on."""
+    others = {key: value for key, value in _current.get().items() if key != id(core)}
+    _current.set(others if user is None else {**others, id(core): user})
+
+
+def get_current(core: Core) -> User | None:
+    """Give the current user of a client, if there is one."""
+    return _current.get().get(id(core))
+
+
+def require_current(core: Core) -> User:
+    """Give the current user of a client.
+
+    :raises NoCurrentUser: there is none; says how to set one.
+    """
+    user = get_current(core)
+    if user is None:
+        raise NoCurrentUser(
+            "no current user: set one with client.set_current_user(…) or client.as_user(…), "
+            "or make the call for a user: client.user(did=…).profile.get()"
+        )
+    return user
