@@ -102,7 +102,7 @@ DOCUMENTED_LIMITS: Final[Mapping[names.Family, RateLimit]] = {
 """The limits that the service documents; for profiles and orders it documents none."""
 
 
-def _check_shop_id(_: object, __: object, value: object) -> None:
+def _check_shop_id(_: object, __: object, value: Any) -> None:  # noqa: ANN401 - anything may come
     if not isinstance(value, str) or not _SHOP_ID.fullmatch(value):
         raise ConfigurationError(
             "shop_id: expected 30 hexadecimal characters, got "
@@ -110,12 +110,12 @@ def _check_shop_id(_: object, __: object, value: object) -> None:
         )
 
 
-def _check_secret(_: object, __: object, value: object) -> None:
+def _check_secret(_: object, __: object, value: Any) -> None:  # noqa: ANN401 - anything may come
     if value is not None and not (isinstance(value, str) and _SECRET.fullmatch(value)):
         raise ConfigurationError("shop_secret: expected visible ASCII characters")
 
 
-def _check_stream(_: object, __: object, value: object) -> None:
+def _check_stream(_: object, __: object, value: Any) -> None:  # noqa: ANN401 - anything may come
     if value is not None and not (isinstance(value, str) and _STREAM.fullmatch(value)):
         raise ConfigurationError(
             f"stream: expected 1 to {names.STREAM_MAX_CHARACTERS} letters, digits or _"
