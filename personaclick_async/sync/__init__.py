@@ -1,0 +1,1 @@
+"""Batch syncs: records from files, queries and iterables to the platform, nothing lost."""
