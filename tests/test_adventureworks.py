@@ -420,17 +420,16 @@ class TestRealData:
         assert found["SO62019-12807"]["date"] == midnight(2019, 1, 13)
         assert {"SO72019-25149", "SO72019-20367"} <= found.keys()
 
-    @pytest.mark.parametrize(
-        ("customer", "last"),
-        [
-            ("11520", ["530", "480"]),  # SO73812, not SO73811
-            ("18139", ["561", "479", "477", "223"]),  # SO66012, not SO65950
-            ("18215", ["223"]),  # SO69730, not SO69722
-            ("28517", ["606", "479", "477", "462"]),
-        ],
-    )
-    def test_last_orders(self, customer: str, last: list[str]) -> None:
-        assert last_orders(REAL)[customer] == last
+    def test_last_orders(self) -> None:
+        assert (
+            last_orders(REAL).items()
+            >= {
+                "28517": ["606", "479", "477", "462"],
+                "11520": ["530", "480"],  # SO73812, not SO73811
+                "18139": ["561", "479", "477", "223"],  # SO66012, not SO65950
+                "18215": ["223"],  # SO69730, not SO69722
+            }.items()
+        )
 
     def test_nine_have_two_orders_on_their_last_day(self) -> None:
         days = Counter((order["external_id"], order["date"]) for order in orders_of(REAL).values())

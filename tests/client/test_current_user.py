@@ -1,0 +1,69 @@
+"""The current user belongs to a task, and never leaks into another request."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from personaclick_async import NoCurrentUser, PersonaClick
+from personaclick_async.emulator import Emulator
+from tests.conftest import MakeClient
+
+
+async def test_concurrent_requests_never_see_each_others_user(
+    client: PersonaClick, emulator: Emulator
+) -> None:
+    async def handle(number: int) -> str | None:
+        client.set_current_user(client.user(external_id=number))
+        await client.profile.set(first_name=f"Visitor {number}")
+        await asyncio.sleep(0)
+        return (await client.profile.get()).first_name
+
+    names = await asyncio.gather(*(asyncio.create_task(handle(n)) for n in range(100)))
+
+    assert names == [f"Visitor {n}" for n in range(100)]
+    assert client.current_user is None
+
+
+async def test_a_task_started_inside_has_the_same_user(client: PersonaClick) -> None:
+    user = client.user(external_id=1)
+    with client.as_user(user):
+
+        async def inner() -> bool:
+            return client.current_user is user
+
+        assert await asyncio.create_task(inner())
+
+
+async def test_blocks_nest(client: PersonaClick) -> None:
+    ada, eve = client.user(external_id=1), client.user(external_id=2)
+    with client.as_user(ada):
+        with client.as_user(eve):
+            assert client.current_user is eve
+        assert client.current_user is ada
+    assert client.current_user is None
+
+
+async def test_without_a_current_user_the_error_says_what_to_do(client: PersonaClick) -> None:
+    for call in (client.profile.get(), client.orders.last_for_user()):
+        with pytest.raises(NoCurrentUser, match="set_current_user"):
+            await call
+
+
+async def test_two_shops_have_a_current_user_each(make_client: MakeClient) -> None:
+    one, other = make_client(), make_client()
+    user = one.user(external_id=1)
+    with one.as_user(user):
+        assert other.current_user is None
+        with other.as_user(other.user(external_id=2)):
+            assert one.current_user is user
+
+
+async def test_a_view_of_the_client_has_the_same_current_user(
+    client: PersonaClick, emulator: Emulator
+) -> None:
+    with client.as_user(client.user(did="device0001")):
+        await client.with_options(stream="mail").profile.get()
+
+    assert emulator.requests_to("/profile")[0].query["stream"] == "mail"

@@ -1,0 +1,118 @@
+"""One client lives on any number of event loops, and closes cleanly on each."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import threading
+import warnings
+
+import pytest
+
+from personaclick_async import ClientClosed, PersonaClick
+from personaclick_async.emulator import Emulator
+from tests.conftest import MakeClient
+
+
+def settings(emulator: Emulator) -> dict[str, str]:
+    return {
+        "shop_id": emulator.shop_id,
+        "shop_secret": emulator.shop_secret,
+        "api_url": emulator.url,
+    }
+
+
+def test_one_client_serves_loops_that_come_and_go(emulator: Emulator) -> None:
+    client = PersonaClick(**settings(emulator), cache=None)
+    for _ in range(3):
+        asyncio.run(client.user(did="device0001").profile.get())
+    asyncio.run(client.close())
+
+    assert len(emulator.requests) == 3
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ResourceWarning)
+        gc.collect()
+
+
+def test_one_client_serves_loops_in_many_threads_at_once(emulator: Emulator) -> None:
+    client = PersonaClick(**settings(emulator), cache=None)
+
+    async def visit(number: int) -> None:
+        user = client.user(external_id=number)
+        for _ in range(10):
+            await user.profile.set(first_name=f"Visitor {number}")
+            assert (await user.profile.get()).first_name == f"Visitor {number}"
+
+    failures: list[BaseException] = []
+
+    def thread(number: int) -> None:
+        try:
+            asyncio.run(visit(number))
+        except BaseException as failure:  # noqa: BLE001 - shown by the test
+            failures.append(failure)
+
+    threads = [threading.Thread(target=thread, args=(number,)) for number in range(8)]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join()
+    asyncio.run(client.close())
+
+    assert failures == []
+    assert len(emulator.requests) == 160
+
+
+async def test_closing_waits_for_what_is_under_way(
+    make_client: MakeClient, emulator: Emulator
+) -> None:
+    client = make_client()
+    with emulator.hold("GET", "/profile") as held:
+        read = asyncio.create_task(client.user(did="device0001").profile.get())
+        await held.arrived()
+        closing = asyncio.create_task(client.close())
+        await asyncio.sleep(0.05)
+        assert not closing.done()
+    await closing
+    assert read.done()
+    await read
+
+
+async def test_closing_waits_no_longer_than_told(
+    make_client: MakeClient, emulator: Emulator
+) -> None:
+    client = make_client()
+    with emulator.hold("GET", "/profile") as held:
+        read = asyncio.create_task(
+            client.with_options(retries=0).user(did="device0001").profile.get()
+        )
+        await held.arrived()
+        await client.close(patience=0.05)
+        with pytest.raises((ClientClosed, ConnectionError)):
+            await read
+
+
+async def test_use_after_close_is_a_clear_error(client: PersonaClick) -> None:
+    await client.close()
+    await client.close()
+
+    with pytest.raises(ClientClosed, match="was closed"):
+        await client.user(did="device0001").profile.get()
+    with pytest.raises(ClientClosed):
+        await client.init()
+
+
+async def test_closing_reaches_pools_of_other_running_loops(emulator: Emulator) -> None:
+    client = PersonaClick(**settings(emulator))
+    visited, closed = threading.Event(), threading.Event()
+
+    async def visit() -> None:
+        await client.user(did="device0001").profile.get()
+        visited.set()
+        await asyncio.to_thread(closed.wait)
+
+    thread = threading.Thread(target=lambda: asyncio.run(visit()))
+    thread.start()
+    await asyncio.to_thread(visited.wait)
+    await client.close()
+    closed.set()
+    await asyncio.to_thread(thread.join)

@@ -1,0 +1,144 @@
+"""Sessions start, go on, and end after two hours; a device id is asked for once."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from personaclick_async import PersonaClick, Session, ValidationError
+from personaclick_async.emulator import Emulator
+from tests.conftest import MakeClient
+
+
+class Clock:
+    """A time of day that the test moves."""
+
+    def __init__(self) -> None:
+        self.time = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        return self.time
+
+
+async def test_init_gives_a_new_visitor_a_device_and_a_session(
+    client: PersonaClick, emulator: Emulator
+) -> None:
+    user = await client.init()
+
+    assert user.session is not None
+    assert user.session.seance
+    assert user.session.sid == user.session.seance
+    [asked] = emulator.requests_to("/init")
+    assert not {"did", "sid", "seance"} & asked.query.keys()
+
+
+async def test_init_keeps_the_device_and_the_live_session(
+    client: PersonaClick, emulator: Emulator
+) -> None:
+    first = (await client.init()).session
+    assert first is not None
+
+    again = (await client.init(first)).session
+
+    assert again is not None
+    assert (again.did, again.seance) == (first.did, first.seance)
+    asked = emulator.requests_to("/init")[1].query
+    assert (asked["did"], asked["sid"], asked["seance"]) == (
+        first.did,
+        first.seance,
+        first.seance,
+    )
+
+
+async def test_init_renews_a_session_that_is_over(
+    make_client: MakeClient, emulator: Emulator
+) -> None:
+    clock = Clock()
+    client = make_client(now=clock)
+    first = (await client.init()).session
+    assert first is not None
+    clock.time += timedelta(hours=2)
+
+    again = (await client.init(first)).session
+
+    assert again is not None
+    assert again.did == first.did
+    assert again.seance != first.seance
+    assert "sid" not in emulator.requests_to("/init")[1].query
+
+
+async def test_every_call_keeps_the_session_alive(
+    make_client: MakeClient, emulator: Emulator
+) -> None:
+    clock = Clock()
+    client = make_client(now=clock, cache=None)
+    user = await client.init()
+    before = user.session
+    assert before is not None
+    for _ in range(3):
+        clock.time += timedelta(minutes=119)
+        await user.profile.get()
+
+    assert user.session is not None
+    assert user.session.seance == before.seance
+    assert user.session.expires_at == clock.time + timedelta(hours=2)
+
+
+async def test_a_call_after_the_end_starts_a_new_session_and_stays_with_it(
+    make_client: MakeClient, emulator: Emulator
+) -> None:
+    clock = Clock()
+    client = make_client(now=clock, cache=None)
+    user = await client.init()
+    old = user.session
+    assert old is not None
+    clock.time += timedelta(hours=2)
+
+    await user.profile.get()
+    await user.profile.get()
+
+    first, second = (request.query["sid"] for request in emulator.requests_to("/profile"))
+    assert first == second != old.seance
+    assert user.session is not None
+    assert user.session.seance == first
+    assert user.session.did == old.did
+
+
+async def test_a_users_own_init_adopts_what_the_service_says(
+    client: PersonaClick, emulator: Emulator
+) -> None:
+    user = client.user(did="device0001")
+
+    settings = await user.init()
+
+    assert settings.did == "device0001"
+    assert user.session is not None
+    assert user.session.seance == settings.seance
+    assert emulator.requests_to("/init")[0].query["did"] == "device0001"
+
+
+async def test_a_customer_without_a_device_has_no_session(client: PersonaClick) -> None:
+    user = client.user(email="ada@shop.example")
+
+    assert user.session is None
+    with pytest.raises(ValidationError, match="a device, for a session"):
+        await user.init()
+
+
+async def test_a_kept_session_names_the_user(client: PersonaClick, emulator: Emulator) -> None:
+    await client.user(Session(did="device0001", seance="abc")).profile.get()
+
+    asked = emulator.requests_to("/profile")[0].query
+    assert (asked["did"], asked["sid"], asked["seance"]) == ("device0001", "abc", "abc")
+
+
+@pytest.mark.parametrize(
+    "named",
+    [{}, {"did": "device0001", "email": "ada@shop.example"}, {"did": " "}, {"email": "nobody"}],
+)
+async def test_a_user_is_named_in_exactly_one_way(
+    client: PersonaClick, named: dict[str, str]
+) -> None:
+    with pytest.raises(ValidationError):
+        client.user(**named)  # type: ignore[arg-type]  # several keywords of type str
