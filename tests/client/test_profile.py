@@ -171,7 +171,7 @@ async def test_bad_input_is_refused_before_anything_is_sent(
 
 
 async def test_a_second_name_for_the_user_in_the_update_is_refused(client: PersonaClick) -> None:
-    with pytest.raises(ValidationError, match="^email: expected the one that names the user"):
+    with pytest.raises(ValidationError, match=r"^email: expected the one that names the user"):
         await client.user(email="ada@shop.example").profile.set(email="eve@shop.example")
 
 
