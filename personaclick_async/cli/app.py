@@ -1,0 +1,227 @@
+"""The commands for one user and for the emulator; ``sync`` has a module of its own."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from personaclick_async import codec
+from personaclick_async._version import __version__
+from personaclick_async.cli.fields import parse_fields
+from personaclick_async.cli.options import (
+    ApiUrl,
+    AsJson,
+    Connection,
+    Did,
+    Email,
+    ExternalId,
+    LoyaltyId,
+    Phone,
+    SecretFile,
+    ShopId,
+    TelegramId,
+    Who,
+)
+from personaclick_async.cli.outcome import EXIT_CODES, console, print_json, run
+from personaclick_async.codec import Json
+from personaclick_async.models.product import Product
+
+app = typer.Typer(
+    name="personaclick",
+    help="The PersonaClick customer data platform: profiles, orders, and syncs of customers.",
+    epilog=EXIT_CODES,
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+)
+profile = typer.Typer(help="Read and write one user's profile.", no_args_is_help=True)
+orders = typer.Typer(help="Read one user's orders.", no_args_is_help=True)
+app.add_typer(profile, name="profile")
+app.add_typer(orders, name="orders")
+
+
+def _print_version(wanted: bool) -> None:  # noqa: FBT001 - typer's callbacks are like this
+    if wanted:
+        console.print(f"personaclick-async {__version__}", highlight=False)
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    *,
+    version: Annotated[
+        bool,
+        typer.Option("--version", is_eager=True, callback=_print_version, help="Show the version."),
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def init(
+    *,
+    did: Annotated[str | None, typer.Option("--did", help="Keep this device.")] = None,
+    shop_id: ShopId = None,
+    secret_file: SecretFile = None,
+    api_url: ApiUrl = None,
+    as_json: AsJson = False,
+) -> None:
+    """Start a session: get a device id and a session id."""
+    connection = Connection(shop_id=shop_id, secret_file=secret_file, api_url=api_url)
+
+    async def work() -> dict[str, Json]:
+        async with connection.client() as client:
+            session = (await client.init(did=did)).session
+        if session is None:
+            return {}
+        return {
+            "did": session.did,
+            "seance": session.seance,
+            "expires_at": session.expires_at and session.expires_at.isoformat(timespec="seconds"),
+        }
+
+    _show(run(work(), as_json=as_json), as_json=as_json)
+
+
+@profile.command("get")
+def get_profile(
+    *,
+    did: Did = None,
+    email: Email = None,
+    phone: Phone = None,
+    external_id: ExternalId = None,
+    loyalty_id: LoyaltyId = None,
+    telegram_id: TelegramId = None,
+    full: Annotated[bool, typer.Option("--full", help="All of it, with the secret.")] = False,
+    shop_id: ShopId = None,
+    secret_file: SecretFile = None,
+    api_url: ApiUrl = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show the profile of a device, or of a customer (with the secret)."""
+    who = Who(
+        did=did,
+        email=email,
+        phone=phone,
+        external_id=external_id,
+        loyalty_id=loyalty_id,
+        telegram_id=telegram_id,
+    )
+    connection = Connection(shop_id=shop_id, secret_file=secret_file, api_url=api_url)
+
+    async def work() -> dict[str, Json]:
+        async with connection.client() as client:
+            calls = who.of(client).profile
+            return (await calls.full() if full else await calls.get()).raw
+
+    _show(run(work(), as_json=as_json), as_json=as_json)
+
+
+@profile.command("set")
+def set_profile(
+    fields: Annotated[
+        list[str],
+        typer.Argument(
+            help="first_name=Ada, age=36, custom.colour=red; JSON after := "
+            '(kids:=\'[{"gender":"f"}]\'); null clears.',
+            metavar="FIELD=VALUE…",
+        ),
+    ],
+    *,
+    did: Did = None,
+    email: Email = None,
+    phone: Phone = None,
+    external_id: ExternalId = None,
+    loyalty_id: LoyaltyId = None,
+    telegram_id: TelegramId = None,
+    shop_id: ShopId = None,
+    secret_file: SecretFile = None,
+    api_url: ApiUrl = None,
+    as_json: AsJson = False,
+) -> None:
+    """Update the profile of a device, or of a customer (with the secret)."""
+    who = Who(
+        did=did,
+        email=email,
+        phone=phone,
+        external_id=external_id,
+        loyalty_id=loyalty_id,
+        telegram_id=telegram_id,
+    )
+    connection = Connection(shop_id=shop_id, secret_file=secret_file, api_url=api_url)
+
+    async def work() -> Json:
+        update = parse_fields(fields)
+        async with connection.client() as client:
+            return (await who.of(client).profile.raw.set(update)).json()
+
+    _show(run(work(), as_json=as_json), as_json=as_json)
+
+
+@orders.command("last")
+def last_order(
+    *,
+    did: Did = None,
+    email: Email = None,
+    phone: Phone = None,
+    external_id: ExternalId = None,
+    loyalty_id: LoyaltyId = None,
+    telegram_id: TelegramId = None,
+    shop_id: ShopId = None,
+    secret_file: SecretFile = None,
+    api_url: ApiUrl = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show the products of the last order."""
+    who = Who(
+        did=did,
+        email=email,
+        phone=phone,
+        external_id=external_id,
+        loyalty_id=loyalty_id,
+        telegram_id=telegram_id,
+    )
+    connection = Connection(shop_id=shop_id, secret_file=secret_file, api_url=api_url)
+
+    async def work() -> list[Product]:
+        async with connection.client() as client:
+            return await who.of(client).orders.last_for_user()
+
+    bought = run(work(), as_json=as_json)
+    if as_json:
+        print_json([product.raw for product in bought])
+    elif not bought:
+        console.print("no order yet")
+    else:
+        table = Table("id", "name", "category", "price", box=None, pad_edge=False)
+        for product in bought:
+            category = product.categories[-1].name if product.categories else ""
+            price = product.price_full_formatted or product.price_formatted or ""
+            table.add_row(product.id, product.name, category, price)
+        console.print(table)
+
+
+@app.command(
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    add_help_option=False,
+)
+def emulator(context: typer.Context) -> None:
+    """Run the service on this machine, to develop and test against."""
+    from personaclick_async.emulator.__main__ import main  # noqa: PLC0415 - a server, rarely used
+
+    main(context.args)
+
+
+def _show(value: Json, *, as_json: bool) -> None:
+    if as_json:
+        print_json(value)
+        return
+    table = Table(show_header=False, box=None, pad_edge=False)
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    for name, inner in value.items():
+        if inner not in (None, [], {}):
+            table.add_row(name, inner if isinstance(inner, str) else codec.encode(inner).decode())
+    console.print(table)
