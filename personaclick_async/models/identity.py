@@ -28,7 +28,7 @@ _RULES: Final[dict[str, rules.Rule[str]]] = {
 }
 
 
-@attrs.frozen(repr=False)
+@attrs.frozen(repr=False, cache_hash=True)
 class Identity:
     """One way to name a user: ``kind`` is a wire name, ``value`` its text.
 
