@@ -1,0 +1,187 @@
+"""The HTTP side: requests in, the service's answers out, with faults on the way."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Final
+
+from aiohttp import web
+
+from personaclick_async import codec
+from personaclick_async.codec import Json
+from personaclick_async.emulator import parameters as read
+from personaclick_async.emulator.faults import Fault, Trouble
+from personaclick_async.emulator.quota import Quota
+from personaclick_async.emulator.recording import RecordedRequest, Recorder
+from personaclick_async.emulator.refusals import Refused, envelope
+from personaclick_async.emulator.service import Service
+from personaclick_async.emulator.settings import EmulatorSettings
+from personaclick_async.protocol import names
+
+_ENDPOINTS: Final[Mapping[str, names.Endpoint]] = {
+    endpoint.path: endpoint
+    for endpoint in vars(names).values()
+    if isinstance(endpoint, names.Endpoint)
+}
+_LOCAL_NAMES: Final = frozenset({"127.0.0.1", "localhost", "::1"})
+_MAX_BODY_BYTES: Final = 1024 * 1024
+_TEAPOT_FREE: Final = "Not found"
+
+
+class Front:
+    """Turns HTTP into calls of the service and back."""
+
+    def __init__(
+        self,
+        service: Service,
+        settings: EmulatorSettings,
+        recorder: Recorder,
+        trouble: Trouble,
+        *,
+        local_only: bool,
+    ) -> None:
+        clock = asyncio.get_running_loop().time
+        self._service = service
+        self._settings = settings
+        self._recorder = recorder
+        self._trouble = trouble
+        self._local_only = local_only
+        self._imports = Quota(settings.import_limit, settings.import_window, clock)
+        self._others = Quota(settings.request_limit, settings.request_window, clock)
+        self.import_came = asyncio.Event()
+
+    def application(self) -> web.Application:
+        """Make the web application."""
+        application = web.Application(client_max_size=0)
+        application.router.add_route("*", "/{path:.*}", self._handle)
+        return application
+
+    async def _handle(self, request: web.Request) -> web.StreamResponse:
+        recorded = RecordedRequest(
+            method=request.method,
+            path=request.path,
+            query=dict(request.query),
+            headers=request.headers.copy(),
+        )
+        self._recorder.add(recorded)
+        try:
+            return await self._answer(request, recorded)
+        finally:
+            self._recorder.count(recorded)
+
+    async def _answer(self, request: web.Request, recorded: RecordedRequest) -> web.StreamResponse:
+        fault = self._trouble.strike(request.method, request.path)
+        if fault is not None and fault.delay:
+            await asyncio.sleep(fault.delay)
+        cookies: Mapping[str, str] = {}
+        headers: dict[str, str] = {}
+        try:
+            self._check_host(request)
+            if fault is not None and (fault.answers or fault.drop):
+                recorded.body, recorded.size = await self._lenient_body(request)
+                if fault.drop:
+                    return _hang_up(request)
+                return _faulty(fault, recorded)
+            body, cookies = await self._call(request, recorded)
+            status = 200
+        except Refused as refused:
+            body, status = envelope(refused.message), refused.status
+            if refused.retry_after is not None:
+                headers["Retry-After"] = str(refused.retry_after)
+        recorded.status = status
+        held = self._trouble.holding(request.method, request.path)
+        if held is not None:
+            await held.hold()
+        if fault is not None and fault.truncate:
+            return await _cut(request, codec.encode(body))
+        response = web.Response(
+            body=codec.encode(body),
+            status=status,
+            content_type="application/json",
+            charset="utf-8",
+            headers=headers,
+        )
+        for name, value in cookies.items():
+            response.set_cookie(name, value, httponly=True)
+        return response
+
+    async def _call(
+        self, request: web.Request, recorded: RecordedRequest
+    ) -> tuple[Json, Mapping[str, str]]:
+        endpoint = _ENDPOINTS.get(request.path)
+        if endpoint is None:
+            raise Refused(404, _TEAPOT_FREE)
+        if request.method != endpoint.method:
+            raise Refused(405, "Method not allowed")
+        imports = endpoint.family is names.Family.IMPORT
+        limit = self._settings.max_import_bytes if imports else _MAX_BODY_BYTES
+        body = await _body(request, limit)
+        recorded.size = len(body)
+        parameters = read.from_request(
+            request.query.items(),
+            request.content_type,
+            body,
+            has_body=endpoint.method != "GET",
+        )
+        if not imports:
+            recorded.body = parameters if endpoint.method != "GET" else None
+        if not parameters.get(names.DID):
+            # The service reads the cookie that init set where the parameter is missing (6.1).
+            parameters.pop(names.DID, None)
+            cookie = request.cookies.get(names.DID)
+            if cookie and not read.identifiers(parameters):
+                parameters[names.DID] = cookie
+        shop = self._service.shop_of(endpoint, parameters)
+        (self._imports if imports else self._others).take(shop)
+        if imports:
+            answer = self._service.queue(endpoint, shop, parameters)
+            self.import_came.set()
+            return answer, {}
+        return self._service.answer(endpoint, shop, parameters)
+
+    async def _lenient_body(self, request: web.Request) -> tuple[Json, int]:
+        try:
+            body = await _body(request, self._settings.max_import_bytes)
+            return (codec.decode(body) if body else None), len(body)
+        except (Refused, ValueError):
+            return None, 0
+
+    def _check_host(self, request: web.Request) -> None:
+        # A web page elsewhere can make a browser ask a local server under a name of its own.
+        if self._local_only and (request.url.host or "") not in _LOCAL_NAMES:
+            raise Refused(403, "The Host header is not this machine's")
+
+
+async def _body(request: web.Request, limit: int) -> bytes:
+    body = bytearray()
+    async for piece in request.content.iter_any():
+        body += piece
+        if len(body) > limit:
+            raise Refused(413, "The body is too large")
+    return bytes(body)
+
+
+def _hang_up(request: web.Request) -> web.StreamResponse:
+    if request.transport is not None:
+        request.transport.abort()
+    return web.Response()
+
+
+def _faulty(fault: Fault, recorded: RecordedRequest) -> web.Response:
+    recorded.status = status = fault.status or 200
+    body = fault.body
+    if body is None:
+        body = codec.encode(envelope(fault.error_message or "The emulator was asked to fail"))
+    headers = {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}
+    return web.Response(
+        body=body, status=status, headers={**headers, "Content-Type": fault.content_type}
+    )
+
+
+async def _cut(request: web.Request, body: bytes) -> web.StreamResponse:
+    response = web.StreamResponse(headers={"Content-Type": "application/json"})
+    response.content_length = len(body)
+    await response.prepare(request)
+    await response.write(body[: len(body) // 2])
+    return _hang_up(request)

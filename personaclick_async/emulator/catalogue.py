@@ -1,0 +1,67 @@
+"""Products as the service shows them: what a feed does not say is derived from what it says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+_SIZES: Final = ("120", "140", "160", "180", "200", "220", "310", "520")
+_FEW: Final = range(2, 11)
+
+
+def complete(product: Mapping[str, Any], currency: str) -> dict[str, Any]:
+    """Give a product with the fields of the protocol's section 5.1 that can be derived.
+
+    What is given stays as it is.
+
+    :raises ValueError: the product has no id.
+    """
+    if product.get("id") in (None, ""):
+        raise ValueError("a product has no id")
+    full = {key: value for key, value in product.items() if value is not None}
+    full["id"] = str(full["id"])
+    full.setdefault("currency", currency)
+    _derive_prices(full)
+    _derive_urls(full)
+    _derive_stock(full)
+    if "categories" in full:
+        full.setdefault("category_ids", [str(one["id"]) for one in full["categories"]])
+    for name in ("category_ids", "categories", "params", "fashion_sizes"):
+        full.setdefault(name, [])
+    full.setdefault("fashion_original_sizes", [])
+    full.setdefault("fashion_colors", [])
+    full.setdefault("is_new", False)
+    return full
+
+
+def _derive_prices(full: dict[str, Any]) -> None:
+    for name in ("price", "oldprice"):
+        exact = full.setdefault(f"{name}_full", full.get(name))
+        if exact is None:
+            del full[f"{name}_full"]
+            continue
+        full.setdefault(name, round(float(exact)))
+        currency = full["currency"]
+        full.setdefault(f"{name}_formatted", f"{full[name]} {currency}")
+        full.setdefault(f"{name}_full_formatted", f"{float(exact):.2f} {currency}")
+    price, old = full.get("price_full"), full.get("oldprice_full")
+    if price is not None and old is not None and float(old) > float(price):
+        full.setdefault("discount", round(100 * (float(old) - float(price)) / float(old)))
+    if full.get("discount") is not None:
+        full.setdefault("discount_formatted", f"{full['discount']}%")
+
+
+def _derive_urls(full: dict[str, Any]) -> None:
+    for name in ("url", "image_url"):
+        if full.get(name):
+            full.setdefault(f"{name}_handle", urlsplit(full[name]).path)
+    if full.get("image_url"):
+        full.setdefault("image_url_resized", dict.fromkeys(_SIZES, full["image_url"]))
+
+
+def _derive_stock(full: dict[str, Any]) -> None:
+    stock = full.get("stock_quantity")
+    if stock is not None and stock > 0:
+        word = "one" if stock == 1 else "few" if stock in _FEW else "lot"
+        full.setdefault("leftovers", word)

@@ -1,0 +1,226 @@
+"""Faults on request: what can go wrong between an application and the service."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import threading
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+import attrs
+
+from personaclick_async.errors import ConfigurationError
+
+_KINDS = ("status", "drop", "truncate", "body", "error_message")
+
+
+@attrs.define(kw_only=True, eq=False)
+class Fault:
+    """Something that goes wrong with the requests that it matches.
+
+    :ivar path: the path it matches, such as ``/profile/set``; None matches every one.
+    :ivar method: the HTTP method it matches; None matches every one.
+    :ivar probability: the share of matching requests that it strikes.
+    :ivar times: how many requests it strikes at most.
+    :ivar delay: seconds before the answer; alone, the answer is the usual one.
+    :ivar status: the answer's status, in place of carrying out the request.
+    :ivar retry_after: the seconds in a ``Retry-After`` header that goes with ``status``.
+    :ivar error_message: the message in the envelope of an error; with ``status=200`` an error
+        that pretends to be a success.
+    :ivar body: the answer's body, as it is.
+    :ivar content_type: what ``body`` says that it is.
+    :ivar drop: close the connection without an answer; the request is not carried out.
+    :ivar truncate: carry out the request and close the connection in the middle of the answer.
+    :ivar hits: how many requests it has struck.
+    """
+
+    path: str | None = None
+    method: str | None = None
+    probability: float = 1.0
+    times: int | None = None
+    delay: float = 0.0
+    status: int | None = None
+    retry_after: int | None = None
+    error_message: str | None = None
+    body: bytes | None = None
+    content_type: str = "application/json"
+    drop: bool = False
+    truncate: bool = False
+    hits: int = attrs.field(default=0, init=False)
+    _remove: Callable[[Fault], None] | None = attrs.field(default=None, init=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        if not 0 <= self.probability <= 1:
+            raise ConfigurationError("probability: expected 0 to 1")
+        if self.delay < 0:
+            raise ConfigurationError("delay: expected 0 or more seconds")
+        if self.times is not None and self.times < 1:
+            raise ConfigurationError("times: expected 1 or more")
+        if self.status is not None and not 200 <= self.status <= 599:  # noqa: PLR2004
+            raise ConfigurationError("status: expected 200 to 599")
+        answers = self.status is not None or self.body is not None or bool(self.error_message)
+        if sum((answers, self.drop, self.truncate)) > 1:
+            raise ConfigurationError(f"fault: expected one of {', '.join(_KINDS)}")
+        if not (answers or self.drop or self.truncate or self.delay):
+            raise ConfigurationError(f"fault: expected delay or one of {', '.join(_KINDS)}")
+        if self.retry_after is not None and self.status is None:
+            raise ConfigurationError("retry_after: expected a status to go with it, such as 429")
+
+    @property
+    def answers(self) -> bool:
+        """Whether it takes the place of the usual answer."""
+        return self.status is not None or self.body is not None or self.error_message is not None
+
+    def matches(self, method: str, path: str) -> bool:
+        """Whether it is about such a request and not used up."""
+        return (
+            self.path in (None, path)
+            and self.method in (None, method)
+            and (self.times is None or self.hits < self.times)
+        )
+
+    def remove(self) -> None:
+        """Stop it."""
+        if self._remove is not None:
+            self._remove(self)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.remove()
+
+
+class Held:
+    """Answers that are ready and held back; leaving its block lets them go.
+
+    The request is carried out when it comes; only its answer waits. So a read that is held gives
+    what was true when it came, whatever is written meanwhile.
+    """
+
+    def __init__(self, method: str, path: str, remove: Callable[[Held], None]) -> None:
+        self._method = method
+        self._path = path
+        self._remove = remove
+        self._count = 0
+        self._changed = threading.Condition()
+        self._released = threading.Event()
+        self._waiting: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
+
+    def matches(self, method: str, path: str) -> bool:
+        """Whether it is about such a request and still holds."""
+        return (self._method, self._path) == (method, path) and not self._released.is_set()
+
+    async def hold(self) -> None:
+        """Wait on the server's loop until released."""
+        event = asyncio.Event()
+        with self._changed:
+            self._waiting.append((asyncio.get_running_loop(), event))
+            self._count += 1
+            self._changed.notify_all()
+        if not self._released.is_set():
+            await event.wait()
+
+    def wait(self, count: int = 1, timeout: float = 10.0) -> None:
+        """Block until ``count`` requests are held.
+
+        :raises TimeoutError: they did not come within ``timeout`` seconds.
+        """
+        with self._changed:
+            if not self._changed.wait_for(lambda: self._count >= count, timeout):
+                raise TimeoutError(f"{self._count} of {count} requests came to {self._path}")
+
+    async def arrived(self, count: int = 1, timeout: float = 10.0) -> None:  # noqa: ASYNC109
+        """Wait until ``count`` requests are held, on any event loop.
+
+        :raises TimeoutError: they did not come within ``timeout`` seconds.
+        """
+        await asyncio.to_thread(self.wait, count, timeout)
+
+    def release(self) -> None:
+        """Let the answers go, and hold no more."""
+        self._released.set()
+        self._remove(self)
+        with self._changed:
+            waiting, self._waiting = self._waiting, []
+        for loop, event in waiting:
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(event.set)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.release()
+
+
+class Trouble:
+    """All the faults and holds of one emulator."""
+
+    def __init__(self, seed: int) -> None:
+        self._lock = threading.Lock()
+        self._random = random.Random(seed)  # noqa: S311 - repeatable on purpose
+        self._faults: list[Fault] = []
+        self._holds: list[Held] = []
+
+    def add(self, fault: Fault) -> Fault:
+        """Let a fault begin."""
+        with self._lock:
+            self._faults.append(fault)
+        fault._remove = self._drop  # noqa: SLF001 - a fault is ours
+        return fault
+
+    def _drop(self, fault: Fault) -> None:
+        with self._lock:
+            if fault in self._faults:
+                self._faults.remove(fault)
+
+    def clear(self) -> None:
+        """Stop all faults."""
+        with self._lock:
+            self._faults.clear()
+
+    def strike(self, method: str, path: str) -> Fault | None:
+        """Give the fault that strikes a request, the oldest first."""
+        with self._lock:
+            for fault in self._faults:
+                if fault.matches(method, path) and self._random.random() < fault.probability:
+                    fault.hits += 1
+                    return fault
+        return None
+
+    def hold(self, method: str, path: str) -> Held:
+        """Begin to hold answers back."""
+        held = Held(method, path, self._unhold)
+        with self._lock:
+            self._holds.append(held)
+        return held
+
+    def _unhold(self, held: Held) -> None:
+        with self._lock:
+            if held in self._holds:
+                self._holds.remove(held)
+
+    def holding(self, method: str, path: str) -> Held | None:
+        """Give what holds a request's answer back."""
+        with self._lock:
+            return next((one for one in self._holds if one.matches(method, path)), None)
+
+    def release_all(self) -> None:
+        """Let every held answer go."""
+        with self._lock:
+            holds = list(self._holds)
+        for held in holds:
+            held.release()

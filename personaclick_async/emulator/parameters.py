@@ -1,0 +1,167 @@
+"""One mapping of parameters from a query, a form or a JSON body, and values out of it.
+
+The official clients encode the same field differently: real arrays or JSON text, numbers or text,
+``true`` or ``"1"`` (protocol, section 3.3). All of it is understood here, and nowhere else.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from datetime import date
+from typing import Any, Final
+from urllib.parse import parse_qsl
+
+from personaclick_async import codec
+from personaclick_async.codec import Json
+from personaclick_async.emulator.refusals import Refused
+from personaclick_async.protocol import names
+
+Parameters = dict[str, Json]
+
+_FORM: Final = "application/x-www-form-urlencoded"
+_NUMBER: Final = re.compile(r"-?[0-9]{1,18}(?:\.[0-9]{1,12})?")
+_TRUE: Final = frozenset({"true", "1"})
+_FALSE: Final = frozenset({"false", "0"})
+
+NUMBERS: Final = frozenset({"age", "loyalty_bonuses", "loyalty_bonuses_to_next_level"})
+BOOLEANS: Final = frozenset({"bought_something"})
+LISTS: Final = frozenset({names.KIDS, names.AUTO})
+
+
+def from_request(
+    query: Iterable[tuple[str, str]], content_type: str, body: bytes, *, has_body: bool
+) -> Parameters:
+    """Put a request's parameters together; the body's win over the query's.
+
+    :param has_body: whether the method has one; React Native sends a form's content type on GET.
+    :raises Refused: the body is neither a JSON object nor a form.
+    """
+    parameters: Parameters = dict(query)
+    if has_body and body:
+        if content_type == _FORM:
+            parameters.update(_form(body))
+        else:
+            parameters.update(_object(body))
+    return parameters
+
+
+def _form(body: bytes) -> Parameters:
+    try:
+        return dict(parse_qsl(body.decode(), keep_blank_values=True))
+    except (UnicodeDecodeError, ValueError):
+        raise Refused(400, "The form can not be read") from None
+
+
+def _object(body: bytes) -> Parameters:
+    try:
+        value = codec.decode(body)
+    except ValueError:
+        raise Refused(400, "The body is not JSON") from None
+    if not isinstance(value, dict):
+        raise Refused(400, "The body is not a JSON object")
+    return value
+
+
+def as_text(value: Json) -> str | None:
+    """Give a text or a number as text; None for anything else."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return str(value)
+    return None
+
+
+def field(name: str, value: Json) -> Json:
+    """Understand the value of a standard field, in any of the official clients' encodings.
+
+    :raises Refused: the value can't be one of that field.
+    """
+    if value is None or value == "null":
+        # React Native turns null into this text.
+        return None
+    if value == "":
+        raise Refused(422, f"{name} is empty")
+    if name in LISTS:
+        return _list(name, value)
+    if name in NUMBERS:
+        return _number(name, value)
+    if name in BOOLEANS:
+        return _boolean(name, value)
+    text = as_text(value)
+    if text is None:
+        raise Refused(422, f"{name} is not a string")
+    if name == "gender" and text not in tuple(names.Gender):
+        raise Refused(422, "gender is neither m nor f")
+    if name == "birthday":
+        _check_day(name, text)
+    return text
+
+
+def custom_value(value: Json) -> Json:
+    """Understand the value of a custom property: JSON text of an object or array is that."""
+    if isinstance(value, str) and value[:1] in ("{", "["):
+        try:
+            inner = codec.decode(value.encode())
+        except ValueError:
+            return value
+        return inner if isinstance(inner, dict | list) else value
+    return None if value == "null" else value
+
+
+def _number(name: str, value: Json) -> Json:
+    if isinstance(value, bool):
+        raise Refused(422, f"{name} is not a number")
+    if isinstance(value, int | float):
+        return value
+    if isinstance(value, str) and _NUMBER.fullmatch(value):
+        return float(value) if "." in value else int(value)
+    raise Refused(422, f"{name} is not a number")
+
+
+def _boolean(name: str, value: Json) -> bool:
+    word = str(value).lower()
+    if word in _TRUE:
+        return True
+    if word in _FALSE:
+        return False
+    raise Refused(422, f"{name} is not a boolean")
+
+
+def _list(name: str, value: Json) -> list[Json]:
+    if isinstance(value, str):
+        try:
+            value = codec.decode(value.encode())
+        except ValueError:
+            raise Refused(422, f"{name} is not JSON") from None
+    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+        raise Refused(422, f"{name} is not an array of objects")
+    return value
+
+
+def _check_day(name: str, text: str) -> None:
+    try:
+        parsed = date.fromisoformat(text)
+    except ValueError:
+        parsed = None
+    # fromisoformat knows more forms than the service: only its own comes out the same.
+    if parsed is None or parsed.isoformat() != text:
+        raise Refused(422, f"{name} is not YYYY-MM-DD")
+
+
+def truthy(value: Any) -> bool:  # noqa: ANN401 - the flag may be anything
+    """Whether a flag is set: true, 1, "yes" or even a sentence (protocol, section 2.5)."""
+    return bool(value) and str(value).lower() not in ("false", "0", "null", "no")
+
+
+def identifiers(parameters: Mapping[str, Json]) -> dict[str, str]:
+    """Give the identifiers among the parameters; ``external_id`` wins over ``id``."""
+    found: dict[str, str] = {}
+    for kind in names.IDENTIFIERS:
+        value = parameters.get(kind)
+        if kind == names.EXTERNAL_ID and value in (None, ""):
+            value = parameters.get(names.ID)
+        text = as_text(value)
+        if text and text != "null":
+            found[kind] = text
+    return found

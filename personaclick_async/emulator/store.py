@@ -1,0 +1,301 @@
+"""What the emulator remembers, in SQLite: one connection, used by the server's thread alone."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import attrs
+
+from personaclick_async import codec
+from personaclick_async.codec import Json
+
+_SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS shops (
+    shop_id TEXT PRIMARY KEY, secret TEXT NOT NULL, active INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS profiles (
+    profile INTEGER PRIMARY KEY, shop TEXT NOT NULL,
+    fields TEXT NOT NULL, custom TEXT NOT NULL, computed TEXT NOT NULL
+);
+CREATE TABLE IF NOT EXISTS identifiers (
+    shop TEXT, kind TEXT, value TEXT, profile INTEGER NOT NULL REFERENCES profiles,
+    PRIMARY KEY (shop, kind, value)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS identifiers_of_profile ON identifiers (profile);
+CREATE TABLE IF NOT EXISTS devices (
+    shop TEXT, did TEXT, profile INTEGER NOT NULL REFERENCES profiles, seance TEXT,
+    PRIMARY KEY (shop, did)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS devices_of_profile ON devices (profile);
+CREATE TABLE IF NOT EXISTS properties (
+    shop TEXT, name TEXT, type TEXT NOT NULL, public INTEGER NOT NULL, PRIMARY KEY (shop, name)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS products (
+    shop TEXT, id TEXT, product TEXT NOT NULL, PRIMARY KEY (shop, id)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS orders (
+    number INTEGER PRIMARY KEY, shop TEXT NOT NULL, id TEXT NOT NULL, profile INTEGER NOT NULL,
+    date INTEGER NOT NULL, cancelled INTEGER NOT NULL, body TEXT NOT NULL, UNIQUE (shop, id)
+);
+CREATE INDEX IF NOT EXISTS orders_of_profile ON orders (profile, date, number);
+CREATE TABLE IF NOT EXISTS suppressed (
+    shop TEXT, email TEXT, PRIMARY KEY (shop, email)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS queue (
+    number INTEGER PRIMARY KEY, shop TEXT NOT NULL, endpoint TEXT NOT NULL, body BLOB NOT NULL
+);
+"""
+_TABLES: Final = (
+    "queue",
+    "suppressed",
+    "orders",
+    "products",
+    "properties",
+    "devices",
+    "identifiers",
+    "profiles",
+)
+
+
+@attrs.define(repr=False)
+class StoredProfile:
+    """A profile as it is stored; ``key`` is the store's own number for it."""
+
+    key: int
+    fields: dict[str, Json]
+    custom: dict[str, Json]
+    computed: dict[str, Json]
+
+
+def _text(value: Json) -> str:
+    return codec.encode(value).decode()
+
+
+class Store:
+    """The tables, and the questions that the service asks of them."""
+
+    def __init__(self, database: str | Path) -> None:
+        # The emulator makes it in one thread and uses it in another, never in two at once.
+        self._db = sqlite3.connect(database, check_same_thread=False, isolation_level=None)
+        # With WAL and NORMAL a killed process loses nothing that it committed; a power cut may.
+        self._db.execute("PRAGMA journal_mode = WAL")
+        self._db.execute("PRAGMA synchronous = NORMAL")
+        self._db.executescript(_SCHEMA)
+
+    def close(self) -> None:
+        """Close the database."""
+        self._db.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Do all of a block or none of it."""
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
+
+    def clear(self) -> None:
+        """Forget everything but the shops."""
+        with self.transaction():
+            for table in _TABLES:
+                self._db.execute(f"DELETE FROM {table}")  # noqa: S608 - names of our own
+
+    # Shops
+
+    def add_shop(self, shop: str, secret: str, *, active: bool) -> None:
+        """Add a shop, or change the one with that id."""
+        self._db.execute(
+            "INSERT INTO shops VALUES (?, ?, ?) ON CONFLICT (shop_id) "
+            "DO UPDATE SET secret = excluded.secret, active = excluded.active",
+            (shop, secret, active),
+        )
+
+    def shop(self, shop: str) -> tuple[str, bool] | None:
+        """Give a shop's secret and whether it is active."""
+        row = self._db.execute(
+            "SELECT secret, active FROM shops WHERE shop_id = ?", (shop,)
+        ).fetchone()
+        return None if row is None else (row[0], bool(row[1]))
+
+    # Profiles, identifiers and devices
+
+    def new_profile(self, shop: str) -> StoredProfile:
+        """Make an empty profile."""
+        cursor = self._db.execute(
+            "INSERT INTO profiles (shop, fields, custom, computed) VALUES (?, '{}', '{}', '{}')",
+            (shop,),
+        )
+        return StoredProfile(cursor.lastrowid or 0, {}, {}, {})
+
+    def profile(self, key: int) -> StoredProfile:
+        """Give the profile with a number that the store gave."""
+        row = self._db.execute(
+            "SELECT fields, custom, computed FROM profiles WHERE profile = ?", (key,)
+        ).fetchone()
+        fields, custom, computed = (codec.decode(text.encode()) for text in row)
+        return StoredProfile(key, fields, custom, computed)
+
+    def save(self, profile: StoredProfile) -> None:
+        """Write a profile back."""
+        self._db.execute(
+            "UPDATE profiles SET fields = ?, custom = ?, computed = ? WHERE profile = ?",
+            (
+                _text(profile.fields),
+                _text(profile.custom),
+                _text(profile.computed),
+                profile.key,
+            ),
+        )
+
+    def find(self, shop: str, kind: str, value: str) -> int | None:
+        """Give the number of the profile that an identifier names."""
+        row = self._db.execute(
+            "SELECT profile FROM identifiers WHERE shop = ? AND kind = ? AND value = ?",
+            (shop, kind, value),
+        ).fetchone()
+        return None if row is None else int(row[0])
+
+    def identifiers(self, key: int) -> dict[str, str]:
+        """Give a profile's identifiers."""
+        rows = self._db.execute("SELECT kind, value FROM identifiers WHERE profile = ?", (key,))
+        return dict(rows.fetchall())
+
+    def name(self, shop: str, key: int, kind: str, value: str) -> None:
+        """Give a profile an identifier in place of the one of that kind, from whoever had it."""
+        self.unname(key, kind)
+        self._db.execute(
+            "INSERT OR REPLACE INTO identifiers VALUES (?, ?, ?, ?)", (shop, kind, value, key)
+        )
+
+    def unname(self, key: int, kind: str) -> None:
+        """Take the identifier of a kind from a profile."""
+        self._db.execute("DELETE FROM identifiers WHERE profile = ? AND kind = ?", (key, kind))
+
+    def device(self, shop: str, did: str) -> tuple[int, str | None] | None:
+        """Give the number of the device's profile, and its session."""
+        row = self._db.execute(
+            "SELECT profile, seance FROM devices WHERE shop = ? AND did = ?", (shop, did)
+        ).fetchone()
+        return None if row is None else (int(row[0]), row[1])
+
+    def put_device(self, shop: str, did: str, key: int, seance: str | None) -> None:
+        """Bind a device to a profile."""
+        self._db.execute(
+            "INSERT INTO devices VALUES (?, ?, ?, ?) ON CONFLICT (shop, did) "
+            "DO UPDATE SET profile = excluded.profile, seance = excluded.seance",
+            (shop, did, key, seance),
+        )
+
+    def devices(self) -> Iterator[dict[str, Json]]:
+        """Give every device."""
+        rows = self._db.execute("SELECT shop, did, profile, seance FROM devices")
+        for shop, did, profile, seance in rows:
+            yield {"shop_id": shop, "did": did, "profile": profile, "seance": seance}
+
+    def profile_keys(self, shop: str) -> Iterator[int]:
+        """Give the number of every profile that has an identifier or some field."""
+        rows = self._db.execute(
+            "SELECT profile FROM profiles WHERE shop = ? AND (fields <> '{}' OR custom <> '{}' "
+            "OR EXISTS (SELECT 1 FROM identifiers AS i WHERE i.profile = profiles.profile))",
+            (shop,),
+        )
+        for (key,) in rows:
+            yield key
+
+    # Custom properties
+
+    def declare(self, shop: str, name: str, kind: str, *, public: bool) -> None:
+        """Declare a custom property."""
+        self._db.execute(
+            "INSERT OR REPLACE INTO properties VALUES (?, ?, ?, ?)", (shop, name, kind, public)
+        )
+
+    def properties(self, shop: str) -> dict[str, bool]:
+        """Give the declared properties, each with whether the frontend may see it."""
+        rows = self._db.execute("SELECT name, public FROM properties WHERE shop = ?", (shop,))
+        return {name: bool(public) for name, public in rows}
+
+    # Products and orders
+
+    def put_products(self, shop: str, products: Iterable[Mapping[str, Any]]) -> int:
+        """Add products, or replace those with the same id."""
+        cursor = self._db.executemany(
+            "INSERT OR REPLACE INTO products VALUES (?, ?, ?)",
+            ((shop, product["id"], _text(product)) for product in products),
+        )
+        return cursor.rowcount
+
+    def product(self, shop: str, product_id: str) -> dict[str, Json] | None:
+        """Give a product."""
+        row = self._db.execute(
+            "SELECT product FROM products WHERE shop = ? AND id = ?", (shop, product_id)
+        ).fetchone()
+        return None if row is None else codec.decode(row[0].encode())
+
+    def order(self, shop: str, order_id: str) -> dict[str, Json] | None:
+        """Give an order by the shop's id."""
+        row = self._db.execute(
+            "SELECT body FROM orders WHERE shop = ? AND id = ?", (shop, order_id)
+        ).fetchone()
+        return None if row is None else codec.decode(row[0].encode())
+
+    def put_order(self, shop: str, key: int, body: Mapping[str, Json], *, cancelled: bool) -> None:
+        """Add an order, or change the one with that id; its place among the orders stays."""
+        self._db.execute(
+            "INSERT INTO orders (shop, id, profile, date, cancelled, body) "
+            "VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (shop, id) DO UPDATE SET "
+            "date = excluded.date, cancelled = excluded.cancelled, body = excluded.body",
+            (shop, body["id"], key, body["date"], cancelled, _text(body)),
+        )
+
+    def orders(self, key: int, since: int = 0) -> list[tuple[int, dict[str, Json]]]:
+        """Give a profile's orders with the store's own numbers, oldest first."""
+        rows = self._db.execute(
+            "SELECT number, body FROM orders WHERE profile = ? AND date >= ? ORDER BY date, number",
+            (key, since),
+        )
+        return [(number, codec.decode(body.encode())) for number, body in rows]
+
+    def last_order(self, key: int) -> dict[str, Json] | None:
+        """Give a profile's newest order that is not cancelled."""
+        row = self._db.execute(
+            "SELECT body FROM orders WHERE profile = ? AND NOT cancelled "
+            "ORDER BY date DESC, number DESC LIMIT 1",
+            (key,),
+        ).fetchone()
+        return None if row is None else codec.decode(row[0].encode())
+
+    # Imports
+
+    def suppress(self, shop: str, email: str) -> None:
+        """Add a suppressed address."""
+        self._db.execute("INSERT OR IGNORE INTO suppressed VALUES (?, ?)", (shop, email))
+
+    def suppressed(self, shop: str) -> list[str]:
+        """Give the suppressed addresses."""
+        rows = self._db.execute("SELECT email FROM suppressed WHERE shop = ?", (shop,))
+        return [email for (email,) in rows]
+
+    def enqueue(self, shop: str, endpoint: str, body: bytes) -> None:
+        """Put an accepted import at the end of the queue."""
+        self._db.execute(
+            "INSERT INTO queue (shop, endpoint, body) VALUES (?, ?, ?)", (shop, endpoint, body)
+        )
+
+    def first_in_queue(self) -> tuple[int, str, str, bytes] | None:
+        """Give the oldest import that is not applied yet."""
+        row: tuple[int, str, str, bytes] | None = self._db.execute(
+            "SELECT number, shop, endpoint, body FROM queue ORDER BY number LIMIT 1"
+        ).fetchone()
+        return row
+
+    def dequeue(self, number: int) -> None:
+        """Take an applied import out of the queue."""
+        self._db.execute("DELETE FROM queue WHERE number = ?", (number,))

@@ -1,0 +1,26 @@
+"""A pytest plugin: the fixture ``personaclick_emulator``, on hand wherever the package is.
+
+Everything is imported when the fixture is first used, for pytest loads plugins in every run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from personaclick_async.emulator import Emulator
+
+
+@pytest.fixture
+def personaclick_emulator() -> Iterator[Emulator]:
+    """Give each test a running emulator of its own, empty, on a free loopback port.
+
+    A plain fixture, so that it serves synchronous tests and every asynchronous plugin alike.
+    """
+    from personaclick_async.emulator import Emulator  # noqa: PLC0415 - see the module's docstring
+
+    with Emulator() as emulator:
+        yield emulator
