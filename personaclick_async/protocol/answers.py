@@ -91,7 +91,8 @@ class Answer(Generic[T]):
         try:
             return codec.decode(self.body)
         except ValueError:
-            raise self._malformed("the body is not JSON") from None
+            reason = "the body is not JSON"
+        raise self._malformed(reason)
 
     def parse(self) -> T:
         """Give the typed result of the call.
@@ -101,7 +102,9 @@ class Answer(Generic[T]):
         try:
             return self.call.read(self.body)
         except WrongShape as shape:
-            raise self._malformed(str(shape)) from None
+            reason = str(shape)
+        # Outside the handler: a decoder's exception, chained, may quote the body.
+        raise self._malformed(reason)
 
     def _malformed(self, reason: str) -> MalformedAnswer:
         kind = self.headers.get("Content-Type", "no content type")[:40]

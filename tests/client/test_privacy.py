@@ -32,13 +32,13 @@ async def _orders(user: User) -> None:
 
 FAULTS: list[dict[str, Any]] = [
     {"status": 500},
-    {"status": 422, "error_message": " and ".join(CANARIES)},
+    {"status": 422, "error_message": "{sent}"},
     {"status": 429, "retry_after": 0},
     {"drop": True},
     {"truncate": True},
     {"delay": 5},
     {"body": " ".join(CANARIES).encode()},
-    {"status": 200, "error_message": " and ".join(CANARIES)},
+    {"status": 200, "error_message": "{sent}"},
 ]
 
 
@@ -54,6 +54,10 @@ async def test_no_failure_shows_a_secret_or_a_person(
     caplog.set_level(logging.DEBUG)
     client = make_client(retry=RetryPolicy(attempts=2, first_wait=0))
     user = client.with_options(timeout=0.1).user(did=CANARIES[4], seance="canaryseance")
+    if "error_message" in fault:
+        # A message that quotes what was sent; what looks like an address or a number always goes.
+        quoted = CANARIES if call is _set else (CANARIES[0], CANARIES[2], CANARIES[4])
+        fault = {**fault, "error_message": " and ".join(quoted)}
     with emulator.fault(**fault), pytest.raises(PersonaClickError) as caught:
         await call(user)
 
