@@ -114,7 +114,7 @@ async def run(folder: Path) -> None:
             bought = await _log_in_on_a_new_device(client, customer)
             ids = [product.id for product in bought]
             if ids != expected[customer["external_id"]]:
-                raise SystemExit(f"the last order came back as {ids}")
+                raise RuntimeError(f"the last order came back as {ids}")
             console.print(_order_table(customer, bought))
 
         console.print(_summary(story, client))
@@ -131,7 +131,7 @@ async def _compare(
 ) -> None:
     profile = await client.user(external_id=customer["external_id"]).profile.get(force=force)
     if not isinstance(profile, FullProfile) or profile.last_name != customer.get("last_name"):
-        raise SystemExit(f"customer {customer['external_id']} came back changed")
+        raise RuntimeError(f"customer {customer['external_id']} came back changed")
 
 
 async def _log_in_on_a_new_device(

@@ -122,7 +122,7 @@ class People:
     def _profile_for(
         self, did: str | None, identifiers: Mapping[str, str], *, strict: bool
     ) -> StoredProfile:
-        named = self.known_by(identifiers)
+        named = self._same_person(identifiers)
         if did is None:
             return named or self._store.new_profile(self._shop)
         current = self.owner(did, strict=strict)
@@ -138,9 +138,27 @@ class People:
             self._store.put_device(self._shop, did, named.key, device and device[1])
         return named
 
+    def _same_person(self, identifiers: Mapping[str, str]) -> StoredProfile | None:
+        """Give the profile that an update is about; a phone alone does not make one person.
+
+        People share phones: a profile found by phone that has another address, or another id of
+        the shop's, is somebody else's.
+        """
+        found = self.known_by({k: v for k, v in identifiers.items() if k != names.PHONE})
+        if found is None and names.PHONE in identifiers:
+            found = self.known_by({names.PHONE: identifiers[names.PHONE]})
+            theirs = {} if found is None else self._store.identifiers(found.key)
+            for kind in (names.EMAIL, names.EXTERNAL_ID):
+                if theirs.get(kind, identifiers.get(kind)) != identifiers.get(
+                    kind, theirs.get(kind)
+                ):
+                    return None
+        return found
+
     def _attach(self, profile: StoredProfile, identifiers: Mapping[str, str]) -> None:
         for kind, value in identifiers.items():
             if self._store.find(self._shop, kind, value) is None:
+                # Free: also in place of an older one, as when a customer has a new address.
                 self._store.name(self._shop, profile.key, kind, value)
 
     def _values(self, parameters: Parameters) -> tuple[dict[str, Json], dict[str, Json]]:

@@ -242,3 +242,42 @@ def _read_done(body: bytes) -> None:
         raise WrongShape("the body is not JSON") from None
     if not isinstance(said, dict) or said.get(names.STATUS) != names.STATUS_SUCCESS:
         raise WrongShape(f"the body does not say {names.STATUS_SUCCESS}")
+
+
+# Larger bodies are not looked through for what a message must not repeat: on the event loop that
+# takes longer than the call (32 MB: a second and 300 MB).
+_LOOKED_THROUGH_BYTES: Final = 64 * 1024
+
+
+@attrs.frozen(repr=False)
+class AudienceCall(Call[None]):
+    """An import of many records.
+
+    The message of a refused import of more than 64 KB may repeat what was in it: it is not to be
+    shown. One record alone is always smaller than that or refused for its size.
+    """
+
+    def private_values(self) -> Iterator[str]:
+        """Give the texts of a small body; of a large one none, see the class."""
+        if self.body is not None and len(self.body) <= _LOOKED_THROUGH_BYTES:
+            yield from super().private_values()
+
+
+def audience_envelope(shop: Shop, *, segment_id: int | None = None) -> tuple[bytes, bytes]:
+    """Give what stands before and after the entries of an audience, which commas separate (2.9).
+
+    :raises ConfigurationError: the shop's secret is needed and missing.
+    """
+    head: dict[str, Json] = {
+        names.SHOP_ID: shop.shop_id,
+        names.SHOP_SECRET: shop.require_secret("import an audience"),
+    }
+    if segment_id is not None:
+        head[names.SEGMENT_ID] = segment_id
+    whole = codec.encode({**head, names.AUDIENCE: []})
+    return whole[:-2], whole[-2:]
+
+
+def import_audience(body: bytes) -> Call[None]:
+    """Queue profiles for import; the body is an envelope with entries in it (2.9)."""
+    return AudienceCall(names.IMPORT_AUDIENCE, _read_done, body=body)

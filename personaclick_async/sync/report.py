@@ -1,0 +1,137 @@
+"""What became of each record, and the account of the whole."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TypeAlias
+
+import attrs
+
+from personaclick_async.config import Seconds
+from personaclick_async.sync.options import Route
+from personaclick_async.sync.records import Rejected
+
+
+@attrs.frozen
+class Delivered:
+    """The service has carried out the update."""
+
+    row: int
+
+
+@attrs.frozen
+class Queued:
+    """The service has accepted the record and will apply it in the background."""
+
+    row: int
+
+
+@attrs.frozen
+class Unchanged:
+    """Not sent: the same content was delivered last for this person."""
+
+    row: int
+
+
+@attrs.frozen
+class Checked:
+    """Fit to be sent; a dry run sends nothing."""
+
+    row: int
+
+
+@attrs.frozen
+class Failed:
+    """Not delivered, through no fault of the record that is known. The next run tries it again.
+
+    :ivar reason: what happened, without personal data.
+    """
+
+    row: int
+    reason: str
+
+
+Result: TypeAlias = Delivered | Queued | Unchanged | Checked | Rejected | Failed
+"""The fate of one record; each has its ``row`` in the source."""
+
+
+@attrs.frozen
+class Waiting:
+    """The service does not take records right now.
+
+    :ivar reason: what it answered, or what broke.
+    :ivar since: when it last went wrong for the first time.
+    :ivar until: when the next attempt is due.
+    """
+
+    reason: str
+    since: datetime
+    until: datetime
+
+
+@attrs.define(kw_only=True)
+class Report:
+    """The account of a sync, true at any moment while it runs; a progress line can poll it.
+
+    A resumed sync counts what its earlier runs did as well. When a sync has come to the end of
+    its source, ``sent + unchanged + rejected + failed + checked == read``.
+
+    :ivar source: the source's name.
+    :ivar route: how the records travel, once that is known.
+    :ivar total: how many rows the source has, roughly, if it can tell.
+    :ivar read: rows read.
+    :ivar sent: records that the service has accepted.
+    :ivar queued: how many of those are only queued (the bulk route), their fate not known.
+    :ivar unchanged: records not sent because the same was delivered before.
+    :ivar rejected: rows that can't be sent, or that the service refused one by one.
+    :ivar failed: records on which the service failed, and those of the same person after them.
+    :ivar checked: records that a dry run found fit to be sent.
+    :ivar earlier: how many of the rows read were settled by earlier runs of this sync.
+    :ivar requests: requests sent by this run, repeated ones included.
+    :ivar retries: how many of those were repeated ones.
+    :ivar bytes_sent: the bodies of those requests, in bytes.
+    :ivar waiting: what the sync waits for, while the service is down.
+    :ivar started_at: when this run began.
+    :ivar ended_at: when it ended, however it ended.
+    """
+
+    source: str = ""
+    route: Route | None = None
+    total: int | None = None
+    read: int = 0
+    sent: int = 0
+    queued: int = 0
+    unchanged: int = 0
+    rejected: int = 0
+    failed: int = 0
+    checked: int = 0
+    earlier: int = 0
+    requests: int = 0
+    retries: int = 0
+    bytes_sent: int = 0
+    waiting: Waiting | None = None
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+
+    @property
+    def settled(self) -> int:
+        """How many rows have met their fate."""
+        return self.sent + self.unchanged + self.rejected + self.failed + self.checked
+
+    def elapsed(self, now: datetime) -> Seconds:
+        """Give the seconds since the start of this run, until its end or ``now``."""
+        if self.started_at is None:
+            return 0.0
+        return ((self.ended_at or now) - self.started_at).total_seconds()
+
+    def rate(self, now: datetime) -> float:
+        """Give the rows settled per second by this run."""
+        elapsed = self.elapsed(now)
+        return (self.settled - self.earlier) / elapsed if elapsed > 0 else 0.0
+
+    def seconds_left(self, now: datetime) -> Seconds | None:
+        """Give the seconds that remain at this rate; None if that can't be told."""
+        rate = self.rate(now)
+        if self.total is None or rate <= 0:
+            return None
+        return max(0.0, (self.total - self.settled) / rate)
