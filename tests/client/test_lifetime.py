@@ -6,6 +6,7 @@ import asyncio
 import gc
 import threading
 import warnings
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,7 @@ from personaclick_async.emulator import Emulator
 from tests.conftest import MakeClient
 
 
-def settings(emulator: Emulator) -> dict[str, str]:
+def settings(emulator: Emulator) -> dict[str, Any]:
     return {
         "shop_id": emulator.shop_id,
         "shop_secret": emulator.shop_secret,

@@ -78,7 +78,8 @@ async def test_the_segment_goes_along(client: PersonaClick, shop: Emulator) -> N
     assert shop.requests_to("/orders/last_for_user")[0].query["segment"] == "B"
     with pytest.raises(ValidationError, match="segment: expected A or B"):
         client.user(did="device0001", segment="C")
-    assert client.user(did="device0001", segment=Segment.A)
+    await client.user(did="device0001", segment=Segment.A).orders.last_for_user()
+    assert shop.requests_to("/orders/last_for_user")[1].query["segment"] == "A"
 
 
 async def test_orders_come_whole_and_oldest_first(client: PersonaClick, shop: Emulator) -> None:

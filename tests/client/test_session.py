@@ -141,4 +141,4 @@ async def test_a_user_is_named_in_exactly_one_way(
     client: PersonaClick, named: dict[str, str]
 ) -> None:
     with pytest.raises(ValidationError):
-        client.user(**named)  # type: ignore[arg-type]  # several keywords of type str
+        client.user(**named)

@@ -1,0 +1,112 @@
+"""The command ``personaclick-emulator``, as a real process that really gets killed."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from personaclick_async import PersonaClick, ServiceUnavailable
+
+SHOP = "ab" * 15
+
+
+@contextmanager
+def command(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str, str]]:
+    process = subprocess.Popen(
+        [
+            sys.executable,
+            "-m",
+            "personaclick_async.emulator",
+            "--port",
+            "0",
+            "--shop-id",
+            SHOP,
+            *arguments,
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    try:
+        said = ""
+        while "PERSONACLICK_SHOP_SECRET" not in said:
+            line = process.stdout.readline()
+            assert line, process.communicate()[1]
+            said += line
+        url = said.split("PERSONACLICK_API_URL=")[1].split()[0]
+        yield process, url, said
+    finally:
+        process.kill()
+        process.communicate()
+
+
+async def test_a_killed_emulator_kept_every_set_that_it_answered(tmp_path: Path) -> None:
+    database = str(tmp_path / "emulator.sqlite")
+    with command("--database", database) as (process, url, _):
+        async with PersonaClick(SHOP, api_url=url) as client:
+            for number in range(50):
+                await client.user(did=f"device{number}").profile.set(custom={"n": number})
+        process.send_signal(signal.SIGKILL)
+    with command("--database", database) as (_, url, _):
+        async with PersonaClick(SHOP, api_url=url) as client:
+            for number in range(50):
+                profile = await client.user(did=f"device{number}").profile.get()
+                assert profile.custom_properties == {"n": number}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_it_stops_when_told(number: signal.Signals) -> None:
+    with command() as (process, _, _):
+        process.send_signal(number)
+        assert process.wait(timeout=10) == 0
+
+
+async def test_it_loads_files_and_takes_faults(tmp_path: Path) -> None:
+    products = tmp_path / "products.jsonl"
+    products.write_text('{"id": "a", "name": "Apple"}\n\n{"id": "b"}\n')
+    orders = tmp_path / "orders.jsonl"
+    orders.write_text('{"id": 1, "did": "d", "items": [{"id": "a"}]}\n')
+    with command(
+        "--products",
+        str(products),
+        "--orders",
+        str(orders),
+        "--fault",
+        "path=/profile,status=503",
+    ) as (_, url, said):
+        assert "2 products loaded" in said
+        async with PersonaClick(SHOP, api_url=url).with_options(retries=0) as client:
+            [apple] = await client.user(did="d").orders.last_for_user()
+            assert apple.name == "Apple"
+            with pytest.raises(ServiceUnavailable):
+                await client.user(did="d").profile.get()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--shop-id", "xyz"], "shop_id: expected 30 hexadecimal"),
+        (["--host", "0.0.0.0"], "host: expected a loopback address"),
+        (["--products", "missing.jsonl"], "missing.jsonl"),
+        (["--fault", "colour=red"], "no such part of a fault"),
+        (["--fault", "status=503,drop"], "fault: expected one of"),
+    ],
+)
+def test_wrong_arguments_are_named(arguments: list[str], complaint: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "personaclick_async.emulator", "--port", "0", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert complaint in done.stderr
+    assert "Traceback" not in done.stderr

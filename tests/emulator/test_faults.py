@@ -1,0 +1,130 @@
+"""Faults strike what they match, as often as they say, the same way for the same seed."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from typing import Any
+
+import aiohttp
+import pytest
+
+from personaclick_async import ConfigurationError
+from personaclick_async.emulator import Emulator, EmulatorSettings, Fault
+
+
+async def statuses(emulator: Emulator, count: int, path: str = "/profile") -> list[int]:
+    found = []
+    async with aiohttp.ClientSession(base_url=emulator.url) as http:
+        for _ in range(count):
+            query = {"shop_id": emulator.shop_id, "did": "d"}
+            async with http.get(path, params=query) as answer:
+                found.append(answer.status)
+    return found
+
+
+async def test_a_fault_strikes_its_path_as_often_as_it_says(emulator: Emulator) -> None:
+    fault = emulator.fault(path="/profile", status=500, times=2)
+
+    assert await statuses(emulator, 1, "/orders/last_for_user") == [200]
+    assert await statuses(emulator, 3) == [500, 500, 200]
+    assert fault.hits == 2
+
+
+async def test_a_fault_ends_with_its_block(emulator: Emulator) -> None:
+    with emulator.fault(status=500):
+        assert await statuses(emulator, 1) == [500]
+    assert await statuses(emulator, 1) == [200]
+
+
+async def test_chance_repeats_with_the_seed() -> None:
+    async def run(seed: int) -> list[int]:
+        with Emulator(EmulatorSettings(seed=seed)) as emulator:
+            emulator.fault(status=500, probability=0.5)
+            return await statuses(emulator, 30)
+
+    first = await run(1)
+    assert first == await run(1)
+    assert first != await run(2)
+    assert {200, 500} == set(first)
+
+
+async def test_retry_after_and_bodies_are_as_asked(emulator: Emulator) -> None:
+    emulator.fault(status=429, retry_after=7, times=1)
+    emulator.fault(body=b"<html>", content_type="text/html", status=502, times=1)
+    async with aiohttp.ClientSession(base_url=emulator.url) as http:
+        async with http.get("/profile") as answer:
+            assert (answer.status, answer.headers["Retry-After"]) == (429, "7")
+        async with http.get("/profile") as answer:
+            assert (answer.status, answer.content_type) == (502, "text/html")
+            assert await answer.read() == b"<html>"
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {},
+        {"status": 500, "drop": True},
+        {"drop": True, "truncate": True},
+        {"status": 99},
+        {"probability": 2, "drop": True},
+        {"times": 0, "drop": True},
+        {"delay": -1},
+        {"retry_after": 5, "drop": True},
+    ],
+)
+def test_a_fault_that_contradicts_itself_is_refused(fault: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError):
+        Fault(**fault)
+
+
+def test_stopping_does_not_wait_for_held_or_delayed_answers(emulator: Emulator) -> None:
+    def ask(path: str) -> None:
+        async def go() -> None:
+            async with aiohttp.ClientSession(base_url=emulator.url) as http:
+                query = {"shop_id": emulator.shop_id, "did": "d"}
+                try:
+                    async with http.get(path, params=query) as answer:
+                        await answer.read()
+                except aiohttp.ClientError:
+                    pass
+
+        asyncio.run(go())
+
+    emulator.fault(path="/orders/last_for_user", delay=60)
+    held = emulator.hold("GET", "/profile")
+    threads = [
+        threading.Thread(target=ask, args=(path,)) for path in ("/profile", "/orders/last_for_user")
+    ]
+    for thread in threads:
+        thread.start()
+    held.wait()
+    while not emulator.requests_to("/orders/last_for_user"):
+        time.sleep(0.01)
+    emulator.stop()
+    emulator.stop()
+    for thread in threads:
+        thread.join(timeout=10)
+        assert not thread.is_alive()
+
+
+def test_a_taken_port_is_an_error_at_the_start(emulator: Emulator) -> None:
+    with pytest.raises(OSError, match="address already in use"):
+        Emulator(port=emulator.port).start()
+
+
+def test_a_public_address_must_be_allowed() -> None:
+    with pytest.raises(ConfigurationError, match="host: expected a loopback address"):
+        Emulator(host="0.0.0.0")
+    with Emulator(host="0.0.0.0", allow_public=True) as emulator:
+        assert emulator.port
+
+
+def test_what_is_recorded_shows_nobody(emulator: Emulator) -> None:
+    emulator.add_profiles([{"email": "ada@shop.example"}])
+    asyncio.run(statuses(emulator, 1))
+    [request] = emulator.requests
+    assert repr(request) == "<GET /profile -> 200>"
+    assert emulator.counts == {("GET", "/profile", 200): 1}
+    assert emulator.shop_secret not in repr(emulator.settings)

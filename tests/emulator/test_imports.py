@@ -1,0 +1,150 @@
+"""Imports are queued, limited, applied in order, and survive what a process does not."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from personaclick_async.emulator import Emulator, EmulatorSettings
+
+
+@pytest.fixture
+async def http(emulator: Emulator) -> AsyncIterator[aiohttp.ClientSession]:
+    async with aiohttp.ClientSession(base_url=emulator.url) as session:
+        yield session
+
+
+async def send(http: aiohttp.ClientSession, emulator: Emulator, path: str, **body: Any) -> int:
+    keys = {"shop_id": emulator.shop_id, "shop_secret": emulator.shop_secret}
+    async with http.post(path, json={**keys, **body}) as answer:
+        return answer.status
+
+
+async def test_an_audience_is_applied_in_order_and_the_nameless_counted(
+    http: aiohttp.ClientSession, emulator: Emulator
+) -> None:
+    entries = [
+        {"email": "ada@shop.example", "first_name": "Ada"},
+        {"first_name": "Nobody"},
+        {"id": 7, "first_name": "Seven", "age": "7"},
+        {"email": "ada@shop.example", "first_name": "Augusta", "colour": "red"},
+        {"email": "bad@shop.example", "age": "old"},
+        "no object",
+    ]
+    assert await send(http, emulator, "/import/audience", audience=entries) == 200
+    emulator.drain()
+
+    ada, seven = emulator.profile(email="ada@shop.example"), emulator.profile(external_id="7")
+    assert ada is not None
+    assert seven is not None
+    assert (ada["first_name"], ada["custom_properties"]) == ("Augusta", {"colour": "red"})
+    assert seven["age"] == 7
+    assert emulator.ignored_entries == 3
+    assert emulator.count_profiles() == 2
+
+
+async def test_a_large_audience_is_applied_whole(
+    http: aiohttp.ClientSession, emulator: Emulator
+) -> None:
+    entries = [{"external_id": str(n), "first_name": f"Name {n}"} for n in range(3000)]
+    assert await send(http, emulator, "/import/audience", audience=entries) == 200
+    emulator.drain()
+
+    stored = {one["external_id"]: one["first_name"] for one in emulator.profiles()}
+    assert stored == {str(n): f"Name {n}" for n in range(3000)}
+
+
+async def test_suppressed_addresses_are_kept(
+    http: aiohttp.ClientSession, emulator: Emulator
+) -> None:
+    entries = [{"email": "no@shop.example"}, {"phone": "1"}]
+    assert await send(http, emulator, "/import/suppressed", audience=entries) == 200
+    emulator.drain()
+
+    assert emulator.suppressed() == ["no@shop.example"]
+
+
+async def test_the_limit_holds_and_says_when_to_come_back() -> None:
+    settings = EmulatorSettings(import_limit=2, import_window=0.6)
+    with Emulator(settings) as emulator:
+        async with aiohttp.ClientSession(base_url=emulator.url) as http:
+            keys = {"shop_id": emulator.shop_id, "shop_secret": emulator.shop_secret}
+            for expected in (200, 200, 429):
+                async with http.post("/import/audience", json={**keys, "audience": []}) as answer:
+                    assert answer.status == expected
+            assert answer.headers["Retry-After"] == "1"
+            async with http.get("/profile", params={"shop_id": keys["shop_id"], "did": "d"}) as one:
+                assert one.status == 200
+            await asyncio.sleep(0.7)
+            assert await send(http, emulator, "/import/audience", audience=[]) == 200
+
+
+async def test_a_body_over_the_limit_is_413() -> None:
+    with Emulator(EmulatorSettings(max_import_bytes=1000)) as emulator:
+        async with aiohttp.ClientSession(base_url=emulator.url) as http:
+            many = [{"email": f"{n}@shop.example"} for n in range(100)]
+            assert await send(http, emulator, "/import/audience", audience=many) == 413
+            assert await send(http, emulator, "/import/audience", audience=many[:10]) == 200
+
+
+@pytest.mark.parametrize("missing", ["audience", "shop_secret"])
+async def test_an_import_needs_its_array_and_the_secret(
+    http: aiohttp.ClientSession, emulator: Emulator, missing: str
+) -> None:
+    body = {"shop_id": emulator.shop_id, "shop_secret": emulator.shop_secret, "audience": []}
+    del body[missing]
+    async with http.post("/import/audience", json=body) as answer:
+        assert answer.status == (422 if missing == "audience" else 400)
+
+
+async def test_orders_change_are_cancelled_and_come_from_the_old_import_too(
+    http: aiohttp.ClientSession, emulator: Emulator
+) -> None:
+    emulator.add_products([{"id": "a", "price_full": 1}, {"id": "b", "price_full": 2}])
+    orders = [
+        {"external_id": 7, "id": "1", "date": 100, "items": [{"id": "a", "price": 1}]},
+        {
+            "external_id": 7,
+            "id": "2",
+            "date": 200,
+            "items": [{"id": "b"}, {"id": "a", "status": "refunded"}, {"id": "b"}],
+        },
+    ]
+    query = {"shop_id": emulator.shop_id, "external_id": "7"}
+
+    async def last() -> list[str]:
+        async with http.get("/orders/last_for_user", params=query) as answer:
+            return [product["id"] for product in await answer.json()]
+
+    assert await send(http, emulator, "/sync/orders", orders=orders) == 200
+    emulator.drain()
+    assert await last() == ["b"]
+
+    cancel = [{"id": "2", "status": "cancelled"}]
+    assert await send(http, emulator, "/sync/orders", orders=cancel) == 200
+    emulator.drain()
+    assert await last() == ["a"]
+
+    old = [{"user_id": 7, "id": "3", "date": "300", "items": [{"id": "b", "amount": 1}]}]
+    assert await send(http, emulator, "/import/orders", orders=old) == 200
+    emulator.drain()
+    assert await last() == ["b"]
+
+
+def test_a_file_keeps_everything(tmp_path: Path) -> None:
+    database = tmp_path / "emulator.sqlite"
+    with Emulator(database=database) as emulator:
+        emulator.add_profiles([{"email": "ada@shop.example", "first_name": "Ada"}])
+        emulator.add_products([{"id": "a"}])
+        emulator.add_orders([{"id": "1", "email": "ada@shop.example", "items": [{"id": "a"}]}])
+    with Emulator(database=database) as emulator:
+        stored = emulator.profile(email="ada@shop.example")
+        assert stored is not None
+        assert stored["first_name"] == "Ada"
+        emulator.reset()
+        assert emulator.count_profiles() == 0
