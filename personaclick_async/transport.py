@@ -10,7 +10,7 @@ import ssl
 import threading
 import time
 import weakref
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import suppress
 from typing import Any, Final, TypeVar
 
@@ -43,6 +43,7 @@ USER_AGENT: Final = (
     f"python/{platform.python_version()} aiohttp/{aiohttp.__version__}"
 )
 _HEADERS: Final = {"User-Agent": USER_AGENT, "Accept": "application/json"}
+_PIECE_BYTES: Final = 128 * 1024
 
 
 @attrs.define
@@ -174,6 +175,11 @@ class Transport:
     ) -> Answer[T] | tuple[PersonaClickError, Failure]:
         self.stats.requests += 1
         endpoint = call.endpoint
+        headers = {**_HEADERS, **call.headers}
+        sent: bytes | AsyncIterator[memoryview] | None = call.body
+        if call.body is not None and len(call.body) > _PIECE_BYTES:
+            headers["Content-Length"] = str(len(call.body))
+            sent = _pieces(call.body)
         try:
             async with (
                 pool.places,
@@ -181,15 +187,15 @@ class Transport:
                     endpoint.method,
                     self._url(endpoint),
                     params=call.query or None,
-                    data=_in_pieces(call.body),
-                    headers={**_HEADERS, **call.headers, **_length(call.body)},
+                    data=sent,
+                    headers=headers,
                     allow_redirects=False,
                     timeout=self._timeout_of(options),
                     ssl=self._ssl_context or True,
                 ) as response,
             ):
                 body = await _read(response, self._config.max_answer_bytes)
-                status, headers = response.status, response.headers
+                status, answer_headers = response.status, response.headers
         except (TimeoutError, aiohttp.ClientError, OSError) as caught:
             cause: Exception | None = caught
         except RuntimeError:
@@ -213,7 +219,7 @@ class Transport:
         answer = Answer(
             call=call,
             status=status,
-            headers=headers,
+            headers=answer_headers,
             body=body,
             attempts=attempt,
             elapsed=self._clock() - started,
@@ -271,6 +277,13 @@ async def _enter(limiter: Limiter, patience: Seconds, call: Call[Any], attempts:
             attempts=attempts,
             retry_after=too_long,
         )
+
+
+async def _pieces(body: bytes) -> AsyncIterator[memoryview]:
+    """Cut a large body: aiohttp would copy it whole, and write it without letting others run."""
+    view = memoryview(body)
+    for start in range(0, len(body), _PIECE_BYTES):
+        yield view[start : start + _PIECE_BYTES]
 
 
 def _failure(cause: Exception, endpoint: str, attempts: int) -> tuple[PersonaClickError, Failure]:

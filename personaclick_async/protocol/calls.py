@@ -244,22 +244,24 @@ def _read_done(body: bytes) -> None:
         raise WrongShape(f"the body does not say {names.STATUS_SUCCESS}")
 
 
-# Larger bodies are not looked through for what a message must not repeat: on the event loop that
-# takes longer than the call (32 MB: a second and 300 MB).
-_LOOKED_THROUGH_BYTES: Final = 64 * 1024
+LOOKED_THROUGH_BYTES: Final = 128 * 1024
+"""Up to here an import's body is looked through for what an error text must not repeat.
+
+Beyond, that would take longer than the call, on the event loop (32 MB: a second and 300 MB).
+"""
 
 
 @attrs.frozen(repr=False)
 class AudienceCall(Call[None]):
     """An import of many records.
 
-    The message of a refused import of more than 64 KB may repeat what was in it: it is not to be
-    shown. One record alone is always smaller than that or refused for its size.
+    The message of the error of one larger than :data:`LOOKED_THROUGH_BYTES` may repeat what was
+    in it and is not to be shown.
     """
 
     def private_values(self) -> Iterator[str]:
         """Give the texts of a small body; of a large one none, see the class."""
-        if self.body is not None and len(self.body) <= _LOOKED_THROUGH_BYTES:
+        if self.body is not None and len(self.body) <= LOOKED_THROUGH_BYTES:
             yield from super().private_values()
 
 

@@ -1,0 +1,38 @@
+"""Importing profiles in bulk."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import attrs
+
+from personaclick_async.calls.scope import Core
+from personaclick_async.config import CallOptions, Seconds
+from personaclick_async.protocol import calls
+
+# The slowest upload that is waited for, 1 Mbit/s: 32 MB take 268 s, far beyond the usual timeout.
+_SLOWEST_BYTES_PER_SECOND: Final = 125_000
+
+
+async def import_audience(core: Core, options: CallOptions, body: bytes) -> None:
+    """Queue the profiles in a ready body; success means queued, not stored (protocol, 2.9).
+
+    Cached profiles are dropped, all of them: naming each of some 100,000 would take longer than
+    reading the few again that are still asked for.
+
+    :param body: entries inside :func:`personaclick_async.protocol.calls.audience_envelope`.
+    :raises ServiceError: the service refused; its subclasses say why.
+    :raises TransportError: no usable answer came; the import may be under way.
+    """
+    if options.timeout is None:
+        options = attrs.evolve(options, timeout=upload_timeout(core, len(body)))
+    try:
+        answer = await core.transport.send(calls.import_audience(body), options)
+    finally:
+        core.profiles.clear()
+    answer.parse()
+
+
+def upload_timeout(core: Core, size: int) -> Seconds:
+    """Give the seconds that one attempt may take to send ``size`` bytes and be answered."""
+    return core.config.timeouts.total + size / _SLOWEST_BYTES_PER_SECOND

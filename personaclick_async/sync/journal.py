@@ -1,0 +1,352 @@
+"""The sync's durable memory: one SQLite file, owned by one process at a time.
+
+It holds row numbers, counts and keyed hashes, and no personal data. The salt of the hashes lies
+beside them, so the file still belongs to its owner alone (mode 0600).
+
+Durability: WAL with ``synchronous=FULL``. With NORMAL a power cut may take the latest commits
+back; nothing would be lost, but what they marked as delivered would be sent once more, and a
+commit is rare enough here (one per chunk, or one for all answers of some milliseconds) to pay
+for an fsync.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from hashlib import blake2b
+from pathlib import Path
+from typing import Final
+
+import attrs
+
+from personaclick_async import codec
+from personaclick_async.sync.chunks import Chunk, Marks, Plan
+from personaclick_async.sync.errors import JournalFailed, SyncRefused
+from personaclick_async.sync.options import Route
+
+_FORMAT: Final = 1
+_APPLICATION_ID: Final = 0x50434A31  # "PCJ1"
+_HASH_BYTES: Final = 16
+_PRIVATE: Final = 0o600
+
+_SCHEMA: Final = """
+CREATE TABLE journal(salt BLOB NOT NULL);
+CREATE TABLE runs(
+    id INTEGER PRIMARY KEY AUTOINCREMENT, source TEXT NOT NULL, fingerprint TEXT,
+    route TEXT NOT NULL, settings TEXT NOT NULL, state TEXT NOT NULL DEFAULT 'unfinished',
+    started_at TEXT NOT NULL, ended_at TEXT, sent INTEGER NOT NULL DEFAULT 0,
+    queued INTEGER NOT NULL DEFAULT 0, unchanged INTEGER NOT NULL DEFAULT 0,
+    rejected INTEGER NOT NULL DEFAULT 0);
+CREATE UNIQUE INDEX one_unfinished_run ON runs(source) WHERE state = 'unfinished';
+CREATE TABLE chunks(
+    id INTEGER PRIMARY KEY AUTOINCREMENT, run INTEGER NOT NULL REFERENCES runs,
+    first_row INTEGER NOT NULL, last_row INTEGER, rows INTEGER, digest BLOB, settled BLOB,
+    state TEXT NOT NULL DEFAULT 'filling');
+CREATE INDEX chunks_of_run ON chunks(run, state);
+CREATE TABLE contents(person BLOB PRIMARY KEY, content BLOB NOT NULL, chunk INTEGER NOT NULL)
+    WITHOUT ROWID;
+"""
+
+
+@attrs.define(kw_only=True)
+class Tally:
+    """How many rows met which fate."""
+
+    sent: int = 0
+    queued: int = 0
+    unchanged: int = 0
+    rejected: int = 0
+
+    @property
+    def settled(self) -> int:
+        """The rows counted; queued ones are among those sent."""
+        return self.sent + self.unchanged + self.rejected
+
+
+@attrs.frozen(kw_only=True)
+class Run:
+    """A sync as the journal knows it.
+
+    :ivar settings: the options that must not change while it is unfinished, by name.
+    """
+
+    id: int
+    fingerprint: str | None
+    route: Route
+    settings: Mapping[str, str]
+    tally: Tally
+    plan: Plan
+
+
+class Journal:
+    """An open journal. Use it from one thread only."""
+
+    def __init__(self, path: Path) -> None:
+        """Open a journal, or make one.
+
+        :raises SyncRefused: another process has it open, or the file is no journal.
+        :raises JournalFailed: it can't be read or written.
+        """
+        try:
+            _make_private(path)
+        except OSError as error:
+            raise JournalFailed(f"the journal can't be opened ({error.strerror})") from None
+        self._db = sqlite3.connect(path, timeout=0, isolation_level=None)
+        try:
+            self.salt = self._open()
+        except BaseException:
+            self._db.close()
+            raise
+        self._underway = {
+            number for (number,) in self._db.execute("SELECT id FROM chunks WHERE state <> 'done'")
+        }
+
+    def _open(self) -> bytes:
+        try:
+            # Held until the process ends, however it ends; and no -shm file is needed.
+            self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
+            self._db.execute("PRAGMA journal_mode = WAL")
+            self._db.execute("PRAGMA synchronous = FULL")
+            self._db.execute("BEGIN EXCLUSIVE")
+            [application] = self._db.execute("PRAGMA application_id").fetchone()
+            [version] = self._db.execute("PRAGMA user_version").fetchone()
+            [tables] = self._db.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+            if not tables:
+                self._create()
+            elif application != _APPLICATION_ID:
+                raise SyncRefused("journal: the file is a database of another kind")
+            elif version != _FORMAT:
+                raise SyncRefused(f"journal: of format {version}, this version knows {_FORMAT}")
+            self._db.execute("COMMIT")
+            [salt] = self._db.execute("SELECT salt FROM journal").fetchone()
+        except sqlite3.Error as error:
+            raise _refused_or_failed(error) from None
+        return bytes(salt)
+
+    def _create(self) -> None:
+        for statement in _SCHEMA.split(";"):
+            self._db.execute(statement)
+        self._db.execute("INSERT INTO journal VALUES (?)", (secrets.token_bytes(32),))
+        self._db.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+        self._db.execute(f"PRAGMA user_version = {_FORMAT}")
+
+    def close(self) -> None:
+        """Close the file and give it free."""
+        with suppress(sqlite3.Error):
+            self._db.close()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            yield self._db
+            self._db.execute("COMMIT")
+        except BaseException as error:
+            with suppress(sqlite3.Error):
+                self._db.execute("ROLLBACK")
+            if isinstance(error, sqlite3.Error):
+                raise _failed(error) from None
+            raise
+
+    # Runs
+
+    def unfinished(self, source: str) -> Run | None:
+        """Give the run of a source that has not ended, with what it left to do."""
+        with self._transaction() as db:
+            found = db.execute(
+                "SELECT id, fingerprint, route, settings, sent, queued, unchanged, rejected"
+                " FROM runs WHERE source = ? AND state = 'unfinished'",
+                (source,),
+            ).fetchone()
+            if found is None:
+                return None
+            number, fingerprint, route, settings, *counts = found
+            self._drop(db, number, "state = 'filling'")
+            chunks = db.execute(
+                "SELECT id, first_row, last_row, rows, digest, settled FROM chunks"
+                " WHERE run = ? AND state = 'open' ORDER BY first_row",
+                (number,),
+            ).fetchall()
+            [until] = db.execute(
+                "SELECT coalesce(max(last_row), 0) FROM chunks WHERE run = ?", (number,)
+            ).fetchone()
+        names = [at.name for at in attrs.fields(Tally)]
+        return Run(
+            id=number,
+            fingerprint=fingerprint,
+            route=Route(route),
+            settings=codec.decode(settings),
+            tally=Tally(**dict(zip(names, counts, strict=True))),
+            plan=Plan(
+                tuple(
+                    Chunk(
+                        id=chunk,
+                        first_row=first,
+                        last_row=last,
+                        rows=rows,
+                        digest=digest,
+                        settled=Marks(settled),
+                    )
+                    for chunk, first, last, rows, digest, settled in chunks
+                ),
+                until,
+            ),
+        )
+
+    def start(
+        self,
+        source: str,
+        fingerprint: str | None,
+        route: Route,
+        settings: Mapping[str, str],
+        now: datetime,
+    ) -> int:
+        """Begin a run of a source that has no unfinished one; gives its number."""
+        with self._transaction() as db:
+            number = db.execute(
+                "INSERT INTO runs(source, fingerprint, route, settings, started_at)"
+                " VALUES (?, ?, ?, ?, ?)",
+                (source, fingerprint, route.value, codec.encode(settings), now.isoformat()),
+            ).lastrowid
+        return number or 0
+
+    def end(self, run: int, state: str, now: datetime) -> None:
+        """Close a run for good, as ``finished`` or as ``abandoned``."""
+        with self._transaction() as db:
+            self._drop(db, run, "state <> 'done'")
+            db.execute("DELETE FROM chunks WHERE run = ?", (run,))
+            db.execute(
+                "UPDATE runs SET state = ?, ended_at = ? WHERE id = ?",
+                (state, now.isoformat(), run),
+            )
+
+    def _drop(self, db: sqlite3.Connection, run: int, which: str) -> None:
+        """Forget chunks, and that anybody got what was in them: nobody knows."""
+        some = f"SELECT id FROM chunks WHERE run = {run:d} AND {which}"  # noqa: S608 - no values
+        self._underway.difference_update(number for (number,) in db.execute(some).fetchall())
+        db.execute(f"DELETE FROM contents WHERE chunk IN ({some})")  # noqa: S608
+        db.execute(f"DELETE FROM chunks WHERE id IN ({some})")  # noqa: S608
+
+    # Chunks
+
+    def begin(self, run: int, first_row: int) -> int:
+        """Make room for a chunk; until it is sealed it counts for nothing. Gives its number."""
+        with self._transaction() as db:
+            number = db.execute(
+                "INSERT INTO chunks(run, first_row) VALUES (?, ?)", (run, first_row)
+            ).lastrowid
+        self._underway.add(number or 0)
+        return number or 0
+
+    def save(self, run: int, chunks: Iterable[Chunk], tally: Tally) -> None:
+        """Write down how far chunks are and what became of their rows, all or nothing."""
+        done = []
+        with self._transaction() as db:
+            for chunk in chunks:
+                if chunk.is_done:
+                    done.append(chunk.id)
+                db.execute(
+                    "UPDATE chunks SET last_row = ?, rows = ?, digest = ?, settled = ?, state = ?"
+                    " WHERE id = ?",
+                    (
+                        chunk.last_row,
+                        chunk.rows,
+                        chunk.digest,
+                        bytes(chunk.settled),
+                        "done" if chunk.is_done else "open",
+                        chunk.id,
+                    ),
+                )
+            db.execute(
+                "UPDATE runs SET sent = sent + ?, queued = queued + ?, unchanged = unchanged + ?,"
+                " rejected = rejected + ? WHERE id = ?",
+                (*attrs.astuple(tally), run),
+            )
+        self._underway.difference_update(done)
+
+    # What people were sent last
+
+    def mark_changed(
+        self, chunk: int, scope: str, records: Iterable[tuple[Sequence[tuple[str, str]], bytes]]
+    ) -> list[bool]:
+        """Say of each record whether it must be sent, and note those that will be.
+
+        A record is unchanged if each of its person's names was last sent just this content, in a
+        chunk that is done. One that must be sent takes its place at once, though it counts only
+        when its chunk is done: a later record of the same person is compared with it, not with
+        what it replaces.
+
+        :param scope: whose profiles these are: the same person is another one in another shop.
+        :param records: each record's ``(name, value)`` identifiers and its content.
+        """
+        changed = []
+        with self._transaction() as db:
+            for persons, content in records:
+                what = self._hash(content)
+                keys = [self._person(scope, *person) for person in persons]
+                known = [
+                    db.execute(
+                        "SELECT content, chunk FROM contents WHERE person = ?", (key,)
+                    ).fetchone()
+                    for key in keys
+                ]
+                unchanged = all(
+                    last is not None and last[0] == what and last[1] not in self._underway
+                    for last in known
+                )
+                changed.append(not unchanged)
+                if not unchanged:
+                    db.executemany(
+                        "INSERT OR REPLACE INTO contents VALUES (?, ?, ?)",
+                        [(key, what, chunk) for key in keys],
+                    )
+        return changed
+
+    def forget(self, scope: str, persons: Iterable[tuple[str, str]]) -> None:
+        """Forget what people were sent: it was refused after all."""
+        with self._transaction() as db:
+            db.executemany(
+                "DELETE FROM contents WHERE person = ?",
+                [(self._person(scope, *person),) for person in persons],
+            )
+
+    def _person(self, scope: str, name: str, value: str) -> bytes:
+        return self._hash(f"{scope}\n{name}\n{value}".encode())
+
+    def _hash(self, content: bytes) -> bytes:
+        return blake2b(content, key=self.salt, digest_size=_HASH_BYTES).digest()
+
+
+def _make_private(path: Path) -> None:
+    """Make the file before SQLite does, whose -wal file takes over its mode."""
+    new = not path.exists()
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT, _PRIVATE))
+    path.chmod(_PRIVATE)
+    if new and hasattr(os, "O_DIRECTORY"):
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)  # or a power cut may take the file itself
+        finally:
+            os.close(folder)
+
+
+def _refused_or_failed(error: sqlite3.Error) -> SyncRefused | JournalFailed:
+    code = getattr(error, "sqlite_errorcode", None)
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return SyncRefused("journal: another sync is using it; wait for it, or take another file")
+    if code == sqlite3.SQLITE_NOTADB:
+        return SyncRefused("journal: the file is no database")
+    return _failed(error)
+
+
+def _failed(error: sqlite3.Error) -> JournalFailed:
+    # SQLite's names say what happened; its texts may hold paths.
+    kind = getattr(error, "sqlite_errorname", type(error).__name__)
+    return JournalFailed(
+        f"the journal can't be read or written ({kind}); what it does not hold counts as not "
+        "delivered and is sent again by the next run"
+    )
