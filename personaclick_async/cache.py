@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine, Hashable
-from typing import Any, Generic, TypeVar
+from collections.abc import Awaitable, Callable, Hashable
+from typing import Generic, TypeVar
 
 import attrs
 from cachetools import TTLCache
@@ -29,12 +29,15 @@ class CacheStats:
     coalesced: int = 0
 
 
+class _LeaderLeft(Exception):
+    """Tells those who wait for a read that whoever made it was cancelled."""
+
+
 @attrs.define(eq=False)
 class _Flight(Generic[V]):
-    """A read under way and how many callers wait for it."""
+    """A read under way; ``landing`` is there once somebody waits for it."""
 
-    task: asyncio.Task[V]
-    waiters: int = 0
+    landing: asyncio.Future[V] | None = None
 
 
 class SharedReads(Generic[V]):
@@ -88,52 +91,54 @@ class SharedReads(Generic[V]):
         return 0 if self._kept is None else len(self._kept)
 
     async def read(
-        self, key: Hashable, load: Callable[[], Coroutine[Any, Any, V]], *, force: bool = False
+        self, key: Hashable, load: Callable[[], Awaitable[V]], *, force: bool = False
     ) -> V:
         """Load a value, or wait for the load of the same key that is under way.
 
-        A forced read never joins one that began before it. A caller that is cancelled leaves the
-        others waiting; when the last one leaves, the load is cancelled.
+        A forced read never joins one that began before it. A caller who is cancelled cancels
+        nobody else: if it was the one that made the request, the next in line makes it again.
         """
+        # The first caller loads in its own task. A task for the load would survive its caller's
+        # cancellation, but cost every read that nobody joins a tenth of its time.
         loop = asyncio.get_running_loop()
-        with self._lock:
-            flight = None if force else self._flights.get(key, {}).get(loop)
-        if flight is None:
-            self.stats.misses += 1
-            flight = self._start(loop, key, load)
-        else:
+        while True:
+            with self._lock:
+                flight = None if force else self._flights.get(key, {}).get(loop)
+                if flight is None:
+                    flight = self._flights.setdefault(key, {})[loop] = _Flight()
+                    self._newest[key] = flight
+                    break
             self.stats.coalesced += 1
-        flight.waiters += 1
-        try:
-            return await asyncio.shield(flight.task)
-        finally:
-            flight.waiters -= 1
-            if not flight.waiters and not flight.task.done():
-                self._land(loop, key, flight)
-                flight.task.cancel()
+            if flight.landing is None:
+                flight.landing = loop.create_future()
+            try:
+                return await asyncio.shield(flight.landing)
+            except _LeaderLeft:
+                self.stats.coalesced -= 1
+        self.stats.misses += 1
+        return await self._lead(loop, key, flight, load)
 
-    def _start(
+    async def _lead(
         self,
         loop: asyncio.AbstractEventLoop,
         key: Hashable,
-        load: Callable[[], Coroutine[Any, Any, V]],
-    ) -> _Flight[V]:
-        flight: _Flight[V]
-
-        async def fly() -> V:
-            try:
-                value = await load()
-            except BaseException:
-                self._land(loop, key, flight)
-                raise
-            self._land(loop, key, flight, (value,))
-            return value
-
-        flight = _Flight(loop.create_task(fly()))
-        with self._lock:
-            self._flights.setdefault(key, {})[loop] = flight
-            self._newest[key] = flight
-        return flight
+        flight: _Flight[V],
+        load: Callable[[], Awaitable[V]],
+    ) -> V:
+        try:
+            value = await load()
+        except BaseException as error:
+            self._land(loop, key, flight)
+            if flight.landing is not None:
+                passed_on = error if isinstance(error, Exception) else _LeaderLeft()
+                flight.landing.set_exception(passed_on)
+                # Those who wait may all have been cancelled: then nobody looks, and that is fine.
+                flight.landing.exception()
+            raise
+        self._land(loop, key, flight, (value,))
+        if flight.landing is not None:
+            flight.landing.set_result(value)
+        return value
 
     def _land(
         self,

@@ -131,12 +131,13 @@ class PersonaClick:
     def _share(self, core: Core, options: CallOptions) -> None:
         self._core = core
         self._options = options
-        self.profile = ProfileCalls(self._current_scope)
-        self.orders = OrderCalls(self._current_scope)
 
-    def _current_scope(self) -> Scope:
-        visit = require_current(self._core)._scope.visit  # noqa: SLF001 - a user is ours
-        return Scope(self._core, visit, self._options)
+        def which() -> Scope:
+            visit = require_current(core)._scope.visit  # noqa: SLF001 - a user is ours
+            return Scope(core, visit, options)
+
+        self.profile = ProfileCalls(which)
+        self.orders = OrderCalls(which)
 
     @property
     def config(self) -> Config:

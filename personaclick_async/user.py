@@ -7,7 +7,7 @@ from typing import Final
 
 from personaclick_async.calls.orders import OrderCalls
 from personaclick_async.calls.profile import ProfileCalls
-from personaclick_async.calls.scope import Core, Scope, Visit
+from personaclick_async.calls.scope import Core, Scope, Visit, WhichScope
 from personaclick_async.calls.session import start_session, visit_of
 from personaclick_async.config import NO_OPTIONS, CallOptions, Seconds
 from personaclick_async.errors import NoCurrentUser, ValidationError
@@ -25,18 +25,23 @@ class User:
     """One user of the shop: a device, or a customer known to the back office.
 
     Made by ``client.user(…)`` and ``client.init(…)``. Cheap: make one per request.
-
-    :ivar profile: reads and writes the profile.
-    :ivar orders: reads the orders.
     """
 
     def __init__(self, core: Core, visit: Visit, options: CallOptions = NO_OPTIONS) -> None:
-        self._scope = Scope(core, visit, options)
-        self.profile = ProfileCalls(self._get_scope)
-        self.orders = OrderCalls(self._get_scope)
+        scope = self._scope = Scope(core, visit, options)
+        # Not a method: a user in a cycle of references would wait for the garbage collector,
+        # which with one user per request doubles what a request costs.
+        self._which: WhichScope = lambda: scope
 
-    def _get_scope(self) -> Scope:
-        return self._scope
+    @property
+    def profile(self) -> ProfileCalls:
+        """Reads and writes the profile."""
+        return ProfileCalls(self._which)
+
+    @property
+    def orders(self) -> OrderCalls:
+        """Reads the orders."""
+        return OrderCalls(self._which)
 
     @property
     def identity(self) -> Identity:

@@ -36,7 +36,12 @@ class OrderCalls:
     """The orders of one user."""
 
     def __init__(self, which: WhichScope) -> None:
-        self.raw = RawOrderCalls(which)
+        self._which = which
+
+    @property
+    def raw(self) -> RawOrderCalls:
+        """The same calls, each giving the answer as it came."""
+        return RawOrderCalls(self._which)
 
     async def last_for_user(self) -> list[Product]:
         """Read the products of the last order, with their catalogue data (protocol, 2.6 and 5).

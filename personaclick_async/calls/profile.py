@@ -62,7 +62,11 @@ class ProfileCalls:
 
     def __init__(self, which: WhichScope) -> None:
         self._which = which
-        self.raw = RawProfileCalls(which)
+
+    @property
+    def raw(self) -> RawProfileCalls:
+        """The same calls, each giving the answer as it came."""
+        return RawProfileCalls(self._which)
 
     async def get(self, *, force: bool = False) -> Profile:
         """Read the profile, from the cache where it is fresh.

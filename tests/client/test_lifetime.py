@@ -92,6 +92,32 @@ async def test_closing_waits_no_longer_than_told(
             await read
 
 
+async def test_a_call_leaves_no_garbage_for_the_collector(
+    client: PersonaClick, emulator: Emulator
+) -> None:
+    async def visit(number: int) -> None:
+        user = client.user(did=f"device{number}")
+        await user.profile.set(first_name="Ada")
+        await user.profile.get()
+        await user.orders.last_for_user()
+
+    await visit(0)
+    # The emulator's thread makes objects too, so what is counted is ours and what it holds.
+    gc.collect()
+    gc.disable()
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    try:
+        for number in range(1, 20):
+            await visit(number)
+        gc.collect()
+        ours = [one for one in gc.garbage if type(one).__module__.startswith("personaclick_async")]
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()
+    assert [type(one).__name__ for one in ours if "emulator" not in type(one).__module__] == []
+
+
 async def test_use_after_close_is_a_clear_error(client: PersonaClick) -> None:
     await client.close()
     await client.close()
