@@ -1,0 +1,24 @@
+"""``make demo`` tells its whole story on the sample."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+
+def test_the_demo_runs_on_the_sample() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "examples.demo"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        env={**os.environ, "COLUMNS": "100"},
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("Last order of") == 3
+    assert "Meadow Candles, set of 3" in done.stdout
+    for line in ("reads answered by the cache", "requests sent", "all steps"):
+        assert line in done.stdout
