@@ -31,6 +31,7 @@ from personaclick_async.protocol.names import EXTERNAL_ID, ID
 R = TypeVar("R", bound=Read)
 Hook: TypeAlias = Callable[[object, Any], Any]
 
+_PLAIN: Final = frozenset({str, int, float, bool})
 _TRUE: Final = frozenset({"true", "1", "yes"})
 _FALSE: Final = frozenset({"false", "0", "no"})
 
@@ -71,7 +72,10 @@ def to_wire(update: ProfileUpdate, *, user_id_name: str = ID) -> dict[str, Json]
 
     :param user_id_name: what the wire calls the shop's own user id (``id`` or ``external_id``).
     """
-    wire = {name: _wire_value(value) for name, value in update.fields().items()}
+    wire = {
+        name: value if type(value) in _PLAIN else _wire_value(value)
+        for name, value in update.fields().items()
+    }
     if EXTERNAL_ID in wire:
         wire[user_id_name] = wire.pop(EXTERNAL_ID)
     for name, value in update.custom.items():

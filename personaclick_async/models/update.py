@@ -206,13 +206,16 @@ class ProfileUpdate:
     kids: Sent[tuple[Kid, ...]] = _sent(rules.each(_part(Kid)))
     auto: Sent[tuple[Vehicle, ...]] = _sent(rules.each(_part(Vehicle)))
     custom: Mapping[str, Json] = attrs.field(factory=dict, hash=False)
+    _mentioned: tuple[str, ...] = attrs.field(init=False, eq=False)
 
     def __init__(self, **fields: Unpack[ProfileFields]) -> None:
         given = cast("dict[str, object]", fields)
         custom = _custom(given.pop("custom", None))
         if ID in given:
             _merge_user_id(given)
-        self.__attrs_init__(**_checked(given, _UPDATE_RULES, "profile update"), custom=custom)
+        checked = _checked(given, _UPDATE_RULES, "profile update")
+        self.__attrs_init__(**checked, custom=custom)
+        object.__setattr__(self, "_mentioned", tuple(checked))
 
     @classmethod
     def from_flat(cls, fields: Mapping[str, object]) -> ProfileUpdate:
@@ -228,10 +231,10 @@ class ProfileUpdate:
 
     def fields(self) -> dict[str, Any]:
         """Give the standard fields that this update mentions, CLEAR included, by name."""
-        return {name: value for name in _UPDATE_RULES if (value := getattr(self, name)) is not None}
+        return {name: getattr(self, name) for name in self._mentioned}
 
     def __bool__(self) -> bool:
-        return bool(self.custom) or any(getattr(self, name) is not None for name in _UPDATE_RULES)
+        return bool(self._mentioned or self.custom)
 
     def __repr__(self) -> str:
         names = [*self.fields(), *(f"custom.{name}" for name in self.custom)]

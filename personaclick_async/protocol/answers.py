@@ -32,6 +32,7 @@ from personaclick_async.protocol.calls import Call
 T = TypeVar("T")
 
 _OK: Final = 200
+_STATUS_KEY: Final = f'"{names.STATUS}"'.encode()
 _FIRST_ERROR: Final = 400
 _FIRST_SERVER_ERROR: Final = 500
 
@@ -124,7 +125,7 @@ def refusal(answer: Answer[T]) -> ServiceError | None:
 
     Looks for every envelope that the service and its SDKs know, at every status.
     """
-    if answer.status == _OK and b'"status"' not in answer.body:
+    if answer.status == _OK and _STATUS_KEY not in answer.body:
         return None
     said = _body_object(answer.body)
     status = _status(answer.status, said)
