@@ -87,6 +87,12 @@ class SharedReads(Generic[V]):
             if self._kept is not None:
                 self._kept.clear()
 
+    def start_over_after_fork(self) -> None:
+        """Forget reads under way and locks that may be held, in a forked child."""
+        self._lock = threading.Lock()
+        self._newest.clear()
+        self._flights.clear()
+
     def __len__(self) -> int:
         return 0 if self._kept is None else len(self._kept)
 

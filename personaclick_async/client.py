@@ -133,7 +133,7 @@ class PersonaClick:
         self._options = options
 
         def which() -> Scope:
-            visit = require_current(core)._scope.visit  # noqa: SLF001 - a user is ours
+            visit = require_current(core).scope.visit
             return Scope(core, visit, options)
 
         self.profile = ProfileCalls(which)
@@ -179,8 +179,8 @@ class PersonaClick:
         if session is None and did is not None:
             session = Session(did=Identity.of(did=did).value, seance=seance)
         group = _segment(segment)
-        answer = await start_session(self._core, self._options, session)
-        return User(self._core, visit_of(self._core, answer.parse(), group), self._options)
+        answer = (await start_session(self._core, self._options, session)).parse()
+        return User(self._core, visit_of(self._core, answer, group), self._options, answer)
 
     def user(
         self,
@@ -215,9 +215,18 @@ class PersonaClick:
             loyalty_id=loyalty_id,
             telegram_id=telegram_id,
         )
+        return self.user_of(identity, seance=seance, segment=group)
+
+    def user_of(
+        self, identity: Identity, *, seance: str | None = None, segment: Segment | None = None
+    ) -> User:
+        """Give the user with an identity made before; see :meth:`user`.
+
+        :raises ConfigurationError: the identity needs the secret and the client has none.
+        """
         if not identity.is_device:
             self._core.shop.require_secret(f"name a user by {identity.kind}")
-        visit = Visit(identity, self._core.now, group, seance)
+        visit = Visit(identity, self._core.now, segment, seance)
         return User(self._core, visit, self._options)
 
     @property
@@ -260,6 +269,11 @@ class PersonaClick:
             changed(self._options, timeout=timeout, retries=retries, stream=stream),
         )
         return view
+
+    def start_over_after_fork(self) -> None:
+        """Forget connections and locks of the parent, in a process that was forked off."""
+        self._core.transport.start_over_after_fork()
+        self._core.profiles.start_over_after_fork()
 
     async def close(self, *, patience: Seconds = 30.0) -> None:
         """Refuse new calls, wait for those under way (``patience`` seconds at most), and close.

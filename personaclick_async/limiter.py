@@ -34,6 +34,11 @@ class Limiter:
         """Whether requests pass without asking: no limit, no pause."""
         return self._limit is None and not self._paused_until
 
+    def start_over_after_fork(self) -> None:
+        """Forget the parent's requests; its past ones still count, for they were the shop's."""
+        self._lock = threading.Lock()
+        self._under_way = 0
+
     def pause(self, seconds: Seconds) -> None:
         """Let nothing through for some seconds: the service said «too many»."""
         with self._lock:

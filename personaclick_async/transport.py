@@ -95,6 +95,7 @@ class Transport:
             weakref.WeakKeyDictionary()
         )
         self._lock = threading.Lock()
+        self._abandoned: list[_Pool] = []
         self._closed = False
         self._limiters = {
             family: Limiter(config.limits.get(family), self._clock) for family in Family
@@ -134,6 +135,14 @@ class Transport:
             elif loop.is_running():
                 closing = asyncio.run_coroutine_threadsafe(_close_pool(pool, patience), loop)
                 await asyncio.wrap_future(closing)
+
+    def start_over_after_fork(self) -> None:
+        """Forget the parent's connections and locks, without closing what is the parent's."""
+        self._lock = threading.Lock()
+        self._abandoned.extend(self._pools.values())
+        self._pools.clear()
+        for limiter in self._limiters.values():
+            limiter.start_over_after_fork()
 
     async def _send(self, pool: _Pool, call: Call[T], options: CallOptions) -> Answer[T]:
         policy = self._config.retry

@@ -5,6 +5,8 @@ from __future__ import annotations
 from contextvars import ContextVar
 from typing import Final
 
+import attrs
+
 from personaclick_async.calls.orders import OrderCalls
 from personaclick_async.calls.profile import ProfileCalls
 from personaclick_async.calls.scope import Core, Scope, Visit, WhichScope
@@ -25,10 +27,20 @@ class User:
     """One user of the shop: a device, or a customer known to the back office.
 
     Made by ``client.user(…)`` and ``client.init(…)``. Cheap: make one per request.
+
+    :ivar settings: the shop's settings as ``init`` answered them; None for a user made without.
+    :ivar scope: what its calls are made with, for the package's own modules.
     """
 
-    def __init__(self, core: Core, visit: Visit, options: CallOptions = NO_OPTIONS) -> None:
-        scope = self._scope = Scope(core, visit, options)
+    def __init__(
+        self,
+        core: Core,
+        visit: Visit,
+        options: CallOptions = NO_OPTIONS,
+        settings: InitAnswer | None = None,
+    ) -> None:
+        scope = self.scope = Scope(core, visit, options)
+        self.settings = settings
         # Not a method: a user in a cycle of references would wait for the garbage collector,
         # which with one user per request doubles what a request costs.
         self._which: WhichScope = lambda: scope
@@ -46,7 +58,7 @@ class User:
     @property
     def identity(self) -> Identity:
         """By what the user is known."""
-        return self._scope.visit.identity
+        return self.scope.visit.identity
 
     @property
     def session(self) -> Session | None:
@@ -54,7 +66,7 @@ class User:
 
         It changes: a new session id when the old session was over, a later end after each call.
         """
-        return self._scope.visit.session
+        return self.scope.visit.session
 
     async def init(self) -> InitAnswer:
         """Start a session on this device, or go on with the one it has; gives shop settings too.
@@ -63,13 +75,27 @@ class User:
         :raises ServiceError: the service refused; its subclasses say why.
         :raises TransportError: no usable answer came.
         """
-        scope = self._scope
-        if scope.visit.session is None:
+        return await self._start(self.scope.visit.session)
+
+    async def new_session(self) -> InitAnswer:
+        """Start a new session on this device, whether or not the old one is over.
+
+        :raises ValidationError: the user is not a device.
+        :raises ServiceError: the service refused; its subclasses say why.
+        :raises TransportError: no usable answer came.
+        """
+        session = self.scope.visit.session
+        return await self._start(session and attrs.evolve(session, seance=None))
+
+    async def _start(self, session: Session | None) -> InitAnswer:
+        if session is None:
             raise ValidationError("user", "a device, for a session", f"a user by {self.identity}")
-        answer = (await start_session(scope.core, scope.options, scope.visit.session)).parse()
+        scope = self.scope
+        answer = (await start_session(scope.core, scope.options, session)).parse()
         fresh = visit_of(scope.core, answer, scope.visit.segment)
         scope.visit.identity = fresh.identity
         scope.visit.seance, scope.visit.expires_at = fresh.seance, fresh.expires_at
+        self.settings = answer
         return answer
 
     def with_options(
@@ -80,8 +106,8 @@ class User:
         stream: str | None = None,
     ) -> User:
         """Give the same user, whose calls use other options; see :class:`CallOptions`."""
-        options = changed(self._scope.options, timeout=timeout, retries=retries, stream=stream)
-        return User(self._scope.core, self._scope.visit, options)
+        options = changed(self.scope.options, timeout=timeout, retries=retries, stream=stream)
+        return User(self.scope.core, self.scope.visit, options, self.settings)
 
     def __repr__(self) -> str:
         return f"<User by {self.identity.kind}>"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Unpack
 
+import attrs
+
 from personaclick_async.calls.scope import Scope, WhichScope
 from personaclick_async.errors import ValidationError
 from personaclick_async.models.identity import Identity
@@ -38,14 +40,7 @@ class RawProfileCalls:
         self, update: ProfileUpdate | None = None, /, **fields: Unpack[ProfileFields]
     ) -> Answer[None]:
         """Send an update; see :meth:`ProfileCalls.set`."""
-        update = _the_one(update, fields)
-        scope = self._which()
-        call = calls.set_profile(scope.core.shop, scope.asker(), update)
-        try:
-            return await scope.send(call)
-        finally:
-            # Also after a failure: a request without an answer may have been carried out.
-            scope.core.profiles.forget(*_affected(scope, update))
+        return await send_update(self._which(), _the_one(update, fields))
 
     async def purge(self) -> Answer[None]:
         """Purge the profile; see :meth:`ProfileCalls.purge`."""
@@ -133,13 +128,31 @@ class ProfileCalls:
         (await self.raw.purge()).parse()
 
 
+async def send_update(
+    scope: Scope, update: ProfileUpdate, *, user_id_name: str | None = None
+) -> Answer[None]:
+    """Send an update, and drop the cached profiles that it makes stale.
+
+    :param user_id_name: what this request calls the shop's own user id; else as configured.
+    """
+    if not update:
+        raise ValidationError("profile update", "at least one field", "none")
+    shop = scope.core.shop
+    if user_id_name is not None:
+        shop = attrs.evolve(shop, set_user_id_name=user_id_name)
+    call = calls.set_profile(shop, scope.asker(), update)
+    try:
+        return await scope.send(call)
+    finally:
+        # Also after a failure: a request without an answer may have been carried out.
+        scope.core.profiles.forget(*_affected(scope, update))
+
+
 def _the_one(update: ProfileUpdate | None, fields: ProfileFields) -> ProfileUpdate:
     if update is None:
         update = ProfileUpdate(**fields)
     elif fields:
         raise ValidationError("profile update", "a ProfileUpdate or fields", "both")
-    if not update:
-        raise ValidationError("profile update", "at least one field", "none")
     return update
 
 

@@ -1,0 +1,173 @@
+"""From the arguments of a JavaScript-style call to a command, without I/O (protocol, section 7).
+
+Several generations of the JavaScript SDK order their arguments differently. One rule serves all:
+after the command's words, a mapping is the parameters, a boolean is ``force``, and callables (or
+None for one that is left out) are the success and the error callback, in that order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from enum import Enum
+from typing import Any, Final, TypeAlias
+
+import attrs
+
+from personaclick_async.errors import PersonaClickError
+from personaclick_async.models.update import ProfileUpdate
+
+Callback: TypeAlias = Callable[[Any], object]
+"""Takes the answer, or a :class:`CallError`; may be a coroutine function."""
+
+
+class WrongCall(PersonaClickError, TypeError):
+    """The command or its arguments have no form that exists; the text shows the right one."""
+
+
+class Verb(Enum):
+    """What can be commanded; the value is the form that error texts show."""
+
+    INIT = 'personaclick("init", shop_id, stream, success, error, options)'
+    PROFILE_SET = 'personaclick("profile", "set", params, success, error)'
+    PROFILE_GET = 'personaclick("profile", "get", callback, force)'
+    LAST_ORDER = 'personaclick("orders", "last_for_user", callback, error)'
+    DID = 'personaclick("did", callback)'
+    SID = 'personaclick("sid", callback)'
+    RESET_SESSION = 'personaclick("reset_session")'
+
+
+_VERBS: Final[Mapping[tuple[str, ...], Verb]] = {
+    ("init",): Verb.INIT,
+    ("profile", "set"): Verb.PROFILE_SET,
+    ("profile", "get"): Verb.PROFILE_GET,
+    ("orders", "last_for_user"): Verb.LAST_ORDER,
+    ("did",): Verb.DID,
+    ("sid",): Verb.SID,
+    ("reset_session",): Verb.RESET_SESSION,
+}
+_WITH_FORCE: Final = frozenset({Verb.PROFILE_GET})
+_WITH_PARAMS: Final = frozenset({Verb.PROFILE_SET, Verb.PROFILE_GET, Verb.LAST_ORDER})
+_CALLBACKS: Final = 2
+
+
+@attrs.define(repr=False)
+class Command:
+    """A call that was understood.
+
+    :ivar params: the fields of ``profile set``; of the others, the identifier of a user.
+    :ivar shop_id: of ``init``, as ``stream`` and ``options``.
+    """
+
+    verb: Verb
+    success: Callback | None = None
+    error: Callback | None = None
+    params: Mapping[str, object] | ProfileUpdate | None = None
+    force: bool = False
+    shop_id: str | None = None
+    stream: str | None = None
+    options: Mapping[str, object] = attrs.field(factory=dict)
+
+
+def parse(arguments: Sequence[object], named: Mapping[str, object]) -> Command:
+    """Understand a call.
+
+    :param named: ``params``, ``success`` (or ``callback``), ``error`` and ``force`` by keyword.
+    :raises WrongCall: there is no such command, or an argument has no place in it.
+    """
+    verb, rest = _verb(arguments)
+    command = Command(verb)
+    if verb is Verb.INIT:
+        rest = _take_init_words(command, rest)
+    _take(command, rest)
+    _take_named(command, named)
+    if verb is Verb.PROFILE_SET and command.params is None:
+        raise WrongCall(f"{verb.value}: params is missing")
+    return command
+
+
+def _verb(arguments: Sequence[object]) -> tuple[Verb, Sequence[object]]:
+    words = tuple(word for word in arguments[:2] if isinstance(word, str))
+    for length in (2, 1):
+        if words[:length] == arguments[:length]:
+            verb = _VERBS.get(words[:length])
+            if verb is not None:
+                return verb, arguments[length:]
+    forms = "; ".join(verb.value for verb in Verb)
+    raise WrongCall(f"there is no such command; the commands are: {forms}")
+
+
+def _take_init_words(command: Command, rest: Sequence[object]) -> Sequence[object]:
+    """Take the leading shop id and stream; both may be left out by None."""
+    left = list(rest)
+    for name in ("shop_id", "stream"):
+        if left and (left[0] is None or isinstance(left[0], str)):
+            setattr(command, name, left.pop(0))
+    if left and isinstance(left[-1], bool):
+        # isSpa of newer revisions: a server has no pages, so it means nothing here.
+        left.pop()
+    return left
+
+
+def _take(command: Command, rest: Sequence[object]) -> None:
+    callbacks: list[Callback | None] = []
+    for argument in rest:
+        if isinstance(argument, bool):
+            _set_force(command, argument)
+        elif argument is None or (callable(argument) and not isinstance(argument, Mapping)):
+            callbacks.append(argument)
+        else:
+            _set_params(command, argument)
+    if len(callbacks) > _CALLBACKS:
+        raise WrongCall(f"{command.verb.value}: {len(callbacks)} callbacks are too many")
+    command.success, command.error, *_ = [*callbacks, None, None]
+
+
+def _take_named(command: Command, named: Mapping[str, object]) -> None:
+    for name, value in named.items():
+        if value is None:
+            continue
+        match name:
+            case "force":
+                if not isinstance(value, bool):
+                    raise WrongCall(f"{command.verb.value}: force must be a bool")
+                _set_force(command, value)
+            case "params" | "options":
+                _set_params(command, value)
+            case "success" | "callback" | "error":
+                if not callable(value):
+                    raise WrongCall(f"{command.verb.value}: {name} must be callable")
+                _set_callback(command, "error" if name == "error" else "success", value)
+            case _:
+                raise WrongCall(f"{command.verb.value}: there is no argument {name!r}")
+
+
+def _set_callback(command: Command, name: str, value: Callback) -> None:
+    if getattr(command, name) is not None:
+        raise WrongCall(f"{command.verb.value}: {name} is given twice")
+    setattr(command, name, value)
+
+
+def _set_force(command: Command, value: bool) -> None:  # noqa: FBT001 - the flag is the matter
+    if command.verb not in _WITH_FORCE:
+        raise WrongCall(f"{command.verb.value}: there is no place for a bool")
+    command.force = value
+
+
+def _set_params(command: Command, value: object) -> None:
+    kind = type(value).__name__
+    if isinstance(value, ProfileUpdate) and command.verb is Verb.PROFILE_SET:
+        params: Mapping[str, object] | ProfileUpdate = value
+    elif isinstance(value, Mapping):
+        if not all(isinstance(key, str) for key in value):
+            raise WrongCall(f"{command.verb.value}: the keys of a mapping must be str")
+        params = value
+    else:
+        raise WrongCall(f"{command.verb.value}: there is no place for a value of type {kind}")
+    if command.verb is Verb.INIT:
+        command.options = value if isinstance(value, Mapping) else {}
+    elif command.verb not in _WITH_PARAMS:
+        raise WrongCall(f"{command.verb.value}: there is no place for a mapping")
+    elif command.params is not None:
+        raise WrongCall(f"{command.verb.value}: params is given twice")
+    else:
+        command.params = params

@@ -1,0 +1,432 @@
+"""The callable that ported JavaScript calls."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+import threading
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Hashable
+from concurrent.futures import Future, wait
+from typing import Any, Final
+
+from personaclick_async.calls.profile import send_update
+from personaclick_async.client import PersonaClick
+from personaclick_async.codec import Json
+from personaclick_async.config import UNSET, Seconds
+from personaclick_async.errors import ConfigurationError, PersonaClickError, ServiceError
+from personaclick_async.facade.background import background
+from personaclick_async.facade.commands import Callback, Command, Verb, WrongCall, parse
+from personaclick_async.facade.handle import CallError, Handle, call_error
+from personaclick_async.models.identity import Identity
+from personaclick_async.models.update import ProfileUpdate
+from personaclick_async.protocol import names
+from personaclick_async.user import User
+
+log: Final = logging.getLogger("personaclick_async.facade")
+
+CallbackFailed = Callable[[BaseException, str], object]
+"""Gets what a callback raised, and the name of the call."""
+
+_OK: Final = 200
+_ENDPOINTS: Final = {
+    Verb.INIT: names.INIT.name,
+    Verb.PROFILE_SET: names.PROFILE_SET.name,
+    Verb.PROFILE_GET: names.PROFILE.name,
+    Verb.LAST_ORDER: names.LAST_ORDER.name,
+    Verb.DID: "did",
+    Verb.SID: "sid",
+    Verb.RESET_SESSION: "reset_session",
+}
+_OPTIONS: Final = frozenset(
+    {"did", "api_host", "cookieless", "consent", "cdn_host", "pictures_host"}
+)
+_OWN: Final = "the facade's own device"
+
+# Event loops hold their tasks weakly: without this a call could be collected half-way.
+_alive: Final[set[Handle]] = set()
+
+
+def create_personaclick(
+    client: PersonaClick | None = None,
+    *,
+    on_callback_error: CallbackFailed | None = None,
+    exit_timeout: Seconds = 10.0,
+) -> Personaclick:
+    """Make the function of the JavaScript SDK: ``personaclick("profile", "set", …)``.
+
+    :param client: the client to call through. Without one, ``personaclick("init", shop_id)``
+        makes it, and calls made before wait for that, as in the browser.
+    :param on_callback_error: gets what a callback raises, and the call's name, in place of the
+        event loop's exception handler.
+    :param exit_timeout: seconds that the end of the process waits for calls under way.
+    """
+    return Personaclick(client, on_callback_error=on_callback_error, exit_timeout=exit_timeout)
+
+
+class _Start:
+    """A session that is started once, by whoever comes first, and waited for by all others."""
+
+    def __init__(self) -> None:
+        self.user: Future[User] = Future()
+        self.begun = False
+
+
+class _Shared:
+    """What a facade and its views for other users have in common."""
+
+    def __init__(
+        self,
+        client: PersonaClick | None,
+        on_callback_error: CallbackFailed | None,
+        exit_timeout: Seconds,
+    ) -> None:
+        self.client = client
+        self.on_callback_error = on_callback_error
+        self.exit_timeout = exit_timeout
+        self.lock = threading.Lock()
+        self.start = _Start()
+        self.under_way: set[Handle] = set()
+        # The latest call of each user who has one under way: the next waits for its answer.
+        self.latest: dict[Hashable, Handle] = {}
+        background.register(self)
+
+    def finish(self) -> None:
+        """Wait for calls under way when the process ends, and report those that did not make it."""
+        self.flush(self.exit_timeout)
+        lost = Counter(handle.endpoint for handle in list(self.under_way))
+        if lost:
+            named = ", ".join(f"{endpoint} {count}" for endpoint, count in sorted(lost.items()))
+            log.warning("not delivered when the process ended: %s", named)
+
+    def flush(self, timeout: Seconds | None) -> bool:
+        """Wait in a thread until nothing is under way; gives whether that came true."""
+        until = None if timeout is None else time.monotonic() + timeout
+        while waiting := [h.finished for h in list(self.under_way) if not h.is_stranded]:
+            left = None if until is None else until - time.monotonic()
+            # Callbacks may have made more calls by the time that these are over.
+            if wait(waiting, left).not_done:
+                return False
+        return not self.under_way
+
+    def start_over(self) -> None:
+        """Forget the parent's calls in a forked child; a session that was there stays."""
+        self.lock = threading.Lock()
+        self.under_way.clear()
+        self.latest.clear()
+        if not self.start.user.done():
+            self.start = _Start()
+        if self.client is not None:
+            self.client.start_over_after_fork()
+
+
+class Personaclick:
+    """The callable that :func:`create_personaclick` makes.
+
+    **Where it runs.** Called on a running event loop, a call is a task of that loop. Called
+    anywhere else (a script, a thread, a REPL), it runs on one background loop that is started on
+    first use and shared by all threads. Callbacks are called on the loop where the call runs.
+
+    **Callbacks.** Exactly one of success and error is called, once, and never before the call
+    returns. Success gets plain dicts and lists as the service sent them. Error gets a
+    :class:`CallError`: for any HTTP status other than 200, for an answer that says ``"status":
+    "error"``, and for whatever never reached the service. A callback that raises reaches the
+    loop's exception handler, and nothing else changes.
+
+    **Order.** Calls of one user are answered one after the other, in the order in which they were
+    made: a get sees the set before it. Users do not wait for each other.
+    """
+
+    def __init__(
+        self,
+        client: PersonaClick | None = None,
+        *,
+        on_callback_error: CallbackFailed | None = None,
+        exit_timeout: Seconds = 10.0,
+    ) -> None:
+        self._shared = _Shared(client, on_callback_error, exit_timeout)
+        self._user: User | None = None
+
+    def __call__(self, *arguments: Any, **named: Any) -> Handle:  # noqa: ANN401 - see commands
+        """Make a call; gives at once a handle that may be awaited, waited for or forgotten.
+
+        :raises WrongCall: there is no such command or form; shows the right one.
+        """
+        command = parse(arguments, named)
+        if command.verb is Verb.INIT:
+            self._check_init(command)
+        return self._schedule(command)
+
+    def for_user(self, user: User) -> Personaclick:
+        """Give the same function for another user: a server has many, a browser one.
+
+        Without this a call is about the client's current user, or else about a device that the
+        facade has for itself.
+        """
+        view = object.__new__(type(self))
+        view._shared = self._shared
+        view._user = user
+        return view
+
+    def flush(self, timeout: Seconds | None = None) -> bool:
+        """Block until no call is under way; gives False if ``timeout`` seconds were not enough.
+
+        :raises RuntimeError: on a running event loop, which it would block: use ``aflush``.
+        """
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return self._shared.flush(timeout)
+        raise RuntimeError("flush() would block the event loop: await aflush()")
+
+    async def aflush(self, timeout: Seconds | None = None) -> bool:  # noqa: ASYNC109 - as flush
+        """Wait until no call is under way; gives False if ``timeout`` seconds were not enough."""
+        try:
+            async with asyncio.timeout(timeout):
+                while waiting := [h for h in list(self._shared.under_way) if not h.is_stranded]:
+                    futures = [asyncio.wrap_future(handle.finished) for handle in waiting]
+                    await asyncio.gather(*map(asyncio.shield, futures), return_exceptions=True)
+        except TimeoutError:
+            return False
+        return not self._shared.under_way
+
+    # Scheduling
+
+    def _schedule(self, command: Command) -> Handle:
+        shared = self._shared
+        user = self._user
+        if user is None and shared.client is not None:
+            user = shared.client.current_user
+        handle = Handle(_ENDPOINTS[command.verb])
+        key = _OWN if user is None else user.identity
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            loop = background.loop()
+            elsewhere = True
+        else:
+            elsewhere = False
+        _alive.add(handle)
+        with shared.lock:
+            shared.under_way.add(handle)
+            # init goes first whatever waits for it.
+            before = None
+            start = shared.start
+            if command.verb is Verb.INIT:
+                if start.begun:
+                    start = shared.start = _Start()
+                start.begun = True
+            else:
+                before = shared.latest.get(key)
+                shared.latest[key] = handle
+
+        def begin() -> None:
+            work = self._work(command, user, before, start)
+            task = loop.create_task(work, name=f"personaclick {handle.endpoint}")
+            handle.follow(loop, task)
+            task.add_done_callback(lambda done: self._settle(done, command, handle, key, loop))
+
+        if elsewhere:
+            loop.call_soon_threadsafe(begin)
+        else:
+            begin()
+        return handle
+
+    async def _work(
+        self, command: Command, user: User | None, before: Handle | None, start: _Start
+    ) -> Json:
+        # A loop with eager tasks would otherwise run up to the first wait inside the call.
+        await asyncio.sleep(0)
+        if command.verb is Verb.INIT:
+            return await self._init(command, start)
+        if before is not None and not before.is_stranded:
+            await asyncio.shield(asyncio.wrap_future(before.answered))
+        if user is None:
+            user = await self._own_user(start)
+        return await _answer(command, user, self._require_client())
+
+    def _settle(
+        self,
+        done: asyncio.Task[Json],
+        command: Command,
+        handle: Handle,
+        key: Hashable,
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        """Call the one callback that is due, however the task ended; on the task's loop."""
+        shared = self._shared
+        with shared.lock:
+            if shared.latest.get(key) is handle:
+                del shared.latest[key]
+        handle.answered.set_result(None)
+        failure = asyncio.CancelledError() if done.cancelled() else done.exception()
+        callback: Callback | None
+        if failure is None:
+            callback, value = command.success, done.result()
+        else:
+            callback, value = command.error, call_error(failure, handle.endpoint)
+            if callback is None and not handle.watched:
+                log.warning("%s", value.message)
+
+        def end() -> None:
+            with shared.lock:
+                shared.under_way.discard(handle)
+            _alive.discard(handle)
+            if isinstance(value, CallError):
+                handle.finished.set_exception(value.error)
+            else:
+                handle.finished.set_result(value)
+
+        if callback is None:
+            end()
+            return
+        try:
+            made = callback(value)
+        except Exception as error:  # noqa: BLE001 - given to whoever is responsible
+            self._callback_failed(error, handle, loop)
+            end()
+            return
+        if not inspect.isawaitable(made):
+            end()
+            return
+        waiting = loop.create_task(_wait_for(made))
+        handle.follow(loop, waiting)
+        waiting.add_done_callback(lambda over: self._callback_over(over, handle, loop, end))
+
+    def _callback_over(
+        self,
+        over: asyncio.Task[None],
+        handle: Handle,
+        loop: asyncio.AbstractEventLoop,
+        end: Callable[[], None],
+    ) -> None:
+        error = None if over.cancelled() else over.exception()
+        if error is not None:
+            self._callback_failed(error, handle, loop)
+        end()
+
+    def _callback_failed(
+        self, error: BaseException, handle: Handle, loop: asyncio.AbstractEventLoop
+    ) -> None:
+        handler = self._shared.on_callback_error
+        if handler is not None:
+            try:
+                handler(error, handle.endpoint)
+            except Exception as another:  # noqa: BLE001 - the last resort is the loop's
+                error = another
+            else:
+                return
+        loop.call_exception_handler(
+            {"message": f"a callback of {handle.endpoint} failed", "exception": error}
+        )
+
+    # Sessions
+
+    def _check_init(self, command: Command) -> None:
+        unknown = command.options.keys() - _OPTIONS
+        if unknown:
+            raise WrongCall(f"{command.verb.value}: options are {', '.join(sorted(_OPTIONS))}")
+        client = self._shared.client
+        if client is not None and command.shop_id not in (None, client.config.shop_id):
+            raise WrongCall(f"{command.verb.value}: this facade's client is for another shop")
+
+    async def _init(self, command: Command, start: _Start) -> Json:
+        try:
+            did = command.options.get(names.DID)
+            if did is not None:
+                did = Identity.of(did=did).value
+            if self._shared.client is None:
+                self._shared.client = _make_client(command)
+            client = self._shared.client
+            if command.stream is not None:
+                client = client.with_options(stream=command.stream)
+            user = await client.init(did=did)
+        except BaseException as error:
+            start.user.set_exception(_for_those_who_wait(error))
+            raise
+        start.user.set_result(user)
+        return user.settings and user.settings.raw
+
+    async def _own_user(self, start: _Start) -> User:
+        shared = self._shared
+        with shared.lock:
+            # With a client of its own the facade needs no init: it starts its session itself.
+            starts_here = shared.client is not None and not start.begun
+            start.begun = start.begun or starts_here
+        if starts_here:
+            await self._init(Command(Verb.INIT), start)
+        return await asyncio.shield(asyncio.wrap_future(start.user))
+
+    def _require_client(self) -> PersonaClick:
+        client = self._shared.client
+        if client is None:
+            raise ConfigurationError('call personaclick("init", shop_id) first')
+        return client
+
+
+async def _wait_for(made: Awaitable[object]) -> None:
+    await made
+
+
+def _for_those_who_wait(error: BaseException) -> Exception:
+    if isinstance(error, Exception):
+        return error
+    return PersonaClickError("init was cancelled")
+
+
+def _make_client(command: Command) -> PersonaClick:
+    host = command.options.get("api_host")
+    if host is not None and not isinstance(host, str):
+        raise ConfigurationError("api_host: expected a str")
+    if host is not None and "://" not in host:
+        host = f"https://{host}"
+    return PersonaClick(command.shop_id or UNSET, api_url=host or UNSET)
+
+
+async def _answer(command: Command, user: User, client: PersonaClick) -> Json:
+    match command.verb:
+        case Verb.PROFILE_SET:
+            return await _set(command, user)
+        case Verb.PROFILE_GET:
+            other = _another(command, client) or user
+            return (await other.profile.get(force=command.force)).raw
+        case Verb.LAST_ORDER:
+            answer = await (_another(command, client) or user).orders.raw.last_for_user()
+            answer.parse()
+            _check_status(answer.status, answer.endpoint, answer.attempts)
+            return answer.json()
+        case Verb.RESET_SESSION:
+            return (await user.new_session()).raw
+        case _:
+            session = user.session
+            which = names.DID if command.verb is Verb.DID else names.SID
+            return None if session is None else getattr(session, which)
+
+
+async def _set(command: Command, user: User) -> Json:
+    params = command.params
+    if isinstance(params, ProfileUpdate):
+        update, user_id_name = params, None
+    else:
+        update = ProfileUpdate.from_flat(params or {})
+        # The name under which the page sends its user id stays the page's choice.
+        user_id_name = names.ID if names.ID in (params or {}) else names.EXTERNAL_ID
+    answer = await send_update(user.scope, update, user_id_name=user_id_name)
+    answer.parse()
+    _check_status(answer.status, answer.endpoint, answer.attempts)
+    return answer.json()
+
+
+def _another(command: Command, client: PersonaClick) -> User | None:
+    """Give the user whom the parameters of a read name, if they do."""
+    if not command.params or isinstance(command.params, ProfileUpdate):
+        return None
+    return client.user_of(Identity.of(**command.params))
+
+
+def _check_status(status: int, endpoint: str, attempts: int) -> None:
+    # The page says «any HTTP status code other than 200».
+    if status != _OK:
+        raise ServiceError("", status=status, endpoint=endpoint, attempts=attempts)
