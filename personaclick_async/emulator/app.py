@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from aiohttp import web
+from yarl import URL
 
 from personaclick_async import codec
 from personaclick_async.codec import Json
 from personaclick_async.emulator import parameters as read
+from personaclick_async.emulator.addresses import is_loopback
+from personaclick_async.emulator.admin import PREFIX, Admin
 from personaclick_async.emulator.faults import Fault, Trouble
 from personaclick_async.emulator.quota import Quota
 from personaclick_async.emulator.recording import RecordedRequest, Recorder
@@ -24,9 +27,8 @@ _ENDPOINTS: Final[Mapping[str, names.Endpoint]] = {
     for endpoint in vars(names).values()
     if isinstance(endpoint, names.Endpoint)
 }
-_LOCAL_NAMES: Final = frozenset({"127.0.0.1", "localhost", "::1"})
+_JSON_RANGES: Final = frozenset({"*/*", "application/*", "application/json"})
 _MAX_BODY_BYTES: Final = 1024 * 1024
-_TEAPOT_FREE: Final = "Not found"
 
 
 class Front:
@@ -35,6 +37,7 @@ class Front:
     def __init__(
         self,
         service: Service,
+        admin: Admin,
         settings: EmulatorSettings,
         recorder: Recorder,
         trouble: Trouble,
@@ -43,6 +46,7 @@ class Front:
     ) -> None:
         clock = asyncio.get_running_loop().time
         self._service = service
+        self._admin = admin
         self._settings = settings
         self._recorder = recorder
         self._trouble = trouble
@@ -57,7 +61,14 @@ class Front:
         application.router.add_route("*", "/{path:.*}", self._handle)
         return application
 
+    def forget(self) -> None:
+        """Start with empty windows."""
+        self._imports.forget()
+        self._others.forget()
+
     async def _handle(self, request: web.Request) -> web.StreamResponse:
+        if request.path.startswith(PREFIX):
+            return await self._administer(request)
         recorded = RecordedRequest(
             method=request.method,
             path=request.path,
@@ -70,6 +81,20 @@ class Front:
         finally:
             self._recorder.count(recorded)
 
+    async def _administer(self, request: web.Request) -> web.Response:
+        status = 200
+        try:
+            self._check_host(request)
+            authorization = request.headers.get("Authorization", "")
+            self._admin.check(request.method, request.path, authorization)
+            body = await _body(request, self._settings.max_import_bytes)
+            answer = await self._admin.answer(request.path, body)
+        except Refused as refused:
+            answer, status = envelope(refused.message), refused.status
+        return web.Response(
+            body=codec.encode(answer), status=status, content_type="application/json"
+        )
+
     async def _answer(self, request: web.Request, recorded: RecordedRequest) -> web.StreamResponse:
         fault = self._trouble.strike(request.method, request.path)
         if fault is not None and fault.delay:
@@ -79,7 +104,7 @@ class Front:
         try:
             self._check_host(request)
             if fault is not None and (fault.answers or fault.drop):
-                recorded.body, recorded.size = await self._lenient_body(request)
+                await self._record_body(request, recorded)
                 if fault.drop:
                     return _hang_up(request)
                 return _faulty(fault, recorded)
@@ -94,7 +119,7 @@ class Front:
         if held is not None:
             await held.hold()
         if fault is not None and fault.truncate:
-            return await _cut(request, codec.encode(body))
+            return await _cut(request, status, codec.encode(body))
         response = web.Response(
             body=codec.encode(body),
             status=status,
@@ -111,9 +136,11 @@ class Front:
     ) -> tuple[Json, Mapping[str, str]]:
         endpoint = _ENDPOINTS.get(request.path)
         if endpoint is None:
-            raise Refused(404, _TEAPOT_FREE)
+            raise Refused(404, "Not found")
         if request.method != endpoint.method:
             raise Refused(405, "Method not allowed")
+        if not _takes_json(request.headers.getall("Accept", [])):
+            raise Refused(406, "Only JSON is answered")
         imports = endpoint.family is names.Family.IMPORT
         limit = self._settings.max_import_bytes if imports else _MAX_BODY_BYTES
         body = await _body(request, limit)
@@ -125,10 +152,10 @@ class Front:
             has_body=endpoint.method != "GET",
         )
         if not imports:
-            recorded.body = parameters if endpoint.method != "GET" else None
+            # A copy: what came is not changed by how it is understood.
+            recorded.body = dict(parameters) if endpoint.method != "GET" else None
         if not parameters.get(names.DID):
             # The service reads the cookie that init set where the parameter is missing (6.1).
-            parameters.pop(names.DID, None)
             cookie = request.cookies.get(names.DID)
             if cookie and not read.identifiers(parameters):
                 parameters[names.DID] = cookie
@@ -140,26 +167,46 @@ class Front:
             return answer, {}
         return self._service.answer(endpoint, shop, parameters)
 
-    async def _lenient_body(self, request: web.Request) -> tuple[Json, int]:
+    async def _record_body(self, request: web.Request, recorded: RecordedRequest) -> None:
+        endpoint = _ENDPOINTS.get(request.path)
         try:
             body = await _body(request, self._settings.max_import_bytes)
-            return (codec.decode(body) if body else None), len(body)
-        except (Refused, ValueError):
-            return None, 0
+            recorded.size = len(body)
+            if body and endpoint is not None and endpoint.family is not names.Family.IMPORT:
+                recorded.body = read.from_request((), request.content_type, body, has_body=True)
+        except Refused:
+            # The fault that was asked for comes first, whatever is wrong with the request.
+            return
 
     def _check_host(self, request: web.Request) -> None:
         # A web page elsewhere can make a browser ask a local server under a name of its own.
-        if self._local_only and (request.url.host or "") not in _LOCAL_NAMES:
+        if self._local_only and not _names_this_machine(request.headers.get("Host", "")):
             raise Refused(403, "The Host header is not this machine's")
 
 
 async def _body(request: web.Request, limit: int) -> bytes:
     body = bytearray()
-    async for piece in request.content.iter_any():
-        body += piece
-        if len(body) > limit:
-            raise Refused(413, "The body is too large")
+    try:
+        async for piece in request.content.iter_any():
+            body += piece
+            if len(body) > limit:
+                raise Refused(413, "The body is too large")
+    except web.RequestPayloadError:
+        raise Refused(400, "The body can not be decoded") from None
     return bytes(body)
+
+
+def _takes_json(accepts: Iterable[str]) -> bool:
+    ranges = [one.partition(";") for line in accepts for one in line.split(",") if one.strip()]
+    # A quality of zero says «anything but this»; nobody sends that of JSON.
+    return not ranges or any(kind.strip().lower() in _JSON_RANGES for kind, _, _ in ranges)
+
+
+def _names_this_machine(host: str) -> bool:
+    try:
+        return is_loopback(URL.build(authority=host).host or "")
+    except ValueError:
+        return False
 
 
 def _hang_up(request: web.Request) -> web.StreamResponse:
@@ -179,8 +226,8 @@ def _faulty(fault: Fault, recorded: RecordedRequest) -> web.Response:
     )
 
 
-async def _cut(request: web.Request, body: bytes) -> web.StreamResponse:
-    response = web.StreamResponse(headers={"Content-Type": "application/json"})
+async def _cut(request: web.Request, status: int, body: bytes) -> web.StreamResponse:
+    response = web.StreamResponse(status=status, headers={"Content-Type": "application/json"})
     response.content_length = len(body)
     await response.prepare(request)
     await response.write(body[: len(body) // 2])

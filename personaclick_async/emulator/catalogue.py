@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-_SIZES: Final = ("120", "140", "160", "180", "200", "220", "310", "520")
+_SIZES: Final = ("120", "140", "160", "180", "200", "220", "310", "520", "original")
 _FEW: Final = range(2, 11)
 
 
@@ -15,7 +16,7 @@ def complete(product: Mapping[str, Any], currency: str) -> dict[str, Any]:
 
     What is given stays as it is.
 
-    :raises ValueError: the product has no id.
+    :raises ValueError: the product has no id, or a price or stock that is no number.
     """
     if product.get("id") in (None, ""):
         raise ValueError("a product has no id")
@@ -26,7 +27,7 @@ def complete(product: Mapping[str, Any], currency: str) -> dict[str, Any]:
     _derive_urls(full)
     _derive_stock(full)
     if "categories" in full:
-        full.setdefault("category_ids", [str(one["id"]) for one in full["categories"]])
+        full.setdefault("category_ids", _ids(full["categories"]))
     for name in ("category_ids", "categories", "params", "fashion_sizes"):
         full.setdefault(name, [])
     full.setdefault("fashion_original_sizes", [])
@@ -35,19 +36,36 @@ def complete(product: Mapping[str, Any], currency: str) -> dict[str, Any]:
     return full
 
 
+def _ids(categories: object) -> list[str]:
+    known = categories if isinstance(categories, list) else []
+    return [str(one["id"]) for one in known if isinstance(one, dict) and "id" in one]
+
+
+def _number(product: Mapping[str, Any], name: str) -> float:
+    try:
+        number = float(product[name])
+    except (TypeError, ValueError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise ValueError(f"a product's {name} is not a number")
+    return number
+
+
 def _derive_prices(full: dict[str, Any]) -> None:
     for name in ("price", "oldprice"):
-        exact = full.setdefault(f"{name}_full", full.get(name))
-        if exact is None:
-            del full[f"{name}_full"]
+        given = f"{name}_full" if f"{name}_full" in full else name
+        if given not in full:
             continue
-        full.setdefault(name, round(float(exact)))
+        exact = _number(full, given)
+        full.setdefault(f"{name}_full", exact)
+        full.setdefault(name, round(exact))
         currency = full["currency"]
         full.setdefault(f"{name}_formatted", f"{full[name]} {currency}")
-        full.setdefault(f"{name}_full_formatted", f"{float(exact):.2f} {currency}")
-    price, old = full.get("price_full"), full.get("oldprice_full")
-    if price is not None and old is not None and float(old) > float(price):
-        full.setdefault("discount", round(100 * (float(old) - float(price)) / float(old)))
+        full.setdefault(f"{name}_full_formatted", f"{exact:.2f} {currency}")
+    if "price_full" in full and "oldprice_full" in full:
+        price, old = _number(full, "price_full"), _number(full, "oldprice_full")
+        if old > price:
+            full.setdefault("discount", round(100 * (old - price) / old))
     if full.get("discount") is not None:
         full.setdefault("discount_formatted", f"{full['discount']}%")
 
@@ -61,7 +79,7 @@ def _derive_urls(full: dict[str, Any]) -> None:
 
 
 def _derive_stock(full: dict[str, Any]) -> None:
-    stock = full.get("stock_quantity")
-    if stock is not None and stock > 0:
+    stock = _number(full, "stock_quantity") if "stock_quantity" in full else 0
+    if stock > 0:
         word = "one" if stock == 1 else "few" if stock in _FEW else "lot"
         full.setdefault("leftovers", word)

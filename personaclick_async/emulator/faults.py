@@ -16,6 +16,10 @@ from personaclick_async.errors import ConfigurationError
 _KINDS = ("status", "drop", "truncate", "body", "error_message")
 
 
+def _upper(method: str | None) -> str | None:
+    return None if method is None else method.upper()
+
+
 @attrs.define(kw_only=True, eq=False)
 class Fault:
     """Something that goes wrong with the requests that it matches.
@@ -37,7 +41,7 @@ class Fault:
     """
 
     path: str | None = None
-    method: str | None = None
+    method: str | None = attrs.field(default=None, converter=_upper)
     probability: float = 1.0
     times: int | None = None
     delay: float = 0.0
@@ -52,6 +56,8 @@ class Fault:
     _remove: Callable[[Fault], None] | None = attrs.field(default=None, init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
+        if self.path is not None and not self.path.startswith("/"):
+            raise ConfigurationError("path: expected one that begins with /, such as /profile/set")
         if not 0 <= self.probability <= 1:
             raise ConfigurationError("probability: expected 0 to 1")
         if self.delay < 0:
@@ -60,10 +66,9 @@ class Fault:
             raise ConfigurationError("times: expected 1 or more")
         if self.status is not None and not 200 <= self.status <= 599:  # noqa: PLR2004
             raise ConfigurationError("status: expected 200 to 599")
-        answers = self.status is not None or self.body is not None or bool(self.error_message)
-        if sum((answers, self.drop, self.truncate)) > 1:
+        if sum((self.answers, self.drop, self.truncate)) > 1:
             raise ConfigurationError(f"fault: expected one of {', '.join(_KINDS)}")
-        if not (answers or self.drop or self.truncate or self.delay):
+        if not (self.answers or self.drop or self.truncate or self.delay):
             raise ConfigurationError(f"fault: expected delay or one of {', '.join(_KINDS)}")
         if self.retry_after is not None and self.status is None:
             raise ConfigurationError("retry_after: expected a status to go with it, such as 429")
@@ -106,7 +111,7 @@ class Held:
     """
 
     def __init__(self, method: str, path: str, remove: Callable[[Held], None]) -> None:
-        self._method = method
+        self._method = method.upper()
         self._path = path
         self._remove = remove
         self._count = 0

@@ -12,7 +12,8 @@ from datetime import date
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
-from personaclick_async import codec
+import msgspec
+
 from personaclick_async.codec import Json
 from personaclick_async.emulator.refusals import Refused
 from personaclick_async.protocol import names
@@ -23,10 +24,20 @@ _FORM: Final = "application/x-www-form-urlencoded"
 _NUMBER: Final = re.compile(r"-?[0-9]{1,18}(?:\.[0-9]{1,12})?")
 _TRUE: Final = frozenset({"true", "1"})
 _FALSE: Final = frozenset({"false", "0"})
+_DID_MAX_CHARACTERS: Final = 255
+_PURPOSES: Final = ("bulk", "chain", "transactional")
+_CHANNELS: Final = ("email", "sms", "whatsapp", "telegram", "max")
+_MAX_DEPTH: Final = 64
+_strict: Final = msgspec.json.Decoder()
 
 NUMBERS: Final = frozenset({"age", "loyalty_bonuses", "loyalty_bonuses_to_next_level"})
 BOOLEANS: Final = frozenset({"bought_something"})
 LISTS: Final = frozenset({names.KIDS, names.AUTO})
+SUBSCRIPTIONS: Final = frozenset(
+    f"{channel}_{purpose}" for channel in _CHANNELS for purpose in _PURPOSES
+)
+AUDIENCE_FIELDS: Final = SUBSCRIPTIONS | {"mobile_token", "mobile_token_platform"}
+"""What an audience's entry has beside the fields of a profile (protocol, section 2.9)."""
 
 
 def from_request(
@@ -35,9 +46,9 @@ def from_request(
     """Put a request's parameters together; the body's win over the query's.
 
     :param has_body: whether the method has one; React Native sends a form's content type on GET.
-    :raises Refused: the body is neither a JSON object nor a form.
+    :raises Refused: the body is neither a JSON object nor a form, or a parameter comes twice.
     """
-    parameters: Parameters = dict(query)
+    parameters = _single(query)
     if has_body and body:
         if content_type == _FORM:
             parameters.update(_form(body))
@@ -48,16 +59,50 @@ def from_request(
 
 def _form(body: bytes) -> Parameters:
     try:
-        return dict(parse_qsl(body.decode(), keep_blank_values=True))
-    except (UnicodeDecodeError, ValueError):
+        pairs = parse_qsl(body.decode(), keep_blank_values=True)
+    except ValueError:
         raise Refused(400, "The form can not be read") from None
+    return _single(pairs)
+
+
+def _single(pairs: Iterable[tuple[str, str]]) -> Parameters:
+    parameters: Parameters = {}
+    for name, value in pairs:
+        if name in parameters:
+            # Which of two shops or devices is meant is nobody's to guess.
+            raise Refused(400, "A parameter is given twice")
+        parameters[name] = value
+    return parameters
+
+
+def strict_json(text: bytes | str) -> Json:
+    """Read JSON as the standard has it: no NaN, no lone surrogates, which nothing could store.
+
+    :raises ValueError: the text is not JSON, or nested deeper than 64 levels.
+    """
+    try:
+        value = _strict.decode(text)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    # What can just be read here could not be read from the store, where the stack is deeper.
+    level = [value]
+    for _ in range(_MAX_DEPTH):
+        level = [
+            inner
+            for one in level
+            if isinstance(one, dict | list)
+            for inner in (one.values() if isinstance(one, dict) else one)
+        ]
+        if not level:
+            return value
+    raise ValueError("nested too deeply")
 
 
 def _object(body: bytes) -> Parameters:
     try:
-        value = codec.decode(body)
+        value = strict_json(body)
     except ValueError:
-        raise Refused(400, "The body is not JSON") from None
+        raise Refused(400, "The body is not JSON, or nested too deeply") from None
     if not isinstance(value, dict):
         raise Refused(400, "The body is not a JSON object")
     return value
@@ -70,6 +115,22 @@ def as_text(value: Json) -> str | None:
     if isinstance(value, int | float) and not isinstance(value, bool):
         return str(value)
     return None
+
+
+def did(parameters: Mapping[str, Json]) -> str | None:
+    """Give the device id; an empty one is none (protocol, section 6.1).
+
+    The service's own have ten letters and digits, but its clients send others: nearly all pass.
+
+    :raises Refused: it is no text, or not one that an id could be.
+    """
+    value = parameters.get(names.DID)
+    if value is None or value in ("", "null"):
+        return None
+    text = as_text(value)
+    if text is None or not text.isprintable() or len(text) > _DID_MAX_CHARACTERS:
+        raise Refused(422, "did is malformed")
+    return text
 
 
 def field(name: str, value: Json) -> Json:
@@ -86,7 +147,7 @@ def field(name: str, value: Json) -> Json:
         return _list(name, value)
     if name in NUMBERS:
         return _number(name, value)
-    if name in BOOLEANS:
+    if name in BOOLEANS or name in SUBSCRIPTIONS:
         return _boolean(name, value)
     text = as_text(value)
     if text is None:
@@ -94,7 +155,7 @@ def field(name: str, value: Json) -> Json:
     if name == "gender" and text not in tuple(names.Gender):
         raise Refused(422, "gender is neither m nor f")
     if name == "birthday":
-        _check_day(name, text)
+        day(name, text)
     return text
 
 
@@ -102,7 +163,7 @@ def custom_value(value: Json) -> Json:
     """Understand the value of a custom property: JSON text of an object or array is that."""
     if isinstance(value, str) and value[:1] in ("{", "["):
         try:
-            inner = codec.decode(value.encode())
+            inner = strict_json(value)
         except ValueError:
             return value
         return inner if isinstance(inner, dict | list) else value
@@ -131,7 +192,7 @@ def _boolean(name: str, value: Json) -> bool:
 def _list(name: str, value: Json) -> list[Json]:
     if isinstance(value, str):
         try:
-            value = codec.decode(value.encode())
+            value = strict_json(value)
         except ValueError:
             raise Refused(422, f"{name} is not JSON") from None
     if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
@@ -139,7 +200,11 @@ def _list(name: str, value: Json) -> list[Json]:
     return value
 
 
-def _check_day(name: str, text: str) -> None:
+def day(name: str, text: str) -> date:
+    """Give the date that ``YYYY-MM-DD`` says.
+
+    :raises Refused: the text is not one of the calendar in that form.
+    """
     try:
         parsed = date.fromisoformat(text)
     except ValueError:
@@ -147,6 +212,7 @@ def _check_day(name: str, text: str) -> None:
     # fromisoformat knows more forms than the service: only its own comes out the same.
     if parsed is None or parsed.isoformat() != text:
         raise Refused(422, f"{name} is not YYYY-MM-DD")
+    return parsed
 
 
 def truthy(value: Any) -> bool:  # noqa: ANN401 - the flag may be anything

@@ -18,6 +18,10 @@ from personaclick_async.protocol import names
 _ID_CHARACTERS: Final = string.ascii_letters + string.digits
 _ID_LENGTH: Final = 10
 _CUSTOM_NAME: Final = re.compile(r"[A-Za-z0-9_]+")
+_TELLING: Final = (names.EMAIL, names.PHONE, names.EXTERNAL_ID)
+"""The identifiers of which another value means another person."""
+
+_SEGMENTS: Final = "segment_ids"
 
 _PURGED: Final = ("first_name", "last_name", "middle_name")
 _PURGED_IDENTIFIERS: Final = (
@@ -77,14 +81,19 @@ class People:
 
         :raises Refused: the device is unknown and ``strict`` says that it must not be.
         """
-        known = self._store.device(self._shop, did)
+        known = self.known_device(did)
         if known is not None:
-            return self._store.profile(known[0])
+            return known
         if strict:
             raise Refused(404, "Device not found")
         profile = self._store.new_profile(self._shop)
         self._store.put_device(self._shop, did, profile.key, None)
         return profile
+
+    def known_device(self, did: str) -> StoredProfile | None:
+        """Give the profile of a device's owner, or None if the device was never seen."""
+        known = self._store.device(self._shop, did)
+        return None if known is None else self._store.profile(known[0])
 
     def known_by(self, identifiers: Mapping[str, str]) -> StoredProfile | None:
         """Give the profile of the first identifier that has one; email goes before phone."""
@@ -99,8 +108,27 @@ class People:
         if seance:
             self._store.put_device(self._shop, did, self.owner(did).key, seance)
 
-    def update(self, did: str | None, parameters: Parameters, *, strict: bool = False) -> None:
-        """Carry out ``profile/set``, or one entry of an audience.
+    def enlist(self, entry: Parameters, segment_id: int | None) -> None:
+        """Carry out one entry of an audience, and note the segment it was imported into.
+
+        :raises Refused: a value can't be one of its field; nothing was changed.
+        """
+        more: dict[str, Json] = {}
+        for name in entry.keys() & read.AUDIENCE_FIELDS:
+            more[name] = read.field(name, entry[name])
+        rest = {name: value for name, value in entry.items() if name not in more}
+        profile = self.update(None, rest)
+        if segment_id is not None:
+            segments = profile.fields.get(_SEGMENTS, [])
+            more[_SEGMENTS] = sorted({*segments, segment_id})
+        if more:
+            _merge(profile.fields, more)
+            self._store.save(profile)
+
+    def update(
+        self, did: str | None, parameters: Parameters, *, strict: bool = False
+    ) -> StoredProfile:
+        """Carry out ``profile/set``, and give the profile that it was about.
 
         An identifier that names a profile moves the device there; the others are attached where
         they are free (protocol, sections 6.4 and 12).
@@ -111,13 +139,16 @@ class People:
         identifiers = read.identifiers(parameters)
         profile = self._profile_for(did, identifiers, strict=strict)
         self._attach(profile, identifiers)
+        if names.ID in fields:
+            fields.setdefault(names.EXTERNAL_ID, fields.pop(names.ID))
         for kind in names.IDENTIFIERS:
-            if kind in fields and fields.pop(kind) is None:
+            # One spelling of the user id may be null beside the other.
+            if kind in fields and fields.pop(kind) is None and kind not in identifiers:
                 self._store.unname(profile.key, kind)
-        fields.pop(names.ID, None)
         _merge(profile.fields, fields)
         _merge(profile.custom, custom)
         self._store.save(profile)
+        return profile
 
     def _profile_for(
         self, did: str | None, identifiers: Mapping[str, str], *, strict: bool
@@ -127,10 +158,10 @@ class People:
             return named or self._store.new_profile(self._shop)
         current = self.owner(did, strict=strict)
         if named is None:
-            # A device of somebody known by another primary identifier moves to a new profile.
+            # The device of somebody who is known by another one moves to a new profile.
             taken = self._store.identifiers(current.key)
-            primary = next((k for k in (names.EMAIL, names.PHONE) if k in identifiers), None)
-            if primary is None or taken.get(primary) in (None, identifiers[primary]):
+            telling = {kind: identifiers[kind] for kind in _TELLING if kind in identifiers}
+            if all(taken.get(kind, value) == value for kind, value in telling.items()):
                 return current
             named = self._store.new_profile(self._shop)
         if named.key != current.key:

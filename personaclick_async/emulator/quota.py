@@ -18,6 +18,10 @@ class Quota:
         self._clock = clock
         self._arrivals: defaultdict[str, deque[float]] = defaultdict(deque)
 
+    def forget(self) -> None:
+        """Start with empty windows."""
+        self._arrivals.clear()
+
     def take(self, shop: str) -> None:
         """Count a request.
 
@@ -31,5 +35,5 @@ class Quota:
             arrivals.popleft()
         if len(arrivals) >= self._limit:
             wait = arrivals[0] + self._window - now
-            raise Refused(429, "Too many requests", retry_after=math.ceil(wait))
+            raise Refused(429, "Too many requests", retry_after=max(1, math.ceil(wait)))
         arrivals.append(now)

@@ -3,36 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
-import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self, TypeVar
-
-from aiohttp import web
+from typing import Any, Self
 
 from personaclick_async.codec import Json
-from personaclick_async.emulator import catalogue
-from personaclick_async.emulator.app import Front
+from personaclick_async.emulator.addresses import is_loopback
 from personaclick_async.emulator.faults import Fault, Held, Trouble
-from personaclick_async.emulator.people import People
+from personaclick_async.emulator.loading import Item, in_slices
 from personaclick_async.emulator.recording import RecordedRequest, Recorder
-from personaclick_async.emulator.service import Service
+from personaclick_async.emulator.running import Running
 from personaclick_async.emulator.settings import EmulatorSettings
-from personaclick_async.emulator.store import Store, StoredProfile
 from personaclick_async.errors import ConfigurationError
 from personaclick_async.models.identity import Identity
 from personaclick_async.protocol import names
-
-T = TypeVar("T")
-
-_AT_ONCE: Final = 500
-_START_SECONDS: Final = 10.0
 
 
 class Emulator:
@@ -64,7 +51,7 @@ class Emulator:
         database: str | Path = ":memory:",
         allow_public: bool = False,
     ) -> None:
-        if not allow_public and not _is_loopback(host):
+        if not allow_public and not is_loopback(host):
             raise ConfigurationError("host: expected a loopback address, or allow_public=True")
         self.settings = settings or EmulatorSettings()
         self.port = port
@@ -73,41 +60,28 @@ class Emulator:
         self._local_only = not allow_public
         self._recorder = Recorder(self.settings.recorded)
         self._trouble = Trouble(self.settings.seed)
-        self._thread: threading.Thread | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._stop: asyncio.Event | None = None
-        self._idle: asyncio.Event | None = None
+        self._running: Running | None = None
 
     # Starting and stopping
 
     def start(self) -> Self:
         """Start serving; the port is known when this returns.
 
-        :raises OSError: the port is taken, or the database can't be opened.
+        :raises OSError: the port is taken.
+        :raises sqlite3.Error: the database can't be opened.
         """
-        if self._thread is not None:
-            return self
-        started: Future[None] = Future()
-        self._thread = threading.Thread(
-            target=lambda: asyncio.run(self._serve(started)),
-            name="personaclick-emulator",
-            daemon=True,
-        )
-        self._thread.start()
-        try:
-            started.result(_START_SECONDS)
-        except BaseException:
-            self._thread = None
-            raise
+        if self._running is None:
+            running = Running(self.settings, self._recorder, self._trouble)
+            running.start(self._host, self.port, self._database, local_only=self._local_only)
+            self.port = running.port
+            self._running = running
         return self
 
     def stop(self) -> None:
         """Stop serving; answers that are held or delayed are dropped. Twice is fine."""
-        thread, self._thread = self._thread, None
-        if thread is None or self._loop is None or self._stop is None:
-            return
-        self._loop.call_soon_threadsafe(self._stop.set)
-        thread.join()
+        running, self._running = self._running, None
+        if running is not None:
+            running.stop()
 
     def __enter__(self) -> Self:
         return self.start()
@@ -131,72 +105,11 @@ class Emulator:
     ) -> None:
         await asyncio.to_thread(self.stop)
 
-    async def _serve(self, started: Future[None]) -> None:
-        try:
-            self._store = Store(self._database)
-        except BaseException as error:  # noqa: BLE001 - raised again by start()
-            started.set_exception(error)
-            return
-        self._store.add_shop(
-            self.settings.shop_id, self.settings.shop_secret, active=self.settings.active
-        )
-        self._service = Service(self._store, self.settings)
-        front = Front(
-            self._service,
-            self.settings,
-            self._recorder,
-            self._trouble,
-            local_only=self._local_only,
-        )
-        runner = web.AppRunner(
-            front.application(), access_log=None, handle_signals=False, shutdown_timeout=0.1
-        )
-        self._loop = asyncio.get_running_loop()
-        self._stop = asyncio.Event()
-        self._idle = asyncio.Event()
-        applying = asyncio.create_task(self._apply_imports(front.import_came))
-        try:
-            await runner.setup()
-            try:
-                site = web.TCPSite(runner, self._host, self.port, backlog=1024)
-                await site.start()
-            except OSError as error:
-                started.set_exception(error)
-                return
-            self.port = runner.addresses[0][1]
-            started.set_result(None)
-            await self._stop.wait()
-        finally:
-            self._trouble.release_all()
-            applying.cancel()
-            await runner.cleanup()
-            await asyncio.gather(applying, return_exceptions=True)
-            self._store.close()
-
-    async def _apply_imports(self, came: asyncio.Event) -> None:
-        idle = self._idle or asyncio.Event()
-        while True:
-            came.clear()
-            idle.clear()
-            while await self._service.apply_queued():
-                pass
-            idle.set()
-            await came.wait()
-
-    def _do(self, work: Callable[[], T]) -> T:
-        """Do something in the server's thread, and give its result here."""
-        if self._thread is None or self._loop is None:
+    @property
+    def _server(self) -> Running:
+        if self._running is None:
             raise RuntimeError("the emulator is not running")
-        done: Future[T] = Future()
-
-        def run() -> None:
-            try:
-                done.set_result(work())
-            except BaseException as error:  # noqa: BLE001 - raised again by the caller
-                done.set_exception(error)
-
-        self._loop.call_soon_threadsafe(run)
-        return done.result()
+        return self._running
 
     # Where it is and who may ask
 
@@ -218,7 +131,8 @@ class Emulator:
 
     def add_shop(self, shop_id: str, shop_secret: str, *, active: bool = True) -> None:
         """Add another shop, or change one; shops share nothing."""
-        self._do(lambda: self._store.add_shop(shop_id, shop_secret, active=active))
+        server = self._server
+        server.do(lambda: server.store.add_shop(shop_id, shop_secret, active=active))
 
     # What the shop has
 
@@ -228,34 +142,23 @@ class Emulator:
         Formatted prices, the discount, relative URLs and the like are derived where they are left
         out. A product with a known id replaces the old one.
 
-        :raises ValueError: a product has no id.
+        :raises ValueError: a product has no id, or a price or stock that is no number.
         """
-        currency = self.settings.currency
-        complete = (catalogue.complete(product, currency) for product in products)
-        return self._in_slices(complete, lambda some: self._store.put_products(self.shop_id, some))
+        return self._load(self._server.loader.products, products)
 
     def add_orders(self, orders: Iterable[Mapping[str, Any]]) -> int:
         """Add orders in the shape of ``sync/orders`` (protocol, 2.8); gives how many were taken.
 
-        An order that names nobody, or has no id, is not taken.
+        An order that names nobody, has no id, or a date or value that can't be one is not taken.
         """
-
-        def take(some: list[Mapping[str, Any]]) -> int:
-            purchases = self._service.purchases(self.shop_id)
-            return sum(purchases.take_in(order) for order in some)
-
-        return self._in_slices(orders, take)
+        return self._load(self._server.loader.orders, orders)
 
     def add_profiles(self, profiles: Iterable[Mapping[str, Any]]) -> int:
-        """Add or update profiles given flat, as ``profile/set`` takes them; gives how many."""
+        """Add or update profiles given flat, as ``profile/set`` takes them; gives how many.
 
-        def put(some: list[Mapping[str, Any]]) -> int:
-            people = self._people()
-            for profile in some:
-                people.update(None, dict(profile))
-            return len(some)
-
-        return self._in_slices(profiles, put)
+        :raises ValueError: a value can't be one of its field.
+        """
+        return self._load(self._server.loader.profiles, profiles)
 
     def set_computed(self, *, did: str | None = None, **named: Any) -> None:  # noqa: ANN401 - JSON
         """Give a user's profile what the real service computes from behaviour.
@@ -265,22 +168,24 @@ class Emulator:
         """
         kinds = {kind: named.pop(kind) for kind in names.IDENTIFIERS if kind in named}
         identity = Identity.of(did=did, **kinds)
+        server = self._server
 
         def compute() -> None:
-            profile = self._found(identity)
-            if profile is None:
-                people = self._people()
-                people.update(None, {identity.kind: identity.value})
-                profile = people.known_by({identity.kind: identity.value})
-            if profile is not None:
+            with server.store.transaction():
+                people = server.service.people(self.shop_id)
+                if identity.is_device:
+                    profile = people.owner(identity.value)
+                else:
+                    profile = people.update(None, {identity.kind: identity.value})
                 profile.computed.update(named)
-                self._store.save(profile)
+                server.store.save(profile)
 
-        self._do(lambda: self._in_one(compute))
+        server.do(compute)
 
     def declare_property(self, name: str, kind: str = "string", *, public: bool = True) -> None:
         """Declare a custom property, and whether the frontend may see it."""
-        self._do(lambda: self._store.declare(self.shop_id, name, kind, public=public))
+        server = self._server
+        server.do(lambda: server.store.declare(self.shop_id, name, kind, public=public))
 
     # What happened
 
@@ -305,59 +210,66 @@ class Emulator:
     @property
     def ignored_entries(self) -> int:
         """How many entries of imports were ignored, for want of an identifier or a valid value."""
-        return self._service.ignored_entries
+        server = self._server
+        return server.do(lambda: server.service.ignored_entries)
 
     def drain(self, timeout: float = 30.0) -> None:
         """Wait until every import that was accepted has been applied.
 
         :raises TimeoutError: that took longer than ``timeout`` seconds.
         """
-        if self._loop is None or self._idle is None:
-            raise RuntimeError("the emulator is not running")
-        idle = self._idle
-
-        async def applied() -> None:
-            while self._store.first_in_queue() is not None:
-                idle.clear()
-                await idle.wait()
-
-        asyncio.run_coroutine_threadsafe(applied(), self._loop).result(timeout)
+        self._server.drain(timeout)
 
     # What is stored
 
     def profile(self, *, did: str | None = None, **named: str) -> dict[str, Json] | None:
         """Give everything stored about one user, or None; takes one identifier or ``did``."""
         identity = Identity.of(did=did, **named)
+        server = self._server
 
         def look() -> dict[str, Json] | None:
-            profile = self._found(identity)
-            return None if profile is None else self._people().stored(profile)
+            people = server.service.people(self.shop_id)
+            if identity.is_device:
+                found = people.known_device(identity.value)
+            else:
+                found = people.known_by({identity.kind: identity.value})
+            return None if found is None else people.stored(found)
 
-        return self._do(look)
+        return server.do(look)
 
     def profiles(self) -> Iterator[dict[str, Json]]:
         """Give everything stored about every user who has an identifier or some field."""
-        keys = self._do(lambda: list(self._store.profile_keys(self.shop_id)))
-        for some in _slices(keys):
-            yield from self._do(partial(self._all_stored, some))
+        server = self._server
+
+        def look(keys: list[int]) -> list[dict[str, Json]]:
+            people = server.service.people(self.shop_id)
+            return [people.stored(server.store.profile(key)) for key in keys]
+
+        keys = server.do(lambda: list(server.store.profile_keys(self.shop_id)))
+        for some in in_slices(keys):
+            yield from server.do(partial(look, some))
 
     def count_profiles(self) -> int:
         """Give how many users have an identifier or some field."""
-        return self._do(lambda: sum(1 for _ in self._store.profile_keys(self.shop_id)))
+        server = self._server
+        return server.do(lambda: sum(1 for _ in server.store.profile_keys(self.shop_id)))
 
     def devices(self) -> list[dict[str, Json]]:
         """Give every device with its session and the number of its profile."""
-        return self._do(lambda: list(self._store.devices()))
+        server = self._server
+        return server.do(lambda: list(server.store.devices()))
 
     def suppressed(self) -> list[str]:
         """Give the suppressed e-mail addresses."""
-        return self._do(lambda: self._store.suppressed(self.shop_id))
+        server = self._server
+        return server.do(lambda: server.store.suppressed(self.shop_id))
 
     def reset(self) -> None:
-        """Forget everything but the shops, the faults too."""
+        """Forget everything but the shops: faults, recorded requests and used-up limits too."""
+        server = self._server
         self._trouble.clear()
         self._recorder.clear()
-        self._do(self._store.clear)
+        server.do(server.forget)
 
     # What goes wrong
 
@@ -412,43 +324,8 @@ class Emulator:
         """
         return self._trouble.hold(method, path)
 
-    # Helpers; the store is only touched in the server's thread
-
-    def _people(self) -> People:
-        return self._service.people(self.shop_id)
-
-    def _found(self, identity: Identity) -> StoredProfile | None:
-        if identity.is_device:
-            known = self._store.device(self.shop_id, identity.value)
-            return None if known is None else self._store.profile(known[0])
-        return self._people().known_by({identity.kind: identity.value})
-
-    def _all_stored(self, keys: list[int]) -> list[dict[str, Json]]:
-        people = self._people()
-        return [people.stored(self._store.profile(key)) for key in keys]
-
-    def _in_one(self, work: Callable[[], T]) -> T:
-        with self._store.transaction():
-            return work()
-
-    def _in_slices(self, items: Iterable[T], work: Callable[[list[T]], int]) -> int:
-        # Slices, so that requests are answered in between.
-        total = 0
-        for some in _slices(items):
-            total += self._do(partial(self._in_one, partial(work, some)))
-        return total
-
-
-def _slices(items: Iterable[T]) -> Iterator[list[T]]:
-    left = iter(items)
-    while some := list(islice(left, _AT_ONCE)):
-        yield some
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+    def _load(
+        self, take: Callable[[Sequence[Item]], int], items: Iterable[Mapping[str, Any]]
+    ) -> int:
+        server = self._server
+        return sum(server.do(partial(take, some)) for some in in_slices(items))

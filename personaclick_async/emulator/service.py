@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Final
 
 from personaclick_async import codec
@@ -21,7 +22,9 @@ from personaclick_async.protocol import names
 _DONE: Final[Mapping[str, Json]] = {names.STATUS: names.STATUS_SUCCESS}
 _SHOP_ID: Final = re.compile(r"[0-9A-Fa-f]{30}")
 _LABELS: Final = (names.SID, names.SEANCE, names.STREAM, names.REFERER, names.REFERRER)
-_ENTRIES_AT_ONCE: Final = 500
+_ENTRIES_AT_ONCE: Final = 200
+_IGNORED: Final = "ignored entries"
+_APPLIED: Final = "applied of the first import"
 
 Answer = tuple[Json, dict[str, str]]
 """A body, and cookies to set."""
@@ -33,7 +36,6 @@ class Service:
     def __init__(self, store: Store, settings: EmulatorSettings) -> None:
         self._store = store
         self._settings = settings
-        self.ignored_entries = 0
         self._calls: dict[names.Endpoint, Callable[[str, Parameters], Json]] = {
             names.PROFILE: self._read_profile,
             names.PROFILE_SET: self._set_profile,
@@ -102,7 +104,7 @@ class Service:
     # Sessions
 
     def _init(self, shop: str, parameters: Parameters) -> Answer:
-        did = read.as_text(parameters.get(names.DID)) or new_id()
+        did = read.did(parameters) or new_id()
         seance = _seance(parameters) or new_id()
         people = self.people(shop)
         owner = people.owner(did)
@@ -127,7 +129,8 @@ class Service:
 
     def _read_profile(self, shop: str, parameters: Parameters) -> Json:
         people = self.people(shop)
-        profile = self._whose(people, parameters, "read a profile")
+        did = self._did_or_secret(parameters, "read a profile")
+        profile = self._whose(people, did, parameters)
         if parameters.get(names.SHOP_SECRET) is None:
             return people.public(profile)
         full = people.full(profile)
@@ -170,7 +173,7 @@ class Service:
 
     def _last_order(self, shop: str, parameters: Parameters) -> Json:
         people = self.people(shop)
-        did = read.as_text(parameters.get(names.DID))
+        did = read.did(parameters)
         known = people.known_by(read.identifiers(parameters))
         if did is None and not read.identifiers(parameters):
             raise Refused(401, "did is missing")
@@ -180,7 +183,11 @@ class Service:
 
     def _orders_by_user(self, shop: str, parameters: Parameters) -> Json:
         _require_secret(parameters)
-        profile = self._whose(self.people(shop), parameters, "read orders")
+        did = self._did_or_secret(parameters, "read orders")
+        if read.identifiers(parameters):
+            # React Native adds its own did even beside the e-mail that is asked for (8.1).
+            did = None
+        profile = self._whose(self.people(shop), did, parameters)
         since = read.as_text(parameters.get(names.DATE_FROM))
         history = self.purchases(shop).history(profile.key, since)
         return {names.STATUS: names.STATUS_SUCCESS, names.DATA: {names.ORDERS: history}}
@@ -188,13 +195,24 @@ class Service:
     # Imports
 
     def queue(self, endpoint: names.Endpoint, shop: str, parameters: Parameters) -> Json:
-        """Accept an import for the background; what is wrong inside it nobody is told."""
+        """Accept an import for the background; what is wrong inside it nobody is told.
+
+        :raises Refused: there is no array to import, or the segment is no number.
+        """
         key = names.ORDERS if endpoint.path.endswith(names.ORDERS) else names.AUDIENCE
         if not isinstance(parameters.get(key), list):
             raise Refused(422, f"{key} is not an array")
-        body = codec.encode(parameters[key])
+        segment_id = parameters.get(names.SEGMENT_ID)
+        if segment_id is not None and type(segment_id) is not int:
+            raise Refused(422, f"{names.SEGMENT_ID} is not an integer")
+        body = codec.encode((segment_id, parameters[key]))
         self._store.enqueue(shop, endpoint.name, body)
         return _DONE
+
+    @property
+    def ignored_entries(self) -> int:
+        """How many entries of imports were ignored."""
+        return self._store.counter(_IGNORED)
 
     async def apply_queued(self) -> bool:
         """Apply the oldest import in slices; False if there is none."""
@@ -202,32 +220,48 @@ class Service:
         if found is None:
             return False
         number, shop, endpoint, body = found
-        entries = codec.decode(body)
-        for start in range(0, len(entries), _ENTRIES_AT_ONCE):
+        segment_id, entries = codec.decode(body)
+        take = self._taker(shop, endpoint, segment_id)
+        # A slice and how far it got are committed together: a killed emulator goes on from there,
+        # and undoes no newer write by applying an entry twice.
+        start = self._store.counter(_APPLIED)
+        while start < len(entries):
             with self._store.transaction():
-                for entry in entries[start : start + _ENTRIES_AT_ONCE]:
-                    self._apply(shop, endpoint, entry)
-                if start + _ENTRIES_AT_ONCE >= len(entries):
-                    self._store.dequeue(number)
+                some = entries[start : start + _ENTRIES_AT_ONCE]
+                ignored = sum(not (isinstance(entry, dict) and take(entry)) for entry in some)
+                start += len(some)
+                self._store.set_counter(_APPLIED, start)
+                if ignored:
+                    self._store.set_counter(_IGNORED, self.ignored_entries + ignored)
             await asyncio.sleep(0)
-        if not entries:
+            if self._store.first_number_in_queue() != number:
+                # Everything was forgotten meanwhile.
+                return True
+        with self._store.transaction():
             self._store.dequeue(number)
+            self._store.set_counter(_APPLIED, 0)
         return True
 
-    def _apply(self, shop: str, endpoint: str, entry: Json) -> None:
-        taken = False
-        if isinstance(entry, dict):
-            if endpoint in (names.SYNC_ORDERS.name, names.IMPORT_ORDERS.name):
-                taken = self.purchases(shop).take_in(entry)
-            elif endpoint == names.IMPORT_SUPPRESSED.name:
-                taken = self._suppress(shop, entry)
-            elif read.identifiers(entry):
-                try:
-                    self.people(shop).update(None, entry)
-                    taken = True
-                except Refused:
-                    taken = False
-        self.ignored_entries += not taken
+    def _taker(
+        self, shop: str, endpoint: str, segment_id: int | None
+    ) -> Callable[[dict[str, Json]], bool]:
+        """Give what takes one entry of an import in, and tells whether it did."""
+        people = self.people(shop)
+        if endpoint in (names.SYNC_ORDERS.name, names.IMPORT_ORDERS.name):
+            return self.purchases(shop).take_in
+        if endpoint == names.IMPORT_SUPPRESSED.name:
+            return partial(self._suppress, shop)
+
+        def enlist(entry: dict[str, Json]) -> bool:
+            if not read.identifiers(entry):
+                return False
+            try:
+                people.enlist(entry, segment_id)
+            except Refused:
+                return False
+            return True
+
+        return enlist
 
     def _suppress(self, shop: str, entry: Mapping[str, Json]) -> bool:
         email = entry.get(names.EMAIL)
@@ -239,15 +273,14 @@ class Service:
     # Who is meant
 
     def _did_or_secret(self, parameters: Parameters, purpose: str) -> str | None:
-        did = read.as_text(parameters.get(names.DID)) or None
+        did = read.did(parameters)
         if did is None and parameters.get(names.SHOP_SECRET) is None:
             if read.identifiers(parameters):
                 raise Refused(403, f"shop_secret is needed to {purpose} without did")
             raise Refused(401, "did is missing")
         return did
 
-    def _whose(self, people: People, parameters: Parameters, purpose: str) -> StoredProfile:
-        did = self._did_or_secret(parameters, purpose)
+    def _whose(self, people: People, did: str | None, parameters: Parameters) -> StoredProfile:
         if did is not None:
             return people.owner(did, strict=self._settings.strict_devices)
         identifiers = read.identifiers(parameters)

@@ -45,11 +45,15 @@ CREATE INDEX IF NOT EXISTS orders_of_profile ON orders (profile, date, number);
 CREATE TABLE IF NOT EXISTS suppressed (
     shop TEXT, email TEXT, PRIMARY KEY (shop, email)
 ) WITHOUT ROWID;
+-- AUTOINCREMENT, so that an import after a reset is not taken for one before it.
 CREATE TABLE IF NOT EXISTS queue (
-    number INTEGER PRIMARY KEY, shop TEXT NOT NULL, endpoint TEXT NOT NULL, body BLOB NOT NULL
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    shop TEXT NOT NULL, endpoint TEXT NOT NULL, body BLOB NOT NULL
 );
+CREATE TABLE IF NOT EXISTS counters (name TEXT PRIMARY KEY, count INTEGER NOT NULL) WITHOUT ROWID;
 """
 _TABLES: Final = (
+    "counters",
     "queue",
     "suppressed",
     "orders",
@@ -81,10 +85,14 @@ class Store:
     def __init__(self, database: str | Path) -> None:
         # The emulator makes it in one thread and uses it in another, never in two at once.
         self._db = sqlite3.connect(database, check_same_thread=False, isolation_level=None)
-        # With WAL and NORMAL a killed process loses nothing that it committed; a power cut may.
-        self._db.execute("PRAGMA journal_mode = WAL")
-        self._db.execute("PRAGMA synchronous = NORMAL")
-        self._db.executescript(_SCHEMA)
+        try:
+            # With WAL and NORMAL a killed process loses nothing that it committed; a power cut may.
+            self._db.execute("PRAGMA journal_mode = WAL")
+            self._db.execute("PRAGMA synchronous = NORMAL")
+            self._db.executescript(_SCHEMA)
+        except BaseException:
+            self._db.close()
+            raise
 
     def close(self) -> None:
         """Close the database."""
@@ -246,6 +254,13 @@ class Store:
         ).fetchone()
         return None if row is None else codec.decode(row[0].encode())
 
+    def order_owner(self, shop: str, order_id: str) -> int | None:
+        """Give the number of the profile that an order belongs to."""
+        row = self._db.execute(
+            "SELECT profile FROM orders WHERE shop = ? AND id = ?", (shop, order_id)
+        ).fetchone()
+        return None if row is None else int(row[0])
+
     def put_order(self, shop: str, key: int, body: Mapping[str, Json], *, cancelled: bool) -> None:
         """Add an order, or change the one with that id; its place among the orders stays."""
         self._db.execute(
@@ -289,6 +304,11 @@ class Store:
             "INSERT INTO queue (shop, endpoint, body) VALUES (?, ?, ?)", (shop, endpoint, body)
         )
 
+    def first_number_in_queue(self) -> int | None:
+        """Give the number of the oldest import that is not applied yet."""
+        row = self._db.execute("SELECT min(number) FROM queue").fetchone()
+        return None if row[0] is None else int(row[0])
+
     def first_in_queue(self) -> tuple[int, str, str, bytes] | None:
         """Give the oldest import that is not applied yet."""
         row: tuple[int, str, str, bytes] | None = self._db.execute(
@@ -299,3 +319,22 @@ class Store:
     def dequeue(self, number: int) -> None:
         """Take an applied import out of the queue."""
         self._db.execute("DELETE FROM queue WHERE number = ?", (number,))
+
+    def counter(self, name: str) -> int:
+        """Give a counter; one that was never set is 0."""
+        row = self._db.execute("SELECT count FROM counters WHERE name = ?", (name,)).fetchone()
+        return 0 if row is None else int(row[0])
+
+    def set_counter(self, name: str, count: int) -> None:
+        """Set a counter."""
+        self._db.execute("INSERT OR REPLACE INTO counters VALUES (?, ?)", (name, count))
+
+    def count_all(self, shop: str) -> dict[str, int]:
+        """Give how many of everything one shop has."""
+        counts = {}
+        for table in ("profiles", "devices", "products", "orders", "suppressed", "queue"):
+            (counts[table],) = self._db.execute(
+                f"SELECT count(*) FROM {table} WHERE shop = ?",  # noqa: S608 - names of our own
+                (shop,),
+            ).fetchone()
+        return counts

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import json
 import signal
 import subprocess
 import sys
@@ -9,9 +11,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 from personaclick_async import PersonaClick, ServiceUnavailable
+from personaclick_async.emulator import Emulator, EmulatorSettings
 
 SHOP = "ab" * 15
 
@@ -59,6 +63,29 @@ async def test_a_killed_emulator_kept_every_set_that_it_answered(tmp_path: Path)
             for number in range(50):
                 profile = await client.user(did=f"device{number}").profile.get()
                 assert profile.custom_properties == {"n": number}
+
+
+async def test_a_killed_emulator_goes_on_with_the_import_that_it_accepted(tmp_path: Path) -> None:
+    database = tmp_path / "emulator.sqlite"
+    entries = [{"external_id": str(n), "first_name": f"Name {n}"} for n in range(4000)]
+    entries += [{"first_name": "Nobody"}] * 7
+    with command("--database", str(database)) as (process, url, said):
+        secret = said.split("PERSONACLICK_SHOP_SECRET=")[1].split()[0]
+        body = {"shop_id": SHOP, "shop_secret": secret, "audience": entries}
+        async with (
+            aiohttp.ClientSession() as http,
+            http.post(f"{url}import/audience", data=io.BytesIO(json.dumps(body).encode())) as sent,
+        ):
+            assert sent.status == 200
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    with Emulator(EmulatorSettings(shop_id=SHOP), database=database) as emulator:
+        emulator.drain()
+        stored = {one["external_id"]: one["first_name"] for one in emulator.profiles()}
+        assert stored == {str(n): f"Name {n}" for n in range(4000)}
+        assert emulator.ignored_entries == 7
+    with Emulator(EmulatorSettings(shop_id=SHOP), database=database) as emulator:
+        assert emulator.ignored_entries == 7
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -32,6 +32,87 @@ async def test_a_fault_strikes_its_path_as_often_as_it_says(emulator: Emulator) 
     assert fault.hits == 2
 
 
+async def test_an_error_can_pretend_to_be_a_success(emulator: Emulator) -> None:
+    emulator.fault(status=200, error_message="Identifier is not valid")
+    async with (
+        aiohttp.ClientSession(base_url=emulator.url) as http,
+        http.get("/profile") as answer,
+    ):
+        assert answer.status == 200
+        assert await answer.json() == {
+            "status": "error",
+            "payload": {"message": "Identifier is not valid"},
+        }
+
+
+@pytest.mark.parametrize(
+    ("fault", "carried_out"), [({"drop": True}, False), ({"truncate": True}, True)]
+)
+async def test_a_connection_can_break_before_or_within_the_answer(
+    emulator: Emulator, fault: dict[str, Any], carried_out: bool
+) -> None:
+    emulator.fault(**fault, times=1)
+    body = {"shop_id": emulator.shop_id, "did": "d", "first_name": "Ada"}
+    async with aiohttp.ClientSession(base_url=emulator.url) as http:
+        with pytest.raises(aiohttp.ClientError):
+            async with http.post("/profile/set", json=body) as answer:
+                await answer.read()
+    assert (emulator.profile(did="d") is not None) == carried_out
+    [request] = emulator.requests
+    assert request.body == body
+    assert request.status == (200 if carried_out else None)
+
+
+async def test_a_truncated_error_keeps_its_status(emulator: Emulator) -> None:
+    emulator.fault(truncate=True)
+    async with (
+        aiohttp.ClientSession(base_url=emulator.url) as http,
+        http.get("/profile") as answer,
+    ):
+        assert answer.status == 401
+        with pytest.raises(aiohttp.ClientPayloadError):
+            await answer.read()
+
+
+async def test_a_fault_strikes_its_method_in_any_spelling(emulator: Emulator) -> None:
+    emulator.fault(method="post", status=500)
+    assert await statuses(emulator, 1) == [200]
+    emulator.fault(method="get", delay=0.01, times=1)
+    assert await statuses(emulator, 1) == [200]
+    emulator.clear_faults()
+    with emulator.fault(method="get", status=500) as fault:
+        assert await statuses(emulator, 1) == [500]
+        assert fault.hits == 1
+
+
+async def test_what_is_held_was_carried_out_when_it_came(emulator: Emulator) -> None:
+    emulator.add_profiles([{"email": "ada@shop.example", "first_name": "old"}])
+    query = {
+        "shop_id": emulator.shop_id,
+        "shop_secret": emulator.shop_secret,
+        "email": "ada@shop.example",
+    }
+
+    async def read(http: aiohttp.ClientSession) -> Any:
+        async with http.get("/profile", params=query) as answer:
+            return (await answer.json())["first_name"]
+
+    async with aiohttp.ClientSession(base_url=emulator.url) as http:
+        with emulator.hold("get", "/profile") as held:
+            reads = [asyncio.create_task(read(http)) for _ in range(2)]
+            await held.arrived(2)
+            async with http.post("/profile/set", json={**query, "first_name": "new"}) as answer:
+                assert answer.status == 200
+            assert not any(task.done() for task in reads)
+        assert await asyncio.gather(*reads) == ["old", "old"]
+        assert await read(http) == "new"
+
+
+def test_nobody_waits_for_ever_for_what_does_not_come(emulator: Emulator) -> None:
+    with emulator.hold("GET", "/profile") as held, pytest.raises(TimeoutError, match="0 of 1"):
+        held.wait(timeout=0.01)
+
+
 async def test_a_fault_ends_with_its_block(emulator: Emulator) -> None:
     with emulator.fault(status=500):
         assert await statuses(emulator, 1) == [500]
@@ -72,6 +153,7 @@ async def test_retry_after_and_bodies_are_as_asked(emulator: Emulator) -> None:
         {"times": 0, "drop": True},
         {"delay": -1},
         {"retry_after": 5, "drop": True},
+        {"path": "profile", "drop": True},
     ],
 )
 def test_a_fault_that_contradicts_itself_is_refused(fault: dict[str, Any]) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import io
 from collections.abc import AsyncIterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +136,134 @@ async def test_orders_change_are_cancelled_and_come_from_the_old_import_too(
     assert await send(http, emulator, "/import/orders", orders=old) == 200
     emulator.drain()
     assert await last() == ["b"]
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (0.1 + 0.2, "0.30"),
+        (1e-7, "0.00"),
+        (8500, "8500.00"),
+        ("-8.5", "-8.50"),
+        (Decimal("1.005"), "1.00"),
+        ({"total": "7"}, "7.00"),
+        ({}, "0.00"),
+        (None, "0.00"),
+    ],
+)
+async def test_money_comes_in_many_ways(
+    http: aiohttp.ClientSession, emulator: Emulator, value: Any, shown: str
+) -> None:
+    assert emulator.add_orders([{"id": 1, "did": "d", "value": value}]) == 1
+    query = {"shop_id": emulator.shop_id, "shop_secret": emulator.shop_secret, "did": "d"}
+    async with http.get("/orders/by_user", params=query) as answer:
+        [order] = (await answer.json())["data"]["orders"]
+    assert order["value"] == shown
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"date": 1e300},
+        {"date": 10**15},
+        {"date": -1},
+        {"date": "soon"},
+        {"value": "much"},
+        {"value": {"total": [1]}},
+        {"value": True},
+        {"status": ["created"]},
+        {"did": {}},
+        {"id": None},
+    ],
+)
+async def test_an_order_that_can_not_be_one_stops_nothing(
+    http: aiohttp.ClientSession, emulator: Emulator, wrong: dict[str, Any]
+) -> None:
+    orders = [{"id": 1, "did": "d", "date": 100, **wrong}, {"id": 2, "did": "d", "value": "8.5"}]
+    assert await send(http, emulator, "/sync/orders", orders=orders) == 200
+    emulator.drain()
+
+    query = {"shop_id": emulator.shop_id, "shop_secret": emulator.shop_secret, "did": "d"}
+    async with http.get("/orders/by_user", params=query) as answer:
+        [order] = (await answer.json())["data"]["orders"]
+    assert (order["id"], order["value"]) == ("2", "8.50")
+    assert emulator.ignored_entries == 1
+
+
+async def test_a_cancellation_makes_no_device(
+    http: aiohttp.ClientSession, emulator: Emulator
+) -> None:
+    orders = [{"id": 1, "external_id": 7, "date": 100}, {"id": 1, "status": "cancelled"}]
+    assert await send(http, emulator, "/sync/orders", orders=orders) == 200
+    emulator.drain()
+    assert emulator.devices() == []
+    assert emulator.ignored_entries == 0
+
+
+async def test_an_email_that_is_asked_for_beats_the_own_device(
+    http: aiohttp.ClientSession, emulator: Emulator
+) -> None:
+    # React Native sends its own did beside whatever the caller gives (protocol, 8.1).
+    emulator.add_orders([{"id": 1, "email": "ada@shop.example"}, {"id": 2, "did": "mine"}])
+    keys = {"shop_id": emulator.shop_id, "shop_secret": emulator.shop_secret}
+    query = {**keys, "email": "ada@shop.example", "did": "mine"}
+    async with http.get("/orders/by_user", params=query) as answer:
+        assert [one["id"] for one in (await answer.json())["data"]["orders"]] == ["1"]
+
+
+async def test_a_history_starts_at_a_day_and_is_in_order(
+    http: aiohttp.ClientSession, emulator: Emulator
+) -> None:
+    day = 86_400
+    emulator.add_orders({"id": n, "did": "d", "date": n * day} for n in (3, 1, 2))
+    query = {"shop_id": emulator.shop_id, "shop_secret": emulator.shop_secret, "did": "d"}
+    for since, expected in (("1970-01-01", ["1", "2", "3"]), ("1970-01-03", ["2", "3"])):
+        async with http.get("/orders/by_user", params={**query, "date_from": since}) as answer:
+            orders = (await answer.json())["data"]["orders"]
+        assert [one["id"] for one in orders] == expected
+        assert orders[-1]["date"] == "1970-01-04T00:00:00.000Z"
+
+
+async def test_subscriptions_and_segments_are_kept_apart_from_properties(
+    http: aiohttp.ClientSession, emulator: Emulator
+) -> None:
+    entry = {"email": "ada@shop.example", "email_bulk": "0", "sms_chain": True, "mobile_token": "t"}
+    for segment in (5, 3, 5, None):
+        more = {} if segment is None else {"segment_id": segment}
+        assert await send(http, emulator, "/import/audience", audience=[entry], **more) == 200
+    assert await send(http, emulator, "/import/audience", audience=[], segment_id="x") == 422
+    emulator.drain()
+
+    stored = emulator.profile(email="ada@shop.example")
+    assert stored is not None
+    assert (stored["email_bulk"], stored["sms_chain"]) == (False, True)
+    assert stored["segment_ids"] == [3, 5]
+    assert stored["custom_properties"] == {}
+
+
+async def test_a_large_body_is_taken_and_one_over_32_mebibytes_is_not(
+    http: aiohttp.ClientSession, emulator: Emulator
+) -> None:
+    head = b'{"shop_id":"%s","shop_secret":"%s","audience":[{"email":"a@shop.example","c":"'
+    head %= (emulator.shop_id.encode(), emulator.shop_secret.encode())
+    for room, status in ((0, 200), (1, 413)):
+        filling = b"x" * (32 * 1024 * 1024 - len(head) - 4 + room)
+        body = io.BytesIO(head + filling + b'"}]}')
+        async with http.post("/import/audience", data=body) as answer:
+            assert answer.status == status
+    emulator.drain()
+    assert emulator.count_profiles() == 1
+
+
+async def test_every_arrival_of_an_import_is_on_record(
+    http: aiohttp.ClientSession, emulator: Emulator
+) -> None:
+    for _ in range(3):
+        await send(http, emulator, "/import/audience", audience=[])
+    arrivals = [one.arrived_at for one in emulator.requests_to("/import/audience")]
+    assert len(arrivals) == 3
+    assert arrivals == sorted(arrivals)
+    assert [one.body for one in emulator.requests] == [None] * 3
 
 
 def test_a_file_keeps_everything(tmp_path: Path) -> None:

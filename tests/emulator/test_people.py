@@ -67,6 +67,52 @@ async def test_the_email_decides_where_identifiers_disagree(put: Set, emulator: 
     assert "location" not in eve
 
 
+async def test_customers_known_by_the_shop_alone_are_told_apart(
+    put: Set, emulator: Emulator
+) -> None:
+    await put("shared", external_id="1", first_name="Ada")
+    await put("shared", external_id="2", first_name="Eve")
+    await put("shared", external_id="1", last_name="Lovelace")
+    await put("shared", external_id="3", email="new@shop.example", first_name="Mallory")
+
+    one, two = emulator.profile(external_id="1"), emulator.profile(external_id="2")
+    assert one is not None
+    assert two is not None
+    assert (one["first_name"], one["last_name"]) == ("Ada", "Lovelace")
+    assert (two["first_name"], two.get("last_name")) == ("Eve", None)
+
+
+@pytest.mark.parametrize("spelling", ["id", "external_id"])
+async def test_null_takes_an_identifier_away(emulator: Emulator, spelling: str) -> None:
+    emulator.add_profiles([{"external_id": "7", "email": "ada@shop.example", "first_name": "Ada"}])
+    emulator.add_profiles([{"email": "ada@shop.example", spelling: None, "first_name": None}])
+
+    assert emulator.profile(external_id="7") is None
+    stored = emulator.profile(email="ada@shop.example")
+    assert stored is not None
+    assert "first_name" not in stored
+
+
+async def test_computed_blocks_are_what_was_given_and_null_where_nothing_was(
+    client: PersonaClick, emulator: Emulator
+) -> None:
+    emulator.set_computed(did="d", income_level="premium", fashion_sizes={"shoe": [38]})
+    emulator.set_computed(external_id="7", pets=[{"type": "cat"}])
+
+    profile = await client.user(did="d").profile.get()
+    assert profile.income_level == "premium"
+    assert profile.pets is None
+    stored = emulator.profile(external_id="7")
+    assert stored is not None
+    assert stored["pets"] == [{"type": "cat"}]
+
+
+def test_a_profile_that_can_not_be_one_is_named_and_changes_nothing(emulator: Emulator) -> None:
+    with pytest.raises(ValueError, match="age is not a number"):
+        emulator.add_profiles([{"email": "ada@shop.example"}, {"email": "b@b.example", "age": "x"}])
+    assert emulator.count_profiles() == 0
+
+
 async def test_people_who_share_a_phone_stay_two(emulator: Emulator) -> None:
     emulator.add_profiles(
         [

@@ -1,0 +1,217 @@
+"""One run of the emulator: a thread with an event loop, and the store that only it touches."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable
+from concurrent.futures import CancelledError, Future
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from aiohttp import web
+
+from personaclick_async.emulator.admin import Admin
+from personaclick_async.emulator.app import Front
+from personaclick_async.emulator.faults import Trouble
+from personaclick_async.emulator.loading import Loader
+from personaclick_async.emulator.recording import Recorder
+from personaclick_async.emulator.service import Service
+from personaclick_async.emulator.settings import EmulatorSettings
+from personaclick_async.emulator.store import Store
+
+T = TypeVar("T")
+
+_START_SECONDS: Final = 10.0
+_SHUTDOWN_SECONDS: Final = 0.1
+_NOT_RUNNING: Final = "the emulator is not running"
+
+
+class _Discreet(logging.Filter):
+    """Keeps of an error its kind: what the server could not read may hold personal data."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.exc_info and record.exc_info[0] is not None:
+            record.msg = f"{record.msg} ({record.exc_info[0].__name__})"
+            record.exc_info = None
+        return True
+
+
+_LOGGER: Final = logging.getLogger("personaclick_async.emulator")
+_LOGGER.addFilter(_Discreet())
+
+
+class Running:
+    """A started server; made by :meth:`start`, over with :meth:`stop`."""
+
+    port: int
+    store: Store
+    service: Service
+    loader: Loader
+    _loop: asyncio.AbstractEventLoop
+    _stop: asyncio.Event
+    _idle: asyncio.Event
+    _front: Front
+    _applying: asyncio.Task[None]
+
+    def __init__(self, settings: EmulatorSettings, recorder: Recorder, trouble: Trouble) -> None:
+        self._settings = settings
+        self._recorder = recorder
+        self._trouble = trouble
+        self._lock = threading.Lock()
+        self._over = False
+        self._asked: set[Future[Any]] = set()
+        self._thread: threading.Thread | None = None
+
+    def start(self, host: str, port: int, database: str | Path, *, local_only: bool) -> None:
+        """Start serving, in a thread; the port is known when this returns.
+
+        :raises OSError: the port is taken.
+        :raises sqlite3.Error: the database can't be opened.
+        """
+        started: Future[None] = Future()
+
+        async def run() -> None:
+            try:
+                await self._serve(started, host, port, database, local_only=local_only)
+            except BaseException as error:
+                if started.done():
+                    raise
+                started.set_exception(error)
+
+        self._thread = threading.Thread(
+            target=lambda: asyncio.run(run()), name="personaclick-emulator", daemon=True
+        )
+        self._thread.start()
+        started.result(_START_SECONDS)
+
+    def stop(self) -> None:
+        """Stop serving, and wait for the thread's end."""
+        with self._lock:
+            if not self._over:
+                self._loop.call_soon_threadsafe(self._stop.set)
+        if self._thread is not None:
+            self._thread.join()
+
+    async def _serve(
+        self,
+        started: Future[None],
+        host: str,
+        port: int,
+        database: str | Path,
+        *,
+        local_only: bool,
+    ) -> None:
+        settings = self._settings
+        self.store = Store(database)
+        try:
+            self.store.add_shop(settings.shop_id, settings.shop_secret, active=settings.active)
+            self.service = Service(self.store, settings)
+            self.loader = Loader(self.store, self.service, settings.shop_id, settings.currency)
+            admin = Admin(self.store, self.service, settings, self._recorder)
+            self._front = Front(
+                self.service,
+                admin,
+                settings,
+                self._recorder,
+                self._trouble,
+                local_only=local_only,
+            )
+            runner = web.AppRunner(
+                self._front.application(),
+                access_log=None,
+                handle_signals=False,
+                logger=_LOGGER,
+                shutdown_timeout=_SHUTDOWN_SECONDS,
+            )
+            self._loop = asyncio.get_running_loop()
+            self._stop = asyncio.Event()
+            self._idle = asyncio.Event()
+            await runner.setup()
+            try:
+                await web.TCPSite(runner, host, port, backlog=1024).start()
+                self.port = runner.addresses[0][1]
+                self._applying = asyncio.create_task(self._apply_imports())
+                # Whoever waits for the imports must hear of it if nobody applies them any more.
+                self._applying.add_done_callback(lambda _: self._idle.set())
+                started.set_result(None)
+                await self._stop.wait()
+                self._applying.cancel()
+                await asyncio.gather(self._applying, return_exceptions=True)
+            finally:
+                self._trouble.release_all()
+                await runner.cleanup()
+        finally:
+            self._end()
+            self.store.close()
+
+    def _end(self) -> None:
+        with self._lock:
+            self._over = True
+            asked, self._asked = self._asked, set()
+        for done in asked:
+            done.set_exception(RuntimeError(_NOT_RUNNING))
+
+    async def _apply_imports(self) -> None:
+        came = self._front.import_came
+        while True:
+            came.clear()
+            while await self.service.apply_queued():
+                pass
+            self._idle.set()
+            await came.wait()
+
+    def do(self, work: Callable[[], T]) -> T:
+        """Do something in the server's thread, and give its result here.
+
+        :raises RuntimeError: the emulator is not running.
+        """
+        done: Future[T] = Future()
+
+        def run() -> None:
+            with self._lock:
+                self._asked.discard(done)
+            if done.done():
+                return
+            try:
+                done.set_result(work())
+            except BaseException as error:  # noqa: BLE001 - raised again by the caller
+                done.set_exception(error)
+
+        with self._lock:
+            if self._over:
+                raise RuntimeError(_NOT_RUNNING)
+            self._asked.add(done)
+            self._loop.call_soon_threadsafe(run)
+        return done.result()
+
+    def drain(self, timeout: float) -> None:
+        """Wait until every import that was accepted has been applied.
+
+        :raises TimeoutError: that took longer than ``timeout`` seconds.
+        :raises RuntimeError: the emulator is not running, or stopped meanwhile.
+        """
+        with self._lock:
+            if self._over:
+                raise RuntimeError(_NOT_RUNNING)
+            waiting = asyncio.run_coroutine_threadsafe(self._applied(), self._loop)
+        try:
+            waiting.result(timeout)
+        except TimeoutError:
+            waiting.cancel()
+            raise TimeoutError(f"imports were not applied within {timeout:g} s") from None
+        except CancelledError:
+            raise RuntimeError(_NOT_RUNNING) from None
+
+    async def _applied(self) -> None:
+        while self.store.first_number_in_queue() is not None:
+            if self._applying.done():
+                self._applying.result()
+            self._idle.clear()
+            await self._idle.wait()
+
+    def forget(self) -> None:
+        """Empty the store, but for the shops, and the windows of the limits."""
+        self.store.clear()
+        self._front.forget()
