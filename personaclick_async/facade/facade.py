@@ -192,6 +192,25 @@ class Personaclick:
             return False
         return not self._shared.under_way
 
+    def close(self, timeout: Seconds | None = None) -> bool:
+        """Flush, then close the connections; gives what ``flush`` gives. For threads and scripts.
+
+        Not needed where the process just ends.
+        """
+        flushed = self.flush(timeout)
+        client = self._shared.client
+        if client is not None:
+            asyncio.run_coroutine_threadsafe(client.close(), background.loop()).result()
+        return flushed
+
+    async def aclose(self, timeout: Seconds | None = None) -> bool:  # noqa: ASYNC109 - as close
+        """Flush, then close the connections; gives what ``aflush`` gives. For event loops."""
+        flushed = await self.aflush(timeout)
+        client = self._shared.client
+        if client is not None:
+            await client.close()
+        return flushed
+
     # Scheduling
 
     def _schedule(self, command: Command) -> Handle:
