@@ -1,0 +1,162 @@
+"""A script that calls the facade and just ends has delivered everything, and never hangs."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+from personaclick_async.emulator import Emulator
+
+PREAMBLE = """
+import asyncio, os, sys, threading
+from personaclick_async.facade import create_personaclick
+personaclick = create_personaclick(exit_timeout=float(os.environ.get("EXIT_TIMEOUT", "20")))
+"""
+
+
+def script(
+    emulator: Emulator, text: str, *, host: str = "127.0.0.1", exit_timeout: float = 20
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-X", "dev", "-c", PREAMBLE + textwrap.dedent(text)],
+        env={
+            **os.environ,
+            "PERSONACLICK_SHOP_ID": emulator.shop_id,
+            "PERSONACLICK_SHOP_SECRET": emulator.shop_secret,
+            "PERSONACLICK_API_URL": emulator.url.replace("127.0.0.1", host),
+            "EXIT_TIMEOUT": str(exit_timeout),
+        },
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+CALLS = """
+personaclick("init", None)
+for number in range(20):
+    personaclick("profile", "set", {"number": number}, lambda answer: print("stored"))
+"""
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+@pytest.mark.parametrize(
+    ("ending", "code"), [("", 0), ("sys.exit(3)", 3), ("raise ZeroDivisionError", 1)]
+)
+def test_a_script_that_just_ends_has_delivered_everything(
+    emulator: Emulator, ending: str, code: int, host: str
+) -> None:
+    done = script(emulator, CALLS + ending, host=host)
+
+    assert done.returncode == code, done.stderr
+    assert done.stdout.split() == ["stored"] * 20
+    sent = [request.body["number"] for request in emulator.requests_to("/profile/set")]
+    assert sent == list(range(20))
+    if not ending:
+        assert done.stderr == ""
+
+
+def test_threads_that_end_with_the_script_have_delivered_too(emulator: Emulator) -> None:
+    done = script(
+        emulator,
+        """
+        personaclick("init", None)
+        def work():
+            for number in range(10):
+                personaclick("profile", "set", {"number": number})
+        for _ in range(4):
+            threading.Thread(target=work).start()
+        """,
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(emulator.requests_to("/profile/set")) == 40
+
+
+def test_a_service_that_never_answers_does_not_keep_the_process(emulator: Emulator) -> None:
+    with emulator.hold("POST", "/profile/set"):
+        done = script(emulator, CALLS, exit_timeout=1)
+
+    assert done.returncode == 0
+    assert "not delivered when the process ended: profile/set 20" in done.stderr
+
+
+def test_calls_that_wait_for_an_init_that_never_comes_are_reported(emulator: Emulator) -> None:
+    done = script(emulator, 'personaclick("profile", "get", print)', exit_timeout=0.2)
+
+    assert done.returncode == 0
+    assert "not delivered when the process ended: profile 1" in done.stderr
+    assert emulator.requests == []
+
+
+def test_a_script_with_asyncio_run_can_flush(emulator: Emulator) -> None:
+    done = script(
+        emulator,
+        """
+        async def main():
+            personaclick("init", None)
+            for number in range(20):
+                personaclick("profile", "set", {"number": number}, lambda answer: print("stored"))
+            await personaclick.aclose()
+        asyncio.run(main())
+        """,
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.split() == ["stored"] * 20
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_forked_child_has_calls_of_its_own(emulator: Emulator) -> None:
+    done = script(
+        emulator,
+        """
+        personaclick("init", None)
+        personaclick("profile", "set", {"who": "parent before"}).result(10)
+        pid = os.fork()
+        who = "parent" if pid else "child"
+        for number in range(5):
+            personaclick("profile", "set", {"who": who, "number": number})
+        if pid:
+            _, status = os.waitpid(pid, 0)
+            print(who, os.waitstatus_to_exitcode(status))
+        """,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert "parent 0" in done.stdout
+    sent = [request.body for request in emulator.requests_to("/profile/set")]
+    assert len(sent) == 11
+    for who in ("parent", "child"):
+        assert [one["number"] for one in sent if one["who"] == who] == list(range(5))
+    assert len({one["did"] for one in sent}) == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_fork_in_the_middle_of_calls_loses_and_doubles_none(emulator: Emulator) -> None:
+    done = script(
+        emulator,
+        """
+        personaclick("init", None)
+        for number in range(30):
+            personaclick("profile", "set", {"who": "parent", "number": number})
+        pid = os.fork()
+        if pid:
+            _, status = os.waitpid(pid, 0)
+            print(os.waitstatus_to_exitcode(status))
+        else:
+            personaclick("init", None, None, None, None, {"did": "childdevice"})
+            personaclick("profile", "set", {"who": "child", "number": 0}).result(10)
+        """,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["0"]
+    sent = [request.body for request in emulator.requests_to("/profile/set")]
+    assert [one["number"] for one in sent if one["who"] == "parent"] == list(range(30))
+    assert [one["number"] for one in sent if one["who"] == "child"] == [0]
