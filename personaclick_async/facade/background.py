@@ -76,6 +76,9 @@ class Background:
 
 def _run(loop: asyncio.AbstractEventLoop) -> None:
     asyncio.set_event_loop(loop)
+    # The thread that looks up host names must be there before the process ends: early releases
+    # of Python 3.12 start no thread any more once that has begun.
+    loop.run_in_executor(None, threading.get_ident)
     try:
         loop.run_forever()
     finally:
