@@ -206,7 +206,7 @@ def _scalar(value: object, _: object = None) -> object:
 
 def _tuple_hook(kind: Any, of: BaseConverter) -> Hook:  # noqa: ANN401 - any annotation
     item_type = get_args(kind)[0]
-    items_may_be_none = _is_union(item_type) and type(None) in get_args(item_type)
+    items_may_be_none = item_type is Any or type(None) in get_args(item_type)
 
     def structure(value: object, _: object) -> tuple[Any, ...]:
         items = value if isinstance(value, list) else [] if value is None else [value]

@@ -1,0 +1,129 @@
+"""Each call is the request that the protocol document describes, for each way to name a user."""
+
+from __future__ import annotations
+
+import json
+from datetime import date
+from typing import Any
+
+import pytest
+
+from personaclick_async import ConfigurationError, Identity, ProfileUpdate, Segment, ValidationError
+from personaclick_async.protocol import calls
+from personaclick_async.protocol.calls import Asker, Call, Shop
+
+SHOP_ID = "e0" * 15
+SHOP = Shop(shop_id=SHOP_ID, secret="top-secret")
+PUBLIC = Shop(shop_id=SHOP_ID)
+DEVICE = Asker(identity=Identity("did", "d1"), seance="s1", stream="web", segment=Segment.A)
+PERSON = Asker(identity=Identity("external_id", "7"))
+UPDATE = ProfileUpdate(first_name="Ada", external_id=8, custom={"colour": "red"})
+VISIT = {"did": "d1", "seance": "s1", "sid": "s1", "stream": "web"}
+NAMED = {"external_id": "7", "shop_secret": "top-secret"}
+
+
+def body(call: Call[Any]) -> dict[str, Any]:
+    assert call.body is not None
+    sent: dict[str, Any] = json.loads(call.body)
+    assert sent.pop("shop_id") == SHOP_ID
+    return sent
+
+
+@pytest.mark.parametrize(
+    ("call", "method", "path", "query"),
+    [
+        (calls.init(PUBLIC), "GET", "/init", {}),
+        (calls.init(PUBLIC, did="d1"), "GET", "/init", {"did": "d1"}),
+        (calls.init(PUBLIC, did="d1", seance="s1", stream="web"), "GET", "/init", VISIT),
+        (calls.read_profile(PUBLIC, DEVICE), "GET", "/profile", VISIT),
+        (calls.read_profile(SHOP, DEVICE), "GET", "/profile", VISIT),
+        (calls.read_profile(SHOP, PERSON), "GET", "/profile", NAMED),
+        (
+            calls.read_full_profile(SHOP, DEVICE),
+            "GET",
+            "/profile",
+            {**VISIT, "shop_secret": "top-secret"},
+        ),
+        (calls.last_order(SHOP, DEVICE), "GET", "/orders/last_for_user", {**VISIT, "segment": "A"}),
+        (calls.last_order(SHOP, PERSON), "GET", "/orders/last_for_user", NAMED),
+        (calls.orders_by_user(SHOP, PERSON), "GET", "/orders/by_user", NAMED),
+        (
+            calls.orders_by_user(SHOP, PERSON, date_from=date(2026, 5, 1)),
+            "GET",
+            "/orders/by_user",
+            {**NAMED, "date_from": "2026-05-01"},
+        ),
+    ],
+)
+def test_reads_have_everything_in_the_query(
+    call: Call[Any], method: str, path: str, query: dict[str, str]
+) -> None:
+    assert (call.endpoint.method, call.endpoint.path) == (method, path)
+    assert call.query == {"shop_id": SHOP_ID, **query}
+    assert call.body is None
+    assert call.headers == {}
+
+
+@pytest.mark.parametrize("kind", ["email", "phone", "external_id", "loyalty_id", "telegram_id"])
+def test_each_identifier_goes_by_its_name_and_needs_the_secret(kind: str) -> None:
+    asker = Asker(identity=Identity(kind, "value"))
+
+    assert calls.read_profile(SHOP, asker).query[kind] == "value"
+    assert body(calls.purge_profile(SHOP, asker)) == {kind: "value", "shop_secret": "top-secret"}
+    for build in (calls.read_profile, calls.read_full_profile, calls.last_order):
+        with pytest.raises(ConfigurationError, match="shop_secret is needed"):
+            build(PUBLIC, asker)
+
+
+def test_an_update_goes_flat_into_the_body() -> None:
+    call = calls.set_profile(PUBLIC, DEVICE, UPDATE)
+
+    assert (call.endpoint.method, call.endpoint.path) == ("POST", "/profile/set")
+    assert call.headers == {"Content-Type": "application/json"}
+    assert call.query == {}
+    assert body(call) == {"first_name": "Ada", "id": 8, "colour": "red", **VISIT}
+
+
+def test_the_name_of_the_user_id_is_a_setting() -> None:
+    shop = Shop(
+        shop_id=SHOP_ID, secret="s", set_user_id_name="external_id", query_user_id_name="id"
+    )
+
+    assert body(calls.set_profile(shop, DEVICE, UPDATE))["external_id"] == 8
+    assert calls.read_profile(shop, PERSON).query["id"] == "7"
+
+
+def test_a_person_named_twice_must_be_the_same() -> None:
+    same = ProfileUpdate(external_id=7, first_name="Ada")
+    assert body(calls.set_profile(SHOP, PERSON, same))["id"] == "7"
+    with pytest.raises(ValidationError, match=r"^id: expected the one that names the user"):
+        calls.set_profile(SHOP, PERSON, UPDATE)
+
+
+def test_a_device_can_not_be_purged() -> None:
+    with pytest.raises(ValidationError, match="got a device"):
+        calls.purge_profile(SHOP, DEVICE)
+
+
+def test_no_repr_shows_what_is_sent() -> None:
+    call = calls.set_profile(SHOP, PERSON, ProfileUpdate(first_name="Ada"))
+
+    assert repr(call) == "<Call profile/set>"
+    assert {"Ada", "7", "top-secret", SHOP_ID} <= set(call.private_values())
+    for thing in (SHOP, PERSON, PERSON.identity):
+        assert "top-secret" not in repr(thing)
+        assert "7" not in repr(thing).partition(" at 0x")[0]
+
+
+@pytest.mark.parametrize(
+    "named", [{}, {"did": "d", "email": "a@b.co"}, {"email": None}, {"name": "x"}, {"did": ""}]
+)
+def test_an_identity_is_one_known_identifier(named: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        Identity.of(**named)
+
+
+def test_equal_identities_are_one_key() -> None:
+    assert Identity.of(external_id=7) == Identity.of(external_id="7")
+    assert len({Identity.of(phone="+7 999 000-11-22"), Identity.of(phone="+79990001122")}) == 1
+    assert Identity.of(external_id="7") != Identity.of(loyalty_id="7")
