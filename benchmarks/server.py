@@ -104,6 +104,7 @@ class Answering(asyncio.Protocol):
 
     def __init__(self) -> None:
         self._buffer = b""
+        self._body_left = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the way to answer."""
@@ -111,7 +112,14 @@ class Answering(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
-        """Answer every request that is whole."""
+        """Answer every request that is whole; bodies are passed over, never kept."""
+        if self._body_left:
+            passed = min(self._body_left, len(data))
+            self._body_left -= passed
+            if self._body_left:
+                return
+            self._transport.write(ANSWERS[b"POST /"])
+            data = data[passed:]
         buffer = self._buffer + data if self._buffer else data
         while (end := buffer.find(b"\r\n\r\n")) >= 0:
             size = end + 4
@@ -119,6 +127,8 @@ class Answering(asyncio.Protocol):
                 at = buffer.find(b"Content-Length: ", 0, end) + 16
                 size += int(buffer[at : buffer.find(b"\r", at)])
                 if len(buffer) < size:
+                    self._body_left = size - len(buffer)
+                    buffer = b""
                     break
             self._transport.write(ANSWERS[buffer[:6]])
             buffer = buffer[size:]

@@ -1,8 +1,9 @@
 """The main job, from one end to the other: customers in, profiles and last orders out.
 
 Starts an emulator on a free loopback port, loads a shop into it, sends every customer's profile
-through the SDK, reads profiles back in three ways, follows a visitor who logs in, and prints what
-happened. Run it with ``make demo``, or ``make demo DATA=…`` for a folder of the same layout.
+through the SDK, reads profiles back in three ways, follows visitors who log in, syncs the whole
+file in bulk, and prints what happened. Run it with ``make demo``, or ``make demo DATA=…`` for a
+folder of the same layout.
 """
 
 from __future__ import annotations
@@ -23,9 +24,13 @@ from rich.table import Table
 from examples import adventureworks
 from personaclick_async import FullProfile, PersonaClick, Product, ProfileUpdate
 from personaclick_async.emulator import Emulator
+from personaclick_async.sync import Route, SyncOptions
+from personaclick_async.sync.mapping import FieldMapping
+from personaclick_async.sync.sources import open_source
 
 T = TypeVar("T")
 
+MAPPING = Path(__file__).parent / "mappings" / "adventureworks.toml"
 AT_ONCE = 50
 READ_BACK = 2_000
 FORCED = 200
@@ -116,6 +121,24 @@ async def run(folder: Path) -> None:
             if ids != expected[customer["external_id"]]:
                 raise RuntimeError(f"the last order came back as {ids}")
             console.print(_order_table(customer, bought))
+
+        path = folder / "adventureworks-packt" / "AdventureWorks_Customers.csv"
+        source = open_source(path, FieldMapping.load(MAPPING))
+        with story.step("sync the customers' file in bulk", len(customers)) as done:
+            async with client.sync(source, options=SyncOptions(route=Route.BULK)) as sync:
+                async for _ in sync:
+                    done()
+            emulator.drain()
+        account = sync.report
+        requests = "1 request" if account.requests == 1 else f"{account.requests:,} requests"
+        console.print(
+            f"\n  The file {account.source}: {account.read:,} rows read, {account.sent:,} sent in "
+            f"{requests}, {account.rejected:,} rejected, "
+            f"{account.failed:,} failed.",
+            soft_wrap=True,
+        )
+        if (account.sent, emulator.ignored_entries) != (len(customers), 0):
+            raise RuntimeError("not every customer of the file has arrived")
 
         console.print(_summary(story, client))
 

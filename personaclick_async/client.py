@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import aiohttp
 
@@ -36,6 +36,9 @@ from personaclick_async.protocol.calls import Shop
 from personaclick_async.protocol.names import Family, Segment
 from personaclick_async.transport import Transport, TransportStats
 from personaclick_async.user import User, changed, get_current, require_current, set_current
+
+if TYPE_CHECKING:
+    from personaclick_async.sync import Records, Report, Sync, SyncOptions
 
 
 class PersonaClick:
@@ -269,6 +272,34 @@ class PersonaClick:
             changed(self._options, timeout=timeout, retries=retries, stream=stream),
         )
         return view
+
+    def sync(self, source: Records, *, options: SyncOptions | None = None) -> Sync:
+        """Send many records: give a sync to iterate over, for the fate of each as it is known.
+
+        ::
+
+            async with client.sync(source, options=SyncOptions(journal="sync.db")) as sync:
+                async for result in sync:
+                    ...
+            print(sync.report)
+
+        :param source: a :class:`~personaclick_async.sync.Source`, or any iterable or async
+            iterable of :class:`ProfileUpdate` or of flat mappings; memory stays bounded whatever
+            its length.
+        :param options: how to go about it; see :class:`~personaclick_async.sync.SyncOptions`.
+        """
+        from personaclick_async.sync import Sync, SyncOptions  # noqa: PLC0415 - most never sync
+
+        return Sync(self._core, self._options, source, options or SyncOptions())
+
+    async def sync_all(self, source: Records, *, options: SyncOptions | None = None) -> Report:
+        """Send many records, and give the account when all have met their fate.
+
+        :raises SyncRefused: it can't begin as asked; nothing was sent.
+        :raises SyncStopped: it gave up before the end of the source; the report is on the error.
+        :raises JournalFailed: the journal can't be written.
+        """
+        return await self.sync(source, options=options).run()
 
     def start_over_after_fork(self) -> None:
         """Forget connections and locks of the parent, in a process that was forked off."""

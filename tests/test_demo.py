@@ -20,5 +20,6 @@ def test_the_demo_runs_on_the_sample() -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("Last order of") == 3
     assert "Meadow Candles, set of 3" in done.stdout
+    assert "40 rows read, 40 sent in 1 request, 0 rejected, 0 failed" in done.stdout
     for line in ("reads answered by the cache", "requests sent", "all steps"):
         assert line in done.stdout

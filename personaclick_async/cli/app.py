@@ -25,6 +25,7 @@ from personaclick_async.cli.options import (
     Who,
 )
 from personaclick_async.cli.outcome import EXIT_CODES, console, print_json, run
+from personaclick_async.cli.sync import propose, sync
 from personaclick_async.codec import Json
 from personaclick_async.models.product import Product
 
@@ -40,6 +41,10 @@ profile = typer.Typer(help="Read and write one user's profile.", no_args_is_help
 orders = typer.Typer(help="Read one user's orders.", no_args_is_help=True)
 app.add_typer(profile, name="profile")
 app.add_typer(orders, name="orders")
+
+
+app.command("sync")(sync)
+app.command("mapping")(propose)
 
 
 def _print_version(wanted: bool) -> None:  # noqa: FBT001 - typer's callbacks are like this

@@ -1,0 +1,118 @@
+"""How much memory a bulk sync takes, for 100,000 and for a million records.
+
+Each sync runs in a process of its own: rows of a CSV file are read, checked, packed into bodies
+of up to 32 MiB and sent to a server that counts bytes. Prints peak memory and rows per second,
+and what that is of the service's documented budget (40 requests of 32 MB a minute).
+
+Run with ``python -m benchmarks.sync_memory``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from personaclick_async import PersonaClick
+from personaclick_async.sync import Route, SyncOptions
+from personaclick_async.sync.mapping import FieldMapping
+from personaclick_async.sync.sources import open_source
+
+SHOP = "e0" * 15
+BUDGET_BYTES_PER_SECOND = 40 * 32 * 1024 * 1024 / 60
+MAPPING = """
+[fields]
+external_id = "id"
+email = "email"
+phone = "phone"
+first_name = "first_name"
+last_name = "last_name"
+gender = "gender"
+birthday = { column = "birthday", format = "%m/%d/%Y" }
+location = "city"
+[custom]
+income = { column = "income", type = "integer" }
+occupation = "occupation"
+"""
+
+
+def write_rows(path: Path, count: int) -> None:
+    """Write a file of customers, each another one."""
+    with path.open("w") as file:
+        file.write("id,email,phone,first_name,last_name,gender,birthday,city,income,occupation\n")
+        for n in range(count):
+            file.write(
+                f"{n},customer{n}@shop.example,7999{n:07},Given{n % 997},Family{n % 9973},"
+                f"{'mf'[n % 2]},{n % 12 + 1}/{n % 28 + 1}/{1940 + n % 60},City {n % 500},"
+                f'"${n % 150},000 ",Professional\n'
+            )
+
+
+async def sync(path: Path, url: str) -> dict[str, float]:
+    """Send a file, and give what it took."""
+    source = open_source(path, FieldMapping.parse(MAPPING))
+    async with PersonaClick(SHOP, shop_secret="secret", api_url=url) as client:
+        started = time.perf_counter()
+        report = await client.sync_all(source, options=SyncOptions(route=Route.BULK))
+        seconds = time.perf_counter() - started
+    return {
+        "rows": report.sent,
+        "seconds": seconds,
+        "bytes": report.bytes_sent,
+        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+    }
+
+
+def measure(count: int, url: str) -> dict[str, float]:
+    """Run one sync in a process of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "customers.csv"
+        write_rows(path, count)
+        done = subprocess.run(
+            [sys.executable, "-m", "benchmarks.sync_memory", "--sync", str(path), "--url", url],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    found: dict[str, float] = json.loads(done.stdout)
+    return found
+
+
+def main() -> None:
+    """Measure, or be the process that is measured."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--sync", type=Path)
+    parser.add_argument("--url", default="")
+    parser.add_argument("--rows", type=int, nargs="+", default=[100_000, 1_000_000])
+    options = parser.parse_args()
+    if options.sync is not None:
+        sys.stdout.write(json.dumps(asyncio.run(sync(options.sync, options.url))))
+        return
+    server = subprocess.Popen(
+        [sys.executable, "-m", "benchmarks.server"], stdout=subprocess.PIPE, text=True
+    )
+    assert server.stdout is not None
+    url = f"http://127.0.0.1:{server.stdout.readline().strip()}/"
+    try:
+        sys.stdout.write("      rows   peak MB    rows/s   of the documented budget\n")
+        for count in options.rows:
+            found = measure(count, url)
+            per_second = found["rows"] / found["seconds"]
+            share = found["bytes"] / found["seconds"] / BUDGET_BYTES_PER_SECOND
+            sys.stdout.write(
+                f"{found['rows']:>10,.0f} {found['peak_mb']:>9.0f} "
+                f"{per_second:>9,.0f} {share:>8.2f}\n"
+            )
+            sys.stdout.flush()
+    finally:
+        server.kill()
+
+
+if __name__ == "__main__":
+    main()

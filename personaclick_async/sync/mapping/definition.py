@@ -1,0 +1,158 @@
+"""A mapping as a whole: every field with its origin, and what holds for all of them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
+from os import PathLike
+from pathlib import Path
+from typing import Final
+
+import attrs
+
+from personaclick_async import codec
+from personaclick_async.errors import ConfigurationError, ValidationError
+from personaclick_async.models import rules
+from personaclick_async.protocol.names import EXTERNAL_ID, ID, IDENTIFIERS
+from personaclick_async.sync.mapping.compiled import MapRow, compile_rows
+from personaclick_async.sync.mapping.kinds import STANDARD_KINDS, Kind
+from personaclick_async.sync.mapping.origin import Origin
+from personaclick_async.sync.mapping.toml import read_toml
+
+# Part of every fingerprint: to be raised when the same mapping comes to mean something else.
+_MEANING: Final = "mapping 1"
+
+
+@attrs.frozen(kw_only=True)
+class FieldMapping:
+    """Which column of a source becomes which field, and how.
+
+    :ivar fields: the origin of each field, by name: standard fields and custom properties.
+    :ivar required: the fields without which a row is rejected.
+    """
+
+    fields: Mapping[str, Origin] = attrs.field(hash=False)
+    required: tuple[str, ...] = ()
+
+    def __attrs_post_init__(self) -> None:
+        if not any(name in self.fields for name in IDENTIFIERS):
+            raise ConfigurationError(
+                f"mapping: expected a column for at least one of {', '.join(IDENTIFIERS)}"
+            )
+
+    @classmethod
+    def load(cls, path: str | PathLike[str]) -> FieldMapping:
+        """Read a mapping from a TOML file.
+
+        :raises ConfigurationError: there is no such file, or it is not a mapping; names the key.
+        """
+        name = Path(path).name
+        try:
+            text = Path(path).read_text("utf-8-sig")
+        except OSError as error:
+            raise ConfigurationError(f"{name}: can't be read: {error.strerror}") from None
+        except UnicodeDecodeError:
+            raise ConfigurationError(f"{name}: expected TOML in UTF-8") from None
+        return cls.parse(text, name=name)
+
+    @classmethod
+    def parse(cls, text: str, *, name: str = "mapping") -> FieldMapping:
+        """Read a mapping from TOML.
+
+        :param name: what errors call it.
+        :raises ConfigurationError: it is not a mapping; names the key.
+        """
+        fields, required = read_toml(text, name)
+        try:
+            return cls(fields=fields, required=required)
+        except ConfigurationError as error:
+            raise ConfigurationError(f"{name}: {error}") from None
+
+    @classmethod
+    def by_name(cls, columns: Iterable[str]) -> FieldMapping:
+        """Map columns that are called as the fields are; all others are custom properties.
+
+        :raises ConfigurationError: a column's name is not one that a custom property can have.
+        """
+        fields: dict[str, Origin] = {}
+        for column in columns:
+            name = EXTERNAL_ID if column == ID else column
+            if name in fields:
+                raise ConfigurationError(f"mapping: expected one column for {name}, found two")
+            if name not in STANDARD_KINDS:
+                try:
+                    rules.custom_name(name)
+                except ValidationError:
+                    # The column is not named: in a file without a header it is somebody's data.
+                    raise ConfigurationError(
+                        "mapping: expected a mapping, or columns named as the fields are"
+                        f" (letters, digits and _); column {len(fields) + 1} is not"
+                    ) from None
+            kind = STANDARD_KINDS.get(name, Kind.AS_IT_COMES)
+            fields[name] = Origin(kind=kind, columns=(column,))
+        return cls(fields=fields)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Every column that the mapping reads, once."""
+        return tuple(
+            dict.fromkeys(one for origin in self.fields.values() for one in origin.columns)
+        )
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash that changes when the mapping comes to mean something else.
+
+        The order of its lines, its comments and its spelling do not count.
+        """
+        fields = {name: _canonical(origin) for name, origin in sorted(self.fields.items())}
+        whole = codec.encode([_MEANING, fields, sorted(self.required)])
+        return hashlib.sha256(whole).hexdigest()
+
+    def compile(
+        self,
+        header: Sequence[str],
+        *,
+        columns: Sequence[str] | None = None,
+        only_text: bool = False,
+    ) -> MapRow:
+        """Make the function that turns rows under this header into outcomes.
+
+        It takes a row's number and its values, as many as the header has, and never raises for
+        bad data. What it gives shares values between rows: do not change them.
+
+        :param header: the columns' names.
+        :param columns: the names to use in rejected rows, if some of the header's are the same.
+        :param only_text: promise that all values are text, which is faster.
+        :raises ConfigurationError: a column of the mapping is not there, or twice.
+        """
+        counted = Counter(header)
+        for name, origin in self.fields.items():
+            for column in origin.columns:
+                if counted[column] != 1:
+                    raise ConfigurationError(_no_column(name, column, header))
+        return compile_rows(
+            self.fields,
+            required=self.required,
+            header=header,
+            columns=header if columns is None else columns,
+            only_text=only_text,
+        )
+
+
+def _canonical(origin: Origin) -> dict[str, object]:
+    plain = attrs.asdict(origin, recurse=False)
+    plain["absent"] = sorted(origin.absent)
+    plain["values"] = sorted(origin.values.items())
+    return plain
+
+
+def _no_column(name: str, column: str, header: Sequence[str]) -> str:
+    if column in header:
+        return f"column {column!r} (for {name}): expected once, found {header.count(column)} times"
+    # Only names like the one that was asked for: without a header, the others are data.
+    close = get_close_matches(column, header, n=1, cutoff=0.8)
+    hint = f"; is it {close[0]!r}?" if close else f"; there are {len(header)} other columns"
+    return f"column {column!r} (for {name}): not in the source{hint}"

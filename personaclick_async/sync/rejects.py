@@ -1,0 +1,216 @@
+"""The file of rejected rows: what stood in them and why they can't be sent.
+
+It is made to be mended and fed back with the same mapping and the same options. Its own columns
+come first and are passed over by the sources: ``_row``, ``_field``, ``_reason``, and ``_sent``,
+which is explained below. The columns of the source follow as they were. A row that did not have
+the source's columns is written so that it does not have them here either, and is rejected again
+unless somebody puts that right.
+
+Of a row that the service refused only what was sent is known: its fields, which then stand as
+JSON in ``_sent``, and are taken from there when the file is fed back.
+
+The file holds personal data, so nobody but its owner may read it. Texts stand there as they
+came: a spreadsheet that opens the file may take one that begins with ``=`` for a formula.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from datetime import date, datetime
+from pathlib import Path
+from typing import Final
+
+from personaclick_async.errors import ConfigurationError, PersonaClickError
+from personaclick_async.sync.records import Rejected
+from personaclick_async.sync.sources.base import BOOKKEEPING, ROW
+from personaclick_async.sync.sources.broken_text import KEEP_BYTES
+
+_UTF8: Final = "utf-8"
+_BOM: Final = "\ufeff"
+_JSON_LINES: Final = (".jsonl", ".ndjson")
+
+
+class RejectsFailed(PersonaClickError):
+    """Rejected rows can't be written: a full disk, a file that is gone."""
+
+
+class RejectFile:
+    """A file that rejected rows are added to, as CSV or, by its suffix, as JSON Lines.
+
+    An existing file is added to, so that a sync that is resumed goes on with it. A row can stand
+    there twice after a crash, or once more cut short, and is never missing once :meth:`flush` has
+    returned.
+
+    :param path: the file; ``.jsonl`` and ``.ndjson`` mean JSON Lines, all else CSV.
+    :param columns: the source's columns; CSV needs them.
+    :param delimiter: what separates the fields of CSV.
+    :raises ConfigurationError: the file can't be opened, or it is CSV and has other columns, or
+        the columns are not known.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        columns: Sequence[str] | None = None,
+        *,
+        delimiter: str = ",",
+    ) -> None:
+        self._path = Path(path)
+        self._delimiter = delimiter
+        self._columns: tuple[str, ...] | None = None
+        if self._path.suffix.lower() not in _JSON_LINES:
+            if columns is None:
+                raise ConfigurationError(
+                    f"{self._path.name}: expected .jsonl, as rows of this source have no columns"
+                )
+            self._columns = tuple(columns)
+        try:
+            # Private from the first moment, not after a chmod.
+            number = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
+            self._file = io.FileIO(number, "r+")
+        except OSError as error:
+            raise ConfigurationError(
+                f"{self._path.name}: can't be opened: {error.strerror}"
+            ) from None
+        try:
+            self._begin()
+        except BaseException:
+            self._file.close()
+            raise
+
+    @property
+    def path(self) -> Path:
+        """Where the file is."""
+        return self._path
+
+    def append(self, rejected: list[Rejected], /) -> None:
+        """Add rows, in their order.
+
+        :raises RejectsFailed: the disk is full, or fails otherwise; none of the rows is there.
+        """
+        lines = self._as_json(rejected) if self._columns is None else self._as_csv(rejected)
+        self._write(lines.encode(_UTF8, KEEP_BYTES))
+
+    def flush(self) -> None:
+        """Bring what was added to the disk.
+
+        :raises RejectsFailed: that failed.
+        """
+        try:
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise self._failed(error) from None
+
+    def close(self) -> None:
+        """Flush, and close the file."""
+        if not self._file.closed:
+            try:
+                self.flush()
+            finally:
+                self._file.close()
+
+    def _write(self, lines: bytes) -> None:
+        begin = self._file.seek(0, os.SEEK_END)
+        rest = memoryview(lines)
+        try:
+            while rest:
+                rest = rest[self._file.write(rest) :]
+        except OSError as error:
+            with suppress(OSError):
+                self._file.truncate(begin)
+            raise self._failed(error) from None
+
+    def _failed(self, error: OSError) -> RejectsFailed:
+        return RejectsFailed(f"{self._path.name}: can't be written: {error.strerror}")
+
+    def _begin(self) -> None:
+        header = self._header()
+        end = self._file.seek(0, os.SEEK_END)
+        if end == 0:
+            self._write(header)
+            return
+        self._file.seek(0)
+        if self._file.read(len(header)) != header:
+            raise ConfigurationError(
+                f"{self._path.name}: exists with other columns; move it out of the way"
+            )
+        self._file.seek(end - 1)
+        if self._file.read(1) != b"\n":
+            # A row was cut short by a crash: it came again, or will, and is not touched.
+            self._write(b"\n")
+
+    def _header(self) -> bytes:
+        if self._columns is None:
+            return b""
+        # The mark tells spreadsheets, and our own reader whatever it was told, that it is UTF-8.
+        return (_BOM + self._row((*BOOKKEEPING, *self._columns))).encode(_UTF8, KEEP_BYTES)
+
+    def _row(self, values: Sequence[str]) -> str:
+        line = io.StringIO()
+        # With its own line ends: only of these the writer knows that they have to be quoted.
+        csv.writer(line, delimiter=self._delimiter, lineterminator="\r\n").writerow(values)
+        return line.getvalue()
+
+    def _as_csv(self, rejected: Sequence[Rejected]) -> str:
+        return "".join(
+            self._row((str(one.row), one.field, _reason(one), *self._fields(one)))
+            for one in rejected
+        )
+
+    def _fields(self, one: Rejected) -> list[str]:
+        """Give what goes under ``_sent``, and what goes under the source's columns."""
+        columns = self._columns or ()
+        row = one.source_row
+        if one.field == ROW:
+            values = ["", *map(_as_text, row.values())]
+            # One more field than columns, if there would be as many: it must not pass as it is.
+            return [*values, ""] if len(row) == len(columns) else values
+        if row.keys() <= set(columns):
+            return ["", *(_as_text(row.get(name)) for name in columns)]
+        return [_json(dict(row.items())), *([""] * len(columns))]
+
+    def _as_json(self, rejected: Sequence[Rejected]) -> str:
+        return "".join(
+            _json(
+                {
+                    **dict(zip(BOOKKEEPING, (one.row, one.field, _reason(one)), strict=False)),
+                    **{str(name): value for name, value in one.source_row.items()},
+                }
+            )
+            + "\n"
+            for one in rejected
+        )
+
+
+def _reason(one: Rejected) -> str:
+    return f"expected {one.rule}, got {one.given}"
+
+
+def _json(value: object) -> str:
+    # ASCII only: a lone surrogate is written as an escape, and refused again when it is read.
+    return json.dumps(value, default=_as_text)
+
+
+def _as_text(value: object) -> str:
+    match value:
+        case None:
+            return ""
+        case str():
+            return value
+        case bool():
+            return "true" if value else "false"
+        case bytes() | bytearray():
+            return bytes(value).decode(_UTF8, KEEP_BYTES)
+        case datetime():
+            return value.isoformat(" ")
+        case date():
+            return value.isoformat()
+        case list() | tuple() | Mapping():
+            return _json(value)
+        case _:
+            return str(value)

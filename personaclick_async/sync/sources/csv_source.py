@@ -1,0 +1,172 @@
+"""Delimited text as a source: CSV, tab separated values and their kin."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from itertools import islice
+from os import PathLike
+
+import attrs
+
+from personaclick_async.sync.mapping import FieldMapping, MapRow
+from personaclick_async.sync.records import Outcome
+from personaclick_async.sync.sources.base import (
+    BOOKKEEPING,
+    SENT,
+    Numbered,
+    Sample,
+    distinct,
+    fingerprint,
+    malformed,
+)
+from personaclick_async.sync.sources.broken_text import KEEP_BYTES
+from personaclick_async.sync.sources.csv_layout import CsvLayout, SeenLayout, see_layout
+from personaclick_async.sync.sources.csv_rows import BrokenRow, Row, read_rows
+from personaclick_async.sync.sources.flat import outcome_of_sent
+from personaclick_async.sync.sources.inputs import FileInput, Input, lines_hint
+
+
+class CsvSource:
+    """Rows of delimited text, plain or gzipped.
+
+    Rows with more or fewer fields than the header, with a quote that is never closed, or with
+    bytes that are no text, are rejected one by one; the rest is read. Lines with nothing on them
+    are no rows.
+
+    :param source: the file, or another input such as :class:`StreamInput`.
+    :param mapping: which column becomes which field; without one the columns are called as the
+        fields are, and all others are custom properties.
+    :param layout: what is known of how the text is written; the rest is found out.
+    :raises ConfigurationError: there is no such file.
+    """
+
+    def __init__(
+        self,
+        source: str | PathLike[str] | Input,
+        mapping: FieldMapping | None = None,
+        *,
+        layout: CsvLayout | None = None,
+    ) -> None:
+        self._input = FileInput(source) if isinstance(source, str | PathLike) else source
+        self._mapping = mapping
+        self._given = layout or CsvLayout()
+
+    @property
+    def name(self) -> str:
+        """The file's name."""
+        return self._input.name
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns' names, those of a reject file's bookkeeping left out."""
+        return distinct(self._header)
+
+    @property
+    def delimiter(self) -> str:
+        """What separates fields."""
+        return self._layout.marks.delimiter
+
+    @property
+    def fingerprint(self) -> str | None:
+        """A hash of the whole content, of the mapping, and of the way it is read."""
+        content = self._input.content_hash
+        if content is None:
+            return None
+        layout = self._layout
+        options = {
+            **attrs.asdict(layout.marks),
+            "encoding": layout.encoding.name,
+            "header": list(layout.header),
+            "has_header": layout.has_header,
+        }
+        return fingerprint("csv", content, self._mapping, options)
+
+    @property
+    def size_hint(self) -> int | None:
+        """The number of rows if all are as long as the first ones; exact for a small file."""
+        return lines_hint(self._input, header_lines=int(self._layout.has_header))
+
+    def outcomes(self, *, after_row: int = 0) -> Iterator[Outcome]:
+        """Read the rows after ``after_row``.
+
+        :raises ConfigurationError: the mapping asks for a column that is not there.
+        :raises SourceFailed: the file can't be read to its end, or was changed meanwhile.
+        """
+        return self.numbered(after_row=after_row, before=0)
+
+    def numbered(self, *, after_row: int, before: int) -> Numbered:
+        """Read the rows after ``after_row``, numbered from ``before`` + 1."""
+        columns, extra = self.columns, self._bookkeeping
+        width = len(columns)
+        sent = self._layout.header.index(SENT) if SENT in self._layout.header else None
+        # An empty file has no header, and no rows that would need one.
+        map_row = self._compiled() if columns else None
+        with self._rows() as rows:
+            number = skipped = sum(1 for _ in islice(rows, after_row))
+            for number, row in enumerate(rows, skipped + 1):
+                if isinstance(row, BrokenRow):
+                    fields = _without(row.fields, extra)
+                    yield malformed(before + number, row.rule, row.given, columns, fields)
+                    continue
+                fields = _without(row, extra) if extra else row
+                if sent is not None and len(row) > sent and row[sent]:
+                    yield outcome_of_sent(before + number, row[sent])
+                elif map_row is None or len(fields) != width:
+                    rule, given = f"{width} fields, as there are columns", f"{len(fields)} fields"
+                    yield malformed(before + number, rule, given, columns, fields)
+                else:
+                    yield map_row(before + number, fields)
+            return number
+
+    def sample(self, limit: int = 100) -> Sample:
+        """Give the first rows that have all fields."""
+        columns, extra = self.columns, self._bookkeeping
+        with self._rows() as rows:
+            whole = (_without(row, extra) for row in rows if isinstance(row, list))
+            fitting = (row for row in whole if len(row) == len(columns))
+            return Sample(columns, list(islice(fitting, limit)))
+
+    @cached_property
+    def _layout(self) -> SeenLayout:
+        return see_layout(self._input, self._given)
+
+    @cached_property
+    def _bookkeeping(self) -> tuple[int, ...]:
+        header = self._layout.header
+        return tuple(i for i in reversed(range(len(header))) if header[i] in BOOKKEEPING)
+
+    @cached_property
+    def _header(self) -> list[str]:
+        return _without(self._layout.header, self._bookkeeping)
+
+    def _compiled(self) -> MapRow:
+        mapping = self._mapping or FieldMapping.by_name(self._header)
+        return mapping.compile(self._header, columns=self.columns, only_text=True)
+
+    @contextmanager
+    def _rows(self) -> Iterator[Iterator[Row]]:
+        layout = self._layout
+        with self._input.open() as stream:
+            stream.read(layout.encoding.bom_bytes)
+            text = io.TextIOWrapper(
+                stream, encoding=layout.encoding.name, errors=KEEP_BYTES, newline=""
+            )
+            rows = read_rows(text, layout.marks)
+            if layout.has_header:
+                next(rows, None)
+            try:
+                yield rows
+            finally:
+                # Or the wrapper closes the file, which is not its own.
+                text.detach()
+
+
+def _without(row: Sequence[str], positions: Sequence[int]) -> list[str]:
+    """Take out the fields at positions that are given from the last to the first."""
+    kept = list(row)
+    for position in positions:
+        del kept[position : position + 1]
+    return kept

@@ -1,0 +1,195 @@
+"""``personaclick sync`` on real files: reports, rejects, interruptions, exit codes."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from examples.adventureworks import customers
+from personaclick_async.cli.outcome import Exit
+from personaclick_async.emulator import Emulator
+from tests.cli.test_commands import Shell
+
+ROOT = Path(__file__).parents[2]
+SAMPLE = ROOT / "examples" / "sample" / "adventureworks-packt" / "AdventureWorks_Customers.csv"
+MAPPING = ROOT / "examples" / "mappings" / "adventureworks.toml"
+
+
+@pytest.fixture
+def shell(emulator: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shell:
+    monkeypatch.chdir(tmp_path)
+    return Shell(emulator)
+
+
+def stored(emulator: Emulator) -> dict[str, dict[str, object]]:
+    emulator.drain()
+    return {str(one["external_id"]): one for one in emulator.profiles()}
+
+
+@pytest.mark.parametrize("route", ["bulk", "per-profile"])
+def test_every_customer_of_the_sample_arrives(shell: Shell, emulator: Emulator, route: str) -> None:
+    done = shell("sync", str(SAMPLE), "--map", str(MAPPING), "--route", route)
+
+    assert done.exit_code == Exit.DONE, done.output
+    assert "40" in done.stdout
+    found = stored(emulator)
+    expected = list(customers(ROOT / "examples" / "sample"))
+    assert found.keys() == {one["external_id"] for one in expected}
+    for one in expected:
+        there = found[one["external_id"]]
+        assert there["email"] == one["email"]
+        assert there["first_name"] == one["first_name"]
+        assert there["birthday"] == one["birthday"].isoformat()
+        assert there.get("gender") == one.get("gender")
+
+
+def test_a_dry_run_shows_records_and_sends_nothing(shell: Shell, emulator: Emulator) -> None:
+    done = shell("sync", str(SAMPLE), "--map", str(MAPPING), "--dry-run")
+
+    assert done.exit_code == Exit.DONE, done.output
+    assert '"annual_income"' in done.stdout
+    assert "nothing was sent" in done.stdout
+    assert emulator.requests == []
+    assert list(Path().iterdir()) == []
+
+
+def test_rejected_rows_can_be_mended_and_fed_back(shell: Shell, emulator: Emulator) -> None:
+    Path("customers.csv").write_text(
+        "id,email,birthday\n1,ada@shop.example,1815-12-10\n2,nonsense,1990-01-01\n3,,1990-02-30\n"
+    )
+    done = shell("sync", "customers.csv", "--json")
+
+    assert done.exit_code == Exit.INCOMPLETE
+    report = json.loads(done.stdout)
+    assert (report["read"], report["sent"], report["rejected"]) == (3, 1, 2)
+    rejects = Path(report["rejects"])
+    assert rejects.stat().st_mode & 0o077 == 0
+    text = rejects.read_text("utf-8-sig")
+    assert '2,email,"expected an e-mail address' in text
+    assert '3,birthday,"expected a day of the calendar' in text
+
+    rejects.write_text(text.replace("nonsense", "eve@shop.example").replace("02-30", "02-28"))
+    again = shell("sync", str(rejects), "--json", "--rejects", "again.csv")
+
+    assert again.exit_code == Exit.DONE, again.output
+    assert json.loads(again.stdout)["sent"] == 2
+    assert stored(emulator).keys() == {"1", "2", "3"}
+    assert not Path("again.csv").exists()
+
+
+def test_only_what_changed_is_sent_again(shell: Shell, emulator: Emulator) -> None:
+    source = Path("customers.csv")
+    source.write_text("id,first_name\n1,Ada\n2,Eve\n")
+    first = json.loads(shell("sync", "customers.csv", "--skip-unchanged", "--json").stdout)
+    source.write_text("id,first_name\n1,Ada\n2,Eva\n")
+    second = json.loads(shell("sync", "customers.csv", "--skip-unchanged", "--json").stdout)
+
+    assert (first["sent"], first["unchanged"]) == (2, 0)
+    assert (second["sent"], second["unchanged"]) == (1, 1)
+
+
+def test_standard_input_and_gzip_are_sources_too(shell: Shell, emulator: Emulator) -> None:
+    lines = "".join(json.dumps({"external_id": n, "colour": "red"}) + "\n" for n in range(5))
+    Path("people.jsonl.gz").write_bytes(gzip.compress(lines.encode()))
+    assert shell("sync", "people.jsonl.gz").exit_code == Exit.DONE
+    piped = subprocess.run(
+        [sys.executable, "-m", "personaclick_async.cli", "sync", "-", "--json"],
+        input=lines.replace('": ', '":').replace("0", "7"),
+        env={**os.environ, **shell.environment},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+    assert piped.returncode == Exit.DONE, piped.stderr
+    assert json.loads(piped.stdout)["sent"] == 5
+    assert stored(emulator).keys() == {"0", "1", "2", "3", "4", "7"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["missing.csv"], Exit.CONFIGURATION, "missing.csv"),
+        (["customers.csv", "--map", "missing.toml"], Exit.CONFIGURATION, "missing.toml"),
+        (["customers.csv", "--delimiter", "ab"], Exit.CONFIGURATION, "delimiter: expected one"),
+        (["customers.csv", "--concurrency", "0"], Exit.CONFIGURATION, "concurrency: expected"),
+        (["customers.csv", "--route", "pigeon"], Exit.USAGE, "pigeon"),
+    ],
+)
+def test_what_can_not_begin_says_why(
+    shell: Shell, arguments: list[str], code: Exit, said: str
+) -> None:
+    Path("customers.csv").write_text("id,first_name\n1,Ada\n")
+    done = shell("sync", *arguments)
+
+    assert done.exit_code == code, done.output
+    assert said in done.output
+    assert "Traceback" not in done.output
+
+
+def test_a_service_that_stays_down_stops_the_sync_which_goes_on_later(
+    shell: Shell, emulator: Emulator
+) -> None:
+    Path("customers.csv").write_text("id,first_name\n1,Ada\n2,Eve\n")
+    with emulator.fault(status=503):
+        stopped = shell("sync", "customers.csv", "--patience", "0", "--json")
+    assert stopped.exit_code == Exit.UNREACHABLE
+    assert json.loads(stopped.stdout)["sent"] == 0
+
+    done = shell("sync", "customers.csv", "--json")
+    assert json.loads(done.stdout)["sent"] == 2
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_an_interrupted_sync_goes_on_where_it_was(
+    shell: Shell, emulator: Emulator, number: signal.Signals
+) -> None:
+    rows = 400
+    Path("customers.csv").write_text(
+        "id,first_name\n" + "".join(f"{n},Name {n}\n" for n in range(rows))
+    )
+    command = ["sync", "customers.csv", "--route", "per-profile", "--concurrency", "8", "--json"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "personaclick_async.cli", *command],
+        env={**os.environ, **shell.environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with emulator.fault(delay=0.02):
+        while len(emulator.requests) < 100:
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.01)
+        process.send_signal(number)
+        out, _ = process.communicate(timeout=30)
+    if number is signal.SIGINT:
+        assert process.returncode == Exit.INTERRUPTED
+        assert 0 < json.loads(out)["sent"] < rows
+
+    done = shell(*command)
+
+    assert done.exit_code == Exit.DONE, done.output
+    assert json.loads(done.stdout)["read"] == rows
+    assert stored(emulator).keys() == {str(n) for n in range(rows)}
+    # What was delivered is not sent again, but for what was in flight.
+    assert len(emulator.requests) <= rows + 2 * 8
+
+
+def test_a_mapping_is_proposed_and_fits(shell: Shell, emulator: Emulator) -> None:
+    proposed = shell("mapping", str(SAMPLE))
+    assert proposed.exit_code == Exit.DONE
+    Path("proposed.toml").write_text(proposed.stdout)
+
+    done = shell("sync", str(SAMPLE), "--map", "proposed.toml", "--json")
+
+    assert done.exit_code == Exit.DONE, done.output
+    assert json.loads(done.stdout)["sent"] == 40

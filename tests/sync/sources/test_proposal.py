@@ -1,0 +1,235 @@
+"""A mapping proposed from a header and the first rows."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from personaclick_async import ConfigurationError
+from personaclick_async.sync.mapping import FieldMapping
+from personaclick_async.sync.proposal import propose_mapping
+from personaclick_async.sync.records import Record
+from personaclick_async.sync.sources import CsvSource, Sample
+from personaclick_async.sync.sources.base import sample_of
+from tests.sync.sources.conftest import EXAMPLES, wires
+
+SAMPLE = EXAMPLES / "sample/adventureworks-packt/AdventureWorks_Customers.csv"
+
+
+def _propose(**columns: list[object]) -> str:
+    return propose_mapping(Sample(tuple(columns), list(zip(*columns.values(), strict=True))))
+
+
+def test_it_can_be_used_as_it_is() -> None:
+    proposed = propose_mapping(CsvSource(SAMPLE).sample())
+
+    read = wires(CsvSource(SAMPLE, FieldMapping.parse(proposed)).outcomes())
+
+    assert len(read) == 40
+    assert set(read[0]) == {
+        "email",
+        "external_id",
+        "first_name",
+        "last_name",
+        "gender",
+        "birthday",
+    }
+    assert "MARCO" not in proposed
+
+
+def test_with_its_comments_taken_away_it_sends_all_columns() -> None:
+    proposed = propose_mapping(CsvSource(SAMPLE).sample())
+    head, custom = proposed.split("[custom]\n")
+
+    mapping = FieldMapping.parse(f"{head}[custom]\n{custom.replace('# ', '')}")
+
+    ours = FieldMapping.load(EXAMPLES / "mappings/adventureworks.toml")
+    assert set(mapping.fields) == set(ours.fields)
+    assert len(wires(CsvSource(SAMPLE, mapping).outcomes())) == 40
+
+
+def test_the_real_customers_can_be_sent_with_it(data: Path) -> None:
+    path = data / "adventureworks-packt/AdventureWorks_Customers.csv"
+    proposed = propose_mapping(CsvSource(path).sample())
+
+    outcomes = CsvSource(path, FieldMapping.parse(proposed)).outcomes()
+
+    assert sum(isinstance(one, Record) for one in outcomes) == 18_148
+
+
+@pytest.mark.parametrize(
+    ("column", "field"),
+    [
+        ("email", "email"),
+        ("EmailAddress", "email"),
+        ("e-mail", "email"),
+        ("E-Mail Address", "email"),
+        ("Phone", "phone"),
+        ("MobilePhone", "phone"),
+        ("phone_number", "phone"),
+        ("CustomerKey", "external_id"),
+        ("customer_id", "external_id"),
+        ("ID", "external_id"),
+        ("FirstName", "first_name"),
+        ("first name", "first_name"),
+        ("surname", "last_name"),
+        ("Фамилия", "last_name"),
+        ("BirthDate", "birthday"),
+        ("date_of_birth", "birthday"),
+        ("DOB", "birthday"),
+        ("Sex", "gender"),
+        ("loyalty card number", "loyalty_id"),
+    ],
+)
+def test_columns_are_known_in_many_spellings(column: str, field: str) -> None:
+    assert tomllib.loads(propose_mapping(Sample((column,), [[""]])))["fields"] == {field: column}
+
+
+@pytest.mark.parametrize(
+    ("texts", "line"),
+    [
+        (["1990-02-01"], 'birthday = "dob"'),
+        (["04/08/1966", "5/14/1965"], 'birthday = { column = "dob", format = "%m/%d/%Y" }'),
+        (["31/12/1966", "1/2/1965"], 'birthday = { column = "dob", format = "%d/%m/%Y" }'),
+        (["1.2.1965"], 'birthday = { column = "dob", format = "%d.%m.%Y" }'),
+        (["19650201"], 'birthday = { column = "dob", format = "%Y%m%d" }'),
+        (["3 Feb 1999"], 'birthday = { column = "dob", format = "%d %b %Y" }'),
+        (
+            ["1990-02-01 00:00:00"],
+            'birthday = { column = "dob", format = "%Y-%m-%d %H:%M:%S" }',
+        ),
+        (["1990/02/01", "NULL"], '{ column = "dob", format = "%Y/%m/%d", absent = ["NULL"] }'),
+        (["1/2/1965"], '"%m/%d/%Y" }  # or %d/%m/%Y: the sample fits both'),
+        (["long ago"], 'birthday = "dob"  # say how: format = "%m/%d/%Y" or another'),
+    ],
+)
+def test_the_format_of_dates_is_found(texts: list[object], line: str) -> None:
+    assert line in _propose(dob=texts)
+
+
+@pytest.mark.parametrize(
+    ("texts", "line"),
+    [
+        (["m", "f"], 'gender = "sex"'),
+        (["M", "NA"], 'values = { M = "m", F = "f" }, absent = ["NA"]'),
+        (
+            ["Male", "Female", "Unknown"],
+            'values = { Male = "m", Female = "f" }, absent = ["Unknown"]',
+        ),
+        (["FEMALE"], 'values = { MALE = "m", FEMALE = "f" }'),
+        (["Ж", "М"], 'values = { "М" = "m", "Ж" = "f" }'),  # noqa: RUF001 - they are Cyrillic
+        (["private remark"], 'gender = "sex"'),
+    ],
+)
+def test_the_words_for_genders_are_found(texts: list[object], line: str) -> None:
+    proposed = _propose(sex=texts)
+    assert line in proposed
+    assert "private" not in proposed
+
+
+@pytest.mark.parametrize(
+    ("values", "line"),
+    [
+        (["1", "2", ""], '# annual_income = { column = "AnnualIncome", type = "integer" }'),
+        (["$90,000 "], 'type = "integer"'),
+        (["1.5", "2"], 'type = "float"'),
+        (["Y", "N"], 'type = "boolean"'),
+        (["[1]", '{"a": 1}'], 'type = "json"'),
+        (["1/31/2026", "-"], 'type = "date", format = "%m/%d/%Y", absent = ["-"]'),
+        (["2026-08-01T12:30:00Z"], 'type = "datetime" }'),
+        (["007"], '# annual_income = "AnnualIncome"'),
+        (["a", "b"], '# annual_income = "AnnualIncome"'),
+        (["NA"], '# annual_income = "AnnualIncome"'),
+        (["9" * 30], '# annual_income = "AnnualIncome"'),
+        ([True, None], 'type = "boolean"'),
+        ([1, 2], 'type = "integer"'),
+        ([1, 2.5], 'type = "float"'),
+        ([["a"]], 'type = "list"'),
+        ([{"a": 1}], 'type = "json"'),
+        ([None], '# annual_income = "AnnualIncome"'),
+    ],
+)
+def test_other_columns_are_proposed_as_comments_with_their_type(
+    values: list[object], line: str
+) -> None:
+    proposed = _propose(AnnualIncome=values, id=["1"] * len(values))
+
+    assert line in proposed
+    assert tomllib.loads(proposed)["custom"] == {}
+
+
+def test_names_of_properties_are_such_as_can_be_used() -> None:
+    columns = ["HTTPCode", "Ünï côde", "Имя питомца", "did", "a b", "a-b", "2024", "AnnualIncome2"]
+    proposed = propose_mapping(Sample(tuple(columns), [[""] * len(columns)]))
+    lines = [line.removeprefix("# ") for line in proposed.split("[custom]\n")[1].splitlines()]
+
+    custom = tomllib.loads("\n".join(lines))
+
+    assert list(custom) == [
+        "http_code",
+        "uni_code",
+        "column_3",
+        "did_property",
+        "a_b",
+        "a_b_6",
+        "column_7",
+        "annual_income2",
+    ]
+    assert list(custom.values()) == columns
+
+
+def test_places_make_a_location() -> None:
+    proposed = _propose(Country=["x"], City=["x"], id=["1"])
+    assert 'location = { columns = ["City", "Country"], join = ", " }' in proposed
+
+
+def test_of_two_columns_the_surer_one_is_taken() -> None:
+    proposed = _propose(id=["1"], CustomerKey=["1"])
+    assert 'external_id = "CustomerKey"' in proposed
+    assert "# id_property = " in proposed
+
+
+def test_without_an_identifier_it_says_so() -> None:
+    proposed = _propose(FirstName=["ADA"])
+    assert "No column looks like one of email" in proposed
+    assert tomllib.loads(proposed)["fields"] == {
+        "first_name": {"column": "FirstName", "case": "name"}
+    }
+
+
+def test_a_row_of_data_is_not_taken_for_a_header() -> None:
+    for row in (("7", "canary@shop.example"), ("7", "04/08/1966")):
+        with pytest.raises(ConfigurationError, match="expected a header") as raised:
+            propose_mapping(Sample(row, []))
+        assert "canary" not in str(raised.value)
+
+
+def test_columns_of_a_reject_file_are_passed_over() -> None:
+    proposed = _propose(_row=["1"], _field=["x"], _reason=["x"], _sent=[""], email=["x"])
+    assert "_row" not in proposed
+
+
+@settings(deadline=None)
+@given(
+    records=st.lists(
+        st.dictionaries(
+            st.text(st.characters(), max_size=8),
+            st.none() | st.text(max_size=8) | st.integers() | st.dates(),
+        ),
+        max_size=3,
+    )
+)
+def test_whatever_the_columns_it_parses(records: list[dict[str, object]]) -> None:
+    try:
+        proposed = propose_mapping(sample_of(records))
+    except ConfigurationError:
+        return
+    tomllib.loads(proposed)
+    if "[custom]\n" in proposed:
+        head, custom = proposed.split("[custom]\n")
+        lines = [line.removeprefix("# ") for line in custom.splitlines()]
+        tomllib.loads("\n".join([head, "[custom]", *lines]))

@@ -1,0 +1,491 @@
+"""Mappings: what they say, what they make of a row, and that the models would say the same."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from personaclick_async import ConfigurationError, ProfileUpdate, ValidationError
+from personaclick_async.models.converter import to_wire
+from personaclick_async.protocol.names import IDENTIFIERS
+from personaclick_async.sync.mapping import FieldMapping
+from personaclick_async.sync.mapping.kinds import ABSENT, STANDARD_RULES, Kind
+from personaclick_async.sync.mapping.memo import Memo
+from personaclick_async.sync.mapping.reading import any_reader, text_reader
+from personaclick_async.sync.records import Outcome, Record, Rejected
+from personaclick_async.sync.routes import persons_of
+
+
+def _map(toml: str, row: Mapping[str, Any], *, top: str = "") -> Outcome:
+    """Map one row; an external id is there so that each is about somebody."""
+    text = f'{top}\n[fields]\nexternal_id = "key"\n{toml}'
+    mapping = FieldMapping.parse(text)
+    only_text = all(isinstance(value, str) for value in row.values())
+    header = ["key", *row]
+    return mapping.compile(header, only_text=only_text)(1, ["k1", *row.values()])
+
+
+def _value(toml: str, value: object, *, top: str = "") -> Any:
+    """Map a row of one column, c, to a field or property; None if it says nothing."""
+    outcome = _map(toml, {"c": value}, top=top)
+    assert isinstance(outcome, Record), outcome
+    rest = {name: one for name, one in outcome.wire.items() if name != "external_id"}
+    assert len(rest) <= 1
+    return next(iter(rest.values()), None)
+
+
+def _fault(toml: str, value: object, *, top: str = "") -> Rejected:
+    outcome = _map(toml, {"c": value}, top=top)
+    assert isinstance(outcome, Rejected), outcome
+    return outcome
+
+
+CASES = [
+    ('first_name = "c"', " Ada ", "Ada"),
+    ('first_name = "c"', "  ", None),
+    ('first_name = { column = "c", strip = false }', " Ada ", " Ada "),
+    ('first_name = { column = "c", case = "lower" }', "ADA", "ada"),
+    ('first_name = { column = "c", case = "upper" }', "straße", "STRASSE"),
+    ('first_name = { column = "c", case = "title" }', "ADA O'NEIL", "Ada O'Neil"),
+    ('last_name = { column = "c", case = "name" }', "MCDONALD-SMITH", "McDonald-Smith"),
+    ('last_name = { column = "c", case = "name" }', "MC", "Mc"),
+    ('gender = "c"', "female", "f"),
+    ('gender = { column = "c", values = { M = "m", F = "f" } }', "M", "m"),
+    ('gender = { column = "c", values = { "1" = "m", "2" = "f" } }', 2, "f"),
+    ('gender = { column = "c", absent = ["NA", "-"] }', "NA", None),
+    ('birthday = "c"', "1815-12-10", "1815-12-10"),
+    ('birthday = { column = "c", format = "%m/%d/%Y" }', "04/08/1966", "1966-04-08"),
+    ('birthday = { column = "c", format = "%m/%d/%Y" }', "5/14/1965", "1965-05-14"),
+    ('birthday = { column = "c", format = "%d.%m.%Y" }', "1.2.1965", "1965-02-01"),
+    ('birthday = { column = "c", format = ["%Y-%m-%d", "%d %b %Y"] }', "3 Feb 1999", "1999-02-03"),
+    ('birthday = { column = "c", format = "%Y%m%d" }', "19990203", "1999-02-03"),
+    ('birthday = { column = "c", format = "%Y-%m-%d %H:%M" }', "1999-02-03 04:05", "1999-02-03"),
+    ('birthday = "c"', date(1999, 2, 3), "1999-02-03"),
+    ('birthday = "c"', datetime(1999, 2, 3, 4, 5, tzinfo=UTC), "1999-02-03"),
+    ('age = "c"', "36", 36),
+    ('age = "c"', "36.5", 36.5),
+    ('age = "c"', Decimal("36.5"), 36.5),
+    ('age = "c"', 36, 36),
+    ('bought_something = "c"', "Yes", True),
+    ('bought_something = "c"', "0", False),
+    ('bought_something = "c"', 1, True),
+    ('bought_something = "c"', False, False),
+    ('bought_something = { column = "c", values = { ja = true } }', "ja", True),
+    ('kids = "c"', '[{"gender": "f", "birthday": "2020-01-02"}]', None),
+    ('kids = "c"', "null", None),
+    ('phone = "c"', "+7 (999) 123-45-67", "+79991234567"),
+    ('phone = "c"', 79991234567, "79991234567"),
+    ('phone = "c"', 79991234567.0, "79991234567"),
+    ('loyalty_id = "c"', UUID(int=7), str(UUID(int=7))),
+    ('location = { value = "L1" }', "", "L1"),
+    ('[custom]\nx = "c"', "1", "1"),
+    ('[custom]\nx = "c"', 1.5, 1.5),
+    ('[custom]\nx = { column = "c", type = "string" }', 7, "7"),
+    ('[custom]\nx = { column = "c", type = "integer" }', "$90,000 ", 90000),
+    ('[custom]\nx = { column = "c", type = "integer" }', "-1 234 567", -1234567),
+    ('[custom]\nx = { column = "c", type = "integer" }', "12,34,567", 1234567),
+    ('[custom]\nx = { column = "c", type = "integer" }', "3.0", 3),
+    ('[custom]\nx = { column = "c", type = "integer" }', 3.0, 3),
+    ('[custom]\nx = { column = "c", type = "float" }', "3", 3.0),
+    ('[custom]\nx = { column = "c", type = "float" }', "-$1,234.50", -1234.5),
+    ('[custom]\nx = { column = "c", type = "float" }', "€ -5", -5.0),
+    ('[custom]\nx = { column = "c", type = "float" }', "1.5e3", 1500.0),
+    ('[custom]\nx = { column = "c", type = "float", decimal = "," }', "1.234,5 €", 1234.5),
+    ('[custom]\nx = { column = "c", type = "boolean" }', "N", False),
+    ('[custom]\nx = { column = "c", type = "date" }', "2026-08-01", "2026-08-01"),
+    (
+        '[custom]\nx = { column = "c", type = "datetime" }',
+        "2026-08-01T12:30Z",
+        "2026-08-01 12:30:00",
+    ),
+    ('[custom]\nx = { column = "c", type = "datetime" }', date(2026, 8, 1), "2026-08-01 00:00:00"),
+    ('[custom]\nx = { column = "c", type = "list", split = "|" }', "a| b ||c", ["a", "b", "c"]),
+    ('[custom]\nx = { column = "c", type = "list", split = "|" }', " | ", None),
+    ('[custom]\nx = { column = "c", type = "list" }', "a", ["a"]),
+    ('[custom]\nx = { column = "c", type = "list" }', ["a", 1], ["a", 1]),
+    ('[custom]\nx = { column = "c", type = "list" }', 5, [5]),
+    ('[custom]\nx = { column = "c", type = "json" }', '{"a": [1, null]}', {"a": [1, None]}),
+    ('[custom]\nx = { column = "c", type = "json" }', {"a": 1}, {"a": 1}),
+    ('[custom]\nx = { column = "c", values = { Y = 1 } }', "Y", 1),
+    ('[custom]\nx = { column = "c", values = { true = "on" } }', True, "on"),
+    ('[custom]\nx = { value = [1, "a"] }', "", [1, "a"]),
+    ("[custom]\nx = { value = 2026-08-01 }", "", "2026-08-01"),
+]
+
+
+@pytest.mark.parametrize(("toml", "value", "expected"), CASES)
+def test_a_column_becomes_a_field(toml: str, value: object, expected: object) -> None:
+    found = _value(toml, value)
+
+    if toml.startswith("kids") and value != "null":
+        expected = [{"gender": "f", "birthday": "2020-01-02"}]
+    assert found == expected
+    assert type(found) is type(expected)
+
+
+FAULTS = [
+    ('email = "c"', "nobody", "email", "an e-mail address"),
+    ('gender = { column = "c", values = { M = "m" } }', "X", "gender", "Gender"),
+    ('birthday = "c"', "1/2/1999", "birthday", "YYYY-MM-DD"),
+    ('birthday = { column = "c", format = "%m/%d/%Y" }', "13/14/1965", "birthday", "%m/%d/%Y"),
+    ('birthday = { column = "c", format = "%m/%d/%Y" }', "2/30/1965", "birthday", "%m/%d/%Y"),
+    ('age = "c"', "old", "age", "a number such as"),
+    ('age = "c"', "-1", "age", "0 or more"),
+    ('age = "c"', "1e999", "age", "finite"),
+    ('bought_something = "c"', "perhaps", "bought_something", "true or false"),
+    ('bought_something = "c"', 2, "bought_something", "a bool"),
+    ('kids = "c"', "[", "kids", "JSON"),
+    ('kids = "c"', "[5]", "kids[0]", "Kid"),
+    ('phone = "c"', 79991234567.5, "phone", "a phone number"),
+    ('first_name = "c"', "A\ud800", "first_name", "UTF-8"),
+    ('first_name = "c"', ["A"], "first_name", "str"),
+    ('[custom]\nx = { column = "c", type = "integer" }', "1,5", "custom.x", "a number such as"),
+    ('[custom]\nx = { column = "c", type = "integer" }', "1.5", "custom.x", "a whole number"),
+    ('[custom]\nx = { column = "c", type = "integer" }', "٣", "custom.x", "a number such as"),
+    ('[custom]\nx = { column = "c", type = "integer" }', "9" * 30, "custom.x", "64 bits"),
+    ('[custom]\nx = { column = "c", type = "integer" }', "9" * 5000, "custom.x", "a number such"),
+    ('[custom]\nx = { column = "c", type = "integer" }', "--5", "custom.x", "a number such as"),
+    ('[custom]\nx = { column = "c", type = "integer" }', float("nan"), "custom.x", "whole"),
+    ('[custom]\nx = { column = "c", type = "float" }', True, "custom.x", "a number"),
+    ('[custom]\nx = { column = "c", type = "float" }', 10**400, "custom.x", "fits into a float"),
+    ('[custom]\nx = { column = "c", type = "datetime" }', "noon", "custom.x", "a date-time"),
+    ('[custom]\nx = { column = "c", type = "date" }', 5, "custom.x", "a date"),
+    ('[custom]\nx = { column = "c", type = "json" }', "{", "custom.x", "JSON"),
+    ('[custom]\nx = { column = "c", type = "json" }', '"\ud800"', "custom.x", "JSON"),
+    ('[custom]\nx = "c"', b"x", "custom.x", "text"),
+]
+
+
+@pytest.mark.parametrize(("toml", "value", "field", "rule"), FAULTS)
+def test_a_value_that_does_not_fit_is_rejected_by_its_field(
+    toml: str, value: object, field: str, rule: str
+) -> None:
+    rejected = _fault(toml, value)
+
+    assert rejected.field == field
+    assert rule in rejected.rule
+    assert rejected.source_row == {"key": "k1", "c": value}
+
+
+def test_columns_are_joined_and_empty_ones_left_out() -> None:
+    toml = 'location = { columns = ["city", "state"], join = ", ", case = "upper" }'
+
+    both = _map(toml, {"city": "Oslo ", "state": "x"})
+    one = _map(toml, {"city": "Oslo", "state": " "})
+    none = _map(toml, {"city": "", "state": ""})
+    typed = _map(toml, {"city": None, "state": 7})
+    wrong = _map(toml, {"city": 1.5, "state": 7})
+
+    found = [o.wire.get("location") for o in (both, one, none, typed) if isinstance(o, Record)]
+    assert found == ["OSLO, X", "OSLO", None, "7"]
+    assert isinstance(wrong, Rejected)
+    assert (wrong.field, wrong.rule) == ("location", "texts to join")
+
+
+def test_absent_markers_hold_for_all_fields_or_for_one() -> None:
+    toml = 'first_name = { column = "a", absent = "-" }\nlast_name = "b"\nmiddle_name = "c"'
+
+    outcome = _map(toml, {"a": "-", "b": "-", "c": "NULL"}, top='absent = ["NULL"]')
+
+    assert isinstance(outcome, Record)
+    assert outcome.wire == {"external_id": "k1", "last_name": "-"}
+
+
+def test_required_fields_are_required() -> None:
+    rejected = _fault('email = "c"', "", top='required = ["email"]')
+
+    assert (rejected.field, rejected.given) == ("email", "nothing")
+
+
+def test_a_row_about_nobody_is_rejected() -> None:
+    map_row = FieldMapping.parse('[fields]\nemail = "e"\nfirst_name = "n"').compile(["n", "e"])
+
+    rejected = map_row(9, ["Ada", ""])
+
+    assert isinstance(rejected, Rejected)
+    assert (rejected.row, rejected.field) == (9, "user")
+    assert "Ada" not in repr(rejected)
+
+
+def test_id_is_another_name_of_external_id() -> None:
+    mapping = FieldMapping.parse('required = "id"\n[fields]\nid = "key"')
+
+    outcome = mapping.compile(["key"])(1, ["7"])
+
+    assert isinstance(outcome, Record)
+    assert outcome.wire == {"external_id": "7"}
+    assert outcome.persons == (("external_id", "7"),)
+
+
+def test_every_standard_field_can_be_mapped() -> None:
+    lines = [f'{name} = "{name}"' for name in STANDARD_RULES]
+    mapping = FieldMapping.parse("[fields]\n" + "\n".join(lines))
+
+    assert mapping.columns == tuple(STANDARD_RULES)
+    assert mapping == FieldMapping.by_name(STANDARD_RULES)
+
+
+ERRORS = [
+    ("email = \n", "line 1"),
+    ("\x00", "line 1"),
+    ("a = " + "[" * 5000 + "]" * 5000, "too deeply"),
+    ("", "at least one of email"),
+    ('[fields]\nfirst_name = "a"', "at least one of email"),
+    ('email = "a"', "email: expected one of absent, custom, fields"),
+    ('[field]\nemail = "a"', r"field: expected fields\?"),
+    ('fields = "a"', "fields: expected a table"),
+    ('[fields]\nemial = "a"', r"fields.emial: expected email\?; other names belong"),
+    ('[fields]\nemail = "a"\ncolour = "b"', r"fields.colour: expected one of .*\[custom\]"),
+    ("[fields]\nemail = 5", "fields.email: expected a column's name, or a table"),
+    ('[fields]\nemail = ""', "fields.email: expected a text that is not empty"),
+    ("[fields]\nemail = {}", "fields.email: expected one of column, columns and value"),
+    ('[fields]\nemail = { column = "a", value = "b" }', "one of column, columns and value"),
+    ('[fields]\nemail = { value = "a@b.example" }', "email.value: expected a column"),
+    ('[fields]\nemail = { column = "a", type = "string" }', "fields.email.type"),
+    ('[fields]\nemail = { colunm = "a" }', "fields.email: expected one of column"),
+    ('[fields]\nemail = { column = "a", formt = "b" }', r"email.formt: expected format\?"),
+    ("[fields]\nemail = { columns = [] }", "email.columns: expected at least one"),
+    ('[fields]\nemail = { columns = "a", join = 5 }', "email.join"),
+    ('[fields]\nemail = { column = "a", join = "-" }', "email.join: expected this with several"),
+    ('[fields]\nemail = { column = "a", format = "%Y" }', "email.format: expected this with dates"),
+    ('[fields]\nemail = { column = "a", case = "camel" }', "email.case: expected one of lower"),
+    ('[fields]\nemail = { column = "a", absent = 5 }', "email.absent: expected a text or a list"),
+    ('[fields]\nemail = { column = "a", strip = 1 }', "email.strip: expected true or false"),
+    ('[fields]\nemail = { column = "a", split = "," }', "email.split: expected this with type"),
+    ('[fields]\nid = "a"\nexternal_id = "b"', "external_id: expected one of id and external_id"),
+    ('[fields]\nid = "a"\nbirthday = { column = "b", format = "%d" }', "birthday.format"),
+    ('[fields]\nid = "a"\nbirthday = { column = "b", format = "%Q" }', "birthday.format"),
+    ('[fields]\nid = "a"\nage = { column = "b", decimal = ";" }', "age.decimal"),
+    ('[fields]\nid = "a"\nage = { column = "b", case = "lower" }', "age.case"),
+    ('[fields]\nid = "a"\nage = { value = "old" }', "fields.age.value: expected a finite number"),
+    ('[fields]\nid = "a"\ngender = { column = "b", values = { M = "x" } }', "gender.values.M"),
+    ('[fields]\nid = "a"\ngender = { column = "b", values = { M = "" } }', "gender.values.M"),
+    ('[fields]\nid = "a"\n[custom]\n"a b" = "c"', "custom.a b: expected names of Latin"),
+    ('[fields]\nid = "a"\n[custom]\nemail = "c"', "custom.email: expected a name that is not"),
+    (
+        '[fields]\nid = "a"\n[custom]\nx = { column = "c", type = "text" }',
+        "custom.x.type: expected",
+    ),
+    ('[fields]\nid = "a"\n[custom]\nx = { value = "", type = "string" }', "custom.x.type"),
+    ('required = ["email"]\n[fields]\nid = "a"', r"required: expected .*\(email is not\)"),
+]
+
+
+@pytest.mark.parametrize(("toml", "message"), ERRORS)
+def test_a_mapping_that_is_none_is_refused_by_its_key(toml: str, message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message) as raised:
+        FieldMapping.parse(toml, name="crm.toml")
+    assert str(raised.value).startswith("crm.toml: ")
+
+
+def test_a_mapping_is_read_from_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "crm.toml"
+    with pytest.raises(ConfigurationError, match=r"crm\.toml: can't be read"):
+        FieldMapping.load(path)
+    path.write_bytes(b"\xff")
+    with pytest.raises(ConfigurationError, match=r"crm\.toml: expected TOML in UTF-8"):
+        FieldMapping.load(path)
+    path.write_text('[fields]\nemail = "Mail"', encoding="utf-8-sig")
+    assert FieldMapping.load(path).columns == ("Mail",)
+
+
+def test_a_column_that_is_not_there_is_named() -> None:
+    mapping = FieldMapping.parse('[fields]\nemail = "EmailAddress"')
+
+    with pytest.raises(ConfigurationError, match=r"'EmailAddress' \(for email\).*'Email Address'"):
+        mapping.compile(["Id", "Email Address"])
+    with pytest.raises(ConfigurationError, match="there are 2 other columns"):
+        mapping.compile(["ada@shop.example", "Ada"])
+
+
+@pytest.mark.parametrize("columns", [["id", "external_id"], ["email", "first name"], ["name"]])
+def test_columns_can_only_be_called_as_fields_if_they_are(columns: list[str]) -> None:
+    with pytest.raises(ConfigurationError, match="mapping: expected"):
+        FieldMapping.by_name(columns)
+
+
+SAME = [
+    '[fields]\nemail = "a"\nid = "b"',
+    '# A comment\n[fields]\nexternal_id = { column = "b" }\nemail = { columns = ["a"] }\n[custom]',
+    'strip = true\nabsent = ""\n[fields]\nemail = "a"\nid = { column = "b", values = {} }',
+]
+DIFFERENT = [
+    SAME[0],
+    '[fields]\nemail = "b"\nid = "a"',
+    '[fields]\nemail = "a"',
+    '[fields]\nemail = "a"\nloyalty_id = "b"',
+    "strip = false\n" + SAME[0],
+    'absent = "-"\n' + SAME[0],
+    'required = "email"\n' + SAME[0],
+    SAME[0] + '\n[custom]\nx = "c"',
+    SAME[0] + '\n[custom]\nx = { column = "c", type = "string" }',
+    SAME[0] + '\n[custom]\nx = { column = "c", values = { a = 1 } }',
+    SAME[0] + '\n[custom]\nx = { column = "c", values = { a = true } }',
+    SAME[0] + "\n[custom]\nx = { value = 2026-08-01 }",
+]
+
+
+def test_the_fingerprint_says_whether_two_mappings_mean_the_same() -> None:
+    assert len({FieldMapping.parse(text).fingerprint for text in SAME}) == 1
+    assert len({FieldMapping.parse(text).fingerprint for text in DIFFERENT}) == len(DIFFERENT)
+
+
+def test_what_is_remembered_is_bounded_and_right() -> None:
+    made: list[str] = []
+
+    def make(text: str) -> str:
+        made.append(text)
+        return text.upper()
+
+    memo = Memo(make)
+
+    for _ in range(2):
+        for number in range(10_000):
+            assert memo[f"n{number}"] == f"N{number}"
+            assert memo["x" * 100] == "X" * 100
+            assert len(memo) <= 8192
+    assert memo["n9999"] == memo["n9999"]
+    assert made.count("n9999") == 2
+
+
+ORIGINS = {
+    "email": '"c0"',
+    "phone": '"c1"',
+    "external_id": '"c2"',
+    "loyalty_id": '{ column = "c3", case = "upper" }',
+    "first_name": '{ column = "c4", case = "name" }',
+    "gender": '{ column = "c5", values = { M = "m", F = "f" }, absent = ["NA"] }',
+    "birthday": '{ column = "c6", format = ["%m/%d/%Y", "%Y-%m-%d"] }',
+    "age": '"c7"',
+    "bought_something": '"c8"',
+    "kids": '"c9"',
+    "location": '{ columns = ["c4", "c5"], join = "/" }',
+    "middle_name": '{ value = "von" }',
+}
+CUSTOM = {
+    "x_any": '"c4"',
+    "x_integer": '{ column = "c7", type = "integer" }',
+    "x_float": '{ column = "c7", type = "float", decimal = "," }',
+    "x_list": '{ column = "c4", type = "list", split = "," }',
+    "x_json": '{ column = "c9", type = "json" }',
+    "x_date": '{ column = "c6", type = "date" }',
+    "x_datetime": '{ column = "c6", type = "datetime", format = "%m/%d/%Y" }',
+    "x_boolean": '{ column = "c8", type = "boolean" }',
+    "x_string": '{ column = "c2", type = "string", strip = false }',
+}
+HEADER = [f"c{number}" for number in range(10)]
+TEXTS = st.one_of(
+    st.text(max_size=6),
+    st.sampled_from(
+        [
+            *("", " ", "a@b.example", "A@Б.example", "+7 (999) 123-45-67", "12345", "M", "NA"),
+            *("4/08/1966", "1966-04-08", "2/30/1999", "$90,000 ", "1.234,5", "1e5", "1e999", "-3"),
+            *("yes", "1", "0", "null", "[]", '[{"gender": "f"}]', '[{"gender": "x"}]'),
+            *('{"a": NaN}', "MCDONALD, o'neil", "\ud800", "٣", "a,b,,c", "x" * 300, "male"),
+        ]
+    ),
+)
+ANYTHING = st.one_of(
+    TEXTS,
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(),
+    st.decimals(),
+    st.dates(),
+    st.datetimes(),
+    st.binary(max_size=3),
+    st.uuids(),
+    st.lists(st.integers() | st.text(max_size=3), max_size=3),
+    st.dictionaries(st.text(max_size=3), st.integers(), max_size=2),
+)
+
+
+@st.composite
+def _mappings(draw: st.DrawFn) -> FieldMapping:
+    fields = draw(st.sets(st.sampled_from(sorted(ORIGINS)))) | {
+        draw(st.sampled_from(IDENTIFIERS[:4]))
+    }
+    custom = draw(st.sets(st.sampled_from(sorted(CUSTOM))))
+    lines = ["[fields]", *(f"{name} = {ORIGINS[name]}" for name in sorted(fields)), "[custom]"]
+    return FieldMapping.parse("\n".join([*lines, *(f"{name} = {CUSTOM[name]}" for name in custom)]))
+
+
+def _by_the_models(mapping: FieldMapping, row: list[Any], *, only_text: bool) -> Any:
+    """Do it the plain way: read each column, make a ProfileUpdate, write it."""
+    flat: dict[str, Any] = {}
+    try:
+        for name, origin in mapping.fields.items():
+            field = name if name in STANDARD_RULES else f"custom.{name}"
+            values = [row[HEADER.index(column)] for column in origin.columns]
+            if not origin.columns:
+                value: Any = origin.value
+            elif len(values) == 1:
+                reader = text_reader if only_text else any_reader
+                value = reader(field, origin)(values[0])
+            else:
+                texts = [str(one).strip() for one in values]
+                value = "/".join(one for one in texts if one) or ABSENT
+            if value is not ABSENT:
+                flat[name] = value
+        update = ProfileUpdate.from_flat(flat)
+    except ValidationError as error:
+        return error.field, error.rule, error.given
+    return to_wire(update, user_id_name="external_id")
+
+
+@settings(deadline=None, max_examples=1000)
+@given(mapping=_mappings(), row=st.lists(TEXTS, min_size=10, max_size=10))
+def test_text_rows_are_taken_and_refused_as_profile_updates_are(
+    mapping: FieldMapping, row: list[str]
+) -> None:
+    _check_against_the_models(mapping, row, only_text=True)
+
+
+@settings(deadline=None, max_examples=1000)
+@given(
+    mapping=_mappings(),
+    row=st.lists(ANYTHING, min_size=10, max_size=10),
+    joined=st.lists(TEXTS, min_size=2, max_size=2),
+)
+def test_typed_rows_are_taken_and_refused_as_profile_updates_are(
+    mapping: FieldMapping, row: list[Any], joined: list[str]
+) -> None:
+    row[4:6] = joined
+    _check_against_the_models(mapping, row, only_text=False)
+
+
+def _check_against_the_models(mapping: FieldMapping, row: list[Any], *, only_text: bool) -> None:
+    map_row = mapping.compile(HEADER, only_text=only_text)
+    expected = _by_the_models(mapping, row, only_text=only_text)
+    for number in (1, 2):  # the second time, what is remembered comes back
+        outcome = map_row(number, row)
+        if isinstance(expected, tuple):
+            assert isinstance(outcome, Rejected)
+            assert (outcome.field, outcome.rule, outcome.given) == expected
+            assert list(outcome.source_row) == HEADER
+        elif not any(name in expected for name in IDENTIFIERS):
+            assert isinstance(outcome, Rejected)
+            assert outcome.field == "user"
+        else:
+            assert isinstance(outcome, Record)
+            assert outcome.wire == expected
+            assert outcome.persons == persons_of(expected)
+
+
+def test_every_kind_can_be_asked_for() -> None:
+    for kind in Kind:
+        text = f'[fields]\nid = "a"\n[custom]\nx = {{ column = "b", type = "{kind}" }}'
+        if kind in (Kind.AS_IT_COMES, Kind.NUMBER):
+            with pytest.raises(ConfigurationError):
+                FieldMapping.parse(text)
+        else:
+            assert FieldMapping.parse(text).fields["x"].kind is kind
