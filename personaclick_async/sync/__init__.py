@@ -1,1 +1,42 @@
 """Batch syncs: records from files, queries and iterables to the platform, nothing lost."""
+
+from personaclick_async.sync.engine import Sync
+from personaclick_async.sync.errors import JournalFailed, SyncRefused, SyncStopped
+from personaclick_async.sync.intake import ItemSource, Records
+from personaclick_async.sync.options import RejectSink, Route, SyncOptions, Unfinished
+from personaclick_async.sync.records import Outcome, Record, Rejected, Source
+from personaclick_async.sync.report import (
+    Checked,
+    Delivered,
+    Failed,
+    Queued,
+    Report,
+    Result,
+    Unchanged,
+    Waiting,
+)
+
+__all__ = [
+    "Checked",
+    "Delivered",
+    "Failed",
+    "ItemSource",
+    "JournalFailed",
+    "Outcome",
+    "Queued",
+    "Record",
+    "Records",
+    "RejectSink",
+    "Rejected",
+    "Report",
+    "Result",
+    "Route",
+    "Source",
+    "Sync",
+    "SyncOptions",
+    "SyncRefused",
+    "SyncStopped",
+    "Unchanged",
+    "Unfinished",
+    "Waiting",
+]

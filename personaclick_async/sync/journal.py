@@ -11,12 +11,10 @@ for an fsync.
 
 from __future__ import annotations
 
-import os
-import secrets
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import cache
 from hashlib import blake2b
 from pathlib import Path
 from typing import Final
@@ -25,31 +23,10 @@ import attrs
 
 from personaclick_async import codec
 from personaclick_async.sync.chunks import Chunk, Marks, Plan
-from personaclick_async.sync.errors import JournalFailed, SyncRefused
+from personaclick_async.sync.database import Database
 from personaclick_async.sync.options import Route
 
-_FORMAT: Final = 1
-_APPLICATION_ID: Final = 0x50434A31  # "PCJ1"
 _HASH_BYTES: Final = 16
-_PRIVATE: Final = 0o600
-
-_SCHEMA: Final = """
-CREATE TABLE journal(salt BLOB NOT NULL);
-CREATE TABLE runs(
-    id INTEGER PRIMARY KEY AUTOINCREMENT, source TEXT NOT NULL, fingerprint TEXT,
-    route TEXT NOT NULL, settings TEXT NOT NULL, state TEXT NOT NULL DEFAULT 'unfinished',
-    started_at TEXT NOT NULL, ended_at TEXT, sent INTEGER NOT NULL DEFAULT 0,
-    queued INTEGER NOT NULL DEFAULT 0, unchanged INTEGER NOT NULL DEFAULT 0,
-    rejected INTEGER NOT NULL DEFAULT 0);
-CREATE UNIQUE INDEX one_unfinished_run ON runs(source) WHERE state = 'unfinished';
-CREATE TABLE chunks(
-    id INTEGER PRIMARY KEY AUTOINCREMENT, run INTEGER NOT NULL REFERENCES runs,
-    first_row INTEGER NOT NULL, last_row INTEGER, rows INTEGER, digest BLOB, settled BLOB,
-    state TEXT NOT NULL DEFAULT 'filling');
-CREATE INDEX chunks_of_run ON chunks(run, state);
-CREATE TABLE contents(person BLOB PRIMARY KEY, content BLOB NOT NULL, chunk INTEGER NOT NULL)
-    WITHOUT ROWID;
-"""
 
 
 @attrs.define(kw_only=True)
@@ -91,66 +68,17 @@ class Journal:
         :raises SyncRefused: another process has it open, or the file is no journal.
         :raises JournalFailed: it can't be read or written.
         """
-        try:
-            _make_private(path)
-        except OSError as error:
-            raise JournalFailed(f"the journal can't be opened ({error.strerror})") from None
-        self._db = sqlite3.connect(path, timeout=0, isolation_level=None)
-        try:
-            self.salt = self._open()
-        except BaseException:
-            self._db.close()
-            raise
-        self._underway = {
-            number for (number,) in self._db.execute("SELECT id FROM chunks WHERE state <> 'done'")
-        }
-
-    def _open(self) -> bytes:
-        try:
-            # Held until the process ends, however it ends; and no -shm file is needed.
-            self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
-            self._db.execute("PRAGMA journal_mode = WAL")
-            self._db.execute("PRAGMA synchronous = FULL")
-            self._db.execute("BEGIN EXCLUSIVE")
-            [application] = self._db.execute("PRAGMA application_id").fetchone()
-            [version] = self._db.execute("PRAGMA user_version").fetchone()
-            [tables] = self._db.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-            if not tables:
-                self._create()
-            elif application != _APPLICATION_ID:
-                raise SyncRefused("journal: the file is a database of another kind")
-            elif version != _FORMAT:
-                raise SyncRefused(f"journal: of format {version}, this version knows {_FORMAT}")
-            self._db.execute("COMMIT")
-            [salt] = self._db.execute("SELECT salt FROM journal").fetchone()
-        except sqlite3.Error as error:
-            raise _refused_or_failed(error) from None
-        return bytes(salt)
-
-    def _create(self) -> None:
-        for statement in _SCHEMA.split(";"):
-            self._db.execute(statement)
-        self._db.execute("INSERT INTO journal VALUES (?)", (secrets.token_bytes(32),))
-        self._db.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
-        self._db.execute(f"PRAGMA user_version = {_FORMAT}")
+        self._database = Database(path)
+        self._transaction = self._database.transaction
+        self.salt = self._database.salt
+        with self._transaction() as db:
+            self._underway = {
+                number for (number,) in db.execute("SELECT id FROM chunks WHERE state <> 'done'")
+            }
 
     def close(self) -> None:
         """Close the file and give it free."""
-        with suppress(sqlite3.Error):
-            self._db.close()
-
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        try:
-            self._db.execute("BEGIN IMMEDIATE")
-            yield self._db
-            self._db.execute("COMMIT")
-        except BaseException as error:
-            with suppress(sqlite3.Error):
-                self._db.execute("ROLLBACK")
-            if isinstance(error, sqlite3.Error):
-                raise _failed(error) from None
-            raise
+        self._database.close()
 
     # Runs
 
@@ -278,25 +206,19 @@ class Journal:
         A record is unchanged if each of its person's names was last sent just this content, in a
         chunk that is done. One that must be sent takes its place at once, though it counts only
         when its chunk is done: a later record of the same person is compared with it, not with
-        what it replaces.
+        what it replaces. This is durable when the chunk is saved, which comes before it is sent.
 
         :param scope: whose profiles these are: the same person is another one in another shop.
         :param records: each record's ``(name, value)`` identifiers and its content.
         """
         changed = []
-        with self._transaction() as db:
+        with self._transaction(ends=False) as db:
             for persons, content in records:
                 what = self._hash(content)
                 keys = [self._person(scope, *person) for person in persons]
-                known = [
-                    db.execute(
-                        "SELECT content, chunk FROM contents WHERE person = ?", (key,)
-                    ).fetchone()
-                    for key in keys
-                ]
-                unchanged = all(
-                    last is not None and last[0] == what and last[1] not in self._underway
-                    for last in known
+                known = db.execute(_known(len(keys)), keys).fetchall()
+                unchanged = len(known) == len(keys) and all(
+                    last == what and where not in self._underway for last, where in known
                 )
                 changed.append(not unchanged)
                 if not unchanged:
@@ -321,32 +243,7 @@ class Journal:
         return blake2b(content, key=self.salt, digest_size=_HASH_BYTES).digest()
 
 
-def _make_private(path: Path) -> None:
-    """Make the file before SQLite does, whose -wal file takes over its mode."""
-    new = not path.exists()
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT, _PRIVATE))
-    path.chmod(_PRIVATE)
-    if new and hasattr(os, "O_DIRECTORY"):
-        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)  # or a power cut may take the file itself
-        finally:
-            os.close(folder)
-
-
-def _refused_or_failed(error: sqlite3.Error) -> SyncRefused | JournalFailed:
-    code = getattr(error, "sqlite_errorcode", None)
-    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-        return SyncRefused("journal: another sync is using it; wait for it, or take another file")
-    if code == sqlite3.SQLITE_NOTADB:
-        return SyncRefused("journal: the file is no database")
-    return _failed(error)
-
-
-def _failed(error: sqlite3.Error) -> JournalFailed:
-    # SQLite's names say what happened; its texts may hold paths.
-    kind = getattr(error, "sqlite_errorname", type(error).__name__)
-    return JournalFailed(
-        f"the journal can't be read or written ({kind}); what it does not hold counts as not "
-        "delivered and is sent again by the next run"
-    )
+@cache
+def _known(persons: int) -> str:
+    places = ", ".join("?" * persons)
+    return f"SELECT content, chunk FROM contents WHERE person IN ({places})"  # noqa: S608

@@ -1,0 +1,56 @@
+"""Records from what callers have at hand: updates, flat mappings, records made elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TypeAlias
+
+from personaclick_async.errors import ValidationError
+from personaclick_async.models import rules
+from personaclick_async.models.converter import to_wire
+from personaclick_async.models.update import ProfileUpdate
+from personaclick_async.protocol.names import EXTERNAL_ID
+from personaclick_async.sync.records import Outcome, Record, Rejected
+from personaclick_async.sync.routes import persons_of
+
+Item: TypeAlias = ProfileUpdate | Mapping[str, object] | Record | Rejected
+"""What an iterable may give: an update, a flat mapping of its fields, or what a source gives."""
+
+
+def outcome_of(item: Item, row: int) -> Outcome:
+    """Make a record of an item, or its rejection; ``row`` is for items that have none.
+
+    A flat mapping has custom properties beside the standard fields, as the wire has them.
+    """
+    match item:
+        case Record() | Rejected():
+            return item
+        case ProfileUpdate():
+            return _record(item, row, {})
+        case Mapping():
+            try:
+                return _record(ProfileUpdate.from_flat(item), row, item)
+            except ValidationError as error:
+                return Rejected(row, error.field, error.rule, error.given, item)
+            except TypeError:
+                return Rejected(row, "record", "a mapping with str keys", "other keys", {})
+        case _:
+            return Rejected(
+                row, "record", "a ProfileUpdate, a mapping or a Record", rules.given(item), {}
+            )
+
+
+def outcomes_of(items: Iterable[Item], after_row: int) -> Iterator[Outcome]:
+    """Make records of items, numbered from ``after_row`` + 1 unless they have numbers."""
+    row = after_row
+    for item in items:
+        outcome = outcome_of(item, row + 1)
+        row = outcome.row
+        yield outcome
+
+
+def _record(update: ProfileUpdate, row: int, source_row: Mapping[str, object]) -> Outcome:
+    if not update:
+        return Rejected(row, "record", "at least one field", "none", source_row)
+    wire = to_wire(update, user_id_name=EXTERNAL_ID)
+    return Record(row, wire, persons_of(wire))

@@ -1,0 +1,193 @@
+"""Bulk bodies, counted in bytes. Plain functions and classes that a thread can run."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Sequence
+from io import BytesIO
+from typing import Final
+
+import attrs
+
+from personaclick_async import codec
+from personaclick_async.codec import Json
+from personaclick_async.sync.bisection import Part
+from personaclick_async.sync.chunks import Chunk, ContentDigest, check_same
+from personaclick_async.sync.options import Route
+from personaclick_async.sync.records import Outcome, Record, Rejected
+from personaclick_async.sync.routes import admit, rejected
+
+_COMMA: Final = b","
+
+
+@attrs.frozen
+class Encoded:
+    """Rows that were admitted to a route, each with what it is as JSON (nothing if rejected)."""
+
+    outcomes: list[Outcome]
+    contents: list[bytes]
+
+    def __len__(self) -> int:
+        return len(self.outcomes)
+
+    def __getitem__(self, which: slice) -> Encoded:
+        return Encoded(self.outcomes[which], self.contents[which])
+
+
+def encode(outcomes: Sequence[Outcome], route: Route, largest: int) -> Encoded:
+    """Admit rows to a route and encode them.
+
+    :param largest: the bytes that one record may have.
+    """
+    admitted: list[Outcome] = []
+    contents: list[bytes] = []
+    for one in outcomes:
+        outcome = admit(one, route)
+        content = b""
+        if isinstance(outcome, Record):
+            try:
+                content = codec.encode(outcome.wire)
+            except (TypeError, ValueError, OverflowError, RecursionError):
+                outcome = rejected(outcome, "record", "values that JSON knows", "others")
+            else:
+                if len(content) > largest:
+                    size = f"{len(content)} bytes"
+                    outcome = rejected(outcome, "record", f"at most {largest} bytes in all", size)
+                    content = b""
+        admitted.append(outcome)
+        contents.append(content)
+    return Encoded(admitted, contents)
+
+
+@attrs.frozen
+class Envelope:
+    """What stands before and after the records in a body."""
+
+    head: bytes
+    tail: bytes
+
+    @property
+    def size(self) -> int:
+        """Its bytes."""
+        return len(self.head) + len(self.tail)
+
+
+@attrs.frozen(eq=False, repr=False)
+class Packed:
+    """A chunk's body, and where in it each record lies.
+
+    :ivar rows: the records' row numbers.
+    :ivar positions: their positions in the chunk.
+    :ivar ends: where each ends in the body.
+    """
+
+    body: bytes
+    envelope: Envelope
+    rows: array[int]
+    positions: array[int]
+    ends: array[int]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def part(self, part: Part, begin: int, end: int) -> bytes:
+        """Give the body for some of the records, which lie from ``begin`` to ``end``."""
+        if len(part) == len(self):
+            return self.body
+        return b"".join((self.envelope.head, memoryview(self.body)[begin:end], self.envelope.tail))
+
+    def record(self, begin: int, end: int) -> dict[str, Json]:
+        """Give the record that lies there."""
+        fields: dict[str, Json] = codec.decode(self.body[begin:end])
+        return fields
+
+
+class Filling:
+    """A chunk on its way to a body.
+
+    :ivar rejected: its rows that can't be sent.
+    :ivar unchanged: the row numbers of its records that need not be.
+    :ivar aside: the positions of both.
+    """
+
+    def __init__(self, chunk: Chunk, envelope: Envelope, salt: bytes) -> None:
+        self.chunk = chunk
+        self.rows = 0
+        self.last_row = 0
+        self.rejected: list[Rejected] = []
+        self.unchanged: list[int] = []
+        self.aside: list[int] = []
+        self._envelope = envelope
+        self._digest = ContentDigest(salt)
+        # A BytesIO gives its bytes away without a copy, which a bytearray can't.
+        self._buffer = BytesIO()
+        self._end = self._buffer.write(envelope.head)
+        self._needed = envelope.size
+        self._numbers = array("q")
+        self._positions = array("Q")
+        self._ends = array("Q")
+
+    def fitting(self, contents: Sequence[bytes], most: int) -> int:
+        """Say how many of the next records still fit into a body of ``most`` bytes.
+
+        Unchanged ones count as if they were sent, so that a chunk's rows do not depend on what
+        was delivered before.
+        """
+        needed = self._needed
+        for count, content in enumerate(contents):
+            needed += len(content) + 1
+            if needed > most + 1:
+                return count
+        return len(contents)
+
+    def add(self, encoded: Encoded, unchanged: frozenset[int]) -> int:
+        """Add the next rows, but not those that are settled; gives how many were not.
+
+        :param unchanged: positions of records that are not to be sent.
+        """
+        settled = self.chunk.settled
+        contents: list[bytes] = []
+        before = len(self.aside)
+        for position, (outcome, content) in enumerate(
+            zip(encoded.outcomes, encoded.contents, strict=True), self.rows
+        ):
+            self._needed += len(content) + 1
+            if settled.count and position in settled:
+                continue
+            if isinstance(outcome, Rejected):
+                self.rejected.append(outcome)
+                self.aside.append(position)
+            elif position in unchanged:
+                self.unchanged.append(outcome.row)
+                self.aside.append(position)
+            else:
+                self._end += len(content) + bool(self._ends)
+                self._ends.append(self._end)
+                self._numbers.append(outcome.row)
+                self._positions.append(position)
+                contents.append(content)
+        if contents:
+            if len(self._ends) > len(contents):
+                self._buffer.write(_COMMA)
+            self._buffer.write(_COMMA.join(contents))
+        numbers = [outcome.row for outcome in encoded.outcomes]
+        self._digest.add(numbers, encoded.contents)
+        self.rows += len(encoded)
+        self.last_row = numbers[-1]
+        return len(contents) + len(self.aside) - before
+
+    def seal(self) -> Packed:
+        """End the chunk and give its body.
+
+        :raises SyncRefused: it is the chunk of an earlier run, and its rows have changed.
+        """
+        digest = self._digest.digest()
+        if self.chunk.digest:
+            check_same(self.chunk, self.rows, digest)
+        self.chunk.last_row = self.last_row
+        self.chunk.rows = self.rows
+        self.chunk.digest = digest
+        self._buffer.write(self._envelope.tail)
+        body = self._buffer.getvalue()
+        self._buffer.close()
+        return Packed(body, self._envelope, self._numbers, self._positions, self._ends)

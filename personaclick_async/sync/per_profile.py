@@ -1,0 +1,301 @@
+"""The per-profile route: one ``profile/set`` per record, many at once.
+
+A fixed number of workers take records from lanes, so that the records of one person go one after
+the other. Answers are written down in groups: while one commit is being made durable, the next
+gathers. A record that was sent counts as under way until its commit, and at most twice as many
+records as there are workers are under way: no more than those are sent again after a crash.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Iterator
+from functools import partial
+from typing import Final
+
+import attrs
+
+from personaclick_async.calls.scope import Core
+from personaclick_async.config import CallOptions
+from personaclick_async.errors import PersonaClickError
+from personaclick_async.models.identity import Identity
+from personaclick_async.protocol import calls
+from personaclick_async.protocol.calls import Asker, Call
+from personaclick_async.protocol.names import EXTERNAL_ID, IDENTIFIERS
+from personaclick_async.sync.chunks import Chunk, ContentDigest, check_same
+from personaclick_async.sync.delivery import Delivery, Halted
+from personaclick_async.sync.errors import SyncStopped
+from personaclick_async.sync.intake import Intake
+from personaclick_async.sync.journal import Tally
+from personaclick_async.sync.ledger import Ledger, Settlement
+from personaclick_async.sync.options import Route, SyncOptions
+from personaclick_async.sync.order import Lanes
+from personaclick_async.sync.outbox import Outbox
+from personaclick_async.sync.packing import Encoded, encode
+from personaclick_async.sync.records import Record, Rejected
+from personaclick_async.sync.report import Delivered, Failed, Result, Unchanged
+from personaclick_async.sync.routes import Verdict, describe, identity_of, judge, refusal
+from personaclick_async.sync.threads import OneThread
+
+_UNDER_WAY_PER_WORKER: Final = 2
+_CHUNKS_ALIVE: Final = 4
+_MOST_FAILED: Final = 1000
+
+
+@attrs.define(eq=False)
+class _Job:
+    """A record to send, and where it stands."""
+
+    record: Record
+    chunk: Chunk
+    position: int
+
+
+class PerProfileRoute:
+    """Delivers what an intake gives, one profile at a time."""
+
+    def __init__(
+        self,
+        core: Core,
+        call_options: CallOptions,
+        options: SyncOptions,
+        *,
+        intake: Intake,
+        ledger: Ledger,
+        delivery: Delivery,
+        outbox: Outbox,
+        thread: OneThread,
+    ) -> None:
+        self._core = core
+        self._call_options = call_options
+        self._concurrency = options.concurrency
+        self._most_alive = _CHUNKS_ALIVE * max(options.chunk_rows, options.concurrency)
+        self._intake = intake
+        self._ledger = ledger
+        self._delivery = delivery
+        self._outbox = outbox
+        self._thread = thread
+        self._lanes: Lanes[_Job] = Lanes()
+        self._begin: asyncio.Queue[_Job | None] = asyncio.Queue()
+        self._under_way = asyncio.Semaphore(_UNDER_WAY_PER_WORKER * options.concurrency)
+        self._answered: list[tuple[_Job, Result]] = []
+        self._news = asyncio.Event()
+        self._room = asyncio.Event()
+        self._alive = 0
+        self._is_ending = False
+        self._failed_persons: set[tuple[str, str]] = set()
+
+    async def run(self) -> None:
+        """Deliver everything.
+
+        :raises SyncStopped: the rest can't be delivered.
+        :raises Halted: the sync was told to end.
+        """
+        feeder = asyncio.create_task(self._feed())
+        committer = asyncio.create_task(self._commit())
+        workers = [asyncio.create_task(self._work()) for _ in range(self._concurrency)]
+        everyone = [feeder, committer, *workers]
+        self._delivery.on_halt(self._dismiss)
+        try:
+            # The feeder ends when all is delivered; anybody else, when something is wrong.
+            await asyncio.wait(everyone, return_when=asyncio.FIRST_COMPLETED)
+            is_complete = feeder.done()
+            self._delivery.halt()
+            feeder.cancel()
+            await asyncio.wait(workers)
+            self._is_ending = True
+            self._news.set()
+            await asyncio.wait([committer])
+        finally:
+            for task in everyone:
+                task.cancel()
+            ends = await asyncio.gather(*everyone, return_exceptions=True)
+        errors = [end for end in ends if isinstance(end, Exception)]
+        for error in sorted(errors, key=lambda error: isinstance(error, Halted)):
+            raise error
+        if not is_complete:
+            raise Halted
+
+    def _dismiss(self) -> None:
+        """Let the workers go who wait for something."""
+        for _ in range(self._concurrency):
+            self._begin.put_nowait(None)
+            self._under_way.release()
+
+    # Reading
+
+    async def _feed(self) -> None:
+        read: list[Encoded] = []
+        while (rows := await self._intake.next()) is not None:
+            outcomes = rows.outcomes
+            read.append(
+                await self._thread.run(partial(encode, outcomes, Route.PER_PROFILE, sys.maxsize))
+            )
+            if rows.chunk is None or rows.ends_chunk:
+                await self._open(rows.chunk, _joined(read))
+                read = []
+        while self._alive:
+            self._room.clear()
+            await self._room.wait()
+
+    async def _open(self, chunk: Chunk | None, rows: Encoded) -> None:
+        """Write a chunk down, settle what needs no sending, and put the rest into the lanes."""
+        while self._alive and self._alive + len(rows) > self._most_alive:
+            self._room.clear()
+            await self._room.wait()
+        if chunk is None:
+            chunk = await self._ledger.begin(rows.outcomes[0].row)
+        await self._thread.run(partial(_seal, chunk, rows, self._ledger.salt))
+        unchanged = await self._ledger.unchanged(chunk, 0, rows.outcomes, rows.contents)
+        jobs: list[_Job] = []
+        aside: list[int] = []
+        results: list[Result] = []
+        rejected: list[Rejected] = []
+        for position, outcome in enumerate(rows.outcomes):
+            if position in chunk.settled:
+                continue
+            if isinstance(outcome, Rejected):
+                rejected.append(outcome)
+                results.append(outcome)
+                aside.append(position)
+            elif position in unchanged:
+                results.append(Unchanged(outcome.row))
+                aside.append(position)
+            else:
+                jobs.append(_Job(outcome, chunk, position))
+        self._ledger.report.read += len(jobs) + len(aside)
+        tally = Tally(rejected=len(rejected), unchanged=len(aside) - len(rejected))
+        await self._ledger.settle(
+            [Settlement(chunk=chunk, positions=aside, tally=tally, rejected=rejected)]
+        )
+        await self._outbox.put(results)
+        self._alive += len(jobs)
+        for job in jobs:
+            if self._lanes.add(job, job.record.persons):
+                self._begin.put_nowait(job)
+
+    # Sending
+
+    async def _work(self) -> None:
+        while (job := await self._begin.get()) is not None:
+            await self._under_way.acquire()
+            result = await self._deliver(job)
+            for later in self._lanes.done(job):
+                self._begin.put_nowait(later)
+            self._answered.append((job, result))
+            self._news.set()
+            if isinstance(result, Delivered):
+                self._delivery.accepted()
+            else:
+                self._delivery.refused()
+            del job, result  # or they would stay alive while this worker waits
+
+    async def _deliver(self, job: _Job) -> Result:
+        record = job.record
+        if not self._failed_persons.isdisjoint(record.persons):
+            # Were it sent now, the next run would put the older record on top of it.
+            return Failed(record.row, "an earlier record of the same person has failed")
+        call = self._call(record)
+        affected = [Identity(kind, value) for kind, value in _identifiers(record)]
+
+        async def request() -> None:
+            try:
+                answer = await self._core.transport.send(call, self._call_options)
+            finally:
+                self._core.profiles.forget(*affected)
+            answer.parse()
+
+        try:
+            await self._delivery.send(request, len(call.body or b""))
+        except SyncStopped:
+            raise
+        except PersonaClickError as error:
+            if judge(error) is Verdict.RECORD:
+                return refusal(record.row, record.wire, error)
+            self._failed_persons.update(record.persons)
+            return Failed(record.row, describe(error))
+        return Delivered(record.row)
+
+    def _call(self, record: Record) -> Call[None]:
+        shop = self._core.shop
+        wire = record.wire
+        if EXTERNAL_ID in wire and shop.set_user_id_name != EXTERNAL_ID:
+            wire = {
+                shop.set_user_id_name if name == EXTERNAL_ID else name: value
+                for name, value in wire.items()
+            }
+        asker = Asker(
+            identity=identity_of(record.wire),
+            stream=self._call_options.stream or self._core.config.stream,
+        )
+        return calls.set_profile_fields(shop, asker, wire)
+
+    # Writing down
+
+    async def _commit(self) -> None:
+        while self._answered or not self._is_ending:
+            if not self._answered:
+                self._news.clear()
+                await self._news.wait()
+                continue
+            answered, self._answered = self._answered, []
+            await self._ledger.settle(_settlements(answered))
+            failed = sum(isinstance(result, Failed) for _, result in answered)
+            self._ledger.report.failed += failed
+            await self._outbox.put([result for _, result in answered])
+            self._alive -= len(answered)
+            self._room.set()
+            for _ in answered:
+                self._under_way.release()
+            if self._ledger.report.failed > _MOST_FAILED:
+                raise SyncStopped(
+                    f"more than {_MOST_FAILED} records have failed", report=self._ledger.report
+                )
+
+
+def _joined(parts: list[Encoded]) -> Encoded:
+    if len(parts) == 1:
+        return parts[0]
+    return Encoded(
+        [outcome for part in parts for outcome in part.outcomes],
+        [content for part in parts for content in part.contents],
+    )
+
+
+def _seal(chunk: Chunk, rows: Encoded, salt: bytes) -> None:
+    """Give a new chunk its extent and digest; compare those of one of an earlier run."""
+    digest = ContentDigest(salt)
+    numbers = [outcome.row for outcome in rows.outcomes]
+    digest.add(numbers, rows.contents)
+    if chunk.digest:
+        check_same(chunk, len(rows), digest.digest())
+    chunk.last_row, chunk.rows, chunk.digest = numbers[-1], len(rows), digest.digest()
+
+
+def _identifiers(record: Record) -> Iterator[tuple[str, str]]:
+    """Give the names by which the user's profile may be cached."""
+    for kind in IDENTIFIERS:
+        value = record.wire.get(kind)
+        if value is not None:
+            yield kind, str(value)
+
+
+def _settlements(answered: list[tuple[_Job, Result]]) -> list[Settlement]:
+    """Group answers by chunk; what has failed is left open."""
+    by_chunk: dict[int, Settlement] = {}
+    for job, result in answered:
+        if isinstance(result, Failed):
+            continue
+        one = by_chunk.get(job.chunk.id)
+        if one is None:
+            one = Settlement(chunk=job.chunk, positions=[], tally=Tally())
+            by_chunk[job.chunk.id] = one
+        one.positions.append(job.position)
+        if isinstance(result, Rejected):
+            one.rejected.append(result)
+            one.refused.append(result)
+            one.tally.rejected += 1
+        else:
+            one.tally.sent += 1
+    return list(by_chunk.values())

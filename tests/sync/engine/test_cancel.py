@@ -1,0 +1,171 @@
+"""Ended early at any point, a sync stops cleanly, and what it did is written down."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from personaclick_async import PersonaClick
+from personaclick_async.emulator import Emulator
+from personaclick_async.sync import SyncRefused, SyncStopped
+from tests.conftest import MakeClient
+from tests.sync.engine.support import (
+    PATHS,
+    SET,
+    expected,
+    people,
+    results_of,
+    source_of,
+    start,
+    stored,
+    until,
+)
+
+
+@pytest.mark.parametrize("route", PATHS)
+async def test_cancelled_again_and_again(
+    make_client: MakeClient, emulator: Emulator, journal: Path, quick: dict[str, Any], route: str
+) -> None:
+    client = make_client(limits={})
+    rows = people(60, versions=3)
+    path = PATHS[route]
+    options = {**quick, "route": route, "journal": journal}
+    for turn in range(12):
+        emulator.fault(path=path, delay=0.01)
+        sync = start(client, source_of(rows), **options)
+        running = asyncio.create_task(sync.run())
+        await until(lambda: running.done() or len(emulator.requests_to(path)) > turn * 4)  # noqa: B023
+        await asyncio.sleep(0.003 * (turn % 4))
+        running.cancel()
+        try:
+            await running
+        except asyncio.CancelledError:
+            assert sync.report.ended_at is not None
+        emulator.clear_faults()
+    report = await start(client, source_of(rows), **options).run()
+
+    assert (report.read, report.sent) == (180, 180)
+    assert stored(emulator) == expected(rows)
+    if route == "per-profile":
+        # Those under way were waited for: nothing was sent twice.
+        assert len(emulator.requests_to(SET)) == len(rows)
+
+
+@pytest.mark.parametrize("route", PATHS)
+async def test_cancelled_before_it_came_to_anything_it_is_not_taken_for_finished(
+    make_client: MakeClient, emulator: Emulator, journal: Path, quick: dict[str, Any], route: str
+) -> None:
+    client = make_client(limits={})
+    rows = people(60, versions=3)
+    options = {**quick, "route": route, "journal": journal}
+    settled = 0
+    for steps in range(40):
+        running = asyncio.create_task(start(client, source_of(rows), **options).run())
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        short = start(client, source_of(rows), **options)
+        async with short:
+            async for _ in short:
+                break
+        assert short.report.earlier >= settled
+        settled = short.report.settled
+        if settled > 100:
+            break
+    report = await start(client, source_of(rows), **options).run()
+    assert report.earlier == settled
+    assert stored(emulator) == expected(rows)
+
+
+@pytest.mark.parametrize("route", PATHS)
+async def test_what_is_under_way_is_waited_for_and_nothing_else_is_sent(
+    client: PersonaClick, emulator: Emulator, journal: Path, quick: dict[str, Any], route: str
+) -> None:
+    path = PATHS[route]
+    rows = people(200)
+    sync = start(client, source_of(rows), route=route, journal=journal, **quick)
+    under_way = quick["concurrency"] if route == "per-profile" else 1
+    with emulator.hold("POST", path) as held:
+        running = asyncio.create_task(sync.run())
+        await held.arrived(under_way)
+        running.cancel()
+        await asyncio.sleep(0.05)
+        assert not running.done()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+
+    assert len(emulator.requests_to(path)) == under_way
+    assert sync.report.sent >= under_way
+    report = await start(client, source_of(rows), route=route, journal=journal, **quick).run()
+    assert report.earlier == sync.report.sent
+
+
+async def test_a_break_ends_it_too(
+    client: PersonaClick, emulator: Emulator, journal: Path, quick: dict[str, Any]
+) -> None:
+    sync = start(client, source_of(people(200)), journal=journal, **quick)
+    async with sync:
+        async for _ in sync:
+            break
+    sent = len(emulator.requests_to(SET))
+    assert sync.report.ended_at is not None
+    assert sync.report.sent == sent < 200
+    await asyncio.sleep(0.02)
+    assert len(emulator.requests_to(SET)) == sent
+
+
+async def test_a_wait_ends_at_once(
+    client: PersonaClick, emulator: Emulator, quick: dict[str, Any]
+) -> None:
+    emulator.fault(path=SET, status=429, retry_after=3000)
+    sync = start(client, people(10), **quick)
+    running = asyncio.create_task(sync.run())
+    await until(lambda: sync.report.waiting is not None)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert sync.report.waiting is None
+
+
+async def test_a_source_that_never_gives_anything_can_be_left(
+    client: PersonaClick, quick: dict[str, Any]
+) -> None:
+    never = asyncio.Event()
+
+    async def silent() -> Any:
+        yield {"email": "ada@shop.example"}
+        await never.wait()
+
+    sync = start(client, silent(), **{**quick, "route": "per-profile"})
+    running = asyncio.create_task(results_of(sync))
+    await until(lambda: sync.report.sent > 0)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert sync.report.sent == 1
+
+
+async def test_a_sync_is_iterated_once(client: PersonaClick) -> None:
+    sync = start(client, people(3))
+    await sync.run()
+    with pytest.raises(SyncRefused, match="iterated before"):
+        await sync.run()
+
+
+async def test_a_sync_that_was_never_begun_can_be_left(client: PersonaClick) -> None:
+    async with start(client, people(3)) as sync:
+        pass
+    assert sync.report.read == 0
+
+
+async def test_a_closed_client_ends_it(
+    make_client: MakeClient, emulator: Emulator, quick: dict[str, Any]
+) -> None:
+    client = make_client()
+    await client.close()
+    with pytest.raises(SyncStopped, match="nothing can be delivered: ClientClosed"):
+        await start(client, people(3), **quick).run()

@@ -1,0 +1,161 @@
+"""Whatever goes wrong on the way, what arrives is the same; and patience has an end."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from personaclick_async import PersonaClick, RetryPolicy
+from personaclick_async.emulator import Emulator
+from personaclick_async.sync import Delivered, Failed, Sync, SyncStopped
+from tests.conftest import MakeClient
+from tests.sync.engine.support import (
+    PATHS,
+    SET,
+    Picky,
+    expected,
+    people,
+    results_of,
+    source_of,
+    start,
+    stored,
+    until,
+)
+
+
+@pytest.mark.parametrize("route", PATHS)
+async def test_a_service_full_of_faults_gets_everything(
+    make_client: MakeClient,
+    emulator: Emulator,
+    journal: Path,
+    quick: dict[str, Any],
+    route: str,
+) -> None:
+    rows = people(50, versions=4)
+    emulator.fault(status=500, probability=0.1)
+    emulator.fault(status=503, retry_after=0, probability=0.05)
+    emulator.fault(status=429, retry_after=0, probability=0.05)
+    emulator.fault(drop=True, probability=0.1)
+    emulator.fault(truncate=True, probability=0.05)
+    emulator.fault(body=b"<html>a proxy's page</html>", content_type="text/html", probability=0.03)
+    emulator.fault(delay=0.01, probability=0.2)
+    # A budget that allows no retry at all is the transport's; the sync must not lose data by it.
+    client = make_client(retry=RetryPolicy(first_wait=0.005, longest_wait=0.02, budget=0))
+    report = await start(client, source_of(rows), route=route, journal=journal, **quick).run()
+
+    assert (report.read, report.sent, report.failed) == (200, 200, 0)
+    assert report.retries > 0
+    assert report.requests == len(emulator.requests_to(PATHS[route]))
+    emulator.clear_faults()
+    assert stored(emulator) == expected(rows)
+
+
+@pytest.mark.parametrize("route", PATHS)
+async def test_an_outage_is_waited_out_and_said_so(
+    client: PersonaClick, emulator: Emulator, quick: dict[str, Any], route: str
+) -> None:
+    rows = people(60)
+    outage = emulator.fault(path=PATHS[route], status=503)
+    sync = start(client, rows, route=route, **quick)
+    running = asyncio.create_task(sync.run())
+    await until(lambda: sync.report.waiting is not None)
+    waiting = sync.report.waiting
+    assert waiting is not None
+    assert waiting.reason == f"{PATHS[route][1:]} answered 503"
+    assert waiting.since <= waiting.until
+    assert sync.report.sent == 0
+    outage.remove()
+    report = await running
+
+    assert (report.sent, report.failed, report.waiting) == (60, 0, None)
+    assert report.retries > 0
+    assert stored(emulator) == expected(rows)
+
+
+@pytest.mark.parametrize("route", PATHS)
+async def test_patience_ends_and_the_next_run_goes_on(
+    client: PersonaClick, emulator: Emulator, journal: Path, quick: dict[str, Any], route: str
+) -> None:
+    rows = people(200)
+    path = PATHS[route]
+
+    async def fails_after_a_while(sync: Sync) -> None:
+        async for _ in sync:
+            if sync.report.sent > 50:
+                emulator.fault(path=path, drop=True)
+
+    options = {**quick, "route": route, "journal": journal}
+    stopped = start(client, source_of(rows), patience=0.1, **options)
+    with pytest.raises(SyncStopped, match="the service stays out of reach") as caught:
+        await fails_after_a_while(stopped)
+    assert caught.value.report is stopped.report
+    assert 50 < stopped.report.sent < 200
+    assert stopped.report.ended_at is not None
+
+    emulator.clear_faults()
+    report = await start(client, source_of(rows), **options).run()
+    assert (report.read, report.sent) == (200, 200)
+    assert report.earlier == stopped.report.sent
+    assert stored(emulator) == expected(rows)
+
+
+async def test_a_service_that_is_not_there(
+    make_client: MakeClient, unused_tcp_port: int, quick: dict[str, Any]
+) -> None:
+    client = make_client(api_url=f"http://127.0.0.1:{unused_tcp_port}")
+    with pytest.raises(SyncStopped, match="profile/set: no connection"):
+        await start(client, people(5), patience=0, **quick).run()
+
+
+async def test_a_record_on_which_the_service_fails_is_left_for_the_next_run(
+    make_client: MakeClient, emulator: Emulator, journal: Path, quick: dict[str, Any]
+) -> None:
+    """And so are that person's later records, or the next run would turn their order round."""
+    rows = people(100, versions=3)
+    fails = True
+    picky = Picky(
+        emulator,
+        lambda body: fails and b"user7@" in body and b'"version":1' in body,
+        status=500,
+    )
+    options = {**quick, "journal": journal}
+    async with picky.server() as server:
+        client = make_client(
+            api_url=str(server.make_url("/")),
+            retry=RetryPolicy(first_wait=0, longest_wait=0),
+        )
+        sync = start(client, source_of(rows), **options)
+        results = await results_of(sync)
+        failed = [one for one in results if isinstance(one, Failed)]
+        assert [one.row for one in failed] == [8, 108, 208]
+        assert failed[0].reason == "profile/set answered 500"
+        assert (sync.report.sent, sync.report.failed, sync.report.read) == (297, 3, 300)
+
+        fails = False
+        before = len(picky.bodies)
+        again = start(client, source_of(rows), **options)
+        results = await results_of(again)
+        assert [(type(one), one.row) for one in results] == [
+            (Delivered, 8),
+            (Delivered, 108),
+            (Delivered, 208),
+        ]
+        assert len(picky.bodies) == before + 3
+    assert again.report.sent == again.report.read == 300
+    assert stored(emulator) == expected(rows)
+
+
+async def test_a_source_that_breaks_breaks_the_sync(
+    client: PersonaClick, emulator: Emulator, quick: dict[str, Any]
+) -> None:
+    def breaks() -> Any:
+        yield from people(45)
+        raise OSError("the tape is torn")
+
+    sync = start(client, breaks(), **quick)
+    with pytest.raises(OSError, match="the tape is torn"):
+        await sync.run()
+    assert sync.report.sent == len(emulator.requests_to(SET)) <= 45

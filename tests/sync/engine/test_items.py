@@ -1,0 +1,63 @@
+"""Anything that a caller has becomes a record, or is rejected with a reason."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any
+
+import pytest
+
+from personaclick_async import CLEAR, ProfileUpdate
+from personaclick_async.sync import Record, Rejected
+from personaclick_async.sync.items import outcome_of, outcomes_of
+
+
+def test_an_update() -> None:
+    update = ProfileUpdate(
+        email="Ada@shop.example", id=7, birthday=date(1815, 12, 10), custom={"tier": "gold"}
+    )
+    record = outcome_of(update, 3)
+    assert isinstance(record, Record)
+    assert record.row == 3
+    assert record.wire == {
+        "email": "Ada@shop.example",
+        "external_id": 7,
+        "birthday": "1815-12-10",
+        "tier": "gold",
+    }
+    assert record.persons == (("email", "ada@shop.example"), ("external_id", "7"))
+
+
+def test_a_flat_mapping() -> None:
+    record = outcome_of({"email": "ada@shop.example", "first_name": CLEAR, "tier": "gold"}, 1)
+    assert isinstance(record, Record)
+    assert record.wire == {"email": "ada@shop.example", "first_name": None, "tier": "gold"}
+
+
+def test_records_and_rejections_keep_their_rows() -> None:
+    record = Record(10, {"email": "ada@shop.example"}, ())
+    rejected = Rejected(20, "phone", "a phone number", "str of 2 characters", {})
+    update = ProfileUpdate(email="bob@shop.example")
+    assert [one.row for one in outcomes_of([update, record, update, rejected, update], 0)] == [
+        1, 10, 11, 20, 21,
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("item", "field"),
+    [
+        ({"email": "canary"}, "email"),
+        ({"email": "canary@shop.example", "kids": [{"birthday": "canary"}]}, "kids[0].birthday"),
+        ({"email": "canary@shop.example", "canary name": 1}, "custom"),
+        ({1: "canary"}, "custom"),
+        ({}, "record"),
+        (ProfileUpdate(), "record"),
+        ("canary", "record"),
+        (None, "record"),
+    ],
+)
+def test_what_can_not_be_sent_is_rejected_by_field(item: Any, field: str) -> None:
+    rejected = outcome_of(item, 5)
+    assert isinstance(rejected, Rejected)
+    assert (rejected.row, rejected.field) == (5, field)
+    assert "canary" not in repr(rejected)

@@ -1,0 +1,72 @@
+"""Options say no by name when they are made; the report's sums hold."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from personaclick_async import ConfigurationError
+from personaclick_async.sync import Report, Route, SyncOptions, Unfinished
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("route", "pigeon"),
+        ("unfinished", "perhaps"),
+        ("concurrency", 0),
+        ("concurrency", True),
+        ("concurrency", 1001),
+        ("max_chunk_bytes", 10),
+        ("max_chunk_bytes", 33 * 1024 * 1024),
+        ("chunk_rows", 0),
+        ("chunk_rows", 1.5),
+        ("patience", -1),
+        ("patience", float("nan")),
+        ("max_refused_in_a_row", 0),
+        ("segment_id", -1),
+        ("skip_unchanged", True),
+    ],
+)
+def test_what_can_not_be_is_refused_by_name(name: str, value: Any) -> None:
+    with pytest.raises(ConfigurationError, match=f"^{name}: "):
+        SyncOptions(**{name: value})
+
+
+def test_a_segment_needs_the_bulk_route() -> None:
+    with pytest.raises(ConfigurationError, match="segment_id"):
+        SyncOptions(route=Route.PER_PROFILE, segment_id=5)
+
+
+def test_options_take_what_people_have() -> None:
+    options = SyncOptions(
+        route="bulk",
+        unfinished="restart",
+        journal="sync.db",
+        patience=timedelta(minutes=5),
+    )
+    assert options.route is Route.BULK
+    assert options.unfinished is Unfinished.RESTART
+    assert options.journal == Path("sync.db")
+    assert options.patience == 300.0
+    assert SyncOptions(patience=None).patience is None
+
+
+def test_a_report_knows_rate_and_remaining_time() -> None:
+    began = datetime(2026, 1, 1, tzinfo=UTC)
+    report = Report(total=100, read=40, sent=25, rejected=5, earlier=10, started_at=began)
+    later = began + timedelta(seconds=10)
+    assert report.settled == 30
+    assert report.rate(later) == 2.0
+    assert report.seconds_left(later) == 35.0
+    report.ended_at = later
+    assert report.elapsed(later + timedelta(days=1)) == 10.0
+
+
+def test_a_report_of_nothing_yet() -> None:
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    assert Report().rate(now) == 0.0
+    assert Report(total=5).seconds_left(now) is None

@@ -1,0 +1,128 @@
+"""Bodies are counted in bytes, envelope included, and hold each record whole."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from personaclick_async import codec
+from personaclick_async.protocol.calls import Shop, audience_envelope
+from personaclick_async.sync import Outcome, Record, Rejected, Route
+from personaclick_async.sync.bisection import Part
+from personaclick_async.sync.chunks import Chunk, Marks
+from personaclick_async.sync.packing import Encoded, Envelope, Filling, Packed, encode
+
+SHOP = Shop(shop_id="e0" * 15, secret="5e" * 16)
+ENVELOPE = Envelope(*audience_envelope(SHOP, segment_id=5))
+
+
+def record(row: int, name: str = "Ada") -> Record:
+    return Record(row, {"external_id": str(row), "first_name": name}, ())
+
+
+def filled(outcomes: list[Outcome], settled: bytes = b"") -> Filling:
+    filling = Filling(
+        Chunk(id=1, first_row=outcomes[0].row, settled=Marks(settled)), ENVELOPE, b"salt"
+    )
+    filling.add(encode(outcomes, Route.BULK, 10**6), frozenset())
+    return filling
+
+
+def audience(body: bytes) -> list[dict[str, Any]]:
+    said = codec.decode(body)
+    assert (said["shop_id"], said["shop_secret"], said["segment_id"]) == ("e0" * 15, "5e" * 16, 5)
+    found: list[dict[str, Any]] = said["audience"]
+    return found
+
+
+@given(
+    st.lists(st.text(max_size=12), min_size=1, max_size=40),
+    st.integers(300, 700),
+    st.integers(1, 9),
+)
+def test_chunks_hold_everything_and_never_a_byte_too_many(
+    names: list[str], most: int, at_once: int
+) -> None:
+    left = encode(
+        [record(row, name) for row, name in enumerate(names, 1)], Route.BULK, most - ENVELOPE.size
+    )
+    packed: list[Packed] = []
+    filling = Filling(Chunk(id=1, first_row=1), ENVELOPE, b"salt")
+    while len(left):
+        fitting = min(filling.fitting(left.contents, most), at_once)
+        if fitting:
+            filling.add(left[:fitting], frozenset())
+            left = left[fitting:]
+        if not fitting or not len(left):
+            packed.append(filling.seal())
+            filling = Filling(Chunk(id=1, first_row=1), ENVELOPE, b"salt")
+
+    assert all(len(one.body) <= most for one in packed)
+    assert [entry["first_name"] for one in packed for entry in audience(one.body)] == names
+    assert [row for one in packed for row in one.rows] == list(range(1, len(names) + 1))
+    # No chunk ends early: the next record would not have fitted.
+    for one, following in pairwise(packed):
+        first = following.ends[0] - len(ENVELOPE.head)
+        assert len(one.body) + 1 + first > most
+
+
+def test_a_part_is_a_body_of_its_own() -> None:
+    packed = filled([record(row) for row in range(1, 5)]).seal()
+    begin, end = packed.ends[0] + 1, packed.ends[2]
+    assert [entry["external_id"] for entry in audience(packed.part(Part(1, 3), begin, end))] == [
+        "2", "3",
+    ]  # fmt: skip
+    assert packed.part(Part(0, 4), len(ENVELOPE.head), packed.ends[3]) is packed.body
+    assert packed.record(packed.ends[0] + 1, packed.ends[1])["external_id"] == "2"
+
+
+def test_what_is_not_sent_is_set_aside_but_belongs_to_the_chunk() -> None:
+    rejected = Rejected(2, "email", "an e-mail address", "str of 3 characters", {})
+    rows: list[Outcome] = [record(1), rejected, record(3), record(4)]
+    whole = filled([record(1), rejected, record(3), record(4)])
+    assert whole.aside == [1]
+    some = Filling(Chunk(id=1, first_row=1), ENVELOPE, b"salt")
+    fresh = some.add(encode(rows, Route.BULK, 10**6), frozenset({2}))
+    assert fresh == 4
+    assert (some.aside, some.unchanged, some.rejected) == ([1, 2], [3], [rejected])
+    assert list(some.seal().rows) == [1, 4]
+    whole.seal()
+    assert some.chunk.digest == whole.chunk.digest
+    assert (some.chunk.rows, some.chunk.last_row) == (4, 4)
+
+
+def test_settled_rows_are_left_out_of_a_resumed_chunk() -> None:
+    first = filled([record(1), record(2), record(3)])
+    first.seal()
+    again = Filling(
+        Chunk(id=1, first_row=1, rows=3, digest=first.chunk.digest, settled=Marks(b"\x02")),
+        ENVELOPE,
+        b"salt",
+    )
+    assert again.add(encode([record(n) for n in (1, 2, 3)], Route.BULK, 10**6), frozenset()) == 2
+    packed = again.seal()
+    assert list(packed.rows) == [1, 3]
+    assert list(packed.positions) == [0, 2]
+    assert len(audience(packed.body)) == 2
+
+
+def test_a_record_larger_than_any_body_is_rejected_by_its_size() -> None:
+    encoded = encode([record(1, "A" * 1000)], Route.BULK, 1000)
+    [rejected] = encoded.outcomes
+    assert isinstance(rejected, Rejected)
+    assert rejected.rule == "at most 1000 bytes in all"
+    assert "A" * 10 not in repr(rejected)
+
+
+def test_what_json_does_not_know_is_rejected() -> None:
+    odd = Record(1, {"external_id": "1", "thing": object()}, ())
+    [rejected] = encode([odd], Route.BULK, 1000).outcomes
+    assert isinstance(rejected, Rejected)
+
+
+def test_slices_of_rows() -> None:
+    encoded = encode([record(1), record(2)], Route.BULK, 1000)
+    assert encoded[1:] == Encoded(encoded.outcomes[1:], encoded.contents[1:])
