@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Any, Final, TypeAlias
 from urllib.parse import urlsplit
 
 import attrs
@@ -14,21 +15,30 @@ import attrs
 from personaclick_async.errors import ConfigurationError
 from personaclick_async.protocol import names
 
-T = TypeVar("T")
 Seconds: TypeAlias = float
 """A duration in seconds; arguments take a :class:`datetime.timedelta` as well."""
 
 _SHOP_ID: Final = re.compile(r"[0-9A-Fa-f]{30}")
 _SECRET: Final = re.compile(r"[!-~]+")
+_URL: Final = re.compile(r"(?i)https?://[^\s\x00-\x1f?#]+")
 _STREAM: Final = re.compile(rf"[A-Za-z0-9_]{{1,{names.STREAM_MAX_CHARACTERS}}}")
 
 
 def _seconds(value: float | timedelta) -> Seconds:
-    return value.total_seconds() if isinstance(value, timedelta) else float(value)
+    # What is no number goes on to the validator, which knows the field's name.
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    return float(value) if type(value) is int else value
+
+
+def _require(at: attrs.Attribute[Any], value: object, kinds: tuple[type, ...], noun: str) -> None:
+    if isinstance(value, bool) or not isinstance(value, kinds):
+        raise ConfigurationError(f"{at.name}: expected {noun}, got {type(value).__name__}")
 
 
 def _at_least(minimum: float) -> Any:  # noqa: ANN401 - a validator of any class's field
     def check(_: object, at: attrs.Attribute[float], value: float) -> None:
+        _require(at, value, (int, float), "a number")
         # Written so that NaN fails too.
         if not value >= minimum:
             raise ConfigurationError(f"{at.name}: expected {minimum} or more, got {value}")
@@ -36,9 +46,35 @@ def _at_least(minimum: float) -> Any:  # noqa: ANN401 - a validator of any class
     return check
 
 
+def _count_from(minimum: int) -> Any:  # noqa: ANN401 - a validator of any class's field
+    def check(_: object, at: attrs.Attribute[int], value: int) -> None:
+        _require(at, value, (int,), "a whole number")
+        if value < minimum:
+            raise ConfigurationError(f"{at.name}: expected {minimum} or more, got {value}")
+
+    return check
+
+
 def _positive(_: object, at: attrs.Attribute[float], value: float) -> None:
+    _require(at, value, (int, float), "a number")
     if not value > 0:
         raise ConfigurationError(f"{at.name}: expected more than 0, got {value}")
+
+
+def _finite(_: object, at: attrs.Attribute[float], value: float) -> None:
+    _positive(_, at, value)
+    if math.isinf(value):
+        # An event loop can't set a timer to it.
+        raise ConfigurationError(f"{at.name}: expected a finite number, got {value}")
+
+
+def _of_kind(kind: type, *, or_none: bool = False) -> Any:  # noqa: ANN401 - of any class's field
+    def check(_: object, at: attrs.Attribute[Any], value: object) -> None:
+        if value is None and or_none:
+            return
+        _require(at, value, (kind,), f"a {kind.__name__}")
+
+    return check
 
 
 @attrs.frozen(kw_only=True)
@@ -50,9 +86,9 @@ class Timeouts:
     :ivar total: from the first byte sent to the last received.
     """
 
-    connect: Seconds = attrs.field(default=5.0, converter=_seconds, validator=_positive)
-    read: Seconds = attrs.field(default=15.0, converter=_seconds, validator=_positive)
-    total: Seconds = attrs.field(default=30.0, converter=_seconds, validator=_positive)
+    connect: Seconds = attrs.field(default=5.0, converter=_seconds, validator=_finite)
+    read: Seconds = attrs.field(default=15.0, converter=_seconds, validator=_finite)
+    total: Seconds = attrs.field(default=30.0, converter=_seconds, validator=_finite)
 
 
 @attrs.frozen(kw_only=True)
@@ -69,7 +105,7 @@ class RetryPolicy:
         an outage does not multiply traffic; a reserve of ten retries comes on top.
     """
 
-    attempts: int = attrs.field(default=4, validator=_at_least(1))
+    attempts: int = attrs.field(default=4, validator=_count_from(1))
     first_wait: Seconds = attrs.field(default=0.25, converter=_seconds, validator=_at_least(0))
     longest_wait: Seconds = attrs.field(default=20.0, converter=_seconds, validator=_at_least(0))
     total: Seconds = attrs.field(default=90.0, converter=_seconds, validator=_at_least(0))
@@ -85,14 +121,14 @@ class CachePolicy:
     """
 
     ttl: Seconds = attrs.field(default=300.0, converter=_seconds, validator=_positive)
-    max_entries: int = attrs.field(default=10_000, validator=_at_least(1))
+    max_entries: int = attrs.field(default=10_000, validator=_count_from(1))
 
 
 @attrs.frozen
 class RateLimit:
     """At most ``requests`` in any window of ``seconds``, strictly."""
 
-    requests: int = attrs.field(validator=_at_least(1))
+    requests: int = attrs.field(validator=_count_from(1))
     seconds: Seconds = attrs.field(converter=_seconds, validator=_positive)
 
 
@@ -122,17 +158,25 @@ def _check_stream(_: object, __: object, value: Any) -> None:  # noqa: ANN401 - 
         )
 
 
-def _base_url(value: str) -> str:
+def _check_limits(_: object, at: attrs.Attribute[Any], value: object) -> None:
+    _require(at, value, (Mapping,), "a mapping of Family to RateLimit")
+    for family, limit in dict(value).items():  # type: ignore[call-overload]  # a Mapping, see above
+        if family not in tuple(names.Family) or not isinstance(limit, RateLimit):
+            raise ConfigurationError(f"{at.name}: expected a mapping of Family to RateLimit")
+
+
+def _base_url(value: Any) -> str:  # noqa: ANN401 - anything may come
     try:
-        parts = urlsplit(value)
-        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
-    except (ValueError, AttributeError):
+        parts = urlsplit(value if _URL.fullmatch(value) else "")
+        usable = parts.hostname and parts.port != 0 and "@" not in parts.netloc
+    except (ValueError, TypeError):
         usable = False
-    if not usable or parts.query or parts.fragment or parts.username:
+    if not usable:
         raise ConfigurationError(
             "api_url: expected http(s)://host[:port][/path], without user, query or fragment"
         )
-    return value if value.endswith("/") else value + "/"
+    url = str(value)
+    return url if url.endswith("/") else url + "/"
 
 
 @attrs.frozen(kw_only=True)
@@ -143,12 +187,16 @@ class Config:
     shop_secret: str | None = attrs.field(default=None, validator=_check_secret, repr=False)
     api_url: str = attrs.field(default=names.DEFAULT_API_URL, converter=_base_url)
     stream: str | None = attrs.field(default=None, validator=_check_stream)
-    timeouts: Timeouts = Timeouts()
-    retry: RetryPolicy = RetryPolicy()
-    cache: CachePolicy | None = CachePolicy()
-    limits: Mapping[names.Family, RateLimit] = attrs.field(factory=lambda: DOCUMENTED_LIMITS)
-    max_concurrency: int = attrs.field(default=100, validator=_at_least(1))
-    max_answer_bytes: int = attrs.field(default=16 * 1024 * 1024, validator=_at_least(1))
+    timeouts: Timeouts = attrs.field(default=Timeouts(), validator=_of_kind(Timeouts))
+    retry: RetryPolicy = attrs.field(default=RetryPolicy(), validator=_of_kind(RetryPolicy))
+    cache: CachePolicy | None = attrs.field(
+        default=CachePolicy(), validator=_of_kind(CachePolicy, or_none=True)
+    )
+    limits: Mapping[names.Family, RateLimit] = attrs.field(
+        factory=lambda: DOCUMENTED_LIMITS, validator=_check_limits
+    )
+    max_concurrency: int = attrs.field(default=100, validator=_count_from(1))
+    max_answer_bytes: int = attrs.field(default=16 * 1024 * 1024, validator=_count_from(1))
     set_user_id_name: str = attrs.field(default=names.ID)
     query_user_id_name: str = attrs.field(default=names.EXTERNAL_ID)
 
@@ -181,10 +229,10 @@ class CallOptions:
     timeout: Seconds | None = attrs.field(
         default=None,
         converter=attrs.converters.optional(_seconds),
-        validator=attrs.validators.optional(_positive),
+        validator=attrs.validators.optional(_finite),
     )
     retries: int | None = attrs.field(
-        default=None, validator=attrs.validators.optional(_at_least(0))
+        default=None, validator=attrs.validators.optional(_count_from(0))
     )
     stream: str | None = attrs.field(default=None, validator=_check_stream)
 
@@ -213,37 +261,58 @@ def load_config(
     """
     variables = os.environ if environment is None else environment
     settings = {name: value for name, value in arguments.items() if not isinstance(value, Unset)}
+    read: dict[str, str] = {}
     for name, variable in _ENVIRONMENT.items():
         if name not in settings and variables.get(variable):
             settings[name] = _from_variable(name, variable, variables[variable])
+            read[name] = variable
     if "shop_id" not in settings:
         raise ConfigurationError(
             f"shop_id: pass it, or set {_ENVIRONMENT['shop_id']} in the environment"
         )
-    return Config(**settings)  # type: ignore[arg-type]  # each field checks its own value
+    try:
+        return Config(**settings)  # type: ignore[arg-type]  # each field checks its own value
+    except ConfigurationError as error:
+        source = read.get(str(error).partition(":")[0])
+        if source is None:
+            raise
+        complaint = f"{error} (set by {source})"
+    raise ConfigurationError(complaint)
 
 
 def _from_variable(name: str, variable: str, text: str) -> object:
     match name:
         case "timeouts":
             total = _number(variable, text)
+            if not total:
+                raise ConfigurationError(f"{variable}: expected more than 0")
             usual = Timeouts()
             return Timeouts(
                 connect=min(usual.connect, total), read=min(usual.read, total), total=total
             )
         case "retry":
-            return RetryPolicy(attempts=int(_number(variable, text)) + 1)
+            return RetryPolicy(attempts=_whole_number(variable, text) + 1)
         case "cache":
             ttl = _number(variable, text)
             return CachePolicy(ttl=ttl) if ttl else None
         case "max_concurrency":
-            return int(_number(variable, text))
+            return _whole_number(variable, text)
         case _:
             return text
 
 
 def _number(variable: str, text: str) -> float:
     try:
-        return float(text)
+        number = float(text)
     except ValueError:
-        raise ConfigurationError(f"{variable}: expected a number") from None
+        number = math.nan
+    if not 0 <= number < math.inf:
+        raise ConfigurationError(f"{variable}: expected a number, 0 or more")
+    return number
+
+
+def _whole_number(variable: str, text: str) -> int:
+    number = _number(variable, text)
+    if not number.is_integer():
+        raise ConfigurationError(f"{variable}: expected a whole number, 0 or more")
+    return int(number)

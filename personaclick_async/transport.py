@@ -12,6 +12,7 @@ import time
 import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import suppress
+from functools import lru_cache
 from typing import Any, Final, TypeVar
 
 import aiohttp
@@ -19,7 +20,7 @@ import attrs
 from yarl import URL
 
 from personaclick_async._version import __version__
-from personaclick_async.config import CallOptions, Config, Seconds
+from personaclick_async.config import CallOptions, Config, RetryPolicy, Seconds
 from personaclick_async.errors import (
     AnswerTooLarge,
     ClientClosed,
@@ -147,7 +148,7 @@ class Transport:
     async def _send(self, pool: _Pool, call: Call[T], options: CallOptions) -> Answer[T]:
         policy = self._config.retry
         if options.retries is not None:
-            policy = attrs.evolve(policy, attempts=options.retries + 1)
+            policy = _with_retries(policy, options.retries)
         limiter = self._limiters[call.endpoint.family]
         started = self._clock()
         attempt = 0
@@ -286,6 +287,11 @@ async def _enter(limiter: Limiter, patience: Seconds, call: Call[Any], attempts:
             attempts=attempts,
             retry_after=too_long,
         )
+
+
+@lru_cache(maxsize=16)
+def _with_retries(policy: RetryPolicy, retries: int) -> RetryPolicy:
+    return attrs.evolve(policy, attempts=retries + 1)
 
 
 async def _pieces(body: bytes) -> AsyncIterator[memoryview]:

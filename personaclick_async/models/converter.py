@@ -9,6 +9,8 @@ None there and still whole in ``raw``.
 
 from __future__ import annotations
 
+import json
+import math
 import types
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
@@ -61,7 +63,7 @@ def read_objects(cls: type[R], body: bytes, *, wrappers: tuple[tuple[str, ...], 
         items = _split(body)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
         return [
-            keep_source(_bend(cls, item), codec.encode(item))
+            keep_source(_bend(cls, item), _source(item))
             for item in _unwrapped(_parsed(body), wrappers)
         ]
     return [read_object(cls, bytes(item)) for item in items]
@@ -116,6 +118,14 @@ def _parsed(body: bytes) -> object:
         raise WrongShape("the body is not JSON") from None
 
 
+def _source(item: object) -> bytes:
+    # Not the codec: what only the lenient decoder reads, the strict encoder would not write.
+    try:
+        return json.dumps(item).encode()
+    except RecursionError:
+        raise WrongShape("the body is nested too deeply") from None
+
+
 def _unwrapped(value: object, wrappers: tuple[tuple[str, ...], ...]) -> list[Any]:
     if isinstance(value, list):
         return value
@@ -162,14 +172,19 @@ def _number(value: object, _: object = None) -> int | float | None:
     match value:
         case bool():
             return int(value)
-        case int() | float():
+        case int():
             return value
+        case float():
+            return value if math.isfinite(value) else None
         case str():
-            for kind in (int, float):
-                try:
-                    return kind(value)
-                except ValueError:
-                    continue
+            try:
+                return int(value)
+            except ValueError:
+                pass
+            try:
+                return _number(float(value))
+            except ValueError:
+                pass
     return None
 
 
@@ -193,6 +208,8 @@ def _instant(value: object, _: object = None) -> datetime | None:
         match value:
             case str():
                 return datetime.fromisoformat(value)
+            case bool():
+                return None
             case int() | float():
                 return datetime.fromtimestamp(value, UTC)
     except (ValueError, OverflowError, OSError):

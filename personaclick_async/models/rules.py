@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from enum import Enum
 from typing import Final, TypeAlias, TypeVar
 
 from personaclick_async.codec import Json
@@ -21,11 +22,18 @@ T = TypeVar("T")
 Rule: TypeAlias = Callable[[str, object], T]
 Number: TypeAlias = int | float
 
-CustomValue: TypeAlias = str | int | float | Decimal | date | Sequence[Json] | Mapping[str, Json]
-"""What a custom property may be: text, number, boolean, date, date-time, list or JSON object."""
+CustomValue: TypeAlias = (
+    str | int | float | Decimal | date | Enum | Sequence[Json] | Mapping[str, Json]
+)
+"""What a custom property may be: text, number, boolean, date, date-time, list or JSON object.
 
+A member of an enumeration stands for its value.
+"""
+
+# Brackets, quotes and separators are left over from a list or a "Name <address>", never meant.
 _EMAIL: Final = re.compile(
-    r"[^@\s\x00-\x1f\x7f]{1,64}@[^@\s.\x00-\x1f\x7f]+(?:\.[^@\s.\x00-\x1f\x7f]+)+"
+    r"""[^@\s\x00-\x1f\x7f()<>\[\]:;,"\\]{1,64}"""
+    r"""@[^@\s\x00-\x1f\x7f()<>\[\]:;,"\\./'?#]+(?:\.[^@\s\x00-\x1f\x7f()<>\[\]:;,"\\./'?#]+)+"""
 )
 _EMAIL_MAX_CHARACTERS: Final = 254
 _PHONE: Final = re.compile(r"\+?[0-9]{5,15}")
@@ -38,7 +46,9 @@ _GENDERS: Final = {
     "male": Gender.MALE,
     "female": Gender.FEMALE,
 }
-_INT64: Final = range(-(2**63), 2**63)
+_INT64_MIN: Final = -(2**63)
+_INT64_MAX: Final = 2**63 - 1
+_INT64_DIGITS: Final = 19
 _MAX_DEPTH: Final = 32
 
 
@@ -65,16 +75,29 @@ def refuse(field: str, rule: str, value: object) -> ValidationError:
     return ValidationError(field, rule, given(value))
 
 
+def _exact(value: object) -> object:
+    """Give the value of an enum member, and the plain str or int that an instance of theirs is.
+
+    The str() of such a subclass may be anything: that of a ``class Tier(str, Enum)`` is its name.
+    """
+    if isinstance(value, Enum):
+        value = value.value
+    if isinstance(value, str):
+        return str.__str__(value)
+    return value if isinstance(value, bool) or not isinstance(value, int) else int(value)
+
+
 def text(field: str, value: object) -> str:
     """Accept any text that UTF-8 can carry, but not an empty one.
 
     The service answers 422 to empty strings in several places; leaving a field out is done by
     not passing it (protocol, section 12).
     """
-    if not isinstance(value, str) or not value:
+    exact = value if type(value) is str else _exact(value)
+    if not isinstance(exact, str) or not exact:
         raise refuse(field, "a non-empty str", value)
-    _check_encodable(field, value)
-    return str(value)
+    _check_encodable(field, exact)
+    return exact
 
 
 def _check_encodable(field: str, value: str) -> None:
@@ -90,36 +113,40 @@ def _check_encodable(field: str, value: str) -> None:
 
 def identifier(field: str, value: object) -> str:
     """Accept a visible text or a whole number, as text."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
-    if not isinstance(value, str) or not value.strip():
+    exact = value if type(value) is str else _exact(value)
+    if isinstance(exact, int) and not isinstance(exact, bool):
+        return str(integer(field, exact))
+    if not isinstance(exact, str) or not exact.strip():
         raise refuse(field, "a non-blank str or an int", value)
-    _check_encodable(field, value)
-    return str(value)
+    _check_encodable(field, exact)
+    return exact
 
 
 def user_id(field: str, value: object) -> str | int:
     """Accept the shop's own user id: the founding document allows a number or a string."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        return integer(field, value)
+    exact = _exact(value)
+    if isinstance(exact, int) and not isinstance(exact, bool):
+        return integer(field, exact)
     return identifier(field, value)
 
 
 def email(field: str, value: object) -> str:
     """Accept an address with one @ and a dotted domain; letters of any script."""
-    if not isinstance(value, str):
+    exact = value if type(value) is str else _exact(value)
+    if not isinstance(exact, str):
         raise refuse(field, "an e-mail address as str", value)
-    if len(value) > _EMAIL_MAX_CHARACTERS or not _EMAIL.fullmatch(value):
+    if len(exact) > _EMAIL_MAX_CHARACTERS or not _EMAIL.fullmatch(exact):
         raise refuse(field, "an e-mail address such as name@shop.example", value)
-    _check_encodable(field, value)
-    return value
+    _check_encodable(field, exact)
+    return exact
 
 
 def phone(field: str, value: object) -> str:
     """Accept 5 to 15 digits, an optional leading +; spaces, dots, dashes and brackets go."""
-    if not isinstance(value, str):
+    exact = value if type(value) is str else _exact(value)
+    if not isinstance(exact, str):
         raise refuse(field, "a phone number as str", value)
-    digits = value.translate(_PHONE_SEPARATORS)
+    digits = exact.translate(_PHONE_SEPARATORS)
     if not _PHONE.fullmatch(digits):
         raise refuse(field, "a phone number of 5 to 15 digits, with or without a leading +", value)
     return digits
@@ -127,7 +154,8 @@ def phone(field: str, value: object) -> str:
 
 def gender(field: str, value: object) -> Gender:
     """Accept :class:`Gender`, ``m`` or ``f``, and the words that the official SDKs take."""
-    found = _GENDERS.get(value) if isinstance(value, str) else None
+    exact = _exact(value)
+    found = _GENDERS.get(exact) if isinstance(exact, str) else None
     if found is None:
         raise refuse(field, "a Gender, 'm' or 'f'", value)
     return found
@@ -156,24 +184,27 @@ def boolean(field: str, value: object) -> bool:
 
 def integer(field: str, value: object) -> int:
     """Accept an int that fits into 64 bits."""
-    if isinstance(value, bool) or not isinstance(value, int):
+    exact = _exact(value)
+    if isinstance(exact, bool) or not isinstance(exact, int):
         raise refuse(field, "an int", value)
-    if value not in _INT64:
+    if not _INT64_MIN <= exact <= _INT64_MAX:
         raise ValidationError(field, "an int of at most 64 bits", "a larger int")
-    return int(value)
+    return exact
 
 
 def number(field: str, value: object) -> Number:
     """Accept an int, a finite float, or a finite Decimal."""
-    if isinstance(value, int):
-        return integer(field, value)
-    if isinstance(value, Decimal):
-        if value.is_finite():
-            if value == value.to_integral_value():
-                return integer(field, int(value))
-            return float(value)
-    elif isinstance(value, float) and math.isfinite(value):
-        return float(value)
+    exact = _exact(value)
+    if isinstance(exact, int):
+        return integer(field, exact)
+    if isinstance(exact, Decimal) and exact.is_finite():
+        if exact and exact.adjusted() >= _INT64_DIGITS:
+            # Its exponent may be anything: int() of a short Decimal can fill the memory.
+            raise ValidationError(field, "a number of at most 64 bits", "a larger Decimal")
+        whole = int(exact) if exact else 0
+        return integer(field, whole) if exact == whole else float(exact)
+    if isinstance(exact, float) and math.isfinite(exact):
+        return float(exact)
     raise refuse(field, "a finite number", value)
 
 
@@ -221,27 +252,36 @@ def custom_value(field: str, value: object) -> Json:
 def _json(field: str, value: object, depth: int) -> Json:
     if depth == 0:
         raise ValidationError(field, f"at most {_MAX_DEPTH} levels", "a deeper value")
-    match value:
+    exact = _exact(value)
+    match exact:
         case str():
-            return text(field, value)
+            return text(field, exact)
         case bool():
-            return value
+            return exact
         case int() | float() | Decimal():
-            return number(field, value)
+            return number(field, exact)
         case datetime():
-            instant = value if value.tzinfo is None else value.astimezone(UTC)
-            return instant.replace(tzinfo=None).isoformat(" ", "seconds")
+            return _without_zone(field, exact).isoformat(" ", "seconds")
         case date():
-            return value.isoformat()
+            return exact.isoformat()
         case Mapping():
             return {
                 _key(field, key): _inner(_path(field, key), item, depth - 1)
-                for key, item in value.items()
+                for key, item in exact.items()
             }
-        case list() | tuple():
-            return [_inner(f"{field}[{i}]", item, depth - 1) for i, item in enumerate(value)]
+        case Sequence() if not isinstance(exact, bytes | bytearray | memoryview):
+            return [_inner(f"{field}[{i}]", item, depth - 1) for i, item in enumerate(exact)]
         case _:
             raise refuse(field, "text, a number, a date, a list or a JSON object", value)
+
+
+def _without_zone(field: str, value: datetime) -> datetime:
+    if value.tzinfo is None:
+        return value
+    try:
+        return value.astimezone(UTC).replace(tzinfo=None)
+    except OverflowError:
+        raise refuse(field, "a date-time of the years 1 to 9999 in UTC", value) from None
 
 
 def _inner(field: str, value: object, depth: int) -> Json:

@@ -7,6 +7,7 @@ from typing import Any
 
 import attrs
 
+from personaclick_async.errors import ValidationError
 from personaclick_async.models.reading import Read
 from personaclick_async.protocol.names import SESSION_LIFETIME_SECONDS
 
@@ -20,11 +21,18 @@ class Session:
     ``did`` names the device and stays for good; ``seance`` names the session (``sid`` is the
     newer word for the same value) and ends two hours after the last event, at ``expires_at``
     (protocol, section 6.2). ``seance`` and ``expires_at`` may be unknown.
+
+    :raises ValidationError: ``expires_at`` has no time zone, so it could not be compared later.
     """
 
     did: str
     seance: str | None = None
-    expires_at: datetime | None = None
+    expires_at: datetime | None = attrs.field(default=None)
+
+    @expires_at.validator
+    def _check_expires_at(self, at: attrs.Attribute[object], value: datetime | None) -> None:
+        if value is not None and value.utcoffset() is None:
+            raise ValidationError(at.name, "a date-time with a time zone", "one without")
 
     @property
     def sid(self) -> str | None:

@@ -22,7 +22,7 @@ T = TypeVar("T")
 class Clear(Enum):
     """The type of :data:`CLEAR`."""
 
-    CLEAR = "clear"
+    CLEAR = None  # what goes over the wire
 
     def __repr__(self) -> str:
         return "CLEAR"
@@ -75,6 +75,8 @@ def _part(cls: type[T]) -> rules.Rule[T]:
         try:
             return cls(**value)
         except ValidationError as error:
+            if error.field == cls.__name__:
+                raise ValidationError(field, error.rule, error.given) from None
             raise error.within(field) from None
         except TypeError:
             raise rules.refuse(field, "a mapping with str keys", value) from None
@@ -263,6 +265,10 @@ def _merge_user_id(given: dict[str, object]) -> None:
     user_id = given.get(EXTERNAL_ID)
     if alias is None:
         return
+    if alias is not CLEAR:
+        alias = rules.user_id(ID, alias)
+    if user_id is not None and user_id is not CLEAR:
+        user_id = rules.user_id(EXTERNAL_ID, user_id)
     if user_id is not None and str(user_id) != str(alias):
         raise ValidationError(
             ID, f"one value for {ID} and {EXTERNAL_ID}, which are the same", "two different values"

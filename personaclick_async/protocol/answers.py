@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
+from urllib.parse import quote, quote_plus
 
 import attrs
 
@@ -53,8 +54,13 @@ _BY_STATUS: Final[Mapping[int, type[ServiceError]]] = {
 _ABOUT_CREDENTIALS: Final = re.compile(r"(?i)\b(?:shop|shop_id|shop_secret|secret)\b")
 _ABOUT_PROFILE: Final = re.compile(r"(?is)\b(?:profile|device|did|user)\b.*\bnot found\b")
 
+_TELLING_WORDS: Final = frozenset(
+    {"shop", "shop_id", "shop_secret", "secret", "profile", "device", "did", "user", "not", "found"}
+)
+
 _SHORTEST_PRIVATE: Final = 3
 _LONGEST_MESSAGE: Final = 300
+_LONGEST_LOOKED_THROUGH: Final = 10_000
 _EMAIL_LIKE: Final = re.compile(r"[^\s@]{1,64}@[^\s@]{1,255}")
 _LONG_NUMBER: Final = re.compile(r"\d{7,}")
 _REDACTED: Final = "[redacted]"
@@ -116,6 +122,16 @@ class Answer(Generic[T]):
             answer=self,
         )
 
+    def __getstate__(self) -> dict[str, Any]:
+        # aiohttp's view of headers can't be pickled; its copy, which compares names alike, can.
+        state = {at.name: getattr(self, at.name) for at in attrs.fields(type(self))}
+        copied = getattr(self.headers, "copy", None)
+        return {**state, "headers": copied() if copied else dict(self.headers)}
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        for name, value in state.items():
+            object.__setattr__(self, name, value)
+
     def __repr__(self) -> str:
         return f"<Answer {self.endpoint} {self.status}, {len(self.body)} bytes>"
 
@@ -132,8 +148,9 @@ def refusal(answer: Answer[T]) -> ServiceError | None:
     failed = not _OK <= status < 300 or said.get(names.STATUS) == names.STATUS_ERROR  # noqa: PLR2004
     if not failed:
         return None
-    message = without_private(_message(said), answer.call.private_values())
-    kind = _kind(status, message)
+    private = set(answer.call.private_values())
+    kind = _kind(status, _own_words(_message(said), private))
+    message = without_private(_message(said), private)
     if kind is RateLimited:
         return RateLimited(
             message,
@@ -169,11 +186,38 @@ def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
 
 
 def without_private(message: str, private: Iterable[str]) -> str:
-    """Take out of a message what a request carried, and what looks like an address or a number."""
+    """Take out of a message what a request carried, and what looks like an address or a number.
+
+    Also where it is written in other case, or percent-encoded as in a URL.
+    """
     for value in sorted({v for v in private if len(v) >= _SHORTEST_PRIVATE}, key=len, reverse=True):
-        message = message.replace(value, _REDACTED)
+        message = _without(message.replace(value, _REDACTED), value)
+        if "%" in message:
+            for encode in (quote, quote_plus):
+                message = _without(message, encode(value, safe="", errors="replace"))
     message = _LONG_NUMBER.sub(_REDACTED, _EMAIL_LIKE.sub(_REDACTED, message))
     return " ".join(message.split())[:_LONGEST_MESSAGE]
+
+
+def _without(message: str, value: str, around: str = "") -> str:
+    # Compiling a pattern costs more than looking, and an import carries thousands of values.
+    if value.lower() not in message.lower():
+        return message
+    pattern = f"(?<!{around}){re.escape(value)}(?!{around})" if around else re.escape(value)
+    return re.sub(pattern, _REDACTED, message, flags=re.IGNORECASE)
+
+
+def _own_words(message: str, private: Iterable[str]) -> str:
+    """Give a message without what it quotes, so that only the service's words tell its kind.
+
+    A shop's address or a secret's text may hold such a word. A value that is one, as "shop" for
+    a customer's channel, or is part of one, as the tier "Pro" of "Profile", leaves it alone.
+    """
+    message = _EMAIL_LIKE.sub(_REDACTED, message)
+    for value in private:
+        if value.lower() not in _TELLING_WORDS:
+            message = _without(message, value, around=r"\w")
+    return message
 
 
 def _body_object(body: bytes) -> dict[str, Json]:
@@ -196,15 +240,18 @@ def _message(said: dict[str, Json]) -> str:
     payload = said.get(names.PAYLOAD)
     inner = payload.get(names.MESSAGE) if isinstance(payload, dict) else None
     message = inner or said.get(names.MESSAGE)
-    return message if isinstance(message, str) else ""
+    # A longer one is no message but a page; looking through it would hold up the event loop.
+    if not isinstance(message, str) or len(message) > _LONGEST_LOOKED_THROUGH:
+        return ""
+    return message
 
 
 def _kind(status: int, message: str) -> type[ServiceError]:
     if status < _FIRST_SERVER_ERROR and status != 429:  # noqa: PLR2004
-        if _ABOUT_CREDENTIALS.search(message):
-            return AuthenticationFailed
         if _ABOUT_PROFILE.search(message):
             return NotFound
+        if _ABOUT_CREDENTIALS.search(message):
+            return AuthenticationFailed
     if status in _BY_STATUS:
         return _BY_STATUS[status]
     return ServerError if status >= _FIRST_SERVER_ERROR else ServiceError

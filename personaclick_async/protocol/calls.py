@@ -15,6 +15,7 @@ import attrs
 from personaclick_async import codec
 from personaclick_async.codec import Json
 from personaclick_async.errors import ConfigurationError, ValidationError
+from personaclick_async.models import rules
 from personaclick_async.models.converter import WrongShape, read_object, read_objects, to_wire
 from personaclick_async.models.identity import Identity
 from personaclick_async.models.order import Order
@@ -124,7 +125,7 @@ def init(
     if did is not None:
         query[names.DID] = did
     _add_labels(query, seance, stream)
-    return Call(names.INIT, lambda body: read_object(InitAnswer, body), query)
+    return Call(names.INIT, _read_init, query)
 
 
 def read_profile(shop: Shop, asker: Asker) -> Call[Profile]:
@@ -209,6 +210,15 @@ def _add_labels(parameters: dict[str, str], seance: str | None, stream: str | No
         parameters[names.SID] = seance
     if stream is not None:
         parameters[names.STREAM] = stream
+
+
+def _read_init(body: bytes) -> InitAnswer:
+    answer = read_object(InitAnswer, body)
+    try:
+        rules.identifier(names.DID, answer.did)
+    except ValidationError:
+        raise WrongShape("the answer names no device") from None
+    return answer
 
 
 def _read_profile(body: bytes) -> Profile:

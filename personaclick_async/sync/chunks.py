@@ -152,6 +152,18 @@ def cut(outcomes: Iterator[Outcome], plan: Plan, at_most: int) -> Iterator[Slice
         yield Slice(taken)
 
 
+def seal(chunk: Chunk, numbers: list[int], contents: list[bytes], salt: bytes) -> None:
+    """Give a chunk the extent and digest of its rows; compare those that it has already.
+
+    :raises SyncRefused: they differ.
+    """
+    digest = ContentDigest(salt)
+    digest.add(numbers, contents)
+    if chunk.digest:
+        check_same(chunk, len(numbers), digest.digest())
+    chunk.last_row, chunk.rows, chunk.digest = numbers[-1], len(numbers), digest.digest()
+
+
 def check_same(chunk: Chunk, rows: int, digest: bytes) -> None:
     """Check that the source gives for a chunk what it gave to the earlier run.
 

@@ -27,6 +27,14 @@ class Encoded:
     outcomes: list[Outcome]
     contents: list[bytes]
 
+    @classmethod
+    def joined(cls, parts: Sequence[Encoded]) -> Encoded:
+        """Put parts together."""
+        return cls(
+            [outcome for part in parts for outcome in part.outcomes],
+            [content for part in parts for content in part.contents],
+        )
+
     def __len__(self) -> int:
         return len(self.outcomes)
 

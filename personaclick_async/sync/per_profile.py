@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import partial
 from typing import Final
 
@@ -23,7 +24,7 @@ from personaclick_async.models.identity import Identity
 from personaclick_async.protocol import calls
 from personaclick_async.protocol.calls import Asker, Call
 from personaclick_async.protocol.names import EXTERNAL_ID, IDENTIFIERS
-from personaclick_async.sync.chunks import Chunk, ContentDigest, check_same
+from personaclick_async.sync.chunks import Chunk, seal
 from personaclick_async.sync.delivery import Delivery, Halted
 from personaclick_async.sync.errors import SyncStopped
 from personaclick_async.sync.intake import Intake
@@ -40,6 +41,7 @@ from personaclick_async.sync.threads import OneThread
 
 _UNDER_WAY_PER_WORKER: Final = 2
 _CHUNKS_ALIVE: Final = 4
+_GATHER_SECONDS: Final = 0.005
 _MOST_FAILED: Final = 1000
 
 
@@ -81,6 +83,7 @@ class PerProfileRoute:
         self._under_way = asyncio.Semaphore(_UNDER_WAY_PER_WORKER * options.concurrency)
         self._answered: list[tuple[_Job, Result]] = []
         self._news = asyncio.Event()
+        self._enough = asyncio.Event()
         self._room = asyncio.Event()
         self._alive = 0
         self._is_ending = False
@@ -106,6 +109,7 @@ class PerProfileRoute:
             await asyncio.wait(workers)
             self._is_ending = True
             self._news.set()
+            self._enough.set()
             await asyncio.wait([committer])
         finally:
             for task in everyone:
@@ -133,7 +137,7 @@ class PerProfileRoute:
                 await self._thread.run(partial(encode, outcomes, Route.PER_PROFILE, sys.maxsize))
             )
             if rows.chunk is None or rows.ends_chunk:
-                await self._open(rows.chunk, _joined(read))
+                await self._open(rows.chunk, Encoded.joined(read))
                 read = []
         while self._alive:
             self._room.clear()
@@ -146,7 +150,8 @@ class PerProfileRoute:
             await self._room.wait()
         if chunk is None:
             chunk = await self._ledger.begin(rows.outcomes[0].row)
-        await self._thread.run(partial(_seal, chunk, rows, self._ledger.salt))
+        numbers = [outcome.row for outcome in rows.outcomes]
+        await self._thread.run(partial(seal, chunk, numbers, rows.contents, self._ledger.salt))
         unchanged = await self._ledger.unchanged(chunk, 0, rows.outcomes, rows.contents)
         jobs: list[_Job] = []
         aside: list[int] = []
@@ -185,6 +190,8 @@ class PerProfileRoute:
                 self._begin.put_nowait(later)
             self._answered.append((job, result))
             self._news.set()
+            if len(self._answered) >= self._concurrency:
+                self._enough.set()
             if isinstance(result, Delivered):
                 self._delivery.accepted()
             else:
@@ -197,17 +204,8 @@ class PerProfileRoute:
             # Were it sent now, the next run would put the older record on top of it.
             return Failed(record.row, "an earlier record of the same person has failed")
         call = self._call(record)
-        affected = [Identity(kind, value) for kind, value in _identifiers(record)]
-
-        async def request() -> None:
-            try:
-                answer = await self._core.transport.send(call, self._call_options)
-            finally:
-                self._core.profiles.forget(*affected)
-            answer.parse()
-
         try:
-            await self._delivery.send(request, len(call.body or b""))
+            await self._delivery.send(partial(self._set, call, record), len(call.body or b""))
         except SyncStopped:
             raise
         except PersonaClickError as error:
@@ -216,6 +214,14 @@ class PerProfileRoute:
             self._failed_persons.update(record.persons)
             return Failed(record.row, describe(error))
         return Delivered(record.row)
+
+    async def _set(self, call: Call[None], record: Record) -> None:
+        try:
+            (await self._core.transport.send(call, self._call_options)).parse()
+        except BaseException:
+            # It may have been carried out all the same.
+            self._core.profiles.forget(*_identities(record))
+            raise
 
     def _call(self, record: Record) -> Call[None]:
         shop = self._core.shop
@@ -238,8 +244,13 @@ class PerProfileRoute:
             if not self._answered:
                 self._news.clear()
                 await self._news.wait()
+                await self._gather()
                 continue
             answered, self._answered = self._answered, []
+            # Before anybody is told: who reads a profile after that shall not get the old one.
+            self._core.profiles.forget(
+                *(identity for job, _ in answered for identity in _identities(job.record))
+            )
             await self._ledger.settle(_settlements(answered))
             failed = sum(isinstance(result, Failed) for _, result in answered)
             self._ledger.report.failed += failed
@@ -253,32 +264,21 @@ class PerProfileRoute:
                     f"more than {_MOST_FAILED} records have failed", report=self._ledger.report
                 )
 
-
-def _joined(parts: list[Encoded]) -> Encoded:
-    if len(parts) == 1:
-        return parts[0]
-    return Encoded(
-        [outcome for part in parts for outcome in part.outcomes],
-        [content for part in parts for content in part.contents],
-    )
-
-
-def _seal(chunk: Chunk, rows: Encoded, salt: bytes) -> None:
-    """Give a new chunk its extent and digest; compare those of one of an earlier run."""
-    digest = ContentDigest(salt)
-    numbers = [outcome.row for outcome in rows.outcomes]
-    digest.add(numbers, rows.contents)
-    if chunk.digest:
-        check_same(chunk, len(rows), digest.digest())
-    chunk.last_row, chunk.rows, chunk.digest = numbers[-1], len(rows), digest.digest()
+    async def _gather(self) -> None:
+        """Wait for one answer per worker, but not long: a commit each would cost half the speed."""
+        self._enough.clear()
+        if len(self._answered) < self._concurrency and not self._is_ending:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_GATHER_SECONDS):
+                    await self._enough.wait()
 
 
-def _identifiers(record: Record) -> Iterator[tuple[str, str]]:
+def _identities(record: Record) -> Iterator[Identity]:
     """Give the names by which the user's profile may be cached."""
     for kind in IDENTIFIERS:
         value = record.wire.get(kind)
         if value is not None:
-            yield kind, str(value)
+            yield Identity(kind, str(value))
 
 
 def _settlements(answered: list[tuple[_Job, Result]]) -> list[Settlement]:

@@ -19,7 +19,7 @@ CANARIES = (
     "Canaryfirst",
     "7999000111222",
     "canary-card",
-    "canary-secret",
+    "canary-5ecret",
 )
 ROW = {
     "email": CANARIES[0],
