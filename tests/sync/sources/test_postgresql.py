@@ -6,6 +6,7 @@ import os
 import pwd
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,16 +23,21 @@ pytestmark = pytest.mark.skipif(FOUND is None, reason="no PostgreSQL server on t
 
 
 @pytest.fixture(scope="module")
-def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def database() -> Iterator[str]:
     """Start a server of its own, reachable through a socket in its folder alone."""
     assert FOUND is not None
-    programs, folder = Path(FOUND).parent, tmp_path_factory.mktemp("pg")
-    # The server refuses to run as root.
-    user = "postgres" if os.getuid() == 0 else None
-    if user is not None:
-        for place in (folder, *folder.parents[:2]):
-            place.chmod(0o755)
-        os.chown(folder, pwd.getpwnam(user).pw_uid, -1)
+    programs = Path(FOUND).resolve().parent
+    # Not pytest's folder: its parents are closed to the server's user.
+    with tempfile.TemporaryDirectory(prefix="pg") as folder:
+        # The server refuses to run as root.
+        user = "postgres" if os.getuid() == 0 else None
+        if user is not None:
+            os.chown(folder, pwd.getpwnam(user).pw_uid, -1)
+        yield from serve(programs, folder, user)
+
+
+def serve(programs: Path, folder: str, user: str | None) -> Iterator[str]:
+    """Run a server on a new data directory in the folder."""
 
     def run(*arguments: str) -> None:
         subprocess.run(
@@ -43,10 +49,10 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             timeout=60,
         )
 
-    data = str(folder / "data")
+    data = f"{folder}/data"
     run("initdb", "-D", data, "-U", "shop", "--auth=trust", "--no-sync", "--encoding=UTF8")
     options = f"-c listen_addresses='' -c unix_socket_directories={folder} -c fsync=off"
-    run("pg_ctl", "-D", data, "-o", options, "-l", str(folder / "log"), "-w", "start")
+    run("pg_ctl", "-D", data, "-o", options, "-l", f"{folder}/log", "-w", "start")
     try:
         yield f"postgresql+psycopg://shop@/postgres?host={folder}"
     finally:
