@@ -37,6 +37,7 @@ from personaclick_async.errors import (
     Unprocessable,
     ValidationError,
 )
+from personaclick_async.hooks import Attempt, Hook, Hooks
 from personaclick_async.models.identity import Identity
 from personaclick_async.models.order import Order, OrderEvent, OrderItem
 from personaclick_async.models.product import Category, FashionColor, Param, Product
@@ -69,6 +70,7 @@ __all__ = [
     "AgeRange",
     "Answer",
     "AnswerTooLarge",
+    "Attempt",
     "AuthenticationFailed",
     "BadRequest",
     "CachePolicy",
@@ -87,6 +89,8 @@ __all__ = [
     "FullProfile",
     "Gender",
     "Hair",
+    "Hook",
+    "Hooks",
     "Identity",
     "InitAnswer",
     "Jewelry",

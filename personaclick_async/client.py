@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -30,6 +30,7 @@ from personaclick_async.config import (
     load_config,
 )
 from personaclick_async.errors import ValidationError
+from personaclick_async.hooks import Hooks
 from personaclick_async.models.identity import Identity
 from personaclick_async.models.session import Session
 from personaclick_async.protocol.calls import Shop
@@ -72,6 +73,7 @@ class PersonaClick:
     :param session: an aiohttp session to use in place of the client's own; never closed by it.
     :param ssl_context: for servers whose certificate needs more than the system's authorities.
     :param trust_env: whether aiohttp reads proxy settings from the environment.
+    :param hooks: functions to call at each request, answer and retry; see :class:`Hooks`.
     :raises ConfigurationError: a setting is missing or breaks its rule.
     """
 
@@ -93,6 +95,7 @@ class PersonaClick:
         session: aiohttp.ClientSession | None = None,
         ssl_context: ssl.SSLContext | None = None,
         trust_env: bool = False,
+        hooks: Hooks | Sequence[Hooks] = (),
         clock: Callable[[], Seconds] = time.monotonic,
         now: Now = utc_now,
     ) -> None:
@@ -113,7 +116,12 @@ class PersonaClick:
             }
         )
         transport = Transport(
-            config, session=session, ssl_context=ssl_context, trust_env=trust_env, clock=clock
+            config,
+            session=session,
+            ssl_context=ssl_context,
+            trust_env=trust_env,
+            hooks=(hooks,) if isinstance(hooks, Hooks) else hooks,
+            clock=clock,
         )
         self._share(
             Core(

@@ -10,10 +10,10 @@ import ssl
 import threading
 import time
 import weakref
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import suppress
-from functools import lru_cache
-from typing import Any, Final, TypeVar
+from functools import lru_cache, partial
+from typing import Any, Final, TypeAlias, TypeVar
 
 import aiohttp
 import attrs
@@ -29,6 +29,7 @@ from personaclick_async.errors import (
     RateLimited,
     TimedOut,
 )
+from personaclick_async.hooks import Attempt, Hooks, tell
 from personaclick_async.limiter import Limiter
 from personaclick_async.protocol.answers import Answer, refusal
 from personaclick_async.protocol.calls import Call
@@ -36,6 +37,7 @@ from personaclick_async.protocol.names import Endpoint, Family
 from personaclick_async.retry import Failure, RetryBudget, may_repeat, wait_before_next
 
 T = TypeVar("T")
+_Outcome: TypeAlias = Answer[T] | tuple[PersonaClickError, Failure]
 
 log: Final = logging.getLogger("personaclick_async")
 
@@ -54,11 +56,15 @@ class TransportStats:
     :ivar calls: calls made, however they ended.
     :ivar requests: requests sent, every attempt counted.
     :ivar retries: attempts after the first.
+    :ivar waits: requests that a limit or the service's Retry-After held back.
+    :ivar waited: seconds for which it did, added up.
     """
 
     calls: int = 0
     requests: int = 0
     retries: int = 0
+    waits: int = 0
+    waited: Seconds = 0.0
 
 
 @attrs.define(eq=False)
@@ -82,9 +88,11 @@ class Transport:
         session: aiohttp.ClientSession | None = None,
         ssl_context: ssl.SSLContext | None = None,
         trust_env: bool = False,
+        hooks: Sequence[Hooks] = (),
         clock: Callable[[], Seconds] = time.monotonic,
     ) -> None:
         self._config = config
+        self._hooks = tuple(hooks)
         self._given_session = session
         self._ssl_context = ssl_context
         self._trust_env = trust_env
@@ -154,10 +162,17 @@ class Transport:
         attempt = 0
         while True:
             if not limiter.is_open:
-                await _enter(limiter, policy.total - (self._clock() - started), call, attempt)
+                await self._enter(limiter, policy.total - (self._clock() - started), call, attempt)
             attempt += 1
+            headers = {**_HEADERS, **call.headers}
+            observed = self._observed(call, attempt, headers) if self._hooks else None
             try:
-                outcome = await self._attempt(pool, call, options, attempt, started)
+                sending = partial(
+                    self._attempt, pool, call, options, attempt, started=started, headers=headers
+                )
+                outcome = await (
+                    sending() if observed is None else self._watched(observed, sending)
+                )
             finally:
                 limiter.give_back()
             if isinstance(outcome, Answer):
@@ -178,14 +193,69 @@ class Transport:
                 raise error
             self.stats.retries += 1
             log.debug("%s: attempt %d failed, next in %.2f s", call.endpoint.name, attempt, wait)
+            if observed is not None:
+                observed.wait = wait
+                tell((hooks.on_retry for hooks in self._hooks), observed)
             await asyncio.sleep(wait)
 
+    async def _enter(
+        self, limiter: Limiter, patience: Seconds, call: Call[Any], attempts: int
+    ) -> None:
+        if not limiter.wait_needed():
+            return
+        began = self._clock()
+        too_long = await limiter.enter(patience)
+        self.stats.waits += 1
+        self.stats.waited += self._clock() - began
+        if too_long is not None:
+            raise RateLimited(
+                "held back by the client's own limit, not sent",
+                status=RateLimited.usual_status,
+                endpoint=call.endpoint.name,
+                attempts=attempts,
+                retry_after=too_long,
+            )
+
+    def _observed(self, call: Call[Any], number: int, headers: dict[str, str]) -> Attempt:
+        endpoint = call.endpoint
+        return Attempt(
+            endpoint=endpoint.name,
+            method=endpoint.method,
+            url=str(self._url(endpoint)),
+            number=number,
+            headers=headers,
+        )
+
+    async def _watched(
+        self, attempt: Attempt, send: Callable[[], Awaitable[_Outcome[T]]]
+    ) -> _Outcome[T]:
+        """Make an attempt with the hooks around it."""
+        began = self._clock()
+        tell((hooks.on_request for hooks in self._hooks), attempt)
+        try:
+            outcome = await send()
+            if isinstance(outcome, Answer):
+                attempt.status = outcome.status
+            else:
+                attempt.error, failure = outcome
+                attempt.status = failure.status
+            return outcome
+        finally:
+            attempt.elapsed = self._clock() - began
+            tell((hooks.on_response for hooks in self._hooks), attempt)
+
     async def _attempt(
-        self, pool: _Pool, call: Call[T], options: CallOptions, attempt: int, started: Seconds
-    ) -> Answer[T] | tuple[PersonaClickError, Failure]:
+        self,
+        pool: _Pool,
+        call: Call[T],
+        options: CallOptions,
+        attempt: int,
+        *,
+        started: Seconds,
+        headers: dict[str, str],
+    ) -> _Outcome[T]:
         self.stats.requests += 1
         endpoint = call.endpoint
-        headers = {**_HEADERS, **call.headers}
         sent: bytes | AsyncIterator[memoryview] | None = call.body
         if call.body is not None and len(call.body) > _PIECE_BYTES:
             headers["Content-Length"] = str(len(call.body))
@@ -275,18 +345,6 @@ class Transport:
             trust_env=self._trust_env,
         )
         return _Pool(session, asyncio.Semaphore(self._config.max_concurrency), None)
-
-
-async def _enter(limiter: Limiter, patience: Seconds, call: Call[Any], attempts: int) -> None:
-    too_long = await limiter.enter(patience)
-    if too_long is not None:
-        raise RateLimited(
-            "held back by the client's own limit, not sent",
-            status=RateLimited.usual_status,
-            endpoint=call.endpoint.name,
-            attempts=attempts,
-            retry_after=too_long,
-        )
 
 
 @lru_cache(maxsize=16)

@@ -1,0 +1,73 @@
+"""Calling an application's own functions at each request, answer, retry and wait."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from typing import TypeAlias
+
+import attrs
+
+from personaclick_async.config import Seconds
+from personaclick_async.errors import PersonaClickError
+
+
+@attrs.define(kw_only=True, eq=False)
+class Attempt:
+    """One request of a call: the same object for each hook that it passes.
+
+    Holds nothing personal: the query, which names the user, and the bodies are not here.
+
+    :ivar endpoint: the call's name, such as ``profile/set``.
+    :ivar method: the HTTP method.
+    :ivar url: where the request goes, without its query.
+    :ivar number: 1 for a call's first attempt, 2 for its first retry.
+    :ivar headers: the request's headers; ``on_request`` may add to them.
+    :ivar status: the answer's status, once there is one.
+    :ivar error: what the attempt failed with, if it did.
+    :ivar elapsed: seconds that it took, waiting for a free connection included.
+    :ivar wait: seconds until the next attempt, for ``on_retry``.
+    """
+
+    endpoint: str
+    method: str
+    url: str
+    number: int
+    headers: dict[str, str]
+    status: int | None = None
+    error: PersonaClickError | None = None
+    elapsed: Seconds | None = None
+    wait: Seconds | None = None
+
+
+Hook: TypeAlias = Callable[[Attempt], None]
+
+
+@attrs.frozen(kw_only=True)
+class Hooks:
+    """Functions to call as requests go out and come back; plain functions, called in place.
+
+    What a hook raises goes to the event loop's exception handler and changes nothing for the call.
+
+    :ivar on_request: before a request is sent.
+    :ivar on_response: after the attempt ended: answered, failed or cancelled (then there is
+        neither a status nor an error).
+    :ivar on_retry: after an attempt that is going to be repeated, before the wait.
+    """
+
+    on_request: Hook | None = None
+    on_response: Hook | None = None
+    on_retry: Hook | None = None
+
+
+def tell(listeners: Iterable[Hook | None], attempt: Attempt) -> None:
+    """Call each listener there is."""
+    for listener in listeners:
+        if listener is None:
+            continue
+        try:
+            listener(attempt)
+        except Exception as error:  # noqa: BLE001 - whatever an application's function raises
+            asyncio.get_running_loop().call_exception_handler(
+                {"message": "a hook of personaclick_async raised", "exception": error}
+            )
