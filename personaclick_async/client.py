@@ -14,8 +14,8 @@ import aiohttp
 from personaclick_async.cache import CacheStats, SharedReads
 from personaclick_async.calls.orders import OrderCalls
 from personaclick_async.calls.profile import ProfileCalls
-from personaclick_async.calls.scope import Core, Now, Scope, Visit, utc_now
-from personaclick_async.calls.session import start_session, visit_of
+from personaclick_async.calls.scope import NO_DEVICE, Core, Now, Scope, Start, Visit, utc_now
+from personaclick_async.calls.session import session_of, start_session
 from personaclick_async.config import (
     NO_OPTIONS,
     UNSET,
@@ -29,14 +29,21 @@ from personaclick_async.config import (
     Unset,
     load_config,
 )
-from personaclick_async.errors import ValidationError
+from personaclick_async.errors import NoCurrentUser, ValidationError
 from personaclick_async.hooks import Hooks
 from personaclick_async.models.identity import Identity
 from personaclick_async.models.session import Session
 from personaclick_async.protocol.calls import Shop
 from personaclick_async.protocol.names import Family, Segment
 from personaclick_async.transport import Transport, TransportStats
-from personaclick_async.user import User, changed, get_current, require_current, set_current
+from personaclick_async.user import (
+    User,
+    changed,
+    current,
+    get_current,
+    require_current,
+    set_current,
+)
 
 if TYPE_CHECKING:
     from personaclick_async.sync import Records, Report, Sync, SyncOptions
@@ -143,9 +150,9 @@ class PersonaClick:
         self._core = core
         self._options = options
 
-        def which() -> Scope:
+        async def which() -> Scope:
             visit = require_current(core).scope.visit
-            return Scope(core, visit, options)
+            return await Scope(core, visit, options).ready()
 
         self.profile = ProfileCalls(which)
         self.orders = OrderCalls(which)
@@ -191,7 +198,8 @@ class PersonaClick:
             session = Session(did=Identity.of(did=did).value, seance=seance)
         group = _segment(segment)
         answer = (await start_session(self._core, self._options, session)).parse()
-        return User(self._core, visit_of(self._core, answer, group), self._options, answer)
+        visit = Visit.of_session(session_of(self._core, answer), self._core.now, group)
+        return User(self._core, visit, self._options, answer)
 
     def user(
         self,
@@ -240,6 +248,24 @@ class PersonaClick:
         visit = Visit(identity, self._core.now, segment, seance)
         return User(self._core, visit, self._options)
 
+    def new_visitor(
+        self, start: Start | None = None, /, *, segment: Segment | str | None = None
+    ) -> User:
+        """Name a visitor who has no device yet; their first call starts the session. No I/O.
+
+        Until then ``user.session`` is None. A call whose session can't be started raises what
+        :meth:`init` raises, and the next one tries again.
+
+        :param start: gives the session in place of :meth:`init`.
+        """
+
+        async def init() -> Session:
+            answer = (await start_session(self._core, self._options, None)).parse()
+            return session_of(self._core, answer)
+
+        visit = Visit(NO_DEVICE, self._core.now, _segment(segment), start=start or init)
+        return User(self._core, visit, self._options)
+
     @property
     def current_user(self) -> User | None:
         """The user whom ``client.profile`` and ``client.orders`` are about, in this task."""
@@ -256,12 +282,14 @@ class PersonaClick:
     @contextmanager
     def as_user(self, user: User) -> Iterator[User]:
         """Make a user the current one for a ``with`` block."""
-        before = get_current(self._core)
-        set_current(self._core, user)
-        try:
+        with current(self._core, user):
             yield user
-        finally:
-            set_current(self._core, before)
+
+    @contextmanager
+    def as_nobody(self, because: NoCurrentUser) -> Iterator[None]:
+        """Have no current user for a ``with`` block; ``client.profile`` raises the reason given."""
+        with current(self._core, because):
+            yield
 
     def with_options(
         self,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Final
 
@@ -10,17 +12,19 @@ import attrs
 from personaclick_async.calls.orders import OrderCalls
 from personaclick_async.calls.profile import ProfileCalls
 from personaclick_async.calls.scope import Core, Scope, Visit, WhichScope
-from personaclick_async.calls.session import start_session, visit_of
+from personaclick_async.calls.session import session_of, start_session
 from personaclick_async.config import NO_OPTIONS, CallOptions, Seconds
 from personaclick_async.errors import NoCurrentUser, ValidationError
 from personaclick_async.models.identity import Identity
 from personaclick_async.models.session import InitAnswer, Session
 
-_NOBODY: Final[dict[int, User]] = {}
+_NOBODY: Final[dict[int, User | NoCurrentUser]] = {}
 
 # One variable for all clients, for a context keeps each variable it ever met; by client, because
 # an application may serve several shops in one request.
-_current: ContextVar[dict[int, User]] = ContextVar("personaclick_current_user", default=_NOBODY)
+_current: ContextVar[dict[int, User | NoCurrentUser]] = ContextVar(
+    "personaclick_current_user", default=_NOBODY
+)
 
 
 class User:
@@ -41,9 +45,9 @@ class User:
     ) -> None:
         scope = self.scope = Scope(core, visit, options)
         self.settings = settings
-        # Not a method: a user in a cycle of references would wait for the garbage collector,
-        # which with one user per request doubles what a request costs.
-        self._which: WhichScope = lambda: scope
+        # Not a method of the user: one in a cycle of references would wait for the garbage
+        # collector, which with one user per request doubles what a request costs.
+        self._which: WhichScope = scope.ready
 
     @property
     def profile(self) -> ProfileCalls:
@@ -62,9 +66,10 @@ class User:
 
     @property
     def session(self) -> Session | None:
-        """The session as it stands, to be kept in cookies; None for a user who is not a device.
+        """The session as it stands, to be kept in cookies; None for a user who has no device.
 
         It changes: a new session id when the old session was over, a later end after each call.
+        A new visitor has one from their first call on.
         """
         return self.scope.visit.session
 
@@ -75,7 +80,7 @@ class User:
         :raises ServiceError: the service refused; its subclasses say why.
         :raises TransportError: no usable answer came.
         """
-        return await self._start(self.scope.visit.session)
+        return await self._start(renew=False)
 
     async def new_session(self) -> InitAnswer:
         """Start a new session on this device, whether or not the old one is over.
@@ -84,19 +89,27 @@ class User:
         :raises ServiceError: the service refused; its subclasses say why.
         :raises TransportError: no usable answer came.
         """
-        session = self.scope.visit.session
-        return await self._start(session and attrs.evolve(session, seance=None))
+        return await self._start(renew=True)
 
-    async def _start(self, session: Session | None) -> InitAnswer:
-        if session is None:
+    async def _start(self, *, renew: bool) -> InitAnswer:
+        scope, visit = self.scope, self.scope.visit
+        if not visit.identity.is_device:
             raise ValidationError("user", "a device, for a session", f"a user by {self.identity}")
-        scope = self.scope
-        answer = (await start_session(scope.core, scope.options, session)).parse()
-        fresh = visit_of(scope.core, answer, scope.visit.segment)
-        scope.visit.identity = fresh.identity
-        scope.visit.seance, scope.visit.expires_at = fresh.seance, fresh.expires_at
-        self.settings = answer
-        return answer
+        answers: list[InitAnswer] = []
+
+        async def start() -> Session:
+            session = visit.session
+            if session is not None and renew:
+                session = attrs.evolve(session, seance=None)
+            answers.append((await start_session(scope.core, scope.options, session)).parse())
+            return session_of(scope.core, answers[0])
+
+        if visit.start is not None:
+            await visit.begin(start)
+        if not answers:
+            visit.go_on_with(await start())
+        self.settings = answers[0]
+        return answers[0]
 
     def with_options(
         self,
@@ -124,15 +137,30 @@ def changed(
     )
 
 
-def set_current(core: Core, user: User | None) -> None:
-    """Make ``user`` the current one in this task and in those that it starts from now on."""
+def set_current(core: Core, user: User | NoCurrentUser | None) -> None:
+    """Make ``user`` the current one in this task and in those that it starts from now on.
+
+    An error in place of the user says why there is none.
+    """
     others = {key: value for key, value in _current.get().items() if key != id(core)}
     _current.set(others if user is None else {**others, id(core): user})
 
 
+@contextmanager
+def current(core: Core, user: User | NoCurrentUser) -> Iterator[None]:
+    """Make ``user`` the current one for a ``with`` block."""
+    before = _current.get().get(id(core))
+    set_current(core, user)
+    try:
+        yield
+    finally:
+        set_current(core, before)
+
+
 def get_current(core: Core) -> User | None:
     """Give the current user of a client, if there is one."""
-    return _current.get().get(id(core))
+    user = _current.get().get(id(core))
+    return user if isinstance(user, User) else None
 
 
 def require_current(core: Core) -> User:
@@ -140,7 +168,9 @@ def require_current(core: Core) -> User:
 
     :raises NoCurrentUser: there is none; says how to set one.
     """
-    user = get_current(core)
+    user = _current.get().get(id(core))
+    if isinstance(user, NoCurrentUser):
+        raise type(user)(*user.args)
     if user is None:
         raise NoCurrentUser(
             "no current user: set one with client.set_current_user(…) or client.as_user(…), "

@@ -21,13 +21,13 @@ class RawOrderCalls:
 
     async def last_for_user(self) -> Answer[list[Product]]:
         """Ask for the last order's products; see :meth:`OrderCalls.last_for_user`."""
-        scope = self._which()
+        scope = await self._which()
         return await scope.send(calls.last_order(scope.core.shop, scope.asker()))
 
     async def by_user(self, *, date_from: date | str | None = None) -> Answer[list[Order]]:
         """Ask for the orders; see :meth:`OrderCalls.by_user`."""
         since = None if date_from is None else rules.day(DATE_FROM, date_from)
-        scope = self._which()
+        scope = await self._which()
         call = calls.orders_by_user(scope.core.shop, scope.asker(), date_from=since)
         return await scope.send(call)
 

@@ -28,23 +28,24 @@ class RawProfileCalls:
 
     async def get(self) -> Answer[Profile]:
         """Ask for the profile; see :meth:`ProfileCalls.get`."""
-        scope = self._which()
+        scope = await self._which()
         return await scope.send(calls.read_profile(scope.core.shop, scope.asker()))
 
     async def full(self) -> Answer[FullProfile]:
         """Ask for the full profile; see :meth:`ProfileCalls.full`."""
-        scope = self._which()
+        scope = await self._which()
         return await scope.send(calls.read_full_profile(scope.core.shop, scope.asker()))
 
     async def set(
         self, update: ProfileUpdate | None = None, /, **fields: Unpack[ProfileFields]
     ) -> Answer[None]:
         """Send an update; see :meth:`ProfileCalls.set`."""
-        return await send_update(self._which(), _the_one(update, fields))
+        whole = _the_one(update, fields)
+        return await send_update(await self._which(), whole)
 
     async def purge(self) -> Answer[None]:
         """Purge the profile; see :meth:`ProfileCalls.purge`."""
-        scope = self._which()
+        scope = await self._which()
         call = calls.purge_profile(scope.core.shop, scope.asker())
         try:
             return await scope.send(call)
@@ -77,7 +78,7 @@ class ProfileCalls:
         :raises ServiceError: the service refused; its subclasses say why.
         :raises TransportError: no usable answer came.
         """
-        scope = self._which()
+        scope = await self._which()
         reads, key = scope.core.profiles, scope.visit.identity
         if not force:
             kept = reads.fresh(key)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import string
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Final, TypeAlias, TypeVar
 
@@ -22,6 +23,10 @@ from personaclick_async.transport import Transport
 
 T = TypeVar("T")
 Now: TypeAlias = Callable[[], datetime]
+Start: TypeAlias = Callable[[], Awaitable[Session]]
+
+NO_DEVICE: Final = Identity(DID, "")
+"""Stands where the device of a visit that has not begun will be; never sent."""
 
 _SEANCE_LENGTH: Final = 10
 _SEANCE_CHARACTERS: Final = string.ascii_letters + string.digits
@@ -54,6 +59,8 @@ class Visit:
 
     A session that is over is replaced by a new one the next time the user does something, as the
     official mobile SDKs do it; every success puts its end off by two hours (protocol, 6.2).
+
+    :ivar start: gives a visitor who has no device yet theirs; None once the visit has begun.
     """
 
     identity: Identity
@@ -61,6 +68,8 @@ class Visit:
     segment: Segment | None = None
     seance: str | None = None
     expires_at: datetime | None = None
+    start: Start | None = None
+    _turn: asyncio.Lock | None = None
 
     @classmethod
     def of_session(cls, session: Session, now: Now, segment: Segment | None) -> Visit:
@@ -71,10 +80,22 @@ class Visit:
 
     @property
     def session(self) -> Session | None:
-        """The session as it is to be kept, or None for a user who is not a device."""
-        if not self.identity.is_device:
+        """The session as it is to be kept, or None for a user who has no device, or none yet."""
+        if self.start is not None or not self.identity.is_device:
             return None
         return Session(did=self.identity.value, seance=self.seance, expires_at=self.expires_at)
+
+    async def begin(self, start: Start) -> None:
+        """Begin a visit that has not begun: once, however many calls wait for it."""
+        turn = self._turn = self._turn or asyncio.Lock()
+        async with turn:
+            if self.start is not None:
+                self.go_on_with(await start())
+
+    def go_on_with(self, session: Session) -> None:
+        """Take over a session, and with it the device."""
+        self.identity = Identity.of(**{DID: session.did})
+        self.seance, self.expires_at, self.start = session.seance, session.expires_at, None
 
     def current_seance(self) -> str | None:
         """Give the session id to send, a new one if the session is over."""
@@ -96,6 +117,13 @@ class Scope:
     visit: Visit
     options: CallOptions
 
+    async def ready(self) -> Scope:
+        """Begin the visit if it has not begun, and give this scope."""
+        start = self.visit.start
+        if start is not None:
+            await self.visit.begin(start)
+        return self
+
     def asker(self) -> Asker:
         """Say on whose behalf the next request is made."""
         return Asker(
@@ -112,5 +140,5 @@ class Scope:
         return answer
 
 
-WhichScope: TypeAlias = Callable[[], Scope]
+WhichScope: TypeAlias = Callable[[], Awaitable[Scope]]
 """Finds the scope when a call is made: fixed for a user, looked up for the current user."""

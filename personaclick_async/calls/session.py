@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from personaclick_async.calls.scope import Core, Visit
+from personaclick_async.calls.scope import Core
 from personaclick_async.config import CallOptions
-from personaclick_async.models.identity import Identity
 from personaclick_async.models.session import SESSION_LIFETIME, InitAnswer, Session
 from personaclick_async.protocol import calls
 from personaclick_async.protocol.answers import Answer
-from personaclick_async.protocol.names import DID, Segment
 
 
 async def start_session(
@@ -29,12 +27,10 @@ async def start_session(
     return await core.transport.send(call, options)
 
 
-def visit_of(core: Core, answer: InitAnswer, segment: Segment | None) -> Visit:
+def session_of(core: Core, answer: InitAnswer) -> Session:
     """Adopt the ids of an answer: also a device id other than the one sent (protocol, 6.1)."""
-    return Visit(
-        Identity.of(**{DID: answer.did}),
-        core.now,
-        segment,
-        answer.seance or answer.sid,
-        core.now() + SESSION_LIFETIME,
+    return Session(
+        did=answer.did,
+        seance=answer.seance or answer.sid,
+        expires_at=core.now() + SESSION_LIFETIME,
     )
