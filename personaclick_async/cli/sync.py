@@ -68,15 +68,17 @@ Query = Annotated[
 class LateRejects:
     """A reject file that is made when the first row is rejected, and not before."""
 
-    def __init__(self, path: Path, source: TableSource) -> None:
+    def __init__(self, path: Path, source: TableSource, delimiter: str | None) -> None:
         self.path = path
         self._source = source
+        # Fed back with the options of its source, it has to be read the same way.
+        self._delimiter = delimiter or ","
         self._file: RejectFile | None = None
 
     def append(self, rejected: list[Rejected], /) -> None:
         """Take rows."""
         if self._file is None:
-            self._file = RejectFile(self.path, self._source.columns)
+            self._file = RejectFile(self.path, self._source.columns, delimiter=self._delimiter)
         self._file.append(rejected)
 
     def flush(self) -> None:
@@ -164,7 +166,7 @@ def sync(
         known = None if mapping is None else FieldMapping.load(mapping)
         layout = _layout(delimiter, encoding)
         opened = open_source(source, known, kind=kind, layout=layout, query=query)
-        sink = LateRejects(rejects or _rejects_of(opened), opened)
+        sink = LateRejects(rejects or _rejects_of(opened), opened, layout.delimiter)
         options = SyncOptions(
             route=route,
             concurrency=concurrency,

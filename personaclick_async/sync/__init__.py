@@ -2,9 +2,9 @@
 
 from personaclick_async.sync.engine import Sync
 from personaclick_async.sync.errors import JournalFailed, SyncRefused, SyncStopped
-from personaclick_async.sync.intake import ItemSource, Records
+from personaclick_async.sync.intake import Records
 from personaclick_async.sync.options import RejectSink, Route, SyncOptions, Unfinished
-from personaclick_async.sync.records import Outcome, Record, Rejected, Source
+from personaclick_async.sync.records import Outcome, Record, Refused, Rejected, Source
 from personaclick_async.sync.report import (
     Checked,
     Delivered,
@@ -20,12 +20,12 @@ __all__ = [
     "Checked",
     "Delivered",
     "Failed",
-    "ItemSource",
     "JournalFailed",
     "Outcome",
     "Queued",
     "Record",
     "Records",
+    "Refused",
     "RejectSink",
     "Rejected",
     "Report",

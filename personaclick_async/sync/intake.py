@@ -7,43 +7,17 @@ from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping
 from typing import Final, TypeAlias, TypeGuard
 
-import attrs
-
 from personaclick_async.sync.chunks import Plan, Slice, cut
 from personaclick_async.sync.errors import SyncRefused
-from personaclick_async.sync.items import Item, outcomes_of
+from personaclick_async.sync.items import Item
 from personaclick_async.sync.records import Outcome, Source
+from personaclick_async.sync.sources.iterable import IterableSource
 from personaclick_async.sync.threads import OneThread
 
 Records: TypeAlias = Source | Iterable[Item] | AsyncIterable[Item]
 """What can be synced."""
 
 _NAMELESS: Final = "records"
-
-
-@attrs.frozen
-class ItemSource:
-    """A plain iterable as a source; without a fingerprint, so it can't be resumed.
-
-    Make one yourself, with a name and a fingerprint, of an iterable that starts anew each time
-    (a list, not a generator), and it can.
-    """
-
-    items: Iterable[Item] = attrs.field(repr=False)
-    name: str = _NAMELESS
-    fingerprint: str | None = None
-
-    @property
-    def size_hint(self) -> int | None:
-        """The iterable's length, if it has one."""
-        try:
-            return len(self.items)  # type: ignore[arg-type]  # that it may have none is the point
-        except TypeError:
-            return None
-
-    def outcomes(self, *, after_row: int = 0) -> Iterator[Outcome]:
-        """Read the items after ``after_row``."""
-        return (one for one in outcomes_of(self.items, 0) if one.row > after_row)
 
 
 Reader: TypeAlias = "SourceReader | AsyncReader"
@@ -60,7 +34,7 @@ def reader_of(source: Records, thread: OneThread) -> Reader:
     if isinstance(source, AsyncIterable):
         return AsyncReader(source, thread)
     if isinstance(source, Iterable) and not isinstance(source, str | bytes | Mapping):
-        return SourceReader(ItemSource(source), thread)
+        return SourceReader(IterableSource(source), thread)
     raise SyncRefused(
         "source: expected a Source, or an iterable or async iterable of updates, got "
         + type(source).__name__
@@ -68,7 +42,8 @@ def reader_of(source: Records, thread: OneThread) -> Reader:
 
 
 def _is_source(source: Records) -> TypeGuard[Source]:
-    return hasattr(source, "outcomes") and hasattr(source, "fingerprint")
+    # Not the fingerprint: to look for it is to hash the whole file, here on the event loop.
+    return callable(getattr(source, "outcomes", None))
 
 
 class SourceReader:
@@ -215,4 +190,4 @@ class Intake:
 
 def cut_all(items: list[Item], after_row: int) -> Iterator[Slice]:
     """Make one slice of all items."""
-    return cut(outcomes_of(items, after_row), Plan((), after_row), len(items))
+    return cut(IterableSource(items).outcomes(before=after_row), Plan((), after_row), len(items))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from typing import TypeAlias
 
 from personaclick_async.errors import ValidationError
@@ -10,8 +10,8 @@ from personaclick_async.models import rules
 from personaclick_async.models.converter import to_wire
 from personaclick_async.models.update import ProfileUpdate
 from personaclick_async.protocol.names import EXTERNAL_ID
+from personaclick_async.sync.persons import persons_of
 from personaclick_async.sync.records import Outcome, Record, Rejected
-from personaclick_async.sync.routes import persons_of
 
 Item: TypeAlias = ProfileUpdate | Mapping[str, object] | Record | Rejected
 """What an iterable may give: an update, a flat mapping of its fields, or what a source gives."""
@@ -38,15 +38,6 @@ def outcome_of(item: Item, row: int) -> Outcome:
             return Rejected(
                 row, "record", "a ProfileUpdate, a mapping or a Record", rules.given(item), {}
             )
-
-
-def outcomes_of(items: Iterable[Item], after_row: int) -> Iterator[Outcome]:
-    """Make records of items, numbered from ``after_row`` + 1 unless they have numbers."""
-    row = after_row
-    for item in items:
-        outcome = outcome_of(item, row + 1)
-        row = outcome.row
-        yield outcome
 
 
 def _record(update: ProfileUpdate, row: int, source_row: Mapping[str, object]) -> Outcome:

@@ -10,9 +10,9 @@ import attrs
 from personaclick_async.sync.chunks import Chunk
 from personaclick_async.sync.journal import Journal, Tally
 from personaclick_async.sync.options import RejectSink
+from personaclick_async.sync.persons import persons_of
 from personaclick_async.sync.records import Outcome, Record, Rejected
 from personaclick_async.sync.report import Report
-from personaclick_async.sync.routes import persons_of
 from personaclick_async.sync.threads import OneThread
 
 _NO_SALT: Final = b"without a journal nobody compares"

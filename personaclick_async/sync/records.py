@@ -50,6 +50,18 @@ class Rejected:
         return f"<Rejected row {self.row}: {self.field}: expected {self.rule}, got {self.given}>"
 
 
+@attrs.frozen(repr=False)
+class Refused(Rejected):
+    """A record that was fit to be sent, and that its route or the service does not take.
+
+    ``source_row`` holds what was to be sent, in the wire's form: the row as it was read is not
+    known any more.
+    """
+
+    def __repr__(self) -> str:
+        return super().__repr__().replace("Rejected", "Refused", 1)
+
+
 Outcome: TypeAlias = Record | Rejected
 
 

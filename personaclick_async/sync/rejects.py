@@ -26,8 +26,8 @@ from pathlib import Path
 from typing import Final
 
 from personaclick_async.errors import ConfigurationError, PersonaClickError
-from personaclick_async.sync.records import Rejected
-from personaclick_async.sync.sources.base import BOOKKEEPING, ROW
+from personaclick_async.sync.records import Refused, Rejected
+from personaclick_async.sync.sources.base import BOOKKEEPING, ROW, SENT
 from personaclick_async.sync.sources.broken_text import KEEP_BYTES
 
 _UTF8: Final = "utf-8"
@@ -166,6 +166,8 @@ class RejectFile:
         """Give what goes under ``_sent``, and what goes under the source's columns."""
         columns = self._columns or ()
         row = one.source_row
+        if isinstance(one, Refused):
+            return [_json(dict(row)), *([""] * len(columns))]
         if one.field == ROW:
             values = ["", *map(_as_text, row.values())]
             # One more field than columns, if there would be as many: it must not pass as it is.
@@ -179,12 +181,18 @@ class RejectFile:
             _json(
                 {
                     **dict(zip(BOOKKEEPING, (one.row, one.field, _reason(one)), strict=False)),
-                    **{str(name): value for name, value in one.source_row.items()},
+                    **_as_read(one),
                 }
             )
             + "\n"
             for one in rejected
         )
+
+
+def _as_read(one: Rejected) -> dict[str, object]:
+    if isinstance(one, Refused):
+        return {SENT: dict(one.source_row)}
+    return {str(name): value for name, value in one.source_row.items()}
 
 
 def _reason(one: Rejected) -> str:

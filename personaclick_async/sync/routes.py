@@ -31,7 +31,7 @@ from personaclick_async.protocol.names import (
     TELEGRAM_ID,
 )
 from personaclick_async.sync.options import Route
-from personaclick_async.sync.records import Outcome, Record, Rejected
+from personaclick_async.sync.records import Outcome, Record, Refused, Rejected
 
 BULK_FROM: Final = 10_000
 """From so many records on, ``auto`` means bulk, if they can go there."""
@@ -66,9 +66,9 @@ def admit(outcome: Outcome, route: Route) -> Outcome:
     return outcome if unfit is None else rejected(outcome, *unfit)
 
 
-def rejected(record: Record, field: str, rule: str, given: str) -> Rejected:
-    """Reject a record; of the row as it was read, only what was to be sent is known by now."""
-    return Rejected(
+def rejected(record: Record, field: str, rule: str, given: str) -> Refused:
+    """Reject a record that can't go its route."""
+    return Refused(
         row=record.row, field=field, rule=rule, given=given, source_row=dict(record.wire)
     )
 
@@ -93,15 +93,6 @@ def identity_of(wire: Mapping[str, Json]) -> Identity:
     """
     kind = next(kind for kind in _PRIORITY if wire.get(kind) is not None)
     return Identity(kind, str(wire[kind]))
-
-
-def persons_of(wire: Mapping[str, Json]) -> tuple[tuple[str, str], ...]:
-    """Give every identifier of a record, spelt so that spellings of one person agree."""
-    return tuple(
-        (kind, str(value).casefold().removeprefix("+"))
-        for kind in IDENTIFIERS
-        if (value := wire.get(kind)) is not None
-    )
 
 
 class Verdict(Enum):
@@ -132,13 +123,13 @@ def judge(error: PersonaClickError) -> Verdict:
 
 def refusal(
     row: int, wire: Mapping[str, Json], error: PersonaClickError, *, message_is_clean: bool = True
-) -> Rejected:
+) -> Refused:
     """Reject a record that the service has refused when it stood alone.
 
     :param message_is_clean: whether the service's message was freed of what the record holds.
     """
     message = getattr(error, "message", "") if message_is_clean else ""
-    return Rejected(
+    return Refused(
         row=row,
         field="record",
         rule=f"what the service takes ({describe(error)}{message and f': {message}'})",

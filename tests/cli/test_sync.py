@@ -85,6 +85,21 @@ def test_rejected_rows_can_be_mended_and_fed_back(shell: Shell, emulator: Emulat
     assert not Path("again.csv").exists()
 
 
+def test_rejected_rows_are_fed_back_with_the_options_of_their_source(
+    shell: Shell, emulator: Emulator
+) -> None:
+    Path("customers.csv").write_text("id;email\n1;nonsense\n")
+    rejects = Path(
+        json.loads(shell("sync", "customers.csv", "--delimiter", ";", "--json").stdout)["rejects"]
+    )
+    rejects.write_text(rejects.read_text("utf-8-sig").replace("nonsense", "eve@shop.example"))
+
+    again = shell("sync", str(rejects), "--delimiter", ";", "--json")
+
+    assert again.exit_code == Exit.DONE, again.output
+    assert stored(emulator).keys() == {"1"}
+
+
 def test_only_what_changed_is_sent_again(shell: Shell, emulator: Emulator) -> None:
     source = Path("customers.csv")
     source.write_text("id,first_name\n1,Ada\n2,Eve\n")

@@ -20,8 +20,8 @@ from personaclick_async.sync.mapping import FieldMapping
 from personaclick_async.sync.mapping.kinds import ABSENT, STANDARD_RULES, Kind
 from personaclick_async.sync.mapping.memo import Memo
 from personaclick_async.sync.mapping.reading import any_reader, text_reader
+from personaclick_async.sync.persons import persons_of
 from personaclick_async.sync.records import Outcome, Record, Rejected
-from personaclick_async.sync.routes import persons_of
 
 
 def _map(toml: str, row: Mapping[str, Any], *, top: str = "") -> Outcome:

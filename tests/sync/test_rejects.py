@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from personaclick_async import ConfigurationError
 from personaclick_async.sync.mapping import FieldMapping
 from personaclick_async.sync.options import RejectSink
-from personaclick_async.sync.records import Outcome, Record, Rejected
+from personaclick_async.sync.records import Outcome, Record, Refused, Rejected
 from personaclick_async.sync.rejects import RejectFile, RejectsFailed
 from personaclick_async.sync.sources import CsvLayout, CsvSource, JsonLinesSource
 
@@ -130,8 +130,9 @@ def test_a_row_without_the_columns_of_its_source_does_not_pass_unmended(tmp_path
 
 
 def test_a_row_that_the_service_refused_is_fed_back_as_it_was_sent(tmp_path: Path) -> None:
-    sent = {"external_id": "7", "birthday": "1815-12-10", "kids": [{"gender": "f"}], "x": 1}
-    refused = Rejected(3, "record", "what the service takes", "what it refused", sent)
+    # "name" is a column too, of which the mapping makes another field.
+    sent = {"external_id": "7", "birthday": "1815-12-10", "kids": [{"gender": "f"}], "name": 1}
+    refused = Refused(3, "record", "what the service takes", "what it refused", sent)
     path = _write(tmp_path / "rejects.csv", [refused, _rejected(4, id="4", email="no", name="")])
 
     first, second = CsvSource(path, PEOPLE).outcomes()
@@ -175,13 +176,14 @@ def test_json_lines_keep_types_and_are_fed_back(tmp_path: Path) -> None:
 
 
 def test_what_was_sent_is_marked_in_json_lines_too(tmp_path: Path) -> None:
-    refused = Rejected(3, "record", "more", "less", {"_sent": {"external_id": "7"}})
+    sent = {"external_id": "7", "name": "a custom property"}
+    refused = Refused(3, "record", "more", "less", sent)
     path = _write(tmp_path / "rejects.jsonl", [refused], columns=None)
 
     [record] = JsonLinesSource(path, PEOPLE).outcomes()
 
     assert isinstance(record, Record)
-    assert record.wire == {"external_id": "7"}
+    assert record.wire == sent
 
 
 @pytest.mark.parametrize(

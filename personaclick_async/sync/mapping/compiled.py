@@ -22,8 +22,8 @@ from personaclick_async.sync.mapping.accepting import Accept, accept_custom, acc
 from personaclick_async.sync.mapping.kinds import ABSENT, STANDARD_RULES
 from personaclick_async.sync.mapping.memo import Memo
 from personaclick_async.sync.mapping.origin import Origin
-from personaclick_async.sync.mapping.persons import NAMELESS, persons_among
 from personaclick_async.sync.mapping.reading import any_reader, join_reader, text_reader
+from personaclick_async.sync.persons import NAMELESS, persons_of
 from personaclick_async.sync.records import Outcome, Record, Rejected
 
 MapRow: TypeAlias = Callable[[int, Sequence[Any]], Outcome]
@@ -109,7 +109,7 @@ def compile_rows(
         for name in required:
             if name not in wire:
                 return reject(row, values, name, "a value, which this mapping requires", "nothing")
-        persons = persons_among(wire, identifiers)
+        persons = persons_of(wire, identifiers)
         if not persons:
             return reject(row, values, *NAMELESS)
         return Record(row, wire, persons)

@@ -16,13 +16,13 @@ from personaclick_async import codec
 from personaclick_async.codec import Json
 from personaclick_async.errors import ValidationError
 from personaclick_async.models import rules
-from personaclick_async.protocol.names import EXTERNAL_ID, ID, IDENTIFIERS
+from personaclick_async.protocol.names import EXTERNAL_ID, ID
 from personaclick_async.sync.items import Item, outcome_of
 from personaclick_async.sync.mapping import FieldMapping
 from personaclick_async.sync.mapping.accepting import accept_custom, accept_standard
 from personaclick_async.sync.mapping.kinds import STANDARD_RULES
 from personaclick_async.sync.mapping.memo import Memo
-from personaclick_async.sync.mapping.persons import NAMELESS, persons_among
+from personaclick_async.sync.persons import NAMELESS, persons_of
 from personaclick_async.sync.records import Outcome, Record, Rejected
 from personaclick_async.sync.sources.base import SENT
 
@@ -51,7 +51,7 @@ def outcome_of_flat(row: int, record: Mapping[str, Any]) -> Outcome:
         if EXTERNAL_ID in wire:
             return _outcome_of(record, row)
         wire[EXTERNAL_ID] = wire.pop(ID)
-    persons = persons_among(wire, IDENTIFIERS)
+    persons = persons_of(wire)
     return Record(row, wire, persons) if persons else Rejected(row, *NAMELESS, record)
 
 

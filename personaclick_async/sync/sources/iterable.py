@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from personaclick_async.models import rules
 from personaclick_async.sync.items import Item
 from personaclick_async.sync.mapping import FieldMapping
-from personaclick_async.sync.records import Outcome, Rejected
+from personaclick_async.sync.records import Outcome, Record, Rejected
 from personaclick_async.sync.sources.base import Numbered, Sample, fingerprint, sample_of
 from personaclick_async.sync.sources.errors import SourceFailed
 from personaclick_async.sync.sources.flat import outcome_of_item, outcome_of_record
@@ -57,28 +57,30 @@ class IterableSource:
         except TypeError:
             return None
 
-    def outcomes(self, *, after_row: int = 0) -> Iterator[Outcome]:
+    def outcomes(self, *, after_row: int = 0, before: int = 0) -> Iterator[Outcome]:
         """Read the items after ``after_row``.
+
+        Items are numbered from ``before`` + 1, and after a record that has a number from there.
 
         :raises SourceFailed: it is an iterator, and was read before.
         """
-        return self.numbered(after_row=after_row, before=0)
+        return self.numbered(after_row=after_row, before=before)
 
     def numbered(self, *, after_row: int, before: int) -> Numbered:
         """Read the items after ``after_row``, numbered from ``before`` + 1."""
         to_outcome = outcome_of_record(self._mapping)
-        number = 0
-        for number, item in enumerate(self._begin(), 1):
-            if number <= after_row:
+        row = before
+        for item in self._begin():
+            row = item.row if isinstance(item, Record | Rejected) else row + 1
+            if row - before <= after_row:
                 continue
-            row = before + number
             if self._mapping is None:
                 yield outcome_of_item(row, item)
             elif isinstance(item, Mapping):
                 yield to_outcome(row, item)
             else:
                 yield Rejected(row, "record", "a mapping", rules.given(item), {})
-        return number
+        return row - before
 
     def sample(self, limit: int = 100) -> Sample:
         """Give the first mappings; the columns are all their keys."""

@@ -19,7 +19,8 @@ from personaclick_async.codec import encode
 from personaclick_async.config import NO_OPTIONS
 from personaclick_async.emulator import Emulator, RecordedRequest
 from personaclick_async.models import rules
-from personaclick_async.sync import ItemSource, Records, Rejected, Result, Sync, SyncOptions
+from personaclick_async.sync import Records, Rejected, Result, Sync, SyncOptions
+from personaclick_async.sync.sources import IterableSource
 
 Row = Mapping[str, Any]
 SET = "/profile/set"
@@ -51,8 +52,8 @@ def people(count: int, *, versions: int = 1) -> list[dict[str, Any]]:
     ]
 
 
-def source_of(rows: list[dict[str, Any]], fingerprint: str = "f1") -> ItemSource:
-    return ItemSource(rows, name="people", fingerprint=fingerprint)
+def source_of(rows: list[dict[str, Any]], fingerprint: str = "f1") -> IterableSource:
+    return IterableSource(rows, name="people", version=fingerprint)
 
 
 def expected(rows: Iterable[Row]) -> dict[str, dict[str, Any]]:

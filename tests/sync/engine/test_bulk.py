@@ -11,7 +11,7 @@ import pytest
 
 from personaclick_async import CLEAR, Family, PersonaClick, RateLimit, codec
 from personaclick_async.emulator import Emulator
-from personaclick_async.sync import Queued, Record, Rejected, Route, SyncStopped
+from personaclick_async.sync import Queued, Record, Refused, Route, SyncStopped
 from personaclick_async.sync.routes import BULK_FROM
 from tests.conftest import MakeClient
 from tests.sync.engine.conftest import MakeEmulator
@@ -142,7 +142,7 @@ async def test_the_bad_records_of_a_refused_chunk_are_found(
         )
         results = await results_of(sync)
 
-    assert Counter(type(one) for one in results) == {Queued: 117, Rejected: 3}
+    assert Counter(type(one) for one in results) == {Queued: 117, Refused: 3}
     assert [row.row for row in rejects.rows] == [14, 15, 91]
     assert f"answered {status}: [redacted] is no name" in rejects.rows[0].rule
     assert rejects.rows[0].source_row["first_name"] == "BADNAME"

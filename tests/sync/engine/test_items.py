@@ -9,7 +9,8 @@ import pytest
 
 from personaclick_async import CLEAR, ProfileUpdate
 from personaclick_async.sync import Record, Rejected
-from personaclick_async.sync.items import outcome_of, outcomes_of
+from personaclick_async.sync.items import outcome_of
+from personaclick_async.sync.sources import IterableSource
 
 
 def test_an_update() -> None:
@@ -38,9 +39,9 @@ def test_records_and_rejections_keep_their_rows() -> None:
     record = Record(10, {"email": "ada@shop.example"}, ())
     rejected = Rejected(20, "phone", "a phone number", "str of 2 characters", {})
     update = ProfileUpdate(email="bob@shop.example")
-    assert [one.row for one in outcomes_of([update, record, update, rejected, update], 0)] == [
-        1, 10, 11, 20, 21,
-    ]  # fmt: skip
+    source = IterableSource([update, record, update, rejected, update])
+    assert [one.row for one in source.outcomes()] == [1, 10, 11, 20, 21]
+    assert [one.row for one in source.outcomes(after_row=10)] == [11, 20, 21]
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from personaclick_async.sync import (
     Checked,
     Delivered,
     Record,
+    Refused,
     Rejected,
     Route,
     SyncRefused,
@@ -191,7 +192,7 @@ async def test_a_record_that_the_service_refuses_is_set_aside(
         sync = start(make_client(api_url=str(server.make_url("/"))), rows, rejects=rejects)
         results = await results_of(sync)
 
-    assert Counter(type(one) for one in results) == {Delivered: 28, Rejected: 2}
+    assert Counter(type(one) for one in results) == {Delivered: 28, Refused: 2}
     assert sorted(row.row for row in rejects.rows) == [8, 21]
     assert "answered 422: first_name [redacted] is not a name" in rejects.rows[0].rule
     assert rejects.rows[0].source_row["first_name"] == "BADNAME"

@@ -13,7 +13,7 @@ import pytest
 from examples.adventureworks import customers
 from personaclick_async import PersonaClick, ProfileUpdate
 from personaclick_async.emulator import Emulator
-from personaclick_async.sync import ItemSource
+from personaclick_async.sync.sources import IterableSource
 from tests.sync.engine.support import Rejects, expected, start, stored
 
 ROOT = Path(__file__).parents[3]
@@ -48,7 +48,7 @@ class Customers:
 async def test_every_row_is_accounted_for(
     client: PersonaClick, emulator: Emulator, journal: Path, route: str, most: int
 ) -> None:
-    source = ItemSource(Customers(most), name="customers", fingerprint="real")
+    source = IterableSource(Customers(most), name="customers", version="real")
     rejects = Rejects()
     options = {"route": route, "journal": journal, "rejects": rejects}
     report = await start(client, source, max_chunk_bytes=2_000_000, **options).run()

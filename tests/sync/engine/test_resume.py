@@ -9,7 +9,8 @@ import pytest
 
 from personaclick_async import ConfigurationError, PersonaClick
 from personaclick_async.emulator import Emulator
-from personaclick_async.sync import ItemSource, SyncRefused, SyncStopped, Unchanged
+from personaclick_async.sync import SyncRefused, SyncStopped, Unchanged
+from personaclick_async.sync.sources import IterableSource
 from tests.conftest import MakeClient
 from tests.sync.engine.support import (
     IMPORT,
@@ -101,7 +102,7 @@ async def test_what_has_changed_is_refused_by_name(
     other = {"shop_id": "ab" * 15} if options.pop("shop", False) else {}
     await interrupted(make_client(), source_of(rows), journal, route="bulk", max_chunk_bytes=2048)
     before = len(emulator.requests)
-    source = ItemSource(rows, name="people", fingerprint=fingerprint)
+    source = IterableSource(rows, name="people", version=fingerprint)
     resumed = start(make_client(**other), source, journal=journal, **options)
     with pytest.raises(SyncRefused, match=names) as caught:
         await resumed.run()
@@ -154,7 +155,7 @@ async def test_sources_of_other_names_do_not_mind(
     client: PersonaClick, emulator: Emulator, journal: Path, quick: dict[str, Any]
 ) -> None:
     await interrupted(client, source_of(people(100)), journal, **quick)
-    other = ItemSource(people(5), name="others", fingerprint="x")
+    other = IterableSource(people(5), name="others", version="x")
     assert (await start(client, other, journal=journal, **quick).run()).sent == 5
     report = await start(client, source_of(people(100)), journal=journal, **quick).run()
     assert report.sent == 100

@@ -9,6 +9,7 @@ import pytest
 from personaclick_async import CLEAR, ProfileUpdate, errors
 from personaclick_async.sync import Record, Rejected, Route
 from personaclick_async.sync.items import outcome_of
+from personaclick_async.sync.persons import persons_of
 from personaclick_async.sync.routes import (
     BULK_FROM,
     Verdict,
@@ -17,7 +18,6 @@ from personaclick_async.sync.routes import (
     describe,
     identity_of,
     judge,
-    persons_of,
     refusal,
 )
 

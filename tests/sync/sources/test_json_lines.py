@@ -14,8 +14,8 @@ from personaclick_async import CLEAR, PersonaClickError, ProfileUpdate, Validati
 from personaclick_async.models.converter import to_wire
 from personaclick_async.protocol.names import IDENTIFIERS, IMPORT_MAX_BODY_BYTES, STANDARD_FIELDS
 from personaclick_async.sync.mapping import FieldMapping
+from personaclick_async.sync.persons import persons_of
 from personaclick_async.sync.records import Record, Rejected
-from personaclick_async.sync.routes import persons_of
 from personaclick_async.sync.sources import JsonLinesSource, SourceFailed
 from personaclick_async.sync.sources.flat import outcome_of_flat
 from tests.sync.sources.conftest import PEOPLE, MakeFile, faults, plain, wires

@@ -74,7 +74,9 @@ def test_a_suffix_that_says_nothing_needs_a_kind(make_file: MakeFile) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [CSV, JSON, gzip.compress(CSV.encode()), gzip.compress(JSON.encode())]
+    "content",
+    [CSV, JSON, gzip.compress(CSV.encode()), gzip.compress(JSON.encode())],
+    ids=["csv", "json", "csv.gz", "json.gz"],
 )
 def test_standard_input_is_looked_at(monkeypatch: pytest.MonkeyPatch, content: str | bytes) -> None:
     raw = content.encode() if isinstance(content, str) else content
