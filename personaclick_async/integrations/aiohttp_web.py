@@ -1,0 +1,122 @@
+"""aiohttp.web: the visitor of each request, and the client's life with the application's."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from typing import Any, Final
+
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+
+from personaclick_async.client import PersonaClick
+from personaclick_async.errors import ConfigurationError
+from personaclick_async.integrations.cookies import CookiePolicy
+from personaclick_async.integrations.incoming import IncomingRequest
+from personaclick_async.integrations.visitors import NoConsent, Visitor, VisitorPolicy, Visitors
+from personaclick_async.user import User
+
+__all__ = [
+    "CLIENT",
+    "CookiePolicy",
+    "IncomingRequest",
+    "NoConsent",
+    "VisitorPolicy",
+    "client_context",
+    "current_user",
+    "current_user_or_none",
+    "set_cookies",
+    "setup",
+    "visitor_middleware",
+]
+
+CLIENT: Final = web.AppKey("personaclick", PersonaClick)
+"""Where the application keeps its client: ``request.app[CLIENT]``."""
+
+_NAME: Final = "personaclick.visitor"
+# aiohttp warns of names where it has keys; versions before 3.14 have none for requests.
+_VISITOR: Final[Any] = web.RequestKey(_NAME, Visitor) if hasattr(web, "RequestKey") else _NAME
+
+
+def setup(
+    app: web.Application, client: PersonaClick, *, policy: VisitorPolicy | None = None
+) -> None:
+    """Make each request's visitor the client's current user, and close the client at the end.
+
+    Sub-applications are served too. Call it where the middleware shall stand in the order.
+
+    :param app: the application, before it is started.
+    :param client: the shop's client.
+    :param policy: how visitors are found; see :class:`VisitorPolicy`.
+    """
+    app[CLIENT] = client
+    app.middlewares.append(visitor_middleware(client, policy=policy))
+    app.on_response_prepare.append(set_cookies)
+    app.cleanup_ctx.append(client_context(client))
+
+
+def visitor_middleware(client: PersonaClick, *, policy: VisitorPolicy | None = None) -> Middleware:
+    """Give the middleware alone; :func:`set_cookies` has to be in ``on_response_prepare``."""
+    visitors = Visitors(client, policy)
+
+    @web.middleware
+    async def find_visitor(request: web.Request, handler: Handler) -> web.StreamResponse:
+        visitor = request[_VISITOR] = await visitors.arrive(_incoming(request))
+        # A block, for aiohttp serves all requests of one connection in one task.
+        with visitor.current():
+            return await handler(request)
+
+    return find_visitor
+
+
+async def set_cookies(request: web.Request, response: web.StreamResponse) -> None:
+    """Set the visitor's cookies as a response begins, streams and websockets included."""
+    visitor = request.get(_VISITOR)
+    if isinstance(visitor, Visitor):
+        said = response.headers.getall("Cache-Control", [])
+        for name, value in visitor.response_headers(",".join(said) or None):
+            response.headers.add(name, value)
+
+
+def client_context(client: PersonaClick) -> Callable[[web.Application], AsyncIterator[None]]:
+    """Give what closes the client with the application, for ``app.cleanup_ctx``."""
+
+    async def run(_: web.Application) -> AsyncIterator[None]:
+        async with client:
+            yield
+
+    return run
+
+
+def current_user(request: web.Request) -> User:
+    """Give the request's visitor. No I/O.
+
+    :raises NoConsent: they have not agreed to be known.
+    :raises NoCurrentUser: the service gave them no session.
+    :raises ConfigurationError: the middleware is missing.
+    """
+    return _visitor(request).require_user()
+
+
+def current_user_or_none(request: web.Request) -> User | None:
+    """Give the request's visitor, or None if they can't be known. No I/O.
+
+    :raises ConfigurationError: the middleware is missing.
+    """
+    return _visitor(request).user
+
+
+def _visitor(request: web.Request) -> Visitor:
+    visitor: Any = request.get(_VISITOR)
+    if not isinstance(visitor, Visitor):
+        raise ConfigurationError("this request did not come through the middleware: call setup")
+    return visitor
+
+
+def _incoming(request: web.Request) -> IncomingRequest:
+    return IncomingRequest(
+        method=request.method,
+        path=request.path,
+        scheme=request.scheme,
+        header_fields=[(name.lower(), value) for name, value in request.headers.items()],
+        native=request,
+    )

@@ -1,0 +1,181 @@
+"""Django: an asynchronous middleware in Django's own style.
+
+Settings::
+
+    MIDDLEWARE = [..., "personaclick_async.integrations.django.VisitorMiddleware"]
+    PERSONACLICK_CLIENT = "shop.personaclick.client"  # else one is made of the environment
+    PERSONACLICK_POLICY = "shop.personaclick.policy"  # else the defaults
+
+Each names an object, by import path or itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import cache
+from typing import Any, Final, TypeVar, cast
+
+from personaclick_async.client import PersonaClick
+from personaclick_async.errors import ConfigurationError
+from personaclick_async.integrations.cookies import CookiePolicy
+from personaclick_async.integrations.incoming import IncomingRequest
+from personaclick_async.integrations.lifespan import LifespanMiddleware
+from personaclick_async.integrations.visitors import (
+    PRIVATE,
+    NoConsent,
+    Visitor,
+    VisitorPolicy,
+    Visitors,
+)
+from personaclick_async.user import User
+
+try:
+    from asgiref.sync import markcoroutinefunction
+    from django.conf import settings
+    from django.http import HttpRequest, StreamingHttpResponse
+    from django.http.response import HttpResponseBase
+    from django.utils.cache import patch_vary_headers
+    from django.utils.module_loading import import_string
+except ImportError as missing:
+    raise ImportError(
+        "Django is not installed: pip install 'personaclick-async[django]'"
+    ) from missing
+
+__all__ = [
+    "CookiePolicy",
+    "IncomingRequest",
+    "LifespanMiddleware",
+    "NoConsent",
+    "VisitorMiddleware",
+    "VisitorPolicy",
+    "current_user",
+    "current_user_or_none",
+    "get_client",
+]
+
+T = TypeVar("T")
+GetResponse = Callable[[HttpRequest], Awaitable[HttpResponseBase]]
+
+_VISITOR: Final = "_personaclick_visitor"
+
+
+def get_client() -> PersonaClick:
+    """Give the client: that of the setting ``PERSONACLICK_CLIENT``, or one made of the environment.
+
+    The same one each time; its pools are made per event loop, so it serves WSGI as well.
+
+    :raises ConfigurationError: the setting names something else.
+    """
+    return _setting("PERSONACLICK_CLIENT", PersonaClick) or _client_of_environment()
+
+
+@cache
+def _client_of_environment() -> PersonaClick:
+    return PersonaClick()
+
+
+class VisitorMiddleware:
+    """Makes each request's visitor the client's current user, and keeps them in cookies.
+
+    For asynchronous views, at their best under ASGI; under WSGI Django adapts it. Put it after
+    the middlewares whose work the policy's functions use (sessions, authentication).
+    """
+
+    async_capable = True
+    sync_capable = False
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self._get_response = get_response
+        self._visitors = Visitors(get_client(), _setting("PERSONACLICK_POLICY", VisitorPolicy))
+        markcoroutinefunction(self)
+
+    async def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        """Serve a request."""
+        visitor = await self._visitors.arrive(_incoming(request))
+        setattr(request, _VISITOR, visitor)
+        with visitor.current():
+            response = await self._get_response(request)
+        if isinstance(response, StreamingHttpResponse) and response.is_async:
+            # Django reads the stream when the middlewares have ended.
+            body = cast("AsyncIterator[bytes]", response.streaming_content)
+            response.streaming_content = _streamed(body, visitor)
+        _set_cookies(response, visitor)
+        return response
+
+
+def current_user(request: HttpRequest) -> User:
+    """Give the request's visitor. No I/O.
+
+    :raises NoConsent: they have not agreed to be known.
+    :raises NoCurrentUser: the service gave them no session.
+    :raises ConfigurationError: the middleware is missing.
+    """
+    return _visitor(request).require_user()
+
+
+def current_user_or_none(request: HttpRequest) -> User | None:
+    """Give the request's visitor, or None if they can't be known. No I/O.
+
+    :raises ConfigurationError: the middleware is missing.
+    """
+    return _visitor(request).user
+
+
+def _visitor(request: HttpRequest) -> Visitor:
+    visitor = getattr(request, _VISITOR, None)
+    if not isinstance(visitor, Visitor):
+        raise ConfigurationError(
+            "this request did not come through VisitorMiddleware: add it to MIDDLEWARE"
+        )
+    return visitor
+
+
+async def _streamed(body: AsyncIterator[bytes], visitor: Visitor) -> AsyncIterator[bytes]:
+    """Pass on a stream; its visitor is current while it is at work, and only then."""
+    pieces = aiter(body)
+    while True:
+        with visitor.current():
+            try:
+                piece = await anext(pieces)
+            except StopAsyncIteration:
+                return
+        yield piece
+
+
+def _set_cookies(response: HttpResponseBase, visitor: Visitor) -> None:
+    cache_control = response.headers.get("Cache-Control")
+    cookies = visitor.set_cookies(cache_control)
+    for cookie in cookies:
+        response.set_cookie(
+            cookie.name,
+            cookie.value,
+            max_age=cookie.max_age,
+            path=cookie.path,
+            domain=cookie.domain,
+            secure=cookie.secure,
+            httponly=cookie.http_only,
+            samesite=cookie.same_site,
+        )
+    if cookies:
+        patch_vary_headers(response, ("Cookie",))
+        if cache_control is None:
+            response.headers["Cache-Control"] = PRIVATE
+
+
+def _incoming(request: HttpRequest) -> IncomingRequest:
+    return IncomingRequest(
+        method=request.method or "GET",
+        path=request.path,
+        scheme=request.scheme or "http",
+        header_fields=[(name.lower(), value) for name, value in request.headers.items()],
+        native=request,
+    )
+
+
+def _setting(name: str, kind: type[T]) -> T | None:
+    value: Any = getattr(settings, name, None)
+    if isinstance(value, str):
+        value = import_string(value)
+    if value is not None and not isinstance(value, kind):
+        raise ConfigurationError(f"{name}: expected a {kind.__name__}, or the path to one")
+    return value

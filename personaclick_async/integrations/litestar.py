@@ -1,0 +1,96 @@
+"""Litestar: a plugin that adds the middleware, the dependencies and the client's end."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from personaclick_async.client import PersonaClick
+from personaclick_async.integrations.asgi import (
+    CookiePolicy,
+    IncomingRequest,
+    NoConsent,
+    VisitorMiddleware,
+    VisitorPolicy,
+    lifespan,
+    visitor_of,
+)
+from personaclick_async.user import User
+
+try:
+    from litestar.config.app import AppConfig
+    from litestar.di import NamedDependency, Provide
+    from litestar.middleware import DefineMiddleware
+    from litestar.plugins import InitPlugin
+    from litestar.types import Scope
+except ImportError as missing:
+    raise ImportError(
+        "Litestar 2.23 or later is not installed: pip install 'personaclick-async[litestar]'"
+    ) from missing
+
+__all__ = [
+    "Client",
+    "CookiePolicy",
+    "CurrentUser",
+    "CurrentUserOrNone",
+    "IncomingRequest",
+    "NoConsent",
+    "PersonaClickPlugin",
+    "VisitorMiddleware",
+    "VisitorPolicy",
+]
+
+
+Client = NamedDependency[PersonaClick]
+"""The shop's client, as the type of a handler's parameter ``personaclick``."""
+
+CurrentUser = NamedDependency[User]
+"""The request's visitor, as the type of a handler's parameter ``current_user``; required."""
+
+CurrentUserOrNone = NamedDependency[User | None]
+"""The visitor if they can be known, as the type of ``current_user_or_none``."""
+
+
+class PersonaClickPlugin(InitPlugin):
+    """Makes each request's visitor the client's current user, and closes the client at the end.
+
+    ::
+
+        app = Litestar(route_handlers=[page], plugins=[PersonaClickPlugin(PersonaClick())])
+
+    Handlers may ask, by these names, for ``personaclick: Client``, ``current_user: CurrentUser``
+    and ``current_user_or_none: CurrentUserOrNone``.
+
+    :param client: the shop's client.
+    :param policy: how visitors are found; see :class:`VisitorPolicy`.
+    """
+
+    def __init__(self, client: PersonaClick, *, policy: VisitorPolicy | None = None) -> None:
+        self._client = client
+        self._policy = policy
+
+    def on_app_init(self, app_config: AppConfig) -> AppConfig:
+        """Add the middleware, the dependencies and the lifespan to an application's settings."""
+        # Litestar's types of ASGI are narrower than the specification's.
+        middleware = cast("Any", VisitorMiddleware)
+        app_config.middleware.append(
+            DefineMiddleware(middleware, client=self._client, policy=self._policy)
+        )
+        app_config.lifespan.append(lifespan(self._client))
+        app_config.dependencies |= {
+            "personaclick": Provide(_client, sync_to_thread=False),
+            "current_user": Provide(_current_user, sync_to_thread=False),
+            "current_user_or_none": Provide(_current_user_or_none, sync_to_thread=False),
+        }
+        return app_config
+
+
+def _client(scope: Scope) -> PersonaClick:
+    return visitor_of(scope).client
+
+
+def _current_user(scope: Scope) -> User:
+    return visitor_of(scope).require_user()
+
+
+def _current_user_or_none(scope: Scope) -> User | None:
+    return visitor_of(scope).user

@@ -1,0 +1,244 @@
+"""Who a web request's visitor is, and what their browser is told to keep."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime
+from typing import Final, Literal, TypeAlias, TypeVar
+
+import attrs
+
+from personaclick_async.client import PersonaClick
+from personaclick_async.config import Seconds
+from personaclick_async.errors import ConfigurationError, NoCurrentUser, PersonaClickError
+from personaclick_async.integrations.cookies import CookiePolicy, SetCookie, acceptable_id
+from personaclick_async.integrations.incoming import IncomingRequest
+from personaclick_async.integrations.starting import Starter
+from personaclick_async.models.session import Session
+from personaclick_async.user import User
+
+T = TypeVar("T")
+Named: TypeAlias = User | Session | None
+Start: TypeAlias = Literal["on first use", "on arrival"]
+
+log: Final = logging.getLogger("personaclick_async")
+
+_LONG_OVER: Final = datetime.fromtimestamp(0, UTC)
+
+
+class NoConsent(NoCurrentUser):
+    """``client.profile`` or ``client.orders`` was used for a visitor who has not agreed."""
+
+
+@attrs.frozen(kw_only=True)
+class VisitorPolicy:
+    """How a request's visitor is found, and when a session is started for a new one.
+
+    The first of these that names somebody decides: ``identify``, ``device_header``, the cookies.
+
+    :ivar consent: whether the visitor has agreed to be known; a function of the request, plain or
+        async. Where it gives False nothing is sent to the service and nothing stored, cookies of
+        ours are deleted, and ``client.profile`` raises :class:`NoConsent`. None asks nobody.
+    :ivar identify: the application's own idea of who this is; a function of the request, plain or
+        async. Gives a :class:`User` (``client.user(external_id=…)``), a :class:`Session` that the
+        application keeps, or None. No cookies are set for whom it names.
+    :ivar device_header: the name of a header with a device id, for applications without cookies.
+    :ivar session_header: the name of a header with the session id that goes with it.
+    :ivar cookies: the cookies' names and attributes; None keeps out of cookies altogether.
+    :ivar start: when a visitor without a device gets one. ``on first use``: with the first call
+        that is made for them, so that a request which makes none costs none. ``on arrival``: before
+        the application sees the request, so that the cookies can also be set where calls are made
+        after the response began (streams, background tasks, websockets).
+    :ivar start_timeout: how long starting a session may take, in seconds, retries included.
+    :ivar pause_after_failure: for how long, in seconds, no session is tried to be started after
+        one could not be, so that pages don't wait for a service that is down.
+    """
+
+    consent: Callable[[IncomingRequest], bool | Awaitable[bool]] | None = None
+    identify: Callable[[IncomingRequest], Named | Awaitable[Named]] | None = None
+    device_header: str | None = None
+    session_header: str | None = None
+    cookies: CookiePolicy | None = attrs.field(factory=CookiePolicy)
+    start: Start = attrs.field(default="on first use")
+    start_timeout: Seconds = attrs.field(default=2.0)
+    pause_after_failure: Seconds = attrs.field(default=10.0)
+
+    @start.validator
+    def _check_start(self, _: object, value: str) -> None:
+        if value not in {"on first use", "on arrival"}:
+            raise ConfigurationError("start: expected 'on first use' or 'on arrival'")
+
+    @start_timeout.validator
+    @pause_after_failure.validator
+    def _check_seconds(self, at: attrs.Attribute[Seconds], value: Seconds) -> None:
+        least_is_fine = at.name == "pause_after_failure"
+        if not (value > 0 or (least_is_fine and value == 0)):
+            raise ConfigurationError(f"{at.name}: expected a positive number of seconds")
+
+    def __attrs_post_init__(self) -> None:
+        if self.session_header is not None and self.device_header is None:
+            raise ConfigurationError("session_header: expected a device_header beside it")
+
+
+@attrs.define(kw_only=True, eq=False, repr=False)
+class Visitor:
+    """The visitor of one request.
+
+    :ivar client: the client of the shop that is visited.
+    :ivar who: the visitor as a user, or the reason why there is none.
+    """
+
+    client: PersonaClick
+    who: User | NoCurrentUser
+    _request: IncomingRequest
+    _cookies: CookiePolicy | None
+
+    @property
+    def user(self) -> User | None:
+        """The visitor as a user, or None if they can't be known."""
+        return self.who if isinstance(self.who, User) else None
+
+    def current(self) -> AbstractContextManager[User | None]:
+        """Make the visitor the client's current user for a ``with`` block."""
+        if isinstance(self.who, User):
+            return self.client.as_user(self.who)
+        return self.client.as_nobody(self.who)
+
+    def require_user(self) -> User:
+        """Give the visitor as a user.
+
+        :raises NoConsent: they have not agreed to be known.
+        :raises NoCurrentUser: the service gave them no session.
+        """
+        if isinstance(self.who, User):
+            return self.who
+        raise type(self.who)(*self.who.args)
+
+    def set_cookies(self, cache_control: str | None = None) -> list[SetCookie]:
+        """Give the cookies to set, now that the response is about to begin.
+
+        There are some if the service was asked something for a visitor who is known by cookies.
+
+        :param cache_control: the response's ``Cache-Control``. One that lets shared caches keep
+            the response gets no cookies, for else everybody would be given the same device.
+        """
+        if self._cookies is None:
+            return []
+        if isinstance(self.who, NoConsent):
+            return list(self._cookies.delete(self._request))
+        if not isinstance(self.who, User) or _is_shared(cache_control):
+            return []
+        session, now = self.who.session, self.who.scope.core.now()
+        # No end is known as long as the service has not answered.
+        if session is None or session.expires_at is None or session.is_over(now):
+            return []
+        return list(self._cookies.keep(session, now, request=self._request))
+
+    def response_headers(self, cache_control: str | None = None) -> list[tuple[str, str]]:
+        """Give the headers to add to a response: the cookies, and what keeps them out of caches."""
+        cookies = self.set_cookies(cache_control)
+        if not cookies:
+            return []
+        headers = [("Set-Cookie", cookie.header()) for cookie in cookies]
+        headers.append(("Vary", "Cookie"))
+        if cache_control is None:
+            headers.append(("Cache-Control", PRIVATE))
+        return headers
+
+    def __repr__(self) -> str:
+        return "<Visitor>"
+
+
+PRIVATE: Final = "private"
+"""The ``Cache-Control`` of a response that sets cookies and says nothing itself."""
+
+
+def _is_shared(cache_control: str | None) -> bool:
+    said = (cache_control or "").lower()
+    return "public" in said or "s-maxage" in said
+
+
+class Visitors:
+    """Finds the visitor of each request to an application.
+
+    :param client: the shop's client.
+    :param policy: how visitors are found.
+    :param clock: for the pause after a failure, in seconds.
+    """
+
+    def __init__(
+        self,
+        client: PersonaClick,
+        policy: VisitorPolicy | None = None,
+        *,
+        clock: Callable[[], Seconds] = time.monotonic,
+    ) -> None:
+        self.client = client
+        self.policy = policy = policy or VisitorPolicy()
+        self._starter = Starter(
+            client, timeout=policy.start_timeout, pause=policy.pause_after_failure, clock=clock
+        )
+
+    async def arrive(self, request: IncomingRequest) -> Visitor:
+        """Say who the visitor is.
+
+        What the application's own functions raise is raised; a service that is down is not.
+        """
+        policy = self.policy
+        if policy.consent is not None and not await _awaited(policy.consent(request)):
+            return self._visitor(NoConsent("this visitor has not agreed to be known"), request)
+        user = await self._named(request)
+        if user is not None:
+            return self._visitor(user, request, keep=False)
+        return self._visitor(await self._by_cookies(request), request)
+
+    async def _named(self, request: IncomingRequest) -> User | None:
+        policy = self.policy
+        if policy.identify is not None:
+            named = await _awaited(policy.identify(request))
+            if named is not None:
+                return named if isinstance(named, User) else self.client.user(named)
+        if policy.device_header is not None:
+            did = acceptable_id(request.header(policy.device_header))
+            if did is not None:
+                seance = policy.session_header and request.header(policy.session_header)
+                return self.client.user(Session(did=did, seance=acceptable_id(seance)))
+        return None
+
+    async def _by_cookies(self, request: IncomingRequest) -> User | NoCurrentUser:
+        cookies = self.policy.cookies
+        did = cookies and cookies.device_of(request)
+        if cookies and did:
+            seance = cookies.session_of(request)
+            # A browser forgets the session's cookie when the session is over: the next call then
+            # goes on with a new id, at no extra cost (protocol, section 12).
+            over = _LONG_OVER if seance is None else None
+            return self.client.user(Session(did=did, seance=seance, expires_at=over))
+        user = self.client.new_visitor(self._starter.start)
+        if self.policy.start == "on arrival":
+            try:
+                await user.scope.ready()
+            except PersonaClickError as error:
+                log.warning("a visitor goes without a session: %s", type(error).__name__)
+                return NoCurrentUser(
+                    f"the service gave this visitor no session ({type(error).__name__})"
+                )
+        return user
+
+    def _visitor(
+        self, who: User | NoCurrentUser, request: IncomingRequest, *, keep: bool = True
+    ) -> Visitor:
+        return Visitor(
+            client=self.client,
+            who=who,
+            request=request,
+            cookies=self.policy.cookies if keep else None,
+        )
+
+
+async def _awaited(value: T | Awaitable[T]) -> T:
+    return await value if inspect.isawaitable(value) else value

@@ -1,0 +1,1 @@
+"""Tests of the SDK inside web applications, on real servers."""
