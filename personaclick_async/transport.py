@@ -6,21 +6,23 @@ import asyncio
 import logging
 import platform
 import random
+import socket
 import ssl
 import threading
 import time
 import weakref
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import suppress
-from functools import lru_cache, partial
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Any, Final, TypeVar
 
 import aiohttp
 import attrs
+from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from personaclick_async._version import __version__
-from personaclick_async.config import CallOptions, Config, RetryPolicy, Seconds
+from personaclick_async.config import CallOptions, Config, Seconds
+from personaclick_async.deadlines import Deadline, Deadlines
 from personaclick_async.errors import (
     AnswerTooLarge,
     ClientClosed,
@@ -31,13 +33,13 @@ from personaclick_async.errors import (
 )
 from personaclick_async.hooks import Attempt, Hooks, tell
 from personaclick_async.limiter import Limiter
+from personaclick_async.places import Places
 from personaclick_async.protocol.answers import Answer, refusal
 from personaclick_async.protocol.calls import Call
 from personaclick_async.protocol.names import Endpoint, Family
 from personaclick_async.retry import Failure, RetryBudget, may_repeat, wait_before_next
 
 T = TypeVar("T")
-_Outcome: TypeAlias = Answer[T] | tuple[PersonaClickError, Failure]
 
 log: Final = logging.getLogger("personaclick_async")
 
@@ -72,10 +74,42 @@ class _Pool:
     """What belongs to one event loop: its connections, and the calls under way on it."""
 
     session: aiohttp.ClientSession
-    places: asyncio.Semaphore
-    lifetime: AsyncGenerator[None, None] | None
+    places: Places
+    deadlines: Deadlines
+    lifetime: AsyncGenerator[None, None] | None = None
     under_way: int = 0
     idle: asyncio.Event = attrs.field(factory=asyncio.Event)
+
+
+@attrs.define(eq=False)
+class _Failed:
+    """An attempt that failed, and as what the hooks have seen it."""
+
+    error: PersonaClickError
+    failure: Failure
+    seen: Attempt | None = None
+
+
+class _TimedResolver(AbstractResolver):
+    """Looks host names up, but not for ever."""
+
+    def __init__(self, patience: Seconds) -> None:
+        self._resolver = aiohttp.DefaultResolver()
+        self._patience = patience
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        """Look a name up.
+
+        :raises TimeoutError: it takes too long.
+        """
+        async with asyncio.timeout(self._patience):
+            return await self._resolver.resolve(host, port, family)
+
+    async def close(self) -> None:
+        """Let go of what it holds."""
+        await self._resolver.close()
 
 
 class Transport:
@@ -94,12 +128,13 @@ class Transport:
         self._config = config
         self._hooks = tuple(hooks)
         self._given_session = session
-        self._ssl_context = ssl_context
+        self._ssl = ssl_context or True
         self._trust_env = trust_env
         self._clock = clock
         self._base = URL(config.api_url)
         self._urls: dict[str, URL] = {}
-        self._timeout = _client_timeout(config, None)
+        # The rest of what may take long is watched by the deadlines.
+        self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=config.timeouts.connect)
         self._pools: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Pool] = (
             weakref.WeakKeyDictionary()
         )
@@ -117,12 +152,33 @@ class Transport:
 
         :raises PersonaClickError: see the errors module; the last attempt's failure is raised.
         """
-        pool = await self._pool()
+        pool = self._pools.get(asyncio.get_running_loop())
+        if pool is None or self._closed:
+            pool = await self._open_pool()
+        limiter = self._limiters[call.endpoint.family]
+        started = self._clock()
+        attempt = 0
         pool.under_way += 1
         self.stats.calls += 1
         self._budget.earn()
         try:
-            return await self._send(pool, call, options)
+            while True:
+                if not limiter.is_open:
+                    patience = self._config.retry.total - (self._clock() - started)
+                    await self._enter(limiter, patience, call, attempt)
+                attempt += 1
+                try:
+                    if self._hooks:
+                        outcome = await self._watched_attempt(pool, call, options, attempt, started)
+                    else:
+                        outcome = await self._attempt(pool, call, options, attempt, started)
+                finally:
+                    limiter.give_back()
+                if isinstance(outcome, Answer):
+                    return outcome
+                await self._before_next(
+                    limiter, call, options, outcome, attempts=attempt, started=started
+                )
         finally:
             pool.under_way -= 1
             if self._closed and not pool.under_way:
@@ -153,51 +209,6 @@ class Transport:
         for limiter in self._limiters.values():
             limiter.start_over_after_fork()
 
-    async def _send(self, pool: _Pool, call: Call[T], options: CallOptions) -> Answer[T]:
-        policy = self._config.retry
-        if options.retries is not None:
-            policy = _with_retries(policy, options.retries)
-        limiter = self._limiters[call.endpoint.family]
-        started = self._clock()
-        attempt = 0
-        while True:
-            if not limiter.is_open:
-                await self._enter(limiter, policy.total - (self._clock() - started), call, attempt)
-            attempt += 1
-            headers = {**_HEADERS, **call.headers}
-            observed = self._observed(call, attempt, headers) if self._hooks else None
-            try:
-                sending = partial(
-                    self._attempt, pool, call, options, attempt, started=started, headers=headers
-                )
-                outcome = await (
-                    sending() if observed is None else self._watched(observed, sending)
-                )
-            finally:
-                limiter.give_back()
-            if isinstance(outcome, Answer):
-                return outcome
-            error, failure = outcome
-            wait = wait_before_next(
-                policy,
-                failure,
-                attempt=attempt,
-                elapsed=self._clock() - started,
-                chance=random.random(),  # noqa: S311 - spreads load, guards nothing
-            )
-            if failure.status == RateLimited.usual_status and failure.retry_after is not None:
-                limiter.pause(failure.retry_after)
-            if wait is None or not may_repeat(failure, call.endpoint.repeat):
-                raise error
-            if not self._budget.spend():
-                raise error
-            self.stats.retries += 1
-            log.debug("%s: attempt %d failed, next in %.2f s", call.endpoint.name, attempt, wait)
-            if observed is not None:
-                observed.wait = wait
-                tell((hooks.on_retry for hooks in self._hooks), observed)
-            await asyncio.sleep(wait)
-
     async def _enter(
         self, limiter: Limiter, patience: Seconds, call: Call[Any], attempts: int
     ) -> None:
@@ -216,66 +227,109 @@ class Transport:
                 retry_after=too_long,
             )
 
-    def _observed(self, call: Call[Any], number: int, headers: dict[str, str]) -> Attempt:
+    async def _before_next(
+        self,
+        limiter: Limiter,
+        call: Call[Any],
+        options: CallOptions,
+        failed: _Failed,
+        *,
+        attempts: int,
+        started: Seconds,
+    ) -> None:
+        """Wait for the time of the next attempt, or raise what the last one failed with."""
+        policy = self._config.retry
+        if options.retries is not None:
+            policy = attrs.evolve(policy, attempts=options.retries + 1)
+        failure = failed.failure
+        wait = wait_before_next(
+            policy,
+            failure,
+            attempt=attempts,
+            elapsed=self._clock() - started,
+            chance=random.random(),  # noqa: S311 - spreads load, guards nothing
+        )
+        if failure.status == RateLimited.usual_status and failure.retry_after is not None:
+            limiter.pause(failure.retry_after)
+        if wait is None or not may_repeat(failure, call.endpoint.repeat):
+            raise failed.error
+        if not self._budget.spend():
+            raise failed.error
+        self.stats.retries += 1
+        log.debug("%s: attempt %d failed, next in %.2f s", call.endpoint.name, attempts, wait)
+        if failed.seen is not None:
+            failed.seen.wait = wait
+            tell((hooks.on_retry for hooks in self._hooks), failed.seen)
+        await asyncio.sleep(wait)
+
+    async def _watched_attempt(
+        self, pool: _Pool, call: Call[T], options: CallOptions, number: int, started: Seconds
+    ) -> Answer[T] | _Failed:
+        """Make an attempt with the hooks around it."""
         endpoint = call.endpoint
-        return Attempt(
+        seen = Attempt(
             endpoint=endpoint.name,
             method=endpoint.method,
             url=str(self._url(endpoint)),
             number=number,
-            headers=headers,
+            headers={**_HEADERS, **call.headers},
         )
-
-    async def _watched(
-        self, attempt: Attempt, send: Callable[[], Awaitable[_Outcome[T]]]
-    ) -> _Outcome[T]:
-        """Make an attempt with the hooks around it."""
         began = self._clock()
-        tell((hooks.on_request for hooks in self._hooks), attempt)
+        tell((hooks.on_request for hooks in self._hooks), seen)
         try:
-            outcome = await send()
+            outcome = await self._attempt(
+                pool, call, options, number, started, headers=seen.headers
+            )
             if isinstance(outcome, Answer):
-                attempt.status = outcome.status
+                seen.status = outcome.status
             else:
-                attempt.error, failure = outcome
-                attempt.status = failure.status
+                seen.status, seen.error = outcome.failure.status, outcome.error
+                outcome.seen = seen
             return outcome
         finally:
-            attempt.elapsed = self._clock() - began
-            tell((hooks.on_response for hooks in self._hooks), attempt)
+            seen.elapsed = self._clock() - began
+            tell((hooks.on_response for hooks in self._hooks), seen)
 
     async def _attempt(
         self,
         pool: _Pool,
         call: Call[T],
         options: CallOptions,
-        attempt: int,
-        *,
+        number: int,
         started: Seconds,
-        headers: dict[str, str],
-    ) -> _Outcome[T]:
+        *,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer[T] | _Failed:
         self.stats.requests += 1
-        endpoint = call.endpoint
-        sent: bytes | AsyncIterator[memoryview] | None = call.body
-        if call.body is not None and len(call.body) > _PIECE_BYTES:
-            headers["Content-Length"] = str(len(call.body))
-            sent = _pieces(call.body)
+        endpoint, body = call.endpoint, call.body
+        if headers is None:
+            headers = _HEADERS if body is None else {**_HEADERS, **call.headers}
+        if not pool.places.take():
+            await pool.places.wait()
         try:
-            async with (
-                pool.places,
-                pool.session.request(
+            with pool.deadlines.begin(
+                options.timeout or self._config.timeouts.total, self._config.timeouts.read
+            ) as deadline:
+                sent: bytes | AsyncIterator[memoryview] | None = body
+                if body is not None and len(body) > _PIECE_BYTES:
+                    headers = {**headers, "Content-Length": str(len(body))}
+                    sent = _pieces(body, deadline)
+                response = await pool.session.request(
                     endpoint.method,
                     self._url(endpoint),
                     params=call.query or None,
                     data=sent,
                     headers=headers,
                     allow_redirects=False,
-                    timeout=self._timeout_of(options),
-                    ssl=self._ssl_context or True,
-                ) as response,
-            ):
-                body = await _read(response, self._config.max_answer_bytes)
-                status, answer_headers = response.status, response.headers
+                    timeout=self._timeout,
+                    ssl=self._ssl,
+                )
+                try:
+                    deadline.incoming = response.content
+                    read = await _read(response, self._config.max_answer_bytes)
+                finally:
+                    # Without effect on a body that was read whole: its connection is back by now.
+                    response.release()
         except (TimeoutError, aiohttp.ClientError, OSError) as caught:
             cause: Exception | None = caught
         except RuntimeError:
@@ -284,30 +338,32 @@ class Transport:
             raise _closed_error() from None
         else:
             cause = None
+        finally:
+            pool.places.give_back()
         # Past the handler on purpose: aiohttp's texts hold the URL, whose query holds the secret
         # and the user, and a chained exception would carry them into every traceback.
         if cause is not None:
-            return _failure(cause, endpoint.name, attempt)
-        if body is None:
+            return _Failed(*_failure(cause, endpoint.name, number))
+        if read is None:
             limit = self._config.max_answer_bytes
             too_large = AnswerTooLarge(
                 f"the answer is larger than {limit} bytes",
                 endpoint=endpoint.name,
-                attempts=attempt,
+                attempts=number,
             )
-            return too_large, Failure(hopeless=True)
+            return _Failed(too_large, Failure(hopeless=True))
         answer = Answer(
             call=call,
-            status=status,
-            headers=answer_headers,
-            body=body,
-            attempts=attempt,
+            status=response.status,
+            headers=response.headers,
+            body=read,
+            attempts=number,
             elapsed=self._clock() - started,
         )
         error = refusal(answer)
         if error is None:
             return answer
-        return error, Failure(error.status, getattr(error, "retry_after", None))
+        return _Failed(error, Failure(error.status, getattr(error, "retry_after", None)))
 
     def _url(self, endpoint: Endpoint) -> URL:
         url = self._urls.get(endpoint.path)
@@ -315,48 +371,39 @@ class Transport:
             url = self._urls[endpoint.path] = self._base.join(URL(endpoint.path.lstrip("/")))
         return url
 
-    def _timeout_of(self, options: CallOptions) -> aiohttp.ClientTimeout:
-        if options.timeout is None:
-            return self._timeout
-        return _client_timeout(self._config, options.timeout)
-
-    async def _pool(self) -> _Pool:
-        loop = asyncio.get_running_loop()
-        pool = self._pools.get(loop)
-        if pool is not None and not self._closed:
-            return pool
+    async def _open_pool(self) -> _Pool:
         if self._closed:
             raise _closed_error()
-        pool = self._new_pool()
+        loop = asyncio.get_running_loop()
+        pool = self._new_pool(loop)
         with self._lock:
             self._pools[loop] = pool
-        if self._given_session is None:
-            pool.lifetime = _close_with_loop(pool.session)
+        if pool.lifetime is not None:
             await anext(pool.lifetime)
         return pool
 
-    def _new_pool(self) -> _Pool:
-        session = self._given_session or aiohttp.ClientSession(
-            # The semaphore is the limit: time spent waiting for a place is not an attempt's time.
-            connector=aiohttp.TCPConnector(limit=0),
+    def _new_pool(self, loop: asyncio.AbstractEventLoop) -> _Pool:
+        places, deadlines = Places(self._config.max_concurrency), Deadlines(loop)
+        if self._given_session is not None:
+            return _Pool(self._given_session, places, deadlines)
+        resolver = _TimedResolver(self._config.timeouts.connect)
+        session = aiohttp.ClientSession(
+            # The places are the limit: time spent waiting for one is not an attempt's time.
+            connector=aiohttp.TCPConnector(limit=0, resolver=resolver),
             # The service sets a did cookie on init; with a jar two users would become one.
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=self._timeout,
             trust_env=self._trust_env,
         )
-        return _Pool(session, asyncio.Semaphore(self._config.max_concurrency), None)
+        return _Pool(session, places, deadlines, _close_with_loop(session, resolver))
 
 
-@lru_cache(maxsize=16)
-def _with_retries(policy: RetryPolicy, retries: int) -> RetryPolicy:
-    return attrs.evolve(policy, attempts=retries + 1)
-
-
-async def _pieces(body: bytes) -> AsyncIterator[memoryview]:
+async def _pieces(body: bytes, deadline: Deadline) -> AsyncIterator[memoryview]:
     """Cut a large body: aiohttp would copy it whole, and write it without letting others run."""
     view = memoryview(body)
     for start in range(0, len(body), _PIECE_BYTES):
         yield view[start : start + _PIECE_BYTES]
+        deadline.sent_bytes = start
 
 
 def _failure(cause: Exception, endpoint: str, attempts: int) -> tuple[PersonaClickError, Failure]:
@@ -397,7 +444,9 @@ async def _read(response: aiohttp.ClientResponse, limit: int) -> bytes | None:
     return bytes(body)
 
 
-async def _close_with_loop(session: aiohttp.ClientSession) -> AsyncGenerator[None, None]:
+async def _close_with_loop(
+    session: aiohttp.ClientSession, resolver: _TimedResolver
+) -> AsyncGenerator[None, None]:
     """Close the session when its event loop shuts down, if nobody did before.
 
     asyncio.run, uvloop and the test runners all close a loop's async generators while it can
@@ -407,6 +456,7 @@ async def _close_with_loop(session: aiohttp.ClientSession) -> AsyncGenerator[Non
         yield
     finally:
         await session.close()
+        await resolver.close()
 
 
 async def _close_pool(pool: _Pool, patience: Seconds) -> None:
@@ -417,13 +467,6 @@ async def _close_pool(pool: _Pool, patience: Seconds) -> None:
                 await pool.idle.wait()
     if pool.lifetime is not None:
         await pool.lifetime.aclose()
-
-
-def _client_timeout(config: Config, total: Seconds | None) -> aiohttp.ClientTimeout:
-    timeouts = config.timeouts
-    return aiohttp.ClientTimeout(
-        total=total or timeouts.total, connect=timeouts.connect, sock_read=timeouts.read
-    )
 
 
 def _closed_error() -> ClientClosed:

@@ -1,0 +1,139 @@
+"""The timeouts of many requests with one timer.
+
+aiohttp sets and cancels four timers per request, which is a tenth of what a request costs. Here
+a request costs an entry in a set, and one timer per event loop looks at all of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from types import TracebackType
+from typing import Any, Final, Protocol, Self
+
+from personaclick_async.config import Seconds
+
+_LOOKS_PER_SILENCE: Final = 4
+
+
+class Incoming(Protocol):
+    """What counts the bytes that have come in."""
+
+    @property
+    def total_bytes(self) -> int:
+        """How many there are so far."""
+
+
+class Deadline:
+    """The time that an attempt has, as a context manager that raises TimeoutError.
+
+    :ivar incoming: the answer's body, once there is one.
+    :ivar sent_bytes: how much of a large body has gone out.
+    """
+
+    __slots__ = (
+        "_begun_cancelling",
+        "_deadlines",
+        "_has_passed",
+        "_progress",
+        "_quiet_since",
+        "_silence",
+        "_task",
+        "_until",
+        "incoming",
+        "sent_bytes",
+    )
+
+    def __init__(
+        self, deadlines: Deadlines, task: asyncio.Task[Any], until: Seconds, silence: Seconds
+    ) -> None:
+        self.incoming: Incoming | None = None
+        self.sent_bytes = 0
+        self._deadlines = deadlines
+        self._task = task
+        self._until = until
+        self._silence = silence
+        self._begun_cancelling = task.cancelling()
+        self._progress = 0
+        self._quiet_since: Seconds | None = None
+        self._has_passed = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._deadlines.forget(self)
+        if (
+            self._has_passed
+            # Another cancellation than ours goes on its way, as with asyncio.timeout.
+            and self._task.uncancel() <= self._begun_cancelling
+            and kind is asyncio.CancelledError
+        ):
+            raise TimeoutError
+
+    def look(self, now: Seconds) -> Seconds | None:
+        """Give when to look again; None if the time is over, and then the task is cancelled."""
+        progress = self.sent_bytes + (0 if self.incoming is None else self.incoming.total_bytes)
+        if self._quiet_since is None or progress != self._progress:
+            self._progress, self._quiet_since = progress, now
+        too_quiet = self._quiet_since + self._silence
+        if now >= self._until or now >= too_quiet:
+            self._has_passed = True
+            self._task.cancel()
+            return None
+        return min(self._until, too_quiet, now + self._silence / _LOOKS_PER_SILENCE)
+
+
+class Deadlines:
+    """The deadlines of one event loop.
+
+    The end of an attempt's whole time is kept exactly. Silence ends an attempt after the time
+    that it may last, and before one and a half times that.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._watched: set[Deadline] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._next_look = math.inf
+
+    def begin(self, total: Seconds, silence: Seconds) -> Deadline:
+        """Watch over an attempt that the current task is about to make.
+
+        :param total: seconds for all of it.
+        :param silence: seconds for which no byte may come or go.
+        """
+        task = asyncio.current_task(self._loop)
+        if task is None:
+            raise RuntimeError("a request is to be made by a task")
+        now = self._loop.time()
+        deadline = Deadline(self, task, now + total, silence)
+        self._watched.add(deadline)
+        # Where all attempts have the same time, this is never sooner than what is set.
+        first_look = now + min(total, silence / _LOOKS_PER_SILENCE)
+        if first_look < self._next_look:
+            self._look_at(first_look)
+        return deadline
+
+    def forget(self, deadline: Deadline) -> None:
+        """Watch no longer over an attempt: it has ended."""
+        self._watched.discard(deadline)
+
+    def _look_at(self, when: Seconds) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._next_look = when
+        self._timer = self._loop.call_at(when, self._look)
+
+    def _look(self) -> None:
+        self._timer, self._next_look = None, math.inf
+        now = self._loop.time()
+        looks = [deadline.look(now) for deadline in tuple(self._watched)]
+        following = [when for when in looks if when is not None]
+        if following:
+            self._look_at(min(following))
