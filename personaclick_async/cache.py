@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Hashable
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 import attrs
 from cachetools import TTLCache
 
 from personaclick_async.config import CachePolicy, Seconds
+from personaclick_async.models.identity import Identity
 
 V = TypeVar("V")
 
@@ -22,11 +23,43 @@ class CacheStats:
     :ivar hits: from the cache, without I/O.
     :ivar misses: by a request, forced ones included.
     :ivar coalesced: by a request that another caller had under way.
+    :ivar shared_hits: from the store that processes share, by one exchange with it.
+    :ivar store_failures: exchanges with that store that failed or took too long; each read that
+        was affected went to the service and counts as a miss.
     """
 
     hits: int = 0
     misses: int = 0
     coalesced: int = 0
+    shared_hits: int = 0
+    store_failures: int = 0
+
+
+class Reads(Protocol[V]):
+    """How a client reads what may be kept: within the process, or shared with others."""
+
+    stats: CacheStats
+
+    def fresh(self, key: Identity, /) -> V | None:
+        """Give the kept value, if there is one that is fresh; no I/O."""
+
+    async def read(
+        self, key: Identity, load: Callable[[], Awaitable[V]], /, *, force: bool = False
+    ) -> V:
+        """Load a value, or wait for the load of the same key that is under way."""
+        ...
+
+    async def forget(self, *keys: Identity) -> None:
+        """Drop the keys, and what reads under way will bring for them."""
+
+    def clear(self) -> None:
+        """Drop everything, as ``forget`` does for one key."""
+
+    def start_over_after_fork(self) -> None:
+        """Forget reads under way and locks that may be held, in a forked child."""
+
+    async def close(self) -> None:
+        """Let go of what is shared with other processes."""
 
 
 class _LeaderLeft(Exception):
@@ -35,15 +68,45 @@ class _LeaderLeft(Exception):
 
 @attrs.define(eq=False)
 class _Flight(Generic[V]):
-    """A read under way; ``landing`` is there once somebody waits for it."""
+    """A read under way.
 
+    :ivar older: the flight of the same key that began before it, on another event loop.
+    :ivar may_be_kept: whether neither a later flight nor a write has overtaken it.
+    :ivar landing: there once somebody waits for it.
+    """
+
+    loop: asyncio.AbstractEventLoop
+    older: _Flight[V] | None
+    may_be_kept: bool = True
     landing: asyncio.Future[V] | None = None
+
+    def overtake(self) -> None:
+        """Let nothing that this flight and the older ones bring be kept."""
+        flight: _Flight[V] | None = self
+        while flight is not None:
+            flight.may_be_kept = False
+            flight = flight.older
+
+    def on(self, loop: asyncio.AbstractEventLoop) -> _Flight[V] | None:
+        """Give the newest flight on an event loop, this one or an older one."""
+        flight: _Flight[V] | None = self
+        while flight is not None and flight.loop is not loop:
+            flight = flight.older
+        return flight
+
+    def without(self, landed: _Flight[V]) -> _Flight[V] | None:
+        """Give the newest flight that is left when one has landed."""
+        if self is landed:
+            return self.older
+        if self.older is not None:
+            self.older = self.older.without(landed)
+        return self
 
 
 class SharedReads(Generic[V]):
     """A TTL cache with single flight.
 
-    Concurrent reads of one key make one request. A write makes ``forget`` its key, and a read that
+    Concurrent reads of one key make one request. A write makes it drop its key, and a read that
     was under way at that moment neither fills the cache nor serves later callers. Errors are not
     kept. Safe to use from several event loops and threads; a flight belongs to one loop.
     """
@@ -53,9 +116,7 @@ class SharedReads(Generic[V]):
             None if policy is None else TTLCache(policy.max_entries, policy.ttl, timer=clock)
         )
         self._lock = threading.Lock()
-        self._flights: dict[Hashable, dict[asyncio.AbstractEventLoop, _Flight[V]]] = {}
-        # Per key, the one flight whose result may be kept: the latest, unless a write came since.
-        self._newest: dict[Hashable, _Flight[V]] = {}
+        self._flights: dict[Hashable, _Flight[V]] = {}
         self.stats = CacheStats()
 
     def fresh(self, key: Hashable) -> V | None:
@@ -70,19 +131,25 @@ class SharedReads(Generic[V]):
         self.stats.hits += 1
         return value
 
-    def forget(self, *keys: Hashable) -> None:
+    async def forget(self, *keys: Hashable) -> None:
+        """Drop the keys; there is nobody else to be told."""
+        self.drop(*keys)
+
+    def drop(self, *keys: Hashable) -> None:
         """Drop the keys, and what reads under way will bring for them."""
         with self._lock:
             for key in keys:
-                self._newest.pop(key, None)
-                self._flights.pop(key, None)
+                flight = self._flights.pop(key, None)
+                if flight is not None:
+                    flight.overtake()
                 if self._kept is not None:
                     self._kept.pop(key, None)
 
     def clear(self) -> None:
-        """Drop everything, as ``forget`` does for one key."""
+        """Drop everything, as ``drop`` does for one key."""
         with self._lock:
-            self._newest.clear()
+            for flight in self._flights.values():
+                flight.overtake()
             self._flights.clear()
             if self._kept is not None:
                 self._kept.clear()
@@ -90,7 +157,6 @@ class SharedReads(Generic[V]):
     def start_over_after_fork(self) -> None:
         """Forget reads under way and locks that may be held, in a forked child."""
         self._lock = threading.Lock()
-        self._newest.clear()
         self._flights.clear()
 
     def __len__(self) -> int:
@@ -109,58 +175,45 @@ class SharedReads(Generic[V]):
         loop = asyncio.get_running_loop()
         while True:
             with self._lock:
-                flight = None if force else self._flights.get(key, {}).get(loop)
-                if flight is None:
-                    flight = self._flights.setdefault(key, {})[loop] = _Flight()
-                    self._newest[key] = flight
+                newest = self._flights.get(key)
+                joined = None if force or newest is None else newest.on(loop)
+                if joined is None:
+                    if newest is not None:
+                        newest.overtake()
+                    flight = self._flights[key] = _Flight(loop, newest)
                     break
             self.stats.coalesced += 1
-            if flight.landing is None:
-                flight.landing = loop.create_future()
+            if joined.landing is None:
+                joined.landing = loop.create_future()
             try:
-                return await asyncio.shield(flight.landing)
+                return await asyncio.shield(joined.landing)
             except _LeaderLeft:
                 self.stats.coalesced -= 1
         self.stats.misses += 1
-        return await self._lead(loop, key, flight, load)
-
-    async def _lead(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        key: Hashable,
-        flight: _Flight[V],
-        load: Callable[[], Awaitable[V]],
-    ) -> V:
         try:
             value = await load()
         except BaseException as error:
-            self._land(loop, key, flight)
+            self._land(key, flight)
             if flight.landing is not None:
                 passed_on = error if isinstance(error, Exception) else _LeaderLeft()
                 flight.landing.set_exception(passed_on)
                 # Those who wait may all have been cancelled: then nobody looks, and that is fine.
                 flight.landing.exception()
             raise
-        self._land(loop, key, flight, (value,))
+        self._land(key, flight, value)
         if flight.landing is not None:
             flight.landing.set_result(value)
         return value
 
-    def _land(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        key: Hashable,
-        flight: _Flight[V],
-        brought: tuple[V] | None = None,
-    ) -> None:
+    def _land(self, key: Hashable, flight: _Flight[V], brought: V | None = None) -> None:
         """End a flight; keep what it brought unless a later flight or a write overtook it."""
         with self._lock:
-            here = self._flights.get(key)
-            if here is not None and here.get(loop) is flight:
-                del here[loop]
-                if not here:
+            newest = self._flights.get(key)
+            if newest is not None:
+                left = newest.without(flight)
+                if left is None:
                     del self._flights[key]
-            if self._newest.get(key) is flight:
-                del self._newest[key]
-                if brought is not None and self._kept is not None:
-                    self._kept[key] = brought[0]
+                else:
+                    self._flights[key] = left
+            if flight.may_be_kept and brought is not None and self._kept is not None:
+                self._kept[key] = brought

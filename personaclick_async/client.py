@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Self
 
 import aiohttp
 
-from personaclick_async.cache import CacheStats, SharedReads
+from personaclick_async.cache import CacheStats, Reads, SharedReads
 from personaclick_async.calls.orders import OrderCalls
 from personaclick_async.calls.profile import ProfileCalls
 from personaclick_async.calls.scope import NO_DEVICE, Core, Now, Scope, Start, Visit, utc_now
@@ -32,9 +32,11 @@ from personaclick_async.config import (
 from personaclick_async.errors import NoCurrentUser, ValidationError
 from personaclick_async.hooks import Hooks
 from personaclick_async.models.identity import Identity
+from personaclick_async.models.profile import Profile
 from personaclick_async.models.session import Session
 from personaclick_async.protocol.calls import Shop
 from personaclick_async.protocol.names import Family, Segment
+from personaclick_async.store import ProfileStore, StoredReads
 from personaclick_async.transport import Transport, TransportStats
 from personaclick_async.user import (
     User,
@@ -72,6 +74,9 @@ class PersonaClick:
     :param timeouts: how long one attempt may take.
     :param retry: when and how often a call is sent again.
     :param cache: how profile reads are kept; None turns the cache off.
+    :param store: where processes share the profiles that they have read, such as
+        :class:`~personaclick_async.integrations.redis.RedisStore`; closed with the client. With
+        ``cache=None`` nothing is read from it, and the other processes still hear of every write.
     :param limits: requests per window, by family of endpoints; the documented ones if not given.
     :param max_concurrency: how many requests are under way at once on one event loop.
     :param max_answer_bytes: how large an answer may be, decompressed.
@@ -94,6 +99,7 @@ class PersonaClick:
         timeouts: Timeouts | Unset = UNSET,
         retry: RetryPolicy | Unset = UNSET,
         cache: CachePolicy | Unset | None = UNSET,
+        store: ProfileStore | None = None,
         limits: Mapping[Family, RateLimit] | Unset = UNSET,
         max_concurrency: int | Unset = UNSET,
         max_answer_bytes: int | Unset = UNSET,
@@ -130,19 +136,19 @@ class PersonaClick:
             hooks=(hooks,) if isinstance(hooks, Hooks) else hooks,
             clock=clock,
         )
+        shop = Shop(
+            shop_id=config.shop_id,
+            secret=config.shop_secret,
+            set_user_id_name=config.set_user_id_name,
+            query_user_id_name=config.query_user_id_name,
+        )
+        profiles: Reads[Profile] = (
+            SharedReads(config.cache, clock)
+            if store is None
+            else StoredReads(config.cache, clock, store=store, shop=shop)
+        )
         self._share(
-            Core(
-                config=config,
-                shop=Shop(
-                    shop_id=config.shop_id,
-                    secret=config.shop_secret,
-                    set_user_id_name=config.set_user_id_name,
-                    query_user_id_name=config.query_user_id_name,
-                ),
-                transport=transport,
-                profiles=SharedReads(config.cache, clock),
-                now=now,
-            ),
+            Core(config=config, shop=shop, transport=transport, profiles=profiles, now=now),
             NO_OPTIONS,
         )
 
@@ -150,9 +156,9 @@ class PersonaClick:
         self._core = core
         self._options = options
 
-        async def which() -> Scope:
+        def which() -> Scope:
             visit = require_current(core).scope.visit
-            return await Scope(core, visit, options).ready()
+            return Scope(core, visit, options)
 
         self.profile = ProfileCalls(which)
         self.orders = OrderCalls(which)
@@ -173,7 +179,7 @@ class PersonaClick:
         return self._core.transport.stats
 
     def clear_cache(self) -> None:
-        """Forget every cached profile."""
+        """Forget every cached profile; the other processes that share a store soon do too."""
         self._core.profiles.clear()
 
     async def init(
@@ -348,6 +354,7 @@ class PersonaClick:
         Closing twice is fine. A call made later raises :class:`ClientClosed`.
         """
         await self._core.transport.close(patience=patience)
+        await self._core.profiles.close()
 
     async def __aenter__(self) -> Self:
         return self

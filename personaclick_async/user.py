@@ -47,7 +47,7 @@ class User:
         self.settings = settings
         # Not a method of the user: one in a cycle of references would wait for the garbage
         # collector, which with one user per request doubles what a request costs.
-        self._which: WhichScope = scope.ready
+        self._which: WhichScope = lambda: scope
 
     @property
     def profile(self) -> ProfileCalls:
@@ -72,6 +72,14 @@ class User:
         A new visitor has one from their first call on.
         """
         return self.scope.visit.session
+
+    async def begin(self) -> None:
+        """Start the session of a new visitor now, and not with their first call.
+
+        :raises PersonaClickError: what starting it failed with.
+        """
+        if self.scope.visit.start is not None:
+            await self.scope.visit.begin()
 
     async def init(self) -> InitAnswer:
         """Start a session on this device, or go on with the one it has; gives shop settings too.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from functools import partial
 
 from personaclick_async.calls.scope import WhichScope
 from personaclick_async.models import rules
@@ -21,15 +22,12 @@ class RawOrderCalls:
 
     async def last_for_user(self) -> Answer[list[Product]]:
         """Ask for the last order's products; see :meth:`OrderCalls.last_for_user`."""
-        scope = await self._which()
-        return await scope.send(calls.last_order(scope.core.shop, scope.asker()))
+        return await self._which().ask(calls.last_order)
 
     async def by_user(self, *, date_from: date | str | None = None) -> Answer[list[Order]]:
         """Ask for the orders; see :meth:`OrderCalls.by_user`."""
         since = None if date_from is None else rules.day(DATE_FROM, date_from)
-        scope = await self._which()
-        call = calls.orders_by_user(scope.core.shop, scope.asker(), date_from=since)
-        return await scope.send(call)
+        return await self._which().ask(partial(calls.orders_by_user, date_from=since))
 
 
 class OrderCalls:
@@ -53,7 +51,7 @@ class OrderCalls:
         :raises ServiceError: the service refused; its subclasses say why.
         :raises TransportError: no usable answer came.
         """
-        return (await self.raw.last_for_user()).parse()
+        return (await self._which().ask(calls.last_order)).parse()
 
     async def by_user(self, *, date_from: date | str | None = None) -> list[Order]:
         """Read the orders with their items, oldest first; needs the secret (protocol, 2.7).

@@ -13,6 +13,7 @@ from personaclick_async.models.profile import FullProfile, Profile
 from personaclick_async.models.update import ProfileFields, ProfileUpdate
 from personaclick_async.protocol import calls
 from personaclick_async.protocol.answers import Answer
+from personaclick_async.protocol.calls import Asker, Call, Shop
 from personaclick_async.protocol.names import IDENTIFIERS
 
 
@@ -28,29 +29,25 @@ class RawProfileCalls:
 
     async def get(self) -> Answer[Profile]:
         """Ask for the profile; see :meth:`ProfileCalls.get`."""
-        scope = await self._which()
-        return await scope.send(calls.read_profile(scope.core.shop, scope.asker()))
+        return await self._which().ask(calls.read_profile)
 
     async def full(self) -> Answer[FullProfile]:
         """Ask for the full profile; see :meth:`ProfileCalls.full`."""
-        scope = await self._which()
-        return await scope.send(calls.read_full_profile(scope.core.shop, scope.asker()))
+        return await self._which().ask(calls.read_full_profile)
 
     async def set(
         self, update: ProfileUpdate | None = None, /, **fields: Unpack[ProfileFields]
     ) -> Answer[None]:
         """Send an update; see :meth:`ProfileCalls.set`."""
-        whole = _the_one(update, fields)
-        return await send_update(await self._which(), whole)
+        return await send_update(self._which(), _the_one(update, fields))
 
     async def purge(self) -> Answer[None]:
         """Purge the profile; see :meth:`ProfileCalls.purge`."""
-        scope = await self._which()
-        call = calls.purge_profile(scope.core.shop, scope.asker())
+        scope = self._which()
         try:
-            return await scope.send(call)
+            return await scope.ask(calls.purge_profile)
         finally:
-            scope.core.profiles.forget(scope.visit.identity)
+            await scope.core.profiles.forget(scope.visit.identity)
 
 
 class ProfileCalls:
@@ -67,8 +64,9 @@ class ProfileCalls:
     async def get(self, *, force: bool = False) -> Profile:
         """Read the profile, from the cache where it is fresh.
 
-        A cached profile is at most ``CachePolicy.ttl`` old (300 s unless set) and costs no I/O.
-        Concurrent reads of one user share one request. A user known by an identifier in place of
+        A cached profile is at most ``CachePolicy.ttl`` old (300 s unless set) and costs no I/O,
+        or one exchange with the client's ``store`` if another process has read it. Concurrent
+        reads of one user share one request. A user known by an identifier in place of
         a device needs the secret, and what comes back is a :class:`FullProfile`.
 
         :param force: ask the service even if the cache is fresh, and refresh the cache (the
@@ -78,16 +76,18 @@ class ProfileCalls:
         :raises ServiceError: the service refused; its subclasses say why.
         :raises TransportError: no usable answer came.
         """
-        scope = await self._which()
-        reads, key = scope.core.profiles, scope.visit.identity
+        scope = self._which()
+        visit = scope.visit
+        if visit.start is not None:
+            await visit.begin()
+        reads, key = scope.core.profiles, visit.identity
         if not force:
             kept = reads.fresh(key)
             if kept is not None:
                 return kept
 
         async def load() -> Profile:
-            call = calls.read_profile(scope.core.shop, scope.asker())
-            return (await scope.send(call)).parse()
+            return (await scope.ask(calls.read_profile)).parse()
 
         return await reads.read(key, load, force=force)
 
@@ -109,13 +109,13 @@ class ProfileCalls:
         Takes the fields by keyword, or a :class:`ProfileUpdate` made before. ``kids`` and
         ``auto`` replace what was there. An identifier (email, phone, …) sent for a device moves
         the device to the profile of that identifier (protocol, section 6.4). The user's cached
-        profile is dropped.
+        profile is dropped, in every process that shares the client's ``store``.
 
         :raises ValidationError: a value breaks its field's rule; nothing was sent.
         :raises ServiceError: the service refused; its subclasses say why.
         :raises TransportError: no usable answer came; the update may have been carried out.
         """
-        (await self.raw.set(update, **fields)).parse()
+        (await send_update(self._which(), _the_one(update, fields))).parse()
 
     async def purge(self) -> None:
         """Remove names, identifiers and custom properties from the profile (protocol, 2.4).
@@ -138,15 +138,17 @@ async def send_update(
     """
     if not update:
         raise ValidationError("profile update", "at least one field", "none")
-    shop = scope.core.shop
-    if user_id_name is not None:
-        shop = attrs.evolve(shop, set_user_id_name=user_id_name)
-    call = calls.set_profile(shop, scope.asker(), update)
+
+    def make(shop: Shop, asker: Asker) -> Call[None]:
+        if user_id_name is not None:
+            shop = attrs.evolve(shop, set_user_id_name=user_id_name)
+        return calls.set_profile(shop, asker, update)
+
     try:
-        return await scope.send(call)
+        return await scope.ask(make)
     finally:
         # Also after a failure: a request without an answer may have been carried out.
-        scope.core.profiles.forget(*_affected(scope, update))
+        await scope.core.profiles.forget(*_affected(scope, update))
 
 
 def _the_one(update: ProfileUpdate | None, fields: ProfileFields) -> ProfileUpdate:

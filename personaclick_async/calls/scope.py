@@ -11,7 +11,7 @@ from typing import Final, TypeAlias, TypeVar
 
 import attrs
 
-from personaclick_async.cache import SharedReads
+from personaclick_async.cache import Reads
 from personaclick_async.config import CallOptions, Config
 from personaclick_async.models.identity import Identity
 from personaclick_async.models.profile import Profile
@@ -49,7 +49,7 @@ class Core:
     config: Config
     shop: Shop
     transport: Transport
-    profiles: SharedReads[Profile]
+    profiles: Reads[Profile]
     now: Now = utc_now
 
 
@@ -85,12 +85,15 @@ class Visit:
             return None
         return Session(did=self.identity.value, seance=self.seance, expires_at=self.expires_at)
 
-    async def begin(self, start: Start) -> None:
-        """Begin a visit that has not begun: once, however many calls wait for it."""
+    async def begin(self, start: Start | None = None) -> None:
+        """Begin a visit that has not begun: once, however many calls wait for it.
+
+        :param start: gives the session in place of the visit's own start.
+        """
         turn = self._turn = self._turn or asyncio.Lock()
         async with turn:
             if self.start is not None:
-                self.go_on_with(await start())
+                self.go_on_with(await (start or self.start)())
 
     def go_on_with(self, session: Session) -> None:
         """Take over a session, and with it the device."""
@@ -109,20 +112,13 @@ class Visit:
             self.expires_at = self.now() + SESSION_LIFETIME
 
 
-@attrs.frozen(repr=False)
+@attrs.define(eq=False, repr=False)
 class Scope:
     """One user with one set of options; every call of theirs goes through here."""
 
     core: Core
     visit: Visit
     options: CallOptions
-
-    async def ready(self) -> Scope:
-        """Begin the visit if it has not begun, and give this scope."""
-        start = self.visit.start
-        if start is not None:
-            await self.visit.begin(start)
-        return self
 
     def asker(self) -> Asker:
         """Say on whose behalf the next request is made."""
@@ -133,12 +129,19 @@ class Scope:
             segment=self.visit.segment,
         )
 
-    async def send(self, call: Call[T]) -> Answer[T]:
-        """Send a call for this user, which keeps their session alive."""
+    async def ask(self, make: Callable[[Shop, Asker], Call[T]]) -> Answer[T]:
+        """Make a call for this user and send it, which keeps their session alive.
+
+        The session of a visitor who has none yet begins with it.
+        """
+        visit = self.visit
+        if visit.start is not None:
+            await visit.begin()
+        call = make(self.core.shop, self.asker())
         answer = await self.core.transport.send(call, self.options)
-        self.visit.happened()
+        visit.happened()
         return answer
 
 
-WhichScope: TypeAlias = Callable[[], Awaitable[Scope]]
+WhichScope: TypeAlias = Callable[[], Scope]
 """Finds the scope when a call is made: fixed for a user, looked up for the current user."""

@@ -221,7 +221,7 @@ class Visitors:
         user = self.client.new_visitor(self._starter.start)
         if self.policy.start == "on arrival":
             try:
-                await user.scope.ready()
+                await user.begin()
             except PersonaClickError as error:
                 log.warning("a visitor goes without a session: %s", type(error).__name__)
                 return NoCurrentUser(

@@ -189,10 +189,11 @@ class Profile(Read):
     income_level: str | None = None
 
     def __attrs_post_init__(self) -> None:
-        for name in ("gender", "computed_gender"):
-            short = _GENDER_WORDS.get(getattr(self, name) or "")
-            if short:
-                object.__setattr__(self, name, short)
+        # Spelt out: this runs for every profile that is read.
+        if self.gender in _GENDER_WORDS:
+            object.__setattr__(self, "gender", _GENDER_WORDS[self.gender])
+        if self.computed_gender in _GENDER_WORDS:
+            object.__setattr__(self, "computed_gender", _GENDER_WORDS[self.computed_gender])
 
 
 @attrs.frozen(kw_only=True, repr=False)

@@ -26,7 +26,7 @@ class Read:
     @property
     def raw(self) -> dict[str, Json]:
         """The JSON object as the service sent it; a new copy on each access."""
-        source: dict[str, Json] = decode(getattr(self, "_source", b"{}"))
+        source: dict[str, Json] = decode(source_of(self))
         return source
 
     @property
@@ -42,7 +42,7 @@ class Read:
         # attrs' own way knows nothing of the source, which must travel to other processes too.
         names = field_names(type(self))
         values = tuple(getattr(self, name) for name in names)
-        return _restore, (type(self), names, values, getattr(self, "_source", b"{}"))
+        return _restore, (type(self), names, values, source_of(self))
 
 
 def field_names(kind: type[Read]) -> tuple[str, ...]:
@@ -54,6 +54,11 @@ def keep_source(read: R, source: bytes) -> R:
     """Attach the JSON that ``read`` was made from."""
     object.__setattr__(read, "_source", source)
     return read
+
+
+def source_of(read: Read) -> bytes:
+    """Give the JSON that ``read`` was made from, as it came."""
+    return getattr(read, "_source", b"{}")
 
 
 def _restore(kind: type[R], names: tuple[str, ...], values: tuple[object, ...], source: bytes) -> R:
