@@ -159,6 +159,9 @@ class SharedReads(Generic[V]):
         self._lock = threading.Lock()
         self._flights.clear()
 
+    async def close(self) -> None:
+        """Do nothing: nothing is shared."""
+
     def __len__(self) -> int:
         return 0 if self._kept is None else len(self._kept)
 

@@ -143,7 +143,7 @@ class PersonaClick:
             query_user_id_name=config.query_user_id_name,
         )
         profiles: Reads[Profile] = (
-            SharedReads(config.cache, clock)
+            SharedReads[Profile](config.cache, clock)
             if store is None
             else StoredReads(config.cache, clock, store=store, shop=shop)
         )

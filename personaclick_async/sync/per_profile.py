@@ -220,7 +220,7 @@ class PerProfileRoute:
             (await self._core.transport.send(call, self._call_options)).parse()
         except BaseException:
             # It may have been carried out all the same.
-            self._core.profiles.forget(*_identities(record))
+            await self._core.profiles.forget(*_identities(record))
             raise
 
     def _call(self, record: Record) -> Call[None]:
@@ -248,7 +248,7 @@ class PerProfileRoute:
                 continue
             answered, self._answered = self._answered, []
             # Before anybody is told: who reads a profile after that shall not get the old one.
-            self._core.profiles.forget(
+            await self._core.profiles.forget(
                 *(identity for job, _ in answered for identity in _identities(job.record))
             )
             await self._ledger.settle(_settlements(answered))
