@@ -62,6 +62,19 @@ class Reads(Protocol[V]):
         """Let go of what is shared with other processes."""
 
 
+class Kept(Protocol[V]):
+    """A value in the form in which it is kept.
+
+    :ivar value: the value, or None while it has to be made again.
+    """
+
+    value: V | None
+
+    def unfold(self) -> V:
+        """Make the value again."""
+        ...
+
+
 class _LeaderLeft(Exception):
     """Tells those who wait for a read that whoever made it was cancelled."""
 
@@ -111,10 +124,16 @@ class SharedReads(Generic[V]):
     kept. Safe to use from several event loops and threads; a flight belongs to one loop.
     """
 
-    def __init__(self, policy: CachePolicy | None, clock: Callable[[], Seconds]) -> None:
-        self._kept: TTLCache[Hashable, V] | None = (
+    def __init__(
+        self,
+        policy: CachePolicy | None,
+        clock: Callable[[], Seconds],
+        fold: Callable[[V], Kept[V]],
+    ) -> None:
+        self._kept: TTLCache[Hashable, Kept[V]] | None = (
             None if policy is None else TTLCache(policy.max_entries, policy.ttl, timer=clock)
         )
+        self._fold = fold
         self._lock = threading.Lock()
         self._flights: dict[Hashable, _Flight[V]] = {}
         self.stats = CacheStats()
@@ -125,11 +144,12 @@ class SharedReads(Generic[V]):
             return None
         with self._lock:
             try:
-                value = self._kept[key]
+                kept = self._kept[key]
             except KeyError:
                 return None
         self.stats.hits += 1
-        return value
+        value = kept.value
+        return kept.unfold() if value is None else value
 
     async def forget(self, *keys: Hashable) -> None:
         """Drop the keys; there is nobody else to be told."""
@@ -219,4 +239,4 @@ class SharedReads(Generic[V]):
                 else:
                     self._flights[key] = left
             if flight.may_be_kept and brought is not None and self._kept is not None:
-                self._kept[key] = brought
+                self._kept[key] = self._fold(brought)

@@ -31,6 +31,7 @@ from personaclick_async.config import (
 )
 from personaclick_async.errors import NoCurrentUser, ValidationError
 from personaclick_async.hooks import Hooks
+from personaclick_async.models.folding import Folded
 from personaclick_async.models.identity import Identity
 from personaclick_async.models.profile import Profile
 from personaclick_async.models.session import Session
@@ -143,7 +144,7 @@ class PersonaClick:
             query_user_id_name=config.query_user_id_name,
         )
         profiles: Reads[Profile] = (
-            SharedReads[Profile](config.cache, clock)
+            SharedReads[Profile](config.cache, clock, Folded.of)
             if store is None
             else StoredReads(config.cache, clock, store=store, shop=shop)
         )

@@ -12,6 +12,7 @@ import attrs
 from personaclick_async.cache import CacheStats, SharedReads
 from personaclick_async.config import CachePolicy, Seconds
 from personaclick_async.models.converter import WrongShape
+from personaclick_async.models.folding import Folded
 from personaclick_async.models.identity import Identity
 from personaclick_async.models.profile import Profile
 from personaclick_async.models.reading import source_of
@@ -89,6 +90,24 @@ class _Held:
     until: Seconds
 
 
+@attrs.define(eq=False, repr=False)
+class _FoldedHeld:
+    """What is held, as it is kept."""
+
+    folded: Folded[Profile]
+    until: Seconds
+    value: _Held | None = None
+
+    @classmethod
+    def of(cls, held: _Held) -> _FoldedHeld:
+        return cls(Folded.of(held.profile), held.until)
+
+    def unfold(self) -> _Held:
+        if self.value is None:
+            self.value = _Held(self.folded.unfold(), self.until)
+        return self.value
+
+
 class StoredReads:
     """Reads of profiles that go through a store, with memory in front and single flight.
 
@@ -111,7 +130,7 @@ class StoredReads:
         self._clock = clock
         self._store = store
         self._shop = shop
-        self._memory: SharedReads[_Held] = SharedReads(policy, clock)
+        self._memory: SharedReads[_Held] = SharedReads(policy, clock, _FoldedHeld.of)
         self._hearing: int | None = None
         self._name: Callable[[Identity], str] = lru_cache(_NAMES_REMEMBERED)(
             partial(_digest, shop.shop_id)

@@ -44,7 +44,8 @@ async def test_a_second_read_costs_no_request(
     first = await user.profile.get()
     second = await client.user(did="device0001").profile.get()
 
-    assert second is first
+    assert second == first
+    assert await user.profile.get() is second
     assert reads(emulator) == 1
     assert (client.cache_stats.hits, client.cache_stats.misses) == (1, 1)
 
