@@ -10,7 +10,7 @@ from personaclick_async.calls.scope import Scope, WhichScope
 from personaclick_async.errors import ValidationError
 from personaclick_async.models.identity import Identity
 from personaclick_async.models.profile import FullProfile, Profile
-from personaclick_async.models.update import ProfileFields, ProfileUpdate
+from personaclick_async.models.update import CLEAR, ProfileFields, ProfileUpdate
 from personaclick_async.protocol import calls
 from personaclick_async.protocol.answers import Answer
 from personaclick_async.protocol.calls import Asker, Call, Shop
@@ -163,7 +163,7 @@ def _affected(scope: Scope, update: ProfileUpdate) -> list[Identity]:
     """Name the cache entries that an update may have made stale."""
     mentioned = [
         Identity(kind, str(value))
-        for kind in IDENTIFIERS
-        if isinstance(value := getattr(update, kind), str | int)
+        for kind, value in update.fields().items()
+        if kind in IDENTIFIERS and value is not CLEAR
     ]
     return [scope.visit.identity, *mentioned]

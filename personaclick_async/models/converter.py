@@ -15,7 +15,6 @@ import types
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
-from enum import Enum
 from functools import cache
 from typing import Any, Final, TypeAlias, TypeVar, Union, get_args, get_origin
 
@@ -28,12 +27,11 @@ from personaclick_async import codec
 from personaclick_async.codec import Json
 from personaclick_async.models.reading import Read, keep_source
 from personaclick_async.models.update import Clear, Kid, ProfileUpdate, Vehicle
-from personaclick_async.protocol.names import EXTERNAL_ID, ID
+from personaclick_async.protocol.names import EXTERNAL_ID, ID, Gender
 
 R = TypeVar("R", bound=Read)
 Hook: TypeAlias = Callable[[object, Any], Any]
 
-_PLAIN: Final = frozenset({str, int, float, bool})
 _TRUE: Final = frozenset({"true", "1", "yes"})
 _FALSE: Final = frozenset({"false", "0", "no"})
 
@@ -75,7 +73,7 @@ def to_wire(update: ProfileUpdate, *, user_id_name: str = ID) -> dict[str, Json]
     :param user_id_name: what the wire calls the shop's own user id (``id`` or ``external_id``).
     """
     wire = {
-        name: value if type(value) in _PLAIN else _wire_value(value)
+        name: value if (form := _FORMS.get(type(value))) is None else form(value)
         for name, value in update.fields().items()
     }
     if EXTERNAL_ID in wire:
@@ -85,22 +83,23 @@ def to_wire(update: ProfileUpdate, *, user_id_name: str = ID) -> dict[str, Json]
     return wire
 
 
-def _wire_value(value: object) -> Json:
-    match value:
-        case Enum():
-            return None if isinstance(value, Clear) else value.value
-        case date():
-            return value.isoformat()
-        case tuple():
-            return [_wire_value(part) for part in value]
-        case Kid() | Vehicle():
-            return {
-                at.name: _wire_value(part)
-                for at in attrs.fields(type(value))
-                if (part := getattr(value, at.name)) is not None
-            }
-        case _:
-            return value
+def _part_on_wire(part: Kid | Vehicle) -> Json:
+    return {
+        name: value if (form := _FORMS.get(type(value))) is None else form(value)
+        for name in _PART_FIELDS[type(part)]
+        if (value := getattr(part, name)) is not None
+    }
+
+
+_PART_FIELDS: Final = {kind: tuple(attrs.fields_dict(kind)) for kind in (Kid, Vehicle)}
+
+_FORMS: Final[Mapping[type, Callable[[Any], Json]]] = {
+    Clear: lambda _: None,
+    Gender: lambda gender: gender.value,
+    date: date.isoformat,
+    tuple: lambda parts: [_part_on_wire(part) for part in parts],
+}
+"""How what an update holds goes over the wire; everything else goes as it is."""
 
 
 _split: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
