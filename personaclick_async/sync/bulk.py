@@ -38,7 +38,9 @@ _ALIVE: Final = 2
 
 
 @attrs.frozen
-class _Ready:
+class Ready:
+    """A chunk on its way from the packing to the delivery."""
+
     chunk: Chunk
     packed: Packed
 
@@ -69,7 +71,7 @@ class BulkRoute:
         self._largest = options.max_chunk_bytes - self._envelope.size
         self._most = options.max_chunk_bytes
         self._room = asyncio.Semaphore(_ALIVE)
-        self._ready: asyncio.Queue[_Ready | None] = asyncio.Queue()
+        self._ready: asyncio.Queue[Ready | None] = asyncio.Queue()
 
     async def run(self) -> None:
         """Deliver everything.
@@ -151,13 +153,13 @@ class BulkRoute:
         await self._outbox.put(rejected)
         await self._outbox.put(map(Unchanged, filling.unchanged))
         if len(packed):
-            self._ready.put_nowait(_Ready(filling.chunk, packed))
+            self._ready.put_nowait(Ready(filling.chunk, packed))
         else:
             self._room.release()
 
     # Delivering
 
-    async def _deliver(self, ready: _Ready) -> None:
+    async def _deliver(self, ready: Ready) -> None:
         packed = ready.packed
         bisection = Bisection(
             packed.ends,
@@ -197,7 +199,7 @@ class BulkRoute:
             return error
         return None
 
-    async def _queued(self, ready: _Ready, part: Part) -> None:
+    async def _queued(self, ready: Ready, part: Part) -> None:
         where = slice(part.first, part.end)
         count = len(part)
         await self._ledger.settle(
@@ -212,7 +214,7 @@ class BulkRoute:
         self._delivery.accepted()
         await self._outbox.put(map(Queued, ready.packed.rows[where]))
 
-    async def _refused(self, ready: _Ready, part: Part, rejected: Rejected) -> None:
+    async def _refused(self, ready: Ready, part: Part, rejected: Rejected) -> None:
         await self._ledger.settle(
             [
                 Settlement(

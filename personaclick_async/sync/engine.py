@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from types import TracebackType
 from typing import Final, Self
 
@@ -22,6 +23,8 @@ from personaclick_async.sync.ledger import Ledger, add
 from personaclick_async.sync.options import Route, SyncOptions, Unfinished
 from personaclick_async.sync.outbox import Outbox
 from personaclick_async.sync.per_profile import PerProfileRoute
+from personaclick_async.sync.ready import ReadyReader
+from personaclick_async.sync.ready_route import ReadyRoute
 from personaclick_async.sync.records import Rejected
 from personaclick_async.sync.report import Checked, Report, Result
 from personaclick_async.sync.routes import BULK_FROM, admit, choose_route
@@ -166,8 +169,7 @@ class Sync:
             report.read = report.earlier = earlier.tally.settled
         if options.skip_unchanged:
             ledger.scope = f"{self._core.config.api_url} {self._core.shop.shop_id}"
-        kind = BulkRoute if report.route is Route.BULK else PerProfileRoute
-        route = kind(
+        route = self._kind(report.route)(
             self._core,
             self._call_options,
             options,
@@ -218,7 +220,16 @@ class Sync:
             now = self._core.now()
             await ledger.thread.run(lambda: journal.end(ledger.run, "finished", now))
 
+    def _kind(self, route: Route) -> Callable[..., BulkRoute | PerProfileRoute]:
+        if isinstance(self._reader, ReadyReader):
+            return partial(ReadyRoute, reader=self._reader)
+        return BulkRoute if route is Route.BULK else PerProfileRoute
+
     async def _route(self, intake: Intake) -> Route:
+        if isinstance(self._reader, ReadyReader):
+            if self._options.route is Route.PER_PROFILE:
+                raise SyncRefused("route: partitions are prepared for the bulk route only")
+            return Route.BULK
         if self._options.route is not Route.AUTO:
             return self._options.route
         if self._options.segment_id is not None:

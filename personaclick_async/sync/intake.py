@@ -10,17 +10,18 @@ from typing import Final, TypeAlias, TypeGuard
 from personaclick_async.sync.chunks import Plan, Slice, cut
 from personaclick_async.sync.errors import SyncRefused
 from personaclick_async.sync.items import Item
+from personaclick_async.sync.ready import PreparedPartitions, ReadyReader
 from personaclick_async.sync.records import Outcome, Source
 from personaclick_async.sync.sources.iterable import IterableSource
 from personaclick_async.sync.threads import OneThread
 
-Records: TypeAlias = Source | Iterable[Item] | AsyncIterable[Item]
+Records: TypeAlias = Source | PreparedPartitions | Iterable[Item] | AsyncIterable[Item]
 """What can be synced."""
 
 _NAMELESS: Final = "records"
 
 
-Reader: TypeAlias = "SourceReader | AsyncReader"
+Reader: TypeAlias = "SourceReader | AsyncReader | ReadyReader"
 """Gives slices of a source."""
 
 
@@ -29,6 +30,8 @@ def reader_of(source: Records, thread: OneThread) -> Reader:
 
     :raises SyncRefused: it is none.
     """
+    if isinstance(source, PreparedPartitions):
+        return ReadyReader(source, thread)
     if _is_source(source):
         return SourceReader(source, thread)
     if isinstance(source, AsyncIterable):

@@ -169,11 +169,11 @@ class RejectFile:
         if isinstance(one, Refused):
             return [_json(dict(row)), *([""] * len(columns))]
         if one.field == ROW:
-            values = ["", *map(_as_text, row.values())]
+            values = ["", *map(as_text, row.values())]
             # One more field than columns, if there would be as many: it must not pass as it is.
             return [*values, ""] if len(row) == len(columns) else values
         if row.keys() <= set(columns):
-            return ["", *(_as_text(row.get(name)) for name in columns)]
+            return ["", *(as_text(row.get(name)) for name in columns)]
         return [_json(dict(row.items())), *([""] * len(columns))]
 
     def _as_json(self, rejected: Sequence[Rejected]) -> str:
@@ -201,10 +201,11 @@ def _reason(one: Rejected) -> str:
 
 def _json(value: object) -> str:
     # ASCII only: a lone surrogate is written as an escape, and refused again when it is read.
-    return json.dumps(value, default=_as_text)
+    return json.dumps(value, default=as_text)
 
 
-def _as_text(value: object) -> str:
+def as_text(value: object) -> str:
+    """Give a value of a rejected row as the file has it."""
     match value:
         case None:
             return ""
