@@ -8,7 +8,9 @@ import re
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
+from fastapi import FastAPI
 
 from personaclick_async.emulator import Emulator
 
@@ -32,8 +34,19 @@ def test_the_example_runs(environment: Emulator, example: str) -> None:
     for name, test in names.items():
         if name.startswith("test_") and inspect.iscoroutinefunction(test):
             asyncio.run(test(environment))
+    if isinstance(app := names.get("app"), FastAPI):
+        asyncio.run(_visit(app))
 
     assert environment.requests
+
+
+async def _visit(app: FastAPI) -> None:
+    transport = httpx.ASGITransport(app=app)
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=transport, base_url="http://shop.example") as browser,
+    ):
+        assert (await browser.get("/")).status_code == 200
 
 
 def test_there_are_examples() -> None:
