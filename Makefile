@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DATA ?= examples/sample
 
-.PHONY: demo test lint types tests format clean
+.PHONY: demo test lint types tests docs bench soak format clean
 
 demo: $(READY)
 	@$(BIN)/python -m examples.demo --data "$(DATA)"
@@ -21,6 +21,15 @@ types: $(READY)
 tests: $(READY)
 	$(BIN)/pytest -n 2
 
+docs: $(READY)
+	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
+
+bench: $(READY)
+	$(BIN)/python -m benchmarks
+
+soak: $(READY)
+	$(BIN)/python -m benchmarks.soak --minutes 10
+
 format: $(READY)
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
@@ -31,4 +40,4 @@ $(READY): pyproject.toml constraints.txt
 	@touch $@
 
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) build dist docs/_build .mypy_cache .ruff_cache .pytest_cache .hypothesis
