@@ -158,7 +158,6 @@ class Prepared:
 def prepare(
     source: Source | Partition,
     spool: Spool,
-    *,
     index: int,
     fingerprint: str | None = None,
     max_chunk_bytes: int = IMPORT_MAX_BODY_BYTES,

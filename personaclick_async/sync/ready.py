@@ -64,8 +64,11 @@ class PreparedPartitions(ABC):
         """
 
     @abstractmethod
-    async def close(self) -> None:
-        """Let go of the engine; called once, however the sync ends."""
+    async def close(self, *, is_complete: bool) -> None:
+        """Let go of the engine.
+
+        :param is_complete: whether all is delivered.
+        """
 
 
 @attrs.frozen
@@ -188,7 +191,7 @@ class ReadyReader:
 
     async def close(self) -> None:
         """Let go of the source, and of the spool if all is delivered."""
-        await self._source.close()
+        await self._source.close(is_complete=self.is_complete)
         if self.is_complete and self._spool is not None:
             await self._thread.run(self._spool.remove)
         self._thread.close()

@@ -1,0 +1,1 @@
+"""Syncs on several processes, as they run on several machines."""
