@@ -186,6 +186,9 @@ def _settings(url: str, timeout: Seconds) -> dict[str, Any]:
             "health_check_interval": 0,
             "retry": Retry(NoBackoff(), 0),
             "socket_connect_timeout": timeout,
+            # Each exchange is timed as a whole. With a timeout of its own redis-py sends by
+            # asyncio.wait_for, which swallows a cancellation now and then before Python 3.12.
+            "socket_timeout": None,
             "max_connections": _CONNECTIONS,
         }
         _connection(settings)
