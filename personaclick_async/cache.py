@@ -85,13 +85,14 @@ class _Flight(Generic[V]):
 
     :ivar older: the flight of the same key that began before it, on another event loop.
     :ivar may_be_kept: whether neither a later flight nor a write has overtaken it.
-    :ivar landing: there once somebody waits for it.
+    :ivar waiting: a future for each who waits for it: one that all share would have to be
+        shielded from each one's cancellation, at twice the cost.
     """
 
     loop: asyncio.AbstractEventLoop
     older: _Flight[V] | None
     may_be_kept: bool = True
-    landing: asyncio.Future[V] | None = None
+    waiting: list[asyncio.Future[V]] = attrs.field(factory=list)
 
     def overtake(self) -> None:
         """Let nothing that this flight and the older ones bring be kept."""
@@ -142,11 +143,11 @@ class SharedReads(Generic[V]):
         """Give the kept value, if there is one that is fresh."""
         if self._kept is None:
             return None
-        with self._lock:
-            try:
-                kept = self._kept[key]
-            except KeyError:
-                return None
+        # Without the lock: a key that goes in the middle of this is a KeyError too.
+        try:
+            kept = self._kept[key]
+        except KeyError:
+            return None
         self.stats.hits += 1
         value = kept.value
         return kept.unfold() if value is None else value
@@ -206,10 +207,10 @@ class SharedReads(Generic[V]):
                     flight = self._flights[key] = _Flight(loop, newest)
                     break
             self.stats.coalesced += 1
-            if joined.landing is None:
-                joined.landing = loop.create_future()
+            turn: asyncio.Future[V] = loop.create_future()
+            joined.waiting.append(turn)
             try:
-                return await asyncio.shield(joined.landing)
+                return await turn
             except _LeaderLeft:
                 self.stats.coalesced -= 1
         self.stats.misses += 1
@@ -217,15 +218,16 @@ class SharedReads(Generic[V]):
             value = await load()
         except BaseException as error:
             self._land(key, flight)
-            if flight.landing is not None:
-                passed_on = error if isinstance(error, Exception) else _LeaderLeft()
-                flight.landing.set_exception(passed_on)
-                # Those who wait may all have been cancelled: then nobody looks, and that is fine.
-                flight.landing.exception()
+            for turn in flight.waiting:
+                if not turn.done():
+                    turn.set_exception(error if isinstance(error, Exception) else _LeaderLeft())
+                    # Who waited may be cancelled by now: then nobody looks, and that is fine.
+                    turn.exception()
             raise
         self._land(key, flight, value)
-        if flight.landing is not None:
-            flight.landing.set_result(value)
+        for turn in flight.waiting:
+            if not turn.done():
+                turn.set_result(value)
         return value
 
     def _land(self, key: Hashable, flight: _Flight[V], brought: V | None = None) -> None:

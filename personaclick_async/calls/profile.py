@@ -77,19 +77,18 @@ class ProfileCalls:
         :raises TransportError: no usable answer came.
         """
         scope = self._which()
-        visit = scope.visit
-        if visit.start is not None:
-            await visit.begin()
-        reads, key = scope.core.profiles, visit.identity
+        reads, visit = scope.core.profiles, scope.visit
         if not force:
-            kept = reads.fresh(key)
+            kept = reads.fresh(visit.identity)
             if kept is not None:
                 return kept
+        if visit.start is not None:
+            await visit.begin()
 
         async def load() -> Profile:
             return (await scope.ask(calls.read_profile)).parse()
 
-        return await reads.read(key, load, force=force)
+        return await reads.read(visit.identity, load, force=force)
 
     async def full(self) -> FullProfile:
         """Read the full profile with the shop's secret; always from the service.

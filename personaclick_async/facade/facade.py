@@ -256,8 +256,9 @@ class Personaclick:
     async def _work(
         self, command: Command, user: User | None, before: Handle | None, start: _Start
     ) -> Json:
-        # A loop with eager tasks would otherwise run up to the first wait inside the call.
-        await asyncio.sleep(0)
+        if asyncio.get_running_loop().get_task_factory() is not None:
+            # Eager tasks would otherwise run up to the first wait inside the call.
+            await asyncio.sleep(0)
         if command.verb is Verb.INIT:
             return await self._init(command, start)
         if before is not None and not before.is_stranded:
