@@ -3,7 +3,8 @@
 from personaclick_async.sync.engine import Sync
 from personaclick_async.sync.errors import JournalFailed, SyncRefused, SyncStopped
 from personaclick_async.sync.intake import Records
-from personaclick_async.sync.options import RejectSink, Route, SyncOptions, Unfinished
+from personaclick_async.sync.options import Limit, RejectSink, Route, SyncOptions, Unfinished
+from personaclick_async.sync.ready import PreparedPartitions
 from personaclick_async.sync.records import Outcome, Record, Refused, Rejected, Source
 from personaclick_async.sync.report import (
     Checked,
@@ -21,7 +22,9 @@ __all__ = [
     "Delivered",
     "Failed",
     "JournalFailed",
+    "Limit",
     "Outcome",
+    "PreparedPartitions",
     "Queued",
     "Record",
     "Records",

@@ -17,6 +17,7 @@ from personaclick_async.config import RetryPolicy, Seconds
 from personaclick_async.errors import PersonaClickError
 from personaclick_async.retry import Failure, wait_before_next
 from personaclick_async.sync.errors import SyncStopped
+from personaclick_async.sync.options import Limit
 from personaclick_async.sync.report import Report, Waiting
 from personaclick_async.sync.routes import Verdict, describe, judge
 
@@ -74,9 +75,11 @@ class Delivery:
         *,
         patience: Seconds | None,
         max_refused_in_a_row: int,
+        limit: Limit | None = None,
         now: Now,
     ) -> None:
         self._report = report
+        self._limit = limit
         self._now = now
         self._outage = Outage(policy, math.inf if patience is None else patience)
         self._max_refused = max_refused_in_a_row
@@ -116,12 +119,17 @@ class Delivery:
         among_others = 0
         answers = self._outage.answers
         while not self.is_halted:
-            error = await _tried(request)
+            error = await self._held_back()
+            is_unsent = error is not None
+            if self.is_halted:
+                break
+            if error is None:
+                error = await _tried(request)
             sent = 1 if error is None else getattr(error, "attempts", 0)
             self._report.requests += sent
             self._report.bytes_sent += size * sent
             self._report.retries += sent if attempt else 0
-            verdict = None if error is None else judge(error)
+            verdict = None if error is None else Verdict.WAIT if is_unsent else judge(error)
             if error is None or verdict is not Verdict.WAIT:
                 self._outage.over()
                 self._report.waiting = None
@@ -157,6 +165,25 @@ class Delivery:
                 report=self._report,
             )
 
+    async def _held_back(self) -> PersonaClickError | None:
+        """Wait until the shared limit has a place for a request, or the sync ends."""
+        if self._limit is None:
+            return None
+        try:
+            while not self.is_halted and (wait := await self._limit.wait_needed()):
+                await self._sleep(wait)
+        except PersonaClickError as error:
+            return error.with_traceback(None)
+        return None
+
+    async def _sleep(self, seconds: Seconds) -> None:
+        """Wait, but not longer than the sync goes on."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._halted.wait()
+        except TimeoutError:
+            return
+
     async def _wait(self, error: PersonaClickError, attempt: int) -> None:
         failure = Failure(getattr(error, "status", None), getattr(error, "retry_after", None))
         wait = self._outage.wait(
@@ -170,11 +197,7 @@ class Delivery:
         now = self._now()
         since = self._report.waiting.since if self._report.waiting else now
         self._report.waiting = Waiting(describe(error), since, now + timedelta(seconds=wait))
-        try:
-            async with asyncio.timeout(wait):
-                await self._halted.wait()
-        except TimeoutError:
-            return
+        await self._sleep(wait)
 
     def _stopped(self, reason: str, error: PersonaClickError) -> SyncStopped:
         return SyncStopped(reason, report=self._report, status=getattr(error, "status", None))

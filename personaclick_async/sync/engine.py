@@ -72,6 +72,7 @@ class Sync:
             self._core.config.retry,
             patience=self._options.patience,
             max_refused_in_a_row=self._options.max_refused_in_a_row,
+            limit=self._options.limit,
             now=self._core.now,
         )
         self._task = asyncio.create_task(self._work(self._delivery))

@@ -56,6 +56,16 @@ class RejectSink(Protocol):
         """Make what was taken durable: the journal counts it as done after this returns."""
 
 
+class Limit(Protocol):
+    """Says when a request may be sent, to several syncs in several processes."""
+
+    async def wait_needed(self) -> Seconds:
+        """Take a place and give 0, or give the seconds after which to ask again.
+
+        :raises PersonaClickError: it is not known; the sync waits and asks again.
+        """
+
+
 def _route(value: Route | str) -> Route:
     return _one_of("route", value, Route)
 
@@ -102,6 +112,8 @@ class SyncOptions:
         and tries again before it stops; None waits for ever, 0 not at all.
     :ivar max_refused_in_a_row: after so many records in a row that the service refused or failed
         on, with none accepted in between, the sync stops: it is not the records.
+    :ivar limit: asked before each request, beside the limits of the client: what several
+        processes share, such as ``personaclick_async.integrations.shared_limit.SharedLimit``.
     :ivar segment_id: the service's segment to import into, on the bulk route.
     :ivar dry_run: read and check everything, send nothing, touch neither journal nor rejects.
     """
@@ -116,6 +128,7 @@ class SyncOptions:
     rejects: RejectSink | None = attrs.field(default=None, repr=False)
     patience: Seconds | None = attrs.field(default=3600.0, converter=_seconds)
     max_refused_in_a_row: int = 50
+    limit: Limit | None = attrs.field(default=None, repr=False)
     segment_id: int | None = None
     dry_run: bool = False
 

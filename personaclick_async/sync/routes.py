@@ -41,7 +41,8 @@ _BULK_IDENTIFIERS: Final = (EMAIL, PHONE, LOYALTY_ID, EXTERNAL_ID)
 
 # Email is the service's primary identifier and phone its secondary one (6.4), but people share
 # phones; the shop's own id goes before them where there is no address.
-_PRIORITY: Final = (EMAIL, EXTERNAL_ID, PHONE, LOYALTY_ID, TELEGRAM_ID)
+PRIORITY: Final = (EMAIL, EXTERNAL_ID, PHONE, LOYALTY_ID, TELEGRAM_ID)
+"""By which identifier a record with several is named first."""
 
 
 def choose_route(first: Sequence[Outcome], *, whole: bool) -> Route:
@@ -91,7 +92,7 @@ def identity_of(wire: Mapping[str, Json]) -> Identity:
 
     The first that there is of: email, external id, phone, loyalty id, Telegram id.
     """
-    kind = next(kind for kind in _PRIORITY if wire.get(kind) is not None)
+    kind = next(kind for kind in PRIORITY if wire.get(kind) is not None)
     return Identity(kind, str(wire[kind]))
 
 

@@ -33,7 +33,7 @@ def cluster() -> Iterator[LocalCluster]:
 def dask_client(cluster: LocalCluster) -> Iterator[Client]:
     """A blocking client of the cluster."""
     with Client(cluster) as client:  # type: ignore[no-untyped-call]  # Dask's own
-        client.wait_for_workers(2)  # type: ignore[no-untyped-call]  # Dask's own
+        client.wait_for_workers(2)
         yield client
 
 

@@ -1,0 +1,128 @@
+"""One limit for several processes on several machines, kept in Redis.
+
+::
+
+    limit = SharedLimit("redis://limits.shop.example", shop="…")
+    client.sync(source, options=SyncOptions(limit=limit))
+
+A moving window of the library ``limits``: in no window more than the limit, whoever asks. The
+clock is that of whoever asks, so the window is made longer by some headroom, which has to cover
+how far the machines' clocks are apart, and by how much longer one request takes to get to the
+service than another. A clock that is 2 s ahead lets the oldest request out of the window 2 s
+early; an upload that takes 3 s longer than the next one arrives 3 s closer to it.
+
+Needs the extra ``shared-limit``.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from hashlib import sha256
+from types import TracebackType
+from typing import Any, Final, Self
+
+from limits import RateLimitItemPerSecond
+from limits.aio.storage import RedisStorage
+from limits.aio.strategies import MovingWindowRateLimiter
+from limits.errors import StorageError
+
+from personaclick_async.config import RateLimit, Seconds
+from personaclick_async.errors import ConfigurationError, PersonaClickError
+from personaclick_async.protocol.names import IMPORT_REQUESTS_PER_MINUTE
+
+VARIABLE: Final = "PERSONACLICK_SHARED_LIMIT_URL"
+
+_DOCUMENTED: Final = RateLimit(IMPORT_REQUESTS_PER_MINUTE, 60.0)
+_SHORTEST_WAIT: Final = 0.01
+_LONGEST_WAIT: Final = 5.0
+_SCHEMES: Final = ("redis://", "rediss://", "unix://")
+
+
+class LimitFailed(PersonaClickError):
+    """The limit's Redis can't be reached. A sync waits for it; it never sends without asking."""
+
+
+class SharedLimit:
+    """At most so many requests per window, for all that use the same Redis and the same name.
+
+    It can be pickled, which carries the settings over and not the connection.
+
+    :param url: the Redis, ``redis://…``, ``rediss://…`` or ``unix://…``. If not given it is read
+        from ``PERSONACLICK_SHARED_LIMIT_URL`` in the environment of whoever asks, so that a
+        password in it does not travel.
+    :param shop: what tells this limit from others on the Redis: the shop's id. It is hashed.
+    :param limit: the documented 40 requests in 60 seconds unless set.
+    :param headroom: seconds to be added to the window; see the module's text.
+    :raises ConfigurationError: the headroom is negative.
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        *,
+        shop: str,
+        limit: RateLimit = _DOCUMENTED,
+        headroom: Seconds = 5.0,
+    ) -> None:
+        if not headroom >= 0:
+            raise ConfigurationError(f"headroom: expected 0 or more seconds, got {headroom}")
+        self._url = url
+        self._name = sha256(shop.encode()).hexdigest()[:24]
+        # The library counts whole seconds.
+        self._window = RateLimitItemPerSecond(
+            limit.requests, math.ceil(limit.seconds + headroom), namespace="personaclick"
+        )
+        self._storage: RedisStorage | None = None
+
+    async def wait_needed(self) -> Seconds:
+        """Take a place and give 0, or give the seconds after which to ask again.
+
+        :raises LimitFailed: the Redis can't be reached.
+        :raises ConfigurationError: there is no address, or it is none of a Redis.
+        """
+        storage = self._storage = self._storage or self._connect()
+        limiter = MovingWindowRateLimiter(storage)
+        try:
+            if await limiter.hit(self._window, self._name):
+                return 0.0
+            stats = await limiter.get_window_stats(self._window, self._name)
+        except StorageError as error:
+            # Its text may hold the address, and with it a password.
+            cause = type(error.storage_error).__name__
+            raise LimitFailed(f"the shared limit can't be asked ({cause})") from None
+        return min(max(stats.reset_time - time.time(), _SHORTEST_WAIT), _LONGEST_WAIT)
+
+    def _connect(self) -> RedisStorage:
+        url = self._url or os.environ.get(VARIABLE, "")
+        if not url.startswith(_SCHEMES):
+            raise ConfigurationError(
+                f"shared limit: expected {', '.join(_SCHEMES)}…, as the argument or in {VARIABLE}"
+            )
+        scheme = "async+redis+" if url.startswith("unix") else "async+"
+        return RedisStorage(f"{scheme}{url}", wrap_exceptions=True, implementation="redispy")
+
+    async def close(self) -> None:
+        """Close the connection; asking again opens another one."""
+        storage, self._storage = self._storage, None
+        if storage is not None:
+            bridge: Any = storage.bridge  # its base class does not name the method
+            await bridge.get_connection().aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    def __getstate__(self) -> dict[str, object]:
+        return {**self.__dict__, "_storage": None}
+
+    def __repr__(self) -> str:
+        return f"<SharedLimit of {self._window.amount} in {self._window.multiples} s>"
