@@ -22,6 +22,7 @@ from personaclick_async.store import Heard, Stored
 _MOST_OWED: Final = 10_000
 _TOLD_AT_ONCE: Final = 1_000
 _EVERYTHING: Final = "*"
+_LARGEST_BYTES: Final = 1024 * 1024
 _LONGEST: Final = 365 * 86_400
 """Seconds; a cache without an end of its own ends here, for Redis wants a number."""
 
@@ -31,7 +32,8 @@ class RedisStore:
 
     **What Redis holds.** Full answers of the service: personal data, so guard the server as you
     guard a database. Each expires after the ``CachePolicy.ttl`` of the client that read it. Keys
-    are digests in which no user, address or secret can be read.
+    are digests in which no user, address or secret can be read. A profile of more than 1 MiB
+    stays in the memory of the process that read it.
 
     **Who sees what.** When ``set`` or ``purge`` returns, no process gets the old profile from
     Redis any more, and what was asked for before cannot be kept after. The memory of the other
@@ -124,6 +126,8 @@ class RedisStore:
         """Keep a profile for ``ttl`` unless its permit has ended; False if it has."""
         if self._debts.owes(key):
             return False
+        if len(body) > _LARGEST_BYTES:
+            return True
         names = self._require_names()
         arguments = (permit, body, _milliseconds(ttl), names.channel, f"{self._me} {key}")
 
@@ -181,9 +185,10 @@ class RedisStore:
         return names.profile(key), names.permit(key), names.epoch
 
     def _message(self, text: bytes) -> None:
-        sender, *keys = text.decode("ascii", "replace").split()
+        sender, _, told = text.decode("ascii", "replace").partition(" ")
         if sender == self._me or self._heard is None:
             return
+        keys = told.split()
         self._heard(None if _EVERYTHING in keys else keys)
 
     async def _pay(self, debt: Debt, *, while_away: bool = False) -> None:

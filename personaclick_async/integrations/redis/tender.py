@@ -9,7 +9,6 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 import attrs
-from redis.exceptions import RedisError
 
 from personaclick_async.config import Seconds
 from personaclick_async.integrations.redis.ear import Ear
@@ -113,7 +112,7 @@ class Tender:
                     heard=self._heard,
                     beat=self._beat_while_hearing,
                 )
-            except (RedisError, OSError, TimeoutError) as error:
+            except Exception as error:  # noqa: BLE001 - whatever it is, listening goes on
                 if not self._is_deaf:
                     self._is_deaf = True
                     log.warning("no writes of other processes are heard (%s)", type(error).__name__)

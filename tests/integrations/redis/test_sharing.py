@@ -8,8 +8,10 @@ import subprocess
 import sys
 import threading
 import time
+from functools import partial
 
 import pytest
+from redis import Redis
 
 from personaclick_async import CachePolicy, FullProfile, NotFound, PersonaClick
 from personaclick_async.emulator import Emulator
@@ -269,6 +271,31 @@ async def test_what_is_not_a_profile_is_replaced(
     assert await colour(make_peer().user()) == "red"
     assert await colour(make_peer().user()) == "red"
     assert reads(emulator) == 2
+
+
+async def test_a_profile_of_megabytes_is_not_shared(ada: Peer) -> None:
+    for size, is_shared in ((1024 * 1024, True), (1024 * 1024 + 1, False)):
+        key = f"{size:032x}"
+        asked = await ada.store.read(key, max_age=60)
+        assert asked is not None
+        assert await ada.store.keep(key, asked.permit, b"x" * size, ttl=60)
+        stored = await ada.store.read(key, max_age=60)
+        assert stored is not None
+        assert (stored.body is not None) is is_shared
+
+
+async def test_a_message_of_somebody_else_is_no_harm(
+    ada: Peer, make_peer: MakePeer, redis_server: RedisServer
+) -> None:
+    bob = make_peer()
+    await colour(bob.user())
+    await bob.hears()
+    await colour(bob.user())
+    [channel] = redis_server.ask(lambda redis: redis.pubsub_channels())
+    for text in (b"", b"\xff", b"hello", b" "):
+        redis_server.ask(partial(Redis.publish, channel=channel, message=text))
+    await ada.user().profile.set(custom={"colour": "blue"})
+    await turns(bob.user(), "blue")
 
 
 async def test_event_loops_in_other_threads_share_the_store(
