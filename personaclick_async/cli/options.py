@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, TypeAlias
 
@@ -9,8 +10,9 @@ import attrs
 import typer
 
 from personaclick_async.client import PersonaClick
-from personaclick_async.config import UNSET
+from personaclick_async.config import UNSET, RateLimit, Unset
 from personaclick_async.errors import ConfigurationError
+from personaclick_async.protocol.names import Family
 from personaclick_async.user import User
 
 SHOP = "Shop"
@@ -73,15 +75,17 @@ class Connection:
     secret_file: Path | None
     api_url: str | None
 
-    def client(self) -> PersonaClick:
+    def client(self, *, limits: Mapping[Family, RateLimit] | Unset = UNSET) -> PersonaClick:
         """Make the client.
 
+        :param limits: requests per window; the documented ones if not given.
         :raises ConfigurationError: a setting is missing or wrong, or the file can't be read.
         """
         return PersonaClick(
             self.shop_id or UNSET,
             shop_secret=self._secret() or UNSET,
             api_url=self.api_url or UNSET,
+            limits=limits,
         )
 
     def _secret(self) -> str | None:

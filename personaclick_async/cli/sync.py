@@ -14,12 +14,21 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 
+from personaclick_async.cli.machines import (
+    Dask,
+    Machines,
+    ShardBy,
+    ShardText,
+    SharedLimitUrl,
+    SpoolFolder,
+)
 from personaclick_async.cli.options import ApiUrl, AsJson, Connection, SecretFile, ShopId
 from personaclick_async.cli.outcome import Exit, console, fail, print_json, stderr
 from personaclick_async.codec import Json
 from personaclick_async.errors import ConfigurationError, PersonaClickError
 from personaclick_async.sync import (
     Record,
+    Records,
     Rejected,
     Report,
     Route,
@@ -31,6 +40,7 @@ from personaclick_async.sync import (
 from personaclick_async.sync.mapping import FieldMapping
 from personaclick_async.sync.proposal import propose_mapping
 from personaclick_async.sync.rejects import RejectFile
+from personaclick_async.sync.shards import Shard
 from personaclick_async.sync.sources import CsvLayout, SourceKind, TableSource, open_source
 
 JOURNAL: Final = Path("personaclick-sync.db")
@@ -150,6 +160,11 @@ def sync(
         int | None,
         typer.Option("--segment-id", help="Import into a segment (bulk).", rich_help_panel=SENDING),
     ] = None,
+    shard: ShardText = None,
+    shard_by: ShardBy = None,
+    dask: Dask = None,
+    spool: SpoolFolder = None,
+    shared_limit: SharedLimitUrl = None,
     kind: Kind = None,
     delimiter: Delimiter = None,
     encoding: Encoding = None,
@@ -163,10 +178,15 @@ def sync(
     connection = Connection(shop_id=shop_id, secret_file=secret_file, api_url=api_url)
     sink: LateRejects | None = None
     try:
+        machines = Machines.parse(
+            shard=shard, by=shard_by, dask=dask, spool=spool, limit_url=shared_limit
+        )
         known = None if mapping is None else FieldMapping.load(mapping)
         layout = _layout(delimiter, encoding)
-        opened = open_source(source, known, kind=kind, layout=layout, query=query)
-        sink = LateRejects(rejects or _rejects_of(opened), opened, layout.delimiter)
+        opened = machines.share_of(
+            open_source(source, known, kind=kind, layout=layout, query=query)
+        )
+        sink = LateRejects(rejects or _rejects_of(opened, machines.shard), opened, layout.delimiter)
         options = SyncOptions(
             route=route,
             concurrency=concurrency,
@@ -180,7 +200,8 @@ def sync(
         )
         if dry_run and not as_json:
             _show_first(opened)
-        report, code = _run(connection, opened, options, as_json=as_json)
+        with machines.records(opened, source, known, kind=kind, layout=layout) as records:
+            report, code = _run(connection, records, options, machines, as_json=as_json)
     except PersonaClickError as error:
         fail(error, as_json=as_json)
     finally:
@@ -218,21 +239,30 @@ def _layout(delimiter: str | None, encoding: str | None) -> CsvLayout:
     return CsvLayout(delimiter="\t" if tab else delimiter, encoding=encoding)
 
 
-def _rejects_of(source: TableSource) -> Path:
+def _rejects_of(source: TableSource, shard: Shard | None) -> Path:
     name = Path(source.name).name.removesuffix(".gz")
     stem = Path(name).stem if name.isprintable() and Path(name).stem else "sync"
-    return Path(f"{stem}-rejected{'.csv' if source.columns else '.jsonl'}")
+    share = "" if shard is None else f"-{shard.number}-of-{shard.of}"
+    return Path(f"{stem}{share}-rejected{'.csv' if source.columns else '.jsonl'}")
 
 
 def _run(
-    connection: Connection, source: TableSource, options: SyncOptions, *, as_json: bool
+    connection: Connection,
+    records: Records,
+    options: SyncOptions,
+    machines: Machines,
+    *,
+    as_json: bool,
 ) -> tuple[Report, Exit]:
     """Run to the end, or to an interruption; both have a report."""
     under_way: list[Sync] = []
 
     async def work() -> None:
-        async with connection.client() as client:
-            sync = client.sync(source, options=options)
+        async with (
+            connection.client(limits=machines.limits) as client,
+            machines.shared(options, client.config.shop_id) as shared,
+        ):
+            sync = client.sync(records, options=shared)
             under_way.append(sync)
             with _progress(sync.report, shown=not as_json) as tick:
                 ticking = asyncio.create_task(_tick(tick))

@@ -94,7 +94,7 @@ class ShardOf:
     @property
     def name(self) -> str:
         """The source's name, and which share of it this is."""
-        return f"{self._source.name}, shard {self._shard}"
+        return f"{self._source.name}, shard {self._shard.number} of {self._shard.of}"
 
     @property
     def columns(self) -> tuple[str, ...] | None:

@@ -78,7 +78,7 @@ def test_a_shard_reads_on_after_a_row(tmp_path: Path) -> None:
 
 def test_shards_are_told_apart_by_name_and_fingerprint() -> None:
     two = shards(people(3), 2)
-    assert [shard.name for shard in two] == ["people, shard 1/2", "people, shard 2/2"]
+    assert [shard.name for shard in two] == ["people, shard 1 of 2", "people, shard 2 of 2"]
     prints = {shard.fingerprint for shard in (*two, *shards(people(3), 4))}
     assert len(prints) == 6
     assert ShardOf(IterableSource([]), Shard(1, 2)).fingerprint is None

@@ -1,0 +1,176 @@
+"""What ``personaclick sync`` does with several machines: shards, a cluster, a shared limit."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import Annotated, Any, Final, Self, TypeAlias
+
+import attrs
+import typer
+
+from personaclick_async.cli.outcome import stderr
+from personaclick_async.config import DOCUMENTED_LIMITS, UNSET, RateLimit, Unset
+from personaclick_async.errors import ConfigurationError
+from personaclick_async.protocol.names import Family
+from personaclick_async.sync import Records, SyncOptions
+from personaclick_async.sync.mapping import FieldMapping
+from personaclick_async.sync.shards import Shard, ShardOf
+from personaclick_async.sync.sources import CsvLayout, SourceKind, TableSource
+
+MACHINES: Final = "On several machines"
+_LOCAL: Final = "local"
+
+ShardText: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--shard",
+        help="Send only this share of the people, such as 2/8, with its part of the quota.",
+        rich_help_panel=MACHINES,
+    ),
+]
+ShardBy: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--shard-by",
+        help="The identifier that tells people apart, such as email; else the first one there is.",
+        rich_help_panel=MACHINES,
+    ),
+]
+Dask: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--dask",
+        help="Have a cluster read and pack: its scheduler's address, or local:4 for 4 processes.",
+        rich_help_panel=MACHINES,
+    ),
+]
+SpoolFolder: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        "--spool",
+        help="A private folder that this machine and the cluster's share.",
+        rich_help_panel=MACHINES,
+    ),
+]
+SharedLimitUrl: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--shared-limit",
+        envvar="PERSONACLICK_SHARED_LIMIT_URL",
+        help="A Redis that keeps the quota for all shards together, in place of a part for each.",
+        rich_help_panel=MACHINES,
+    ),
+]
+
+
+@attrs.frozen(kw_only=True)
+class Machines:
+    """What the command line says about several machines."""
+
+    shard: Shard | None
+    by: str | None
+    dask: str | None
+    spool: Path | None
+    limit_url: str | None = attrs.field(repr=False)
+
+    @classmethod
+    def parse(
+        cls,
+        *,
+        shard: str | None,
+        by: str | None,
+        dask: str | None,
+        spool: Path | None,
+        limit_url: str | None,
+    ) -> Self:
+        """Read the options.
+
+        :raises ConfigurationError: they don't go together.
+        """
+        if shard is not None and dask is not None:
+            raise ConfigurationError("--shard and --dask: expected one of them, got both")
+        if by is not None and shard is None:
+            raise ConfigurationError("--shard-by: only shards are told apart by an identifier")
+        if dask is not None and not dask.startswith(_LOCAL) and spool is None:
+            raise ConfigurationError(
+                "--spool: expected a folder that the cluster's machines and this one share"
+            )
+        parsed = None if shard is None else Shard.parse(shard)
+        return cls(shard=parsed, by=by, dask=dask, spool=spool, limit_url=limit_url)
+
+    def share_of(self, source: TableSource) -> TableSource:
+        """Give the share that is to be sent: all of it unless there are shards."""
+        return source if self.shard is None else ShardOf(source, self.shard, by=self.by)
+
+    @property
+    def limits(self) -> Mapping[Family, RateLimit] | Unset:
+        """The limits of this process: its part of the quota, if nobody keeps it for all."""
+        if self.shard is None or self.limit_url is not None:
+            return UNSET
+        part_of = self.shard.part_of
+        return {family: part_of(limit) for family, limit in DOCUMENTED_LIMITS.items()}
+
+    @contextmanager
+    def records(
+        self,
+        source: TableSource,
+        where: str,
+        mapping: FieldMapping | None,
+        *,
+        kind: SourceKind | None,
+        layout: CsvLayout,
+    ) -> Iterator[Records]:
+        """Give what is to be synced: the source itself, or what a cluster makes of it."""
+        if self.dask is None:
+            yield source
+            return
+        distributed: Any = _need("distributed", "dask")
+        partitions = _need("personaclick_async.integrations.dask", "dask").DaskPartitions
+        with _cluster(distributed, self.dask) as address, distributed.Client(address) as client:
+            stderr.print(f"the cluster's dashboard: {client.dashboard_link}", highlight=False)
+            spool = self.spool or Path("personaclick-spool")
+            yield partitions(
+                client, where, mapping, spool=spool.absolute(), kind=kind, layout=layout
+            )
+
+    @asynccontextmanager
+    async def shared(self, options: SyncOptions, shop_id: str) -> AsyncIterator[SyncOptions]:
+        """Give the options with the limit that is shared, if one is."""
+        if self.limit_url is None:
+            yield options
+            return
+        module = _need("personaclick_async.integrations.shared_limit", "shared-limit")
+        async with module.SharedLimit(self.limit_url, shop=shop_id) as limit:
+            yield attrs.evolve(options, limit=limit)
+
+
+def _need(module: str, extra: str) -> ModuleType:
+    try:
+        return import_module(module)
+    except ModuleNotFoundError:
+        raise ConfigurationError(
+            f"another package is needed: pip install 'personaclick-async[{extra}]'"
+        ) from None
+
+
+@contextmanager
+def _cluster(distributed: Any, where: str) -> Iterator[str]:  # noqa: ANN401 - Dask has few types
+    """Give a scheduler's address; for ``local:4``, of a cluster that is started for it."""
+    kind, _, count = where.partition(":")
+    if kind != _LOCAL:
+        yield where
+        return
+    if not count.isdecimal() or not int(count):
+        raise ConfigurationError("--dask: expected an address such as tcp://host:8786, or local:4")
+    with distributed.LocalCluster(
+        n_workers=int(count),
+        threads_per_worker=1,
+        processes=True,
+        # Any port: the usual one is the emulator's too.
+        dashboard_address="127.0.0.1:0",
+    ) as cluster:
+        yield cluster.scheduler_address

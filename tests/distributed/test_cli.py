@@ -1,0 +1,126 @@
+"""``personaclick sync`` on several machines: shards, a cluster, refusals that say what to do."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from distributed import LocalCluster
+from typer.testing import CliRunner, Result
+
+from personaclick_async.cli.app import app
+from personaclick_async.cli.outcome import Exit
+from personaclick_async.emulator import Emulator
+from tests.distributed.support import sample_rows, write_csv_parts, write_parts
+from tests.sync.engine.support import expected, fit, people, stored
+
+
+@pytest.fixture
+def environment(
+    emulator: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> dict[str, str]:
+    monkeypatch.chdir(tmp_path)
+    return {
+        "PERSONACLICK_SHOP_ID": emulator.shop_id,
+        "PERSONACLICK_SHOP_SECRET": emulator.shop_secret,
+        "PERSONACLICK_API_URL": emulator.url,
+        "COLUMNS": "100",
+    }
+
+
+def run(environment: dict[str, str], *arguments: str) -> Result:
+    return CliRunner().invoke(app, ["sync", *arguments], env=environment)
+
+
+@pytest.mark.parametrize("route", ["bulk", "per-profile"])
+def test_three_shards_make_the_whole(
+    environment: dict[str, str], emulator: Emulator, tmp_path: Path, route: str
+) -> None:
+    rows = sample_rows()
+    pattern = write_parts(tmp_path / "data", rows, 2)
+    reports = []
+    for number in (1, 2, 3):
+        journal = ("--journal", f"{number}.db")
+        done = run(
+            environment, pattern, "--shard", f"{number}/3", "--route", route, *journal, "--json"
+        )
+        assert done.exit_code == Exit.INCOMPLETE, done.output
+        reports.append(json.loads(done.stdout))
+
+    assert sum(one["read"] for one in reports) == len(rows)
+    assert sum(one["sent"] for one in reports) == len(fit(rows))
+    assert stored(emulator) == expected(fit(rows))
+    files = [Path(one["rejects"]) for one in reports]
+    assert len(set(files)) == 3
+    lines = [json.loads(line) for file in files for line in file.read_text().splitlines()]
+    unfit = [number for number, row in enumerate(rows, 1) if row.get("gender") == "unknown"]
+    assert sorted(line["_row"] for line in lines) == unfit
+
+
+def test_a_cluster_by_its_address(
+    environment: dict[str, str], emulator: Emulator, tmp_path: Path, cluster: LocalCluster
+) -> None:
+    rows = sample_rows()
+    pattern = write_csv_parts(tmp_path / "data", rows, 4)
+    address = cluster.scheduler_address
+    done = run(
+        environment, pattern, "--dask", address, "--spool", str(tmp_path / "spool"), "--json"
+    )
+
+    assert done.exit_code == Exit.INCOMPLETE, done.output
+    report = json.loads(done.stdout)
+    unfit = len(rows) - len(fit(rows))
+    assert (report["read"], report["sent"], report["rejected"]) == (
+        len(rows),
+        len(rows) - unfit,
+        unfit,
+    )
+    assert len(Path(report["rejects"]).read_text().splitlines()) == unfit + 1
+    assert stored(emulator).keys() == expected(fit(rows)).keys()
+
+
+def test_a_cluster_on_this_machine(
+    environment: dict[str, str], emulator: Emulator, tmp_path: Path
+) -> None:
+    rows = people(500, versions=2)
+    pattern = write_parts(tmp_path / "data", rows, 5)
+    done = subprocess.run(
+        [sys.executable, "-m", "personaclick_async.cli", "sync", pattern, "--dask", "local:2"],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == Exit.DONE, done.stderr
+    assert "the cluster's dashboard: http://127.0.0.1:" in done.stderr
+    assert "1,000" in done.stdout
+    assert stored(emulator) == expected(rows)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--shard", "9/8"), "shard: expected 1/N to N/N"),
+        (("--shard", "1/2", "--dask", "local:2"), "expected one of them, got both"),
+        (("--shard-by", "email"), "only shards are told apart"),
+        (("--dask", "tcp://scheduler:8786"), "--spool: expected a folder"),
+        (("--dask", "local:many"), "or local:4"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(
+    environment: dict[str, str],
+    emulator: Emulator,
+    tmp_path: Path,
+    arguments: tuple[str, ...],
+    said: str,
+) -> None:
+    pattern = write_parts(tmp_path / "data", people(3), 1)
+    done = run(environment, pattern, *arguments)
+    assert done.exit_code == Exit.CONFIGURATION
+    assert said in done.stderr
+    assert emulator.requests == []
