@@ -62,6 +62,7 @@ from personaclick_async.models.session import InitAnswer, Session
 from personaclick_async.models.update import CLEAR, Kid, ProfileFields, ProfileUpdate, Vehicle
 from personaclick_async.protocol.answers import Answer
 from personaclick_async.protocol.names import Family, Gender, Segment
+from personaclick_async.store import ProfileStore, Stored
 from personaclick_async.transport import TransportStats
 from personaclick_async.user import User
 
@@ -113,6 +114,7 @@ __all__ = [
     "ProfileFields",
     "ProfileOrder",
     "ProfileOrderItem",
+    "ProfileStore",
     "ProfileUpdate",
     "RateLimit",
     "RateLimited",
@@ -126,6 +128,7 @@ __all__ = [
     "Skin",
     "SkinPart",
     "Space",
+    "Stored",
     "TimedOut",
     "Timeouts",
     "TransportError",
