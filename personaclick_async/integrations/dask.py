@@ -20,12 +20,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncGenerator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from distributed import Client
 
-from personaclick_async.errors import ConfigurationError
 from personaclick_async.integrations.dask_frames import is_frame, land_all, version_of
 from personaclick_async.integrations.dask_work import ClusterFailed, DaskWork
 from personaclick_async.sync.mapping import FieldMapping
@@ -33,6 +31,7 @@ from personaclick_async.sync.partitions import (
     Partition,
     Prepared,
     Survey,
+    name_of,
     partitions_of,
     prepare,
     survey,
@@ -66,6 +65,7 @@ class DaskPartitions(PreparedPartitions):
         them is sent; two for each of its threads unless set.
     :param version: of a dataframe: tells whether it is still the same; Dask's own token for it
         unless given.
+    :ivar partitions: the files; of a dataframe, once it is surveyed.
     :raises ConfigurationError: no file fits, or an option is out of its bounds.
     """
 
@@ -82,31 +82,30 @@ class DaskPartitions(PreparedPartitions):
         ahead: int | None = None,
         version: str | None = None,
     ) -> None:
-        self._cluster = cluster
-        self._work = DaskWork(cluster, ahead=ahead)
+        self.cluster = cluster
+        self.work = DaskWork(cluster, ahead=ahead)
         self._mapping = mapping
         self._frame: DataFrame | None = None
         self._landing: Spool | None = None
-        self._partitions: list[Partition] = []
+        self.partitions: list[Partition] = []
         if is_frame(source):
             self._frame = cast("DataFrame", source)
             token = version or version_of(self._frame)
             self._landing = Spool(spool, f"dataframe {token} {self._frame.npartitions}")
             name = "dataframe"
         else:
-            self._partitions = _all_partitions(
-                cast("str | Sequence[str | Partition]", source), mapping, kind, layout
-            )
-            name = _name_of(self._partitions)
+            files = cast("Sequence[str | Partition]", source)
+            self.partitions = partitions_of(files, mapping, kind=kind, layout=layout)
+            name = name_of(self.partitions)
         super().__init__(name=name, spool=spool, max_chunk_bytes=max_chunk_bytes)
 
     async def survey(self) -> Sequence[Survey]:
         """Look all partitions over, on the cluster."""
         if self._frame is not None and self._landing is not None:
-            paths = await land_all(self._frame, self._cluster, self._work, self._landing)
-            self._partitions = [Partition(where=path, mapping=self._mapping) for path in paths]
-        arguments = [(partition,) for partition in self._partitions]
-        return [one async for one in self._work.in_order("survey", survey, arguments)]
+            paths = await land_all(self._frame, self.cluster, self.work, self._landing)
+            self.partitions = [Partition(where=path, mapping=self._mapping) for path in paths]
+        arguments = [(partition,) for partition in self.partitions]
+        return [one async for one in self.work.in_order("survey", survey, arguments)]
 
     async def prepare(
         self, surveys: Sequence[Survey], spool: Spool
@@ -114,37 +113,12 @@ class DaskPartitions(PreparedPartitions):
         """Have all partitions prepared on the cluster."""
         arguments = (
             (partition, spool, index, found.fingerprint, self.max_chunk_bytes)
-            for index, (partition, found) in enumerate(zip(self._partitions, surveys, strict=True))
+            for index, (partition, found) in enumerate(zip(self.partitions, surveys, strict=True))
         )
-        async for prepared in self._work.in_order("prepare", prepare, arguments):
+        async for prepared in self.work.in_order("prepare", prepare, arguments):
             yield prepared
 
     async def close(self, *, is_complete: bool) -> None:
         """Take away what a dataframe has left in the spool, once all of it is delivered."""
         if is_complete and self._landing is not None:
             self._landing.remove()
-
-
-def _all_partitions(
-    source: str | os.PathLike[str] | Sequence[str | os.PathLike[str] | Partition],
-    mapping: FieldMapping | None,
-    kind: SourceKind | None,
-    layout: CsvLayout | None,
-) -> list[Partition]:
-    if isinstance(source, str | os.PathLike):
-        return partitions_of(source, mapping, kind=kind, layout=layout)
-    found: list[Partition] = []
-    for one in source:
-        if isinstance(one, Partition):
-            found.append(one)
-        else:
-            found += partitions_of(one, mapping, kind=kind, layout=layout)
-    return found
-
-
-def _name_of(partitions: Sequence[Partition]) -> str:
-    if not partitions:
-        raise ConfigurationError("source: expected at least one partition")
-    more = len(partitions) - 1
-    first = Path(partitions[0].where).name
-    return f"{first} and {more} more" if more else first

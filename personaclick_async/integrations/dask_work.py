@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterable
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from typing import Any, Final, TypeVar
 
 from distributed import Client, Future
 
 from personaclick_async.errors import PersonaClickError
+from personaclick_async.sync.ahead import in_order
 
 T = TypeVar("T")
 
@@ -49,20 +49,16 @@ class DaskWork:
         :raises PersonaClickError: what the work raised.
         :raises ClusterFailed: the work was not done.
         """
-        ahead = self._ahead or await self._threads() * _AHEAD_PER_THREAD
-        left = enumerate(arguments)
-        submitted: deque[Future[T]] = deque()
-        try:
-            while True:
-                while len(submitted) < ahead and (one := next(left, None)) is not None:
-                    submitted.append(self._submit(name, one[0], work, one[1]))
-                if not submitted:
-                    return
-                result = await self.result(submitted[0])
-                submitted.popleft()
-                yield result
-        finally:
-            await self.cancel(submitted)
+        results = in_order(
+            arguments,
+            ahead=self._ahead or await self._threads() * _AHEAD_PER_THREAD,
+            start=lambda index, one: self._submit(name, index, work, one),
+            result=self.result,
+            cancel=self.cancel,
+        )
+        async with aclosing(results):
+            async for one in results:
+                yield one
 
     async def result(self, future: Future[T]) -> T:
         """Wait for a result.

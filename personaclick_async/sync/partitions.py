@@ -69,7 +69,7 @@ class Partition:
 
 
 def partitions_of(
-    where: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    where: str | os.PathLike[str] | Sequence[str | os.PathLike[str] | Partition],
     mapping: FieldMapping | None = None,
     *,
     kind: SourceKind | None = None,
@@ -78,19 +78,36 @@ def partitions_of(
     """Give the files of a data set, each as a partition.
 
     :param where: a path, a pattern such as ``data/*.csv`` (in the order of names), or several of
-        these; records of one person are sent in this order.
+        these, or partitions that were made before; records are sent in this order.
     :raises ConfigurationError: no file fits.
     """
     if isinstance(where, str | os.PathLike):
-        text = os.path.abspath(os.fspath(where))  # noqa: PTH100 - Path would resolve nothing more
+        text = os.path.abspath(os.fspath(where))  # noqa: PTH100 - Path would resolve links too
         fits = [text]
         if not Path(text).exists() and _PATTERN & set(text):
             fits = sorted(glob.glob(text, recursive=True))  # noqa: PTH207 - no absolute patterns
         if not fits:
             raise ConfigurationError("source: no file fits the pattern")
         return [Partition(where=one, mapping=mapping, kind=kind, layout=layout) for one in fits]
-    every = [partitions_of(one, mapping, kind=kind, layout=layout) for one in where]
-    return [partition for some in every for partition in some]
+    found: list[Partition] = []
+    for one in where:
+        if isinstance(one, Partition):
+            found.append(one)
+        else:
+            found += partitions_of(one, mapping, kind=kind, layout=layout)
+    return found
+
+
+def name_of(partitions: Sequence[Partition]) -> str:
+    """Name a data set: its first file, and how many more there are.
+
+    :raises ConfigurationError: there are none.
+    """
+    if not partitions:
+        raise ConfigurationError("source: expected at least one partition")
+    more = len(partitions) - 1
+    first = Path(partitions[0].where).name
+    return f"{first} and {more} more" if more else first
 
 
 @attrs.frozen(kw_only=True)
@@ -215,7 +232,7 @@ def forget_stale(spool: Spool) -> None:
 def _fill(source: Source, after_row: int, largest: int, number: int) -> Iterator[Filling]:
     """Pack the rows after ``after_row``; each filling has met its bounds."""
     filling: Filling | None = None
-    for rows in _batches(source.outcomes(after_row=after_row), _ROWS_AT_ONCE):
+    for rows in batches(source.outcomes(after_row=after_row), _ROWS_AT_ONCE):
         left = encode(rows, Route.BULK, largest)
         while len(left):
             if filling is None:
@@ -233,7 +250,8 @@ def _fill(source: Source, after_row: int, largest: int, number: int) -> Iterator
         yield filling
 
 
-def _batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
+def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Give items in lists of ``size``; the last may be shorter."""
     iterator = iter(items)
     while batch := list(islice(iterator, size)):
         yield batch

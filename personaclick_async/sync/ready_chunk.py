@@ -80,7 +80,7 @@ def write_chunk(
         {
             "byteorder": sys.byteorder,
             "records": len(packed),
-            "rejected": [[position, *_plain(one)] for position, one in rejected],
+            "rejected": [[position, *plain(one)] for position, one in rejected],
         },
         default=as_text,
     ).encode()
@@ -144,8 +144,7 @@ class ReadyChunk:
         if before:
             numbers = array("q", [number + before for number in numbers])
         rejected = [
-            (position, _KINDS[kind](row + before, *fields))
-            for position, kind, row, *fields in header["rejected"]
+            (position, rejected_of(known, before=before)) for position, *known in header["rejected"]
         ]
         return cls(view[3 * size :], numbers, positions, ends, rejected)
 
@@ -197,7 +196,17 @@ class ReadyChunk:
         )
 
 
-def _plain(one: Rejected) -> tuple[str, int, str, str, str, dict[str, object]]:
+def plain(one: Rejected) -> tuple[str, int, str, str, str, dict[str, object]]:
+    """Give a rejected row as JSON can hold it, once :func:`.as_text` has its values."""
     kind = "refused" if isinstance(one, Refused) else "rejected"
     row = {str(name): value for name, value in one.source_row.items()}
     return kind, one.row, one.field, one.rule, one.given, row
+
+
+def rejected_of(known: Sequence[Any], *, before: int) -> Rejected:
+    """Give a rejected row back.
+
+    :param before: how many rows the partitions before have.
+    """
+    kind, row, field, rule, given, source_row = known
+    return _KINDS[kind](row + before, field, rule, given, source_row)

@@ -10,11 +10,11 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from personaclick_async.errors import ConfigurationError, PersonaClickError
 
@@ -79,7 +79,17 @@ class Spool:
 
 
 def write_whole(path: Path, pieces: Iterable[bytes]) -> None:
-    """Write a file that is there wholly or not at all, whatever happens meanwhile.
+    """Write a file that is there wholly or not at all; see :func:`writing`.
+
+    :raises SpoolFailed: it could not be written.
+    """
+    with writing(path) as file:
+        file.writelines(pieces)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[BinaryIO]:
+    """Write a file that gets its name when the block has ended well and all is on the disk.
 
     Two workers may write the same file at once: the later one replaces it by its like.
 
@@ -90,7 +100,7 @@ def write_whole(path: Path, pieces: Iterable[bytes]) -> None:
         number = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _PRIVATE_FILE)
         try:
             with os.fdopen(number, "wb") as file:
-                file.writelines(pieces)
+                yield file
                 file.flush()
                 os.fsync(file.fileno())
             unfinished.replace(path)

@@ -13,6 +13,7 @@ from distributed import Client, LocalCluster
 
 from personaclick_async import PersonaClick
 from personaclick_async.emulator import Emulator, EmulatorSettings
+from personaclick_async.emulator.settings import DEFAULT_SECRET
 from personaclick_async.integrations.dask import DaskPartitions
 from personaclick_async.sync import Sync, SyncOptions
 from tests.conftest import MakeClient
@@ -24,7 +25,12 @@ MakeEmulator = Callable[..., Emulator]
 def cluster() -> Iterator[LocalCluster]:
     """Two workers, each a process of its own that is started again when it was killed."""
     with LocalCluster(  # type: ignore[no-untyped-call]  # Dask's own
-        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
+        n_workers=2,
+        threads_per_worker=1,
+        processes=True,
+        dashboard_address=None,
+        # Workers that send have the secret from their environment.
+        env={"PERSONACLICK_SHOP_SECRET": DEFAULT_SECRET},
     ) as cluster:
         yield cluster
 
