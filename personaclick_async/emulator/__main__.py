@@ -124,6 +124,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                     count = getattr(emulator, f"add_{name}")(_lines(path))
                     _say(f"{count:,} {name} loaded")
             _say(f"listening on {emulator.url}")
+            _say(f"a page to look at it: {emulator.url}_emulator/")
             _say("")
             _say(f"export PERSONACLICK_API_URL={emulator.url}")
             _say(f"export PERSONACLICK_SHOP_ID={emulator.shop_id}")

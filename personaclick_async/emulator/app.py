@@ -15,6 +15,7 @@ from personaclick_async.emulator import parameters as read
 from personaclick_async.emulator.addresses import is_loopback
 from personaclick_async.emulator.admin import PREFIX, Admin
 from personaclick_async.emulator.faults import Fault, Trouble
+from personaclick_async.emulator.page.routes import Page
 from personaclick_async.emulator.quota import Quota
 from personaclick_async.emulator.recording import RecordedRequest, Recorder
 from personaclick_async.emulator.refusals import Refused, envelope
@@ -38,15 +39,17 @@ class Front:
         self,
         service: Service,
         admin: Admin,
+        page: Page,
         settings: EmulatorSettings,
+        *,
         recorder: Recorder,
         trouble: Trouble,
-        *,
         local_only: bool,
     ) -> None:
         clock = asyncio.get_running_loop().time
         self._service = service
         self._admin = admin
+        self._page = page
         self._settings = settings
         self._recorder = recorder
         self._trouble = trouble
@@ -69,6 +72,8 @@ class Front:
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         if request.path.startswith(PREFIX):
             return await self._administer(request)
+        if request.path == PREFIX.rstrip("/"):
+            return web.Response(status=308, headers={"Location": PREFIX})
         recorded = RecordedRequest(
             method=request.method,
             path=request.path,
@@ -76,15 +81,21 @@ class Front:
             headers=request.headers.copy(),
         )
         self._recorder.add(recorded)
+        body = b""
         try:
-            return await self._answer(request, recorded)
+            response = await self._answer(request, recorded)
+            if isinstance(response, web.Response) and isinstance(response.body, bytes):
+                body = response.body
+            return response
         finally:
-            self._recorder.count(recorded)
+            self._recorder.end(recorded, body)
 
-    async def _administer(self, request: web.Request) -> web.Response:
+    async def _administer(self, request: web.Request) -> web.StreamResponse:
         status = 200
         try:
             self._check_host(request)
+            if self._page.serves(request.method, request.path):
+                return await self._page.answer(request)
             authorization = request.headers.get("Authorization", "")
             self._admin.check(request.method, request.path, authorization)
             body = await _body(request, self._settings.max_import_bytes)

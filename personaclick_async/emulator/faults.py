@@ -192,6 +192,11 @@ class Trouble:
             if fault in self._faults:
                 self._faults.remove(fault)
 
+    def faults(self) -> list[Fault]:
+        """Give the faults in force, the oldest first."""
+        with self._lock:
+            return list(self._faults)
+
     def clear(self) -> None:
         """Stop all faults."""
         with self._lock:

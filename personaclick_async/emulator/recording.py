@@ -5,7 +5,9 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from itertools import islice
 from typing import Final
 
 import attrs
@@ -13,6 +15,8 @@ import attrs
 from personaclick_async.codec import Json
 
 _MOST_COUNTS: Final = 1000
+_ANSWERS_KEPT: Final = 1000
+_MOST_OF_AN_ANSWER: Final = 64 * 1024
 
 
 @attrs.define(eq=False, repr=False)
@@ -23,6 +27,9 @@ class RecordedRequest:
     :ivar size: the body's size in bytes.
     :ivar arrived_at: seconds on a monotonic clock.
     :ivar status: the answer's status; None while it is under way or when it got no answer.
+    :ivar answer: the first 64 KiB of the answer's body; only the latest thousand have it.
+    :ivar seconds: how long the answer took; None while it is under way.
+    :ivar number: counts the requests, from 1.
     """
 
     method: str
@@ -33,6 +40,9 @@ class RecordedRequest:
     size: int = 0
     arrived_at: float = attrs.field(factory=time.monotonic)
     status: int | None = None
+    answer: bytes = b""
+    seconds: float | None = None
+    number: int = 0
 
     def __repr__(self) -> str:
         return f"<{self.method} {self.path} -> {self.status}>"
@@ -44,26 +54,55 @@ class Recorder:
     def __init__(self, keep: int) -> None:
         self._lock = threading.Lock()
         self._requests: deque[RecordedRequest] = deque(maxlen=keep)
+        self._answered: deque[RecordedRequest] = deque()
         self._counts: Counter[tuple[str, str, int | None]] = Counter()
+        self._number = 0
+        self._listeners: set[Callable[[RecordedRequest], None]] = set()
 
     def add(self, request: RecordedRequest) -> None:
         """Keep a request."""
         with self._lock:
+            self._number += 1
+            request.number = self._number
             self._requests.append(request)
 
-    def count(self, request: RecordedRequest) -> None:
-        """Count a request whose answer is known."""
+    def end(self, request: RecordedRequest, answer: bytes) -> None:
+        """Note the answer of a request, and count it."""
+        request.seconds = time.monotonic() - request.arrived_at
+        request.answer = answer[:_MOST_OF_AN_ANSWER]
         key = (request.method, request.path, request.status)
         with self._lock:
             if key not in self._counts and len(self._counts) >= _MOST_COUNTS:
                 # Paths are the callers' to invent: the counts stay bounded.
                 key = ("*", "*", request.status)
             self._counts[key] += 1
+            self._answered.append(request)
+            if len(self._answered) > _ANSWERS_KEPT:
+                self._answered.popleft().answer = b""
+            listeners = tuple(self._listeners)
+        for listener in listeners:
+            listener(request)
+
+    @contextmanager
+    def listening(self, listener: Callable[[RecordedRequest], None]) -> Iterator[None]:
+        """Tell a listener each request that ends, on the server's thread, for a ``with`` block."""
+        with self._lock:
+            self._listeners.add(listener)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._listeners.discard(listener)
 
     def requests(self, path: str | None = None) -> list[RecordedRequest]:
         """Give the requests in the order in which they came."""
         with self._lock:
             return [one for one in self._requests if path is None or one.path == path]
+
+    def latest(self, most: int) -> list[RecordedRequest]:
+        """Give the latest requests that have ended, the newest first."""
+        with self._lock:
+            return list(islice(reversed(self._answered), most))
 
     def counts(self) -> Counter[tuple[str, str, int | None]]:
         """Give how many requests there were by method, path and status."""
@@ -74,4 +113,5 @@ class Recorder:
         """Forget the requests and the counts."""
         with self._lock:
             self._requests.clear()
+            self._answered.clear()
             self._counts.clear()

@@ -16,6 +16,8 @@ from personaclick_async.emulator.admin import Admin
 from personaclick_async.emulator.app import Front
 from personaclick_async.emulator.faults import Trouble
 from personaclick_async.emulator.loading import Loader
+from personaclick_async.emulator.page.looking import Looking
+from personaclick_async.emulator.page.routes import Page
 from personaclick_async.emulator.recording import Recorder
 from personaclick_async.emulator.service import Service
 from personaclick_async.emulator.settings import EmulatorSettings
@@ -110,12 +112,15 @@ class Running:
             self.service = Service(self.store, settings)
             self.loader = Loader(self.store, self.service, settings.shop_id, settings.currency)
             admin = Admin(self.store, self.service, settings, self._recorder)
+            looking = Looking(self.store, self.service.people(settings.shop_id), settings.shop_id)
+            about = {"shop_id": settings.shop_id, "currency": settings.currency}
             self._front = Front(
                 self.service,
                 admin,
+                Page(looking, self._recorder, self._trouble, about),
                 settings,
-                self._recorder,
-                self._trouble,
+                recorder=self._recorder,
+                trouble=self._trouble,
                 local_only=local_only,
             )
             runner = web.AppRunner(
