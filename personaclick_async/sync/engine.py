@@ -84,7 +84,7 @@ class Sync:
             await self.stop()
 
     async def run(self) -> Report:
-        """Run to the end and give the report; see :meth:`__aiter__` for errors.
+        """Run to the end and give the report.
 
         :raises SyncRefused: it can't begin as asked.
         :raises SyncStopped: it gave up before the end of the source.

@@ -1,0 +1,117 @@
+"""How the reference shows classes: fields with their types, signatures worth reading, links."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import typing
+from typing import Any
+
+import attrs
+from docutils import nodes
+from sphinx.addnodes import pending_xref
+from sphinx.application import Sphinx
+from sphinx.domains.python import PyObject
+from sphinx.environment import BuildEnvironment
+from sphinx.util.nodes import make_refnode
+from sphinx.util.typing import ExtensionMetadata, stringify_annotation
+
+from personaclick_async.config import UNSET
+from personaclick_async.protocol.answers import Answer
+
+PACKAGE = "personaclick_async"
+
+# Who uses these gets them from a call and does not make them: how they are made says nothing.
+_MADE_BY_CALLS = re.compile(
+    rf"{PACKAGE}\.(?:"
+    r"errors\.\w+|sync\.errors\.\w+|sync\.sources\.errors\.\w+|facade\.commands\.WrongCall"
+    r"|calls\.\w+\.\w+|models\.(?:profile|product|order)\.\w+|models\.session\.InitAnswer"
+    r"|models\.update\.ProfileFields|user\.User|protocol\.answers\.Answer|protocol\.names\.\w+"
+    r"|cache\.CacheStats|transport\.TransportStats|hooks\.Attempt|facade\.handle\.\w+"
+    r"|facade\.facade\.Personaclick|sync\.engine\.Sync|sync\.report\.\w+|sync\.records\.Ref\w+"
+    r"|sync\.records\.Rej\w+|sync\.options\.(?:Route|Unfinished|RejectSink|Limit)"
+    r"|sync\.records\.Source|sync\.mapping\.kinds\.\w+|sync\.sources\.opening\.SourceKind"
+    r"|sync\.sources\.base\.TableSource|emulator\.recording\.\w+|emulator\.faults\.\w+"
+    r"|integrations\.visitors\.(?:Visitor|NoConsent)|integrations\.incoming\.\w+"
+    r"|store\.ProfileStore|sync\.ready\.PreparedPartitions"
+    r")"
+)
+# «Not given»: what there is instead stands in the text.
+_UNSET = re.compile(r" \| [~\w.]*\bUnset\b")
+_DESCRIBED = re.compile(r":ivar (\w+):")
+_PRIVATE = {(Answer, "call")}
+_SENT = re.compile(r"Sent\[(.*)\]")
+
+
+def _signature(
+    app: Sphinx, what: str, name: str, thing: object, options: object, args: str, returns: str
+) -> tuple[str, None] | None:
+    if not args or not inspect.isclass(thing):
+        return None
+    if _MADE_BY_CALLS.fullmatch(f"{thing.__module__}.{thing.__qualname__}"):
+        return "", None
+    return _UNSET.sub("", args).replace(repr(UNSET), "..."), None
+
+
+def _fields(
+    app: Sphinx, what: str, name: str, thing: Any, options: object, lines: list[str]
+) -> None:
+    """Add the type of every public field of an attrs class, and the fields not described."""
+    if not inspect.isclass(thing) or not attrs.has(thing):
+        return
+    described = {found[1] for line in lines if (found := _DESCRIBED.match(line))}
+    kinds = _kinds(thing)
+    lines.append("")
+    for field in attrs.fields(thing):
+        if field.name.startswith("_") or (thing, field.name) in _PRIVATE:
+            continue
+        if field.name not in described:
+            lines.append(f":ivar {field.name}:")
+        lines.append(f":vartype {field.name}: {kinds.get(field.name, field.type)}")
+
+
+def _kinds(thing: type) -> dict[str, str]:
+    """Spell the types of the fields, aliases resolved where that can be done."""
+    written = {name: kind for name, kind in inspect.get_annotations(thing).items()}
+    try:
+        known = typing.get_type_hints(thing)
+    except NameError:
+        known = {}
+    kinds = {name: stringify_annotation(kind, "smart") for name, kind in known.items()}
+    for name, kind in written.items():
+        if isinstance(kind, str) and (sent := _SENT.fullmatch(kind)):
+            kinds[name] = sent[1]
+    return kinds
+
+
+def _link(
+    app: Sphinx, env: BuildEnvironment, node: pending_xref, text: nodes.TextElement
+) -> nodes.reference | None:
+    """Find what a docstring calls by its bare name, or by the private module that it is in."""
+    if node.get("refdomain") != "py":
+        return None
+    wanted = node["reftarget"]
+    if "." in wanted and not wanted.startswith(PACKAGE):
+        return None
+    last = "." + wanted.rpartition(".")[2]
+    objects = env.domains.python_domain.objects
+    found = {
+        (one.docname, one.node_id, name)
+        for name, one in objects.items()
+        if name.endswith(last) and not one.aliased
+    }
+    if len(found) != 1:
+        return None
+    [(page, anchor, name)] = found
+    return make_refnode(app.builder, node["refdoc"], page, anchor, text, name)
+
+
+def setup(app: Sphinx) -> ExtensionMetadata:
+    """Register with Sphinx."""
+    for field in PyObject.doc_field_types:
+        if field.name == "variable":
+            field.label = "Attributes"
+    app.connect("autodoc-process-signature", _signature)
+    app.connect("autodoc-process-docstring", _fields)
+    app.connect("missing-reference", _link)
+    return {"parallel_read_safe": True}
