@@ -130,6 +130,17 @@ def open_descriptors() -> int:
     return len(list(Path(f"/proc/{os.getpid()}/fd").iterdir()))
 
 
+def open_sockets() -> int:
+    """Count the open sockets of this process."""
+    count = 0
+    for descriptor in Path(f"/proc/{os.getpid()}/fd").iterdir():
+        try:
+            count += str(descriptor.readlink()).startswith("socket:")
+        except FileNotFoundError:
+            continue
+    return count
+
+
 @asynccontextmanager
 async def nothing_left_behind() -> AsyncIterator[None]:
     """Check that a block leaves no descriptor and no task behind, once the loop has had a turn."""
