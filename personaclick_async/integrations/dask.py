@@ -18,6 +18,7 @@ journal's: run the same again.
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncGenerator, Sequence
 from typing import TYPE_CHECKING, cast
@@ -121,4 +122,4 @@ class DaskPartitions(PreparedPartitions):
     async def close(self, *, is_complete: bool) -> None:
         """Take away what a dataframe has left in the spool, once all of it is delivered."""
         if is_complete and self._landing is not None:
-            self._landing.remove()
+            await asyncio.to_thread(self._landing.remove)

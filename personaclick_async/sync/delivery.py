@@ -14,7 +14,7 @@ import attrs
 
 from personaclick_async.calls.scope import Now
 from personaclick_async.config import RetryPolicy, Seconds
-from personaclick_async.errors import PersonaClickError
+from personaclick_async.errors import ConfigurationError, PersonaClickError
 from personaclick_async.retry import Failure, wait_before_next
 from personaclick_async.sync.errors import SyncStopped
 from personaclick_async.sync.options import Limit
@@ -166,12 +166,18 @@ class Delivery:
             )
 
     async def _held_back(self) -> PersonaClickError | None:
-        """Wait until the shared limit has a place for a request, or the sync ends."""
+        """Wait until the shared limit has a place for a request, or the sync ends.
+
+        :returns: why it can't be asked, if it can't.
+        :raises SyncStopped: it never can.
+        """
         if self._limit is None:
             return None
         try:
             while not self.is_halted and (wait := await self._limit.wait_needed()):
                 await self._sleep(wait)
+        except ConfigurationError as error:
+            raise self._stopped(f"nothing can be delivered: {error}", error) from None
         except PersonaClickError as error:
             return error.with_traceback(None)
         return None

@@ -14,7 +14,7 @@ from personaclick_async.sync import SyncOptions
 
 
 async def main(asked: dict[str, Any], number: str) -> dict[str, Any]:
-    rows = [{"email": f"user{n}-{number}@shop.example", "version": n} for n in range(400)]
+    rows = [{"email": f"user{n}-{number}@shop.example", "version": n} for n in range(300)]
     async with (
         PersonaClick(
             DEFAULT_SHOP_ID, shop_secret=DEFAULT_SECRET, api_url=asked["url"], limits={}

@@ -22,7 +22,7 @@ from tests.distributed.support import sample_rows, write_parts
 from tests.sync.engine.support import IMPORT, expected, fit, people, stored, until
 
 WORKERS_KILLED = 4
-SENDERS_KILLED = 6
+SENDERS_KILLED = 5
 
 
 @pytest.fixture

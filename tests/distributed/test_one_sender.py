@@ -47,9 +47,9 @@ def frame_of(rows: list[dict[str, Any]], count: int) -> Any:
 async def test_every_real_customer_arrives_within_the_quota(
     site: Site, make_client: MakeClient, make_emulator: MakeEmulator
 ) -> None:
-    # Forty a minute, in a minute of two seconds.
-    quota = make_emulator(import_limit=40, import_window=2.0)
-    limits = {Family.IMPORT: RateLimit(40, 2.0)}
+    # Forty a minute, in a minute of a second and a half.
+    quota = make_emulator(import_limit=40, import_window=1.5)
+    limits = {Family.IMPORT: RateLimit(40, 1.5)}
     site = attrs.evolve(site, client=make_client(api_url=quota.url, limits=limits))
     rows = real_customers()
     pattern = write_parts(site.folder / "data", rows, 9)
@@ -66,7 +66,7 @@ async def test_every_real_customer_arrives_within_the_quota(
     requests = quota.requests_to(IMPORT)
     assert len(requests) > 80
     assert {request.status for request in requests} == {200}
-    assert most_in_a_window(requests, 2.0) == 40
+    assert most_in_a_window(requests, 1.5) == 40
     assert all(request.size <= 60_000 for request in requests)
 
 

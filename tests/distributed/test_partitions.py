@@ -89,6 +89,8 @@ def _prepare(path: str, spool: Spool) -> None:
     prepare(partitions_of(path)[0], spool, 0, max_chunk_bytes=SMALL)
 
 
+# Forking a process that has threads, as the other tests' cluster makes it, is what 3.12 warns of.
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
 def test_killed_at_any_moment_it_goes_on_with_the_first_chunk_that_is_missing(
     tmp_path: Path,
 ) -> None:

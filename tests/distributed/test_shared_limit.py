@@ -51,14 +51,14 @@ async def test_several_processes_together_stay_within_the_limit(
     ]
     said = [json.loads((await one.communicate())[0]) for one in processes]
 
-    assert [one["sent"] for one in said] == [400, 400]
+    assert [one["sent"] for one in said] == [300, 300]
     assert sum(one["retries"] for one in said) == 0
     requests = quota.requests_to(IMPORT)
-    assert len(requests) == sum(one["requests"] for one in said) > 40
+    assert len(requests) == sum(one["requests"] for one in said) > 30
     assert {request.status for request in requests} == {200}
     assert most_in_a_window(requests, 1.0) <= 20
     quota.drain()
-    assert quota.count_profiles() == 800
+    assert quota.count_profiles() == 600
 
 
 async def test_without_the_redis_nothing_is_sent(site: Site) -> None:
