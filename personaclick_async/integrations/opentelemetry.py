@@ -5,53 +5,75 @@
     telemetry = Telemetry()
     client = telemetry.observe(PersonaClick(hooks=telemetry.hooks))
 
-No attribute, span name or status says who a call was about.
+No span name, attribute, event or status says who a call was about.
 """
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterable
-from typing import Final
+import sys
+from contextvars import Token
+from functools import lru_cache, partial
+from typing import Final, TypeVar
 from urllib.parse import urlsplit
 
-from personaclick_async.cache import CacheStats
-from personaclick_async.client import PersonaClick
-from personaclick_async.errors import PersonaClickError
-from personaclick_async.hooks import Attempt, Hooks
-from personaclick_async.sync import Report, Sync
-from personaclick_async.transport import TransportStats
-
 try:
-    from opentelemetry import metrics, propagate, trace
+    from opentelemetry import context, metrics, trace
+    from opentelemetry.propagators.textmap import TextMapPropagator
+    from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 except ImportError as missing:
     raise ImportError(
-        "OpenTelemetry is needed: pip install 'personaclick-async[telemetry]'"
+        "OpenTelemetry is not installed: pip install 'personaclick-async[telemetry]'"
     ) from missing
 
-_SCOPE: Final = "personaclick_async"
+from personaclick_async._version import __version__
+from personaclick_async.client import PersonaClick
+from personaclick_async.errors import ServiceError
+from personaclick_async.hooks import Attempt, Hooks
+from personaclick_async.integrations.opentelemetry_counts import (
+    SCOPE,
+    counts_for,
+    meter_of,
+    of_client,
+    of_sync,
+)
+from personaclick_async.sync import Sync
 
-# Names and buckets of the semantic conventions for HTTP clients, version 1.23 and later.
+__all__ = ["Telemetry"]
+
+C = TypeVar("C", bound=PersonaClick)
+
+# Names and buckets of the semantic conventions for HTTP clients.
 _METHOD: Final = "http.request.method"
 _RESENT: Final = "http.request.resend_count"
 _STATUS: Final = "http.response.status_code"
 _ERROR: Final = "error.type"
 _TEMPLATE: Final = "url.template"
+_URL: Final = "url.full"
+_ADDRESS: Final = "server.address"
+_PORT: Final = "server.port"
 _BUCKETS: Final = (
     0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0,
 )  # fmt: skip
 
-_OUTCOMES: Final = ("sent", "unchanged", "rejected", "failed")
+_FIRST_ERROR: Final = 400
+
+_TRACE_CONTEXT: Final = TraceContextTextMapPropagator()
 
 
 class Telemetry:
     """Spans for requests, and metrics of clients and syncs.
 
-    One for the whole application; it can serve any number of clients.
+    One serves any number of clients and shops. Each request, a repeated one too, is a span of its
+    own, a child of what is the current span where the call is made. While a request is under way,
+    instrumentations of HTTP libraries are told to leave it alone: aiohttp's would write the whole
+    URL into a span, and with it the shop's secret and the user.
 
     :param tracer_provider: where spans go; the application's own if None.
     :param meter_provider: where metrics go; the application's own if None.
-    :param propagate_context: whether requests carry the trace's context in their headers.
+    :param propagator: writes the trace's context into the requests' headers; W3C ``traceparent``
+        and ``tracestate`` unless given, so that baggage, which may hold anything, stays with the
+        application. None writes nothing.
+    :ivar hooks: what a client needs, as ``PersonaClick(hooks=…)``, to have spans and durations.
     """
 
     def __init__(
@@ -59,154 +81,121 @@ class Telemetry:
         *,
         tracer_provider: trace.TracerProvider | None = None,
         meter_provider: metrics.MeterProvider | None = None,
-        propagate_context: bool = True,
+        propagator: TextMapPropagator | None = _TRACE_CONTEXT,
     ) -> None:
-        self._tracer = trace.get_tracer(_SCOPE, tracer_provider=tracer_provider)
-        self._propagate = propagate_context
+        self._tracer = trace.get_tracer(SCOPE, __version__, tracer_provider=tracer_provider)
+        self._propagator = propagator
         self._spans: dict[Attempt, trace.Span] = {}
-        self._transports: list[TransportStats] = []
-        self._caches: list[CacheStats] = []
-        self._syncs = _Syncs()
-        meter = metrics.get_meter(_SCOPE, meter_provider=meter_provider)
-        self._duration = meter.create_histogram(
+        self._counts = counts_for(meter_provider)
+        self._duration = meter_of(meter_provider).create_histogram(
             "http.client.request.duration",
             unit="s",
-            description="Duration of requests to the service, each attempt counted.",
+            description="Duration of HTTP client requests.",
             explicit_bucket_boundaries_advisory=_BUCKETS,
         )
-        self._count(meter)
         self.hooks = Hooks(on_request=self._begin, on_response=self._end)
 
-    def observe(self, client: PersonaClick) -> PersonaClick:
-        """Count what a client does; gives the same client.
+    def observe(self, client: C, *, name: str | None = None) -> C:
+        """Count a client's calls, retries, waits and cached reads; gives the same client.
 
-        Its counts stay for as long as this object does, also after the client is closed.
+        The client is not kept alive. What it has counted stays in the sums when it is gone.
+
+        :param name: tells this client's counts from others', as the attribute
+            ``personaclick.client``.
         """
-        self._transports.append(client.transport_stats)
-        self._caches.append(client.cache_stats)
+        # Views and users share the client's core and may outlive it: so long it counts.
+        read = partial(of_client, client.transport_stats, client.cache_stats, name)
+        self._counts.add(client._core, read)  # noqa: SLF001 - a part of this package
         return client
 
-    def watch(self, sync: Sync) -> Sync:
-        """Count what becomes of a sync's records, from now to its end; gives the same sync."""
-        self._syncs.add(sync.report)
+    def watch(self, sync: Sync, *, name: str | None = None) -> Sync:
+        """Count a sync's records by their fate while it runs; gives the same sync.
+
+        A resumed sync counts what its earlier runs did as well, as its report does.
+
+        :param name: tells this sync's counts from others', as the attribute
+            ``personaclick.sync``.
+        """
+        self._counts.add(sync, partial(of_sync, sync.report, name))
         return sync
 
-    # Spans
-
     def _begin(self, attempt: Attempt) -> None:
-        attributes = {**_target(attempt), "url.full": attempt.url}
+        attributes: dict[str, str | int] = {**_target(attempt.method, attempt.url)}
+        name = f"{attempt.method} {attributes[_TEMPLATE]}"
+        attributes[_URL] = attempt.url
         if attempt.number > 1:
             attributes[_RESENT] = attempt.number - 1
-        span = self._tracer.start_span(
-            f"{attempt.method} {attributes[_TEMPLATE]}",
-            kind=trace.SpanKind.CLIENT,
-            attributes=attributes,
-        )
+        span = self._tracer.start_span(name, kind=trace.SpanKind.CLIENT, attributes=attributes)
         self._spans[attempt] = span
-        if self._propagate:
-            propagate.inject(attempt.headers, context=trace.set_span_in_context(span))
+        inside = trace.set_span_in_context(span)
+        if self._propagator is not None:
+            self._propagator.inject(attempt.headers, context=inside)
+        _shield(attempt, inside)
 
     def _end(self, attempt: Attempt) -> None:
-        span = self._spans.pop(attempt, None)
-        outcome: dict[str, str | int] = {}
-        if attempt.status is not None:
-            outcome[_STATUS] = attempt.status
-        kind = _kind_of_failure(attempt)
-        if kind is not None:
-            outcome[_ERROR] = kind
-        if span is not None:
-            span.set_attributes(outcome)
-            if kind is not None:
-                # No description: the text of an error belongs to whoever handles it.
-                span.set_status(trace.StatusCode.ERROR)
-            span.end()
-        self._duration.record(attempt.elapsed or 0.0, {**_target(attempt), **outcome})
-
-    # Metrics
-
-    def _count(self, meter: metrics.Meter) -> None:
-        def counter(
-            name: str, unit: str, description: str, observe: Callable[[], Iterable[_Count]]
-        ) -> None:
-            meter.create_observable_counter(
-                f"personaclick.{name}",
-                callbacks=[lambda _: [metrics.Observation(*one) for one in observe()]],
-                unit=unit,
-                description=description,
-            )
-
-        counter("calls", "{call}", "Calls made, however they ended.", self._total("calls"))
-        counter("retries", "{request}", "Attempts after the first.", self._total("retries"))
-        counter(
-            "limit.waits",
-            "{request}",
-            "Requests that a limit or Retry-After held back.",
-            self._total("waits"),
+        _unshield(attempt)
+        outcome = _outcome(attempt)
+        span = self._spans.pop(attempt)
+        span.set_attributes(outcome)
+        if _ERROR in outcome:
+            # Without a description: an error's text belongs to whoever handles it.
+            span.set_status(trace.StatusCode.ERROR)
+        span.end()
+        self._duration.record(
+            attempt.elapsed or 0.0,
+            {**_target(attempt.method, attempt.url), **outcome},
+            context=trace.set_span_in_context(span),
         )
-        counter("limit.wait_time", "s", "How long they were held back.", self._total("waited"))
-        counter("cache.reads", "{read}", "Profile reads, by how they were answered.", self._reads)
-        counter("sync.records", "{record}", "Records of syncs, by their fate.", self._syncs.fates)
-
-    def _total(self, name: str) -> Callable[[], Iterable[_Count]]:
-        return lambda: [(sum(getattr(stats, name) for stats in self._transports), {})]
-
-    def _reads(self) -> Iterable[_Count]:
-        for answer, name in (
-            ("cache", "hits"),
-            ("store", "shared_hits"),
-            ("service", "misses"),
-            ("read under way", "coalesced"),
-        ):
-            total = sum(getattr(stats, name) for stats in self._caches)
-            yield total, {"personaclick.answered_by": answer}
 
 
-class _Syncs:
-    """What became of the records of all syncs; reports of ended ones are added up and let go."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._running: list[Report] = []
-        self._ended = dict.fromkeys(_OUTCOMES, 0)
-
-    def add(self, report: Report) -> None:
-        with self._lock:
-            self._running.append(report)
-
-    def fates(self) -> Iterable[_Count]:
-        with self._lock:
-            over = [report for report in self._running if report.ended_at is not None]
-            self._running = [report for report in self._running if report not in over]
-            for name in _OUTCOMES:
-                self._ended[name] += sum(getattr(report, name) for report in over)
-            return [
-                (
-                    self._ended[name] + sum(getattr(report, name) for report in self._running),
-                    {"personaclick.outcome": name},
-                )
-                for name in _OUTCOMES
-            ]
-
-
-_Count = tuple[int | float, dict[str, str]]
-
-
-def _target(attempt: Attempt) -> dict[str, str | int]:
-    url = urlsplit(attempt.url)
+@lru_cache(maxsize=1024)
+def _target(method: str, url: str) -> dict[str, str | int]:
+    """Give the attributes that spans and durations share; not to be changed."""
+    parts = urlsplit(url)
     return {
-        _METHOD: attempt.method,
+        _METHOD: method,
         # The service's paths hold no ids: each is its own template.
-        _TEMPLATE: url.path,
-        "server.address": url.hostname or "",
-        "server.port": url.port or (443 if url.scheme == "https" else 80),
+        _TEMPLATE: parts.path,
+        _ADDRESS: parts.hostname or "",
+        _PORT: parts.port or (443 if parts.scheme == "https" else 80),
     }
 
 
-def _kind_of_failure(attempt: Attempt) -> str | None:
-    """Name what went wrong: the status, the error's class, or that it was cancelled."""
-    if attempt.status is not None and attempt.status >= 400:  # noqa: PLR2004
-        return str(attempt.status)
-    error: PersonaClickError | None = attempt.error
-    if error is not None:
-        return type(error).__name__
-    return "cancelled" if attempt.status is None else None
+def _outcome(attempt: Attempt) -> dict[str, str | int]:
+    outcome: dict[str, str | int] = {}
+    status, error = attempt.status, attempt.error
+    if isinstance(error, ServiceError) and error.answer is not None:
+        status = error.answer.status  # a body may name another status than HTTP's
+    if status is not None:
+        outcome[_STATUS] = status
+    if status is not None and status >= _FIRST_ERROR:
+        outcome[_ERROR] = str(status)
+    elif error is not None:
+        outcome[_ERROR] = type(error).__name__
+    elif status is None:
+        # Neither an answer nor a failure: an exception is on its way through, most often
+        # because the call was cancelled.
+        outcome[_ERROR] = type(sys.exception()).__name__
+    return outcome
+
+
+# Other instrumentations
+
+_shields: Final[dict[Attempt, Token[context.Context]]] = {}
+
+
+def _shield(attempt: Attempt, inside: context.Context) -> None:
+    """Make the span current until the end of an attempt, and keep instrumentations away from it.
+
+    Once per attempt, by whichever Telemetry comes first: contexts have to end in reverse order.
+    """
+    if attempt not in _shields:
+        key = context._SUPPRESS_HTTP_INSTRUMENTATION_KEY  # noqa: SLF001 - what instrumentations ask
+        _shields[attempt] = context.attach(context.set_value(key, True, inside))
+
+
+def _unshield(attempt: Attempt) -> None:
+    token = _shields.pop(attempt, None)
+    # A call that is closed rather than ended (its event loop is gone) is not in its own context.
+    if token is not None and not isinstance(sys.exception(), GeneratorExit):
+        context.detach(token)
