@@ -1,11 +1,13 @@
 """How the reference shows classes: fields with their types, signatures worth reading, links."""
 
+# Sphinx decides which arguments the functions have that it calls.
+# ruff: noqa: ARG001, INP001, PLR0917
+
 from __future__ import annotations
 
 import inspect
 import re
 import typing
-from typing import Any
 
 import attrs
 from docutils import nodes
@@ -16,7 +18,6 @@ from sphinx.environment import BuildEnvironment
 from sphinx.util.nodes import make_refnode
 from sphinx.util.typing import ExtensionMetadata, stringify_annotation
 
-from personaclick_async.config import UNSET
 from personaclick_async.protocol.answers import Answer
 
 PACKAGE = "personaclick_async"
@@ -38,6 +39,8 @@ _MADE_BY_CALLS = re.compile(
 )
 # «Not given»: what there is instead stands in the text.
 _UNSET = re.compile(r" \| [~\w.]*\bUnset\b")
+# Defaults that are no Python, such as <function utc_now>.
+_NO_VALUE = re.compile(r"(?<==)\s*<[^>]*>")
 _DESCRIBED = re.compile(r":ivar (\w+):")
 _PRIVATE = {(Answer, "call")}
 _SENT = re.compile(r"Sent\[(.*)\]")
@@ -50,11 +53,11 @@ def _signature(
         return None
     if _MADE_BY_CALLS.fullmatch(f"{thing.__module__}.{thing.__qualname__}"):
         return "", None
-    return _UNSET.sub("", args).replace(repr(UNSET), "..."), None
+    return _NO_VALUE.sub("...", _UNSET.sub("", args)), None
 
 
 def _fields(
-    app: Sphinx, what: str, name: str, thing: Any, options: object, lines: list[str]
+    app: Sphinx, what: str, name: str, thing: type, options: object, lines: list[str]
 ) -> None:
     """Add the type of every public field of an attrs class, and the fields not described."""
     if not inspect.isclass(thing) or not attrs.has(thing):
@@ -72,7 +75,7 @@ def _fields(
 
 def _kinds(thing: type) -> dict[str, str]:
     """Spell the types of the fields, aliases resolved where that can be done."""
-    written = {name: kind for name, kind in inspect.get_annotations(thing).items()}
+    written = inspect.get_annotations(thing)
     try:
         known = typing.get_type_hints(thing)
     except NameError:

@@ -3,6 +3,9 @@
 A page asks with a line ``<!-- generated: name -->``; the text is ``docs/_generated/name.md``.
 """
 
+# Sphinx decides which arguments the functions have that it calls.
+# ruff: noqa: ARG001, INP001
+
 from __future__ import annotations
 
 import re
