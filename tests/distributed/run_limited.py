@@ -19,7 +19,7 @@ async def main(asked: dict[str, Any], number: str) -> dict[str, Any]:
         PersonaClick(
             DEFAULT_SHOP_ID, shop_secret=DEFAULT_SECRET, api_url=asked["url"], limits={}
         ) as client,
-        SharedLimit(asked["redis"], shop="s", limit=RateLimit(20, 1.0), headroom=1.0) as limit,
+        SharedLimit(asked["redis"], shop="s", limit=RateLimit(20, 1.0), headroom=2.0) as limit,
     ):
         options = SyncOptions(route="bulk", max_chunk_bytes=1024, limit=limit)
         report = await client.sync_all(rows, options=options)
