@@ -23,8 +23,9 @@ extensions = [
     "sphinx_copybutton",
     "api",
     "generated",
+    "protocol",
 ]
-exclude_patterns = ["_build", "_ext", "_generated"]
+exclude_patterns = ["_build", "_ext", "_generated", "_pictures"]
 
 # Prose
 
@@ -49,9 +50,9 @@ nitpicky = True
 nitpick_ignore_regex = [
     # The standard library and the libraries that we build on; their pages are not asked for.
     (r"py:.*", r"(?!personaclick_async)[\w.]+\.[\w.]+"),
-    (r"py:.*", r"date|Number|Client|DataFrame|Engine"),
+    (r"py:.*", r"date|Client|DataFrame|Engine"),
     # Words of ours that stand in signatures and say enough there.
-    (r"py:.*", r"personaclick_async\..*\.(C|Input|SetCookie|T|KidFields|VehicleFields)"),
+    (r"py:.*", r"personaclick_async\..*\.(C|ChunkName|Input|SetCookie|T|KidFields|VehicleFields)"),
     # Sphinx does not take these apart.
     (r"py:.*", r"collections\.abc\.\w+\[.*"),
 ]
@@ -59,6 +60,7 @@ nitpick_ignore_regex = [
 # The looks
 
 html_theme = "furo"
+pygments_dark_style = "github-dark"
 html_title = "personaclick-async"
 html_static_path = ["_static"]
 html_css_files = ["custom.css"]

@@ -18,6 +18,7 @@ from sphinx.environment import BuildEnvironment
 from sphinx.util.nodes import make_refnode
 from sphinx.util.typing import ExtensionMetadata, stringify_annotation
 
+from personaclick_async.models.update import ProfileUpdate
 from personaclick_async.protocol.answers import Answer
 
 PACKAGE = "personaclick_async"
@@ -25,7 +26,7 @@ PACKAGE = "personaclick_async"
 # Who uses these gets them from a call and does not make them: how they are made says nothing.
 _MADE_BY_CALLS = re.compile(
     rf"{PACKAGE}\.(?:"
-    r"errors\.\w+|sync\.errors\.\w+|sync\.sources\.errors\.\w+|facade\.commands\.WrongCall"
+    r"config\.Config|errors\.\w+|sync\.errors\.\w+|sync\.sources\.errors\.\w+|facade\.commands\.WrongCall"
     r"|calls\.\w+\.\w+|models\.(?:profile|product|order)\.\w+|models\.session\.InitAnswer"
     r"|models\.update\.ProfileFields|user\.User|protocol\.answers\.Answer|protocol\.names\.\w+"
     r"|cache\.CacheStats|transport\.TransportStats|hooks\.Attempt|facade\.handle\.\w+"
@@ -43,7 +44,8 @@ _UNSET = re.compile(r" \| [~\w.]*\bUnset\b")
 _NO_VALUE = re.compile(r"(?<==)\s*<[^>]*>")
 _DESCRIBED = re.compile(r":ivar (\w+):")
 _PRIVATE = {(Answer, "call")}
-_SENT = re.compile(r"Sent\[(.*)\]")
+# The page has a table of its fields, with the rule of each.
+_TABLED = {ProfileUpdate}
 
 
 def _signature(
@@ -60,7 +62,7 @@ def _fields(
     app: Sphinx, what: str, name: str, thing: type, options: object, lines: list[str]
 ) -> None:
     """Add the type of every public field of an attrs class, and the fields not described."""
-    if not inspect.isclass(thing) or not attrs.has(thing):
+    if not inspect.isclass(thing) or not attrs.has(thing) or thing in _TABLED:
         return
     described = {found[1] for line in lines if (found := _DESCRIBED.match(line))}
     kinds = _kinds(thing)
@@ -75,16 +77,11 @@ def _fields(
 
 def _kinds(thing: type) -> dict[str, str]:
     """Spell the types of the fields, aliases resolved where that can be done."""
-    written = inspect.get_annotations(thing)
     try:
         known = typing.get_type_hints(thing)
     except NameError:
         known = {}
-    kinds = {name: stringify_annotation(kind, "smart") for name, kind in known.items()}
-    for name, kind in written.items():
-        if isinstance(kind, str) and (sent := _SENT.fullmatch(kind)):
-            kinds[name] = sent[1]
-    return kinds
+    return {name: stringify_annotation(kind, "smart") for name, kind in known.items()}
 
 
 def _link(
