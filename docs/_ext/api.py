@@ -40,8 +40,8 @@ _MADE_BY_CALLS = re.compile(
 )
 # «Not given»: what there is instead stands in the text.
 _UNSET = re.compile(r" \| [~\w.]*\bUnset\b")
-# Defaults that are no Python, such as <function utc_now>.
-_NO_VALUE = re.compile(r"(?<==)\s*<[^>]*>")
+# Defaults that are no Python, such as <function utc_now>, or that say nothing.
+_NO_VALUE = re.compile(r"(?<==)\s*(?:<[^>]*>|NOTHING)")
 _DESCRIBED = re.compile(r":ivar (\w+):")
 _PRIVATE = {(Answer, "call")}
 # The page has a table of its fields, with the rule of each.
@@ -55,7 +55,7 @@ def _signature(
         return None
     if _MADE_BY_CALLS.fullmatch(f"{thing.__module__}.{thing.__qualname__}"):
         return "", None
-    return _NO_VALUE.sub("...", _UNSET.sub("", args)), None
+    return _NO_VALUE.sub(" ...", _UNSET.sub("", args)), None
 
 
 def _fields(
