@@ -216,8 +216,15 @@ class Transport:
             return
         began = self._clock()
         too_long = await limiter.enter(patience)
+        waited = self._clock() - began
         self.stats.waits += 1
-        self.stats.waited += self._clock() - began
+        self.stats.waited += waited
+        log.debug(
+            "%s: held back for %.2f s by a limit",
+            call.endpoint.name,
+            waited,
+            extra={"endpoint": call.endpoint.name, "attempt": attempts + 1, "wait": waited},
+        )
         if too_long is not None:
             raise RateLimited(
                 "held back by the client's own limit, not sent",
@@ -256,7 +263,14 @@ class Transport:
         if not self._budget.spend():
             raise failed.error
         self.stats.retries += 1
-        log.debug("%s: attempt %d failed, next in %.2f s", call.endpoint.name, attempts, wait)
+        log.info(
+            "%s: attempt %d failed (%s), next in %.2f s",
+            call.endpoint.name,
+            attempts,
+            type(failed.error).__name__,
+            wait,
+            extra={"endpoint": call.endpoint.name, "attempt": attempts, "wait": wait},
+        )
         if failed.seen is not None:
             failed.seen.wait = wait
             tell((hooks.on_retry for hooks in self._hooks), failed.seen)
