@@ -33,10 +33,11 @@ class Outbox:
             await self._batches.put(None)
 
     def close(self) -> None:
-        """Say that nobody reads any more; whoever waits to put something goes on."""
+        """Let whoever waits to put something go on, and whoever still reads come to the end."""
         self._closed = True
         while not self._batches.empty():
             self._batches.get_nowait()
+        self._batches.put_nowait(None)
 
     async def __aiter__(self) -> AsyncIterator[Result]:
         while (batch := await self._batches.get()) is not None:

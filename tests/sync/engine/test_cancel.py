@@ -149,6 +149,24 @@ async def test_a_source_that_never_gives_anything_can_be_left(
     assert sync.report.sent == 1
 
 
+@pytest.mark.parametrize("route", PATHS)
+async def test_stopped_by_another_task_its_iteration_ends(
+    make_client: MakeClient, emulator: Emulator, quick: dict[str, Any], route: str
+) -> None:
+    sync = start(make_client(limits={}), people(500), **{**quick, "route": route})
+    emulator.fault(path=PATHS[route], delay=0.01)
+    running = asyncio.create_task(sync.run())
+    await until(lambda: len(emulator.requests_to(PATHS[route])) > 2)
+
+    async with asyncio.timeout(10):
+        await sync.stop()
+        report = await running
+
+    assert report is sync.report
+    assert report.ended_at is not None
+    assert report.sent < 500
+
+
 async def test_a_sync_is_iterated_once(client: PersonaClick) -> None:
     sync = start(client, people(3))
     await sync.run()
