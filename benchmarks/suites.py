@@ -1,0 +1,257 @@
+"""What is compared with what: each function is one group of comparisons."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from functools import partial
+from typing import Any, Final
+
+import aiohttp
+from cachetools import TTLCache
+
+from benchmarks import clients
+from benchmarks.clients import SECRET, SHOP, Call, device
+from benchmarks.harness import Comparison, at_once, compare, compare_seconds, load_server
+from personaclick_async import PersonaClick
+from personaclick_async.facade import create_personaclick
+from personaclick_async.sync import Route, SyncOptions
+
+AT_ONCE: Final = (1, 10, 100)
+_TARGETS: Final = {"get": 0.95, "set": 0.92, "last order": 0.90}
+
+
+def _round(call: Call, count: int, workers: int) -> Callable[[], Awaitable[object]]:
+    return lambda: at_once(count, workers, lambda _: call(device()))
+
+
+async def wire(rounds: int, count: int) -> list[Comparison]:
+    """Single calls over the wire, for distinct users, against bare aiohttp."""
+    found = []
+    with load_server() as (url, _):
+        async with clients.bare_aiohttp(url) as bare, clients.sdk(url) as sdk:
+            for what, workers in itertools.product(_TARGETS, AT_ONCE):
+                a, b = (_round(one[what], count, workers) for one in (bare, sdk))
+                name = f"{what}, {workers} at once, of bare aiohttp + json.loads"
+                found.append(await compare(name, a, b, rounds=rounds, target=_TARGETS[what]))
+    return found
+
+
+async def others(rounds: int, count: int) -> list[Comparison]:
+    """Profile reads against other HTTP clients."""
+    found = []
+    for workers in AT_ONCE:
+        rivals: dict[str, AbstractAsyncContextManager[dict[str, Call]]] = {}
+        with load_server() as (url, _):
+            rivals = {
+                "httpx": clients.httpx_client(url),
+                "niquests": clients.niquests_client(url),
+                "requests in threads": clients.requests_in_threads(url, workers),
+            }
+            for name, rival in rivals.items():
+                async with rival as theirs, clients.sdk(url) as sdk:
+                    # They are so much slower that fewer calls take as long.
+                    a, b = (_round(one["get"], count // 4, workers) for one in (theirs, sdk))
+                    title = f"get, {workers} at once, of {name}"
+                    found.append(await compare(title, a, b, rounds=rounds, target=1.0))
+    return found
+
+
+async def cached(rounds: int, count: int) -> list[Comparison]:
+    """Reads that cost no request, or share one."""
+    kept: TTLCache[str, int] = TTLCache(10_000, 300)
+    kept["key"] = 1
+
+    async def lookup() -> int | None:
+        try:
+            return kept["key"]
+        except KeyError:
+            return None
+
+    async def nothing() -> None:
+        return
+
+    with load_server() as (url, _):
+        async with PersonaClick(SHOP, api_url=url) as client:
+            user = client.user(did=device())
+            await user.profile.get()
+
+            async def bare() -> None:
+                for _ in range(count * 20):
+                    await lookup()
+
+            async def reads() -> None:
+                for _ in range(count * 20):
+                    await user.profile.get()
+
+            async def cold() -> None:
+                one = client.user(did=device())
+                await asyncio.gather(*(one.profile.get() for _ in range(1000)))
+
+            async def empty() -> None:
+                await asyncio.gather(*(nothing() for _ in range(1000)))
+                await client.user(did=device()).profile.get()
+
+            return [
+                await compare(
+                    "cached get, of a bare TTLCache lookup",
+                    bare,
+                    reads,
+                    rounds=rounds,
+                    target=1 / 3,
+                ),
+                await compare(
+                    "1,000 gets of a cold key, of 1,000 empty tasks and one get",
+                    empty,
+                    cold,
+                    rounds=rounds * 3,
+                    target=1 / 2,
+                ),
+            ]
+
+
+async def facade(rounds: int, count: int) -> list[Comparison]:
+    """Calls with callbacks against awaited ones."""
+    with load_server() as (url, _):
+        async with PersonaClick(SHOP, api_url=url, max_concurrency=1000) as client:
+            personaclick = create_personaclick(client)
+
+            async def awaited(_: int) -> None:
+                await client.user(did=device()).profile.get()
+
+            async def called(_: int) -> None:
+                answered = asyncio.get_running_loop().create_future()
+                client.set_current_user(client.user(did=device()))
+                personaclick("profile", "get", answered.set_result)
+                await answered
+
+            found = []
+            for workers in AT_ONCE:
+                a, b = (partial(at_once, count, workers, call) for call in (awaited, called))
+                name = f"facade's get, {workers} at once, of an awaited one"
+                found.append(await compare(name, a, b, rounds=rounds, target=0.85))
+            return found
+
+
+async def per_profile(rounds: int, count: int) -> list[Comparison]:
+    """The per-profile route against a hand-written pool of workers."""
+    headers = {"Content-Type": "application/json"}
+
+    def row(number: int) -> dict[str, str]:
+        return {
+            "external_id": str(number),
+            "email": f"customer{number}@shop.example",
+            "first_name": "Ada",
+        }
+
+    with load_server() as (url, _):
+        async with (
+            aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0), cookie_jar=aiohttp.DummyCookieJar()
+            ) as session,
+            PersonaClick(SHOP, shop_secret=SECRET, api_url=url, max_concurrency=1000) as client,
+        ):
+
+            async def post(number: int) -> None:
+                body = {"shop_id": SHOP, "shop_secret": SECRET, **row(number)}
+                async with session.post(
+                    url + "profile/set", data=json.dumps(body).encode(), headers=headers
+                ) as answer:
+                    await answer.read()
+
+            async def sync() -> None:
+                options = SyncOptions(route=Route.PER_PROFILE, concurrency=50)
+                await client.sync_all(map(row, range(count * 3)), options=options)
+
+            pool = partial(at_once, count * 3, 50, post)
+            name = "sync per profile, of a hand-written pool"
+            return [await compare(name, pool, sync, rounds=rounds, target=0.92)]
+
+
+async def imports(rounds: int, _: int) -> list[Comparison]:
+    """Importing the package against importing its core dependencies."""
+
+    def importing(names: str) -> Callable[[], Awaitable[object]]:
+        async def run() -> None:
+            command = [sys.executable, "-c", f"import {names}"]
+            await asyncio.to_thread(subprocess.run, command, check=True)
+
+        return run
+
+    dependencies = importing("aiohttp, attrs, cattrs, cachetools, msgspec")
+    whole = importing("personaclick_async")
+    name = "import of the package, of its dependencies alone"
+    return [await compare(name, dependencies, whole, rounds=rounds * 2, target=1 / 1.15)]
+
+
+async def uvloop_(rounds: int, count: int) -> list[Comparison]:
+    """The package on uvloop against bare aiohttp on asyncio, each in processes of its own."""
+    found = []
+    with load_server() as (url, _):
+        for workers in AT_ONCE:
+
+            def calling(client: str, loop: str, workers: int = workers) -> Callable[[], float]:
+                command = [sys.executable, "-m", "benchmarks.one_loop", client, loop, url]
+                command += [str(workers), str(count)]
+                return lambda: float(
+                    subprocess.run(command, check=True, capture_output=True, text=True).stdout
+                )
+
+            bare, sdk = calling("bare", "asyncio"), calling("sdk", "uvloop")
+            name = f"get on uvloop, {workers} at once, of bare aiohttp on asyncio"
+            found.append(
+                await compare_seconds(name, bare, sdk, rounds=max(2, rounds // 2), target=1.0)
+            )
+    return found
+
+
+async def scaling(_: int, count: int) -> list[dict[str, Any]]:
+    """Throughput and latency by calls at once."""
+    found = []
+    with load_server() as (url, _pid):
+        async with clients.sdk(url) as sdk:
+            for workers in (1, 3, 10, 30, 100, 300, 1000):
+                waits: list[float] = []
+
+                async def call(_: int, waits: list[float] = waits) -> None:
+                    began = time.perf_counter()
+                    await sdk["get"](device())
+                    waits.append(time.perf_counter() - began)
+
+                await at_once(workers * 3, workers, call)
+                waits.clear()
+                began = time.perf_counter()
+                await at_once(count * 2, workers, call)
+                seconds = time.perf_counter() - began
+                waits.sort()
+                found.append(
+                    {
+                        "at_once": workers,
+                        "per_second": len(waits) / seconds,
+                        "p50_ms": waits[len(waits) // 2] * 1000,
+                        "p99_ms": waits[len(waits) * 99 // 100] * 1000,
+                    }
+                )
+    return found
+
+
+async def entries(_: int, __: int) -> list[dict[str, Any]]:
+    """Memory by entries in the cache, each in a process of its own."""
+    found = []
+    with load_server() as (url, _pid):
+        for count in (0, 1_000, 10_000, 50_000):
+            done = await asyncio.to_thread(
+                subprocess.run,
+                [sys.executable, "-m", "benchmarks.one_cache", url, str(count)],
+                check=True,
+                capture_output=True,
+                text=True,
+            )
+            found.append({"entries": count, "memory_mb": float(done.stdout)})
+    return found
