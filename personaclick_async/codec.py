@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any, Final, TypeAlias
 
 import msgspec
@@ -15,6 +16,9 @@ encode: Final = msgspec.json.Encoder().encode
 
 _decode: Final = msgspec.json.Decoder().decode
 
+_MOST_DIGITS: Final = 640
+"""Of an integer; Python refuses more than 4300 of them, or fewer where it is told so."""
+
 
 def decode(body: bytes) -> Json:
     """Read JSON, with what the strict decoder refuses: a BOM, lone surrogates, 1e400, NaN.
@@ -25,6 +29,26 @@ def decode(body: bytes) -> Json:
         return _decode(body)
     except (msgspec.MsgspecError, RecursionError):
         try:
-            return json.loads(body)
+            return json.loads(body, parse_int=_integer)
         except RecursionError:
             raise ValueError("nested too deeply") from None
+
+
+def _integer(digits: str) -> float:
+    if len(digits) <= _MOST_DIGITS:
+        return int(digits)
+    # As is a float of that size.
+    return -math.inf if digits.startswith("-") else math.inf
+
+
+def decode_answer(body: bytes) -> Json:
+    """Read JSON that was answered: as :func:`decode` does, and broken UTF-8 as U+FFFD.
+
+    One name that some system once cut in the middle of a letter shall not cost the whole answer.
+
+    :raises ValueError: as for :func:`decode`.
+    """
+    try:
+        return decode(body)
+    except UnicodeDecodeError:
+        return decode(body.decode(errors="replace").encode())

@@ -112,7 +112,7 @@ def _decoder(cls: type) -> msgspec.json.Decoder[Any]:
 
 def _parsed(body: bytes) -> object:
     try:
-        return codec.decode(body)
+        return codec.decode_answer(body)
     except ValueError:
         raise WrongShape("the body is not JSON") from None
 

@@ -39,7 +39,7 @@ class Identity:
     value: str
 
     @classmethod
-    def of(cls, **named: object) -> Identity:
+    def of(cls, /, **named: object) -> Identity:
         """Make an identity of the one identifier that is given and not None.
 
         :raises ValidationError: none or several were given, or the one is malformed.

@@ -7,7 +7,7 @@ from typing import Any, TypeVar, cast
 
 import attrs
 
-from personaclick_async.codec import Json, decode
+from personaclick_async.codec import Json, decode_answer
 
 R = TypeVar("R", bound="Read")
 
@@ -26,7 +26,7 @@ class Read:
     @property
     def raw(self) -> dict[str, Json]:
         """The JSON object as the service sent it; a new copy on each access."""
-        source: dict[str, Json] = decode(source_of(self))
+        source: dict[str, Json] = decode_answer(source_of(self))
         return source
 
     @property

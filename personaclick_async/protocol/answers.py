@@ -52,7 +52,8 @@ _BY_STATUS: Final[Mapping[int, type[ServiceError]]] = {
 
 # The sources disagree on the status of wrong credentials; the message settles it (section 9).
 _ABOUT_CREDENTIALS: Final = re.compile(r"(?i)\b(?:shop|shop_id|shop_secret|secret)\b")
-_ABOUT_PROFILE: Final = re.compile(r"(?is)\b(?:profile|device|did|user)\b.*\bnot found\b")
+_PROFILE_WORD: Final = re.compile(r"(?i)\b(?:profile|device|did|user)\b")
+_NOT_FOUND: Final = re.compile(r"(?i)\bnot found\b")
 
 _TELLING_WORDS: Final = frozenset(
     {"shop", "shop_id", "shop_secret", "secret", "profile", "device", "did", "user", "not", "found"}
@@ -60,9 +61,11 @@ _TELLING_WORDS: Final = frozenset(
 
 _SHORTEST_PRIVATE: Final = 3
 _LONGEST_MESSAGE: Final = 300
+_LONGEST_KIND: Final = 40
 _LONGEST_LOOKED_THROUGH: Final = 10_000
 _EMAIL_LIKE: Final = re.compile(r"[^\s@]{1,64}@[^\s@]{1,255}")
 _LONG_NUMBER: Final = re.compile(r"\d{7,}")
+_WORDS_GO_ON: Final = re.compile(r"(?<=\w)(?=\w)")
 _REDACTED: Final = "[redacted]"
 
 
@@ -96,7 +99,7 @@ class Answer(Generic[T]):
         :raises MalformedAnswer: it is not JSON.
         """
         try:
-            return codec.decode(self.body)
+            return codec.decode_answer(self.body)
         except ValueError:
             reason = "the body is not JSON"
         raise self._malformed(reason)
@@ -114,7 +117,8 @@ class Answer(Generic[T]):
         raise self._malformed(reason)
 
     def _malformed(self, reason: str) -> MalformedAnswer:
-        kind = self.headers.get("Content-Type", "no content type")[:40]
+        kind = self.headers.get("Content-Type", "no content type")[:_LONGEST_KIND]
+        kind = without_private(kind, self.call.private_values())
         return MalformedAnswer(
             f"{reason} (status {self.status}, {len(self.body)} bytes, {kind})",
             endpoint=self.endpoint,
@@ -190,21 +194,17 @@ def without_private(message: str, private: Iterable[str]) -> str:
 
     Also where it is written in other case, or percent-encoded as in a URL.
     """
-    for value in sorted({v for v in private if len(v) >= _SHORTEST_PRIVATE}, key=len, reverse=True):
-        message = _without(message.replace(value, _REDACTED), value)
-        if "%" in message:
-            for encode in (quote, quote_plus):
-                message = _without(message, encode(value, safe="", errors="replace"))
+    forms = {value for value in private if len(value) >= _SHORTEST_PRIVATE}
+    if "%" in message:
+        forms |= {
+            encode(value, safe="", errors="replace")
+            for value in forms
+            if not (value.isascii() and value.isalnum())
+            for encode in (quote, quote_plus)
+        }
+    message = _without(message, _places(message, forms))
     message = _LONG_NUMBER.sub(_REDACTED, _EMAIL_LIKE.sub(_REDACTED, message))
     return " ".join(message.split())[:_LONGEST_MESSAGE]
-
-
-def _without(message: str, value: str, around: str = "") -> str:
-    # Compiling a pattern costs more than looking, and an import carries thousands of values.
-    if value.lower() not in message.lower():
-        return message
-    pattern = f"(?<!{around}){re.escape(value)}(?!{around})" if around else re.escape(value)
-    return re.sub(pattern, _REDACTED, message, flags=re.IGNORECASE)
 
 
 def _own_words(message: str, private: Iterable[str]) -> str:
@@ -214,15 +214,52 @@ def _own_words(message: str, private: Iterable[str]) -> str:
     a customer's channel, or is part of one, as the tier "Pro" of "Profile", leaves it alone.
     """
     message = _EMAIL_LIKE.sub(_REDACTED, message)
-    for value in private:
-        if value.lower() not in _TELLING_WORDS:
-            message = _without(message, value, around=r"\w")
-    return message
+    values = {value for value in private if value and value.lower() not in _TELLING_WORDS}
+    return _without(
+        message,
+        [
+            (begin, end)
+            for begin, end in _places(message, values)
+            if not _WORDS_GO_ON.match(message, begin) and not _WORDS_GO_ON.match(message, end)
+        ],
+    )
+
+
+def _places(message: str, values: Iterable[str]) -> list[tuple[int, int]]:
+    """Find where values stand in a message, in whatever case."""
+    found: list[tuple[int, int]] = []
+    folded = _folded(message)
+    for value in map(_folded, values):
+        begin = folded.find(value)
+        while begin >= 0:
+            end = begin + len(value)
+            found.append((begin, end))
+            begin = folded.find(value, end)
+    return found
+
+
+def _folded(text: str) -> str:
+    # Lower case, character for character: places in it are those in the text. Of all characters
+    # one becomes two in lower case, and one depends on what stands around it.
+    return text.replace("\N{LATIN CAPITAL LETTER I WITH DOT ABOVE}", "i").lower().replace(
+        "\N{GREEK SMALL LETTER FINAL SIGMA}", "\N{GREEK SMALL LETTER SIGMA}"
+    )
+
+
+def _without(message: str, places: Iterable[tuple[int, int]]) -> str:
+    # All at once: a value may be part of the word that another one is replaced by.
+    kept: list[str] = []
+    done = 0
+    for begin, end in sorted(places):
+        if begin > done or not kept:
+            kept += message[done:begin], _REDACTED
+        done = max(done, end)
+    return "".join(kept) + message[done:]
 
 
 def _body_object(body: bytes) -> dict[str, Json]:
     try:
-        said = codec.decode(body)
+        said = codec.decode_answer(body)
     except ValueError:
         return {}
     return said if isinstance(said, dict) else {}
@@ -248,7 +285,8 @@ def _message(said: dict[str, Json]) -> str:
 
 def _kind(status: int, message: str) -> type[ServiceError]:
     if status < _FIRST_SERVER_ERROR and status != 429:  # noqa: PLR2004
-        if _ABOUT_PROFILE.search(message):
+        about_profile = _PROFILE_WORD.search(message)
+        if about_profile is not None and _NOT_FOUND.search(message, about_profile.end()):
             return NotFound
         if _ABOUT_CREDENTIALS.search(message):
             return AuthenticationFailed

@@ -247,7 +247,7 @@ def _read_orders(body: bytes) -> list[Order]:
 
 def _read_done(body: bytes) -> None:
     try:
-        said = codec.decode(body)
+        said = codec.decode_answer(body)
     except ValueError:
         raise WrongShape("the body is not JSON") from None
     if not isinstance(said, dict) or said.get(names.STATUS) != names.STATUS_SUCCESS:
