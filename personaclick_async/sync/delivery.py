@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import random
 import sys
@@ -20,6 +21,8 @@ from personaclick_async.sync.errors import SyncStopped
 from personaclick_async.sync.options import Limit
 from personaclick_async.sync.report import Report, Waiting
 from personaclick_async.sync.routes import Verdict, describe, judge
+
+log: Final = logging.getLogger("personaclick_async")
 
 _TRIES_AMONG_OTHERS: Final = 20
 """A record on which the service fails so often, while it takes others, is given up as failed.
@@ -132,7 +135,9 @@ class Delivery:
             verdict = None if error is None else Verdict.WAIT if is_unsent else judge(error)
             if error is None or verdict is not Verdict.WAIT:
                 self._outage.over()
-                self._report.waiting = None
+                if self._report.waiting is not None:
+                    log.info("the service takes records again")
+                    self._report.waiting = None
             if error is None:
                 return
             if verdict is Verdict.RECORD:
@@ -202,6 +207,8 @@ class Delivery:
             raise self._stopped(f"the service stays out of reach: {describe(error)}", error)
         now = self._now()
         since = self._report.waiting.since if self._report.waiting else now
+        if self._report.waiting is None:
+            log.warning("a sync waits for the service: %s", describe(error))
         self._report.waiting = Waiting(describe(error), since, now + timedelta(seconds=wait))
         await self._sleep(wait)
 

@@ -55,8 +55,13 @@ async def test_a_service_full_of_faults_gets_everything(
 
 @pytest.mark.parametrize("route", PATHS)
 async def test_an_outage_is_waited_out_and_said_so(
-    client: PersonaClick, emulator: Emulator, quick: dict[str, Any], route: str
+    client: PersonaClick,
+    emulator: Emulator,
+    quick: dict[str, Any],
+    route: str,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
+    caplog.set_level("INFO", "personaclick_async")
     rows = people(60)
     outage = emulator.fault(path=PATHS[route], status=503)
     sync = start(client, rows, route=route, **quick)
@@ -73,6 +78,10 @@ async def test_an_outage_is_waited_out_and_said_so(
     assert (report.sent, report.failed, report.waiting) == (60, 0, None)
     assert report.retries > 0
     assert stored(emulator) == expected(rows)
+    assert [record.getMessage() for record in caplog.records] == [
+        f"a sync waits for the service: {PATHS[route][1:]} answered 503",
+        "the service takes records again",
+    ]
 
 
 @pytest.mark.parametrize("route", PATHS)
