@@ -2,10 +2,10 @@
 
     python -m tests.trust.fuzz parser --seconds 600
 
-Needs ``pip install atheris``. Starts from the inputs in ``tests/trust/found`` and from those of
+Needs ``pip install atheris``. Starts from the inputs in ``tests/trust/inputs`` and from those of
 the JSON test suite where the sample data is; keeps what reaches new code in a folder that
 ``--corpus`` names. An input that breaks a promise is written to ``--found``: move it into
-``tests/trust/found``, where the normal test run reads it for ever.
+``tests/trust/inputs``, where the normal test run reads it for ever.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import Any
 
 from hypothesis import HealthCheck, given, settings
@@ -73,7 +74,5 @@ async def test_whatever_is_asked_one_callback_is_called_once(
 
 
 async def _quietly(handle: Any) -> None:
-    try:
+    with suppress(PersonaClickError):
         await handle
-    except PersonaClickError:
-        pass

@@ -40,9 +40,7 @@ USUAL = [seed for seed in SEEDS if len(seed) < 500 and seed[:1] in b"[{"]
 
 def answer(call: Call[Any], status: int, body: bytes, **headers: str) -> Answer[Any]:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return Answer(
-        call=call, status=status, headers=named, body=body, attempts=1, elapsed=0.1
-    )
+    return Answer(call=call, status=status, headers=named, body=body, attempts=1, elapsed=0.1)
 
 
 def test_known_hostile_answers() -> None:
@@ -65,7 +63,9 @@ def test_any_json(value: Any) -> None:
 @settings(max_examples=200, deadline=None)
 @given(
     st.sampled_from(USUAL),
-    st.lists(st.tuples(st.integers(0, 500), st.integers(0, 500), st.binary(max_size=3)), max_size=4),
+    st.lists(
+        st.tuples(st.integers(0, 500), st.integers(0, 500), st.binary(max_size=3)), max_size=4
+    ),
 )
 def test_real_answers_with_pieces_cut_out_and_put_in(
     body: bytes, changes: list[tuple[int, int, bytes]]
@@ -112,7 +112,11 @@ def test_an_integer_of_thousands_of_digits_costs_no_answer() -> None:
 
 @pytest.mark.parametrize(
     "body",
-    [b'{"gender":"f","note":"caf\xc3"}', b'{"gender":"f","n\xffote":1}', b'{"gender":"f","id":"\xe9"}'],
+    [
+        b'{"gender":"f","note":"caf\xc3"}',
+        b'{"gender":"f","n\xffote":1}',
+        b'{"gender":"f","id":"\xe9"}',
+    ],
 )
 def test_a_letter_cut_in_half_costs_no_answer(body: bytes) -> None:
     profile = read_object(Profile, body)

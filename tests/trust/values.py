@@ -13,16 +13,20 @@ from hypothesis import strategies as st
 from personaclick_async.protocol import names
 
 
-class Tier(str, Enum):
+class Tier(str, Enum):  # noqa: UP042 - str() of a StrEnum would be its value
     """As an application has them: a text that is more than a text."""
 
     GOLD = "gold"
 
 
+FIRST: Final = datetime(1, 1, 1)  # noqa: DTZ001 - one without a zone is what is meant
+
 TEXT: Final = st.one_of(
     st.text(max_size=20),
     st.text(st.characters(categories=["Cs", "Cc", "Co", "Zs", "Ll"]), max_size=5),
-    st.sampled_from(["", " ", "\0", "\ud800", "\udfff\ud800", "\u202e", "İ", "ς", "\ufeff", "null"]),
+    st.sampled_from(
+        ["", " ", "\0", "\ud800", "\udfff\ud800", "\u202e", "İ", "ς", "\ufeff", "null"]
+    ),
     st.sampled_from(["a@b.example", "2001-02-03", "+7 (999) 000-11-22", "m", "9" * 5000, "1e400"]),
 )
 
@@ -43,7 +47,7 @@ ANYTHING: Final[st.SearchStrategy[Any]] = st.one_of(
     JSON,
     st.binary(max_size=8),
     st.decimals() | st.sampled_from([Decimal("1e999999"), Decimal("sNaN"), Decimal("-0")]),
-    st.dates() | st.sampled_from([date.min, date.max, datetime.min, datetime.max]),
+    st.dates() | st.sampled_from([date.min, date.max, FIRST, FIRST.replace(year=9999)]),
     st.datetimes(timezones=st.just(UTC) | st.none()),
     st.sampled_from([Tier.GOLD, names.Gender.MALE, Ellipsis, object, {1, 2}, {1: 2}, range(3), ()]),
     st.dictionaries(st.one_of(TEXT, st.integers(), st.none(), st.tuples()), TEXT, max_size=3),

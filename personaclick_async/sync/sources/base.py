@@ -71,11 +71,14 @@ def sample_of(records: Sequence[Mapping[str, object]]) -> Sample:
 def distinct(names: Sequence[str]) -> tuple[str, ...]:
     """Give names of which no two are the same: ``Name``, ``Name (2)``."""
     taken: dict[str, None] = {}
+    numbers: dict[str, int] = {}
     for name in names:
-        unused, number = name, 1
+        # From where the last one of this name left off: a header may be a thousand commas.
+        unused, number = name, numbers.get(name, 1)
         while unused in taken:
             number += 1
             unused = f"{name} ({number})"
+        numbers[name] = number
         taken[unused] = None
     return tuple(taken)
 

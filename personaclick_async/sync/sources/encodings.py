@@ -21,6 +21,7 @@ _BOMS: Final = (
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
+_NEED_A_MARK: Final = ("utf-16", "utf-32")
 _BLOCK: Final = 1024 * 1024
 _EVIDENCE: Final = 64 * 1024
 
@@ -61,7 +62,13 @@ def find_encoding(source: Input, given: str | None) -> Encoding:
         if head.startswith(bom):
             return Encoding(name, len(bom))
     if given is not None:
-        return Encoding(check_encoding(given))
+        name = check_encoding(given)
+        if head and name in _NEED_A_MARK:
+            raise ConfigurationError(
+                f"{source.name}: has no byte order mark; give its encoding as {name}-le or "
+                f"{name}-be"
+            )
+        return Encoding(name)
     evidence = _not_utf8(_blocks(source) if source.content_hash else [head])
     if not evidence:
         return Encoding("utf-8")
