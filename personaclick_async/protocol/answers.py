@@ -241,8 +241,10 @@ def _places(message: str, values: Iterable[str]) -> list[tuple[int, int]]:
 def _folded(text: str) -> str:
     # Lower case, character for character: places in it are those in the text. Of all characters
     # one becomes two in lower case, and one depends on what stands around it.
-    return text.replace("\N{LATIN CAPITAL LETTER I WITH DOT ABOVE}", "i").lower().replace(
-        "\N{GREEK SMALL LETTER FINAL SIGMA}", "\N{GREEK SMALL LETTER SIGMA}"
+    return (
+        text.replace("\N{LATIN CAPITAL LETTER I WITH DOT ABOVE}", "i")
+        .lower()
+        .replace("\N{GREEK SMALL LETTER FINAL SIGMA}", "\N{GREEK SMALL LETTER SIGMA}")
     )
 
 
