@@ -180,7 +180,7 @@ def test_an_interrupted_sync_goes_on_where_it_was(
         stderr=subprocess.PIPE,
         text=True,
     )
-    with emulator.fault(delay=0.02):
+    with emulator.fault(delay=0.1):
         while len(emulator.requests) < 100:
             assert process.poll() is None, process.communicate()
             time.sleep(0.01)
