@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Final, Generic, TypeVar
-from urllib.parse import quote, quote_plus
 
 import attrs
 
@@ -29,6 +28,7 @@ from personaclick_async.errors import (
 from personaclick_async.models.converter import WrongShape
 from personaclick_async.protocol import names
 from personaclick_async.protocol.calls import Call
+from personaclick_async.protocol.quotations import places
 
 T = TypeVar("T")
 
@@ -130,7 +130,9 @@ class Answer(Generic[T]):
         # aiohttp's view of headers can't be pickled; its copy, which compares names alike, can.
         state = {at.name: getattr(self, at.name) for at in attrs.fields(type(self))}
         copied = getattr(self.headers, "copy", None)
-        return {**state, "headers": copied() if copied else dict(self.headers)}
+        # What was asked stays at home: it holds the secret, and no one there asks it again.
+        call = attrs.evolve(self.call, query={}, body=None)
+        return {**state, "call": call, "headers": copied() if copied else dict(self.headers)}
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         for name, value in state.items():
@@ -192,17 +194,10 @@ def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
 def without_private(message: str, private: Iterable[str]) -> str:
     """Take out of a message what a request carried, and what looks like an address or a number.
 
-    Also where it is written in other case, or percent-encoded as in a URL.
+    Also where it is written in other case, or as a URL, JSON or HTML spells it.
     """
-    forms = {value for value in private if len(value) >= _SHORTEST_PRIVATE}
-    if "%" in message:
-        forms |= {
-            encode(value, safe="", errors="replace")
-            for value in forms
-            if not (value.isascii() and value.isalnum())
-            for encode in (quote, quote_plus)
-        }
-    message = _without(message, _places(message, forms))
+    values = {value for value in private if len(value) >= _SHORTEST_PRIVATE}
+    message = _without(message, places(message, values))
     message = _LONG_NUMBER.sub(_REDACTED, _EMAIL_LIKE.sub(_REDACTED, message))
     return " ".join(message.split())[:_LONGEST_MESSAGE]
 
@@ -219,40 +214,17 @@ def _own_words(message: str, private: Iterable[str]) -> str:
         message,
         [
             (begin, end)
-            for begin, end in _places(message, values)
+            for begin, end in places(message, values)
             if not _WORDS_GO_ON.match(message, begin) and not _WORDS_GO_ON.match(message, end)
         ],
     )
 
 
-def _places(message: str, values: Iterable[str]) -> list[tuple[int, int]]:
-    """Find where values stand in a message, in whatever case."""
-    found: list[tuple[int, int]] = []
-    folded = _folded(message)
-    for value in map(_folded, values):
-        begin = folded.find(value)
-        while begin >= 0:
-            end = begin + len(value)
-            found.append((begin, end))
-            begin = folded.find(value, end)
-    return found
-
-
-def _folded(text: str) -> str:
-    # Lower case, character for character: places in it are those in the text. Of all characters
-    # one becomes two in lower case, and one depends on what stands around it.
-    return (
-        text.replace("\N{LATIN CAPITAL LETTER I WITH DOT ABOVE}", "i")
-        .lower()
-        .replace("\N{GREEK SMALL LETTER FINAL SIGMA}", "\N{GREEK SMALL LETTER SIGMA}")
-    )
-
-
-def _without(message: str, places: Iterable[tuple[int, int]]) -> str:
+def _without(message: str, where: Iterable[tuple[int, int]]) -> str:
     # All at once: a value may be part of the word that another one is replaced by.
     kept: list[str] = []
     done = 0
-    for begin, end in sorted(places):
+    for begin, end in sorted(where):
         if begin > done or not kept:
             kept += message[done:begin], _REDACTED
         done = max(done, end)
