@@ -12,6 +12,7 @@ from __future__ import annotations
 import base64
 import html
 import re
+import traceback
 from collections.abc import Iterator
 from functools import cache
 from typing import Any, Final
@@ -102,6 +103,27 @@ def found_in(output: object) -> list[str]:
 def personal_in(output: object) -> list[str]:
     """Name those about a person, where a secret can't be."""
     return [name for name in found_in(output) if name in _PERSONAL]
+
+
+def shown_by(error: BaseException) -> str:
+    """Give all that an error shows to whoever prints, logs or walks it, with its relatives."""
+    shown: list[str] = []
+    for one in _relatives(error):
+        shown += [str(one), repr(one), repr(one.args), ascii(vars(one)), f"{one!s:.500}"]
+        shown += traceback.format_exception(one)
+        shown += getattr(one, "__notes__", [])
+    return "\n".join(shown)
+
+
+def _relatives(error: BaseException) -> Iterator[BaseException]:
+    waiting: list[BaseException | None] = [error]
+    seen: set[int] = set()
+    while waiting:
+        one = waiting.pop()
+        if one is not None and id(one) not in seen:
+            seen.add(id(one))
+            yield one
+            waiting += [one.__cause__, one.__context__, *getattr(one, "exceptions", ())]
 
 
 def _text(output: object) -> str:
