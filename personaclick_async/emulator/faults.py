@@ -47,8 +47,8 @@ class Fault:
     delay: float = 0.0
     status: int | None = None
     retry_after: int | None = None
-    error_message: str | None = None
-    body: bytes | None = None
+    error_message: str | None = attrs.field(default=None, repr=False)
+    body: bytes | None = attrs.field(default=None, repr=False)
     content_type: str = "application/json"
     drop: bool = False
     truncate: bool = False
