@@ -48,9 +48,10 @@ CANARIES: Final = {
 
 _PERSONAL: Final = frozenset(CANARIES) - {"shop_secret"}
 
-# Each half has to be as unmistakable as the whole.
+# Each half has to be as unmistakable as the whole; that of a number may stand in any log.
 _SHORTEST_HALF: Final = 5
-_WHOLE_ONLY: Final = frozenset({"birthday", "kid_birthday"})
+_DAYS: Final = frozenset({"birthday", "kid_birthday"})
+WHOLE_ONLY: Final = _DAYS | {"phone", "custom_number"}
 _BASE64_LEAST: Final = 8
 
 _PUNCTUATED: Final = re.compile(r"(?<=\d)[ ().\-+/]{1,3}(?=\d)")
@@ -175,7 +176,7 @@ def _unescaped(text: str) -> str:
 def _forms(name: str) -> frozenset[str]:
     value = CANARIES[name]
     parts = {value}
-    if name not in _WHOLE_ONLY:
+    if name not in WHOLE_ONLY:
         middle = len(value) // 2
         parts |= {value[:middle], value[middle:]}
         assert all(len(part) >= _SHORTEST_HALF for part in parts), name
@@ -186,7 +187,7 @@ def _forms(name: str) -> frozenset[str]:
     forms = {part.casefold() for part in parts}
     # JSON and repr() write these differently; undoing all escapes takes away the backslashes.
     forms |= {_unescaped(form) for form in forms}
-    if name in _WHOLE_ONLY:
+    if name in _DAYS:
         year, month, day = (int(part) for part in value.split("-"))
         forms |= {f"date({year}, {month}, {day})", f"{day:02}.{month:02}.{year}"}
         forms |= {f"{year}{month:02}{day:02}", f"{month:02}/{day:02}/{year}"}

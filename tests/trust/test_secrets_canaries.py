@@ -21,6 +21,7 @@ from tests.trust.canaries import (
     BY_IDENTIFIER,
     CANARIES,
     UPDATE,
+    WHOLE_ONLY,
     answered_profile,
     flat_row,
     found_in,
@@ -55,7 +56,6 @@ FORMS: dict[str, Callable[[str], str | bytes]] = {
 }
 NOT_WHOLE = {"first half", "second half"}
 NOT_IN_LATIN_1 = {"first_name"}
-DAYS = {"birthday", "kid_birthday"}
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ DAYS = {"birthday", "kid_birthday"}
         (name, form)
         for name in CANARIES
         for form in FORMS
-        if not (form in NOT_WHOLE and name in DAYS)
+        if not (form in NOT_WHOLE and name in WHOLE_ONLY)
         if not (form == "latin-1" and name in NOT_IN_LATIN_1)
     ],
 )
