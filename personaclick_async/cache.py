@@ -234,7 +234,9 @@ class SharedReads(Generic[V]):
         """End a flight; keep what it brought unless a later flight or a write overtook it."""
         with self._lock:
             newest = self._flights.get(key)
-            if newest is not None:
+            if newest is flight and flight.older is None:
+                del self._flights[key]
+            elif newest is not None:
                 left = newest.without(flight)
                 if left is None:
                     del self._flights[key]

@@ -10,7 +10,6 @@ import socket
 import ssl
 import threading
 import time
-import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final, TypeVar
@@ -128,6 +127,8 @@ class Transport:
         self._config = config
         self._hooks = tuple(hooks)
         self._given_session = session
+        # A session of ours sends them by itself.
+        self._own_headers: Mapping[str, str] = {} if session is None else _HEADERS
         self._ssl = ssl_context or True
         self._trust_env = trust_env
         self._clock = clock
@@ -135,9 +136,7 @@ class Transport:
         self._urls: dict[str, URL] = {}
         # The rest of what may take long is watched by the deadlines.
         self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=config.timeouts.connect)
-        self._pools: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Pool] = (
-            weakref.WeakKeyDictionary()
-        )
+        self._pools: dict[asyncio.AbstractEventLoop, _Pool] = {}
         self._lock = threading.Lock()
         self._abandoned: list[_Pool] = []
         self._closed = False
@@ -317,7 +316,7 @@ class Transport:
         self.stats.requests += 1
         endpoint, body = call.endpoint, call.body
         if headers is None:
-            headers = _HEADERS if body is None else {**_HEADERS, **call.headers}
+            headers = {**self._own_headers, **call.headers}
         if not pool.places.take():
             await pool.places.wait()
         try:
@@ -342,8 +341,8 @@ class Transport:
                     deadline.incoming = response.content
                     read = await _read(response, self._config.max_answer_bytes)
                 finally:
-                    # Without effect on a body that was read whole: its connection is back by now.
-                    response.release()
+                    if not response.closed:  # as it is once its body was read whole
+                        response.release()
         except (TimeoutError, aiohttp.ClientError, OSError) as caught:
             cause: Exception | None = caught
         except RuntimeError:
@@ -391,6 +390,8 @@ class Transport:
         loop = asyncio.get_running_loop()
         pool = self._new_pool(loop)
         with self._lock:
+            for gone in [other for other in self._pools if other.is_closed()]:
+                del self._pools[gone]
             self._pools[loop] = pool
         if pool.lifetime is not None:
             await anext(pool.lifetime)
@@ -406,6 +407,7 @@ class Transport:
             connector=aiohttp.TCPConnector(limit=0, resolver=resolver),
             # The service sets a did cookie on init; with a jar two users would become one.
             cookie_jar=aiohttp.DummyCookieJar(),
+            headers=_HEADERS,
             timeout=self._timeout,
             trust_env=self._trust_env,
         )
@@ -443,14 +445,16 @@ def _failure(cause: Exception, endpoint: str, attempts: int) -> tuple[PersonaCli
 
 async def _read(response: aiohttp.ClientResponse, limit: int) -> bytes | None:
     """Read a body of at most ``limit`` bytes, counted after decompression; None if it is larger."""
+    content = response.content
+    if content.is_eof() and content.total_bytes <= limit:
+        # All of it came with the headers, as a small answer does: there is nothing to wait for.
+        return content.read_nowait()
     length = response.content_length
     if length is not None and length > limit:
         response.close()
         return None
-    if length is not None and "Content-Encoding" not in response.headers:
-        return await response.read()
     body = bytearray()
-    async for piece in response.content.iter_any():
+    async for piece in content.iter_any():
         body += piece
         if len(body) > limit:
             response.close()

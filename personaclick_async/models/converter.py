@@ -95,7 +95,7 @@ _PART_FIELDS: Final = {kind: tuple(attrs.fields_dict(kind)) for kind in (Kid, Ve
 
 _FORMS: Final[Mapping[type, Callable[[Any], Json]]] = {
     Clear: lambda _: None,
-    Gender: lambda gender: gender.value,
+    Gender: str.__str__,  # its value, without the detour over Enum
     date: date.isoformat,
     tuple: lambda parts: [_part_on_wire(part) for part in parts],
 }

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
-
-import attrs
+from typing import Final, NamedTuple
 
 from personaclick_async.errors import ValidationError
 from personaclick_async.models import rules
@@ -28,12 +26,13 @@ _RULES: Final[dict[str, rules.Rule[str]]] = {
 }
 
 
-@attrs.frozen(repr=False, cache_hash=True)
-class Identity:
+class Identity(NamedTuple):
     """One way to name a user: ``kind`` is a wire name, ``value`` its text.
 
     Equal identities share a cache entry. The value stays out of ``repr``.
     """
+
+    # A tuple, because a cache hashes its key a dozen times per entry, and a tuple does so in C.
 
     kind: str
     value: str
@@ -44,15 +43,15 @@ class Identity:
 
         :raises ValidationError: none or several were given, or the one is malformed.
         """
-        given = {kind: value for kind, value in named.items() if value is not None}
-        if len(given) != 1 or not given.keys() <= _RULES.keys():
+        given = [kind for kind, value in named.items() if value is not None]
+        if len(given) != 1 or given[0] not in _RULES:
             raise ValidationError(
                 "user",
                 f"exactly one of {', '.join(_RULES)}",
-                " and ".join(sorted(given.keys() & _RULES.keys())) or "none of them",
+                " and ".join(sorted(_RULES.keys() & given)) or "none of them",
             )
-        [(kind, value)] = given.items()
-        return cls(kind, _RULES[kind](kind, value))
+        [kind] = given
+        return cls(kind, _RULES[kind](kind, named[kind]))
 
     @property
     def is_device(self) -> bool:

@@ -154,7 +154,7 @@ def phone(field: str, value: object) -> str:
 
 def gender(field: str, value: object) -> Gender:
     """Accept :class:`Gender`, ``m`` or ``f``, and the words that the official SDKs take."""
-    exact = _exact(value)
+    exact = value if type(value) is str else _exact(value)
     found = _GENDERS.get(exact) if isinstance(exact, str) else None
     if found is None:
         raise refuse(field, "a Gender, 'm' or 'f'", value)
@@ -220,7 +220,9 @@ def each(rule: Rule[T]) -> Rule[tuple[T, ...]]:
     """Accept any iterable whose items all keep ``rule``; errors name the index."""
 
     def items(field: str, value: object) -> tuple[T, ...]:
-        if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
+        if type(value) is not list and (
+            isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable)
+        ):
             raise refuse(field, "a list", value)
         return tuple(rule(f"{field}[{index}]", item) for index, item in enumerate(value))
 

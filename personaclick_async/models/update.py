@@ -70,7 +70,7 @@ def _part(cls: type[T]) -> rules.Rule[T]:
     def rule(field: str, value: object) -> T:
         if isinstance(value, cls):
             return value
-        if not isinstance(value, Mapping):
+        if type(value) is not dict and not isinstance(value, Mapping):
             raise rules.refuse(field, f"a {cls.__name__} or a mapping", value)
         try:
             return cls(**value)
@@ -179,6 +179,7 @@ class ProfileUpdate:
     first. ``id`` is another name for ``external_id``. Custom properties go into ``custom`` and
     must exist in the account first (Settings > Profile Property).
 
+    :ivar mentioned: the names of the standard fields that are given, :data:`CLEAR` included.
     :raises ValidationError: a value breaks its field's rule; names the field, the type and the
         rule, never the value.
     """
@@ -208,7 +209,7 @@ class ProfileUpdate:
     kids: Sent[tuple[Kid, ...]] = _sent(rules.each(_part(Kid)))
     auto: Sent[tuple[Vehicle, ...]] = _sent(rules.each(_part(Vehicle)))
     custom: Mapping[str, Json] = attrs.field(factory=dict, hash=False)
-    _mentioned: tuple[str, ...] = attrs.field(init=False, eq=False)
+    mentioned: tuple[str, ...] = attrs.field(init=False, eq=False)
 
     def __init__(self, **fields: Unpack[ProfileFields]) -> None:
         given = cast("dict[str, object]", fields)
@@ -220,7 +221,7 @@ class ProfileUpdate:
         for name, value in checked.items():
             keep(self, name, value)
         keep(self, "custom", custom)
-        keep(self, "_mentioned", tuple(checked))
+        keep(self, "mentioned", tuple(checked))
 
     def __getattr__(self, name: str) -> None:
         # Asked only for what was not mentioned: to set all 26 fields would double the cost.
@@ -242,10 +243,10 @@ class ProfileUpdate:
 
     def fields(self) -> dict[str, Any]:
         """Give the standard fields that this update mentions, CLEAR included, by name."""
-        return {name: getattr(self, name) for name in self._mentioned}
+        return {name: getattr(self, name) for name in self.mentioned}
 
     def __bool__(self) -> bool:
-        return bool(self._mentioned or self.custom)
+        return bool(self.mentioned or self.custom)
 
     def __repr__(self) -> str:
         names = [*self.fields(), *(f"custom.{name}" for name in self.custom)]

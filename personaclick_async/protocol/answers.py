@@ -69,7 +69,7 @@ _WORDS_GO_ON: Final = re.compile(r"(?<=\w)(?=\w)")
 _REDACTED: Final = "[redacted]"
 
 
-@attrs.frozen(kw_only=True, repr=False)
+@attrs.define(kw_only=True, repr=False)
 class Answer(Generic[T]):
     """What the service answered, as it came.
 
@@ -147,7 +147,8 @@ def refusal(answer: Answer[T]) -> ServiceError | None:
 
     Looks for every envelope that the service and its SDKs know, at every status.
     """
-    if answer.status == _OK and _STATUS_KEY not in answer.body:
+    body = answer.body
+    if answer.status == _OK and (body == names.SUCCESS_BODY or _STATUS_KEY not in body):
         return None
     said = _body_object(answer.body)
     status = _status(answer.status, said)

@@ -36,7 +36,7 @@ _PUBLIC: Final = frozenset(
 )
 
 
-@attrs.frozen(repr=False)
+@attrs.define(repr=False)
 class Call(Generic[T]):
     """A request, and how to read its answer.
 
@@ -103,7 +103,7 @@ class Shop:
         return self.secret
 
 
-@attrs.frozen(kw_only=True, repr=False)
+@attrs.define(kw_only=True, repr=False)
 class Asker:
     """On whose behalf: the user, the session under way, and labels for the service's reports.
 
@@ -246,6 +246,8 @@ def _read_orders(body: bytes) -> list[Order]:
 
 
 def _read_done(body: bytes) -> None:
+    if body == names.SUCCESS_BODY:
+        return
     try:
         said = codec.decode_answer(body)
     except ValueError:
@@ -261,7 +263,7 @@ Beyond, that would take longer than the call, on the event loop (32 MB: a second
 """
 
 
-@attrs.frozen(repr=False)
+@attrs.define(repr=False)
 class AudienceCall(Call[None]):
     """An import of many records.
 

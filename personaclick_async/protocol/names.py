@@ -17,6 +17,7 @@ DEFAULT_API_URL: Final = "https://api.personaclick.com/"
 # The answer's envelope (section 9).
 STATUS: Final = "status"
 STATUS_SUCCESS: Final = "success"
+SUCCESS_BODY: Final = b'{"status":"success"}'  # nearly every answer to an update, to the byte
 STATUS_ERROR: Final = "error"
 PAYLOAD: Final = "payload"
 MESSAGE: Final = "message"

@@ -32,7 +32,7 @@ def wire(**fields: Any) -> dict[str, Any]:
 
 def test_every_documented_field_can_be_sent() -> None:
     takes = set(get_type_hints(ProfileFields)) - {"custom"}
-    fields = {at.name for at in attrs.fields(ProfileUpdate)} - {"custom", "_mentioned"}
+    fields = {at.name for at in attrs.fields(ProfileUpdate)} - {"custom", "mentioned"}
 
     assert takes == set(STANDARD_FIELDS)
     assert fields == takes - {"id"}
