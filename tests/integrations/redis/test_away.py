@@ -22,7 +22,7 @@ from tests.integrations.redis.conftest import (
     until,
 )
 
-QUICK: dict[str, Any] = {"timeout": 0.2, "rest": 0.05, "heartbeat": 0.2, "alone_ttl": 0}
+QUICK: dict[str, Any] = {"timeout": 0.6, "rest": 0.05, "heartbeat": 0.4, "alone_ttl": 0}
 NOT_AGAIN: dict[str, Any] = {**QUICK, "rest": 600}
 
 
