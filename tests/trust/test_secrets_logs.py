@@ -16,6 +16,7 @@ import pytest
 
 from personaclick_async import (
     ClientClosed,
+    Hooks,
     PersonaClick,
     PersonaClickError,
     RetryPolicy,
@@ -81,14 +82,14 @@ async def talkative(shop: Emulator) -> AsyncIterator[PersonaClick]:
         yield client
 
 
-def a_client(url: str) -> PersonaClick:
+def a_client(url: str, *, hooks: Hooks | None = None) -> PersonaClick:
     return PersonaClick(
         "e0" * 15,
         shop_secret=CANARIES["shop_secret"],
         api_url=url,
         timeouts=Timeouts(connect=1, read=0.3, total=1),
         retry=RetryPolicy(attempts=2, first_wait=0),
-        hooks=log_requests(),
+        hooks=hooks or log_requests(),
     )
 
 
