@@ -164,6 +164,16 @@ def test_a_service_that_stays_down_stops_the_sync_which_goes_on_later(
     assert json.loads(done.stdout)["sent"] == 2
 
 
+IN_THE_FOREGROUND = """
+import signal
+from personaclick_async.cli import main
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+main()
+"""
+"""Tests that run in the background are deaf to Ctrl-C, and their children with them."""
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_an_interrupted_sync_goes_on_where_it_was(
     shell: Shell, emulator: Emulator, number: signal.Signals
@@ -174,13 +184,13 @@ def test_an_interrupted_sync_goes_on_where_it_was(
     )
     command = ["sync", "customers.csv", "--route", "per-profile", "--concurrency", "8", "--json"]
     process = subprocess.Popen(
-        [sys.executable, "-m", "personaclick_async.cli", *command],
+        [sys.executable, "-c", IN_THE_FOREGROUND, *command],
         env={**os.environ, **shell.environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
-    with emulator.fault(delay=0.1):
+    with emulator.fault(delay=0.05):
         while len(emulator.requests) < 100:
             assert process.poll() is None, process.communicate()
             time.sleep(0.01)
