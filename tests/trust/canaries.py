@@ -84,7 +84,7 @@ BY_IDENTIFIER: Final = ("email", "phone", "external_id", "loyalty_id", "telegram
 def flat_row() -> dict[str, Any]:
     """Give the same as a row of a sync: flat, custom properties beside the fields."""
     row = dict(to_wire(ProfileUpdate(**UPDATE)))
-    return {**row, "external_id": row.pop("id")}
+    return {"external_id": row.pop("id"), **row}
 
 
 def answered_profile() -> dict[str, Any]:

@@ -82,7 +82,7 @@ async def talkative(shop: Emulator) -> AsyncIterator[PersonaClick]:
         yield client
 
 
-def a_client(url: str, *, hooks: Hooks | None = None) -> PersonaClick:
+def a_client(url: str, *, hooks: Hooks | None = None, **settings: Any) -> PersonaClick:
     return PersonaClick(
         "e0" * 15,
         shop_secret=CANARIES["shop_secret"],
@@ -90,6 +90,7 @@ def a_client(url: str, *, hooks: Hooks | None = None) -> PersonaClick:
         timeouts=Timeouts(connect=1, read=0.3, total=1),
         retry=RetryPolicy(attempts=2, first_wait=0),
         hooks=hooks or log_requests(),
+        **settings,
     )
 
 
