@@ -67,7 +67,7 @@ async def calls(client: PersonaClick) -> int:
         customers[2].profile.purge(),
     ]
     for call in made:
-        task = asyncio.create_task(call)  # type: ignore[arg-type]  # each gives its own kind
+        task = asyncio.create_task(call)
         await asyncio.wait([task])
         say(task)
         error = task.exception()

@@ -6,6 +6,7 @@ import json
 import pickle
 from collections.abc import Awaitable, Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,6 +24,7 @@ from personaclick_async import (
 from tests.trust.canaries import BY_IDENTIFIER, CANARIES, UPDATE, found_in, shown_by
 from tests.trust.echoing import ENVELOPES, MESSAGES, Asked, echoes, hears
 from tests.wire.servers import Serve, answer, never_ends, resets, says, wire
+from tests.wire.test_answers import make_certificate, needs_openssl
 
 Ask = Callable[[PersonaClick], Awaitable[object]]
 
@@ -214,3 +216,13 @@ async def test_a_malformed_answer_names_no_field_that_it_brought() -> None:
 
     assert isinstance(error, MalformedAnswer)
     assert found_in(shown_by(error)) == []
+
+
+@needs_openssl
+async def test_a_certificate_that_is_not_accepted(tmp_path: Path) -> None:
+    tls = make_certificate(tmp_path / "made", "20990101000000Z")
+    for ask in ("set", "full by email"):
+        async with wire(tls=tls) as served, a_client(served.url) as client:
+            error = await error_of(ASK[ask], client)
+        assert "certificate" in str(error)
+        assert found_in(shown_by(error)) == []
