@@ -5,7 +5,7 @@ from __future__ import annotations
 import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -375,7 +375,6 @@ class PersonaClick:
 def _segment(value: Segment | str | None) -> Segment | None:
     if value is None:
         return None
-    try:
+    with suppress(ValueError):
         return Segment(value)
-    except ValueError:
-        raise ValidationError("segment", "A or B", "another value") from None
+    raise ValidationError("segment", "A or B", "another value")

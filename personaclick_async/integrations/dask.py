@@ -23,7 +23,10 @@ import os
 from collections.abc import AsyncGenerator, Sequence
 from typing import TYPE_CHECKING, cast
 
-from distributed import Client
+try:
+    from distributed import Client
+except ImportError as missing:
+    raise ImportError("Dask is not installed: pip install 'personaclick-async[dask]'") from missing
 
 from personaclick_async.integrations.dask_frames import is_frame, land_all, version_of
 from personaclick_async.integrations.dask_work import ClusterFailed, DaskWork

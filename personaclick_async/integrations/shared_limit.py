@@ -23,10 +23,15 @@ from hashlib import sha256
 from types import TracebackType
 from typing import Any, Final, Self
 
-from limits import RateLimitItemPerSecond
-from limits.aio.storage import RedisStorage
-from limits.aio.strategies import MovingWindowRateLimiter
-from limits.errors import StorageError
+try:
+    from limits import RateLimitItemPerSecond
+    from limits.aio.storage import RedisStorage
+    from limits.aio.strategies import MovingWindowRateLimiter
+    from limits.errors import StorageError
+except ImportError as missing:
+    raise ImportError(
+        "limits is not installed: pip install 'personaclick-async[shared-limit]'"
+    ) from missing
 
 from personaclick_async.config import RateLimit, Seconds
 from personaclick_async.errors import ConfigurationError, PersonaClickError

@@ -30,7 +30,7 @@ def _same(read: object, name: str, other: str) -> None:
         object.__setattr__(read, name, value)
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, repr=False)
 class AgeRange:
     """An age in years, from ``min`` to ``max``; quarters of a year below two."""
 
@@ -135,7 +135,7 @@ class Jewelry:
         _same(self, "jewelry_gem", "gem")
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, repr=False)
 class Space:
     """Floor space of a property."""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import Enum
@@ -102,13 +103,16 @@ def text(field: str, value: object) -> str:
 
 def _check_encodable(field: str, value: str) -> None:
     # isascii() is a flag look-up; only other text pays for the real check.
-    if not value.isascii():
-        try:
-            value.encode()
-        except UnicodeEncodeError:
-            raise ValidationError(
-                field, "text that UTF-8 can carry", f"{given(value)} with a lone surrogate"
-            ) from None
+    if value.isascii():
+        return
+    with suppress(UnicodeEncodeError):
+        value.encode()
+        return
+    # Outside the handler, here as elsewhere: Python's own error holds the text, and would stay
+    # reachable from ours.
+    raise ValidationError(
+        field, "text that UTF-8 can carry", f"{given(value)} with a lone surrogate"
+    )
 
 
 def identifier(field: str, value: object) -> str:
@@ -167,12 +171,11 @@ def day(field: str, value: object) -> date:
         return value.date()
     if isinstance(value, date):
         return value
-    if isinstance(value, str) and _DATE.fullmatch(value):
-        try:
-            return date.fromisoformat(value)
-        except ValueError:
-            raise refuse(field, "a day of the calendar as YYYY-MM-DD", value) from None
-    raise refuse(field, "a date or YYYY-MM-DD", value)
+    if not isinstance(value, str) or not _DATE.fullmatch(value):
+        raise refuse(field, "a date or YYYY-MM-DD", value)
+    with suppress(ValueError):
+        return date.fromisoformat(value)
+    raise refuse(field, "a day of the calendar as YYYY-MM-DD", value)
 
 
 def boolean(field: str, value: object) -> bool:
@@ -280,10 +283,9 @@ def _json(field: str, value: object, depth: int) -> Json:
 def _without_zone(field: str, value: datetime) -> datetime:
     if value.tzinfo is None:
         return value
-    try:
+    with suppress(OverflowError):
         return value.astimezone(UTC).replace(tzinfo=None)
-    except OverflowError:
-        raise refuse(field, "a date-time of the years 1 to 9999 in UTC", value) from None
+    raise refuse(field, "a date-time of the years 1 to 9999 in UTC", value)
 
 
 def _inner(field: str, value: object, depth: int) -> Json:

@@ -94,7 +94,6 @@ def test_nothing_that_is_made_shows_what_it_refuses(make: Callable[[str], object
         lambda: PersonaClick("e0" * 15).user(did="d", segment=CANARIES["did"]),
     ],
 )
-@pytest.mark.xfail(strict=True, reason="it was raised while another error, which does, was handled")
 def test_nothing_that_python_refused_first_is_chained_to_what_we_raise(
     make: Callable[[], object],
 ) -> None:

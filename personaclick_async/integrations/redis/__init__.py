@@ -7,6 +7,11 @@
     client = PersonaClick(shop_id="…", store=RedisStore("redis://cache.internal/0"))
 """
 
-from personaclick_async.integrations.redis.store import RedisStore
+try:
+    from personaclick_async.integrations.redis.store import RedisStore
+except ModuleNotFoundError as missing:
+    raise ImportError(
+        "redis-py is not installed: pip install 'personaclick-async[redis]'"
+    ) from missing
 
 __all__ = ["RedisStore"]

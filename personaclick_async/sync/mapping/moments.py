@@ -22,7 +22,13 @@ def check_format(pattern: str) -> None:
     :raises ValueError: it is not.
     """
     day = datetime(2001, 2, 3)  # noqa: DTZ001
-    if datetime.strptime(day.strftime(pattern), pattern).date() != day.date():  # noqa: DTZ007
+    written = day.strftime(pattern)
+    # Without this strptime would warn of a day without a year, instead of refusing it.
+    others = (day.replace(year=2002), day.replace(month=3), day.replace(day=4))
+    if (
+        any(other.strftime(pattern) == written for other in others)
+        or datetime.strptime(written, pattern).date() != day.date()  # noqa: DTZ007
+    ):
         raise ValueError("not a whole date")
 
 

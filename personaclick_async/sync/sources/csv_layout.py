@@ -19,7 +19,7 @@ from personaclick_async.sync.sources.inputs import HEAD_BYTES, Input
 _DELIMITERS: Final = (",", ";", "\t", "|")
 _ROWS_TO_JUDGE_BY: Final = 100
 # What a reject file begins with, whatever the delimiter of its source was.
-_REJECTS: Final = re.compile(f"{BOOKKEEPING[0]}(.)" + r"\1".join(BOOKKEEPING[1:]))
+_REJECTS: Final = re.compile(f'{BOOKKEEPING[0]}([^\r"])' + r"\1".join(BOOKKEEPING[1:]))
 
 
 def _names(value: Sequence[str] | None) -> tuple[str, ...] | None:
@@ -85,7 +85,9 @@ def see_layout(source: Input, layout: CsvLayout) -> SeenLayout:
         text = text[: end + 1]
     rejects = _REJECTS.match(text)
     delimiter = rejects[1] if rejects else layout.delimiter or _find_delimiter(text, layout.quote)
-    quote = layout.quote or '"' if rejects else layout.quote
+    quote = layout.quote
+    if rejects and quote in (None, delimiter):
+        quote = '"'
     marks = Marks(delimiter, quote)
     has_header = layout.columns is None or rejects is not None
     header: Sequence[str] = layout.columns or ()
@@ -105,7 +107,7 @@ def _find_delimiter(text: str, quote: str | None) -> str:
         first = widths[0] if widths else 0
         return first > 1, widths.count(first) / max(len(widths), 1), first
 
-    return max(_DELIMITERS, key=merit)
+    return max((one for one in _DELIMITERS if one != quote), key=merit)
 
 
 def _rows(text: str, marks: Marks) -> list[list[str]]:

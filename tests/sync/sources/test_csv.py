@@ -97,6 +97,14 @@ def test_the_delimiter_is_found(make_file: MakeFile, delimiter: str) -> None:
     assert read == [{**ADA, "first_name": f"A{others}da"}, ZOE]
 
 
+def test_what_stands_around_fields_does_not_separate_them(make_file: MakeFile) -> None:
+    path = make_file("people.csv", TEXT.replace(",", ";"))
+
+    read = wires(CsvSource(path, PEOPLE, layout=CsvLayout(quote=",")).outcomes())
+
+    assert read == [ADA, ZOE]
+
+
 def test_any_delimiter_can_be_given(make_file: MakeFile) -> None:
     path = make_file("people.csv", TEXT.replace(",", "^"))
 
