@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DATA ?= examples/sample
 
-.PHONY: demo test lint types tests docs bench soak format clean
+.PHONY: demo test lint types tests docs bench soak matrix format clean
 
 demo: $(READY)
 	@$(BIN)/python -m examples.demo --data "$(DATA)"
@@ -29,6 +29,10 @@ bench: $(READY)
 
 soak: $(READY)
 	$(BIN)/python -m benchmarks.soak --minutes 10
+
+# The suite on every Python of this machine from 3.11 on, with the lowest and the pinned versions.
+matrix: $(READY)
+	$(BIN)/python -m tests.supply.matrix
 
 format: $(READY)
 	$(BIN)/ruff check --fix

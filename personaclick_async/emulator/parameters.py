@@ -84,6 +84,8 @@ def strict_json(text: bytes | str) -> Json:
         value = _strict.decode(text)
     except RecursionError:
         raise ValueError("nested too deeply") from None
+    except msgspec.DecodeError as error:  # no ValueError before msgspec 0.21
+        raise ValueError(str(error)) from None
     # What can just be read here could not be read from the store, where the stack is deeper.
     level = [value]
     for _ in range(_MAX_DEPTH):
