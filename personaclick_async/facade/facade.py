@@ -19,7 +19,7 @@ from personaclick_async.config import UNSET, Seconds
 from personaclick_async.errors import ConfigurationError, PersonaClickError, ServiceError
 from personaclick_async.facade.background import background
 from personaclick_async.facade.commands import Callback, Command, Verb, WrongCall, parse
-from personaclick_async.facade.handle import CallError, Handle, call_error
+from personaclick_async.facade.handle import Handle, call_error
 from personaclick_async.models.identity import Identity
 from personaclick_async.models.update import ProfileUpdate
 from personaclick_async.protocol import names
@@ -218,7 +218,7 @@ class Personaclick:
         user = self._user
         if user is None and shared.client is not None:
             user = shared.client.current_user
-        handle = Handle(_ENDPOINTS[command.verb])
+        handle = Handle(_ENDPOINTS[command.verb], shared.lock)
         key = _OWN if user is None else user.identity
         try:
             loop = asyncio.get_running_loop()
@@ -280,7 +280,7 @@ class Personaclick:
         with shared.lock:
             if shared.latest.get(key) is handle:
                 del shared.latest[key]
-        handle.answered.set_result(None)
+        handle.answer()
         failure = asyncio.CancelledError() if done.cancelled() else done.exception()
         callback: Callback | None
         if failure is None:
@@ -294,10 +294,7 @@ class Personaclick:
             with shared.lock:
                 shared.under_way.discard(handle)
             _alive.discard(handle)
-            if isinstance(value, CallError):
-                handle.finished.set_exception(value.error)
-            else:
-                handle.finished.set_result(value)
+            handle.finish(value)
 
         if callback is None:
             end()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Generator
 from concurrent.futures import Future
 from typing import Any
@@ -52,18 +53,59 @@ class Handle:
     error. Doing neither is fine.
     """
 
-    def __init__(self, endpoint: str) -> None:
+    def __init__(self, endpoint: str, lock: threading.Lock) -> None:
         self.endpoint = endpoint
-        self.finished: Future[Json] = Future()
-        self.answered: Future[None] = Future()
+        self._lock = lock
         self.watched = False
+        # A concurrent future costs half of what the call does, and hardly a call needs one.
+        self._finished: Future[Json] | None = None
+        self._answered: Future[None] | None = None
+        self._outcome: Json | CallError = None
+        self._is_over = False
+        self._has_answer = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[Any] | None = None
         self._cancel_asked = False
 
     def done(self) -> bool:
         """Whether the call is over and its callback has been called."""
-        return self.finished.done()
+        return self._is_over
+
+    @property
+    def finished(self) -> Future[Json]:
+        """What the call ends with, once its callback has been called."""
+        with self._lock:
+            if self._finished is None:
+                self._finished = Future()
+                if self._is_over:
+                    _settle(self._finished, self._outcome)
+            return self._finished
+
+    @property
+    def answered(self) -> Future[None]:
+        """Done once there is an answer or a failure, before the callback is called."""
+        with self._lock:
+            if self._answered is None:
+                self._answered = Future()
+                if self._has_answer:
+                    self._answered.set_result(None)
+            return self._answered
+
+    def answer(self) -> None:
+        """Say that there is an answer or a failure."""
+        with self._lock:
+            self._has_answer = True
+            waiting = self._answered
+        if waiting is not None:
+            waiting.set_result(None)
+
+    def finish(self, outcome: Json | CallError) -> None:
+        """Say that the callback has been called, and with what."""
+        with self._lock:
+            self._outcome, self._is_over = outcome, True
+            waiting = self._finished
+        if waiting is not None:
+            _settle(waiting, outcome)
 
     def result(self, timeout: float | None = None) -> Json:
         """Block until the call is over, and give its answer.
@@ -73,7 +115,7 @@ class Handle:
         :raises PersonaClickError: the call failed.
         :raises RuntimeError: asked on the event loop that the call needs in order to end.
         """
-        if not self.finished.done() and self._loop is _running_loop() is not None:
+        if not self.done() and self._loop is _running_loop() is not None:
             raise RuntimeError("result() would block the event loop of this call: await it")
         self.watched = True
         return self.finished.result(timeout)
@@ -103,6 +145,13 @@ class Handle:
 
     def __repr__(self) -> str:
         return f"<Handle of {self.endpoint}, {'over' if self.done() else 'under way'}>"
+
+
+def _settle(waiting: Future[Json], outcome: Json | CallError) -> None:
+    if isinstance(outcome, CallError):
+        waiting.set_exception(outcome.error)
+    else:
+        waiting.set_result(outcome)
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:
