@@ -6,6 +6,7 @@ import asyncio
 import gc
 import threading
 import warnings
+import weakref
 from typing import Any
 
 import pytest
@@ -33,6 +34,22 @@ def test_one_client_serves_loops_that_come_and_go(emulator: Emulator) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error", ResourceWarning)
         gc.collect()
+
+
+def test_loops_that_have_ended_are_let_go(emulator: Emulator) -> None:
+    client = PersonaClick(**settings(emulator), cache=None)
+    loops = []
+
+    async def visit() -> None:
+        loops.append(weakref.ref(asyncio.get_running_loop()))
+        await client.user(did="device0001").profile.get()
+
+    for _ in range(4):
+        asyncio.run(visit())
+    gc.collect()
+
+    assert [loop() is None for loop in loops] == [True, True, True, False]
+    asyncio.run(client.close())
 
 
 def test_one_client_serves_loops_in_many_threads_at_once(emulator: Emulator) -> None:
