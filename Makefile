@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DATA ?= examples/sample
 
-.PHONY: demo test lint types tests docs bench soak matrix format clean
+.PHONY: demo test lint types tests docs bench explore soak matrix format clean
 
 demo: $(READY)
 	@$(BIN)/python -m examples.demo --data "$(DATA)"
@@ -26,6 +26,10 @@ docs: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks
+
+# Property-based tests with other inputs each time; `make test` takes the same ones every time.
+explore: $(READY)
+	$(BIN)/pytest -n 2 -m hypothesis --hypothesis-profile=explore
 
 soak: $(READY)
 	$(BIN)/python -m benchmarks.soak --minutes 10

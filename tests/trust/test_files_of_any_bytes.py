@@ -98,6 +98,13 @@ def test_an_encoding_that_needs_a_mark_says_so(name: str) -> None:
         list(source.outcomes())
 
 
+@pytest.mark.parametrize("guessed", ["utf-16", "utf-32"])
+def test_a_byte_order_mark_in_the_midst_of_a_text_is_not_believed(guessed: str) -> None:
+    text = "\n\ufeff\nGr\u00fc\u00dfe"
+    targets.delimited(text.encode(f"{guessed}-be"), columns=("id", "x"))
+    targets.json_lines(text.encode(f"{guessed}-be"))
+
+
 @settings(max_examples=200, deadline=None)
 @given(
     st.lists(st.binary(max_size=40) | JSON.map(lambda one: json.dumps(one).encode()), max_size=6)

@@ -74,10 +74,12 @@ def find_encoding(source: Input, given: str | None) -> Encoding:
         return Encoding("utf-8")
     purpose = f"{source.name}: is not in UTF-8; give its encoding, or to have it guessed"
     guess = need("charset_normalizer", extra="encodings", purpose=purpose)
-    best = guess.from_bytes(evidence).best()
+    guesses = (check_encoding(match.encoding) for match in guess.from_bytes(evidence))
+    # A mark in the midst of a text speaks for an encoding that the text can't be read in.
+    best = next((name for name in guesses if name not in _NEED_A_MARK), None)
     if best is None:
         raise ConfigurationError(f"{source.name}: is not in UTF-8; give its encoding")
-    return Encoding(check_encoding(best.encoding))
+    return Encoding(best)
 
 
 def _blocks(source: Input) -> Iterator[bytes]:
