@@ -186,9 +186,13 @@ def test_a_value_that_is_nested_without_end_is_refused() -> None:
         ProfileUpdate(custom={"a": deep})
 
 
+# No word of a message itself: nothing shown by chance is taken for something given away.
+PRIVATE = st.text().map(lambda text: f"{text}canary")
+
+
 @given(
     name=st.sampled_from([name for name in STANDARD_FIELDS if name not in ("kids", "auto")]),
-    value=st.text(min_size=6) | st.binary(min_size=6) | st.lists(st.text(min_size=6), min_size=1),
+    value=PRIVATE | st.binary().map(lambda some: some + b"canary") | st.lists(PRIVATE, min_size=1),
 )
 def test_no_error_shows_the_value(name: str, value: Any) -> None:
     refused: ValidationError | None = None
@@ -198,10 +202,7 @@ def test_no_error_shows_the_value(name: str, value: Any) -> None:
         refused = error
     assume(refused is not None)
     shown = f"{refused} {refused!r}"
-    for text in value if isinstance(value, list) else [value]:
-        written = text if isinstance(text, str) else repr(text)[2:-1]
-        assume(not written.isspace())
-        assert written not in shown
+    assert "canary" not in shown
 
 
 def test_none_is_not_mentioned_and_id_is_external_id() -> None:
