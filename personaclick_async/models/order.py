@@ -13,7 +13,7 @@ from personaclick_async.models.product import Product
 from personaclick_async.models.reading import Read
 
 
-@attrs.frozen(kw_only=True, repr=False)
+@attrs.frozen(kw_only=True, repr=False, slots=False)
 class OrderItem:
     """A line of an order; money in the shop's currency, ``item`` is the product."""
 
@@ -31,7 +31,7 @@ class OrderItem:
     item: Product | None = None
 
 
-@attrs.frozen(kw_only=True, repr=False)
+@attrs.frozen(kw_only=True, repr=False, slots=False)
 class OrderEvent:
     """A step in the history of an order."""
 
@@ -44,7 +44,7 @@ class OrderEvent:
     date: datetime | None = None
 
 
-@attrs.frozen(kw_only=True, repr=False)
+@attrs.frozen(kw_only=True, repr=False, slots=False)
 class Order(Read):
     """An order; money in the shop's currency as exact decimals, ``date`` with its time zone.
 

@@ -13,7 +13,7 @@ Number: TypeAlias = int | float
 Scalar: TypeAlias = str | int | float | bool | None
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, slots=False)
 class Category:
     """A category of the shop; ``parent`` is None for a root."""
 
@@ -26,7 +26,7 @@ class Category:
     name_with_parent: str | None = None
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, slots=False)
 class FashionColor:
     """A colour of the product and the picture that shows it."""
 
@@ -34,7 +34,7 @@ class FashionColor:
     picture: str | None = None
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, slots=False)
 class Param:
     """A parameter of the product feed, with its values."""
 
@@ -42,7 +42,7 @@ class Param:
     values: tuple[Scalar, ...] = ()
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, slots=False)
 class Product(Read):
     """A product with its catalogue data; only ``id`` is certain to be there.
 

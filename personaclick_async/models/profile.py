@@ -30,7 +30,7 @@ def _same(read: object, name: str, other: str) -> None:
         object.__setattr__(read, name, value)
 
 
-@attrs.frozen(kw_only=True, repr=False)
+@attrs.frozen(kw_only=True, repr=False, slots=False)
 class AgeRange:
     """An age in years, from ``min`` to ``max``; quarters of a year below two."""
 
@@ -38,7 +38,7 @@ class AgeRange:
     max: Number | None = None
 
 
-@attrs.frozen(kw_only=True, repr=False)
+@attrs.frozen(kw_only=True, repr=False, slots=False)
 class Child:
     """A child of the user."""
 
@@ -47,7 +47,7 @@ class Child:
     age: AgeRange | None = None
 
 
-@attrs.frozen(kw_only=True, repr=False)
+@attrs.frozen(kw_only=True, repr=False, slots=False)
 class Hair:
     """Hair: ``type`` (dry, normal, oily, comby) and ``condition`` (colored, damaged, …)."""
 
@@ -55,7 +55,7 @@ class Hair:
     condition: Texts | None = None
 
 
-@attrs.frozen(kw_only=True, repr=False)
+@attrs.frozen(kw_only=True, repr=False, slots=False)
 class SkinPart:
     """The skin of one part of the body: ``type`` (dry, …) and ``condition`` (sensitive, …)."""
 
@@ -63,7 +63,7 @@ class SkinPart:
     condition: Texts | None = None
 
 
-@attrs.frozen(kw_only=True, repr=False)
+@attrs.frozen(kw_only=True, repr=False, slots=False)
 class Skin:
     """Skin, by part of the body."""
 
@@ -74,7 +74,7 @@ class Skin:
     leg: SkinPart | None = None
 
 
-@attrs.frozen(kw_only=True, repr=False)
+@attrs.frozen(kw_only=True, repr=False, slots=False)
 class Perfume:
     """Perfume: ``family`` (floral, oriental, woody, fresh) and ``aroma`` (citrus, woods, …)."""
 
@@ -82,7 +82,7 @@ class Perfume:
     aroma: Texts | None = None
 
 
-@attrs.frozen(kw_only=True, repr=False)
+@attrs.frozen(kw_only=True, repr=False, slots=False)
 class Compatibility:
     """The preferred vehicle: ``brand`` and ``model``."""
 
@@ -90,7 +90,7 @@ class Compatibility:
     model: str | None = None
 
 
-@attrs.frozen(kw_only=True, repr=False)
+@attrs.frozen(kw_only=True, repr=False, slots=False)
 class Pet:
     """A pet. Read ``pet_type``, ``breed``, ``pet_size``, ``pet_age``.
 
@@ -111,7 +111,7 @@ class Pet:
         _same(self, "pet_age", "age")
 
 
-@attrs.frozen(kw_only=True, repr=False)
+@attrs.frozen(kw_only=True, repr=False, slots=False)
 class Jewelry:
     """Jewelry. Read ``gender``, the three sizes, and ``jewelry_color``, ``_metal``, ``_gem``.
 
@@ -135,7 +135,7 @@ class Jewelry:
         _same(self, "jewelry_gem", "gem")
 
 
-@attrs.frozen(kw_only=True, repr=False)
+@attrs.frozen(kw_only=True, repr=False, slots=False)
 class Space:
     """Floor space of a property."""
 
@@ -144,7 +144,7 @@ class Space:
     final: Number | None = None
 
 
-@attrs.frozen(kw_only=True, repr=False)
+@attrs.frozen(kw_only=True, repr=False, slots=False)
 class Realty:
     """Real estate: ``type`` (living, office, …), ``action`` (rent, sale), ``space``, ``floor``."""
 
@@ -154,7 +154,7 @@ class Realty:
     floor: Number | None = None
 
 
-@attrs.frozen(kw_only=True, repr=False)
+@attrs.frozen(kw_only=True, repr=False, slots=False)
 class Profile(Read):
     """A user's profile as the public part of the shop may see it (protocol, section 4.1).
 
@@ -196,7 +196,7 @@ class Profile(Read):
             object.__setattr__(self, "computed_gender", _GENDER_WORDS[self.computed_gender])
 
 
-@attrs.frozen(kw_only=True, repr=False)
+@attrs.frozen(kw_only=True, repr=False, slots=False)
 class ProfileOrderItem:
     """A line of an order in the full profile; ``price`` in the shop's currency."""
 
@@ -206,7 +206,7 @@ class ProfileOrderItem:
     quantity: Number | None = None
 
 
-@attrs.frozen(kw_only=True, repr=False)
+@attrs.frozen(kw_only=True, repr=False, slots=False)
 class ProfileOrder:
     """An order in the full profile; ``value`` in the shop's currency."""
 
@@ -216,7 +216,7 @@ class ProfileOrder:
     items: tuple[ProfileOrderItem, ...] = ()
 
 
-@attrs.frozen(kw_only=True, repr=False)
+@attrs.frozen(kw_only=True, repr=False, slots=False)
 class FullProfile(Profile):
     """A user's profile as the back office sees it, with the secret (protocol, section 4.2)."""
 

@@ -18,6 +18,9 @@ class Read:
     Its ``repr`` names the type only: what was read may be personal data.
     """
 
+    # Classes of answers are made without slots: of every field that an answer lacks the decoder
+    # asks whether it is set, and an empty slot says so by an exception.
+
     # Outside attrs' fields, so that the decoder never looks for it in the answer.
     __slots__ = ("_source",)
 
