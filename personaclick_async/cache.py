@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Hashable
 from typing import Generic, Protocol, TypeVar
 
 import attrs
-from cachetools import TTLCache
+from cachetools import LRUCache
 
 from personaclick_async.config import CachePolicy, Seconds
 from personaclick_async.models.identity import Identity
@@ -66,9 +66,11 @@ class Kept(Protocol[V]):
     """A value in the form in which it is kept.
 
     :ivar value: the value, or None while it has to be made again.
+    :ivar until: when it ceases to be fresh.
     """
 
     value: V | None
+    until: Seconds
 
     def unfold(self) -> V:
         """Make the value again."""
@@ -129,11 +131,14 @@ class SharedReads(Generic[V]):
         self,
         policy: CachePolicy | None,
         clock: Callable[[], Seconds],
-        fold: Callable[[V], Kept[V]],
+        fold: Callable[[V, Seconds], Kept[V]],
     ) -> None:
-        self._kept: TTLCache[Hashable, Kept[V]] | None = (
-            None if policy is None else TTLCache(policy.max_entries, policy.ttl, timer=clock)
+        # Not a TTLCache: it keeps two orders, of use and of age, where a look at the clock will do.
+        self._kept: LRUCache[Hashable, Kept[V]] | None = (
+            None if policy is None else LRUCache(policy.max_entries)
         )
+        self._ttl = 0.0 if policy is None else policy.ttl
+        self._clock = clock
         self._fold = fold
         self._lock = threading.Lock()
         self._flights: dict[Hashable, _Flight[V]] = {}
@@ -147,6 +152,8 @@ class SharedReads(Generic[V]):
         try:
             kept = self._kept[key]
         except KeyError:
+            return None
+        if kept.until <= self._clock():
             return None
         self.stats.hits += 1
         value = kept.value
@@ -243,4 +250,4 @@ class SharedReads(Generic[V]):
                 else:
                     self._flights[key] = left
             if flight.may_be_kept and brought is not None and self._kept is not None:
-                self._kept[key] = self._fold(brought)
+                self._kept[key] = self._fold(brought, self._clock() + self._ttl)

@@ -99,8 +99,9 @@ class _FoldedHeld:
     value: _Held | None = None
 
     @classmethod
-    def of(cls, held: _Held) -> _FoldedHeld:
-        return cls(Folded.of(held.profile), held.until)
+    def of(cls, held: _Held, until: Seconds) -> _FoldedHeld:
+        until = min(held.until, until)
+        return cls(Folded.of(held.profile, until), until)
 
     def unfold(self) -> _Held:
         if self.value is None:
@@ -142,12 +143,7 @@ class StoredReads:
         """Give the profile from memory, if it may be served from there."""
         self._notice()
         held = self._memory.fresh(self._name(key))
-        if held is None:
-            return None
-        if held.until <= self._clock():
-            self.stats.hits -= 1
-            return None
-        return held.profile
+        return None if held is None else held.profile
 
     async def read(
         self, key: Identity, load: Callable[[], Awaitable[Profile]], *, force: bool = False

@@ -6,6 +6,7 @@ from typing import Generic, TypeVar
 
 import attrs
 
+from personaclick_async.config import Seconds
 from personaclick_async.models.converter import read_object
 from personaclick_async.models.reading import Read, source_of
 
@@ -20,17 +21,19 @@ class Folded(Generic[R]):
     thousand, the garbage collector's walks cost every request a tenth of its time, and they take
     five times the memory.
 
+    :ivar until: the time until which it is fresh.
     :ivar value: the model, once it was wanted.
     """
 
     kind: type[R]
     source: bytes
+    until: Seconds
     value: R | None = None
 
     @classmethod
-    def of(cls, model: R) -> Folded[R]:
+    def of(cls, model: R, until: Seconds) -> Folded[R]:
         """Fold a model up."""
-        return cls(type(model), source_of(model))
+        return cls(type(model), source_of(model), until)
 
     def unfold(self) -> R:
         """Make the model again; the same one each time."""
