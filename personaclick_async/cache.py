@@ -94,7 +94,15 @@ class _Flight(Generic[V]):
     loop: asyncio.AbstractEventLoop
     older: _Flight[V] | None
     may_be_kept: bool = True
-    waiting: list[asyncio.Future[V]] = attrs.field(factory=list)
+    waiting: list[asyncio.Future[V]] | None = None
+
+    def join(self) -> asyncio.Future[V]:
+        """Give a future for what this flight brings."""
+        turn: asyncio.Future[V] = self.loop.create_future()
+        if self.waiting is None:
+            self.waiting = []
+        self.waiting.append(turn)
+        return turn
 
     def overtake(self) -> None:
         """Let nothing that this flight and the older ones bring be kept."""
@@ -148,10 +156,11 @@ class SharedReads(Generic[V]):
         """Give the kept value, if there is one that is fresh."""
         if self._kept is None:
             return None
-        # Without the lock: a key that goes in the middle of this is a KeyError too.
+        if key not in self._kept:
+            return None
         try:
             kept = self._kept[key]
-        except KeyError:
+        except KeyError:  # it went in the middle of this: there is no lock
             return None
         if kept.until <= self._clock():
             return None
@@ -214,10 +223,8 @@ class SharedReads(Generic[V]):
                     flight = self._flights[key] = _Flight(loop, newest)
                     break
             self.stats.coalesced += 1
-            turn: asyncio.Future[V] = loop.create_future()
-            joined.waiting.append(turn)
             try:
-                return await turn
+                return await joined.join()
             except _LeaderLeft:
                 self.stats.coalesced -= 1
         self.stats.misses += 1
@@ -225,14 +232,14 @@ class SharedReads(Generic[V]):
             value = await load()
         except BaseException as error:
             self._land(key, flight)
-            for turn in flight.waiting:
+            for turn in flight.waiting or ():
                 if not turn.done():
                     turn.set_exception(error if isinstance(error, Exception) else _LeaderLeft())
                     # Who waited may be cancelled by now: then nobody looks, and that is fine.
                     turn.exception()
             raise
         self._land(key, flight, value)
-        for turn in flight.waiting:
+        for turn in flight.waiting or ():
             if not turn.done():
                 turn.set_result(value)
         return value

@@ -202,7 +202,7 @@ class PersonaClick:
         :raises TransportError: no usable answer came.
         """
         if session is None and did is not None:
-            session = Session(did=Identity.of(did=did).value, seance=seance)
+            session = Session(did=Identity.device(did).value, seance=seance)
         group = _segment(segment)
         answer = (await start_session(self._core, self._options, session)).parse()
         visit = Visit.of_session(session_of(self._core, answer), self._core.now, group)
@@ -233,14 +233,17 @@ class PersonaClick:
         group = _segment(segment)
         if session is not None:
             return User(self._core, Visit.of_session(session, self._core.now, group), self._options)
-        identity = Identity.of(
-            did=did,
-            email=email,
-            phone=phone,
-            external_id=external_id,
-            loyalty_id=loyalty_id,
-            telegram_id=telegram_id,
-        )
+        if did is not None and email is phone is external_id is loyalty_id is telegram_id is None:
+            identity = Identity.device(did)
+        else:
+            identity = Identity.of(
+                did=did,
+                email=email,
+                phone=phone,
+                external_id=external_id,
+                loyalty_id=loyalty_id,
+                telegram_id=telegram_id,
+            )
         return self.user_of(identity, seance=seance, segment=group)
 
     def user_of(

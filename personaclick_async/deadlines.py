@@ -31,32 +31,20 @@ class Deadline:
     :ivar sent_bytes: how much of a large body has gone out.
     """
 
-    __slots__ = (
-        "_begun_cancelling",
-        "_deadlines",
-        "_has_passed",
-        "_progress",
-        "_quiet_since",
-        "_silence",
-        "_task",
-        "_until",
-        "incoming",
-        "sent_bytes",
-    )
+    incoming: Incoming | None = None
+    sent_bytes: int = 0
+    _progress: int = 0
+    _quiet_since: Seconds | None = None
+    _has_passed: bool = False
 
     def __init__(
         self, deadlines: Deadlines, task: asyncio.Task[Any], until: Seconds, silence: Seconds
     ) -> None:
-        self.incoming: Incoming | None = None
-        self.sent_bytes = 0
         self._deadlines = deadlines
         self._task = task
         self._until = until
         self._silence = silence
         self._begun_cancelling = task.cancelling()
-        self._progress = 0
-        self._quiet_since: Seconds | None = None
-        self._has_passed = False
 
     def __enter__(self) -> Self:
         return self

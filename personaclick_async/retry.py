@@ -77,7 +77,8 @@ class RetryBudget:
 
     def earn(self) -> None:
         """Count a call."""
-        self._left = min(self._left + self.share, _RESERVE)
+        if self._left < _RESERVE:
+            self._left = min(self._left + self.share, _RESERVE)
 
     def spend(self) -> bool:
         """Take a retry out of the budget; False if there is none left."""

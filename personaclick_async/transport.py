@@ -338,8 +338,13 @@ class Transport:
                     ssl=self._ssl,
                 )
                 try:
-                    deadline.incoming = response.content
-                    read = await _read(response, self._config.max_answer_bytes)
+                    incoming = deadline.incoming = response.content
+                    limit = self._config.max_answer_bytes
+                    if incoming.is_eof() and incoming.total_bytes <= limit:
+                        # All of it came with the headers, as a small answer does.
+                        read: bytes | None = incoming.read_nowait()
+                    else:
+                        read = await _read(response, limit)
                 finally:
                     if not response.closed:  # as it is once its body was read whole
                         response.release()
@@ -358,7 +363,6 @@ class Transport:
         if cause is not None:
             return _Failed(*_failure(cause, endpoint.name, number))
         if read is None:
-            limit = self._config.max_answer_bytes
             too_large = AnswerTooLarge(
                 f"the answer is larger than {limit} bytes",
                 endpoint=endpoint.name,
@@ -445,16 +449,12 @@ def _failure(cause: Exception, endpoint: str, attempts: int) -> tuple[PersonaCli
 
 async def _read(response: aiohttp.ClientResponse, limit: int) -> bytes | None:
     """Read a body of at most ``limit`` bytes, counted after decompression; None if it is larger."""
-    content = response.content
-    if content.is_eof() and content.total_bytes <= limit:
-        # All of it came with the headers, as a small answer does: there is nothing to wait for.
-        return content.read_nowait()
     length = response.content_length
     if length is not None and length > limit:
         response.close()
         return None
     body = bytearray()
-    async for piece in content.iter_any():
+    async for piece in response.content.iter_any():
         body += piece
         if len(body) > limit:
             response.close()

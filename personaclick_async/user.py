@@ -11,7 +11,7 @@ import attrs
 
 from personaclick_async.calls.orders import OrderCalls
 from personaclick_async.calls.profile import ProfileCalls
-from personaclick_async.calls.scope import Core, Scope, Visit, WhichScope
+from personaclick_async.calls.scope import Core, Scope, Visit
 from personaclick_async.calls.session import session_of, start_session
 from personaclick_async.config import NO_OPTIONS, CallOptions, Seconds
 from personaclick_async.errors import NoCurrentUser, ValidationError
@@ -43,21 +43,18 @@ class User:
         options: CallOptions = NO_OPTIONS,
         settings: InitAnswer | None = None,
     ) -> None:
-        scope = self.scope = Scope(core, visit, options)
+        self.scope = Scope(core, visit, options)
         self.settings = settings
-        # Not a method of the user: one in a cycle of references would wait for the garbage
-        # collector, which with one user per request doubles what a request costs.
-        self._which: WhichScope = lambda: scope
 
     @property
     def profile(self) -> ProfileCalls:
         """Reads and writes the profile."""
-        return ProfileCalls(self._which)
+        return ProfileCalls(self.scope)
 
     @property
     def orders(self) -> OrderCalls:
         """Reads the orders."""
-        return OrderCalls(self._which)
+        return OrderCalls(self.scope)
 
     @property
     def identity(self) -> Identity:

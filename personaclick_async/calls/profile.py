@@ -84,11 +84,7 @@ class ProfileCalls:
                 return kept
         if visit.start is not None:
             await visit.begin()
-
-        async def load() -> Profile:
-            return (await scope.ask(calls.read_profile)).parse()
-
-        return await reads.read(visit.identity, load, force=force)
+        return await reads.read(visit.identity, scope.load_profile, force=force)
 
     async def full(self) -> FullProfile:
         """Read the full profile with the shop's secret; always from the service.

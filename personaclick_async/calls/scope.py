@@ -16,6 +16,7 @@ from personaclick_async.config import CallOptions, Config
 from personaclick_async.models.identity import Identity
 from personaclick_async.models.profile import Profile
 from personaclick_async.models.session import SESSION_LIFETIME, Session
+from personaclick_async.protocol import calls
 from personaclick_async.protocol.answers import Answer
 from personaclick_async.protocol.calls import Asker, Call, Shop
 from personaclick_async.protocol.names import DID, Segment
@@ -75,7 +76,7 @@ class Visit:
     def of_session(cls, session: Session, now: Now, segment: Segment | None) -> Visit:
         """Go on with a session that the application kept."""
         return cls(
-            Identity.of(**{DID: session.did}), now, segment, session.seance, session.expires_at
+            Identity.device(session.did), now, segment, session.seance, session.expires_at
         )
 
     @property
@@ -97,7 +98,7 @@ class Visit:
 
     def go_on_with(self, session: Session) -> None:
         """Take over a session, and with it the device."""
-        self.identity = Identity.of(**{DID: session.did})
+        self.identity = Identity.device(session.did)
         self.seance, self.expires_at, self.start = session.seance, session.expires_at, None
 
     def current_seance(self) -> str | None:
@@ -119,6 +120,10 @@ class Scope:
     core: Core
     visit: Visit
     options: CallOptions
+
+    def __call__(self) -> Scope:
+        """Give itself: where scopes are looked for, this one is found."""
+        return self
 
     def asker(self) -> Asker:
         """Say on whose behalf the next request is made."""
@@ -142,6 +147,10 @@ class Scope:
         visit.happened()
         return answer
 
+    async def load_profile(self) -> Profile:
+        """Read the profile from the service."""
+        return (await self.ask(calls.read_profile)).parse()
+
 
 WhichScope: TypeAlias = Callable[[], Scope]
-"""Finds the scope when a call is made: fixed for a user, looked up for the current user."""
+"""Finds the scope when a call is made: a user's own, or the one of the current user."""

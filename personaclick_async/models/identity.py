@@ -53,6 +53,14 @@ class Identity(NamedTuple):
         [kind] = given
         return cls(kind, _RULES[kind](kind, named[kind]))
 
+    @classmethod
+    def device(cls, did: object) -> Identity:
+        """Make the identity of a device.
+
+        :raises ValidationError: it is malformed.
+        """
+        return cls(DID, _RULES[DID](DID, did))
+
     @property
     def is_device(self) -> bool:
         """Whether a device is named, so that no secret is needed (protocol, section 1)."""
