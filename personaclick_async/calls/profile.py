@@ -158,7 +158,7 @@ def _affected(scope: Scope, update: ProfileUpdate) -> list[Identity]:
     """Name the cache entries that an update may have made stale."""
     mentioned = [
         Identity(kind, str(value))
-        for kind in update.mentioned
-        if kind in IDENTIFIERS and (value := getattr(update, kind)) is not CLEAR
+        for kind, value in update.mentioned.items()
+        if kind in IDENTIFIERS and value is not CLEAR
     ]
     return [scope.visit.identity, *mentioned]

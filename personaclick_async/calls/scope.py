@@ -75,9 +75,7 @@ class Visit:
     @classmethod
     def of_session(cls, session: Session, now: Now, segment: Segment | None) -> Visit:
         """Go on with a session that the application kept."""
-        return cls(
-            Identity.device(session.did), now, segment, session.seance, session.expires_at
-        )
+        return cls(Identity.device(session.did), now, segment, session.seance, session.expires_at)
 
     @property
     def session(self) -> Session | None:

@@ -74,7 +74,7 @@ def to_wire(update: ProfileUpdate, *, user_id_name: str = ID) -> dict[str, Json]
     """
     wire = {
         name: value if (form := _FORMS.get(type(value))) is None else form(value)
-        for name, value in update.fields().items()
+        for name, value in update.mentioned.items()
     }
     if EXTERNAL_ID in wire:
         wire[user_id_name] = wire.pop(EXTERNAL_ID)

@@ -173,9 +173,13 @@ def day(field: str, value: object) -> date:
         return value
     if not isinstance(value, str) or not _DATE.fullmatch(value):
         raise refuse(field, "a date or YYYY-MM-DD", value)
-    with suppress(ValueError):
-        return date.fromisoformat(value)
-    raise refuse(field, "a day of the calendar as YYYY-MM-DD", value)
+    try:
+        found = date.fromisoformat(value)
+    except ValueError:
+        found = None
+    if found is None:
+        raise refuse(field, "a day of the calendar as YYYY-MM-DD", value)
+    return found
 
 
 def boolean(field: str, value: object) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import date
 from decimal import Decimal
 from enum import Enum
-from typing import Any, Final, Literal, TypeAlias, TypedDict, TypeVar, Unpack, cast
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypedDict, TypeVar, Unpack, cast
 
 import attrs
 
@@ -131,9 +131,9 @@ class Vehicle:
 def _part_fields(part: Kid | Vehicle, fields: Mapping[str, object]) -> dict[str, Any]:
     kind = type(part)
     checked = _checked(fields, _PART_RULES[kind], kind.__name__)
-    for name, value in checked.items():
-        if value is CLEAR:
-            raise rules.refuse(name, "a value, or the field left out", value)
+    if CLEAR in checked.values():
+        [name, *_] = [name for name, value in checked.items() if value is CLEAR]
+        raise rules.refuse(name, "a value, or the field left out", CLEAR)
     return checked
 
 
@@ -179,7 +179,7 @@ class ProfileUpdate:
     first. ``id`` is another name for ``external_id``. Custom properties go into ``custom`` and
     must exist in the account first (Settings > Profile Property).
 
-    :ivar mentioned: the names of the standard fields that are given, :data:`CLEAR` included.
+    :ivar mentioned: the standard fields that are given, by name, :data:`CLEAR` included.
     :raises ValidationError: a value breaks its field's rule; names the field, the type and the
         rule, never the value.
     """
@@ -209,25 +209,24 @@ class ProfileUpdate:
     kids: Sent[tuple[Kid, ...]] = _sent(rules.each(_part(Kid)))
     auto: Sent[tuple[Vehicle, ...]] = _sent(rules.each(_part(Vehicle)))
     custom: Mapping[str, Json] = attrs.field(factory=dict, hash=False)
-    mentioned: tuple[str, ...] = attrs.field(init=False, eq=False)
+    mentioned: Mapping[str, Any] = attrs.field(init=False, eq=False)
 
     def __init__(self, **fields: Unpack[ProfileFields]) -> None:
         given = cast("dict[str, object]", fields)
-        custom = _custom(given.pop("custom", None))
+        custom = given.pop("custom", None)
         if ID in given:
             _merge_user_id(given)
-        checked = _checked(given, _UPDATE_RULES, "profile update")
         keep = object.__setattr__
-        for name, value in checked.items():
-            keep(self, name, value)
-        keep(self, "custom", custom)
-        keep(self, "mentioned", tuple(checked))
+        keep(self, "mentioned", _checked(given, _UPDATE_RULES, "profile update"))
+        keep(self, "custom", {} if custom is None else _custom(custom))
 
-    def __getattr__(self, name: str) -> None:
-        # Asked only for what was not mentioned: to set all 26 fields would double the cost.
-        if name in _UPDATE_RULES:
-            return
-        raise AttributeError(f"a ProfileUpdate has no {name}")
+    if not TYPE_CHECKING:  # a type checker is to find names that are no field's
+
+        def __getattr__(self, name: str) -> object:
+            # The fields stay in their mapping: to set each would double the cost of an update.
+            if name in _UPDATE_RULES:
+                return self.mentioned.get(name)
+            raise AttributeError(f"a ProfileUpdate has no {name}")
 
     @classmethod
     def from_flat(cls, fields: Mapping[str, object]) -> ProfileUpdate:
@@ -241,15 +240,11 @@ class ProfileUpdate:
             (standard if name in _UPDATE_RULES or name == ID else custom)[name] = value
         return cls(**standard, custom=custom)
 
-    def fields(self) -> dict[str, Any]:
-        """Give the standard fields that this update mentions, CLEAR included, by name."""
-        return {name: getattr(self, name) for name in self.mentioned}
-
     def __bool__(self) -> bool:
         return bool(self.mentioned or self.custom)
 
     def __repr__(self) -> str:
-        names = [*self.fields(), *(f"custom.{name}" for name in self.custom)]
+        names = [*self.mentioned, *(f"custom.{name}" for name in self.custom)]
         return f"<ProfileUpdate of {', '.join(names) or 'nothing'}>"
 
 
@@ -257,8 +252,6 @@ _UPDATE_RULES: Final = _rules_of(ProfileUpdate)
 
 
 def _custom(value: object) -> dict[str, Any]:
-    if value is None:
-        return {}
     if not isinstance(value, Mapping):
         raise rules.refuse("custom", "a mapping of property names to values", value)
     return {

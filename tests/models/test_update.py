@@ -208,7 +208,7 @@ def test_no_error_shows_the_value(name: str, value: Any) -> None:
 def test_none_is_not_mentioned_and_id_is_external_id() -> None:
     update = ProfileUpdate(email=None, id=7, external_id="7", custom=None)
 
-    assert update.fields() == {"external_id": "7"}
+    assert update.mentioned == {"external_id": "7"}
     assert to_wire(update, user_id_name="external_id") == {"external_id": "7"}
     assert not ProfileUpdate(email=None, custom={"a": None})
 
