@@ -127,8 +127,6 @@ class Transport:
         self._config = config
         self._hooks = tuple(hooks)
         self._given_session = session
-        # A session of ours sends them by itself.
-        self._own_headers: Mapping[str, str] = {} if session is None else _HEADERS
         self._ssl = ssl_context or True
         self._trust_env = trust_env
         self._clock = clock
@@ -316,7 +314,9 @@ class Transport:
         self.stats.requests += 1
         endpoint, body = call.endpoint, call.body
         if headers is None:
-            headers = {**self._own_headers, **call.headers}
+            # A session of ours sends the client's headers by itself.
+            theirs = self._given_session is not None
+            headers = {**_HEADERS, **call.headers} if theirs else call.headers
         if not pool.places.take():
             await pool.places.wait()
         try:

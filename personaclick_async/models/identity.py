@@ -59,7 +59,7 @@ class Identity(NamedTuple):
 
         :raises ValidationError: it is malformed.
         """
-        return cls(DID, _RULES[DID](DID, did))
+        return cls(DID, rules.identifier(DID, did))
 
     @property
     def is_device(self) -> bool:

@@ -99,7 +99,7 @@ class Kid:
     birthday: date | None = _sent(rules.day)
 
     def __init__(self, **fields: Unpack[KidFields]) -> None:
-        self.__attrs_init__(**_part_fields(self, fields))
+        _fill(self, fields)
 
     def __repr__(self) -> str:
         return _private_repr(self)
@@ -122,19 +122,21 @@ class Vehicle:
     vds: str | None = _sent(rules.text)
 
     def __init__(self, **fields: Unpack[VehicleFields]) -> None:
-        self.__attrs_init__(**_part_fields(self, fields))
+        _fill(self, fields)
 
     def __repr__(self) -> str:
         return _private_repr(self)
 
 
-def _part_fields(part: Kid | Vehicle, fields: Mapping[str, object]) -> dict[str, Any]:
+def _fill(part: Kid | Vehicle, fields: Mapping[str, object]) -> None:
     kind = type(part)
-    checked = _checked(fields, _PART_RULES[kind], kind.__name__)
-    if CLEAR in checked.values():
-        [name, *_] = [name for name, value in checked.items() if value is CLEAR]
-        raise rules.refuse(name, "a value, or the field left out", CLEAR)
-    return checked
+    known = _PART_RULES[kind]
+    checked = _checked(fields, known, kind.__name__)
+    for name in known:
+        value = checked.get(name)
+        if value is CLEAR:
+            raise rules.refuse(name, "a value, or the field left out", value)
+        object.__setattr__(part, name, value)
 
 
 _PART_RULES: Final = {Kid: _rules_of(Kid), Vehicle: _rules_of(Vehicle)}
