@@ -156,6 +156,29 @@ def phone(field: str, value: object) -> str:
     return digits
 
 
+# Of many texts at once, for files. Each may say no where the rule would say yes, never the other
+# way round, and says it at a fraction of the cost.
+
+
+def are_identifiers(values: Sequence[str]) -> bool:
+    """Whether :func:`identifier` and :func:`user_id` give all of these back as they stand."""
+    return all(map(str.strip, values)) and "".join(values).isascii()
+
+
+def are_emails(values: Sequence[str]) -> bool:
+    """Whether :func:`email` gives all of these back as they stand."""
+    return (
+        all(map(_EMAIL.fullmatch, values))
+        and max(map(len, values), default=0) <= _EMAIL_MAX_CHARACTERS
+        and "".join(values).isascii()
+    )
+
+
+def are_phones(values: Sequence[str]) -> bool:
+    """Whether :func:`phone` gives all of these back as they stand."""
+    return all(map(_PHONE.fullmatch, values))
+
+
 def gender(field: str, value: object) -> Gender:
     """Accept :class:`Gender`, ``m`` or ``f``, and the words that the official SDKs take."""
     exact = value if type(value) is str else _exact(value)

@@ -25,7 +25,6 @@ from personaclick_async.sync.errors import SyncRefused
 from personaclick_async.sync.options import Route
 from personaclick_async.sync.packing import encode
 from personaclick_async.sync.partitions import Partition, batches, survey
-from personaclick_async.sync.persons import persons_of
 from personaclick_async.sync.ready_chunk import plain, rejected_of
 from personaclick_async.sync.records import Outcome, Record, Source
 from personaclick_async.sync.rejects import as_text
@@ -216,7 +215,7 @@ def read_share(path: Path, *, before: int) -> Iterator[Outcome]:
             yield rejected_of(json.loads(content), before=before)
         else:
             wire = codec.decode(content)
-            yield Record(int(row) + before, wire, persons_of(wire))
+            yield Record(int(row) + before, wire)
 
 
 def _read_lines(path: Path) -> Iterator[bytes]:

@@ -10,7 +10,6 @@ from personaclick_async.models import rules
 from personaclick_async.models.converter import to_wire
 from personaclick_async.models.update import ProfileUpdate
 from personaclick_async.protocol.names import EXTERNAL_ID
-from personaclick_async.sync.persons import persons_of
 from personaclick_async.sync.records import Outcome, Record, Rejected
 
 Item: TypeAlias = ProfileUpdate | Mapping[str, object] | Record | Rejected
@@ -43,5 +42,4 @@ def outcome_of(item: Item, row: int) -> Outcome:
 def _record(update: ProfileUpdate, row: int, source_row: Mapping[str, object]) -> Outcome:
     if not update:
         return Rejected(row, "record", "at least one field", "none", source_row)
-    wire = to_wire(update, user_id_name=EXTERNAL_ID)
-    return Record(row, wire, persons_of(wire))
+    return Record(row, to_wire(update, user_id_name=EXTERNAL_ID))

@@ -79,7 +79,7 @@ class Ledger:
         if journal is None or scope is None:
             return frozenset()
         asked = [
-            (position, (persons_of(outcome.wire), self.wording + content))
+            (position, (outcome.persons, self.wording + content))
             for position, (outcome, content) in enumerate(
                 zip(outcomes, contents, strict=True), first
             )

@@ -200,7 +200,7 @@ class PerProfileRoute:
 
     async def _deliver(self, job: _Job) -> Result:
         record = job.record
-        if not self._failed_persons.isdisjoint(record.persons):
+        if self._failed_persons and not self._failed_persons.isdisjoint(record.persons):
             # Were it sent now, the next run would put the older record on top of it.
             return Failed(record.row, "an earlier record of the same person has failed")
         call = self._call(record)

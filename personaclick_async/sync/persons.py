@@ -12,17 +12,20 @@ NAMELESS: Final = ("user", f"at least one of {', '.join(IDENTIFIERS)}", "none of
 """Field, rule and given of a row that is about nobody."""
 
 
-def persons_of(
-    wire: Mapping[str, Json], kinds: Sequence[str] = IDENTIFIERS
-) -> tuple[tuple[str, str], ...]:
-    """Give the identifiers of a record, spelt so that spellings of one person agree.
-
-    :param kinds: those to look for; a file's columns say which it can't have.
-    """
+def persons_of(wire: Mapping[str, Json]) -> tuple[tuple[str, str], ...]:
+    """Give the identifiers of a record, spelt so that spellings of one person agree."""
     return tuple(
         [
             (kind, str(value).casefold().removeprefix("+"))
-            for kind in kinds
+            for kind in IDENTIFIERS
             if (value := wire.get(kind)) is not None
         ]
     )
+
+
+def is_about_somebody(wire: Mapping[str, Json], kinds: Sequence[str] = IDENTIFIERS) -> bool:
+    """Whether a record has an identifier, one of these kinds."""
+    for kind in kinds:  # noqa: SIM110 - any() would take three times as long
+        if wire.get(kind) is not None:
+            return True
+    return False

@@ -23,7 +23,6 @@ import attrs
 
 from personaclick_async import codec
 from personaclick_async.sync.packing import Envelope, Packed
-from personaclick_async.sync.persons import persons_of
 from personaclick_async.sync.records import Outcome, Record, Refused, Rejected
 from personaclick_async.sync.rejects import as_text
 from personaclick_async.sync.spool import SpoolFailed, read_whole, write_whole
@@ -162,7 +161,7 @@ class ReadyChunk:
             self.positions, self.numbers, map(bytes, self.contents()), strict=True
         ):
             wire = codec.decode(content)
-            placed.append((position, Record(row, wire, persons_of(wire)), content))
+            placed.append((position, Record(row, wire), content))
         placed.sort(key=lambda one: one[0])
         return [outcome for _, outcome, _ in placed], [content for _, _, content in placed]
 

@@ -8,6 +8,7 @@ from typing import Protocol, TypeAlias
 import attrs
 
 from personaclick_async.codec import Json
+from personaclick_async.sync.persons import persons_of
 
 
 @attrs.frozen(repr=False)
@@ -17,13 +18,18 @@ class Record:
     :ivar row: where it stood in its source: 1 is the first row of data (a header is not counted).
     :ivar wire: the fields as the service takes them, flat, custom properties included; the shop's
         own user id is called ``external_id`` here, whatever a route calls it on the wire.
-    :ivar persons: the user's identifiers, as ``(name, value)``; two records that share one are
-        about the same person and keep their order.
     """
 
     row: int
     wire: Mapping[str, Json]
-    persons: tuple[tuple[str, str], ...]
+
+    @property
+    def persons(self) -> tuple[tuple[str, str], ...]:
+        """The user's identifiers, as ``(name, value)``, made anew on each access.
+
+        Two records that share one are about the same person and keep their order.
+        """
+        return persons_of(self.wire)
 
     def __repr__(self) -> str:
         return f"<Record of row {self.row}>"

@@ -31,6 +31,7 @@ from personaclick_async.protocol.names import (
     TELEGRAM_ID,
 )
 from personaclick_async.sync.options import Route
+from personaclick_async.sync.persons import is_about_somebody
 from personaclick_async.sync.records import Outcome, Record, Refused, Rejected
 
 BULK_FROM: Final = 10_000
@@ -82,7 +83,7 @@ def _unfit_for_bulk(wire: Mapping[str, Json]) -> tuple[str, str, str] | None:
 
 
 def _nameless(wire: Mapping[str, Json], kinds: Sequence[str]) -> tuple[str, str, str] | None:
-    if any(wire.get(kind) is not None for kind in kinds):
+    if is_about_somebody(wire, kinds):
         return None
     return "user", f"at least one of {', '.join(kinds)}", "none of them"
 

@@ -30,7 +30,7 @@ def _map(toml: str, row: Mapping[str, Any], *, top: str = "") -> Outcome:
     mapping = FieldMapping.parse(text)
     only_text = all(isinstance(value, str) for value in row.values())
     header = ["key", *row]
-    return mapping.compile(header, only_text=only_text)(1, ["k1", *row.values()])
+    return mapping.compile(header, only_text=only_text).row(1, ["k1", *row.values()])
 
 
 def _value(toml: str, value: object, *, top: str = "") -> Any:
@@ -206,7 +206,7 @@ def test_required_fields_are_required() -> None:
 
 
 def test_a_row_about_nobody_is_rejected() -> None:
-    map_row = FieldMapping.parse('[fields]\nemail = "e"\nfirst_name = "n"').compile(["n", "e"])
+    map_row = FieldMapping.parse('[fields]\nemail = "e"\nfirst_name = "n"').compile(["n", "e"]).row
 
     rejected = map_row(9, ["Ada", ""])
 
@@ -218,7 +218,7 @@ def test_a_row_about_nobody_is_rejected() -> None:
 def test_id_is_another_name_of_external_id() -> None:
     mapping = FieldMapping.parse('required = "id"\n[fields]\nid = "key"')
 
-    outcome = mapping.compile(["key"])(1, ["7"])
+    outcome = mapping.compile(["key"]).row(1, ["7"])
 
     assert isinstance(outcome, Record)
     assert outcome.wire == {"external_id": "7"}
@@ -464,7 +464,7 @@ def test_typed_rows_are_taken_and_refused_as_profile_updates_are(
 
 
 def _check_against_the_models(mapping: FieldMapping, row: list[Any], *, only_text: bool) -> None:
-    map_row = mapping.compile(HEADER, only_text=only_text)
+    map_row = mapping.compile(HEADER, only_text=only_text).row
     expected = _by_the_models(mapping, row, only_text=only_text)
     for number in (1, 2):  # the second time, what is remembered comes back
         outcome = map_row(number, row)

@@ -124,7 +124,7 @@ class World:
 Make = Callable[[World], object | Awaitable[object]]
 
 ROW = flat_row()
-RECORD = sync.Record(1, ROW, (("email", CANARIES["email"]),))
+RECORD = sync.Record(1, ROW)
 
 MAKE: Final[dict[type, Make]] = {
     sdk.Answer: World.full_answer,

@@ -1,15 +1,17 @@
 """A mapping made ready for one header: from a row's values to a record, fast.
 
-The order of things is read, accept, put into a plain dict; no ProfileUpdate is made. When
-anything is wrong with a row it is done again by way of ProfileUpdate, whose word is final: what
-is refused, and with which words, is the same as everywhere else.
+The order of things is read, accept, put into a plain dict; no ProfileUpdate is made. Many rows
+are taken by their columns, so that most of the work is one look-up per value. When anything is
+wrong with a row it is done again by way of ProfileUpdate, whose word is final: what is refused,
+and with which words, is the same as everywhere else.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from operator import itemgetter
-from typing import Any, TypeAlias
+from typing import Any
 
 import attrs
 
@@ -18,16 +20,18 @@ from personaclick_async.errors import ValidationError
 from personaclick_async.models.converter import to_wire
 from personaclick_async.models.update import ProfileUpdate
 from personaclick_async.protocol.names import EXTERNAL_ID, IDENTIFIERS
-from personaclick_async.sync.mapping.accepting import Accept, accept_custom, accept_standard
+from personaclick_async.sync.mapping.accepting import (
+    Accept,
+    accept_custom,
+    accept_standard,
+    whole_identifiers,
+)
 from personaclick_async.sync.mapping.kinds import ABSENT, STANDARD_RULES
 from personaclick_async.sync.mapping.memo import Memo
 from personaclick_async.sync.mapping.origin import Origin
 from personaclick_async.sync.mapping.reading import any_reader, join_reader, text_reader
-from personaclick_async.sync.persons import NAMELESS, persons_of
+from personaclick_async.sync.persons import NAMELESS, is_about_somebody
 from personaclick_async.sync.records import Outcome, Record, Rejected
-
-MapRow: TypeAlias = Callable[[int, Sequence[Any]], Outcome]
-"""Takes a row's number and its values in the header's order."""
 
 
 @attrs.frozen
@@ -49,15 +53,37 @@ class _Step:
         return self.from_column(self.get(values))
 
 
-def compile_rows(
-    origins: Mapping[str, Origin],
-    *,
-    required: Sequence[str],
-    header: Sequence[str],
-    columns: Sequence[str],
-    only_text: bool,
-) -> MapRow:
-    """Make the function that maps a row.
+@attrs.frozen
+class _Single:
+    """A field of one column.
+
+    :ivar fused: reads and accepts a value.
+    :ivar whole: takes a column of which every value is accepted as it stands, None if not all are.
+    """
+
+    position: int
+    name: str
+    fused: Callable[[Any], Json]
+    whole: Callable[[Sequence[Any]], Sequence[Json] | None] | None
+
+    def values(self, column: Sequence[Any], unfit: set[int]) -> Sequence[Json]:
+        """Read and accept a column; the rows whose value is refused are noted."""
+        if self.whole is not None and (whole := self.whole(column)) is not None:
+            return whole
+        with suppress(ValidationError):
+            return list(map(self.fused, column))
+        values: list[Json] = []
+        for index, value in enumerate(column):
+            try:
+                values.append(self.fused(value))
+            except ValidationError:
+                values.append(ABSENT)
+                unfit.add(index)
+        return values
+
+
+class CompiledMapping:
+    """Maps rows; never raises for bad data. What it gives shares values: do not change them.
 
     :param origins: by field, standard ones and custom properties.
     :param required: the fields without which a row is rejected.
@@ -65,59 +91,118 @@ def compile_rows(
     :param columns: the columns' names for rejected rows, where no two are the same.
     :param only_text: whether all values are text.
     """
-    constants: dict[str, Json] = {}
-    single: list[tuple[int, str, Callable[[Any], Json]]] = []
-    joined: list[tuple[str, Callable[[Sequence[Any]], Json]]] = []
-    steps: list[_Step] = []
-    for name, origin in origins.items():
-        standard = name in STANDARD_RULES
-        accept = accept_standard(name) if standard else accept_custom(name)
-        field = name if standard else f"custom.{name}"
-        positions = [header.index(column) for column in origin.columns]
-        if not positions:
-            constants[name] = accept(origin.value)
-        elif len(positions) == 1:
-            read = text_reader(field, origin) if only_text else any_reader(field, origin)
-            step = _Step(name, itemgetter(positions[0]), read, accept)
-            steps.append(step)
-            # Nearly every identifier is seen once; the rest repeats.
-            fused = (
-                step.from_column if name in IDENTIFIERS else _recalling(step, only_text=only_text)
-            )
-            single.append((positions[0], name, fused))
-        else:
-            step = _Step(name, itemgetter(*positions), join_reader(field, origin), accept)
-            steps.append(step)
-            joined.append((name, step.from_row))
 
-    identifiers = [name for name in IDENTIFIERS if name in origins]
+    def __init__(
+        self,
+        origins: Mapping[str, Origin],
+        *,
+        required: Sequence[str],
+        header: Sequence[str],
+        columns: Sequence[str],
+        only_text: bool,
+    ) -> None:
+        self._required = required
+        self._columns = columns
+        self._constants: dict[str, Json] = {}
+        self._single: list[_Single] = []
+        self._joined: list[tuple[str, Callable[[Sequence[Any]], Json]]] = []
+        self._steps: list[_Step] = []
+        for name, origin in origins.items():
+            standard = name in STANDARD_RULES
+            accept = accept_standard(name) if standard else accept_custom(name)
+            field = name if standard else f"custom.{name}"
+            positions = [header.index(column) for column in origin.columns]
+            if not positions:
+                self._constants[name] = accept(origin.value)
+            elif len(positions) == 1:
+                [position] = positions
+                read = text_reader(field, origin) if only_text else any_reader(field, origin)
+                step = _Step(name, itemgetter(position), read, accept)
+                self._steps.append(step)
+                if name in IDENTIFIERS:
+                    # Nearly every one is seen once; the rest repeats.
+                    whole = whole_identifiers(name, origin) if only_text else None
+                    self._single.append(_Single(position, name, step.from_column, whole))
+                else:
+                    recall = _recalling(step, only_text=only_text)
+                    self._single.append(_Single(position, name, recall, None))
+            else:
+                step = _Step(name, itemgetter(*positions), join_reader(field, origin), accept)
+                self._steps.append(step)
+                self._joined.append((name, step.from_row))
+        self._identifiers = [name for name in IDENTIFIERS if name in origins]
 
-    def map_row(row: int, values: Sequence[Any]) -> Outcome:
-        wire = constants.copy()
+    def row(self, row: int, values: Sequence[Any]) -> Outcome:
+        """Map a row.
+
+        :param row: its number.
+        :param values: its values in the header's order, as many as that has.
+        """
+        wire = self._constants.copy()
         try:
-            for position, name, fused in single:
-                if (value := fused(values[position])) is not ABSENT:
-                    wire[name] = value
-            for name, from_row in joined:
+            for one in self._single:
+                if (value := one.fused(values[one.position])) is not ABSENT:
+                    wire[one.name] = value
+            for name, from_row in self._joined:
                 if (value := from_row(values)) is not ABSENT:
                     wire[name] = value
         except ValidationError:
             try:
-                wire = _through_model(steps, constants, values)
+                wire = self._through_model(values)
             except ValidationError as error:
-                return reject(row, values, error.field, error.rule, error.given)
-        for name in required:
+                return self._reject(row, values, error.field, error.rule, error.given)
+        for name in self._required:
             if name not in wire:
-                return reject(row, values, name, "a value, which this mapping requires", "nothing")
-        persons = persons_of(wire, identifiers)
-        if not persons:
-            return reject(row, values, *NAMELESS)
-        return Record(row, wire, persons)
+                rule = "a value, which this mapping requires"
+                return self._reject(row, values, name, rule, "nothing")
+        if not is_about_somebody(wire, self._identifiers):
+            return self._reject(row, values, *NAMELESS)
+        return Record(row, wire)
 
-    def reject(row: int, values: Sequence[Any], field: str, rule: str, given: str) -> Rejected:
-        return Rejected(row, field, rule, given, dict(zip(columns, values, strict=True)))
+    def rows(self, first: int, columns: Sequence[Sequence[Any]]) -> list[Outcome]:
+        """Map rows that follow upon one another, given by their columns.
 
-    return map_row
+        :param first: the number of the first row.
+        """
+        if self._joined or not self._single:
+            return [
+                self.row(number, values)
+                for number, values in enumerate(zip(*columns, strict=True), first)
+            ]
+        unfit: set[int] = set()
+        names = [one.name for one in self._single]
+        found = [one.values(columns[one.position], unfit) for one in self._single]
+        constants, identifiers, required = self._constants, self._identifiers, self._required
+        outcomes: list[Outcome] = []
+        for index, values in enumerate(zip(*found, strict=True)):
+            wire = constants | {
+                name: value
+                for name, value in zip(names, values, strict=True)
+                if value is not ABSENT
+            }
+            if (
+                (unfit and index in unfit)
+                or (required and not wire.keys() >= set(required))
+                or not is_about_somebody(wire, identifiers)
+            ):
+                given = [column[index] for column in columns]
+                outcomes.append(self.row(first + index, given))
+            else:
+                outcomes.append(Record(first + index, wire))
+        return outcomes
+
+    def _reject(
+        self, row: int, values: Sequence[Any], field: str, rule: str, given: str
+    ) -> Rejected:
+        by_column = dict(zip(self._columns, values, strict=True))
+        return Rejected(row, field, rule, given, by_column)
+
+    def _through_model(self, values: Sequence[Any]) -> dict[str, Json]:
+        flat = dict(self._constants)
+        for step in self._steps:
+            if (value := step.read(step.get(values))) is not ABSENT:
+                flat[step.name] = value
+        return to_wire(ProfileUpdate.from_flat(flat), user_id_name=EXTERNAL_ID)
 
 
 def _recalling(step: _Step, *, only_text: bool) -> Callable[[Any], Json]:
@@ -130,13 +215,3 @@ def _recalling(step: _Step, *, only_text: bool) -> Callable[[Any], Json]:
         return recall(value) if type(value) is str else step.from_column(value)
 
     return recall_text
-
-
-def _through_model(
-    steps: Sequence[_Step], constants: Mapping[str, Json], values: Sequence[Any]
-) -> dict[str, Json]:
-    flat = dict(constants)
-    for step in steps:
-        if (value := step.read(step.get(values))) is not ABSENT:
-            flat[step.name] = value
-    return to_wire(ProfileUpdate.from_flat(flat), user_id_name=EXTERNAL_ID)

@@ -16,7 +16,7 @@ from personaclick_async import codec
 from personaclick_async.errors import ConfigurationError, ValidationError
 from personaclick_async.models import rules
 from personaclick_async.protocol.names import EXTERNAL_ID, ID, IDENTIFIERS
-from personaclick_async.sync.mapping.compiled import MapRow, compile_rows
+from personaclick_async.sync.mapping.compiled import CompiledMapping
 from personaclick_async.sync.mapping.kinds import STANDARD_KINDS, Kind
 from personaclick_async.sync.mapping.origin import Origin
 from personaclick_async.sync.mapping.toml import read_toml
@@ -117,11 +117,8 @@ class FieldMapping:
         *,
         columns: Sequence[str] | None = None,
         only_text: bool = False,
-    ) -> MapRow:
-        """Make the function that turns rows under this header into outcomes.
-
-        It takes a row's number and its values, as many as the header has, and never raises for
-        bad data. What it gives shares values between rows: do not change them.
+    ) -> CompiledMapping:
+        """Make what turns rows under this header into outcomes.
 
         :param header: the columns' names.
         :param columns: the names to use in rejected rows, if some of the header's are the same.
@@ -133,7 +130,7 @@ class FieldMapping:
             for column in origin.columns:
                 if counted[column] != 1:
                     raise ConfigurationError(_no_column(name, column, header))
-        return compile_rows(
+        return CompiledMapping(
             self.fields,
             required=self.required,
             header=header,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Generator, Mapping, Sequence
-from typing import Final, Protocol, TypeAlias
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Final, Protocol, TypeAlias, TypeVar
 
 import attrs
 
@@ -12,6 +13,8 @@ from personaclick_async import codec
 from personaclick_async.codec import Json
 from personaclick_async.sync.mapping import FieldMapping
 from personaclick_async.sync.records import Outcome, Rejected, Source
+
+T = TypeVar("T")
 
 SENT: Final = "_sent"
 """The column of a reject file with a row's fields as JSON, where no more is known of it."""
@@ -81,6 +84,25 @@ def distinct(names: Sequence[str]) -> tuple[str, ...]:
         numbers[name] = number
         taken[unused] = None
     return tuple(taken)
+
+
+def in_batches(rows: Iterator[T], most: int) -> Iterator[list[T]]:
+    """Cut rows into lists of ``most``; where reading fails, what came before is given first."""
+    failure: Exception | None = None
+    whole = True
+    while whole:
+        batch: list[T] = []
+        try:
+            # Row by row: of a list that is made at once nothing is left when reading fails.
+            for row in islice(rows, most):
+                batch.append(row)  # noqa: PERF402
+        except Exception as error:  # noqa: BLE001 - it is raised below
+            failure = error
+        whole = len(batch) == most
+        if batch:
+            yield batch
+    if failure is not None:
+        raise failure
 
 
 def by_column(columns: Sequence[str], values: Sequence[object]) -> dict[str, object]:

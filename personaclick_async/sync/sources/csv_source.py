@@ -8,10 +8,11 @@ from contextlib import contextmanager
 from functools import cached_property
 from itertools import islice
 from os import PathLike
+from typing import Final, TypeGuard
 
 import attrs
 
-from personaclick_async.sync.mapping import FieldMapping, MapRow
+from personaclick_async.sync.mapping import CompiledMapping, FieldMapping
 from personaclick_async.sync.records import Outcome
 from personaclick_async.sync.sources.base import (
     BOOKKEEPING,
@@ -20,6 +21,7 @@ from personaclick_async.sync.sources.base import (
     Sample,
     distinct,
     fingerprint,
+    in_batches,
     malformed,
 )
 from personaclick_async.sync.sources.broken_text import KEEP_BYTES
@@ -27,6 +29,8 @@ from personaclick_async.sync.sources.csv_layout import CsvLayout, SeenLayout, se
 from personaclick_async.sync.sources.csv_rows import BrokenRow, Row, read_rows
 from personaclick_async.sync.sources.flat import outcome_of_sent
 from personaclick_async.sync.sources.inputs import FileInput, Input, lines_hint
+
+_ROWS_AT_ONCE: Final = 512
 
 
 class CsvSource:
@@ -59,7 +63,7 @@ class CsvSource:
         """The file's name."""
         return self._input.name
 
-    @property
+    @cached_property
     def columns(self) -> tuple[str, ...]:
         """The columns' names, those of a reject file's bookkeeping left out."""
         return distinct(self._header)
@@ -101,25 +105,33 @@ class CsvSource:
         """Read the rows after ``after_row``, numbered from ``before`` + 1."""
         columns, extra = self.columns, self._bookkeeping
         width = len(columns)
-        sent = self._layout.header.index(SENT) if SENT in self._layout.header else None
         # An empty file has no header, and no rows that would need one.
-        map_row = self._compiled() if columns else None
+        compiled = self._compiled() if columns else None
         with self._rows() as rows:
-            number = skipped = sum(1 for _ in islice(rows, after_row))
-            for number, row in enumerate(rows, skipped + 1):
-                if isinstance(row, BrokenRow):
-                    fields = _without(row.fields, extra)
-                    yield malformed(before + number, row.rule, row.given, columns, fields)
-                    continue
-                fields = _without(row, extra) if extra else row
-                if sent is not None and len(row) > sent and row[sent]:
-                    yield outcome_of_sent(before + number, row[sent])
-                elif map_row is None or len(fields) != width:
-                    rule, given = f"{width} fields, as there are columns", f"{len(fields)} fields"
-                    yield malformed(before + number, rule, given, columns, fields)
+            number = sum(1 for _ in islice(rows, after_row))
+            for batch in in_batches(rows, _ROWS_AT_ONCE):
+                first = before + number + 1
+                number += len(batch)
+                if compiled is not None and not extra and _are_whole(batch, width):
+                    yield from compiled.rows(first, list(zip(*batch, strict=True)))
                 else:
-                    yield map_row(before + number, fields)
+                    for row, values in enumerate(batch, first):
+                        yield self._outcome(row, values, compiled)
             return number
+
+    def _outcome(self, number: int, row: Row, compiled: CompiledMapping | None) -> Outcome:
+        columns, extra = self.columns, self._bookkeeping
+        if isinstance(row, BrokenRow):
+            fields = _without(row.fields, extra)
+            return malformed(number, row.rule, row.given, columns, fields)
+        sent = self._layout.header.index(SENT) if SENT in self._layout.header else None
+        if sent is not None and len(row) > sent and row[sent]:
+            return outcome_of_sent(number, row[sent])
+        fields = _without(row, extra)
+        if compiled is None or len(fields) != len(columns):
+            rule = f"{len(columns)} fields, as there are columns"
+            return malformed(number, rule, f"{len(fields)} fields", columns, fields)
+        return compiled.row(number, fields)
 
     def sample(self, limit: int = 100) -> Sample:
         """Give the first rows that have all fields."""
@@ -142,7 +154,7 @@ class CsvSource:
     def _header(self) -> list[str]:
         return _without(self._layout.header, self._bookkeeping)
 
-    def _compiled(self) -> MapRow:
+    def _compiled(self) -> CompiledMapping:
         mapping = self._mapping or FieldMapping.by_name(self._header)
         return mapping.compile(self._header, columns=self.columns, only_text=True)
 
@@ -162,6 +174,11 @@ class CsvSource:
             finally:
                 # Or the wrapper closes the file, which is not its own.
                 text.detach()
+
+
+def _are_whole(rows: Sequence[Row], width: int) -> TypeGuard[Sequence[list[str]]]:
+    """Whether all rows are such, with as many fields as there are columns."""
+    return set(map(type, rows)) == {list} and set(map(len, rows)) == {width}  # type: ignore[arg-type]
 
 
 def _without(row: Sequence[str], positions: Sequence[int]) -> list[str]:

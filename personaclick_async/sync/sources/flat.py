@@ -22,7 +22,7 @@ from personaclick_async.sync.mapping import FieldMapping
 from personaclick_async.sync.mapping.accepting import accept_custom, accept_standard
 from personaclick_async.sync.mapping.kinds import STANDARD_RULES
 from personaclick_async.sync.mapping.memo import Memo
-from personaclick_async.sync.persons import NAMELESS, persons_of
+from personaclick_async.sync.persons import NAMELESS, is_about_somebody
 from personaclick_async.sync.records import Outcome, Record, Rejected
 from personaclick_async.sync.sources.base import SENT
 
@@ -51,8 +51,7 @@ def outcome_of_flat(row: int, record: Mapping[str, Any]) -> Outcome:
         if EXTERNAL_ID in wire:
             return _outcome_of(record, row)
         wire[EXTERNAL_ID] = wire.pop(ID)
-    persons = persons_of(wire)
-    return Record(row, wire, persons) if persons else Rejected(row, *NAMELESS, record)
+    return Record(row, wire) if is_about_somebody(wire) else Rejected(row, *NAMELESS, record)
 
 
 def outcome_of_record(
@@ -62,7 +61,7 @@ def outcome_of_record(
     if mapping is None:
         return outcome_of_flat
     columns = mapping.columns
-    map_row = mapping.compile(columns)
+    map_row = mapping.compile(columns).row
 
     def mapped(row: int, record: Mapping[str, Any]) -> Outcome:
         outcome = map_row(row, [record.get(column) for column in columns])
@@ -90,6 +89,6 @@ def outcome_of_item(row: int, item: Item) -> Outcome:
 
 def _outcome_of(item: Item, row: int) -> Outcome:
     outcome = outcome_of(item, row)
-    if isinstance(outcome, Record) and not outcome.persons:
+    if isinstance(outcome, Record) and not is_about_somebody(outcome.wire):
         return Rejected(outcome.row, *NAMELESS, dict(outcome.wire))
     return outcome

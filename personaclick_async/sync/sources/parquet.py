@@ -85,17 +85,18 @@ class ParquetSource:
             # Reading a column into Python costs more than all else: only what is mapped.
             mapped = [column for column in mapping.columns if header.count(column) == 1]
             mapping.compile(header)
-            map_row = mapping.compile(mapped)
+            compiled = mapping.compile(mapped)
             number, groups = _after(file.metadata, after_row)
             for batch in file.iter_batches(batch_size=_BATCH_ROWS, row_groups=groups):
                 skip = min(max(0, after_row - number), batch.num_rows)
                 lists = [self._values(batch.column(header.index(name)), skip) for name in mapped]
-                for index, values in enumerate(zip(*lists, strict=True), skip):
-                    outcome = map_row(before + number + index + 1, values)
+                first = before + number + skip + 1
+                for index, outcome in enumerate(compiled.rows(first, lists), skip):
                     if isinstance(outcome, Rejected):
                         row = {n: self._cell(batch.column(i)[index]) for i, n in enumerate(columns)}
-                        outcome = attrs.evolve(outcome, source_row=row)
-                    yield outcome
+                        yield attrs.evolve(outcome, source_row=row)
+                    else:
+                        yield outcome
                 number += batch.num_rows
         return number
 

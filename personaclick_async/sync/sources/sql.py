@@ -108,7 +108,7 @@ class SqlSource:
         number = 0
         with self._rows() as (header, rows):
             mapping = self._mapping or FieldMapping.by_name(header)
-            map_row = mapping.compile(header, columns=distinct(header))
+            map_row = mapping.compile(header, columns=distinct(header)).row
             for number, row in enumerate(rows, 1):
                 if number > after_row:
                     yield map_row(before + number, row)

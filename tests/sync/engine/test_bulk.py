@@ -208,7 +208,7 @@ async def test_records_alive_at_once_are_bounded(client: PersonaClick, emulator:
         nonlocal alive, most
         for row in range(1, 10_001):
             name = f"user{row}@shop.example"
-            record = Record(row, {"email": name}, (("email", name),))
+            record = Record(row, {"email": name})
             watched.append(weakref.ref(record, gone))
             alive += 1
             most = max(most, alive)

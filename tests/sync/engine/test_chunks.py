@@ -12,7 +12,7 @@ from personaclick_async.sync.records import Record
 
 
 def record(row: int) -> Record:
-    return Record(row, {"external_id": str(row)}, (("external_id", str(row)),))
+    return Record(row, {"external_id": str(row)})
 
 
 @given(

@@ -36,7 +36,7 @@ def test_a_flat_mapping() -> None:
 
 
 def test_records_and_rejections_keep_their_rows() -> None:
-    record = Record(10, {"email": "ada@shop.example"}, ())
+    record = Record(10, {"email": "ada@shop.example"})
     rejected = Rejected(20, "phone", "a phone number", "str of 2 characters", {})
     update = ProfileUpdate(email="bob@shop.example")
     source = IterableSource([update, record, update, rejected, update])

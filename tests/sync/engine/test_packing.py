@@ -20,7 +20,7 @@ ENVELOPE = Envelope(*audience_envelope(SHOP, segment_id=5))
 
 
 def record(row: int, name: str = "Ada") -> Record:
-    return Record(row, {"external_id": str(row), "first_name": name}, ())
+    return Record(row, {"external_id": str(row), "first_name": name})
 
 
 def filled(outcomes: list[Outcome], settled: bytes = b"") -> Filling:
@@ -118,7 +118,7 @@ def test_a_record_larger_than_any_body_is_rejected_by_its_size() -> None:
 
 
 def test_what_json_does_not_know_is_rejected() -> None:
-    odd = Record(1, {"external_id": "1", "thing": object()}, ())
+    odd = Record(1, {"external_id": "1", "thing": object()})
     [rejected] = encode([odd], Route.BULK, 1000).outcomes
     assert isinstance(rejected, Rejected)
 

@@ -64,7 +64,7 @@ async def test_anything_that_can_be_iterated(client: PersonaClick, emulator: Emu
         await asyncio.sleep(0)
         yield {"email": "bob@shop.example", "tier": "gold"}
         yield {"email": "nobody"}
-        yield Record(9, {"email": "eve@shop.example"}, (("email", "eve@shop.example"),))
+        yield Record(9, {"email": "eve@shop.example"})
 
     rejects = Rejects()
     results = await results_of(start(client, later(), rejects=rejects))
@@ -261,7 +261,7 @@ async def test_records_alive_at_once_are_bounded(
         nonlocal alive, most
         for row in range(1, 1501):
             name = f"user{row}@shop.example"
-            record = Record(row, {"email": name}, (("email", name),))
+            record = Record(row, {"email": name})
             watched.append(weakref.ref(record, gone))
             alive += 1
             most = max(most, alive)

@@ -18,7 +18,7 @@ def test_updates_and_flat_mappings_are_records() -> None:
         [
             ProfileUpdate(email="ada@shop.example", birthday="1815-12-10", phone=CLEAR),
             {"id": 2, "colour": "red"},
-            Record(7, {"email": "eve@shop.example"}, (("email", "eve@shop.example"),)),
+            Record(7, {"email": "eve@shop.example"}),
             {"email": "zoe@shop.example"},
         ]
     )
