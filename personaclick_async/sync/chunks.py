@@ -5,6 +5,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable, Iterator
 from hashlib import blake2b
+from itertools import islice
 from typing import Final
 
 import attrs
@@ -122,12 +123,20 @@ def cut(outcomes: Iterator[Outcome], plan: Plan, at_most: int) -> Iterator[Slice
 
     :raises SyncRefused: rows don't come in order, or an open chunk's rows are gone.
     """
-    left = list(reversed(plan.open_chunks))
     row = plan.after_row
+    if not plan.open_chunks:
+        while new := list(islice(outcomes, at_most)):
+            for outcome in new:
+                if outcome.row <= row:
+                    raise _not_in_order(outcome.row, row)
+                row = outcome.row
+            yield Slice(new)
+        return
+    left = list(reversed(plan.open_chunks))
     taken: list[Outcome] = []
     for outcome in outcomes:
         if outcome.row <= row:
-            raise SyncRefused(f"the source gave row {outcome.row} after row {row}")
+            raise _not_in_order(outcome.row, row)
         row = outcome.row
         chunk = left[-1] if left else None
         if chunk is not None and row > chunk.last_row:
@@ -171,6 +180,10 @@ def check_same(chunk: Chunk, rows: int, digest: bytes) -> None:
     """
     if (rows, digest) != (chunk.rows, chunk.digest):
         raise _gone(chunk)
+
+
+def _not_in_order(row: int, before: int) -> SyncRefused:
+    return SyncRefused(f"the source gave row {row} after row {before}")
 
 
 def _gone(chunk: Chunk) -> SyncRefused:

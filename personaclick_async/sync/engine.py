@@ -79,6 +79,8 @@ class Sync:
         try:
             async for result in self._outbox:
                 yield result
+            # Whoever is cancelled here does not cancel the work: it is stopped in its own way.
+            await asyncio.wait([self._task])
             await self._task
         finally:
             await self.stop()
@@ -90,6 +92,8 @@ class Sync:
         :raises SyncStopped: it gave up before the end of the source.
         :raises JournalFailed: the journal can't be written.
         """
+        # Nobody wants to be told of each record.
+        self._outbox.close()
         async for _ in self:
             pass
         return self.report

@@ -5,6 +5,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Sequence
 from io import BytesIO
+from itertools import accumulate, islice
 from typing import Final
 
 import attrs
@@ -153,14 +154,35 @@ class Filling:
 
         :param unchanged: positions of records that are not to be sent.
         """
-        settled = self.chunk.settled
-        contents: list[bytes] = []
+        numbers = [outcome.row for outcome in encoded.outcomes]
+        going: Sequence[int] = range(len(encoded))
+        contents = encoded.contents
         before = len(self.aside)
-        for position, (outcome, content) in enumerate(
-            zip(encoded.outcomes, encoded.contents, strict=True), self.rows
-        ):
-            self._needed += len(content) + 1
-            if settled.count and position in settled:
+        if self.chunk.settled.count or unchanged or b"" in contents:
+            going = self._sorted_out(encoded, unchanged)
+            contents = [contents[index] for index in going]
+        if contents:
+            comma = _COMMA if self._ends else b""
+            self._buffer.write(comma + _COMMA.join(contents))
+            begin = self._end + len(comma) - 1
+            sizes = (len(content) + 1 for content in contents)
+            self._ends.extend(islice(accumulate(sizes, initial=begin), 1, None))
+            self._end = self._ends[-1]
+            self._numbers.extend([numbers[index] for index in going])
+            self._positions.extend([self.rows + index for index in going])
+        self._digest.add(numbers, encoded.contents)
+        self._needed += sum(map(len, encoded.contents)) + len(encoded)
+        self.rows += len(encoded)
+        self.last_row = numbers[-1]
+        return len(contents) + len(self.aside) - before
+
+    def _sorted_out(self, encoded: Encoded, unchanged: frozenset[int]) -> list[int]:
+        """Put aside what is not to be sent; gives the indexes of the rest."""
+        settled = self.chunk.settled
+        going: list[int] = []
+        for index, outcome in enumerate(encoded.outcomes):
+            position = self.rows + index
+            if position in settled:
                 continue
             if isinstance(outcome, Rejected):
                 self.rejected.append(outcome)
@@ -169,20 +191,8 @@ class Filling:
                 self.unchanged.append(outcome.row)
                 self.aside.append(position)
             else:
-                self._end += len(content) + bool(self._ends)
-                self._ends.append(self._end)
-                self._numbers.append(outcome.row)
-                self._positions.append(position)
-                contents.append(content)
-        if contents:
-            if len(self._ends) > len(contents):
-                self._buffer.write(_COMMA)
-            self._buffer.write(_COMMA.join(contents))
-        numbers = [outcome.row for outcome in encoded.outcomes]
-        self._digest.add(numbers, encoded.contents)
-        self.rows += len(encoded)
-        self.last_row = numbers[-1]
-        return len(contents) + len(self.aside) - before
+                going.append(index)
+        return going
 
     def seal(self) -> Packed:
         """End the chunk and give its body.

@@ -62,10 +62,11 @@ def admit(outcome: Outcome, route: Route) -> Outcome:
     """Give a record that can go the route, or the rejection of one that can't."""
     if isinstance(outcome, Rejected):
         return outcome
-    unfit = _nameless(outcome.wire, IDENTIFIERS)
-    if unfit is None and route is Route.BULK:
-        unfit = _unfit_for_bulk(outcome.wire)
-    return outcome if unfit is None else rejected(outcome, *unfit)
+    wire = outcome.wire
+    unfit = _unfit_for_bulk(wire) if route is Route.BULK else _nameless(wire, IDENTIFIERS)
+    if unfit is None:
+        return outcome
+    return rejected(outcome, *(_nameless(wire, IDENTIFIERS) or unfit))
 
 
 def rejected(record: Record, field: str, rule: str, given: str) -> Refused:

@@ -169,26 +169,30 @@ class CompiledMapping:
                 self.row(number, values)
                 for number, values in enumerate(zip(*columns, strict=True), first)
             ]
-        unfit: set[int] = set()
+        doubtful: set[int] = set()
         names = [one.name for one in self._single]
-        found = [one.values(columns[one.position], unfit) for one in self._single]
-        constants, identifiers, required = self._constants, self._identifiers, self._required
-        outcomes: list[Outcome] = []
-        for index, values in enumerate(zip(*found, strict=True)):
-            wire = constants | {
-                name: value
-                for name, value in zip(names, values, strict=True)
-                if value is not ABSENT
-            }
-            if (
-                (unfit and index in unfit)
-                or (required and not wire.keys() >= set(required))
-                or not is_about_somebody(wire, identifiers)
-            ):
-                given = [column[index] for column in columns]
-                outcomes.append(self.row(first + index, given))
-            else:
-                outcomes.append(Record(first + index, wire))
+        found = [one.values(columns[one.position], doubtful) for one in self._single]
+        wires = [
+            # Not a strict zip: to ask for one costs as much as five values.
+            {name: value for name, value in zip(names, values) if value is not ABSENT}  # noqa: B905
+            for values in zip(*found, strict=True)
+        ]
+        if self._constants:
+            wires = [self._constants | wire for wire in wires]
+        doubtful.update(
+            index for name in self._required for index, wire in enumerate(wires) if name not in wire
+        )
+        if not any(
+            one.name in IDENTIFIERS and ABSENT not in values and None not in values
+            for one, values in zip(self._single, found, strict=True)
+        ):
+            doubtful.update(
+                index for index, wire in enumerate(wires) if not is_about_somebody(wire)
+            )
+        outcomes: list[Outcome] = list(map(Record, range(first, first + len(wires)), wires))
+        for index in doubtful:
+            given = [column[index] for column in columns]
+            outcomes[index] = self.row(first + index, given)
         return outcomes
 
     def _reject(
