@@ -28,7 +28,7 @@ def cluster() -> Iterator[LocalCluster]:
         n_workers=2,
         threads_per_worker=1,
         processes=True,
-        dashboard_address=None,
+        dashboard_address=":0",  # None asks for a port that another cluster may have
         # Workers that send have the secret from their environment.
         env={"PERSONACLICK_SHOP_SECRET": DEFAULT_SECRET},
     ) as cluster:
