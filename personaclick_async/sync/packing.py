@@ -15,8 +15,9 @@ from personaclick_async.codec import Json
 from personaclick_async.sync.bisection import Part
 from personaclick_async.sync.chunks import Chunk, ContentDigest, check_same
 from personaclick_async.sync.options import Route
+from personaclick_async.sync.persons import is_about_somebody
 from personaclick_async.sync.records import Outcome, Record, Rejected
-from personaclick_async.sync.routes import admit, rejected
+from personaclick_async.sync.routes import IDENTIFIERS_OF, admit, rejected
 
 _COMMA: Final = b","
 
@@ -50,19 +51,24 @@ def encode(outcomes: Sequence[Outcome], route: Route, largest: int) -> Encoded:
     """
     admitted: list[Outcome] = []
     contents: list[bytes] = []
+    kinds = IDENTIFIERS_OF[route]
     for one in outcomes:
-        outcome = admit(one, route)
+        outcome = one
         content = b""
-        if isinstance(outcome, Record):
+        if isinstance(one, Record):
             try:
-                content = codec.encode(outcome.wire)
+                content = codec.encode(one.wire)
             except (TypeError, ValueError, OverflowError, RecursionError):
-                outcome = rejected(outcome, "record", "values that JSON knows", "others")
-            else:
-                if len(content) > largest:
-                    size = f"{len(content)} bytes"
-                    outcome = rejected(outcome, "record", f"at most {largest} bytes in all", size)
-                    content = b""
+                outcome = rejected(one, "record", "values that JSON knows", "others")
+            if len(content) > largest:
+                size = f"{len(content)} bytes"
+                outcome = rejected(one, "record", f"at most {largest} bytes in all", size)
+            # Which of them the route does not take shows in the bytes sooner than in the fields.
+            if not content or b"null" in content or not is_about_somebody(one.wire, kinds):
+                unfit = admit(one, route)
+                outcome = outcome if unfit is one else unfit
+            if outcome is not one:
+                content = b""
         admitted.append(outcome)
         contents.append(content)
     return Encoded(admitted, contents)

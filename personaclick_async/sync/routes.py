@@ -37,8 +37,12 @@ from personaclick_async.sync.records import Outcome, Record, Refused, Rejected
 BULK_FROM: Final = 10_000
 """From so many records on, ``auto`` means bulk, if they can go there."""
 
-# The service ignores entries with none of these, and tells nobody (protocol, 2.9).
-_BULK_IDENTIFIERS: Final = (EMAIL, PHONE, LOYALTY_ID, EXTERNAL_ID)
+IDENTIFIERS_OF: Final[Mapping[Route, Sequence[str]]] = {
+    Route.PER_PROFILE: IDENTIFIERS,
+    # The service ignores entries with none of these, and tells nobody (protocol, 2.9).
+    Route.BULK: (EMAIL, PHONE, LOYALTY_ID, EXTERNAL_ID),
+}
+"""By what a record can be named on a route, one of which it needs."""
 
 # Email is the service's primary identifier and phone its secondary one (6.4), but people share
 # phones; the shop's own id goes before them where there is no address.
@@ -80,7 +84,7 @@ def _unfit_for_bulk(wire: Mapping[str, Json]) -> tuple[str, str, str] | None:
     if None in wire.values():
         field = next(name for name, value in wire.items() if value is None)
         return field, "a value, or the field left out, on the bulk route", "CLEAR"
-    return _nameless(wire, _BULK_IDENTIFIERS)
+    return _nameless(wire, IDENTIFIERS_OF[Route.BULK])
 
 
 def _nameless(wire: Mapping[str, Json], kinds: Sequence[str]) -> tuple[str, str, str] | None:

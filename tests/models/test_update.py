@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any, get_type_hints
@@ -22,6 +23,7 @@ from personaclick_async import (
     ValidationError,
     Vehicle,
 )
+from personaclick_async.models import rules
 from personaclick_async.models.converter import converter, to_wire
 from personaclick_async.protocol.names import RESERVED_NAMES, STANDARD_FIELDS
 
@@ -268,3 +270,53 @@ def test_an_update_survives_the_way_to_the_wire_and_back(fields: dict[str, Any])
     assert converter.structure(converter.unstructure(update), ProfileUpdate) == update
     assert pickle.loads(pickle.dumps(update)) == copy.deepcopy(update) == update
     assert to_wire(pickle.loads(pickle.dumps(update))) == to_wire(update)
+
+
+NAMES_OF_PEOPLE = st.sampled_from(
+    [
+        "ada@shop.example",
+        "79990001122",
+        "+79990001122",
+        "C-7",
+        "7 999 000",
+        "\ud800",
+        "",
+        " ",
+        "é@a.b",
+    ]
+)
+
+
+@given(values=st.lists(NAMES_OF_PEOPLE | st.text(max_size=6), max_size=4))
+@pytest.mark.parametrize(
+    ("are_all", "rule"),
+    [
+        (rules.are_identifiers, rules.identifier),
+        (rules.are_identifiers, rules.user_id),
+        (rules.are_emails, rules.email),
+        (rules.are_phones, rules.phone),
+    ],
+)
+def test_what_is_accepted_by_the_dozen_is_accepted_one_by_one(
+    are_all: Callable[[list[str]], bool], rule: Callable[[str, object], object], values: list[str]
+) -> None:
+    accepted = [value for value in values if are_all([value])]
+    assert are_all(accepted)
+    assert [rule("field", value) for value in accepted] == accepted
+    assert are_all(values) == (accepted == values)
+
+
+@pytest.mark.parametrize(
+    ("are_all", "usual"),
+    [
+        (rules.are_identifiers, ["7", "C-7"]),
+        (rules.are_emails, ["ada@shop.example", "b.o-b+x@a.shop.example"]),
+        (rules.are_phones, ["79990001122", "+79990001122"]),
+    ],
+)
+def test_the_usual_is_accepted_by_the_dozen(
+    are_all: Callable[[list[str]], bool], usual: list[str]
+) -> None:
+    assert are_all(usual)
+    assert not are_all([*usual, ""])
+    assert not are_all([*usual, "\ud800"])

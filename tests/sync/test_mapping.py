@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import attrs
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,7 +19,7 @@ from personaclick_async.models.converter import to_wire
 from personaclick_async.protocol.names import IDENTIFIERS
 from personaclick_async.sync.mapping import FieldMapping
 from personaclick_async.sync.mapping.kinds import ABSENT, STANDARD_RULES, Kind
-from personaclick_async.sync.mapping.memo import Memo
+from personaclick_async.sync.mapping.memo import MOST_TEXTS, Memo
 from personaclick_async.sync.mapping.reading import any_reader, text_reader
 from personaclick_async.sync.persons import persons_of
 from personaclick_async.sync.records import Outcome, Record, Rejected
@@ -348,12 +349,13 @@ def test_what_is_remembered_is_bounded_and_right() -> None:
     memo = Memo(make)
 
     for _ in range(2):
-        for number in range(10_000):
+        for number in range(MOST_TEXTS + 1):
             assert memo[f"n{number}"] == f"N{number}"
             assert memo["x" * 100] == "X" * 100
-            assert len(memo) <= 8192
-    assert memo["n9999"] == memo["n9999"]
-    assert made.count("n9999") == 2
+            assert len(memo) <= MOST_TEXTS
+    last = f"n{MOST_TEXTS}"
+    assert memo[last] == memo[last]
+    assert made.count(last) == 2
 
 
 ORIGINS = {
@@ -479,6 +481,60 @@ def _check_against_the_models(mapping: FieldMapping, row: list[Any], *, only_tex
             assert isinstance(outcome, Record)
             assert outcome.wire == expected
             assert outcome.persons == persons_of(expected)
+
+
+GOOD = {
+    0: ["ada@shop.example", " bob@shop.example", "\u00e9ve@shop.example"],
+    1: ["+79990001122", "79990001122 ", "7 (999) 000-11-22"],
+    2: ["7", "C-7", " 8 "],
+    3: ["l7", "L8"],
+}
+
+
+@st.composite
+def _rows(draw: st.DrawFn, values: st.SearchStrategy[Any]) -> list[list[Any]]:
+    """Draw rows of which many columns hold nothing but what is accepted."""
+    good = draw(st.sets(st.sampled_from(sorted(GOOD))))
+    row = st.tuples(
+        *(st.sampled_from(GOOD[index]) if index in good else values for index in range(10))
+    )
+    return draw(st.lists(row.map(list), min_size=1, max_size=6))
+
+
+@settings(deadline=None, max_examples=500)
+@given(mapping=_mappings(), rows=_rows(TEXTS), required=st.booleans())
+def test_rows_of_text_are_mapped_together_as_each_by_itself(
+    mapping: FieldMapping, rows: list[list[str]], required: bool
+) -> None:
+    _check_together(mapping, rows, only_text=True, required=required)
+
+
+@settings(deadline=None, max_examples=300)
+@given(mapping=_mappings(), rows=_rows(ANYTHING | TEXTS), required=st.booleans())
+def test_rows_of_anything_are_mapped_together_as_each_by_itself(
+    mapping: FieldMapping, rows: list[list[Any]], required: bool
+) -> None:
+    _check_together(mapping, rows, only_text=False, required=required)
+
+
+def _check_together(
+    mapping: FieldMapping, rows: list[list[Any]], *, only_text: bool, required: bool
+) -> None:
+    if required:
+        mapping = attrs.evolve(mapping, required=(*mapping.fields,)[:2])
+    one_by_one = mapping.compile(HEADER, only_text=only_text)
+    together = mapping.compile(HEADER, only_text=only_text)
+    expected = [one_by_one.row(number, row) for number, row in enumerate(rows, 5)]
+    for _ in range(2):  # the second time, what is remembered comes back
+        found = together.rows(5, list(zip(*rows, strict=True)))
+        assert list(map(_shown, found)) == list(map(_shown, expected))
+
+
+def _shown(outcome: Outcome) -> object:
+    # As texts: one drawn value need not be equal to itself, and the order of fields counts.
+    if isinstance(outcome, Record):
+        return outcome.row, repr(list(outcome.wire.items()))
+    return repr(attrs.astuple(outcome, recurse=False))
 
 
 def test_every_kind_can_be_asked_for() -> None:

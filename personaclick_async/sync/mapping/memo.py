@@ -7,7 +7,7 @@ from typing import Final
 
 from personaclick_async.codec import Json
 
-_MOST_TEXTS: Final = 8192
+MOST_TEXTS: Final = 16_384
 _LONGEST_TEXT: Final = 64
 
 
@@ -26,7 +26,7 @@ class Memo(dict[str, Json]):
     def __missing__(self, text: str) -> Json:
         made = self._make(text)
         if len(text) <= _LONGEST_TEXT:
-            if len(self) >= _MOST_TEXTS:
+            if len(self) >= MOST_TEXTS:
                 self.clear()
             self[text] = made
         return made
