@@ -8,8 +8,9 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Awaitable, Callable, Coroutine, Hashable
 from concurrent.futures import Future, wait
+from functools import partial
 from typing import Any, Final
 
 from personaclick_async.calls.profile import send_update
@@ -19,7 +20,7 @@ from personaclick_async.config import UNSET, Seconds
 from personaclick_async.errors import ConfigurationError, PersonaClickError, ServiceError
 from personaclick_async.facade.background import background
 from personaclick_async.facade.commands import Callback, Command, Verb, WrongCall, parse
-from personaclick_async.facade.handle import Handle, call_error
+from personaclick_async.facade.handle import CallError, Handle, call_error
 from personaclick_async.models.identity import Identity
 from personaclick_async.models.update import ProfileUpdate
 from personaclick_async.protocol import names
@@ -241,16 +242,12 @@ class Personaclick:
                 before = shared.latest.get(key)
                 shared.latest[key] = handle
 
-        def begin() -> None:
-            work = self._work(command, user, before, start)
-            task = loop.create_task(work, name=f"personaclick {handle.endpoint}")
-            handle.follow(loop, task)
-            task.add_done_callback(lambda done: self._settle(done, command, handle, key, loop))
-
+        settle = partial(self._settle, command, handle, key, loop)
+        work = partial(self._work, command, user, before, start)
         if elsewhere:
-            loop.call_soon_threadsafe(begin)
+            loop.call_soon_threadsafe(_begin, loop, handle, work, settle)
         else:
-            begin()
+            _begin(loop, handle, work, settle)
         return handle
 
     async def _work(
@@ -269,11 +266,11 @@ class Personaclick:
 
     def _settle(
         self,
-        done: asyncio.Task[Json],
         command: Command,
         handle: Handle,
         key: Hashable,
         loop: asyncio.AbstractEventLoop,
+        done: asyncio.Task[Json],
     ) -> None:
         """Call the one callback that is due, however the task ended; on the task's loop."""
         shared = self._shared
@@ -290,39 +287,39 @@ class Personaclick:
             if callback is None and not handle.watched:
                 log.warning("%s", value.message)
 
-        def end() -> None:
-            with shared.lock:
-                shared.under_way.discard(handle)
-            _alive.discard(handle)
-            handle.finish(value)
-
         if callback is None:
-            end()
+            self._end(handle, value)
             return
         try:
             made = callback(value)
         except Exception as error:  # noqa: BLE001 - given to whoever is responsible
             self._callback_failed(error, handle, loop)
-            end()
+            self._end(handle, value)
             return
         if not inspect.isawaitable(made):
-            end()
+            self._end(handle, value)
             return
         waiting = loop.create_task(_wait_for(made))
         handle.follow(loop, waiting)
-        waiting.add_done_callback(lambda over: self._callback_over(over, handle, loop, end))
+        waiting.add_done_callback(partial(self._callback_over, handle, loop, value))
 
     def _callback_over(
         self,
-        over: asyncio.Task[None],
         handle: Handle,
         loop: asyncio.AbstractEventLoop,
-        end: Callable[[], None],
+        value: Json | CallError,
+        over: asyncio.Task[None],
     ) -> None:
         error = None if over.cancelled() else over.exception()
         if error is not None:
             self._callback_failed(error, handle, loop)
-        end()
+        self._end(handle, value)
+
+    def _end(self, handle: Handle, value: Json | CallError) -> None:
+        with self._shared.lock:
+            self._shared.under_way.discard(handle)
+        _alive.discard(handle)
+        handle.finish(value)
 
     def _callback_failed(
         self, error: BaseException, handle: Handle, loop: asyncio.AbstractEventLoop
@@ -381,6 +378,17 @@ class Personaclick:
         if client is None:
             raise ConfigurationError('call personaclick("init", shop_id) first')
         return client
+
+
+def _begin(
+    loop: asyncio.AbstractEventLoop,
+    handle: Handle,
+    work: Callable[[], Coroutine[Any, Any, Json]],
+    settle: Callable[[asyncio.Task[Json]], None],
+) -> None:
+    task = loop.create_task(work(), name=f"personaclick {handle.endpoint}")
+    handle.follow(loop, task)
+    task.add_done_callback(settle)
 
 
 async def _wait_for(made: Awaitable[object]) -> None:

@@ -53,19 +53,20 @@ class Handle:
     error. Doing neither is fine.
     """
 
+    watched: bool = False
+    # A concurrent future costs half of what the call does, and hardly a call needs one.
+    _finished: Future[Json] | None = None
+    _answered: Future[None] | None = None
+    _outcome: Json | CallError = None
+    _is_over: bool = False
+    _has_answer: bool = False
+    _loop: asyncio.AbstractEventLoop | None = None
+    _task: asyncio.Task[Any] | None = None
+    _cancel_asked: bool = False
+
     def __init__(self, endpoint: str, lock: threading.Lock) -> None:
         self.endpoint = endpoint
         self._lock = lock
-        self.watched = False
-        # A concurrent future costs half of what the call does, and hardly a call needs one.
-        self._finished: Future[Json] | None = None
-        self._answered: Future[None] | None = None
-        self._outcome: Json | CallError = None
-        self._is_over = False
-        self._has_answer = False
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._task: asyncio.Task[Any] | None = None
-        self._cancel_asked = False
 
     def done(self) -> bool:
         """Whether the call is over and its callback has been called."""
