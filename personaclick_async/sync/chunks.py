@@ -67,20 +67,25 @@ class Chunk:
 class ContentDigest:
     """A hash of a chunk's rows that does not depend on the slices in which they came.
 
-    Keyed with a journal's salt: who has the journal alone can't guess content from it.
+    Keyed with a journal's salt: who has the journal alone can't guess content from it. Without a
+    salt nobody will compare, and nothing is hashed.
     """
 
-    def __init__(self, salt: bytes) -> None:
-        self._content = blake2b(key=salt, digest_size=_DIGEST_BYTES)
-        self._numbers = blake2b(key=salt, digest_size=_DIGEST_BYTES)
+    def __init__(self, salt: bytes | None) -> None:
+        self._salted = salt is not None
+        self._content = blake2b(key=salt or b"", digest_size=_DIGEST_BYTES)
+        self._numbers = blake2b(key=salt or b"", digest_size=_DIGEST_BYTES)
 
     def add(self, numbers: Iterable[int], contents: list[bytes]) -> None:
         """Add rows: their numbers, and what each would be sent as (nothing if it is rejected)."""
-        self._numbers.update(array("q", numbers).tobytes())
-        self._content.update(b"\n".join(contents) + b"\n")
+        if self._salted:
+            self._numbers.update(array("q", numbers).tobytes())
+            self._content.update(b"\n".join(contents) + b"\n")
 
     def digest(self) -> bytes:
-        """Give the hash of all that was added."""
+        """Give the hash of all that was added, or nothing."""
+        if not self._salted:
+            return b""
         return self._content.digest() + self._numbers.digest()
 
 
@@ -161,7 +166,7 @@ def cut(outcomes: Iterator[Outcome], plan: Plan, at_most: int) -> Iterator[Slice
         yield Slice(taken)
 
 
-def seal(chunk: Chunk, numbers: list[int], contents: list[bytes], salt: bytes) -> None:
+def seal(chunk: Chunk, numbers: list[int], contents: list[bytes], salt: bytes | None) -> None:
     """Give a chunk the extent and digest of its rows; compare those that it has already.
 
     :raises SyncRefused: they differ.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, MutableSequence, Sequence
-from typing import Final
 
 import attrs
 
@@ -14,8 +13,6 @@ from personaclick_async.sync.persons import persons_of
 from personaclick_async.sync.records import Outcome, Record, Rejected
 from personaclick_async.sync.report import Report
 from personaclick_async.sync.threads import OneThread
-
-_NO_SALT: Final = b"without a journal nobody compares"
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -54,9 +51,9 @@ class Ledger:
     _number: int = attrs.field(default=0, init=False)
 
     @property
-    def salt(self) -> bytes:
-        """The key of all hashes."""
-        return _NO_SALT if self.journal is None else self.journal.salt
+    def salt(self) -> bytes | None:
+        """The key of all hashes; None without a journal, as then nobody compares."""
+        return None if self.journal is None else self.journal.salt
 
     async def begin(self, first_row: int) -> Chunk:
         """Open a chunk that begins at a row."""

@@ -125,7 +125,7 @@ class Filling:
     :ivar aside: the positions of both.
     """
 
-    def __init__(self, chunk: Chunk, envelope: Envelope, salt: bytes) -> None:
+    def __init__(self, chunk: Chunk, envelope: Envelope, salt: bytes | None) -> None:
         self.chunk = chunk
         self.rows = 0
         self.last_row = 0

@@ -39,7 +39,6 @@ ENVELOPE_BYTES: Final = 512
 _FORMAT: Final = "ready 1"
 _DONE: Final = "done.json"
 _NO_ENVELOPE: Final = Envelope(b"", b"")
-_NO_SALT: Final = b"files are told apart by the hash in their names"
 _ROWS_AT_ONCE: Final = 1000
 _MOST_REJECTED: Final = 10_000
 _PATTERN: Final = frozenset("*?[")
@@ -237,7 +236,7 @@ def _fill(source: Source, after_row: int, largest: int, number: int) -> Iterator
         while len(left):
             if filling is None:
                 chunk = Chunk(id=number, first_row=left.outcomes[0].row)
-                filling = Filling(chunk, _NO_ENVELOPE, _NO_SALT)
+                filling = Filling(chunk, _NO_ENVELOPE, None)
                 number += 1
             fitting = filling.fitting(left.contents, largest)
             if fitting:

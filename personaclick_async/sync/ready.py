@@ -94,8 +94,10 @@ class ReadyFile:
         """Its last row."""
         return self.before + self.name.last_row
 
-    def digest(self, salt: bytes) -> bytes:
-        """Give a keyed hash of its content, for the journal."""
+    def digest(self, salt: bytes | None) -> bytes:
+        """Give a keyed hash of its content, for the journal; nothing if there is none."""
+        if salt is None:
+            return b""
         return blake2b(self.name.digest.encode(), key=salt, digest_size=_DIGEST_BYTES).digest()
 
     def read(self) -> ReadyChunk:
