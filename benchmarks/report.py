@@ -75,8 +75,7 @@ def _table(comparisons: list[dict[str, Any]]) -> str:
 
 def _bulk(rows: list[dict[str, float]]) -> str:
     lines = [
-        "| rows | rows a second | of the budget | of a plain loop | peak memory "
-        "| event loop stood still |",
+        "| rows | a second | of the budget | of a plain loop | peak memory | loop stood still |",
         "|---:|---:|---:|---:|---:|---:|",
     ]
     lines += [

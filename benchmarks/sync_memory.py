@@ -32,7 +32,7 @@ from personaclick_async.sync.sources import open_source
 SHOP = "e0" * 15
 BUDGET_BYTES_PER_SECOND = 40 * 32 * 1024 * 1024 / 60
 TICK_SECONDS = 0.002
-ROUNDS = 3
+ROUNDS = 5
 MAPPING = """
 [fields]
 external_id = "id"
