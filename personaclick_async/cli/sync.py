@@ -24,6 +24,7 @@ from personaclick_async.cli.machines import (
 )
 from personaclick_async.cli.options import ApiUrl, AsJson, Connection, SecretFile, ShopId
 from personaclick_async.cli.outcome import Exit, console, fail, print_json, stderr
+from personaclick_async.cli.reasons import Reasons
 from personaclick_async.codec import Json
 from personaclick_async.errors import ConfigurationError, PersonaClickError
 from personaclick_async.sync import (
@@ -201,13 +202,14 @@ def sync(
         if dry_run and not as_json:
             _show_first(opened)
         with machines.records(opened, source, known, kind=kind, layout=layout) as records:
-            report, code = _run(connection, records, options, machines, as_json=as_json)
+            reasons = Reasons()
+            report, code = _run(connection, records, options, machines, reasons, as_json=as_json)
     except PersonaClickError as error:
         fail(error, as_json=as_json)
     finally:
         if sink is not None:
             sink.close()
-    _show(report, sink.path, dry_run=dry_run, as_json=as_json)
+    _show(report, sink.path, reasons if dry_run else None, as_json=as_json)
     raise typer.Exit(code)
 
 
@@ -251,6 +253,7 @@ def _run(
     records: Records,
     options: SyncOptions,
     machines: Machines,
+    reasons: Reasons,
     *,
     as_json: bool,
 ) -> tuple[Report, Exit]:
@@ -267,7 +270,7 @@ def _run(
             with _progress(sync.report, shown=not as_json) as tick:
                 ticking = asyncio.create_task(_tick(tick))
                 try:
-                    await sync.run()
+                    await (reasons.gather(sync) if options.dry_run else sync.run())
                 finally:
                     ticking.cancel()
 
@@ -335,7 +338,7 @@ def _show_first(source: TableSource) -> None:
         print_json(dict(record.wire))
 
 
-def _account(report: Report, rejects: Path, *, dry_run: bool) -> dict[str, Json]:
+def _account(report: Report, rejects: Path, reasons: Reasons | None) -> dict[str, Json]:
     account: dict[str, Json] = {
         "source": report.source,
         "route": report.route,
@@ -350,15 +353,18 @@ def _account(report: Report, rejects: Path, *, dry_run: bool) -> dict[str, Json]
         "bytes_sent": report.bytes_sent,
         "seconds": round(report.elapsed(datetime.now(UTC)), 3),
     }
-    if dry_run:
+    if reasons is not None:
         account["checked"] = report.checked
-    if report.rejected and not dry_run:
+        account["reasons"] = reasons.as_json()
+    elif report.rejected:
         account["rejects"] = str(rejects)
     return account
 
 
-def _show(report: Report, rejects: Path, *, dry_run: bool, as_json: bool) -> None:
-    account = _account(report, rejects, dry_run=dry_run)
+def _show(report: Report, rejects: Path, reasons: Reasons | None, *, as_json: bool) -> None:
+    """Show the account; reasons are those of a dry run."""
+    dry_run = reasons is not None
+    account = _account(report, rejects, reasons)
     if as_json:
         print_json(account)
         return
@@ -384,3 +390,5 @@ def _show(report: Report, rejects: Path, *, dry_run: bool, as_json: bool) -> Non
         table.add_row("requests", f"{report.requests:,}", f"{report.retries:,} sent again")
         table.add_row("time", f"{seconds:,.1f} s", f"{report.rate(datetime.now(UTC)):,.0f} rows/s")
     console.print(table)
+    for reason in reasons.as_text() if reasons is not None else ():
+        console.print(reason, markup=False, highlight=False, soft_wrap=True)

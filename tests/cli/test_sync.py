@@ -61,6 +61,26 @@ def test_a_dry_run_shows_records_and_sends_nothing(shell: Shell, emulator: Emula
     assert list(Path().iterdir()) == []
 
 
+def test_a_dry_run_says_why_rows_would_be_rejected(shell: Shell, emulator: Emulator) -> None:
+    Path("customers.csv").write_text(
+        "id,email,birthday\n1,ada@shop.example,1815-12-10\n2,nonsense,1990-01-01\n"
+        "3,[bold],1990-01-01\n4,,1990-02-30\n"
+    )
+    done = shell("sync", "customers.csv", "--dry-run")
+    assert done.exit_code == Exit.INCOMPLETE
+    shown = " ".join(done.stdout.split())
+    assert "2 times, first in row 2: email: expected an e-mail address such as" in shown
+    assert "once, in row 4: birthday: expected a day of the calendar as YYYY-MM-DD" in shown
+    assert "nonsense" not in shown
+
+    reasons = json.loads(shell("sync", "customers.csv", "--dry-run", "--json").stdout)["reasons"]
+    assert [(one["field"], one["rows"], one["first_row"]) for one in reasons] == [
+        ("email", 2, 2),
+        ("birthday", 1, 4),
+    ]
+    assert emulator.requests == []
+
+
 def test_rejected_rows_can_be_mended_and_fed_back(shell: Shell, emulator: Emulator) -> None:
     Path("customers.csv").write_text(
         "id,email,birthday\n1,ada@shop.example,1815-12-10\n2,nonsense,1990-01-01\n3,,1990-02-30\n"
