@@ -12,7 +12,7 @@ import pytest
 
 from tests.docs.pages import DOCS
 
-TOLD_IN_WORDS = {"Client", "CurrentUser", "CurrentUserOrNone", "MapRow"}
+TOLD_IN_WORDS = {"Client", "CurrentUser", "CurrentUserOrNone"}
 """Types of parameters and of functions, which have no entry of their own."""
 
 

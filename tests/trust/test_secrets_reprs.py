@@ -40,7 +40,7 @@ SAYS_NOTHING: Final = {
     *(sdk.Timeouts, sdk.TransportStats),
     *(sync.Checked, sync.Delivered, sync.Failed, sync.Queued, sync.Unchanged, sync.Waiting),
     *(sync.PreparedPartitions, sync.SyncOptions),
-    *(sources.CsvLayout, mapping.FieldMapping, mapping.Origin),
+    *(sources.CsvLayout, mapping.CompiledMapping, mapping.FieldMapping, mapping.Origin),
 }
 
 
