@@ -83,8 +83,8 @@ LAST_ORDER = [{**PRODUCT, "id": str(number)} for number in range(5)]
 
 
 def answer(body: Any) -> bytes:  # noqa: ANN401 - any JSON
-    """Make a whole HTTP answer."""
-    text = json.dumps(body).encode()
+    """Make a whole HTTP answer; its JSON is as close together as the service's."""
+    text = json.dumps(body, separators=(",", ":")).encode()
     head = (
         "HTTP/1.1 200 OK\r\nContent-Type: application/json; charset=utf-8\r\n"
         f"Content-Length: {len(text)}\r\n\r\n"

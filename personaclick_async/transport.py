@@ -160,7 +160,8 @@ class Transport:
         self._budget.earn()
         try:
             while True:
-                if not limiter.is_open:
+                is_held = not limiter.is_open
+                if is_held:
                     patience = self._config.retry.total - (self._clock() - started)
                     await self._enter(limiter, patience, call, attempt)
                 attempt += 1
@@ -170,7 +171,8 @@ class Transport:
                     else:
                         outcome = await self._attempt(pool, call, options, attempt, started)
                 finally:
-                    limiter.give_back()
+                    if is_held:
+                        limiter.give_back()
                 if isinstance(outcome, Answer):
                     return outcome
                 await self._before_next(

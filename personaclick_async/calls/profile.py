@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Unpack
-
-import attrs
+from functools import partial
+from typing import Final, Unpack
 
 from personaclick_async.calls.scope import Scope, WhichScope
 from personaclick_async.errors import ValidationError
@@ -13,8 +12,9 @@ from personaclick_async.models.profile import FullProfile, Profile
 from personaclick_async.models.update import CLEAR, ProfileFields, ProfileUpdate
 from personaclick_async.protocol import calls
 from personaclick_async.protocol.answers import Answer
-from personaclick_async.protocol.calls import Asker, Call, Shop
 from personaclick_async.protocol.names import IDENTIFIERS
+
+_NAMES: Final = frozenset(IDENTIFIERS)
 
 
 class RawProfileCalls:
@@ -134,11 +134,9 @@ async def send_update(
     if not update:
         raise ValidationError("profile update", "at least one field", "none")
 
-    def make(shop: Shop, asker: Asker) -> Call[None]:
-        if user_id_name is not None:
-            shop = attrs.evolve(shop, set_user_id_name=user_id_name)
-        return calls.set_profile(shop, asker, update)
-
+    make = partial(calls.set_profile, update=update)
+    if user_id_name is not None:
+        make = partial(calls.set_profile, update=update, user_id_name=user_id_name)
     try:
         return await scope.ask(make)
     finally:
@@ -156,9 +154,9 @@ def _the_one(update: ProfileUpdate | None, fields: ProfileFields) -> ProfileUpda
 
 def _affected(scope: Scope, update: ProfileUpdate) -> list[Identity]:
     """Name the cache entries that an update may have made stale."""
-    mentioned = [
-        Identity(kind, str(value))
-        for kind, value in update.mentioned.items()
-        if kind in IDENTIFIERS and value is not CLEAR
-    ]
-    return [scope.visit.identity, *mentioned]
+    affected = [scope.visit.identity]
+    for kind in _NAMES & update.mentioned.keys():
+        value = update.mentioned[kind]
+        if value is not CLEAR:
+            affected.append(Identity(kind, str(value)))
+    return affected

@@ -142,15 +142,22 @@ def read_full_profile(shop: Shop, asker: Asker) -> Call[FullProfile]:
     return Call(names.PROFILE, _read_full_profile, query)
 
 
-def set_profile(shop: Shop, asker: Asker, update: ProfileUpdate) -> Call[None]:
-    """Update the profile of the device's owner, or of the named user (2.3)."""
-    wire = to_wire(update, user_id_name=shop.set_user_id_name)
-    return set_profile_fields(shop, asker, wire)
+def set_profile(
+    shop: Shop, asker: Asker, update: ProfileUpdate, *, user_id_name: str | None = None
+) -> Call[None]:
+    """Update the profile of the device's owner, or of the named user (2.3).
+
+    :param user_id_name: what this request calls the shop's own user id; else as the shop does.
+    """
+    name = user_id_name or shop.set_user_id_name
+    return set_profile_fields(shop, asker, to_wire(update, user_id_name=name), user_id_name=name)
 
 
-def set_profile_fields(shop: Shop, asker: Asker, wire: Mapping[str, Json]) -> Call[None]:
+def set_profile_fields(
+    shop: Shop, asker: Asker, wire: Mapping[str, Json], *, user_id_name: str | None = None
+) -> Call[None]:
     """Update a profile with fields that are in the wire's form already (2.3)."""
-    who = _who(shop, asker.identity, shop.set_user_id_name)
+    who = _who(shop, asker.identity, user_id_name or shop.set_user_id_name)
     for name, value in who.items():
         if name in wire and str(wire[name]) != value:
             raise ValidationError(name, "the one that names the user, or none", "another value")
