@@ -147,7 +147,7 @@ def _bend(cls: type[R], value: object) -> R:
     for name in _required(cls):
         if _text(value.get(name)) is None:
             raise WrongShape(f"the object has no {name}")
-    return converter.structure(value, cls)
+    return converter().structure(value, cls)
 
 
 def _text(value: object, _: object = None) -> str | None:
@@ -277,7 +277,12 @@ def _union_hook(kind: Any, of: BaseConverter) -> Hook:  # noqa: ANN401 - any ann
     return lambda value, _: None if value is None else of.structure(value, member)
 
 
-def _make_converter() -> Converter:
+@cache
+def converter() -> Converter:
+    """Give the one converter of the models: ``structure`` reads tolerantly, updates strictly.
+
+    Made when it is first needed: most processes never meet an answer that the fast decoder refuses.
+    """
     made = Converter(detailed_validation=False)
     made.register_structure_hook(str, _text)
     made.register_structure_hook(bool, _boolean)
@@ -300,7 +305,3 @@ def _is_tuple(kind: Any) -> bool:  # noqa: ANN401 - any annotation
 def _is_mapping(kind: Any) -> bool:  # noqa: ANN401 - any annotation
     origin = get_origin(kind)
     return isinstance(origin, type) and issubclass(origin, Mapping)
-
-
-converter: Final = _make_converter()
-"""The one converter of the models: ``structure`` reads tolerantly, updates strictly."""

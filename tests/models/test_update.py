@@ -267,7 +267,7 @@ UPDATES = st.fixed_dictionaries(
 def test_an_update_survives_the_way_to_the_wire_and_back(fields: dict[str, Any]) -> None:
     update = ProfileUpdate(**fields)
 
-    assert converter.structure(converter.unstructure(update), ProfileUpdate) == update
+    assert converter().structure(converter().unstructure(update), ProfileUpdate) == update
     assert pickle.loads(pickle.dumps(update)) == copy.deepcopy(update) == update
     assert to_wire(pickle.loads(pickle.dumps(update))) == to_wire(update)
 
