@@ -233,6 +233,7 @@ class PersonaClick:
         group = _segment(segment)
         if session is not None:
             return User(self._core, Visit.of_session(session, self._core.now, group), self._options)
+        # Most calls are about a device, and this takes half the time of asking for all names.
         if did is not None and email is phone is external_id is loyalty_id is telegram_id is None:
             identity = Identity.device(did)
         else:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, Iterator
+from typing import Final
 
 import attrs
 
 from personaclick_async.codec import Json
 from personaclick_async.sync import Rejected, Result
+
+_MOST: Final = 100
+_OTHERS: Final = ("other fields", "other values")
 
 
 @attrs.define
@@ -17,7 +21,11 @@ class _Rows:
 
 
 class Reasons:
-    """The rules that were broken, the most broken first. No value is kept, only where it stood."""
+    """The rules that were broken, the most broken first. No value is kept, only where it stood.
+
+    Rows may have any fields, so a file can break any number of rules: what the first hundred do
+    not cover is counted together.
+    """
 
     def __init__(self) -> None:
         self._rows: dict[tuple[str, str], _Rows] = {}
@@ -26,7 +34,10 @@ class Reasons:
         """Take the reasons from the results of a sync."""
         async for result in results:
             if isinstance(result, Rejected):
-                rows = self._rows.setdefault((result.field, result.rule), _Rows(result.row))
+                reason = (result.field, result.rule)
+                if reason not in self._rows and len(self._rows) >= _MOST:
+                    reason = _OTHERS
+                rows = self._rows.setdefault(reason, _Rows(result.row))
                 rows.count += 1
 
     def as_json(self) -> list[Json]:

@@ -6,12 +6,14 @@ from array import array
 from collections.abc import Iterable, Iterator
 from hashlib import blake2b
 from itertools import islice
-from typing import Final
+from typing import Final, TypeVar
 
 import attrs
 
 from personaclick_async.sync.errors import SyncRefused
 from personaclick_async.sync.records import Outcome
+
+T = TypeVar("T")
 
 _DIGEST_BYTES: Final = 16
 
@@ -121,6 +123,13 @@ class Plan:
         return self.done_until
 
 
+def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Give items in lists of ``size``; the last may be shorter."""
+    iterator = iter(items)
+    while batch := list(islice(iterator, size)):
+        yield batch
+
+
 def cut(outcomes: Iterator[Outcome], plan: Plan, at_most: int) -> Iterator[Slice]:
     """Cut what a source gives after ``plan.after_row`` into slices of ``at_most`` rows.
 
@@ -130,7 +139,7 @@ def cut(outcomes: Iterator[Outcome], plan: Plan, at_most: int) -> Iterator[Slice
     """
     row = plan.after_row
     if not plan.open_chunks:
-        while new := list(islice(outcomes, at_most)):
+        for new in batches(outcomes, at_most):
             for outcome in new:
                 if outcome.row <= row:
                     raise _not_in_order(outcome.row, row)

@@ -92,8 +92,9 @@ class Sync:
         :raises SyncStopped: it gave up before the end of the source.
         :raises JournalFailed: the journal can't be written.
         """
-        # Nobody wants to be told of each record.
-        self._outbox.close()
+        if self._task is None:
+            # Nobody will look at the results; those of an iteration under way are someone's.
+            self._outbox.close()
         async for _ in self:
             pass
         return self.report

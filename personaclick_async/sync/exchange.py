@@ -21,10 +21,11 @@ from typing import Final
 import attrs
 
 from personaclick_async import codec
+from personaclick_async.sync.chunks import batches
 from personaclick_async.sync.errors import SyncRefused
 from personaclick_async.sync.options import Route
 from personaclick_async.sync.packing import encode
-from personaclick_async.sync.partitions import Partition, batches, survey
+from personaclick_async.sync.partitions import Partition, survey
 from personaclick_async.sync.ready_chunk import plain, rejected_of
 from personaclick_async.sync.records import Outcome, Record, Source
 from personaclick_async.sync.rejects import as_text

@@ -11,17 +11,16 @@ from __future__ import annotations
 import glob
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from hashlib import sha256
-from itertools import islice
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
 import attrs
 
 from personaclick_async.errors import ConfigurationError
 from personaclick_async.protocol.names import IMPORT_MAX_BODY_BYTES
-from personaclick_async.sync.chunks import Chunk
+from personaclick_async.sync.chunks import Chunk, batches
 from personaclick_async.sync.errors import SyncRefused
 from personaclick_async.sync.mapping import FieldMapping
 from personaclick_async.sync.options import Route
@@ -30,8 +29,6 @@ from personaclick_async.sync.ready_chunk import ChunkName, write_chunk
 from personaclick_async.sync.records import Source
 from personaclick_async.sync.sources import CsvLayout, SourceKind, TableSource, open_source
 from personaclick_async.sync.spool import Spool, read_whole, sweep, write_whole
-
-T = TypeVar("T")
 
 ENVELOPE_BYTES: Final = 512
 """What is kept free in each body for the envelope, which workers don't know."""
@@ -247,13 +244,6 @@ def _fill(source: Source, after_row: int, largest: int, number: int) -> Iterator
                 filling = None
     if filling is not None:
         yield filling
-
-
-def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    """Give items in lists of ``size``; the last may be shorter."""
-    iterator = iter(items)
-    while batch := list(islice(iterator, size)):
-        yield batch
 
 
 def _whole_chunks(folder: Path) -> list[ChunkName]:

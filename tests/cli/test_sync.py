@@ -81,6 +81,22 @@ def test_a_dry_run_says_why_rows_would_be_rejected(shell: Shell, emulator: Emula
     assert emulator.requests == []
 
 
+def test_a_dry_run_adds_up_what_a_hostile_file_breaks_without_end(shell: Shell) -> None:
+    rows = ({"external_id": number, f"p{number}": float("inf")} for number in range(1, 251))
+    Path("customers.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+    done = shell("sync", "customers.jsonl", "--dry-run", "--json")
+
+    reasons = json.loads(done.stdout)["reasons"]
+    assert len(reasons) == 101
+    assert reasons[0] == {
+        "field": "other fields",
+        "rule": "other values",
+        "rows": 150,
+        "first_row": 101,
+    }
+
+
 def test_rejected_rows_can_be_mended_and_fed_back(shell: Shell, emulator: Emulator) -> None:
     Path("customers.csv").write_text(
         "id,email,birthday\n1,ada@shop.example,1815-12-10\n2,nonsense,1990-01-01\n3,,1990-02-30\n"

@@ -6,15 +6,14 @@ import logging
 import socket
 import sqlite3
 import threading
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import pytest
 
 from personaclick_async import PersonaClick
 from personaclick_async.emulator import Emulator, EmulatorSettings
-from personaclick_async.emulator.service import Service
 
 
 def test_it_starts_again_on_its_port(tmp_path: Path) -> None:
@@ -78,22 +77,17 @@ def test_whoever_asks_while_it_stops_is_told() -> None:
     assert len(ends) == len(threads)
 
 
-async def test_an_import_that_can_not_be_applied_is_no_endless_wait(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    async def broken(_: Service) -> bool:
-        raise ZeroDivisionError
-
-    with Emulator() as emulator:
-        monkeypatch.setattr(Service, "apply_queued", broken)
-        keys = {"shop_id": emulator.shop_id, "shop_secret": emulator.shop_secret}
-        async with (
-            aiohttp.ClientSession(base_url=emulator.url) as http,
-            http.post("/import/audience", json={**keys, "audience": [{}]}) as answer,
-        ):
-            assert answer.status == 200
-        with pytest.raises(ZeroDivisionError):
-            emulator.drain()
+def test_an_import_that_can_not_be_applied_is_no_endless_wait(tmp_path: Path) -> None:
+    path = tmp_path / "emulator.sqlite"
+    with Emulator(database=path) as emulator:
+        shop_id = emulator.shop_id
+    with closing(sqlite3.connect(path)) as damaged, damaged:
+        damaged.execute(
+            "INSERT INTO queue (shop, endpoint, body) VALUES (?, 'import/audience', ?)",
+            (shop_id, b"[null, [{"),
+        )
+    with Emulator(database=path) as emulator, pytest.raises(ValueError, match=r"^Expecting"):
+        emulator.drain()
 
 
 def test_a_file_that_is_no_database_is_an_error_at_the_start(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from personaclick_async import PersonaClick
 from personaclick_async.emulator import Emulator
-from personaclick_async.sync import SyncRefused, SyncStopped
+from personaclick_async.sync import Result, SyncRefused, SyncStopped
 from tests.conftest import MakeClient
 from tests.sync.engine.support import (
     PATHS,
@@ -165,6 +165,17 @@ async def test_stopped_by_another_task_its_iteration_ends(
     assert report is sync.report
     assert report.ended_at is not None
     assert report.sent < 500
+
+
+async def test_who_runs_a_sync_that_is_iterated_takes_nothing_from_it(client: PersonaClick) -> None:
+    sync = client.sync([{"external_id": str(n), "first_name": "Ada"} for n in range(5)])
+    seen: list[Result] = []
+    async for result in sync:
+        if not seen:
+            with pytest.raises(SyncRefused, match="iterated before"):
+                await sync.run()
+        seen.append(result)
+    assert len(seen) == 5
 
 
 async def test_a_sync_is_iterated_once(client: PersonaClick) -> None:

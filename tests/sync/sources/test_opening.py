@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -78,14 +79,16 @@ def test_a_suffix_that_says_nothing_needs_a_kind(make_file: MakeFile) -> None:
     [CSV, JSON, gzip.compress(CSV.encode()), gzip.compress(JSON.encode())],
     ids=["csv", "json", "csv.gz", "json.gz"],
 )
-def test_standard_input_is_looked_at(monkeypatch: pytest.MonkeyPatch, content: str | bytes) -> None:
-    raw = content.encode() if isinstance(content, str) else content
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(raw)))
-
-    source = open_source("-", PEOPLE)
-
-    assert source.fingerprint is None
-    assert wires(source.outcomes()) == [ADA]
+def test_standard_input_is_looked_at(content: str | bytes) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.sync.sources.read_standard_input"],
+        input=content.encode() if isinstance(content, str) else content,
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == {"fingerprint": None, "wires": [ADA]}
 
 
 def test_the_encoding_given_is_that_of_json_lines_too(make_file: MakeFile) -> None:
