@@ -168,14 +168,14 @@ async def test_stopped_by_another_task_its_iteration_ends(
 
 
 async def test_who_runs_a_sync_that_is_iterated_takes_nothing_from_it(client: PersonaClick) -> None:
-    sync = client.sync([{"external_id": str(n), "first_name": "Ada"} for n in range(5)])
+    sync = client.sync([{"external_id": str(n), "first_name": "Ada"} for n in range(500)])
     seen: list[Result] = []
     async for result in sync:
         if not seen:
             with pytest.raises(SyncRefused, match="iterated before"):
                 await sync.run()
         seen.append(result)
-    assert len(seen) == 5
+    assert len(seen) == 500
 
 
 async def test_a_sync_is_iterated_once(client: PersonaClick) -> None:
