@@ -8,9 +8,9 @@ from collections.abc import Awaitable, Callable, Hashable
 from typing import Generic, Protocol, TypeVar
 
 import attrs
-from cachetools import LRUCache
 
 from personaclick_async.config import CachePolicy, Seconds
+from personaclick_async.entries import Entries, Kept
 from personaclick_async.models.identity import Identity
 
 V = TypeVar("V")
@@ -60,21 +60,6 @@ class Reads(Protocol[V]):
 
     async def close(self) -> None:
         """Let go of what is shared with other processes."""
-
-
-class Kept(Protocol[V]):
-    """A value in the form in which it is kept.
-
-    :ivar value: the value, or None while it has to be made again.
-    :ivar until: when it ceases to be fresh.
-    """
-
-    value: V | None
-    until: Seconds
-
-    def unfold(self) -> V:
-        """Make the value again."""
-        ...
 
 
 class _LeaderLeft(Exception):
@@ -141,9 +126,8 @@ class SharedReads(Generic[V]):
         clock: Callable[[], Seconds],
         fold: Callable[[V, Seconds], Kept[V]],
     ) -> None:
-        # Not a TTLCache: it keeps two orders, of use and of age, where a look at the clock will do.
-        self._kept: LRUCache[Hashable, Kept[V]] | None = (
-            None if policy is None else LRUCache(policy.max_entries)
+        self._kept: Entries[V] | None = (
+            None if policy is None else Entries(policy.max_entries, clock)
         )
         self._ttl = 0.0 if policy is None else policy.ttl
         self._clock = clock
