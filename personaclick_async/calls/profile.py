@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Final, Unpack
+from typing import Unpack
 
 from personaclick_async.calls.scope import Scope, WhichScope
 from personaclick_async.errors import ValidationError
@@ -13,8 +13,6 @@ from personaclick_async.models.update import CLEAR, ProfileFields, ProfileUpdate
 from personaclick_async.protocol import calls
 from personaclick_async.protocol.answers import Answer
 from personaclick_async.protocol.names import IDENTIFIERS
-
-_NAMES: Final = frozenset(IDENTIFIERS)
 
 
 class RawProfileCalls:
@@ -155,8 +153,8 @@ def _the_one(update: ProfileUpdate | None, fields: ProfileFields) -> ProfileUpda
 def _affected(scope: Scope, update: ProfileUpdate) -> list[Identity]:
     """Name the cache entries that an update may have made stale."""
     affected = [scope.visit.identity]
-    for kind in _NAMES & update.mentioned.keys():
-        value = update.mentioned[kind]
+    for kind in IDENTIFIERS:
+        value = update.mentioned.get(kind, CLEAR)
         if value is not CLEAR:
             affected.append(Identity(kind, str(value)))
     return affected

@@ -26,8 +26,8 @@ from cattrs.gen import make_dict_structure_fn
 from personaclick_async import codec
 from personaclick_async.codec import Json
 from personaclick_async.models.reading import Read, keep_source
-from personaclick_async.models.update import Clear, Kid, ProfileUpdate, Vehicle
-from personaclick_async.protocol.names import EXTERNAL_ID, ID, Gender
+from personaclick_async.models.update import CLEAR, ProfileUpdate
+from personaclick_async.protocol.names import EXTERNAL_ID, ID
 
 R = TypeVar("R", bound=Read)
 Hook: TypeAlias = Callable[[object, Any], Any]
@@ -72,34 +72,12 @@ def to_wire(update: ProfileUpdate, *, user_id_name: str = ID) -> dict[str, Json]
 
     :param user_id_name: what the wire calls the shop's own user id (``id`` or ``external_id``).
     """
-    wire = {
-        name: value if (form := _FORMS.get(type(value))) is None else form(value)
-        for name, value in update.mentioned.items()
-    }
+    wire = {**update.mentioned, **update.custom}
+    if CLEAR in wire.values():
+        wire = {name: None if value is CLEAR else value for name, value in wire.items()}
     if EXTERNAL_ID in wire:
         wire[user_id_name] = wire.pop(EXTERNAL_ID)
-    for name, value in update.custom.items():
-        wire[name] = None if isinstance(value, Clear) else value
     return wire
-
-
-def _part_on_wire(part: Kid | Vehicle) -> Json:
-    return {
-        name: value if (form := _FORMS.get(type(value))) is None else form(value)
-        for name in _PART_FIELDS[type(part)]
-        if (value := getattr(part, name)) is not None
-    }
-
-
-_PART_FIELDS: Final = {kind: tuple(attrs.fields_dict(kind)) for kind in (Kid, Vehicle)}
-
-_FORMS: Final[Mapping[type, Callable[[Any], Json]]] = {
-    Clear: lambda _: None,
-    Gender: str.__str__,  # its value, without the detour over Enum
-    date: date.isoformat,
-    tuple: lambda parts: [_part_on_wire(part) for part in parts],
-}
-"""How what an update holds goes over the wire; everything else goes as it is."""
 
 
 _split: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode

@@ -1,7 +1,7 @@
 """What a caller may send: one function per kind of value, strict, saying no by field name.
 
-Each rule takes the field's name and the value, and gives the value in the form in which models
-keep it. Errors name the type and size of what was given, never its content.
+Each rule takes the field's name and the value, and gives the value in the wire's form (but for
+:func:`day`). Errors name the type and size of what was given, never its content.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ _PHONE: Final = re.compile(r"\+?[0-9]{5,15}")
 _PHONE_SEPARATORS: Final = str.maketrans("", "", " \u00a0().-/")
 _DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _CUSTOM_NAME: Final = re.compile(r"[A-Za-z0-9_]+")
-_GENDERS: Final = {
-    "m": Gender.MALE,
-    "f": Gender.FEMALE,
-    "male": Gender.MALE,
-    "female": Gender.FEMALE,
+_GENDERS: Final[Mapping[str, str]] = {
+    "m": Gender.MALE.value,
+    "f": Gender.FEMALE.value,
+    "male": Gender.MALE.value,
+    "female": Gender.FEMALE.value,
 }
 _INT64_MIN: Final = -(2**63)
 _INT64_MAX: Final = 2**63 - 1
@@ -97,14 +97,12 @@ def text(field: str, value: object) -> str:
     exact = value if type(value) is str else _exact(value)
     if not isinstance(exact, str) or not exact:
         raise refuse(field, "a non-empty str", value)
-    _check_encodable(field, exact)
+    if not exact.isascii():
+        _check_encodable(field, exact)
     return exact
 
 
 def _check_encodable(field: str, value: str) -> None:
-    # isascii() is a flag look-up; only other text pays for the real check.
-    if value.isascii():
-        return
     with suppress(UnicodeEncodeError):
         value.encode()
         return
@@ -122,7 +120,8 @@ def identifier(field: str, value: object) -> str:
         return str(integer(field, exact))
     if not isinstance(exact, str) or not exact.strip():
         raise refuse(field, "a non-blank str or an int", value)
-    _check_encodable(field, exact)
+    if not exact.isascii():
+        _check_encodable(field, exact)
     return exact
 
 
@@ -141,7 +140,8 @@ def email(field: str, value: object) -> str:
         raise refuse(field, "an e-mail address as str", value)
     if len(exact) > _EMAIL_MAX_CHARACTERS or not _EMAIL.fullmatch(exact):
         raise refuse(field, "an e-mail address such as name@shop.example", value)
-    _check_encodable(field, exact)
+    if not exact.isascii():
+        _check_encodable(field, exact)
     return exact
 
 
@@ -179,8 +179,11 @@ def are_phones(values: Sequence[str]) -> bool:
     return all(map(_PHONE.fullmatch, values))
 
 
-def gender(field: str, value: object) -> Gender:
-    """Accept :class:`Gender`, ``m`` or ``f``, and the words that the official SDKs take."""
+def gender(field: str, value: object) -> str:
+    """Accept :class:`Gender`, ``m`` or ``f``, and the words that the official SDKs take.
+
+    Gives ``m`` or ``f``.
+    """
     exact = value if type(value) is str else _exact(value)
     found = _GENDERS.get(exact) if isinstance(exact, str) else None
     if found is None:
@@ -203,6 +206,12 @@ def day(field: str, value: object) -> date:
     if found is None:
         raise refuse(field, "a day of the calendar as YYYY-MM-DD", value)
     return found
+
+
+def day_text(field: str, value: object) -> str:
+    """Accept what :func:`day` accepts, and give it as ``YYYY-MM-DD``."""
+    found = day(field, value)
+    return value if type(value) is str else found.isoformat()
 
 
 def boolean(field: str, value: object) -> bool:
@@ -246,15 +255,15 @@ def age(field: str, value: object) -> Number:
     return years
 
 
-def each(rule: Rule[T]) -> Rule[tuple[T, ...]]:
+def each(rule: Rule[T]) -> Rule[list[T]]:
     """Accept any iterable whose items all keep ``rule``; errors name the index."""
 
-    def items(field: str, value: object) -> tuple[T, ...]:
+    def items(field: str, value: object) -> list[T]:
         if type(value) is not list and (
             isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable)
         ):
             raise refuse(field, "a list", value)
-        return tuple(rule(f"{field}[{index}]", item) for index, item in enumerate(value))
+        return [rule(f"{field}[{index}]", item) for index, item in enumerate(value)]
 
     return items
 
@@ -331,5 +340,6 @@ def _path(field: str, key: object) -> str:
 def _key(field: str, key: object) -> str:
     if not isinstance(key, str):
         raise refuse(field, "a JSON object with str keys", key)
-    _check_encodable(field, key)
+    if not key.isascii():
+        _check_encodable(field, key)
     return key

@@ -64,24 +64,22 @@ def _checked(
     return checked
 
 
-def _part(cls: type[T]) -> rules.Rule[T]:
-    """Accept a part of the update (a child, a vehicle), or a mapping of its fields."""
+class _Fields:
+    """Fields that are kept as the wire has them, and given as Python has them.
 
-    def rule(field: str, value: object) -> T:
-        if isinstance(value, cls):
-            return value
-        if type(value) is not dict and not isinstance(value, Mapping):
-            raise rules.refuse(field, f"a {cls.__name__} or a mapping", value)
-        try:
-            return cls(**value)
-        except ValidationError as error:
-            if error.field == cls.__name__:
-                raise ValidationError(field, error.rule, error.given) from None
-            raise error.within(field) from None
-        except TypeError:
-            raise rules.refuse(field, "a mapping with str keys", value) from None
+    Nobody looks at most of them: to make each field's object would double the cost of an update.
+    """
 
-    return rule
+    __slots__ = ()
+
+    if not TYPE_CHECKING:  # a type checker is to find names that are no field's
+
+        def __getattr__(self, name: str) -> object:
+            if name not in _RULES[type(self)]:
+                raise AttributeError(f"a {type(self).__name__} has no {name}")
+            value = self.mentioned.get(name)
+            form = _PYTHON_FORMS.get(name)
+            return value if value is None or value is CLEAR or form is None else form(value)
 
 
 class KidFields(TypedDict, total=False):
@@ -92,17 +90,21 @@ class KidFields(TypedDict, total=False):
 
 
 @attrs.frozen(init=False, repr=False)
-class Kid:
-    """A child of the user: ``gender`` and ``birthday``, both optional (protocol, 3.1)."""
+class Kid(_Fields):
+    """A child of the user: ``gender`` and ``birthday``, both optional (protocol, 3.1).
+
+    :ivar mentioned: the fields that are given, by name, in the wire's form.
+    """
 
     gender: Gender | None = _sent(rules.gender)
-    birthday: date | None = _sent(rules.day)
+    birthday: date | None = _sent(rules.day_text)
+    mentioned: Mapping[str, str] = attrs.field(init=False, eq=False)
 
     def __init__(self, **fields: Unpack[KidFields]) -> None:
-        _fill(self, fields)
+        object.__setattr__(self, "mentioned", _part(Kid, fields))
 
     def __repr__(self) -> str:
-        return _private_repr(self)
+        return f"<Kid with {', '.join(self.mentioned) or 'nothing'}>"
 
 
 class VehicleFields(TypedDict, total=False):
@@ -114,32 +116,49 @@ class VehicleFields(TypedDict, total=False):
 
 
 @attrs.frozen(init=False, repr=False)
-class Vehicle:
-    """A vehicle of the user: ``brand``, ``model``, ``vds`` (VDS or full VIN) (protocol, 3.1)."""
+class Vehicle(_Fields):
+    """A vehicle of the user: ``brand``, ``model``, ``vds`` (VDS or full VIN) (protocol, 3.1).
+
+    :ivar mentioned: the fields that are given, by name, in the wire's form.
+    """
 
     brand: str | None = _sent(rules.text)
     model: str | None = _sent(rules.text)
     vds: str | None = _sent(rules.text)
+    mentioned: Mapping[str, str] = attrs.field(init=False, eq=False)
 
     def __init__(self, **fields: Unpack[VehicleFields]) -> None:
-        _fill(self, fields)
+        object.__setattr__(self, "mentioned", _part(Vehicle, fields))
 
     def __repr__(self) -> str:
-        return _private_repr(self)
+        return f"<Vehicle with {', '.join(self.mentioned) or 'nothing'}>"
 
 
-def _fill(part: Kid | Vehicle, fields: Mapping[str, object]) -> None:
-    kind = type(part)
-    known = _PART_RULES[kind]
-    checked = _checked(fields, known, kind.__name__)
-    for name in known:
-        value = checked.get(name)
+def _part(kind: type[Kid | Vehicle], fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Check the fields of a part of an update, which can't be cleared one by one."""
+    checked = _checked(fields, _RULES[kind], kind.__name__)
+    for name, value in checked.items():
         if value is CLEAR:
             raise rules.refuse(name, "a value, or the field left out", value)
-        object.__setattr__(part, name, value)
+    return checked
 
 
-_PART_RULES: Final = {Kid: _rules_of(Kid), Vehicle: _rules_of(Vehicle)}
+def _part_rule(kind: type[Kid | Vehicle]) -> rules.Rule[Mapping[str, Any]]:
+    """Accept a part of the update, or a mapping of its fields."""
+
+    def rule(field: str, value: object) -> Mapping[str, Any]:
+        if isinstance(value, kind):
+            return value.mentioned
+        if type(value) is not dict and not isinstance(value, Mapping):
+            raise rules.refuse(field, f"a {kind.__name__} or a mapping", value)
+        try:
+            return _part(kind, value)
+        except ValidationError as error:
+            if error.field == kind.__name__:
+                raise ValidationError(field, error.rule, error.given) from None
+            raise error.within(field) from None
+
+    return rule
 
 
 class ProfileFields(TypedDict, total=False):
@@ -174,14 +193,15 @@ class ProfileFields(TypedDict, total=False):
 
 
 @attrs.frozen(init=False, repr=False)
-class ProfileUpdate:
+class ProfileUpdate(_Fields):
     """What is to be known of a user from now on; fields not mentioned stay as they are.
 
     Every field is checked when the update is made. A second ``kids`` or ``auto`` replaces the
     first. ``id`` is another name for ``external_id``. Custom properties go into ``custom`` and
     must exist in the account first (Settings > Profile Property).
 
-    :ivar mentioned: the standard fields that are given, by name, :data:`CLEAR` included.
+    :ivar mentioned: the standard fields that are given, by name, in the wire's form, or
+        :data:`CLEAR`.
     :raises ValidationError: a value breaks its field's rule; names the field, the type and the
         rule, never the value.
     """
@@ -198,7 +218,7 @@ class ProfileUpdate:
     middle_name: Sent[str] = _sent(rules.text)
     gender: Sent[Gender] = _sent(rules.gender)
     age: Sent[Number] = _sent(rules.age)
-    birthday: Sent[date] = _sent(rules.day)
+    birthday: Sent[date] = _sent(rules.day_text)
     location: Sent[str] = _sent(rules.text)
     bought_something: Sent[bool] = _sent(rules.boolean)
     loyalty_card_location: Sent[str] = _sent(rules.text)
@@ -208,8 +228,8 @@ class ProfileUpdate:
     google_advertising_id: Sent[str] = _sent(rules.text)
     apple_advertising_id: Sent[str] = _sent(rules.text)
     yandex_id: Sent[str] = _sent(rules.identifier)
-    kids: Sent[tuple[Kid, ...]] = _sent(rules.each(_part(Kid)))
-    auto: Sent[tuple[Vehicle, ...]] = _sent(rules.each(_part(Vehicle)))
+    kids: Sent[tuple[Kid, ...]] = _sent(rules.each(_part_rule(Kid)))
+    auto: Sent[tuple[Vehicle, ...]] = _sent(rules.each(_part_rule(Vehicle)))
     custom: Mapping[str, Json] = attrs.field(factory=dict, hash=False)
     mentioned: Mapping[str, Any] = attrs.field(init=False, eq=False)
 
@@ -219,16 +239,8 @@ class ProfileUpdate:
         if ID in given:
             _merge_user_id(given)
         keep = object.__setattr__
-        keep(self, "mentioned", _checked(given, _UPDATE_RULES, "profile update"))
+        keep(self, "mentioned", _checked(given, _RULES[ProfileUpdate], "profile update"))
         keep(self, "custom", {} if custom is None else _custom(custom))
-
-    if not TYPE_CHECKING:  # a type checker is to find names that are no field's
-
-        def __getattr__(self, name: str) -> object:
-            # The fields stay in their mapping: to set each would double the cost of an update.
-            if name in _UPDATE_RULES:
-                return self.mentioned.get(name)
-            raise AttributeError(f"a ProfileUpdate has no {name}")
 
     @classmethod
     def from_flat(cls, fields: Mapping[str, object]) -> ProfileUpdate:
@@ -236,10 +248,11 @@ class ProfileUpdate:
 
         Names of standard fields are those; every other name is a custom property.
         """
+        known = _RULES[ProfileUpdate]
         standard: dict[str, Any] = {}
         custom: dict[str, Any] = {}
         for name, value in fields.items():
-            (standard if name in _UPDATE_RULES or name == ID else custom)[name] = value
+            (standard if name in known or name == ID else custom)[name] = value
         return cls(**standard, custom=custom)
 
     def __bool__(self) -> bool:
@@ -250,7 +263,17 @@ class ProfileUpdate:
         return f"<ProfileUpdate of {', '.join(names) or 'nothing'}>"
 
 
-_UPDATE_RULES: Final = _rules_of(ProfileUpdate)
+_RULES: Final[Mapping[type, Mapping[str, rules.Rule[Any]]]] = {
+    kind: _rules_of(kind) for kind in (Kid, Vehicle, ProfileUpdate)
+}
+
+_PYTHON_FORMS: Final[Mapping[str, Callable[[Any], object]]] = {
+    "gender": Gender,
+    "birthday": date.fromisoformat,
+    "kids": lambda kids: tuple(Kid(**kid) for kid in kids),
+    "auto": lambda vehicles: tuple(Vehicle(**vehicle) for vehicle in vehicles),
+}
+"""How fields are given whose form on the wire is another one."""
 
 
 def _custom(value: object) -> dict[str, Any]:
@@ -279,8 +302,3 @@ def _merge_user_id(given: dict[str, object]) -> None:
             ID, f"one value for {ID} and {EXTERNAL_ID}, which are the same", "two different values"
         )
     given[EXTERNAL_ID] = alias if user_id is None else user_id
-
-
-def _private_repr(part: Kid | Vehicle) -> str:
-    names = [at.name for at in attrs.fields(type(part)) if getattr(part, at.name) is not None]
-    return f"<{type(part).__name__} with {', '.join(names) or 'nothing'}>"

@@ -8,27 +8,11 @@ from typing import Final, TypeAlias
 
 from personaclick_async.codec import Json
 from personaclick_async.models import rules
-from personaclick_async.models.converter import to_wire
-from personaclick_async.models.update import ProfileUpdate
 from personaclick_async.sync.mapping.kinds import STANDARD_RULES
 from personaclick_async.sync.mapping.origin import Origin
 
 Accept: TypeAlias = Callable[[object], Json]
 """Gives a value in the wire's form, or raises ValidationError."""
-
-# What these give is what the wire takes. As the rules are those of ProfileUpdate, a value is
-# accepted here when and only when it is accepted there.
-_GIVES_WIRE = (
-    rules.text,
-    rules.email,
-    rules.phone,
-    rules.identifier,
-    rules.user_id,
-    rules.number,
-    rules.age,
-    rules.boolean,
-)
-
 
 _ALL_ACCEPTED: Final[Mapping[object, Callable[[Sequence[str]], bool]]] = {
     rules.email: rules.are_emails,
@@ -39,19 +23,8 @@ _ALL_ACCEPTED: Final[Mapping[object, Callable[[Sequence[str]], bool]]] = {
 
 
 def accept_standard(name: str) -> Accept:
-    """Make what accepts a value for a standard field."""
-    rule = STANDARD_RULES[name]
-    if rule in _GIVES_WIRE:
-        return partial(rule, name)
-    if rule is rules.gender:
-        return lambda value: rules.gender(name, value).value
-    if rule is rules.day:
-        return lambda value: rules.day(name, value).isoformat()
-
-    def through_model(value: object) -> Json:
-        return to_wire(ProfileUpdate.from_flat({name: value}))[name]
-
-    return through_model
+    """Make what accepts a value for a standard field: what ProfileUpdate accepts, no more."""
+    return partial(STANDARD_RULES[name], name)
 
 
 def whole_identifiers(

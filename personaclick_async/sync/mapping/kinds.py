@@ -59,7 +59,7 @@ _KIND_OF_RULE: Final[dict[Any, Kind]] = {
     rules.number: Kind.NUMBER,
     rules.age: Kind.NUMBER,
     rules.boolean: Kind.BOOLEAN,
-    rules.day: Kind.DATE,
+    rules.day_text: Kind.DATE,
 }
 
 STANDARD_RULES: Final[dict[str, rules.Rule[Any]]] = {
