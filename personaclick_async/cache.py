@@ -158,13 +158,14 @@ class SharedReads(Generic[V]):
 
     def drop(self, *keys: Hashable) -> None:
         """Drop the keys, and what reads under way will bring for them."""
+        kept = self._kept
         with self._lock:
             for key in keys:
                 flight = self._flights.pop(key, None)
                 if flight is not None:
                     flight.overtake()
-                if self._kept is not None:
-                    self._kept.pop(key, None)
+                if kept is not None and key in kept:
+                    del kept[key]
 
     def clear(self) -> None:
         """Drop everything, as ``drop`` does for one key."""

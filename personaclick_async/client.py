@@ -230,21 +230,21 @@ class PersonaClick:
         :raises ValidationError: none or several identifiers were given, or one is malformed.
         :raises ConfigurationError: an identifier needs the secret and the client has none.
         """
-        group = _segment(segment)
+        group = None if segment is None else _segment(segment)
         if session is not None:
             return User(self._core, Visit.of_session(session, self._core.now, group), self._options)
         # Most calls are about a device, and this takes half the time of asking for all names.
         if did is not None and email is phone is external_id is loyalty_id is telegram_id is None:
-            identity = Identity.device(did)
-        else:
-            identity = Identity.of(
-                did=did,
-                email=email,
-                phone=phone,
-                external_id=external_id,
-                loyalty_id=loyalty_id,
-                telegram_id=telegram_id,
-            )
+            visit = Visit(Identity.device(did), self._core.now, group, seance)
+            return User(self._core, visit, self._options)
+        identity = Identity.of(
+            did=did,
+            email=email,
+            phone=phone,
+            external_id=external_id,
+            loyalty_id=loyalty_id,
+            telegram_id=telegram_id,
+        )
         return self.user_of(identity, seance=seance, segment=group)
 
     def user_of(

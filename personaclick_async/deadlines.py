@@ -38,9 +38,13 @@ class Deadline:
     _has_passed: bool = False
 
     def __init__(
-        self, deadlines: Deadlines, task: asyncio.Task[Any], until: Seconds, silence: Seconds
+        self,
+        watched: set[Deadline],
+        task: asyncio.Task[Any],
+        until: Seconds,
+        silence: Seconds,
     ) -> None:
-        self._deadlines = deadlines
+        self._watched = watched
         self._task = task
         self._until = until
         self._silence = silence
@@ -55,7 +59,7 @@ class Deadline:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._deadlines.forget(self)
+        self._watched.discard(self)
         if (
             self._has_passed
             # Another cancellation than ours goes on its way, as with asyncio.timeout.
@@ -100,17 +104,13 @@ class Deadlines:
         if task is None:
             raise RuntimeError("a request is to be made by a task")
         now = self._loop.time()
-        deadline = Deadline(self, task, now + total, silence)
+        deadline = Deadline(self._watched, task, now + total, silence)
         self._watched.add(deadline)
         # Where all attempts have the same time, this is never sooner than what is set.
         first_look = now + min(total, silence / _LOOKS_PER_SILENCE)
         if first_look < self._next_look:
             self._look_at(first_look)
         return deadline
-
-    def forget(self, deadline: Deadline) -> None:
-        """Watch no longer over an attempt: it has ended."""
-        self._watched.discard(deadline)
 
     def _look_at(self, when: Seconds) -> None:
         if self._timer is not None:

@@ -59,7 +59,8 @@ class Identity(NamedTuple):
 
         :raises ValidationError: it is malformed.
         """
-        return cls(DID, rules.identifier(DID, did))
+        # Not cls(…), which a NamedTuple answers with a function in Python.
+        return tuple.__new__(cls, (DID, rules.identifier(DID, did)))
 
     @property
     def is_device(self) -> bool:

@@ -203,11 +203,14 @@ def _query(shop: Shop, asker: Asker) -> dict[str, str]:
 
 
 def _who(shop: Shop, identity: Identity, user_id_name: str) -> dict[str, str]:
-    if identity.is_device:
-        return {names.DID: identity.value}
-    kind = user_id_name if identity.kind == names.EXTERNAL_ID else identity.kind
-    secret = shop.require_secret(f"name a user by {identity.kind}")
-    return {kind: identity.value, names.SHOP_SECRET: secret}
+    kind, value = identity
+    if kind == names.DID:
+        return {kind: value}
+    secret = shop.require_secret(f"name a user by {kind}")
+    return {
+        user_id_name if kind == names.EXTERNAL_ID else kind: value,
+        names.SHOP_SECRET: secret,
+    }
 
 
 def _add_labels(parameters: dict[str, str], seance: str | None, stream: str | None) -> None:
