@@ -144,8 +144,8 @@ async def send_update(
 
 def _the_one(update: ProfileUpdate | None, fields: ProfileFields) -> ProfileUpdate:
     if update is None:
-        update = ProfileUpdate(**fields)
-    elif fields:
+        return ProfileUpdate.of(fields)
+    if fields:
         raise ValidationError("profile update", "a ProfileUpdate or fields", "both")
     return update
 
@@ -156,5 +156,5 @@ def _affected(scope: Scope, update: ProfileUpdate) -> list[Identity]:
     for kind in IDENTIFIERS:
         value = update.mentioned.get(kind, CLEAR)
         if value is not CLEAR:
-            affected.append(Identity(kind, str(value)))
+            affected.append(Identity.checked(kind, str(value)))
     return affected

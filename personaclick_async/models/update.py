@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import date
 from decimal import Decimal
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypedDict, TypeVar, Unpack, cast
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypedDict, TypeVar, Unpack
 
 import attrs
 
@@ -68,9 +68,8 @@ class _Fields:
     """Fields that are kept as the wire has them, and given as Python has them.
 
     Nobody looks at most of them: to make each field's object would double the cost of an update.
+    Its classes have no slots, for those of the fields would all be empty.
     """
-
-    __slots__ = ()
 
     if not TYPE_CHECKING:  # a type checker is to find names that are no field's
 
@@ -89,7 +88,7 @@ class KidFields(TypedDict, total=False):
     birthday: date | str | None
 
 
-@attrs.frozen(init=False, repr=False)
+@attrs.frozen(init=False, repr=False, slots=False)
 class Kid(_Fields):
     """A child of the user: ``gender`` and ``birthday``, both optional (protocol, 3.1).
 
@@ -115,7 +114,7 @@ class VehicleFields(TypedDict, total=False):
     vds: str | None
 
 
-@attrs.frozen(init=False, repr=False)
+@attrs.frozen(init=False, repr=False, slots=False)
 class Vehicle(_Fields):
     """A vehicle of the user: ``brand``, ``model``, ``vds`` (VDS or full VIN) (protocol, 3.1).
 
@@ -192,7 +191,7 @@ class ProfileFields(TypedDict, total=False):
     custom: Mapping[str, CustomValue | Clear | None] | None
 
 
-@attrs.frozen(init=False, repr=False)
+@attrs.frozen(init=False, repr=False, slots=False)
 class ProfileUpdate(_Fields):
     """What is to be known of a user from now on; fields not mentioned stay as they are.
 
@@ -234,13 +233,14 @@ class ProfileUpdate(_Fields):
     mentioned: Mapping[str, Any] = attrs.field(init=False, eq=False)
 
     def __init__(self, **fields: Unpack[ProfileFields]) -> None:
-        given = cast("dict[str, object]", fields)
-        custom = given.pop("custom", None)
-        if ID in given:
-            _merge_user_id(given)
-        keep = object.__setattr__
-        keep(self, "mentioned", _checked(given, _RULES[ProfileUpdate], "profile update"))
-        keep(self, "custom", {} if custom is None else _custom(custom))
+        _fill(self, {**fields})
+
+    @classmethod
+    def of(cls, fields: Mapping[str, object]) -> ProfileUpdate:
+        """Make an update of what the keywords would be; cheaper than to pass them on by ``**``."""
+        update = cls.__new__(cls)
+        _fill(update, {**fields})
+        return update
 
     @classmethod
     def from_flat(cls, fields: Mapping[str, object]) -> ProfileUpdate:
@@ -253,7 +253,7 @@ class ProfileUpdate(_Fields):
         custom: dict[str, Any] = {}
         for name, value in fields.items():
             (standard if name in known or name == ID else custom)[name] = value
-        return cls(**standard, custom=custom)
+        return cls.of(standard | {"custom": custom})
 
     def __bool__(self) -> bool:
         return bool(self.mentioned or self.custom)
@@ -274,6 +274,15 @@ _PYTHON_FORMS: Final[Mapping[str, Callable[[Any], object]]] = {
     "auto": lambda vehicles: tuple(Vehicle(**vehicle) for vehicle in vehicles),
 }
 """How fields are given whose form on the wire is another one."""
+
+
+def _fill(update: ProfileUpdate, given: dict[str, object]) -> None:
+    custom = given.pop("custom", None)
+    if ID in given:
+        _merge_user_id(given)
+    keep = object.__setattr__
+    keep(update, "mentioned", _checked(given, _RULES[ProfileUpdate], "profile update"))
+    keep(update, "custom", {} if custom is None else _custom(custom))
 
 
 def _custom(value: object) -> dict[str, Any]:

@@ -278,7 +278,7 @@ def _identities(record: Record) -> Iterator[Identity]:
     for kind in IDENTIFIERS:
         value = record.wire.get(kind)
         if value is not None:
-            yield Identity(kind, str(value))
+            yield Identity.checked(kind, str(value))
 
 
 def _settlements(answered: list[tuple[_Job, Result]]) -> list[Settlement]:

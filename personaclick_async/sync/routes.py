@@ -99,7 +99,7 @@ def identity_of(wire: Mapping[str, Json]) -> Identity:
     The first that there is of: email, external id, phone, loyalty id, Telegram id.
     """
     kind = next(kind for kind in PRIORITY if wire.get(kind) is not None)
-    return Identity(kind, str(wire[kind]))
+    return Identity.checked(kind, str(wire[kind]))
 
 
 class Verdict(Enum):
