@@ -49,6 +49,10 @@ class Reads(Protocol[V]):
         """Load a value, or wait for the load of the same key that is under way."""
         ...
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to be forgotten, here or in another process."""
+
     async def forget(self, *keys: Identity) -> None:
         """Drop the keys, and what reads under way will bring for them."""
 
@@ -151,6 +155,11 @@ class SharedReads(Generic[V]):
         self.stats.hits += 1
         value = kept.value
         return kept.unfold() if value is None else value
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is kept, and no read is under way."""
+        return not self._flights and not self._kept
 
     async def forget(self, *keys: Hashable) -> None:
         """Drop the keys; there is nobody else to be told."""

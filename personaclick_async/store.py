@@ -156,6 +156,11 @@ class StoredReads:
         held = await self._memory.read(name, partial(self._load, key, load, force), force=force)
         return held.profile
 
+    @property
+    def is_empty(self) -> bool:
+        """Give False: what other processes keep can't be known."""
+        return False
+
     async def forget(self, *keys: Identity) -> None:
         """Drop the keys in every process, and what reads under way will bring for them."""
         names = [self._name(key) for key in keys]

@@ -166,6 +166,24 @@ def set_profile_fields(
     return Call(names.PROFILE_SET, _read_done, body=codec.encode(body))
 
 
+def set_named_profile(
+    shop: Shop, wire: Mapping[str, Json], *, stream: str | None = None
+) -> Call[None]:
+    """Update the profile of the customer whom the fields themselves name (2.3).
+
+    :param wire: the fields in the wire's form, the shop's own user id as ``external_id``.
+    """
+    body: dict[str, Json] = {
+        names.SHOP_ID: shop.shop_id,
+        names.SHOP_SECRET: shop.require_secret("update a profile by what is in it"),
+        **wire,
+    }
+    if names.EXTERNAL_ID in body:
+        body[shop.set_user_id_name] = body.pop(names.EXTERNAL_ID)
+    _add_labels(body, None, stream)
+    return Call(names.PROFILE_SET, _read_done, body=codec.encode(body))
+
+
 def purge_profile(shop: Shop, asker: Asker) -> Call[None]:
     """Remove personal data from a profile named by an identifier (2.4)."""
     if asker.identity.is_device:

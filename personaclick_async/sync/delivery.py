@@ -122,12 +122,16 @@ class Delivery:
         among_others = 0
         answers = self._outage.answers
         while not self.is_halted:
-            error = await self._held_back()
+            error = None if self._limit is None else await self._held_back(self._limit)
             is_unsent = error is not None
             if self.is_halted:
                 break
             if error is None:
-                error = await _tried(request)
+                try:
+                    await request()
+                except PersonaClickError as caught:
+                    # As a value: raised from here, it would drag the chain of handlers along.
+                    error = caught.with_traceback(None)
             sent = 1 if error is None else getattr(error, "attempts", 0)
             self._report.requests += sent
             self._report.bytes_sent += size * sent
@@ -170,16 +174,14 @@ class Delivery:
                 report=self._report,
             )
 
-    async def _held_back(self) -> PersonaClickError | None:
+    async def _held_back(self, limit: Limit) -> PersonaClickError | None:
         """Wait until the shared limit has a place for a request, or the sync ends.
 
         :returns: why it can't be asked, if it can't.
         :raises SyncStopped: it never can.
         """
-        if self._limit is None:
-            return None
         try:
-            while not self.is_halted and (wait := await self._limit.wait_needed()):
+            while not self.is_halted and (wait := await limit.wait_needed()):
                 await self._sleep(wait)
         except ConfigurationError as error:
             raise self._stopped(f"nothing can be delivered: {error}", error) from None
@@ -214,12 +216,3 @@ class Delivery:
 
     def _stopped(self, reason: str, error: PersonaClickError) -> SyncStopped:
         return SyncStopped(reason, report=self._report, status=getattr(error, "status", None))
-
-
-async def _tried(request: Callable[[], Awaitable[None]]) -> PersonaClickError | None:
-    # The error goes on as a value: raised later, it would drag the chain of handlers along.
-    try:
-        await request()
-    except PersonaClickError as error:
-        return error.with_traceback(None)
-    return None

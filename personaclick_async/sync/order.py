@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
-from typing import Generic, TypeVar
+from collections.abc import Hashable, Sequence
+from typing import Generic, Self, TypeVar
 
 import attrs
 
-W = TypeVar("W")
-
 
 @attrs.define(eq=False)
-class _Waiting(Generic[W]):
-    work: W
-    persons: tuple[Hashable, ...]
-    before: int = 0
-    after: list[_Waiting[W]] = attrs.field(factory=list)
+class Work:
+    """A piece of work, and where it stands in the lanes.
+
+    :ivar persons: whom it is about.
+    """
+
+    persons: Sequence[Hashable]
+    before: int = attrs.field(default=0, init=False)
+    after: list[Self] | None = attrs.field(default=None, init=False)
+
+
+W = TypeVar("W", bound=Work)
 
 
 class Lanes(Generic[W]):
@@ -27,36 +32,33 @@ class Lanes(Generic[W]):
     """
 
     def __init__(self) -> None:
-        self._latest: dict[Hashable, _Waiting[W]] = {}
-        self._open: dict[int, _Waiting[W]] = {}
+        self._latest: dict[Hashable, W] = {}
 
     def __len__(self) -> int:
-        return len(self._open)
+        return len(self._latest)
 
-    def add(self, work: W, persons: Iterable[Hashable]) -> bool:
+    def add(self, work: W) -> bool:
         """Take work that comes after all that was added before; True if it may begin now."""
-        piece = _Waiting(work, tuple(dict.fromkeys(persons)))
-        self._open[id(work)] = piece
-        ahead: dict[int, _Waiting[W]] = {}
-        for person in piece.persons:
+        for person in work.persons:
             latest = self._latest.get(person)
-            if latest is not None:
-                ahead[id(latest)] = latest
-            self._latest[person] = piece
-        for earlier in ahead.values():
-            earlier.after.append(piece)
-        piece.before = len(ahead)
-        return not ahead
+            self._latest[person] = work
+            if latest is None or latest is work:
+                continue
+            if latest.after is None:
+                latest.after = []
+            if work not in latest.after:
+                latest.after.append(work)
+                work.before += 1
+        return not work.before
 
     def done(self, work: W) -> list[W]:
         """Take work out that has ended; gives what may begin now, in the order of its coming."""
-        piece = self._open.pop(id(work))
-        for person in piece.persons:
-            if self._latest[person] is piece:
+        for person in work.persons:
+            if self._latest.get(person) is work:
                 del self._latest[person]
         free: list[W] = []
-        for later in piece.after:
+        for later in work.after or ():
             later.before -= 1
             if not later.before:
-                free.append(later.work)
+                free.append(later)
         return free

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from contextlib import suppress
 from functools import partial
 from typing import Final
@@ -21,9 +21,10 @@ from personaclick_async.calls.scope import Core
 from personaclick_async.config import CallOptions
 from personaclick_async.errors import PersonaClickError
 from personaclick_async.models.identity import Identity
+from personaclick_async.places import Places
 from personaclick_async.protocol import calls
-from personaclick_async.protocol.calls import Asker, Call
-from personaclick_async.protocol.names import EXTERNAL_ID, IDENTIFIERS
+from personaclick_async.protocol.calls import Call
+from personaclick_async.protocol.names import IDENTIFIERS
 from personaclick_async.sync.chunks import Chunk, seal
 from personaclick_async.sync.delivery import Delivery, Halted
 from personaclick_async.sync.errors import SyncStopped
@@ -31,12 +32,12 @@ from personaclick_async.sync.intake import Intake
 from personaclick_async.sync.journal import Tally
 from personaclick_async.sync.ledger import Ledger, Settlement
 from personaclick_async.sync.options import Route, SyncOptions
-from personaclick_async.sync.order import Lanes
+from personaclick_async.sync.order import Lanes, Work
 from personaclick_async.sync.outbox import Outbox
 from personaclick_async.sync.packing import Encoded, encode
 from personaclick_async.sync.records import Record, Rejected
 from personaclick_async.sync.report import Delivered, Failed, Result, Unchanged
-from personaclick_async.sync.routes import Verdict, describe, identity_of, judge, refusal
+from personaclick_async.sync.routes import Verdict, describe, judge, refusal
 from personaclick_async.sync.threads import OneThread
 
 _UNDER_WAY_PER_WORKER: Final = 2
@@ -46,12 +47,13 @@ _MOST_FAILED: Final = 1000
 
 
 @attrs.define(eq=False)
-class _Job:
-    """A record to send, and where it stands."""
+class _Job(Work):
+    """A record to send, where it stands in its chunk, and what kept it from being delivered."""
 
     record: Record
     chunk: Chunk
     position: int
+    problem: Rejected | Failed | None = None
 
 
 class PerProfileRoute:
@@ -71,6 +73,7 @@ class PerProfileRoute:
     ) -> None:
         self._core = core
         self._call_options = call_options
+        self._stream = call_options.stream or core.config.stream
         self._concurrency = options.concurrency
         self._most_alive = _CHUNKS_ALIVE * max(options.chunk_rows, options.concurrency)
         self._intake = intake
@@ -80,14 +83,14 @@ class PerProfileRoute:
         self._thread = thread
         self._lanes: Lanes[_Job] = Lanes()
         self._begin: asyncio.Queue[_Job | None] = asyncio.Queue()
-        self._under_way = asyncio.Semaphore(_UNDER_WAY_PER_WORKER * options.concurrency)
-        self._answered: list[tuple[_Job, Result]] = []
+        self._under_way = Places(_UNDER_WAY_PER_WORKER * options.concurrency)
+        self._answered: list[_Job] = []
         self._news = asyncio.Event()
         self._enough = asyncio.Event()
         self._room = asyncio.Event()
         self._alive = 0
         self._is_ending = False
-        self._failed_persons: set[tuple[str, str]] = set()
+        self._failed_persons: set[Hashable] = set()
 
     async def run(self) -> None:
         """Deliver everything.
@@ -125,7 +128,7 @@ class PerProfileRoute:
         """Let the workers go who wait for something."""
         for _ in range(self._concurrency):
             self._begin.put_nowait(None)
-            self._under_way.release()
+            self._under_way.give_back()
 
     # Reading
 
@@ -168,7 +171,9 @@ class PerProfileRoute:
                 results.append(Unchanged(outcome.row))
                 aside.append(position)
             else:
-                jobs.append(_Job(outcome, chunk, position))
+                # As texts: the garbage collector looks through tuples.
+                persons = tuple(map(":".join, outcome.persons))
+                jobs.append(_Job(persons, outcome, chunk, position))
         self._ledger.report.read += len(jobs) + len(aside)
         tally = Tally(rejected=len(rejected), unchanged=len(aside) - len(rejected))
         await self._ledger.settle(
@@ -177,33 +182,34 @@ class PerProfileRoute:
         await self._outbox.put(results)
         self._alive += len(jobs)
         for job in jobs:
-            if self._lanes.add(job, job.record.persons):
+            if self._lanes.add(job):
                 self._begin.put_nowait(job)
 
     # Sending
 
     async def _work(self) -> None:
         while (job := await self._begin.get()) is not None:
-            await self._under_way.acquire()
-            result = await self._deliver(job)
+            if not self._under_way.take():
+                await self._under_way.wait()
+            job.problem = await self._deliver(job)
             for later in self._lanes.done(job):
                 self._begin.put_nowait(later)
-            self._answered.append((job, result))
+            self._answered.append(job)
             self._news.set()
             if len(self._answered) >= self._concurrency:
                 self._enough.set()
-            if isinstance(result, Delivered):
+            if job.problem is None:
                 self._delivery.accepted()
             else:
                 self._delivery.refused()
-            del job, result  # or they would stay alive while this worker waits
+            del job  # or it would stay alive while this worker waits
 
-    async def _deliver(self, job: _Job) -> Result:
+    async def _deliver(self, job: _Job) -> Rejected | Failed | None:
         record = job.record
-        if self._failed_persons and not self._failed_persons.isdisjoint(record.persons):
+        if self._failed_persons and not self._failed_persons.isdisjoint(job.persons):
             # Were it sent now, the next run would put the older record on top of it.
             return Failed(record.row, "an earlier record of the same person has failed")
-        call = self._call(record)
+        call = calls.set_named_profile(self._core.shop, record.wire, stream=self._stream)
         try:
             await self._delivery.send(partial(self._set, call, record), len(call.body or b""))
         except SyncStopped:
@@ -211,31 +217,24 @@ class PerProfileRoute:
         except PersonaClickError as error:
             if judge(error) is Verdict.RECORD:
                 return refusal(record.row, record.wire, error)
-            self._failed_persons.update(record.persons)
+            self._failed_persons.update(job.persons)
             return Failed(record.row, describe(error))
-        return Delivered(record.row)
+        return None
 
     async def _set(self, call: Call[None], record: Record) -> None:
         try:
             (await self._core.transport.send(call, self._call_options)).parse()
         except BaseException:
             # It may have been carried out all the same.
-            await self._core.profiles.forget(*_identities(record))
+            await self._forget([record])
             raise
 
-    def _call(self, record: Record) -> Call[None]:
-        shop = self._core.shop
-        wire = record.wire
-        if EXTERNAL_ID in wire and shop.set_user_id_name != EXTERNAL_ID:
-            wire = {
-                shop.set_user_id_name if name == EXTERNAL_ID else name: value
-                for name, value in wire.items()
-            }
-        asker = Asker(
-            identity=identity_of(record.wire),
-            stream=self._call_options.stream or self._core.config.stream,
-        )
-        return calls.set_profile_fields(shop, asker, wire)
+    async def _forget(self, records: Iterable[Record]) -> None:
+        """Drop what is cached of these users."""
+        if not self._core.profiles.is_empty:
+            await self._core.profiles.forget(
+                *(identity for record in records for identity in _identities(record))
+            )
 
     # Writing down
 
@@ -248,17 +247,14 @@ class PerProfileRoute:
                 continue
             answered, self._answered = self._answered, []
             # Before anybody is told: who reads a profile after that shall not get the old one.
-            await self._core.profiles.forget(
-                *(identity for job, _ in answered for identity in _identities(job.record))
-            )
+            await self._forget(job.record for job in answered)
             await self._ledger.settle(_settlements(answered))
-            failed = sum(isinstance(result, Failed) for _, result in answered)
-            self._ledger.report.failed += failed
-            await self._outbox.put([result for _, result in answered])
+            self._ledger.report.failed += sum(isinstance(job.problem, Failed) for job in answered)
+            await self._outbox.put(job.problem or Delivered(job.record.row) for job in answered)
             self._alive -= len(answered)
             self._room.set()
             for _ in answered:
-                self._under_way.release()
+                self._under_way.give_back()
             if self._ledger.report.failed > _MOST_FAILED:
                 raise SyncStopped(
                     f"more than {_MOST_FAILED} records have failed", report=self._ledger.report
@@ -281,21 +277,22 @@ def _identities(record: Record) -> Iterator[Identity]:
             yield Identity.checked(kind, str(value))
 
 
-def _settlements(answered: list[tuple[_Job, Result]]) -> list[Settlement]:
+def _settlements(answered: list[_Job]) -> list[Settlement]:
     """Group answers by chunk; what has failed is left open."""
     by_chunk: dict[int, Settlement] = {}
-    for job, result in answered:
-        if isinstance(result, Failed):
+    for job in answered:
+        problem = job.problem
+        if isinstance(problem, Failed):
             continue
         one = by_chunk.get(job.chunk.id)
         if one is None:
             one = Settlement(chunk=job.chunk, positions=[], tally=Tally())
             by_chunk[job.chunk.id] = one
         one.positions.append(job.position)
-        if isinstance(result, Rejected):
-            one.rejected.append(result)
-            one.refused.append(result)
-            one.tally.rejected += 1
-        else:
+        if problem is None:
             one.tally.sent += 1
+        else:
+            one.rejected.append(problem)
+            one.refused.append(problem)
+            one.tally.rejected += 1
     return list(by_chunk.values())

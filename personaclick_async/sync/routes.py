@@ -21,7 +21,6 @@ from personaclick_async.errors import (
     TransportError,
     Unprocessable,
 )
-from personaclick_async.models.identity import Identity
 from personaclick_async.protocol.names import (
     EMAIL,
     EXTERNAL_ID,
@@ -91,15 +90,6 @@ def _nameless(wire: Mapping[str, Json], kinds: Sequence[str]) -> tuple[str, str,
     if is_about_somebody(wire, kinds):
         return None
     return "user", f"at least one of {', '.join(kinds)}", "none of them"
-
-
-def identity_of(wire: Mapping[str, Json]) -> Identity:
-    """Give what names a record's user on the per-profile route; the rest goes into the body.
-
-    The first that there is of: email, external id, phone, loyalty id, Telegram id.
-    """
-    kind = next(kind for kind in PRIORITY if wire.get(kind) is not None)
-    return Identity.checked(kind, str(wire[kind]))
 
 
 class Verdict(Enum):

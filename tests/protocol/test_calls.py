@@ -127,3 +127,20 @@ def test_equal_identities_are_one_key() -> None:
     assert Identity.of(external_id=7) == Identity.of(external_id="7")
     assert len({Identity.of(phone="+7 999 000-11-22"), Identity.of(phone="+79990001122")}) == 1
     assert Identity.of(external_id="7") != Identity.of(loyalty_id="7")
+
+
+def test_a_customer_named_by_the_fields_is_updated_with_the_secret() -> None:
+    wire = {"external_id": 8, "email": "ada@shop.example", "custom": {"external_id": 1}}
+    sent = body(calls.set_named_profile(SHOP, wire, stream="sync"))
+
+    assert sent == {
+        "shop_id": SHOP.shop_id,
+        "shop_secret": SHOP.secret,
+        "id": 8,
+        "email": "ada@shop.example",
+        "custom": {"external_id": 1},
+        "stream": "sync",
+    }
+    assert wire["external_id"] == 8
+    with pytest.raises(ConfigurationError, match="shop_secret"):
+        calls.set_named_profile(PUBLIC, wire)

@@ -2,39 +2,43 @@
 
 from __future__ import annotations
 
+import attrs
 from hypothesis import given
 from hypothesis import strategies as st
 
-from personaclick_async.sync.order import Lanes
+from personaclick_async.sync.order import Lanes, Work
 
 persons = st.frozensets(st.integers(0, 5), max_size=3)
 
 
-class Work:
-    def __init__(self, number: int, persons: frozenset[int]) -> None:
-        self.number = number
-        self.persons = persons
+@attrs.define(eq=False)
+class Piece(Work):
+    number: int
+
+
+def about(*persons: int) -> Piece:
+    return Piece(persons, 0)
 
 
 @given(st.lists(persons, max_size=40), st.randoms(use_true_random=False))
 def test_nobody_is_in_flight_twice_and_nobody_is_overtaken(
     lanes_of: list[frozenset[int]], chance: object
 ) -> None:
-    lanes: Lanes[Work] = Lanes()
-    begun: list[Work] = []
-    ended: list[Work] = []
-    coming = [Work(number, who) for number, who in enumerate(lanes_of)]
+    lanes: Lanes[Piece] = Lanes()
+    begun: list[Piece] = []
+    ended: list[Piece] = []
+    coming = [Piece(tuple(who), number) for number, who in enumerate(lanes_of)]
     while coming or begun:
         if coming and (not begun or chance.random() < 0.5):  # type: ignore[attr-defined]
             work = coming.pop(0)
-            if lanes.add(work, work.persons):
+            if lanes.add(work):
                 begun.append(work)
         else:
             work = begun.pop(chance.randrange(len(begun)))  # type: ignore[attr-defined]
             ended.append(work)
             begun += lanes.done(work)
         for one in begun:
-            assert not any(one.persons & other.persons for other in begun if other is not one)
+            assert all(set(one.persons).isdisjoint(o.persons) for o in begun if o is not one)
 
     assert len(lanes) == 0
     assert len(ended) == len(lanes_of)
@@ -44,15 +48,27 @@ def test_nobody_is_in_flight_twice_and_nobody_is_overtaken(
 
 
 def test_strangers_do_not_wait_for_each_other() -> None:
-    lanes: Lanes[str] = Lanes()
-    assert lanes.add("ada", [1])
-    assert lanes.add("bob", [2])
+    lanes: Lanes[Piece] = Lanes()
+    assert lanes.add(about(1))
+    assert lanes.add(about(2))
 
 
 def test_who_shares_anything_with_two_waits_for_both() -> None:
-    lanes: Lanes[str] = Lanes()
-    lanes.add("ada", ["ada@shop.example"])
-    lanes.add("bob", ["+7999"])
-    assert not lanes.add("both", ["ada@shop.example", "+7999"])
-    assert lanes.done("ada") == []
-    assert lanes.done("bob") == ["both"]
+    lanes: Lanes[Piece] = Lanes()
+    ada, bob, both = about(1), about(2), about(1, 2)
+    lanes.add(ada)
+    lanes.add(bob)
+    assert not lanes.add(both)
+    assert lanes.done(ada) == []
+    assert lanes.done(bob) == [both]
+
+
+def test_who_is_named_twice_does_not_wait_for_themselves() -> None:
+    lanes: Lanes[Piece] = Lanes()
+    ada = about(1, 1)
+    assert lanes.add(ada)
+    after = about(1, 1)
+    assert not lanes.add(after)
+    assert lanes.done(ada) == [after]
+    assert lanes.done(after) == []
+    assert len(lanes) == 0

@@ -16,7 +16,6 @@ from personaclick_async.sync.routes import (
     admit,
     choose_route,
     describe,
-    identity_of,
     judge,
     refusal,
 )
@@ -66,21 +65,6 @@ def test_a_cleared_field_is_named() -> None:
     rejected = admit(record(email="ada@shop.example", first_name=CLEAR), Route.BULK)
     assert isinstance(rejected, Rejected)
     assert (rejected.field, rejected.given) == ("first_name", "CLEAR")
-
-
-@pytest.mark.parametrize(
-    ("fields", "kind"),
-    [
-        ({"phone": "79990001122", "external_id": "7", "email": CANARY}, "email"),
-        ({"phone": "79990001122", "external_id": 7}, "external_id"),
-        ({"loyalty_id": "L", "phone": "79990001122"}, "phone"),
-        ({"telegram_id": "T", "loyalty_id": "L"}, "loyalty_id"),
-        ({"telegram_id": "T", "email": CLEAR}, "telegram_id"),
-    ],
-)
-def test_the_first_identifier_names_the_user(fields: dict[str, Any], kind: str) -> None:
-    identity = identity_of(record(**fields).wire)
-    assert (identity.kind, identity.value) == (kind, str(fields[kind]))
 
 
 def test_spellings_of_one_person_agree() -> None:
