@@ -134,7 +134,6 @@ def test_a_customer_named_by_the_fields_is_updated_with_the_secret() -> None:
     sent = body(calls.set_named_profile(SHOP, wire, stream="sync"))
 
     assert sent == {
-        "shop_id": SHOP.shop_id,
         "shop_secret": SHOP.secret,
         "id": 8,
         "email": "ada@shop.example",
