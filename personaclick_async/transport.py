@@ -144,9 +144,16 @@ class Transport:
         self._budget = RetryBudget(config.retry.budget)
         self.stats = TransportStats()
 
-    async def send(self, call: Call[T], options: CallOptions) -> Answer[T]:
+    async def send(
+        self,
+        call: Call[T],
+        options: CallOptions,
+        *,
+        answered: Callable[[], object] | None = None,
+    ) -> Answer[T]:
         """Send a call until it is answered with success, or until there is no point in trying.
 
+        :param answered: called when that is so; a coroutine around this one would cost more.
         :raises PersonaClickError: see the errors module; the last attempt's failure is raised.
         """
         pool = self._pools.get(asyncio.get_running_loop())
@@ -174,6 +181,8 @@ class Transport:
                     if is_held:
                         limiter.give_back()
                 if isinstance(outcome, Answer):
+                    if answered is not None:
+                        answered()
                     return outcome
                 await self._before_next(
                     limiter, call, options, outcome, attempts=attempt, started=started

@@ -132,18 +132,19 @@ class Scope:
             segment=self.visit.segment,
         )
 
-    async def ask(self, make: Callable[[Shop, Asker], Call[T]]) -> Answer[T]:
+    def ask(self, make: Callable[[Shop, Asker], Call[T]]) -> Awaitable[Answer[T]]:
         """Make a call for this user and send it, which keeps their session alive.
 
         The session of a visitor who has none yet begins with it.
         """
-        visit = self.visit
-        if visit.start is not None:
-            await visit.begin()
+        if self.visit.start is not None:
+            return self._begin_and_ask(make)
         call = make(self.core.shop, self.asker())
-        answer = await self.core.transport.send(call, self.options)
-        visit.happened()
-        return answer
+        return self.core.transport.send(call, self.options, answered=self.visit.happened)
+
+    async def _begin_and_ask(self, make: Callable[[Shop, Asker], Call[T]]) -> Answer[T]:
+        await self.visit.begin()
+        return await self.ask(make)
 
     async def load_profile(self) -> Profile:
         """Read the profile from the service."""
