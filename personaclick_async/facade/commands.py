@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Self, TypeAlias
 
 import attrs
 
 from personaclick_async.errors import PersonaClickError
 from personaclick_async.models.update import ProfileUpdate
+from personaclick_async.protocol import names
 
 Callback: TypeAlias = Callable[[Any], object]
 """Takes the answer, or a :class:`CallError`; may be a coroutine function."""
@@ -25,18 +26,36 @@ class WrongCall(PersonaClickError, TypeError):
 
 
 class Verb(Enum):
-    """What can be commanded; the value is the form that error texts show."""
+    """What can be commanded; the value is the form that error texts show.
 
-    INIT = 'personaclick("init", shop_id, stream, success, error, options)'
-    PROFILE_SET = 'personaclick("profile", "set", params, success, error)'
-    PROFILE_GET = 'personaclick("profile", "get", callback, force)'
-    LAST_ORDER = 'personaclick("orders", "last_for_user", callback, error)'
-    DID = 'personaclick("did", callback)'
-    SID = 'personaclick("sid", callback)'
-    RESET_SESSION = 'personaclick("reset_session")'
+    :ivar endpoint: the name that the call has in errors and logs.
+    """
+
+    endpoint: str
+
+    INIT = 'personaclick("init", shop_id, stream, success, error, options)', names.INIT.name
+    PROFILE_SET = (
+        'personaclick("profile", "set", params, success, error)',
+        names.PROFILE_SET.name,
+    )
+    PROFILE_GET = 'personaclick("profile", "get", callback, force)', names.PROFILE.name
+    LAST_ORDER = (
+        'personaclick("orders", "last_for_user", callback, error)',
+        names.LAST_ORDER.name,
+    )
+    DID = 'personaclick("did", callback)', "did"
+    SID = 'personaclick("sid", callback)', "sid"
+    RESET_SESSION = 'personaclick("reset_session")', "reset_session"
+
+    def __new__(cls, form: str, endpoint: str) -> Self:
+        """Make the form the value."""
+        verb = object.__new__(cls)
+        verb._value_ = form
+        verb.endpoint = endpoint
+        return verb
 
 
-_VERBS: Final[Mapping[tuple[str, ...], Verb]] = {
+_VERBS: Final[Mapping[tuple[object, ...], Verb]] = {
     ("init",): Verb.INIT,
     ("profile", "set"): Verb.PROFILE_SET,
     ("profile", "get"): Verb.PROFILE_GET,
@@ -48,6 +67,7 @@ _VERBS: Final[Mapping[tuple[str, ...], Verb]] = {
 _WITH_FORCE: Final = frozenset({Verb.PROFILE_GET})
 _WITH_PARAMS: Final = frozenset({Verb.PROFILE_SET, Verb.PROFILE_GET, Verb.LAST_ORDER})
 _CALLBACKS: Final = 2
+_NO_OPTIONS: Final[Mapping[str, object]] = {}
 
 
 @attrs.define(repr=False)
@@ -65,7 +85,7 @@ class Command:
     force: bool = False
     shop_id: str | None = None
     stream: str | None = None
-    options: Mapping[str, object] = attrs.field(factory=dict)
+    options: Mapping[str, object] = _NO_OPTIONS
 
 
 def parse(arguments: Sequence[object], named: Mapping[str, object]) -> Command:
@@ -79,19 +99,21 @@ def parse(arguments: Sequence[object], named: Mapping[str, object]) -> Command:
     if verb is Verb.INIT:
         rest = _take_init_words(command, rest)
     _take(command, rest)
-    _take_named(command, named)
+    if named:
+        _take_named(command, named)
     if verb is Verb.PROFILE_SET and command.params is None:
         raise WrongCall(f"{verb.value}: params is missing")
     return command
 
 
 def _verb(arguments: Sequence[object]) -> tuple[Verb, Sequence[object]]:
-    words = tuple(word for word in arguments[:2] if isinstance(word, str))
     for length in (2, 1):
-        if words[:length] == arguments[:length]:
-            verb = _VERBS.get(words[:length])
-            if verb is not None:
-                return verb, arguments[length:]
+        try:
+            verb = _VERBS.get(tuple(arguments[:length]))
+        except TypeError:  # what has no hash is no word
+            continue
+        if verb is not None:
+            return verb, arguments[length:]
     forms = "; ".join(verb.value for verb in Verb)
     raise WrongCall(f"there is no such command; the commands are: {forms}")
 

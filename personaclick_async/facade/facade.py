@@ -32,15 +32,6 @@ CallbackFailed = Callable[[BaseException, str], object]
 """Gets what a callback raised, and the name of the call."""
 
 _OK: Final = 200
-_ENDPOINTS: Final = {
-    Verb.INIT: names.INIT.name,
-    Verb.PROFILE_SET: names.PROFILE_SET.name,
-    Verb.PROFILE_GET: names.PROFILE.name,
-    Verb.LAST_ORDER: names.LAST_ORDER.name,
-    Verb.DID: "did",
-    Verb.SID: "sid",
-    Verb.RESET_SESSION: "reset_session",
-}
 _OPTIONS: Final = frozenset(
     {"did", "api_host", "cookieless", "consent", "cdn_host", "pictures_host"}
 )
@@ -219,7 +210,7 @@ class Personaclick:
         user = self._user
         if user is None and shared.client is not None:
             user = shared.client.current_user
-        handle = Handle(_ENDPOINTS[command.verb], shared.lock)
+        handle = Handle(command.verb.endpoint, shared.lock)
         key = _OWN if user is None else user.identity
         try:
             loop = asyncio.get_running_loop()
@@ -296,7 +287,7 @@ class Personaclick:
             self._callback_failed(error, handle, loop)
             self._end(handle, value)
             return
-        if not inspect.isawaitable(made):
+        if made is None or not inspect.isawaitable(made):
             self._end(handle, value)
             return
         waiting = loop.create_task(_wait_for(made))
