@@ -5,15 +5,13 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Hashable
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Protocol
 
 import attrs
 
 from personaclick_async.config import CachePolicy, Seconds
-from personaclick_async.entries import Entries, Kept
+from personaclick_async.entries import Entries, K
 from personaclick_async.models.identity import Identity
-
-V = TypeVar("V")
 
 
 @attrs.define
@@ -35,17 +33,17 @@ class CacheStats:
     store_failures: int = 0
 
 
-class Reads(Protocol[V]):
+class Reads(Protocol[K]):
     """How a client reads what may be kept: within the process, or shared with others."""
 
     stats: CacheStats
 
-    def fresh(self, key: Identity, /) -> V | None:
+    def fresh(self, key: Identity, /) -> K | None:
         """Give the kept value, if there is one that is fresh; no I/O."""
 
     async def read(
-        self, key: Identity, load: Callable[[], Awaitable[V]], /, *, force: bool = False
-    ) -> V:
+        self, key: Identity, load: Callable[[], Awaitable[K]], /, *, force: bool = False
+    ) -> K:
         """Load a value, or wait for the load of the same key that is under way."""
         ...
 
@@ -71,7 +69,7 @@ class _LeaderLeft(Exception):
 
 
 @attrs.define(eq=False)
-class _Flight(Generic[V]):
+class _Flight(Generic[K]):
     """A read under way.
 
     :ivar older: the flight of the same key that began before it, on another event loop.
@@ -81,13 +79,13 @@ class _Flight(Generic[V]):
     """
 
     loop: asyncio.AbstractEventLoop
-    older: _Flight[V] | None
+    older: _Flight[K] | None
     may_be_kept: bool = True
-    waiting: list[asyncio.Future[V]] | None = None
+    waiting: list[asyncio.Future[K]] | None = None
 
-    def join(self) -> asyncio.Future[V]:
+    def join(self) -> asyncio.Future[K]:
         """Give a future for what this flight brings."""
-        turn: asyncio.Future[V] = self.loop.create_future()
+        turn: asyncio.Future[K] = self.loop.create_future()
         if self.waiting is None:
             self.waiting = []
         self.waiting.append(turn)
@@ -95,19 +93,19 @@ class _Flight(Generic[V]):
 
     def overtake(self) -> None:
         """Let nothing that this flight and the older ones bring be kept."""
-        flight: _Flight[V] | None = self
+        flight: _Flight[K] | None = self
         while flight is not None:
             flight.may_be_kept = False
             flight = flight.older
 
-    def on(self, loop: asyncio.AbstractEventLoop) -> _Flight[V] | None:
+    def on(self, loop: asyncio.AbstractEventLoop) -> _Flight[K] | None:
         """Give the newest flight on an event loop, this one or an older one."""
-        flight: _Flight[V] | None = self
+        flight: _Flight[K] | None = self
         while flight is not None and flight.loop is not loop:
             flight = flight.older
         return flight
 
-    def without(self, landed: _Flight[V]) -> _Flight[V] | None:
+    def without(self, landed: _Flight[K]) -> _Flight[K] | None:
         """Give the newest flight that is left when one has landed."""
         if self is landed:
             return self.older
@@ -116,7 +114,7 @@ class _Flight(Generic[V]):
         return self
 
 
-class SharedReads(Generic[V]):
+class SharedReads(Generic[K]):
     """A TTL cache with single flight.
 
     Concurrent reads of one key make one request. A write makes it drop its key, and a read that
@@ -124,23 +122,17 @@ class SharedReads(Generic[V]):
     kept. Safe to use from several event loops and threads; a flight belongs to one loop.
     """
 
-    def __init__(
-        self,
-        policy: CachePolicy | None,
-        clock: Callable[[], Seconds],
-        fold: Callable[[V, Seconds], Kept[V]],
-    ) -> None:
-        self._kept: Entries[V] | None = (
+    def __init__(self, policy: CachePolicy | None, clock: Callable[[], Seconds]) -> None:
+        self._kept: Entries[K] | None = (
             None if policy is None else Entries(policy.max_entries, clock)
         )
         self._ttl = 0.0 if policy is None else policy.ttl
         self._clock = clock
-        self._fold = fold
         self._lock = threading.Lock()
-        self._flights: dict[Hashable, _Flight[V]] = {}
+        self._flights: dict[Hashable, _Flight[K]] = {}
         self.stats = CacheStats()
 
-    def fresh(self, key: Hashable) -> V | None:
+    def fresh(self, key: Hashable) -> K | None:
         """Give the kept value, if there is one that is fresh."""
         if self._kept is None:
             return None
@@ -153,8 +145,8 @@ class SharedReads(Generic[V]):
         if kept.until <= self._clock():
             return None
         self.stats.hits += 1
-        value = kept.value
-        return kept.unfold() if value is None else value
+        kept.is_wanted = True
+        return kept
 
     @property
     def is_empty(self) -> bool:
@@ -197,8 +189,8 @@ class SharedReads(Generic[V]):
         return 0 if self._kept is None else len(self._kept)
 
     async def read(
-        self, key: Hashable, load: Callable[[], Awaitable[V]], *, force: bool = False
-    ) -> V:
+        self, key: Hashable, load: Callable[[], Awaitable[K]], *, force: bool = False
+    ) -> K:
         """Load a value, or wait for the load of the same key that is under way.
 
         A forced read never joins one that began before it. A caller who is cancelled cancels
@@ -238,7 +230,7 @@ class SharedReads(Generic[V]):
                 turn.set_result(value)
         return value
 
-    def _land(self, key: Hashable, flight: _Flight[V], brought: V | None = None) -> None:
+    def _land(self, key: Hashable, flight: _Flight[K], brought: K | None = None) -> None:
         """End a flight; keep what it brought unless a later flight or a write overtook it."""
         with self._lock:
             newest = self._flights.get(key)
@@ -251,4 +243,4 @@ class SharedReads(Generic[V]):
                 else:
                     self._flights[key] = left
             if flight.may_be_kept and brought is not None and self._kept is not None:
-                self._kept[key] = self._fold(brought, self._clock() + self._ttl)
+                self._kept[key] = brought.folded(self._clock() + self._ttl)

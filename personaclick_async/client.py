@@ -31,10 +31,10 @@ from personaclick_async.config import (
 )
 from personaclick_async.errors import NoCurrentUser, ValidationError
 from personaclick_async.hooks import Hooks
-from personaclick_async.models.folding import Folded
 from personaclick_async.models.identity import Identity
 from personaclick_async.models.profile import Profile
 from personaclick_async.models.session import Session
+from personaclick_async.models.unread import Unread
 from personaclick_async.protocol.calls import Shop
 from personaclick_async.protocol.names import Family, Segment
 from personaclick_async.store import ProfileStore, StoredReads
@@ -143,8 +143,8 @@ class PersonaClick:
             set_user_id_name=config.set_user_id_name,
             query_user_id_name=config.query_user_id_name,
         )
-        profiles: Reads[Profile] = (
-            SharedReads[Profile](config.cache, clock, Folded.of)
+        profiles: Reads[Unread[Profile]] = (
+            SharedReads[Unread[Profile]](config.cache, clock)
             if store is None
             else StoredReads(config.cache, clock, store=store, shop=shop)
         )

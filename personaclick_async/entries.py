@@ -4,31 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 from itertools import islice
-from typing import Protocol, TypeVar
+from typing import Protocol, Self, TypeVar
 
 from cachetools import Cache
 
 from personaclick_async.config import Seconds
 
-V = TypeVar("V")
 
+class Kept(Protocol):
+    """What can be kept.
 
-class Kept(Protocol[V]):
-    """A value in the form in which it is kept.
-
-    :ivar value: the value, or None while it has to be made again.
     :ivar until: when it ceases to be fresh.
+    :ivar is_wanted: whether it was asked for since it has been kept.
     """
 
-    value: V | None
     until: Seconds
+    is_wanted: bool
 
-    def unfold(self) -> V:
-        """Make the value again."""
+    def folded(self, until: Seconds) -> Self:
+        """Give the form to be kept, until then at most."""
         ...
 
+    def fold(self) -> None:
+        """Be as nobody had asked for it."""
 
-class Entries(Cache[Hashable, Kept[V]]):
+
+K = TypeVar("K", bound=Kept)
+
+
+class Entries(Cache[Hashable, K]):
     """Values by key; where there is no room, those that were kept longest ago go.
 
     One that somebody has asked for since then stays for another round, which serves about as well
@@ -43,24 +47,24 @@ class Entries(Cache[Hashable, Kept[V]]):
         # Enough that an entry costs little, and not so many that the event loop waits for them.
         self._at_once = min(1000, 1 + most // 64)
 
-    def popitem(self) -> tuple[Hashable, Kept[V]]:
+    def popitem(self) -> tuple[Hashable, K]:
         """Make room for several entries, and give one of those that went.
 
         :raises KeyError: there are none.
         """
         now = self._clock()
-        going: list[tuple[Hashable, Kept[V]]] = []
-        staying: list[tuple[Hashable, Kept[V]]] = []
+        going: list[tuple[Hashable, K]] = []
+        staying: list[tuple[Hashable, K]] = []
         for key in list(islice(self, self._at_once)):
             kept = self[key]
             del self[key]
-            is_wanted = kept.value is not None and kept.until > now
-            (staying if is_wanted else going).append((key, kept))
+            stays = kept.is_wanted and kept.until > now
+            (staying if stays else going).append((key, kept))
         if not going:
             # All are wanted, and somebody has to go.
             going, staying = staying[:1], staying[1:]
         for key, kept in staying:
-            kept.value = None
+            kept.fold()
             self[key] = kept
         if not going:
             raise KeyError("there are no entries")

@@ -12,11 +12,10 @@ import attrs
 from personaclick_async.cache import CacheStats, SharedReads
 from personaclick_async.config import CachePolicy, Seconds
 from personaclick_async.models.converter import WrongShape
-from personaclick_async.models.folding import Folded
 from personaclick_async.models.identity import Identity
 from personaclick_async.models.profile import Profile
-from personaclick_async.models.reading import source_of
-from personaclick_async.protocol.calls import Asker, Shop, read_profile
+from personaclick_async.models.unread import Unread
+from personaclick_async.protocol.calls import Shop, profile_kind
 
 Heard = Callable[[Collection[str] | None], None]
 """Is told the keys that another process has made stale; None stands for all."""
@@ -82,33 +81,6 @@ class ProfileStore(Protocol):
         """Tell what is still to be told, within a bound, and close the connections."""
 
 
-@attrs.frozen(repr=False)
-class _Held:
-    """A profile in memory, and until when it may be served from there."""
-
-    profile: Profile
-    until: Seconds
-
-
-@attrs.define(eq=False, repr=False)
-class _FoldedHeld:
-    """What is held, as it is kept."""
-
-    folded: Folded[Profile]
-    until: Seconds
-    value: _Held | None = None
-
-    @classmethod
-    def of(cls, held: _Held, until: Seconds) -> _FoldedHeld:
-        until = min(held.until, until)
-        return cls(Folded.of(held.profile, until), until)
-
-    def unfold(self) -> _Held:
-        if self.value is None:
-            self.value = _Held(self.folded.unfold(), self.until)
-        return self.value
-
-
 class StoredReads:
     """Reads of profiles that go through a store, with memory in front and single flight.
 
@@ -131,7 +103,7 @@ class StoredReads:
         self._clock = clock
         self._store = store
         self._shop = shop
-        self._memory: SharedReads[_Held] = SharedReads(policy, clock, _FoldedHeld.of)
+        self._memory: SharedReads[Unread[Profile]] = SharedReads(policy, clock)
         self._hearing: int | None = None
         self._name: Callable[[Identity], str] = lru_cache(_NAMES_REMEMBERED)(
             partial(_digest, shop.shop_id)
@@ -139,22 +111,20 @@ class StoredReads:
         self.stats = self._memory.stats
         store.open(_digest(shop.shop_id), heard=self._heard, stats=self.stats)
 
-    def fresh(self, key: Identity) -> Profile | None:
+    def fresh(self, key: Identity) -> Unread[Profile] | None:
         """Give the profile from memory, if it may be served from there."""
         self._notice()
-        held = self._memory.fresh(self._name(key))
-        return None if held is None else held.profile
+        return self._memory.fresh(self._name(key))
 
     async def read(
-        self, key: Identity, load: Callable[[], Awaitable[Profile]], *, force: bool = False
-    ) -> Profile:
+        self, key: Identity, load: Callable[[], Awaitable[Unread[Profile]]], *, force: bool = False
+    ) -> Unread[Profile]:
         """Give the profile from the store, else load it and keep it there.
 
         With ``force`` it is loaded in any case, and then replaces what every process has kept.
         """
         name = self._name(key)
-        held = await self._memory.read(name, partial(self._load, key, load, force), force=force)
-        return held.profile
+        return await self._memory.read(name, partial(self._load, key, load, force), force=force)
 
     @property
     def is_empty(self) -> bool:
@@ -188,12 +158,12 @@ class StoredReads:
     async def _load(
         self,
         key: Identity,
-        load: Callable[[], Awaitable[Profile]],
+        load: Callable[[], Awaitable[Unread[Profile]]],
         force: bool,  # noqa: FBT001
-    ) -> _Held:
+    ) -> Unread[Profile]:
         policy = self._policy
         if policy is None:
-            return _Held(await load(), self._clock())
+            return await load()
         name = self._name(key)
         stored = await self._store.read(name, max_age=0 if force else policy.ttl)
         if stored is not None and stored.body is not None:
@@ -205,21 +175,24 @@ class StoredReads:
             stored = await self._store.read(name, max_age=0)
         profile = await load()
         is_current = stored is None or await self._store.keep(
-            name, stored.permit, source_of(profile), ttl=policy.ttl
+            name, stored.permit, profile.source, ttl=policy.ttl
         )
         return self._held(profile, policy.ttl if is_current else 0)
 
-    def _held(self, profile: Profile, ttl: Seconds) -> _Held:
+    def _held(self, profile: Unread[Profile], ttl: Seconds) -> Unread[Profile]:
         self._notice()
         if self._hearing is None:
             ttl = min(ttl, self._store.alone_ttl)
-        return _Held(profile, self._clock() + ttl)
+        profile.until = self._clock() + ttl
+        return profile
 
-    def _parsed(self, key: Identity, body: bytes) -> Profile | None:
+    def _parsed(self, key: Identity, body: bytes) -> Unread[Profile] | None:
+        profile = Unread(profile_kind(key), body)
         try:
-            return read_profile(self._shop, Asker(identity=key)).read(body)
+            profile.read()
         except WrongShape:
             return None
+        return profile
 
     def _notice(self) -> None:
         """Empty the memory, reads under way included, if the store's hearing has changed."""

@@ -6,6 +6,7 @@ from functools import partial
 from typing import Unpack
 
 from personaclick_async.calls.scope import Scope, WhichScope
+from personaclick_async.codec import Json
 from personaclick_async.errors import ValidationError
 from personaclick_async.models.identity import Identity
 from personaclick_async.models.profile import FullProfile, Profile
@@ -79,10 +80,10 @@ class ProfileCalls:
         if not force:
             kept = reads.fresh(visit.identity)
             if kept is not None:
-                return kept
+                return kept.read()
         if visit.start is not None:
             await visit.begin()
-        return await reads.read(visit.identity, scope.load_profile, force=force)
+        return (await reads.read(visit.identity, scope.load_profile, force=force)).read()
 
     async def full(self) -> FullProfile:
         """Read the full profile with the shop's secret; always from the service.
@@ -120,6 +121,20 @@ class ProfileCalls:
         :raises TransportError: no usable answer came.
         """
         (await self.raw.purge()).parse()
+
+
+async def profile_said(scope: Scope, *, force: bool) -> Json:
+    """Read the profile as :meth:`ProfileCalls.get` does, and give the JSON that it is made from.
+
+    Each caller gets an object of their own. No model is made, which is most of the work.
+    """
+    reads, visit = scope.core.profiles, scope.visit
+    kept = None if force else reads.fresh(visit.identity)
+    if kept is None:
+        if visit.start is not None:
+            await visit.begin()
+        kept = await reads.read(visit.identity, scope.load_said, force=force)
+    return kept.decode()
 
 
 async def send_update(

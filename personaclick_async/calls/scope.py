@@ -16,6 +16,7 @@ from personaclick_async.config import CallOptions, Config
 from personaclick_async.models.identity import Identity
 from personaclick_async.models.profile import Profile
 from personaclick_async.models.session import SESSION_LIFETIME, Session
+from personaclick_async.models.unread import Unread
 from personaclick_async.protocol import calls
 from personaclick_async.protocol.answers import Answer
 from personaclick_async.protocol.calls import Asker, Call, Shop
@@ -50,7 +51,7 @@ class Core:
     config: Config
     shop: Shop
     transport: Transport
-    profiles: Reads[Profile]
+    profiles: Reads[Unread[Profile]]
     now: Now = utc_now
 
 
@@ -146,9 +147,19 @@ class Scope:
         await self.visit.begin()
         return await self.ask(make)
 
-    async def load_profile(self) -> Profile:
+    async def load_profile(self) -> Unread[Profile]:
         """Read the profile from the service."""
-        return (await self.ask(calls.read_profile)).parse()
+        answer = await self.ask(calls.read_profile)
+        profile = answer.parse()
+        return Unread(type(profile), answer.body, model=profile)
+
+    async def load_said(self) -> Unread[Profile]:
+        """Read the profile from the service for somebody who wants the JSON alone."""
+        answer = await self.ask(calls.read_profile)
+        said = answer.json()
+        if not isinstance(said, dict):
+            answer.parse()  # says what is wrong
+        return Unread(calls.profile_kind(self.visit.identity), answer.body, said=said)
 
 
 WhichScope: TypeAlias = Callable[[], Scope]

@@ -13,7 +13,7 @@ from concurrent.futures import Future, wait
 from functools import partial
 from typing import Any, Final
 
-from personaclick_async.calls.profile import send_update
+from personaclick_async.calls.profile import profile_said, send_update
 from personaclick_async.client import PersonaClick
 from personaclick_async.codec import Json
 from personaclick_async.config import UNSET, Seconds
@@ -407,7 +407,7 @@ async def _answer(command: Command, user: User, client: PersonaClick) -> Json:
             return await _set(command, user)
         case Verb.PROFILE_GET:
             other = _another(command, client) or user
-            return (await other.profile.get(force=command.force)).raw
+            return await profile_said(other.scope, force=command.force)
         case Verb.LAST_ORDER:
             answer = await (_another(command, client) or user).orders.raw.last_for_user()
             answer.parse()

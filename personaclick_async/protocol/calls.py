@@ -130,9 +130,13 @@ def init(
 
 def read_profile(shop: Shop, asker: Asker) -> Call[Profile]:
     """Read the public profile; for a user who is no device it is the full one (2.2)."""
-    if not asker.identity.is_device:
-        return Call(names.PROFILE, _read_full_profile, _query(shop, asker))
-    return Call(names.PROFILE, _read_profile, _query(shop, asker))
+    read = _read_profile if asker.identity.is_device else _read_full_profile
+    return Call(names.PROFILE, read, _query(shop, asker))
+
+
+def profile_kind(identity: Identity) -> type[Profile]:
+    """Say as what the profile of a user is read."""
+    return Profile if identity.is_device else FullProfile
 
 
 def read_full_profile(shop: Shop, asker: Asker) -> Call[FullProfile]:

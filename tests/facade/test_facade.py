@@ -12,7 +12,13 @@ from typing import Any
 
 import pytest
 
-from personaclick_async import PersonaClick, RetryPolicy, ServiceUnavailable, ValidationError
+from personaclick_async import (
+    MalformedAnswer,
+    PersonaClick,
+    RetryPolicy,
+    ServiceUnavailable,
+    ValidationError,
+)
 from personaclick_async.emulator import Emulator
 from personaclick_async.facade import CallError, Personaclick, WrongCall, create_personaclick
 
@@ -352,6 +358,41 @@ async def test_a_cached_get_calls_back_after_the_call_returned(
     assert len(emulator.requests_to("/profile")) == 1
     await facade("profile", "get", calls.success, True)
     assert len(emulator.requests_to("/profile")) == 2
+
+
+async def test_callbacks_and_awaited_reads_share_a_request_but_no_object(
+    facade: Personaclick, emulator: Emulator
+) -> None:
+    client = facade._shared.client
+    assert client is not None
+    user = client.user(did="device0001")
+    await user.profile.set(custom={"colour": "red"})
+    ada = facade.for_user(user)
+    with emulator.hold("GET", "/profile") as held:
+        said = ada("profile", "get")
+        await held.arrived()
+        profile = asyncio.create_task(user.profile.get())
+        another = asyncio.create_task(user.profile.get())
+        await asyncio.sleep(0)
+    first = await said
+    assert first["custom_properties"] == (await profile).custom_properties == {"colour": "red"}
+    assert await profile is await another
+    first["custom_properties"] = "gone"
+    assert (await ada("profile", "get"))["custom_properties"] == {"colour": "red"}
+    assert (await user.profile.get()).custom_properties == {"colour": "red"}
+    assert len(emulator.requests_to("/profile")) == 1
+
+
+@pytest.mark.parametrize("body", [b"[]", b"no JSON", b'"text"'])
+async def test_a_profile_that_is_no_object_is_an_error_and_is_not_kept(
+    facade: Personaclick, emulator: Emulator, calls: Calls, body: bytes
+) -> None:
+    with emulator.fault(path="/profile", status=200, body=body, times=1):
+        facade("profile", "get", calls.success, calls.error)
+        assert await facade.aflush(10)
+    assert calls.successes == []
+    assert isinstance(calls.errors[0].error, MalformedAnswer)
+    assert isinstance(await facade("profile", "get"), dict)
 
 
 async def test_one_users_calls_keep_their_order_and_users_do_not_wait_for_each_other(
