@@ -193,11 +193,13 @@ def gender(field: str, value: object) -> str:
 
 def day(field: str, value: object) -> date:
     """Accept a date, or ``YYYY-MM-DD`` that is in the calendar."""
-    if isinstance(value, datetime):
-        return value.date()
-    if isinstance(value, date):
-        return value
-    if not isinstance(value, str) or not _DATE.fullmatch(value):
+    if not isinstance(value, str):
+        if isinstance(value, datetime):
+            return value.date()
+        if isinstance(value, date):
+            return value
+        raise refuse(field, "a date or YYYY-MM-DD", value)
+    if not _DATE.fullmatch(value):
         raise refuse(field, "a date or YYYY-MM-DD", value)
     try:
         found = date.fromisoformat(value)

@@ -69,6 +69,8 @@ class Delivery:
     The transport makes one attempt per call here and this class repeats it: its retries end after
     some seconds and share a budget, which is right for a visitor who waits and wrong for a job
     that must lose nothing.
+
+    :ivar is_halted: whether nothing more is to be sent.
     """
 
     def __init__(
@@ -87,17 +89,14 @@ class Delivery:
         self._outage = Outage(policy, math.inf if patience is None else patience)
         self._max_refused = max_refused_in_a_row
         self._refused = 0
+        self.is_halted = False
         self._halted = asyncio.Event()
         self._at_halt: list[Callable[[], None]] = []
 
-    @property
-    def is_halted(self) -> bool:
-        """Whether nothing more is to be sent."""
-        return self._halted.is_set()
-
     def halt(self) -> None:
         """Send nothing more; requests under way are not touched, waits end."""
-        if not self._halted.is_set():
+        if not self.is_halted:
+            self.is_halted = True
             self._halted.set()
             for act in self._at_halt:
                 act()
