@@ -168,8 +168,9 @@ def _the_one(update: ProfileUpdate | None, fields: ProfileFields) -> ProfileUpda
 def _affected(scope: Scope, update: ProfileUpdate) -> list[Identity]:
     """Name the cache entries that an update may have made stale."""
     affected = [scope.visit.identity]
+    mentioned = update.mentioned
     for kind in IDENTIFIERS:
-        value = update.mentioned.get(kind, CLEAR)
+        value = mentioned.get(kind, CLEAR)
         if value is not CLEAR:
             affected.append(Identity.checked(kind, str(value)))
     return affected
