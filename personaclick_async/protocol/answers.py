@@ -28,7 +28,6 @@ from personaclick_async.errors import (
 from personaclick_async.models.converter import WrongShape
 from personaclick_async.protocol import names
 from personaclick_async.protocol.calls import Call
-from personaclick_async.protocol.quotations import places
 
 T = TypeVar("T")
 
@@ -198,7 +197,7 @@ def without_private(message: str, private: Iterable[str]) -> str:
     Also where it is written in other case, or as a URL, JSON or HTML spells it.
     """
     values = {value for value in private if len(value) >= _SHORTEST_PRIVATE}
-    message = _without(message, places(message, values))
+    message = _without(message, _quoted(message, values))
     message = _LONG_NUMBER.sub(_REDACTED, _EMAIL_LIKE.sub(_REDACTED, message))
     return " ".join(message.split())[:_LONGEST_MESSAGE]
 
@@ -215,10 +214,17 @@ def _own_words(message: str, private: Iterable[str]) -> str:
         message,
         [
             (begin, end)
-            for begin, end in places(message, values)
+            for begin, end in _quoted(message, values)
             if not _WORDS_GO_ON.match(message, begin) and not _WORDS_GO_ON.match(message, end)
         ],
     )
+
+
+def _quoted(message: str, values: Iterable[str]) -> list[tuple[int, int]]:
+    # Its tables are a hundredth of what importing the package takes, and refusals are rare.
+    from personaclick_async.protocol.quotations import places  # noqa: PLC0415
+
+    return places(message, values)
 
 
 def _without(message: str, where: Iterable[tuple[int, int]]) -> str:
