@@ -36,7 +36,7 @@ class Entries(Cache[Hashable, K]):
     """Values by key; where there is no room, those that were kept longest ago go.
 
     One that somebody has asked for since then stays for another round, which serves about as well
-    as the order of use (as in ``LRUCache``) and costs a third of it: nothing is moved by a read,
+    as the order of use (as in ``LRUCache``) and costs less than half: nothing is moved by a read,
     and room is made for many at a time. Nor is this a ``TTLCache``, which keeps the order of age
     besides: whoever reads looks at ``until``.
     """
