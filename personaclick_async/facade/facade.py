@@ -234,7 +234,11 @@ class Personaclick:
                 shared.latest[key] = handle
 
         settle = partial(self._settle, command, handle, key, loop)
-        work = partial(self._work, command, user, before, start)
+        client = shared.client
+        if user is None or client is None or before is not None or command.verb is Verb.INIT:
+            work = partial(self._work, command, user, before, start)
+        else:
+            work = partial(_answer, command, user, client)
         if elsewhere:
             loop.call_soon_threadsafe(_begin, loop, handle, work, settle)
         else:
@@ -244,9 +248,6 @@ class Personaclick:
     async def _work(
         self, command: Command, user: User | None, before: Handle | None, start: _Start
     ) -> Json:
-        if asyncio.get_running_loop().get_task_factory() is not None:
-            # Eager tasks would otherwise run up to the first wait inside the call.
-            await asyncio.sleep(0)
         if command.verb is Verb.INIT:
             return await self._init(command, start)
         if before is not None and not before.is_stranded:
@@ -377,9 +378,18 @@ def _begin(
     work: Callable[[], Coroutine[Any, Any, Json]],
     settle: Callable[[asyncio.Task[Json]], None],
 ) -> None:
-    task = loop.create_task(work(), name=f"personaclick {handle.endpoint}")
+    doing = work()
+    if loop.get_task_factory() is not None:
+        # Eager tasks would otherwise run up to the first wait inside the call.
+        doing = _later(doing)
+    task = loop.create_task(doing, name=f"personaclick {handle.endpoint}")
     handle.follow(loop, task)
     task.add_done_callback(settle)
+
+
+async def _later(doing: Coroutine[Any, Any, Json]) -> Json:
+    await asyncio.sleep(0)
+    return await doing
 
 
 async def _wait_for(made: Awaitable[object]) -> None:
@@ -401,24 +411,44 @@ def _make_client(command: Command) -> PersonaClick:
     return PersonaClick(command.shop_id or UNSET, api_url=host or UNSET)
 
 
-async def _answer(command: Command, user: User, client: PersonaClick) -> Json:
+def _answer(command: Command, user: User, client: PersonaClick) -> Coroutine[Any, Any, Json]:
+    """Give what answers a call; whatever is wrong with the call is raised in there."""
     match command.verb:
         case Verb.PROFILE_SET:
-            return await _set(command, user)
+            return _set(command, user)
+        case Verb.PROFILE_GET if not command.params:
+            return profile_said(user.scope, force=command.force)
         case Verb.PROFILE_GET:
-            other = _another(command, client) or user
-            return await profile_said(other.scope, force=command.force)
+            return _get(command, user, client)
         case Verb.LAST_ORDER:
-            answer = await (_another(command, client) or user).orders.raw.last_for_user()
-            answer.parse()
-            _check_status(answer.status, answer.endpoint, answer.attempts)
-            return answer.json()
+            return _last_order(command, user, client)
         case Verb.RESET_SESSION:
-            return (await user.new_session()).raw
+            return _reset(user)
         case _:
-            session = user.session
-            which = names.DID if command.verb is Verb.DID else names.SID
-            return None if session is None else getattr(session, which)
+            return _session(command, user)
+
+
+async def _get(command: Command, user: User, client: PersonaClick) -> Json:
+    whose = _another(command, client) or user
+    return await profile_said(whose.scope, force=command.force)
+
+
+async def _last_order(command: Command, user: User, client: PersonaClick) -> Json:
+    whose = _another(command, client) or user
+    answer = await whose.orders.raw.last_for_user()
+    answer.parse()
+    _check_status(answer.status, answer.endpoint, answer.attempts)
+    return answer.json()
+
+
+async def _reset(user: User) -> Json:
+    return (await user.new_session()).raw
+
+
+async def _session(command: Command, user: User) -> Json:
+    session = user.session
+    which = names.DID if command.verb is Verb.DID else names.SID
+    return None if session is None else getattr(session, which)
 
 
 async def _set(command: Command, user: User) -> Json:
