@@ -51,8 +51,11 @@ class Reads(Protocol[K]):
     def is_empty(self) -> bool:
         """Whether there is nothing to be forgotten, here or in another process."""
 
-    async def forget(self, *keys: Identity) -> None:
-        """Drop the keys, and what reads under way will bring for them."""
+    def forget(self, *keys: Identity) -> Awaitable[None] | None:
+        """Drop the keys, and what reads under way will bring for them.
+
+        :returns: what to wait for until the other processes know, if there are any.
+        """
 
     def clear(self) -> None:
         """Drop everything, as ``forget`` does for one key."""
@@ -153,11 +156,7 @@ class SharedReads(Generic[K]):
         """Whether nothing is kept, and no read is under way."""
         return not self._flights and not self._kept
 
-    async def forget(self, *keys: Hashable) -> None:
-        """Drop the keys; there is nobody else to be told."""
-        self.drop(*keys)
-
-    def drop(self, *keys: Hashable) -> None:
+    def forget(self, *keys: Hashable) -> None:
         """Drop the keys, and what reads under way will bring for them."""
         kept = self._kept
         with self._lock:
@@ -169,7 +168,7 @@ class SharedReads(Generic[K]):
                     del kept[key]
 
     def clear(self) -> None:
-        """Drop everything, as ``drop`` does for one key."""
+        """Drop everything."""
         with self._lock:
             for flight in self._flights.values():
                 flight.overtake()

@@ -204,7 +204,7 @@ class PersonaClick:
         if session is None and did is not None:
             session = Session(did=Identity.device(did).value, seance=seance)
         group = _segment(segment)
-        answer = (await start_session(self._core, self._options, session)).parse()
+        answer = await start_session(self._core, self._options, session)
         visit = Visit.of_session(session_of(self._core, answer), self._core.now, group)
         return User(self._core, visit, self._options, answer)
 
@@ -271,7 +271,7 @@ class PersonaClick:
         """
 
         async def init() -> Session:
-            answer = (await start_session(self._core, self._options, None)).parse()
+            answer = await start_session(self._core, self._options, None)
             return session_of(self._core, answer)
 
         visit = Visit(NO_DEVICE, self._core.now, _segment(segment), start=start or init)

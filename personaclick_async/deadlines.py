@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from time import monotonic
 from types import TracebackType
 from typing import Any, Final, Protocol, Self
 
@@ -25,8 +26,12 @@ class Incoming(Protocol):
 
 
 class Deadline:
-    """The time that an attempt has, as a context manager that raises TimeoutError.
+    """The time that an attempt of the current task has, as a context manager.
 
+    Raises TimeoutError when that is over.
+
+    :param total: seconds for all of it.
+    :param silence: seconds for which no byte may come or go.
     :ivar incoming: the answer's body, once there is one.
     :ivar sent_bytes: how much of a large body has gone out.
     """
@@ -36,21 +41,30 @@ class Deadline:
     _progress: int = 0
     _quiet_since: Seconds | None = None
     _has_passed: bool = False
+    _task: asyncio.Task[Any]
+    _until: Seconds
+    _begun_cancelling: int
 
-    def __init__(
-        self,
-        watched: set[Deadline],
-        task: asyncio.Task[Any],
-        until: Seconds,
-        silence: Seconds,
-    ) -> None:
-        self._watched = watched
-        self._task = task
-        self._until = until
+    def __init__(self, deadlines: Deadlines, total: Seconds, silence: Seconds) -> None:
+        self._deadlines = deadlines
+        self._total = total
         self._silence = silence
-        self._begun_cancelling = task.cancelling()
 
     def __enter__(self) -> Self:
+        deadlines, total = self._deadlines, self._total
+        task = asyncio.current_task(deadlines.loop)
+        if task is None:
+            raise RuntimeError("a request is to be made by a task")
+        self._task = task
+        self._begun_cancelling = task.cancelling()
+        now = monotonic()
+        self._until = now + total
+        deadlines.watched.add(self)
+        # Where all attempts have the same time, this is never sooner than what is set.
+        patience = self._silence / _LOOKS_PER_SILENCE
+        first_look = now + (total if total < patience else patience)
+        if first_look < deadlines.next_look:
+            deadlines.look_at(first_look)
         return self
 
     def __exit__(
@@ -59,7 +73,7 @@ class Deadline:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._watched.discard(self)
+        self._deadlines.watched.discard(self)
         if (
             self._has_passed
             # Another cancellation than ours goes on its way, as with asyncio.timeout.
@@ -86,42 +100,28 @@ class Deadlines:
 
     The end of an attempt's whole time is kept exactly. Silence ends an attempt after the time
     that it may last, and before one and a half times that.
+
+    :ivar watched: those under way.
+    :ivar next_look: when all of them will be looked at.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self._watched: set[Deadline] = set()
+        self.loop = loop
+        self.watched: set[Deadline] = set()
+        self.next_look = math.inf
         self._timer: asyncio.TimerHandle | None = None
-        self._next_look = math.inf
 
-    def begin(self, total: Seconds, silence: Seconds) -> Deadline:
-        """Watch over an attempt that the current task is about to make.
-
-        :param total: seconds for all of it.
-        :param silence: seconds for which no byte may come or go.
-        """
-        task = asyncio.current_task(self._loop)
-        if task is None:
-            raise RuntimeError("a request is to be made by a task")
-        now = self._loop.time()
-        deadline = Deadline(self._watched, task, now + total, silence)
-        self._watched.add(deadline)
-        # Where all attempts have the same time, this is never sooner than what is set.
-        first_look = now + min(total, silence / _LOOKS_PER_SILENCE)
-        if first_look < self._next_look:
-            self._look_at(first_look)
-        return deadline
-
-    def _look_at(self, when: Seconds) -> None:
+    def look_at(self, when: Seconds) -> None:
+        """Look at all of them then, and not at the time set before."""
         if self._timer is not None:
             self._timer.cancel()
-        self._next_look = when
-        self._timer = self._loop.call_at(when, self._look)
+        self.next_look = when
+        self._timer = self.loop.call_later(when - monotonic(), self._look)
 
     def _look(self) -> None:
-        self._timer, self._next_look = None, math.inf
-        now = self._loop.time()
-        looks = [deadline.look(now) for deadline in tuple(self._watched)]
+        self._timer, self.next_look = None, math.inf
+        now = monotonic()
+        looks = [deadline.look(now) for deadline in tuple(self.watched)]
         following = [when for when in looks if when is not None]
         if following:
-            self._look_at(min(following))
+            self.look_at(min(following))

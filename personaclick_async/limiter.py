@@ -19,7 +19,10 @@ _LONGEST_PAUSE: Final = 300.0
 
 
 class Limiter:
-    """Holds requests back: by a limit per window if there is one, and while it is paused."""
+    """Holds requests back: by a limit per window if there is one, and while it is paused.
+
+    :ivar is_open: whether requests pass without asking: no limit, no pause.
+    """
 
     def __init__(self, limit: RateLimit | None, clock: Callable[[], Seconds]) -> None:
         self._limit = limit
@@ -28,11 +31,7 @@ class Limiter:
         self._under_way = 0
         self._free_at: list[Seconds] = []
         self._paused_until = 0.0
-
-    @property
-    def is_open(self) -> bool:
-        """Whether requests pass without asking: no limit, no pause."""
-        return self._limit is None and not self._paused_until
+        self.is_open = limit is None
 
     def start_over_after_fork(self) -> None:
         """Forget the parent's requests; its past ones still count, for they were the shop's."""
@@ -44,6 +43,7 @@ class Limiter:
         with self._lock:
             until = self._clock() + min(seconds, _LONGEST_PAUSE)
             self._paused_until = max(self._paused_until, until)
+            self.is_open = False
 
     def wait_needed(self) -> Seconds:
         """Take a place and give 0, or give the seconds after which to try again."""
@@ -53,6 +53,7 @@ class Limiter:
                 return self._paused_until - now
             self._paused_until = 0.0
             if self._limit is None:
+                self.is_open = True
                 return 0.0
             while self._free_at and self._free_at[0] <= now:
                 heapq.heappop(self._free_at)

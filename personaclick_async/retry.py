@@ -74,14 +74,17 @@ class RetryBudget:
 
     share: float
     _left: float = attrs.field(default=_RESERVE, init=False)
+    _seen_calls: int = attrs.field(default=0, init=False)
 
-    def earn(self) -> None:
-        """Count a call."""
-        if self._left < _RESERVE:
-            self._left = min(self._left + self.share, _RESERVE)
+    def spend(self, *, calls: int) -> bool:
+        """Take a retry out of the budget; False if there is none left.
 
-    def spend(self) -> bool:
-        """Take a retry out of the budget; False if there is none left."""
+        :param calls: how many calls the client has made so far.
+        """
+        # What they have earned is added here and not at each call: most calls need no retry.
+        earned = (calls - self._seen_calls) * self.share
+        self._left = min(self._left + earned, _RESERVE)
+        self._seen_calls = calls
         if self._left < 1:
             return False
         self._left -= 1

@@ -134,12 +134,12 @@ class StoredReads:
     async def forget(self, *keys: Identity) -> None:
         """Drop the keys in every process, and what reads under way will bring for them."""
         names = [self._name(key) for key in keys]
-        self._memory.drop(*names)
+        self._memory.forget(*names)
         try:
             await self._store.forget(names)
         finally:
             # Until the store was told, somebody here may have read the old profile from it.
-            self._memory.drop(*names)
+            self._memory.forget(*names)
 
     def clear(self) -> None:
         """Drop everything: here at once, in the other processes soon."""
@@ -205,7 +205,7 @@ class StoredReads:
         if names is None:
             self._memory.clear()
         else:
-            self._memory.drop(*names)
+            self._memory.forget(*names)
 
 
 def _digest(shop_id: str, identity: Identity | None = None) -> str:

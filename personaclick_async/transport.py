@@ -33,12 +33,14 @@ from personaclick_async.errors import (
 from personaclick_async.hooks import Attempt, Hooks, tell
 from personaclick_async.limiter import Limiter
 from personaclick_async.places import Places
+from personaclick_async.plain_request import ACCEPT_ENCODING, PlainRequest
 from personaclick_async.protocol.answers import Answer, refusal
 from personaclick_async.protocol.calls import Call
 from personaclick_async.protocol.names import Endpoint, Family
 from personaclick_async.retry import Failure, RetryBudget, may_repeat, wait_before_next
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 log: Final = logging.getLogger("personaclick_async")
 
@@ -46,7 +48,11 @@ USER_AGENT: Final = (
     f"personaclick-async/{__version__} "
     f"python/{platform.python_version()} aiohttp/{aiohttp.__version__}"
 )
-_HEADERS: Final = {"User-Agent": USER_AGENT, "Accept": "application/json"}
+_HEADERS: Final = {
+    "User-Agent": USER_AGENT,
+    "Accept": "application/json",
+    "Accept-Encoding": ACCEPT_ENCODING,
+}
 _PIECE_BYTES: Final = 128 * 1024
 
 
@@ -78,6 +84,14 @@ class _Pool:
     lifetime: AsyncGenerator[None, None] | None = None
     under_way: int = 0
     idle: asyncio.Event = attrs.field(factory=asyncio.Event)
+
+
+@attrs.frozen(eq=False)
+class _Way:
+    """Where an endpoint's requests go, and what holds them back."""
+
+    url: URL
+    limiter: Limiter
 
 
 @attrs.define(eq=False)
@@ -131,7 +145,7 @@ class Transport:
         self._trust_env = trust_env
         self._clock = clock
         self._base = URL(config.api_url)
-        self._urls: dict[str, URL] = {}
+        self._ways: dict[str, _Way] = {}
         # The rest of what may take long is watched by the deadlines.
         self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=config.timeouts.connect)
         self._pools: dict[asyncio.AbstractEventLoop, _Pool] = {}
@@ -148,23 +162,23 @@ class Transport:
         self,
         call: Call[T],
         options: CallOptions,
-        *,
-        answered: Callable[[], object] | None = None,
-    ) -> Answer[T]:
+        then: Callable[[Answer[T]], R],
+    ) -> R:
         """Send a call until it is answered with success, or until there is no point in trying.
 
-        :param answered: called when that is so; a coroutine around this one would cost more.
+        :param then: makes of the answer what is given; a coroutine around this one to do it would
+            cost more.
         :raises PersonaClickError: see the errors module; the last attempt's failure is raised.
         """
         pool = self._pools.get(asyncio.get_running_loop())
         if pool is None or self._closed:
             pool = await self._open_pool()
-        limiter = self._limiters[call.endpoint.family]
+        way = self._ways.get(call.endpoint.path) or self._way(call.endpoint)
+        limiter = way.limiter
         started = self._clock()
         attempt = 0
         pool.under_way += 1
         self.stats.calls += 1
-        self._budget.earn()
         try:
             while True:
                 is_held = not limiter.is_open
@@ -174,16 +188,15 @@ class Transport:
                 attempt += 1
                 try:
                     if self._hooks:
-                        outcome = await self._watched_attempt(pool, call, options, attempt, started)
+                        attempting = self._watched_attempt
                     else:
-                        outcome = await self._attempt(pool, call, options, attempt, started)
+                        attempting = self._attempt
+                    outcome = await attempting(pool, way.url, call, options, attempt, started)
                 finally:
                     if is_held:
                         limiter.give_back()
                 if isinstance(outcome, Answer):
-                    if answered is not None:
-                        answered()
-                    return outcome
+                    return then(outcome)
                 await self._before_next(
                     limiter, call, options, outcome, attempts=attempt, started=started
                 )
@@ -268,7 +281,7 @@ class Transport:
             limiter.pause(failure.retry_after)
         if wait is None or not may_repeat(failure, call.endpoint.repeat):
             raise failed.error
-        if not self._budget.spend():
+        if not self._budget.spend(calls=self.stats.calls):
             raise failed.error
         self.stats.retries += 1
         log.info(
@@ -285,14 +298,20 @@ class Transport:
         await asyncio.sleep(wait)
 
     async def _watched_attempt(
-        self, pool: _Pool, call: Call[T], options: CallOptions, number: int, started: Seconds
+        self,
+        pool: _Pool,
+        url: URL,
+        call: Call[T],
+        options: CallOptions,
+        number: int,
+        started: Seconds,
     ) -> Answer[T] | _Failed:
         """Make an attempt with the hooks around it."""
         endpoint = call.endpoint
         seen = Attempt(
             endpoint=endpoint.name,
             method=endpoint.method,
-            url=str(self._url(endpoint)),
+            url=str(url),
             number=number,
             headers={**_HEADERS, **call.headers},
         )
@@ -300,7 +319,7 @@ class Transport:
         tell((hooks.on_request for hooks in self._hooks), seen)
         try:
             outcome = await self._attempt(
-                pool, call, options, number, started, headers=seen.headers
+                pool, url, call, options, number, started, headers=seen.headers
             )
             if isinstance(outcome, Answer):
                 seen.status = outcome.status
@@ -315,6 +334,7 @@ class Transport:
     async def _attempt(
         self,
         pool: _Pool,
+        url: URL,
         call: Call[T],
         options: CallOptions,
         number: int,
@@ -331,8 +351,10 @@ class Transport:
         if not pool.places.take():
             await pool.places.wait()
         try:
-            with pool.deadlines.begin(
-                options.timeout or self._config.timeouts.total, self._config.timeouts.read
+            with Deadline(
+                pool.deadlines,
+                options.timeout or self._config.timeouts.total,
+                self._config.timeouts.read,
             ) as deadline:
                 sent: bytes | AsyncIterator[memoryview] | None = body
                 if body is not None and len(body) > _PIECE_BYTES:
@@ -340,7 +362,7 @@ class Transport:
                     sent = _pieces(body, deadline)
                 response = await pool.session.request(
                     endpoint.method,
-                    self._url(endpoint),
+                    url,
                     params=call.query or None,
                     data=sent,
                     headers=headers,
@@ -393,11 +415,10 @@ class Transport:
             return answer
         return _Failed(error, Failure(error.status, getattr(error, "retry_after", None)))
 
-    def _url(self, endpoint: Endpoint) -> URL:
-        url = self._urls.get(endpoint.path)
-        if url is None:
-            url = self._urls[endpoint.path] = self._base.join(URL(endpoint.path.lstrip("/")))
-        return url
+    def _way(self, endpoint: Endpoint) -> _Way:
+        url = self._base.join(URL(endpoint.path.lstrip("/")))
+        way = self._ways[endpoint.path] = _Way(url, self._limiters[endpoint.family])
+        return way
 
     async def _open_pool(self) -> _Pool:
         if self._closed:
@@ -423,6 +444,7 @@ class Transport:
             # The service sets a did cookie on init; with a jar two users would become one.
             cookie_jar=aiohttp.DummyCookieJar(),
             headers=_HEADERS,
+            request_class=PlainRequest,
             timeout=self._timeout,
             trust_env=self._trust_env,
         )

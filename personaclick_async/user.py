@@ -106,7 +106,7 @@ class User:
             session = visit.session
             if session is not None and renew:
                 session = attrs.evolve(session, seance=None)
-            answers.append((await start_session(scope.core, scope.options, session)).parse())
+            answers.append(await start_session(scope.core, scope.options, session))
             return session_of(scope.core, answers[0])
 
         if visit.start is not None:

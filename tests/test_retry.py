@@ -89,7 +89,6 @@ def test_no_wait_is_negative_too_early_or_beyond_the_total(
 
 def test_the_budget_is_a_reserve_and_a_share_of_the_calls() -> None:
     budget = RetryBudget(0.1)
-    assert [budget.spend() for _ in range(12)] == [True] * 10 + [False] * 2
-    for _ in range(21):
-        budget.earn()
-    assert [budget.spend() for _ in range(4)] == [True, True, False, False]
+    assert [budget.spend(calls=1) for _ in range(12)] == [True] * 10 + [False] * 2
+    assert [budget.spend(calls=22) for _ in range(4)] == [True, True, False, False]
+    assert [budget.spend(calls=10_000) for _ in range(12)] == [True] * 10 + [False] * 2

@@ -9,6 +9,7 @@ import attrs
 from personaclick_async.calls.scope import Core
 from personaclick_async.config import CallOptions, Seconds
 from personaclick_async.protocol import calls
+from personaclick_async.protocol.answers import Answer
 
 # The slowest upload that is waited for, 1 Mbit/s: 32 MB take 268 s, far beyond the usual timeout.
 _SLOWEST_BYTES_PER_SECOND: Final = 125_000
@@ -27,10 +28,9 @@ async def import_audience(core: Core, options: CallOptions, body: bytes) -> None
     if options.timeout is None:
         options = attrs.evolve(options, timeout=upload_timeout(core, len(body)))
     try:
-        answer = await core.transport.send(calls.import_audience(body), options)
+        await core.transport.send(calls.import_audience(body), options, Answer.parse)
     finally:
         core.profiles.clear()
-    answer.parse()
 
 
 def upload_timeout(core: Core, size: int) -> Seconds:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Unpack
+from typing import Final, Unpack
 
 from personaclick_async.calls.scope import Scope, WhichScope
 from personaclick_async.codec import Json
@@ -14,6 +14,9 @@ from personaclick_async.models.update import CLEAR, ProfileFields, ProfileUpdate
 from personaclick_async.protocol import calls
 from personaclick_async.protocol.answers import Answer
 from personaclick_async.protocol.names import IDENTIFIERS
+
+
+_IDENTIFIERS: Final = frozenset(IDENTIFIERS)
 
 
 class RawProfileCalls:
@@ -46,7 +49,9 @@ class RawProfileCalls:
         try:
             return await scope.ask(calls.purge_profile)
         finally:
-            await scope.core.profiles.forget(scope.visit.identity)
+            telling = scope.core.profiles.forget(scope.visit.identity)
+            if telling is not None:
+                await telling
 
 
 class ProfileCalls:
@@ -144,17 +149,17 @@ async def send_update(
 
     :param user_id_name: what this request calls the shop's own user id; else as configured.
     """
-    if not update:
+    if not update.mentioned and not update.custom:
         raise ValidationError("profile update", "at least one field", "none")
 
-    make = partial(calls.set_profile, update=update)
-    if user_id_name is not None:
-        make = partial(calls.set_profile, update=update, user_id_name=user_id_name)
+    make = partial(calls.set_profile, update=update, user_id_name=user_id_name)
     try:
         return await scope.ask(make)
     finally:
         # Also after a failure: a request without an answer may have been carried out.
-        await scope.core.profiles.forget(*_affected(scope, update))
+        telling = scope.core.profiles.forget(*_affected(scope, update))
+        if telling is not None:
+            await telling
 
 
 def _the_one(update: ProfileUpdate | None, fields: ProfileFields) -> ProfileUpdate:
@@ -168,9 +173,8 @@ def _the_one(update: ProfileUpdate | None, fields: ProfileFields) -> ProfileUpda
 def _affected(scope: Scope, update: ProfileUpdate) -> list[Identity]:
     """Name the cache entries that an update may have made stale."""
     affected = [scope.visit.identity]
-    mentioned = update.mentioned
-    for kind in IDENTIFIERS:
-        value = mentioned.get(kind, CLEAR)
+    for kind in update.mentioned.keys() & _IDENTIFIERS:
+        value = update.mentioned[kind]
         if value is not CLEAR:
             affected.append(Identity.checked(kind, str(value)))
     return affected

@@ -24,6 +24,7 @@ from personaclick_async.protocol.names import DID, Segment
 from personaclick_async.transport import Transport
 
 T = TypeVar("T")
+R = TypeVar("R")
 Now: TypeAlias = Callable[[], datetime]
 Start: TypeAlias = Callable[[], Awaitable[Session]]
 
@@ -126,11 +127,12 @@ class Scope:
 
     def asker(self) -> Asker:
         """Say on whose behalf the next request is made."""
+        visit = self.visit
         return Asker(
-            identity=self.visit.identity,
-            seance=self.visit.current_seance(),
+            identity=visit.identity,
+            seance=visit.seance if visit.expires_at is None else visit.current_seance(),
             stream=self.options.stream or self.core.config.stream,
-            segment=self.visit.segment,
+            segment=visit.segment,
         )
 
     def ask(self, make: Callable[[Shop, Asker], Call[T]]) -> Awaitable[Answer[T]]:
@@ -140,22 +142,37 @@ class Scope:
         """
         if self.visit.start is not None:
             return self._begin_and_ask(make)
-        call = make(self.core.shop, self.asker())
-        return self.core.transport.send(call, self.options, answered=self.visit.happened)
+        return self._send(make, self._as_it_came)
+
+    def load_profile(self) -> Awaitable[Unread[Profile]]:
+        """Read the profile of a visit that has begun."""
+        return self._send(calls.read_profile, self._as_model)
+
+    def load_said(self) -> Awaitable[Unread[Profile]]:
+        """Read the profile of a visit that has begun, for somebody who wants the JSON alone."""
+        return self._send(calls.read_profile, self._as_json)
 
     async def _begin_and_ask(self, make: Callable[[Shop, Asker], Call[T]]) -> Answer[T]:
         await self.visit.begin()
         return await self.ask(make)
 
-    async def load_profile(self) -> Unread[Profile]:
-        """Read the profile from the service."""
-        answer = await self.ask(calls.read_profile)
+    def _send(
+        self, make: Callable[[Shop, Asker], Call[T]], then: Callable[[Answer[T]], R]
+    ) -> Awaitable[R]:
+        call = make(self.core.shop, self.asker())
+        return self.core.transport.send(call, self.options, then)
+
+    def _as_it_came(self, answer: Answer[T]) -> Answer[T]:
+        self.visit.happened()
+        return answer
+
+    def _as_model(self, answer: Answer[Profile]) -> Unread[Profile]:
+        self.visit.happened()
         profile = answer.parse()
         return Unread(type(profile), answer.body, model=profile)
 
-    async def load_said(self) -> Unread[Profile]:
-        """Read the profile from the service for somebody who wants the JSON alone."""
-        answer = await self.ask(calls.read_profile)
+    def _as_json(self, answer: Answer[Profile]) -> Unread[Profile]:
+        self.visit.happened()
         said = answer.json()
         if not isinstance(said, dict):
             answer.parse()  # says what is wrong

@@ -9,9 +9,7 @@ from personaclick_async.protocol import calls
 from personaclick_async.protocol.answers import Answer
 
 
-async def start_session(
-    core: Core, options: CallOptions, session: Session | None
-) -> Answer[InitAnswer]:
+async def start_session(core: Core, options: CallOptions, session: Session | None) -> InitAnswer:
     """Ask the service for a session, on the device that there is or on a new one.
 
     A session that is over is not mentioned, so that the service makes a new one; a device id that
@@ -24,7 +22,7 @@ async def start_session(
     call = calls.init(
         core.shop, did=did, seance=seance, stream=options.stream or core.config.stream
     )
-    return await core.transport.send(call, options)
+    return await core.transport.send(call, options, Answer.parse)
 
 
 def session_of(core: Core, answer: InitAnswer) -> Session:

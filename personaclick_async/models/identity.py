@@ -59,7 +59,7 @@ class Identity(NamedTuple):
 
         :raises ValidationError: it is malformed.
         """
-        return cls.checked(DID, rules.identifier(DID, did))
+        return tuple.__new__(cls, (DID, rules.identifier(DID, did)))
 
     @classmethod
     def checked(cls, kind: str, value: str) -> Identity:

@@ -13,6 +13,7 @@ import attrs
 from personaclick_async.codec import Json
 from personaclick_async.errors import ValidationError
 from personaclick_async.models import rules
+from personaclick_async.models.plain import plain
 from personaclick_async.models.rules import CustomValue, Number
 from personaclick_async.protocol.names import EXTERNAL_ID, ID, Gender
 
@@ -233,13 +234,13 @@ class ProfileUpdate(_Fields):
     mentioned: Mapping[str, Any] = attrs.field(init=False, eq=False)
 
     def __init__(self, **fields: Unpack[ProfileFields]) -> None:
-        _fill(self, {**fields})
+        _fill(self, fields)
 
     @classmethod
     def of(cls, fields: Mapping[str, object]) -> ProfileUpdate:
         """Make an update of what the keywords would be; cheaper than to pass them on by ``**``."""
         update = cls.__new__(cls)
-        _fill(update, {**fields})
+        _fill(update, fields)
         return update
 
     @classmethod
@@ -253,7 +254,7 @@ class ProfileUpdate(_Fields):
         custom: dict[str, Any] = {}
         for name, value in fields.items():
             (standard if name in known or name == ID else custom)[name] = value
-        return cls.of(standard | {"custom": custom})
+        return cls.of(standard | {"custom": custom} if custom else standard)
 
     def __bool__(self) -> bool:
         return bool(self.mentioned or self.custom)
@@ -276,13 +277,18 @@ _PYTHON_FORMS: Final[Mapping[str, Callable[[Any], object]]] = {
 """How fields are given whose form on the wire is another one."""
 
 
-def _fill(update: ProfileUpdate, given: dict[str, object]) -> None:
-    custom = given.pop("custom", None)
-    if ID in given:
-        _merge_user_id(given)
+def _fill(update: ProfileUpdate, given: Mapping[str, object]) -> None:
+    properties = None
+    if "custom" in given:
+        given = {**given}
+        properties = given.pop("custom")
+    mentioned = plain(given)
+    if mentioned is None:
+        standard = _with_one_user_id(given) if ID in given else given
+        mentioned = _checked(standard, _RULES[ProfileUpdate], "profile update")
     keep = object.__setattr__
-    keep(update, "mentioned", _checked(given, _RULES[ProfileUpdate], "profile update"))
-    keep(update, "custom", {} if custom is None else _custom(custom))
+    keep(update, "mentioned", mentioned)
+    keep(update, "custom", {} if properties is None else _custom(properties))
 
 
 def _custom(value: object) -> dict[str, Any]:
@@ -297,11 +303,12 @@ def _custom(value: object) -> dict[str, Any]:
     }
 
 
-def _merge_user_id(given: dict[str, object]) -> None:
-    alias = given.pop(ID)
-    user_id = given.get(EXTERNAL_ID)
+def _with_one_user_id(given: Mapping[str, object]) -> Mapping[str, object]:
+    standard = {**given}
+    alias = standard.pop(ID)
+    user_id = standard.get(EXTERNAL_ID)
     if alias is None:
-        return
+        return standard
     if alias is not CLEAR:
         alias = rules.user_id(ID, alias)
     if user_id is not None and user_id is not CLEAR:
@@ -310,4 +317,5 @@ def _merge_user_id(given: dict[str, object]) -> None:
         raise ValidationError(
             ID, f"one value for {ID} and {EXTERNAL_ID}, which are the same", "two different values"
         )
-    given[EXTERNAL_ID] = alias if user_id is None else user_id
+    standard[EXTERNAL_ID] = alias if user_id is None else user_id
+    return standard

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from datetime import date
+from functools import partial
 from typing import Final, Generic, TypeVar
 
 import attrs
@@ -26,6 +27,9 @@ from personaclick_async.models.update import ProfileUpdate
 from personaclick_async.protocol import names
 
 T = TypeVar("T")
+
+_read_profile: Final = partial(read_object, Profile)
+_read_full_profile: Final = partial(read_object, FullProfile)
 
 _JSON_BODY: Final = {"Content-Type": "application/json"}
 _NO_HEADERS: Final[Mapping[str, str]] = {}
@@ -154,19 +158,8 @@ def set_profile(
     :param user_id_name: what this request calls the shop's own user id; else as the shop does.
     """
     name = user_id_name or shop.set_user_id_name
-    return set_profile_fields(shop, asker, to_wire(update, user_id_name=name), user_id_name=name)
-
-
-def set_profile_fields(
-    shop: Shop, asker: Asker, wire: Mapping[str, Json], *, user_id_name: str | None = None
-) -> Call[None]:
-    """Update a profile with fields that are in the wire's form already (2.3)."""
-    who = _who(shop, asker.identity, user_id_name or shop.set_user_id_name)
-    for name, value in who.items():
-        if name in wire and str(wire[name]) != value:
-            raise ValidationError(name, "the one that names the user, or none", "another value")
-    body: dict[str, Json] = {names.SHOP_ID: shop.shop_id, **wire, **who}
-    _add_labels(body, asker.seance, asker.stream)
+    body: dict[str, Json] = {names.SHOP_ID: shop.shop_id, **to_wire(update, user_id_name=name)}
+    _add_asker(body, shop, asker, name)
     return Call(names.PROFILE_SET, _read_done, body=codec.encode(body))
 
 
@@ -194,10 +187,8 @@ def purge_profile(shop: Shop, asker: Asker) -> Call[None]:
         raise ValidationError(
             "user", f"one of {', '.join(names.IDENTIFIERS)} to purge a profile", "a device"
         )
-    body = {
-        names.SHOP_ID: shop.shop_id,
-        **_who(shop, asker.identity, shop.query_user_id_name),
-    }
+    body = {names.SHOP_ID: shop.shop_id}
+    _add_customer(body, shop, asker.identity, shop.query_user_id_name)
     return Call(names.PROFILE_PURGE, _read_done, body=codec.encode(body))
 
 
@@ -219,23 +210,32 @@ def orders_by_user(shop: Shop, asker: Asker, *, date_from: date | None = None) -
 
 
 def _query(shop: Shop, asker: Asker) -> dict[str, str]:
-    query = {names.SHOP_ID: shop.shop_id, **_who(shop, asker.identity, shop.query_user_id_name)}
-    _add_labels(query, asker.seance, asker.stream)
+    query = {names.SHOP_ID: shop.shop_id}
+    _add_asker(query, shop, asker, shop.query_user_id_name)
     return query
 
 
-def _who(shop: Shop, identity: Identity, user_id_name: str) -> dict[str, str]:
+def _add_asker(parameters: dict[str, Json], shop: Shop, asker: Asker, user_id_name: str) -> None:
+    if asker.identity.kind == names.DID:
+        parameters[names.DID] = asker.identity.value
+    else:
+        _add_customer(parameters, shop, asker.identity, user_id_name)
+    if asker.seance is not None or asker.stream is not None:
+        _add_labels(parameters, asker.seance, asker.stream)
+
+
+def _add_customer(
+    parameters: dict[str, Json], shop: Shop, identity: Identity, user_id_name: str
+) -> None:
     kind, value = identity
-    if kind == names.DID:
-        return {kind: value}
-    secret = shop.require_secret(f"name a user by {kind}")
-    return {
-        user_id_name if kind == names.EXTERNAL_ID else kind: value,
-        names.SHOP_SECRET: secret,
-    }
+    name = user_id_name if kind == names.EXTERNAL_ID else kind
+    if name in parameters and str(parameters[name]) != value:
+        raise ValidationError(name, "the one that names the user, or none", "another value")
+    parameters[name] = value
+    parameters[names.SHOP_SECRET] = shop.require_secret(f"name a user by {kind}")
 
 
-def _add_labels(parameters: dict[str, str], seance: str | None, stream: str | None) -> None:
+def _add_labels(parameters: dict[str, Json], seance: str | None, stream: str | None) -> None:
     # Both words for the session, one value: pages of either age are served (section 10, 3).
     if seance is not None:
         parameters[names.SEANCE] = seance
@@ -251,14 +251,6 @@ def _read_init(body: bytes) -> InitAnswer:
     except ValidationError:
         raise WrongShape("the answer names no device") from None
     return answer
-
-
-def _read_profile(body: bytes) -> Profile:
-    return read_object(Profile, body)
-
-
-def _read_full_profile(body: bytes) -> FullProfile:
-    return read_object(FullProfile, body)
 
 
 def _read_products(body: bytes) -> list[Product]:

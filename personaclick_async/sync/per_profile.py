@@ -23,6 +23,7 @@ from personaclick_async.errors import PersonaClickError
 from personaclick_async.models.identity import Identity
 from personaclick_async.places import Places
 from personaclick_async.protocol import calls
+from personaclick_async.protocol.answers import Answer
 from personaclick_async.protocol.calls import Call
 from personaclick_async.protocol.names import IDENTIFIERS
 from personaclick_async.sync.chunks import Chunk, seal
@@ -223,7 +224,7 @@ class PerProfileRoute:
 
     async def _set(self, call: Call[None], record: Record) -> None:
         try:
-            (await self._core.transport.send(call, self._call_options)).parse()
+            await self._core.transport.send(call, self._call_options, Answer.parse)
         except BaseException:
             # It may have been carried out all the same.
             await self._forget([record])
@@ -232,9 +233,11 @@ class PerProfileRoute:
     async def _forget(self, records: Iterable[Record]) -> None:
         """Drop what is cached of these users."""
         if not self._core.profiles.is_empty:
-            await self._core.profiles.forget(
+            telling = self._core.profiles.forget(
                 *(identity for record in records for identity in _identities(record))
             )
+            if telling is not None:
+                await telling
 
     # Writing down
 

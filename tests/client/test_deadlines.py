@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from personaclick_async import PersonaClick, RetryPolicy, TimedOut, Timeouts
-from personaclick_async.deadlines import Deadlines
+from personaclick_async.deadlines import Deadline, Deadlines
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
@@ -135,7 +135,7 @@ async def test_who_is_cancelled_in_the_moment_of_the_timeout_is_cancelled() -> N
     deadlines = Deadlines(loop)
 
     async def work() -> None:
-        with deadlines.begin(0.05, 60):
+        with Deadline(deadlines, 0.05, 60):
             # Cancelled in the same turn of the loop in which the deadline passes.
             loop.call_at(loop.time() + 0.05, task.cancel)
             await asyncio.sleep(60)
@@ -151,10 +151,10 @@ async def test_a_timeout_leaves_no_cancellation_behind() -> None:
     assert task is not None
 
     for _ in range(3):
-        with pytest.raises(TimeoutError), deadlines.begin(0.02, 60):
+        with pytest.raises(TimeoutError), Deadline(deadlines, 0.02, 60):
             await asyncio.sleep(60)
         assert task.cancelling() == 0
-    with deadlines.begin(60, 60):
+    with Deadline(deadlines, 60, 60):
         await asyncio.sleep(0)
 
 
@@ -169,6 +169,6 @@ async def test_an_error_in_the_last_moment_stays_that_error() -> None:
         except asyncio.CancelledError:
             raise LookupError from None
 
-    with pytest.raises(LookupError), deadlines.begin(0.02, 60):
+    with pytest.raises(LookupError), Deadline(deadlines, 0.02, 60):
         await fails_when_cancelled()
     assert task.cancelling() == 0
