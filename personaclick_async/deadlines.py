@@ -62,7 +62,7 @@ class Deadline:
         deadlines.watched.add(self)
         # Where all attempts have the same time, this is never sooner than what is set.
         patience = self._silence / _LOOKS_PER_SILENCE
-        first_look = now + (total if total < patience else patience)
+        first_look = now + (min(patience, total))
         if first_look < deadlines.next_look:
             deadlines.look_at(first_look)
         return self

@@ -173,7 +173,7 @@ class Transport:
         pool = self._pools.get(asyncio.get_running_loop())
         if pool is None or self._closed:
             pool = await self._open_pool()
-        way = self._ways.get(call.endpoint.path) or self._way(call.endpoint)
+        way = self._ways.get(call.endpoint.path) or self._open_way(call.endpoint)
         limiter = way.limiter
         started = self._clock()
         attempt = 0
@@ -187,11 +187,8 @@ class Transport:
                     await self._enter(limiter, patience, call, attempt)
                 attempt += 1
                 try:
-                    if self._hooks:
-                        attempting = self._watched_attempt
-                    else:
-                        attempting = self._attempt
-                    outcome = await attempting(pool, way.url, call, options, attempt, started)
+                    attempting = self._watched_attempt if self._hooks else self._attempt
+                    outcome = await attempting(pool, call, options, attempt, started)
                 finally:
                     if is_held:
                         limiter.give_back()
@@ -300,7 +297,6 @@ class Transport:
     async def _watched_attempt(
         self,
         pool: _Pool,
-        url: URL,
         call: Call[T],
         options: CallOptions,
         number: int,
@@ -311,7 +307,7 @@ class Transport:
         seen = Attempt(
             endpoint=endpoint.name,
             method=endpoint.method,
-            url=str(url),
+            url=str(self._ways[endpoint.path].url),
             number=number,
             headers={**_HEADERS, **call.headers},
         )
@@ -319,7 +315,7 @@ class Transport:
         tell((hooks.on_request for hooks in self._hooks), seen)
         try:
             outcome = await self._attempt(
-                pool, url, call, options, number, started, headers=seen.headers
+                pool, call, options, number, started, headers=seen.headers
             )
             if isinstance(outcome, Answer):
                 seen.status = outcome.status
@@ -334,7 +330,6 @@ class Transport:
     async def _attempt(
         self,
         pool: _Pool,
-        url: URL,
         call: Call[T],
         options: CallOptions,
         number: int,
@@ -362,7 +357,7 @@ class Transport:
                     sent = _pieces(body, deadline)
                 response = await pool.session.request(
                     endpoint.method,
-                    url,
+                    self._ways[endpoint.path].url,
                     params=call.query or None,
                     data=sent,
                     headers=headers,
@@ -415,7 +410,7 @@ class Transport:
             return answer
         return _Failed(error, Failure(error.status, getattr(error, "retry_after", None)))
 
-    def _way(self, endpoint: Endpoint) -> _Way:
+    def _open_way(self, endpoint: Endpoint) -> _Way:
         url = self._base.join(URL(endpoint.path.lstrip("/")))
         way = self._ways[endpoint.path] = _Way(url, self._limiters[endpoint.family])
         return way
@@ -444,7 +439,7 @@ class Transport:
             # The service sets a did cookie on init; with a jar two users would become one.
             cookie_jar=aiohttp.DummyCookieJar(),
             headers=_HEADERS,
-            request_class=PlainRequest,
+            request_class=aiohttp.ClientRequest if self._trust_env else PlainRequest,
             timeout=self._timeout,
             trust_env=self._trust_env,
         )

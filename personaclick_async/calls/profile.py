@@ -15,7 +15,6 @@ from personaclick_async.protocol import calls
 from personaclick_async.protocol.answers import Answer
 from personaclick_async.protocol.names import IDENTIFIERS
 
-
 _IDENTIFIERS: Final = frozenset(IDENTIFIERS)
 
 
