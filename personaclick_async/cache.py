@@ -71,7 +71,7 @@ class _LeaderLeft(Exception):
     """Tells those who wait for a read that whoever made it was cancelled."""
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class _Flight(Generic[K]):
     """A read under way.
 

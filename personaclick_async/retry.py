@@ -65,7 +65,7 @@ def wait_before_next(
     return wait if elapsed + wait <= policy.total else None
 
 
-@attrs.define
+@attrs.define(eq=False, repr=False)
 class RetryBudget:
     """Retries that a client may make: a share of its calls, and a reserve for quiet times.
 

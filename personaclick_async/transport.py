@@ -74,7 +74,7 @@ class TransportStats:
     waited: Seconds = 0.0
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class _Pool:
     """What belongs to one event loop: its connections, and the calls under way on it."""
 
@@ -86,7 +86,7 @@ class _Pool:
     idle: asyncio.Event = attrs.field(factory=asyncio.Event)
 
 
-@attrs.frozen(eq=False)
+@attrs.frozen(eq=False, repr=False)
 class _Way:
     """Where an endpoint's requests go, and what holds them back."""
 
@@ -94,7 +94,7 @@ class _Way:
     limiter: Limiter
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class _Failed:
     """An attempt that failed, and as what the hooks have seen it."""
 

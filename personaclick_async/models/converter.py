@@ -1,15 +1,11 @@
-"""Between JSON and the models: a fast strict way in, a tolerant one behind it, and the way out.
+"""From JSON to the models, tolerantly: what is not as it should be is bent in place of breaking.
 
-Reading tries msgspec first, which builds the attrs classes straight from bytes and refuses any
-value of another type. The service is known to vary its types, so what msgspec refuses goes
-through cattrs with hooks that bend instead of break: a number in quotes is a number, a scalar
-where a list belongs is a list of one, an object in a list is that object. What can't be bent is
-None there and still whole in ``raw``.
+A number in quotes is a number, a scalar where a list belongs is a list of one, an object in a
+list is that object. What can't be bent is None in the model and still whole in its ``raw``.
 """
 
 from __future__ import annotations
 
-import json
 import math
 import types
 from collections.abc import Callable, Mapping
@@ -19,15 +15,12 @@ from functools import cache
 from typing import Any, Final, TypeAlias, TypeVar, Union, get_args, get_origin
 
 import attrs
-import msgspec
 from cattrs import BaseConverter, Converter
 from cattrs.gen import make_dict_structure_fn
 
-from personaclick_async import codec
-from personaclick_async.codec import Json
-from personaclick_async.models.reading import Read, keep_source
-from personaclick_async.models.update import CLEAR, ProfileUpdate
-from personaclick_async.protocol.names import EXTERNAL_ID, ID
+from personaclick_async.models.decoding import WrongShape
+from personaclick_async.models.reading import Read
+from personaclick_async.models.update import ProfileUpdate, to_wire
 
 R = TypeVar("R", bound=Read)
 Hook: TypeAlias = Callable[[object, Any], Any]
@@ -36,96 +29,21 @@ _TRUE: Final = frozenset({"true", "1", "yes"})
 _FALSE: Final = frozenset({"false", "0", "no"})
 
 
-class WrongShape(ValueError):
-    """The JSON is not the kind of thing that was promised; says which, never what it holds."""
+def bend(cls: type[R], value: object) -> R:
+    """Make a model from what some JSON says.
 
-
-def read_object(cls: type[R], body: bytes) -> R:
-    """Make a model from a JSON object.
-
-    :raises WrongShape: the bytes are not a JSON object with the fields that must be there.
+    :raises WrongShape: it is no object, or lacks a field that must be there.
     """
-    try:
-        read: R = _decoder(cls).decode(body)  # type: ignore[arg-type]  # mypy looks at the hash of instances
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
-        read = _bend(cls, _parsed(body))
-    return keep_source(read, body)
-
-
-def read_objects(cls: type[R], body: bytes, *, wrappers: tuple[tuple[str, ...], ...]) -> list[R]:
-    """Make models from a JSON array, or from one inside an object at one of the ``wrappers``.
-
-    :raises WrongShape: there is no such array, or an item is not an object.
-    """
-    try:
-        items = _split(body)
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
-        return [
-            keep_source(_bend(cls, item), _source(item))
-            for item in _unwrapped(_parsed(body), wrappers)
-        ]
-    return [read_object(cls, bytes(item)) for item in items]
-
-
-def to_wire(update: ProfileUpdate, *, user_id_name: str = ID) -> dict[str, Json]:
-    """Give the update as the service takes it: flat, custom properties beside the fields.
-
-    :param user_id_name: what the wire calls the shop's own user id (``id`` or ``external_id``).
-    """
-    wire = {**update.mentioned, **update.custom}
-    if CLEAR in wire.values():
-        wire = {name: None if value is CLEAR else value for name, value in wire.items()}
-    if EXTERNAL_ID in wire:
-        wire[user_id_name] = wire.pop(EXTERNAL_ID)
-    return wire
-
-
-_split: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
-
-
-@cache
-def _decoder(cls: type) -> msgspec.json.Decoder[Any]:
-    return msgspec.json.Decoder(cls)
-
-
-def _parsed(body: bytes) -> object:
-    try:
-        return codec.decode_answer(body)
-    except ValueError:
-        raise WrongShape("the body is not JSON") from None
-
-
-def _source(item: object) -> bytes:
-    # Not the codec: what only the lenient decoder reads, the strict encoder would not write.
-    try:
-        return json.dumps(item).encode()
-    except RecursionError:
-        raise WrongShape("the body is nested too deeply") from None
-
-
-def _unwrapped(value: object, wrappers: tuple[tuple[str, ...], ...]) -> list[Any]:
-    if isinstance(value, list):
-        return value
-    for path in wrappers:
-        inner: Any = value
-        for key in path:
-            inner = inner.get(key) if isinstance(inner, dict) else None
-        if isinstance(inner, list):
-            return inner
-    raise WrongShape("the body is not an array")
-
-
-def _required(cls: Any) -> list[str]:  # noqa: ANN401 - any attrs class
-    return [at.name for at in attrs.fields(cls) if at.default is attrs.NOTHING]
-
-
-def _bend(cls: type[R], value: object) -> R:
     if not isinstance(value, dict):
         raise WrongShape("an array or object is missing where one belongs")
     for name in _required(cls):
         if _text(value.get(name)) is None:
             raise WrongShape(f"the object has no {name}")
     return converter().structure(value, cls)
+
+
+def _required(cls: Any) -> list[str]:  # noqa: ANN401 - any attrs class
+    return [at.name for at in attrs.fields(cls) if at.default is attrs.NOTHING]
 
 
 def _text(value: object, _: object = None) -> str | None:

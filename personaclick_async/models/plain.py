@@ -7,8 +7,9 @@ round: what it passes over goes to the rules, which convert and say what is wron
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Final, Literal, TypeAlias, TypedDict
+from collections.abc import Mapping
+from functools import cache
+from typing import Annotated, Any, Literal, TypeAlias, TypedDict
 
 import msgspec
 from msgspec import Meta
@@ -79,14 +80,17 @@ class _Fields(TypedDict, total=False):
     auto: list[_Vehicle]
 
 
-_read: Final[Callable[[bytes], Any]] = msgspec.json.Decoder(_Fields).decode
+@cache
+def _decoder() -> msgspec.json.Decoder[Any]:
+    """Give the decoder, which is made when the first update is: it takes a millisecond."""
+    return msgspec.json.Decoder(_Fields)
 
 
 def plain(fields: Mapping[str, object]) -> dict[str, Any] | None:
     """Give the fields as the wire has them, each of its exact type, or None to ask the rules."""
     try:
         # By way of JSON: what comes back is plain, whatever subclasses the caller's values are of.
-        read: dict[str, Any] = _read(codec.encode(fields))
+        read: dict[str, Any] = _decoder().decode(codec.encode(fields))
     except (msgspec.MsgspecError, TypeError, ValueError, OverflowError, RecursionError):
         return None
     # Names that are no field's were passed over, and bytes or a date have become text.

@@ -9,7 +9,7 @@ import attrs
 
 from personaclick_async.codec import Json, decode_answer
 from personaclick_async.config import Seconds
-from personaclick_async.models.converter import read_object
+from personaclick_async.models.decoding import read_object
 from personaclick_async.models.reading import Read
 
 R = TypeVar("R", bound=Read)

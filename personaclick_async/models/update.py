@@ -319,3 +319,16 @@ def _with_one_user_id(given: Mapping[str, object]) -> Mapping[str, object]:
         )
     standard[EXTERNAL_ID] = alias if user_id is None else user_id
     return standard
+
+
+def to_wire(update: ProfileUpdate, *, user_id_name: str = ID) -> dict[str, Json]:
+    """Give the update as the service takes it: flat, custom properties beside the fields.
+
+    :param user_id_name: what the wire calls the shop's own user id (``id`` or ``external_id``).
+    """
+    wire = {**update.mentioned, **update.custom}
+    if CLEAR in wire.values():
+        wire = {name: None if value is CLEAR else value for name, value in wire.items()}
+    if EXTERNAL_ID in wire:
+        wire[user_id_name] = wire.pop(EXTERNAL_ID)
+    return wire

@@ -25,7 +25,7 @@ from personaclick_async.errors import (
     ServiceUnavailable,
     Unprocessable,
 )
-from personaclick_async.models.converter import WrongShape
+from personaclick_async.models.decoding import WrongShape
 from personaclick_async.protocol import names
 from personaclick_async.protocol.calls import Call
 

@@ -19,14 +19,10 @@ from hypothesis import strategies as st
 
 from benchmarks.server import LAST_ORDER, PROFILE
 from personaclick_async import FullProfile, InitAnswer, Order, Product, Profile, ProfileUpdate
-from personaclick_async.models.converter import (
-    WrongShape,
-    converter,
-    read_object,
-    read_objects,
-    to_wire,
-)
+from personaclick_async.models.converter import converter
+from personaclick_async.models.decoding import WrongShape, read_object, read_objects
 from personaclick_async.models.reading import Read
+from personaclick_async.models.update import to_wire
 
 DATA = Path(os.environ.get("PERSONACLICK_DATA", Path(__file__).parents[3] / "shared" / "data"))
 KINDS: list[type[Read]] = [Profile, FullProfile, Product, Order, InitAnswer]

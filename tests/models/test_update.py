@@ -24,7 +24,8 @@ from personaclick_async import (
     Vehicle,
 )
 from personaclick_async.models import rules
-from personaclick_async.models.converter import converter, to_wire
+from personaclick_async.models.converter import converter
+from personaclick_async.models.update import to_wire
 from personaclick_async.protocol.names import RESERVED_NAMES, STANDARD_FIELDS
 
 

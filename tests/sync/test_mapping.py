@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from personaclick_async import ConfigurationError, ProfileUpdate, ValidationError
-from personaclick_async.models.converter import to_wire
+from personaclick_async.models.update import to_wire
 from personaclick_async.protocol.names import IDENTIFIERS
 from personaclick_async.sync.mapping import FieldMapping
 from personaclick_async.sync.mapping.kinds import ABSENT, STANDARD_RULES, Kind

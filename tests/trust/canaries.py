@@ -18,8 +18,7 @@ from functools import cache
 from typing import Any, Final
 from urllib.parse import unquote
 
-from personaclick_async.models.converter import to_wire
-from personaclick_async.models.update import ProfileUpdate
+from personaclick_async.models.update import ProfileUpdate, to_wire
 
 CANARIES: Final = {
     "shop_secret": "5eCr3t/k3y+0f=Fink&Co",

@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from personaclick_async import MalformedAnswer, ProfileUpdate, ValidationError, codec
-from personaclick_async.models.converter import to_wire
+from personaclick_async.models.update import to_wire
 from personaclick_async.protocol import calls
 from personaclick_async.protocol.answers import Answer, refusal
 from personaclick_async.sync.mapping import FieldMapping

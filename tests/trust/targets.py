@@ -24,8 +24,8 @@ from personaclick_async import (
     codec,
 )
 from personaclick_async.facade import commands
-from personaclick_async.models.converter import to_wire
 from personaclick_async.models.reading import Read
+from personaclick_async.models.update import to_wire
 from personaclick_async.protocol import calls
 from personaclick_async.protocol.answers import Answer, refusal, retry_after
 from personaclick_async.protocol.calls import Asker, Call, Shop

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from personaclick_async import MalformedAnswer, NotFound, ServiceError
 from personaclick_async.codec import decode
-from personaclick_async.models.converter import read_object
+from personaclick_async.models.decoding import read_object
 from personaclick_async.models.profile import Profile
 from personaclick_async.protocol.answers import Answer, refusal, without_private
 from personaclick_async.protocol.calls import Call

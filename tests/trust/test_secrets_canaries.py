@@ -15,7 +15,7 @@ from urllib.parse import quote, quote_plus
 import pytest
 
 from personaclick_async import ProfileUpdate
-from personaclick_async.models.converter import to_wire
+from personaclick_async.models.update import to_wire
 from personaclick_async.protocol.names import STANDARD_FIELDS
 from tests.trust.canaries import (
     BY_IDENTIFIER,

@@ -17,8 +17,7 @@ import attrs
 
 from personaclick_async.codec import Json
 from personaclick_async.errors import ValidationError
-from personaclick_async.models.converter import to_wire
-from personaclick_async.models.update import ProfileUpdate
+from personaclick_async.models.update import ProfileUpdate, to_wire
 from personaclick_async.protocol.names import EXTERNAL_ID, IDENTIFIERS
 from personaclick_async.sync.mapping.accepting import (
     Accept,

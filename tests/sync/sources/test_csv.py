@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from examples.adventureworks import customers
 from personaclick_async import ConfigurationError, PersonaClickError, ProfileUpdate
-from personaclick_async.models.converter import to_wire
+from personaclick_async.models.update import to_wire
 from personaclick_async.sync.mapping import FieldMapping
 from personaclick_async.sync.records import Record, Rejected
 from personaclick_async.sync.sources import CsvLayout, CsvSource, SourceFailed, StreamInput
