@@ -250,6 +250,8 @@ class ProfileUpdate(_Fields):
         Names of standard fields are those; every other name is a custom property.
         """
         known = _RULES[ProfileUpdate]
+        if fields.keys() <= known.keys():
+            return cls.of(fields)
         standard: dict[str, Any] = {}
         custom: dict[str, Any] = {}
         for name, value in fields.items():

@@ -177,7 +177,8 @@ def set_named_profile(
     }
     if names.EXTERNAL_ID in body:
         body[shop.set_user_id_name] = body.pop(names.EXTERNAL_ID)
-    _add_labels(body, None, stream)
+    if stream is not None:
+        body[names.STREAM] = stream
     return Call(names.PROFILE_SET, _read_done, body=codec.encode(body))
 
 

@@ -108,10 +108,18 @@ class Delivery:
         else:
             self._at_halt.append(act)
 
-    async def send(self, request: Callable[[], Awaitable[None]], size: int) -> None:
+    async def send(
+        self,
+        request: Callable[[], Awaitable[None]],
+        size: int,
+        *,
+        after_failure: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
         """Make a request until the service has taken it.
 
         :param size: of the request's body, in bytes, for the report.
+        :param after_failure: called each time that the request has failed; it may have been
+            carried out all the same.
         :raises PersonaClickError: the service has refused it, or failed on it again and again
             while it took others.
         :raises SyncStopped: patience is at its end, or nothing will ever get through.
@@ -128,7 +136,11 @@ class Delivery:
             if error is None:
                 try:
                     await request()
-                except PersonaClickError as caught:
+                except BaseException as caught:
+                    if after_failure is not None:
+                        await after_failure()
+                    if not isinstance(caught, PersonaClickError):
+                        raise
                     # As a value: raised from here, it would drag the chain of handlers along.
                     error = caught.with_traceback(None)
             sent = 1 if error is None else getattr(error, "attempts", 0)

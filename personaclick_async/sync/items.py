@@ -25,7 +25,7 @@ def outcome_of(item: Item, row: int) -> Outcome:
             return item
         case ProfileUpdate():
             return _record(item, row, {})
-        case Mapping():
+        case dict() | Mapping():  # the first is told apart several times as fast
             try:
                 return _record(ProfileUpdate.from_flat(item), row, item)
             except ValidationError as error:

@@ -24,7 +24,6 @@ from personaclick_async.models.identity import Identity
 from personaclick_async.places import Places
 from personaclick_async.protocol import calls
 from personaclick_async.protocol.answers import Answer
-from personaclick_async.protocol.calls import Call
 from personaclick_async.protocol.names import IDENTIFIERS
 from personaclick_async.sync.chunks import Chunk, seal
 from personaclick_async.sync.delivery import Delivery, Halted
@@ -36,6 +35,7 @@ from personaclick_async.sync.options import Route, SyncOptions
 from personaclick_async.sync.order import Lanes, Work
 from personaclick_async.sync.outbox import Outbox
 from personaclick_async.sync.packing import Encoded, encode
+from personaclick_async.sync.persons import lanes_of
 from personaclick_async.sync.records import Record, Rejected
 from personaclick_async.sync.report import Delivered, Failed, Result, Unchanged
 from personaclick_async.sync.routes import Verdict, describe, judge, refusal
@@ -162,7 +162,7 @@ class PerProfileRoute:
         results: list[Result] = []
         rejected: list[Rejected] = []
         for position, outcome in enumerate(rows.outcomes):
-            if position in chunk.settled:
+            if chunk.settled.count and position in chunk.settled:
                 continue
             if isinstance(outcome, Rejected):
                 rejected.append(outcome)
@@ -172,9 +172,7 @@ class PerProfileRoute:
                 results.append(Unchanged(outcome.row))
                 aside.append(position)
             else:
-                # As texts: the garbage collector looks through tuples.
-                persons = tuple(map(":".join, outcome.persons))
-                jobs.append(_Job(persons, outcome, chunk, position))
+                jobs.append(_Job(lanes_of(outcome.wire), outcome, chunk, position))
         self._ledger.report.read += len(jobs) + len(aside)
         tally = Tally(rejected=len(rejected), unchanged=len(aside) - len(rejected))
         await self._ledger.settle(
@@ -189,7 +187,8 @@ class PerProfileRoute:
     # Sending
 
     async def _work(self) -> None:
-        while (job := await self._begin.get()) is not None:
+        jobs = self._begin
+        while (job := jobs.get_nowait() if jobs.qsize() else await jobs.get()) is not None:
             if not self._under_way.take():
                 await self._under_way.wait()
             job.problem = await self._deliver(job)
@@ -212,7 +211,11 @@ class PerProfileRoute:
             return Failed(record.row, "an earlier record of the same person has failed")
         call = calls.set_named_profile(self._core.shop, record.wire, stream=self._stream)
         try:
-            await self._delivery.send(partial(self._set, call, record), len(call.body or b""))
+            await self._delivery.send(
+                partial(self._core.transport.send, call, self._call_options, Answer.parse),
+                len(call.body or b""),
+                after_failure=partial(self._forget, (record,)),
+            )
         except SyncStopped:
             raise
         except PersonaClickError as error:
@@ -221,14 +224,6 @@ class PerProfileRoute:
             self._failed_persons.update(job.persons)
             return Failed(record.row, describe(error))
         return None
-
-    async def _set(self, call: Call[None], record: Record) -> None:
-        try:
-            await self._core.transport.send(call, self._call_options, Answer.parse)
-        except BaseException:
-            # It may have been carried out all the same.
-            await self._forget([record])
-            raise
 
     async def _forget(self, records: Iterable[Record]) -> None:
         """Drop what is cached of these users."""

@@ -14,13 +14,17 @@ NAMELESS: Final = ("user", f"at least one of {', '.join(IDENTIFIERS)}", "none of
 
 def persons_of(wire: Mapping[str, Json]) -> tuple[tuple[str, str], ...]:
     """Give the identifiers of a record, spelt so that spellings of one person agree."""
-    return tuple(
-        [
-            (kind, str(value).casefold().removeprefix("+"))
-            for kind in IDENTIFIERS
-            if (value := wire.get(kind)) is not None
-        ]
-    )
+    persons: list[tuple[str, str]] = []
+    for kind in IDENTIFIERS:
+        value = wire.get(kind)
+        if value is not None:
+            persons.append((kind, str(value).casefold().removeprefix("+")))
+    return tuple(persons)
+
+
+def lanes_of(wire: Mapping[str, Json]) -> tuple[str, ...]:
+    """Give the same as plain texts, which the garbage collector need not look through."""
+    return tuple([f"{kind}:{value}" for kind, value in persons_of(wire)])
 
 
 def is_about_somebody(wire: Mapping[str, Json], kinds: Sequence[str] = IDENTIFIERS) -> bool:
