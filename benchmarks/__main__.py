@@ -6,38 +6,22 @@ Run with ``make bench``, or ``python -m benchmarks --quick``, or ``--only wire c
 from __future__ import annotations
 
 import argparse
-import asyncio
 import importlib.metadata
 import json
 import os
 import platform
+import subprocess
 import sys
-from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
-from benchmarks import suites
-from benchmarks.harness import Comparison
 from benchmarks.report import write_report
-from benchmarks.sync_memory import bulk_syncs
-
-T = TypeVar("T")
+from benchmarks.suites import COMPARISONS, SERIES
+from benchmarks.sync_memory import bulk_syncs, per_profile_syncs
 
 RESULTS: Final = Path(__file__).parent / "results" / "latest.json"
-COMPARISONS: Final[dict[str, Callable[[int, int], Awaitable[list[Comparison]]]]] = {
-    "wire": suites.wire,
-    "others": suites.others,
-    "cached": suites.cached,
-    "facade": suites.facade,
-    "per_profile": suites.per_profile,
-    "uvloop": suites.uvloop_,
-    "imports": suites.imports,
-}
-BULK_ROWS: Final = [10_000, 100_000, 1_000_000]
-SERIES: Final[dict[str, Callable[[int, int], Awaitable[list[dict[str, Any]]]]]] = {
-    "scaling": suites.scaling,
-    "entries": suites.entries,
-}
+ROWS: Final = [10_000, 100_000, 1_000_000]
+SYNCS: Final = {"bulk": bulk_syncs, "per_profile_memory": per_profile_syncs}
 
 
 def machine() -> dict[str, Any]:
@@ -50,14 +34,21 @@ def machine() -> dict[str, Any]:
     }
 
 
-def show(found: list[Comparison]) -> None:
+def show_comparisons(found: list[dict[str, Any]]) -> None:
     """Print a table."""
     for one in found:
-        target = "" if one.target is None else f"{one.target:6.2f}"
+        target = "" if one["target"] is None else f"{one['target']:6.2f}"
         sys.stdout.write(
-            f"{one.name:62} {one.ratio:6.2f}  {one.low:5.2f} to {one.high:5.2f}  "
-            f"{one.noise:5.2f}  {target}\n"
+            f"{one['name']:62} {one['ratio']:6.2f}  {one['low']:5.2f} to {one['high']:5.2f}  "
+            f"{one['noise']:5.2f}  {target}\n"
         )
+    sys.stdout.flush()
+
+
+def show_series(found: list[dict[str, Any]]) -> None:
+    """Print one row after the other."""
+    for row in found:
+        sys.stdout.write("  ".join(f"{key} {value:,.2f}" for key, value in row.items()) + "\n")
     sys.stdout.flush()
 
 
@@ -65,40 +56,37 @@ def main() -> None:
     """Measure."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a tenth of the time, more noise")
-    parser.add_argument("--only", nargs="+", choices=[*COMPARISONS, *SERIES, "bulk"], default=None)
+    parser.add_argument("--only", nargs="+", choices=[*COMPARISONS, *SERIES, *SYNCS])
     parser.add_argument("--report", action="store_true", help="only write the docs' page anew")
     options = parser.parse_args()
     if not options.report:
-        measure(
-            options.only, rounds=3 if options.quick else 9, count=300 if options.quick else 1500
-        )
+        measure(options.only or [*COMPARISONS, *SERIES, *SYNCS], quick=options.quick)
     write_report(json.loads(RESULTS.read_text()))
 
 
-def measure(only: list[str] | None, *, rounds: int, count: int) -> None:
+def measure(names: list[str], *, quick: bool) -> None:
     """Run what is asked for, and put it into the results."""
     results: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     results["machine"] = machine()
     sys.stdout.write(f"{'':62}  ratio    quartiles    A/A   target\n")
-    for name, run in COMPARISONS.items():
-        if only is None or name in only:
-            found = asyncio.run(_awaited(run(rounds, count)))
-            results[name] = [one.as_json() for one in found]
-            show(found)
-    for name, series in SERIES.items():
-        if only is None or name in only:
-            results[name] = asyncio.run(_awaited(series(rounds, count)))
-            for row in results[name]:
-                numbers = "  ".join(f"{key} {value:,.2f}" for key, value in row.items())
-                sys.stdout.write(numbers + "\n")
-    if only is None or "bulk" in only:
-        results["bulk"] = bulk_syncs(BULK_ROWS if rounds > 3 else BULK_ROWS[:1])
+    for name in names:
+        if name in SYNCS:
+            results[name] = SYNCS[name](ROWS[:1] if quick else ROWS)
+        else:
+            results[name] = in_a_process(
+                name, rounds=6 if quick else 24, count=300 if quick else 750
+            )
+            (show_series if name in SERIES else show_comparisons)(results[name])
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(json.dumps(results, indent=1) + "\n")
 
 
-async def _awaited(work: Awaitable[T]) -> T:
-    return await work
+def in_a_process(name: str, *, rounds: int, count: int) -> list[dict[str, Any]]:
+    """Run a group of comparisons where nothing else was loaded."""
+    command = [sys.executable, "-m", "benchmarks.suites", name, str(rounds), str(count)]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    found: list[dict[str, Any]] = json.loads(done.stdout)
+    return found
 
 
 if __name__ == "__main__":

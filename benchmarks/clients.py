@@ -1,19 +1,18 @@
-"""What people would use instead: HTTP clients and no SDK, as a careful person would write them."""
+"""The two that are compared most: bare aiohttp as a careful person would use it, and this SDK.
+
+What else people would use is in ``rivals``: it is loaded where it is measured, and weighs on
+nothing else.
+"""
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Any, Final, TypeAlias
 
 import aiohttp
-import httpx
-import niquests
-import requests
 
 from personaclick_async import CachePolicy, PersonaClick
 
@@ -41,7 +40,7 @@ def device() -> str:
     return f"device{next(_devices):010}"
 
 
-def _query(did: str) -> dict[str, str]:
+def query(did: str) -> dict[str, str]:
     return {"shop_id": SHOP, "did": did}
 
 
@@ -54,12 +53,12 @@ async def bare_aiohttp(url: str) -> AsyncIterator[dict[str, Call]]:
     ) as session:
 
         async def get(did: str) -> object:
-            async with session.get(url + "profile", params=_query(did), headers=_HEADERS) as answer:
+            async with session.get(url + "profile", params=query(did), headers=_HEADERS) as answer:
                 return json.loads(await answer.read())
 
         async def last_order(did: str) -> object:
             async with session.get(
-                url + "orders/last_for_user", params=_query(did), headers=_HEADERS
+                url + "orders/last_for_user", params=query(did), headers=_HEADERS
             ) as answer:
                 return json.loads(await answer.read())
 
@@ -88,43 +87,3 @@ async def sdk(url: str) -> AsyncIterator[dict[str, Call]]:
             return None
 
         yield {"get": get, "set": set_, "last order": last_order}
-
-
-@asynccontextmanager
-async def httpx_client(url: str) -> AsyncIterator[dict[str, Call]]:
-    """HTTPX, asynchronous."""
-    limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
-    async with httpx.AsyncClient(limits=limits, timeout=30) as session:
-
-        async def get(did: str) -> object:
-            return (await session.get(url + "profile", params=_query(did))).json()
-
-        yield {"get": get}
-
-
-@asynccontextmanager
-async def niquests_client(url: str) -> AsyncIterator[dict[str, Call]]:
-    """Niquests, asynchronous."""
-    async with niquests.AsyncSession(pool_maxsize=1000, pool_connections=10) as session:
-
-        async def get(did: str) -> object:
-            return (await session.get(url + "profile", params=_query(did))).json()
-
-        yield {"get": get}
-
-
-@asynccontextmanager
-async def requests_in_threads(url: str, threads: int) -> AsyncIterator[dict[str, Call]]:
-    """Requests, in a pool of threads."""
-    with requests.Session() as session, ThreadPoolExecutor(threads) as pool:
-        adapter = requests.adapters.HTTPAdapter(pool_connections=10, pool_maxsize=threads)
-        session.mount("http://", adapter)
-        loop = asyncio.get_running_loop()
-
-        def blocking(did: str) -> object:
-            return session.get(url + "profile", params=_query(did), timeout=30).json()
-
-        async def get(did: str) -> object:
-            return await loop.run_in_executor(pool, blocking, did)
-
-        yield {"get": get}

@@ -33,6 +33,8 @@ def write_report(results: dict[str, Any]) -> None:
     for name, title in GROUPS.items():
         if name in results:
             parts.append(f"### {title}\n\n{_table(results[name])}")
+    if "per_profile_memory" in results:
+        parts.append(f"### Memory of the per-profile route\n\n{_memory(results)}")
     if "bulk" in results:
         parts.append(f"### The bulk route\n\n{_bulk(results['bulk'])}")
     if "scaling" in results:
@@ -87,11 +89,28 @@ def _bulk(rows: list[dict[str, float]]) -> str:
     return "\n".join(lines)
 
 
-def _scaling(rows: list[dict[str, float]]) -> str:
-    lines = ["| at once | calls a second | p50 | p99 |", "|---:|---:|---:|---:|"]
+def _memory(results: dict[str, Any]) -> str:
+    lines = ["| rows | a second | peak memory |", "|---:|---:|---:|"]
     lines += [
-        f"| {one['at_once']:,.0f} | {one['per_second']:,.0f} | {one['p50_ms']:.1f} ms "
-        f"| {one['p99_ms']:.1f} ms |"
+        f"| {one['rows']:,.0f} | {one['per_second']:,.0f} | {one['peak_mb']:.0f} MB |"
+        for one in results["per_profile_memory"]
+    ]
+    return "\n".join(lines)
+
+
+def _scaling(rows: list[dict[str, float]]) -> str:
+    lines = [
+        "| at once | calls a second | p50 | p99 | bare aiohttp | p50 | p99 | server busy |",
+        "|---:|---:|---:|---:|---:|---:|---:|---:|",
+    ]
+    lines += [
+        f"| {one['at_once']:,.0f} "
+        + "".join(
+            f"| {one[f'{who}_per_second']:,.0f} "
+            f"| {one[f'{who}_p50_ms']:.1f} ms | {one[f'{who}_p99_ms']:.1f} ms "
+            for who in ("sdk", "bare")
+        )
+        + f"| {max(one['sdk_server_busy'], one['bare_server_busy']):.0%} |"
         for one in rows
     ]
     return "\n".join(lines)
@@ -100,15 +119,19 @@ def _scaling(rows: list[dict[str, float]]) -> str:
 def _plot_scaling(rows: list[dict[str, float]]) -> None:
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.2))
     at_once = [one["at_once"] for one in rows]
-    left.plot(at_once, [one["per_second"] for one in rows], "o-", color=_BLUE)
+    for who, colour, label in (("sdk", _BLUE, "this SDK"), ("bare", _ORANGE, "bare aiohttp")):
+        left.plot(
+            at_once, [one[f"{who}_per_second"] for one in rows], "o-", color=colour, label=label
+        )
+        for percentile, style in (("p50", "o-"), ("p99", "o--")):
+            waits = [one[f"{who}_{percentile}_ms"] for one in rows]
+            right.plot(at_once, waits, style, color=colour, label=f"{label}, {percentile}")
     left.set_ylabel("calls a second")
     left.set_ylim(bottom=0)
-    right.plot(at_once, [one["p50_ms"] for one in rows], "o-", color=_BLUE, label="p50")
-    right.plot(at_once, [one["p99_ms"] for one in rows], "o-", color=_ORANGE, label="p99")
     right.set_ylabel("milliseconds")
     right.set_yscale("log")
-    right.legend(frameon=False, labelcolor=_GREY)
     for axes in (left, right):
+        axes.legend(frameon=False, labelcolor=_GREY)
         axes.set_xscale("log")
         axes.set_xlabel("calls at once")
     _save(figure, "scaling")

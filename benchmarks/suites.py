@@ -1,7 +1,12 @@
-"""What is compared with what: each function is one group of comparisons."""
+"""What is compared with what: each function is one group of comparisons.
+
+Each group runs in a process of its own (``python -m benchmarks.suites wire``), so that nothing
+which another has loaded or left behind weighs on it.
+"""
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import itertools
 import json
@@ -11,7 +16,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import Any, Final
 
@@ -20,14 +24,19 @@ from cachetools import TTLCache
 
 from benchmarks import clients
 from benchmarks.clients import SECRET, SHOP, Call, device
-from benchmarks.harness import Comparison, at_once, compare, compare_seconds, load_server
+from benchmarks.harness import (
+    Comparison,
+    at_once,
+    compare,
+    compare_seconds,
+    cpu_seconds,
+    load_server,
+)
 from personaclick_async import PersonaClick
 from personaclick_async.facade import create_personaclick
 from personaclick_async.sync import Route, SyncOptions
 
 AT_ONCE: Final = (1, 10, 100)
-_FINER: Final = 3
-"""How many rounds, each as much shorter, are made of one: the machine drifts meanwhile."""
 
 _TARGETS: Final = {"get": 0.95, "set": 0.92, "last order": 0.90}
 
@@ -42,31 +51,32 @@ async def wire(rounds: int, count: int) -> list[Comparison]:
     with load_server() as (url, _):
         async with clients.bare_aiohttp(url) as bare, clients.sdk(url) as sdk:
             for what, workers in itertools.product(_TARGETS, AT_ONCE):
-                a, b = (_round(one[what], count // _FINER, workers) for one in (bare, sdk))
+                a, b = (_round(one[what], count, workers) for one in (bare, sdk))
                 name = f"{what}, {workers} at once, of bare aiohttp + json.loads"
-                found.append(
-                    await compare(name, a, b, rounds=rounds * _FINER, target=_TARGETS[what])
-                )
+                found.append(await compare(name, a, b, rounds=rounds, target=_TARGETS[what]))
     return found
 
 
 async def others(rounds: int, count: int) -> list[Comparison]:
-    """Profile reads against other HTTP clients."""
+    """Profile reads against other ways to make them."""
+    from benchmarks import rivals  # noqa: PLC0415 - only this group is to carry them
+
     found = []
     for workers in AT_ONCE:
-        rivals: dict[str, AbstractAsyncContextManager[dict[str, Call]]] = {}
         with load_server() as (url, _):
-            rivals = {
-                "httpx": clients.httpx_client(url),
-                "niquests": clients.niquests_client(url),
-                "requests in threads": clients.requests_in_threads(url, workers),
+            ways = {
+                "httpx": rivals.httpx_client(url),
+                "niquests": rivals.niquests_client(url),
+                "requests in threads": rivals.requests_in_threads(url, workers),
             }
-            for name, rival in rivals.items():
+            if workers > 1:  # one at once, that is bare aiohttp, as in the group before
+                ways["the official SDKs' way, one by one"] = rivals.one_after_the_other(url)
+            for name, rival in ways.items():
                 async with rival as theirs, clients.sdk(url) as sdk:
                     # They are so much slower that fewer calls take as long.
                     a, b = (_round(one["get"], count // 4, workers) for one in (theirs, sdk))
                     title = f"get, {workers} at once, of {name}"
-                    found.append(await compare(title, a, b, rounds=rounds, target=1.0))
+                    found.append(await compare(title, a, b, rounds=rounds // 3, target=1.0))
     return found
 
 
@@ -110,14 +120,14 @@ async def cached(rounds: int, count: int) -> list[Comparison]:
                     "cached get, of a bare TTLCache lookup",
                     bare,
                     reads,
-                    rounds=rounds,
+                    rounds=rounds // 3,
                     target=1 / 3,
                 ),
                 await compare(
                     "1,000 gets of a cold key, of 1,000 empty tasks and one get",
                     empty,
                     cold,
-                    rounds=rounds * 3,
+                    rounds=rounds,
                     target=1 / 2,
                 ),
             ]
@@ -140,11 +150,9 @@ async def facade(rounds: int, count: int) -> list[Comparison]:
 
             found = []
             for workers in AT_ONCE:
-                a, b = (
-                    partial(at_once, count // _FINER, workers, call) for call in (awaited, called)
-                )
+                a, b = (partial(at_once, count, workers, call) for call in (awaited, called))
                 name = f"facade's get, {workers} at once, of an awaited one"
-                found.append(await compare(name, a, b, rounds=rounds * _FINER, target=0.85))
+                found.append(await compare(name, a, b, rounds=rounds, target=0.85))
             return found
 
 
@@ -176,11 +184,11 @@ async def per_profile(rounds: int, count: int) -> list[Comparison]:
 
             async def sync() -> None:
                 options = SyncOptions(route=Route.PER_PROFILE, concurrency=50)
-                await client.sync_all(map(row, range(count * 3)), options=options)
+                await client.sync_all(map(row, range(count * 6)), options=options)
 
-            pool = partial(at_once, count * 3, 50, post)
+            pool = partial(at_once, count * 6, 50, post)
             name = "sync per profile, of a hand-written pool"
-            return [await compare(name, pool, sync, rounds=rounds * 2, target=0.92)]
+            return [await compare(name, pool, sync, rounds=rounds // 2, target=0.92)]
 
 
 async def imports(rounds: int, _: int) -> list[Comparison]:
@@ -201,7 +209,7 @@ async def imports(rounds: int, _: int) -> list[Comparison]:
         dependencies = importing("aiohttp, attrs, cattrs, cachetools, msgspec")
         whole = importing("personaclick_async")
         name = "import of the package, of its dependencies alone"
-        return [await compare(name, dependencies, whole, rounds=rounds * 2, target=1 / 1.15)]
+        return [await compare(name, dependencies, whole, rounds=rounds, target=1 / 1.15)]
 
 
 async def uvloop_(rounds: int, count: int) -> list[Comparison]:
@@ -212,45 +220,47 @@ async def uvloop_(rounds: int, count: int) -> list[Comparison]:
 
             def calling(client: str, loop: str, workers: int = workers) -> Callable[[], float]:
                 command = [sys.executable, "-m", "benchmarks.one_loop", client, loop, url]
-                command += [str(workers), str(count)]
+                command += [str(workers), str(count * 2)]
                 return lambda: float(
                     subprocess.run(command, check=True, capture_output=True, text=True).stdout
                 )
 
             bare, sdk = calling("bare", "asyncio"), calling("sdk", "uvloop")
             name = f"get on uvloop, {workers} at once, of bare aiohttp on asyncio"
-            found.append(await compare_seconds(name, bare, sdk, rounds=rounds, target=1.0))
+            found.append(await compare_seconds(name, bare, sdk, rounds=rounds // 2, target=1.0))
     return found
 
 
 async def scaling(_: int, count: int) -> list[dict[str, Any]]:
-    """Throughput and latency by calls at once."""
+    """Throughput and latency by calls at once, and how busy that keeps the load server."""
     found = []
-    with load_server() as (url, _pid):
-        async with clients.sdk(url) as sdk:
+    with load_server() as (url, server):
+        async with clients.bare_aiohttp(url) as bare, clients.sdk(url) as sdk:
             for workers in (1, 3, 10, 30, 100, 300, 1000):
-                waits: list[float] = []
-
-                async def call(_: int, waits: list[float] = waits) -> None:
-                    began = time.perf_counter()
-                    await sdk["get"](device())
-                    waits.append(time.perf_counter() - began)
-
-                await at_once(workers * 3, workers, call)
-                waits.clear()
-                began = time.perf_counter()
-                await at_once(count * 2, workers, call)
-                seconds = time.perf_counter() - began
-                waits.sort()
-                found.append(
-                    {
-                        "at_once": workers,
-                        "per_second": len(waits) / seconds,
-                        "p50_ms": waits[len(waits) // 2] * 1000,
-                        "p99_ms": waits[len(waits) * 99 // 100] * 1000,
-                    }
-                )
+                row: dict[str, Any] = {"at_once": workers}
+                for name, client in (("bare", bare), ("sdk", sdk)):
+                    await _latencies(client["get"], workers * 3, workers)
+                    began, busy = time.perf_counter(), cpu_seconds(server)
+                    waits = await _latencies(client["get"], count * 5, workers)
+                    seconds = time.perf_counter() - began
+                    row[f"{name}_per_second"] = len(waits) / seconds
+                    row[f"{name}_p50_ms"] = waits[len(waits) // 2] * 1000
+                    row[f"{name}_p99_ms"] = waits[len(waits) * 99 // 100] * 1000
+                    row[f"{name}_server_busy"] = (cpu_seconds(server) - busy) / seconds
+                found.append(row)
     return found
+
+
+async def _latencies(call: Call, count: int, workers: int) -> list[float]:
+    waits: list[float] = []
+
+    async def timed_call(_: int) -> None:
+        began = time.perf_counter()
+        await call(device())
+        waits.append(time.perf_counter() - began)
+
+    await at_once(count, workers, timed_call)
+    return sorted(waits)
 
 
 async def entries(_: int, __: int) -> list[dict[str, Any]]:
@@ -267,3 +277,39 @@ async def entries(_: int, __: int) -> list[dict[str, Any]]:
             )
             found.append({"entries": count, "memory_mb": float(done.stdout)})
     return found
+
+
+COMPARISONS: Final[dict[str, Callable[[int, int], Awaitable[list[Comparison]]]]] = {
+    "wire": wire,
+    "others": others,
+    "cached": cached,
+    "facade": facade,
+    "per_profile": per_profile,
+    "uvloop": uvloop_,
+    "imports": imports,
+}
+SERIES: Final[dict[str, Callable[[int, int], Awaitable[list[dict[str, Any]]]]]] = {
+    "scaling": scaling,
+    "entries": entries,
+}
+
+
+async def _rows(name: str, rounds: int, count: int) -> list[dict[str, Any]]:
+    if name in SERIES:
+        return await SERIES[name](rounds, count)
+    return [one.as_json() for one in await COMPARISONS[name](rounds, count)]
+
+
+def main() -> None:
+    """Run one group and print what it found, as JSON."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("name", choices=[*COMPARISONS, *SERIES])
+    parser.add_argument("rounds", type=int)
+    parser.add_argument("count", type=int)
+    options = parser.parse_args()
+    found = asyncio.run(_rows(options.name, options.rounds, options.count))
+    sys.stdout.write(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()

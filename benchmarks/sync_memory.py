@@ -1,11 +1,11 @@
-"""How fast a bulk sync is and how much memory it takes, for 10,000 to a million records.
+"""How fast a sync is and how much memory it takes, for 10,000 to a million records.
 
-Each sync runs in a process of its own: rows of a CSV file are read, checked, packed into bodies
-of up to 32 MiB and sent to a server that counts bytes. Prints peak memory and rows per second,
-what that is of the service's documented budget (40 requests of 32 MB a minute), and for how long
-the event loop stood still at most. The sync has one core, the server another. As a yardstick that
-drifts with the machine, the same process first reads and encodes the file with ``csv.DictReader``
-and ``json.dumps``, and does no more than that.
+Each sync runs in a process of its own, with one core, and the server on another. Rows of a CSV
+file are read, checked, and sent one by one, or packed into bodies of up to 32 MiB. Prints peak
+memory and rows per second, and for how long the event loop stood still at most; for the bulk
+route what that is of the service's documented budget (40 requests of 32 MB a minute). As a
+yardstick that drifts with the machine, the same process first reads and encodes the file with
+``csv.DictReader`` and ``json.dumps``, and does no more than that.
 
 Run with ``python -m benchmarks.sync_memory``.
 """
@@ -61,7 +61,7 @@ def write_rows(path: Path, count: int) -> None:
             )
 
 
-async def sync(path: Path, url: str) -> dict[str, float]:
+async def sync(path: Path, url: str, route: Route) -> dict[str, float]:
     """Send a file, and give what it took."""
     source = open_source(path, FieldMapping.parse(MAPPING))
     plain_seconds = plain(path)
@@ -69,7 +69,7 @@ async def sync(path: Path, url: str) -> dict[str, float]:
         longest = [0.0]
         ticking = asyncio.create_task(tick(longest))
         started = time.perf_counter()
-        report = await client.sync_all(source, options=SyncOptions(route=Route.BULK))
+        report = await client.sync_all(source, options=SyncOptions(route=route))
         seconds = time.perf_counter() - started
         ticking.cancel()
     return {
@@ -106,13 +106,16 @@ async def tick(longest: list[float]) -> None:
         longest[0] = max(longest[0], time.perf_counter() - before - TICK_SECONDS)
 
 
-def measure(count: int, url: str) -> dict[str, float]:
+def measure(count: int, url: str, route: Route) -> dict[str, float]:
     """Run one sync in a process of its own."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "customers.csv"
         write_rows(path, count)
         done = subprocess.run(
-            [sys.executable, "-m", "benchmarks.sync_memory", "--sync", str(path), "--url", url],
+            [
+                *(sys.executable, "-m", "benchmarks.sync_memory"),
+                *("--sync", str(path), "--url", url, "--route", route.value),
+            ],
             capture_output=True,
             text=True,
             check=True,
@@ -121,15 +124,29 @@ def measure(count: int, url: str) -> dict[str, float]:
     return found
 
 
+def per_profile_syncs(counts: list[int]) -> list[dict[str, float]]:
+    """Run a sync on the per-profile route for each number of rows, and print how it went."""
+    sys.stdout.write("      rows   peak MB    rows/s\n")
+    all_found = []
+    with load_server() as (url, _):
+        for count in counts:
+            one = measure(count, url, Route.PER_PROFILE)
+            per_second = one["rows"] / one["seconds"]
+            all_found.append({"rows": count, "per_second": per_second, "peak_mb": one["peak_mb"]})
+            sys.stdout.write(f"{count:>10,.0f} {one['peak_mb']:>9.0f} {per_second:>9,.0f}\n")
+            sys.stdout.flush()
+    return all_found
+
+
 def bulk_syncs(counts: list[int]) -> list[dict[str, float]]:
-    """Run some syncs for each number of rows, and print how they went."""
+    """Run some bulk syncs for each number of rows, and print how they went."""
     sys.stdout.write(
         "      rows   peak MB    rows/s   of the budget   of a plain loop   longest stop\n"
     )
     all_found = []
     with load_server() as (url, _):
         for count in counts:
-            runs = [measure(count, url) for _ in range(ROUNDS)]
+            runs = [measure(count, url, Route.BULK) for _ in range(ROUNDS)]
             of_budget = [one["bytes"] / one["seconds"] / BUDGET_BYTES_PER_SECOND for one in runs]
             found = {
                 "rows": count,
@@ -158,12 +175,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sync", type=Path)
     parser.add_argument("--url", default="")
+    parser.add_argument("--route", type=Route, default=Route.BULK)
     parser.add_argument("--rows", type=int, nargs="+", default=[100_000, 1_000_000])
     options = parser.parse_args()
     if options.sync is not None:
-        sys.stdout.write(json.dumps(asyncio.run(sync(options.sync, options.url))))
+        sys.stdout.write(json.dumps(asyncio.run(sync(options.sync, options.url, options.route))))
         return
-    bulk_syncs(options.rows)
+    {Route.BULK: bulk_syncs, Route.PER_PROFILE: per_profile_syncs}[options.route](options.rows)
 
 
 if __name__ == "__main__":
