@@ -144,8 +144,8 @@ async def facade(rounds: int, count: int) -> list[Comparison]:
 
             async def called(_: int) -> None:
                 answered = asyncio.get_running_loop().create_future()
-                client.set_current_user(client.user(did=device()))
-                personaclick("profile", "get", answered.set_result)
+                whose = personaclick.for_user(client.user(did=device()))
+                whose("profile", "get", answered.set_result)
                 await answered
 
             found = []

@@ -75,7 +75,7 @@ class _Fields:
     if not TYPE_CHECKING:  # a type checker is to find names that are no field's
 
         def __getattr__(self, name: str) -> object:
-            if name not in _RULES[type(self)]:
+            if name not in RULES[type(self)]:
                 raise AttributeError(f"a {type(self).__name__} has no {name}")
             value = self.mentioned.get(name)
             form = _PYTHON_FORMS.get(name)
@@ -136,7 +136,7 @@ class Vehicle(_Fields):
 
 def _part(kind: type[Kid | Vehicle], fields: Mapping[str, Any]) -> dict[str, Any]:
     """Check the fields of a part of an update, which can't be cleared one by one."""
-    checked = _checked(fields, _RULES[kind], kind.__name__)
+    checked = _checked(fields, RULES[kind], kind.__name__)
     for name, value in checked.items():
         if value is CLEAR:
             raise rules.refuse(name, "a value, or the field left out", value)
@@ -249,7 +249,7 @@ class ProfileUpdate(_Fields):
 
         Names of standard fields are those; every other name is a custom property.
         """
-        known = _RULES[ProfileUpdate]
+        known = RULES[ProfileUpdate]
         if fields.keys() <= known.keys():
             return cls.of(fields)
         standard: dict[str, Any] = {}
@@ -266,7 +266,7 @@ class ProfileUpdate(_Fields):
         return f"<ProfileUpdate of {', '.join(names) or 'nothing'}>"
 
 
-_RULES: Final[Mapping[type, Mapping[str, rules.Rule[Any]]]] = {
+RULES: Final[Mapping[type, Mapping[str, rules.Rule[Any]]]] = {
     kind: _rules_of(kind) for kind in (Kid, Vehicle, ProfileUpdate)
 }
 
@@ -287,7 +287,7 @@ def _fill(update: ProfileUpdate, given: Mapping[str, object]) -> None:
     mentioned = plain(given)
     if mentioned is None:
         standard = _with_one_user_id(given) if ID in given else given
-        mentioned = _checked(standard, _RULES[ProfileUpdate], "profile update")
+        mentioned = _checked(standard, RULES[ProfileUpdate], "profile update")
     keep = object.__setattr__
     keep(update, "mentioned", mentioned)
     keep(update, "custom", {} if properties is None else _custom(properties))

@@ -1,0 +1,47 @@
+"""The benchmarks run, and what they say of a run is what was measured in it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from benchmarks.harness import compare
+
+
+@pytest.mark.parametrize("group", ["wire", "cached", "facade", "per_profile"])
+def test_a_group_of_comparisons_runs(group: str) -> None:
+    command = [sys.executable, "-m", "benchmarks.suites", group, "6", "12"]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+
+    found = json.loads(done.stdout)
+    assert found
+    for one in found:
+        assert one["a_seconds"] > 0
+        assert one["b_seconds"] > 0
+        assert one["low"] <= one["ratio"] <= one["high"]
+
+
+async def test_a_ratio_is_of_neighbours_in_time() -> None:
+    order: list[str] = []
+
+    async def a() -> None:
+        order.append("a")
+
+    async def b() -> None:
+        order.append("b")
+
+    found = await compare("b, of a", a, b, rounds=2, target=0.9)
+
+    assert "".join(order) == "ab" + "abba" * 2
+    assert (found.name, found.target) == ("b, of a", 0.9)
+
+
+def test_importing_the_package_leaves_what_is_seldom_needed_alone() -> None:
+    seldom = {"cattrs", "personaclick_async.sync", "personaclick_async.emulator", "rich", "uvloop"}
+    code = f"import sys, personaclick_async; print(sorted({seldom!r} & sys.modules.keys()))"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+
+    assert done.stdout == "[]\n"
