@@ -184,11 +184,11 @@ async def per_profile(rounds: int, count: int) -> list[Comparison]:
 
             async def sync() -> None:
                 options = SyncOptions(route=Route.PER_PROFILE, concurrency=50)
-                await client.sync_all(map(row, range(count * 6)), options=options)
+                await client.sync_all(map(row, range(count * 3)), options=options)
 
-            pool = partial(at_once, count * 6, 50, post)
+            pool = partial(at_once, count * 3, 50, post)
             name = "sync per profile, of a hand-written pool"
-            return [await compare(name, pool, sync, rounds=rounds // 2, target=0.92)]
+            return [await compare(name, pool, sync, rounds=rounds, target=0.92)]
 
 
 async def imports(rounds: int, _: int) -> list[Comparison]:
@@ -220,14 +220,14 @@ async def uvloop_(rounds: int, count: int) -> list[Comparison]:
 
             def calling(client: str, loop: str, workers: int = workers) -> Callable[[], float]:
                 command = [sys.executable, "-m", "benchmarks.one_loop", client, loop, url]
-                command += [str(workers), str(count * 2)]
+                command += [str(workers), str(count)]
                 return lambda: float(
                     subprocess.run(command, check=True, capture_output=True, text=True).stdout
                 )
 
             bare, sdk = calling("bare", "asyncio"), calling("sdk", "uvloop")
             name = f"get on uvloop, {workers} at once, of bare aiohttp on asyncio"
-            found.append(await compare_seconds(name, bare, sdk, rounds=rounds // 2, target=1.0))
+            found.append(await compare_seconds(name, bare, sdk, rounds=rounds, target=1.0))
     return found
 
 

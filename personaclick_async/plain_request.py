@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from aiohttp import ClientRequest, hdrs
+from aiohttp import BytesPayload, ClientRequest, hdrs
 from multidict import CIMultiDict
 
 ACCEPT_ENCODING: Final = ClientRequest.DEFAULT_HEADERS[hdrs.ACCEPT_ENCODING]
@@ -37,3 +37,18 @@ class PlainRequest(ClientRequest):
     update_content_encoding = _is_not_needed
     update_transfer_encoding = _is_not_needed
     update_expect_continue = _is_not_needed
+
+
+class JsonBody(BytesPayload):
+    """JSON that is encoded, as the body of a request.
+
+    What aiohttp sets on each body, all of these have in common.
+    """
+
+    _encoding = None
+    _filename = None
+    _headers = CIMultiDict({hdrs.CONTENT_TYPE: "application/json"})
+
+    def __init__(self, value: bytes) -> None:
+        self._value = value
+        self._size = len(value)

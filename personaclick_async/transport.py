@@ -33,7 +33,7 @@ from personaclick_async.errors import (
 from personaclick_async.hooks import Attempt, Hooks, tell
 from personaclick_async.limiter import Limiter
 from personaclick_async.places import Places
-from personaclick_async.plain_request import ACCEPT_ENCODING, PlainRequest
+from personaclick_async.plain_request import ACCEPT_ENCODING, JsonBody, PlainRequest
 from personaclick_async.protocol.answers import Answer, refusal
 from personaclick_async.protocol.calls import Call
 from personaclick_async.protocol.names import Endpoint, Family
@@ -351,10 +351,13 @@ class Transport:
                 options.timeout or self._config.timeouts.total,
                 self._config.timeouts.read,
             ) as deadline:
-                sent: bytes | AsyncIterator[memoryview] | None = body
-                if body is not None and len(body) > _PIECE_BYTES:
-                    headers = {**headers, "Content-Length": str(len(body))}
-                    sent = _pieces(body, deadline)
+                sent: JsonBody | AsyncIterator[memoryview] | None = None
+                if body is not None:
+                    if len(body) > _PIECE_BYTES:
+                        headers = {**headers, "Content-Length": str(len(body))}
+                        sent = _pieces(body, deadline)
+                    else:
+                        sent = JsonBody(body)
                 response = await pool.session.request(
                     endpoint.method,
                     self._ways[endpoint.path].url,
