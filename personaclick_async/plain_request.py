@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from http.cookies import BaseCookie, SimpleCookie
 from typing import Any, Final
 
-from aiohttp import BytesPayload, ClientRequest, hdrs
+from aiohttp import BytesPayload, ClientRequest, DummyCookieJar, hdrs
 from multidict import CIMultiDict
+from yarl import URL
 
 ACCEPT_ENCODING: Final = ClientRequest.DEFAULT_HEADERS[hdrs.ACCEPT_ENCODING]
 """What aiohttp can decompress on this machine."""
@@ -37,6 +39,16 @@ class PlainRequest(ClientRequest):
     update_content_encoding = _is_not_needed
     update_transfer_encoding = _is_not_needed
     update_expect_continue = _is_not_needed
+
+
+class NoCookies(DummyCookieJar):
+    """Keeps no cookie and has none: the same none for each request."""
+
+    _none = SimpleCookie()
+
+    def filter_cookies(self, request_url: URL) -> BaseCookie[str]:  # noqa: ARG002 - none for any
+        """Give none."""
+        return self._none
 
 
 class JsonBody(BytesPayload):

@@ -33,7 +33,12 @@ from personaclick_async.errors import (
 from personaclick_async.hooks import Attempt, Hooks, tell
 from personaclick_async.limiter import Limiter
 from personaclick_async.places import Places
-from personaclick_async.plain_request import ACCEPT_ENCODING, JsonBody, PlainRequest
+from personaclick_async.plain_request import (
+    ACCEPT_ENCODING,
+    JsonBody,
+    NoCookies,
+    PlainRequest,
+)
 from personaclick_async.protocol.answers import Answer, refusal
 from personaclick_async.protocol.calls import Call
 from personaclick_async.protocol.names import Endpoint, Family
@@ -53,6 +58,7 @@ _HEADERS: Final = {
     "Accept": "application/json",
     "Accept-Encoding": ACCEPT_ENCODING,
 }
+_NO_HEADERS: Final[Mapping[str, str]] = {}
 _PIECE_BYTES: Final = 128 * 1024
 
 
@@ -341,8 +347,7 @@ class Transport:
         endpoint, body = call.endpoint, call.body
         if headers is None:
             # A session of ours sends the client's headers by itself.
-            theirs = self._given_session is not None
-            headers = {**_HEADERS, **call.headers} if theirs else call.headers
+            headers = _NO_HEADERS if self._given_session is None else _HEADERS
         if not pool.places.take():
             await pool.places.wait()
         try:
@@ -354,7 +359,7 @@ class Transport:
                 sent: JsonBody | AsyncIterator[memoryview] | None = None
                 if body is not None:
                     if len(body) > _PIECE_BYTES:
-                        headers = {**headers, "Content-Length": str(len(body))}
+                        headers = {**headers, **call.headers, "Content-Length": str(len(body))}
                         sent = _pieces(body, deadline)
                     else:
                         sent = JsonBody(body)
@@ -440,7 +445,7 @@ class Transport:
             # The places are the limit: time spent waiting for one is not an attempt's time.
             connector=aiohttp.TCPConnector(limit=0, resolver=resolver),
             # The service sets a did cookie on init; with a jar two users would become one.
-            cookie_jar=aiohttp.DummyCookieJar(),
+            cookie_jar=NoCookies(),
             headers=_HEADERS,
             request_class=aiohttp.ClientRequest if self._trust_env else PlainRequest,
             timeout=self._timeout,

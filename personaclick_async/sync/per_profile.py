@@ -191,7 +191,21 @@ class PerProfileRoute:
         while (job := jobs.get_nowait() if jobs.qsize() else await jobs.get()) is not None:
             if not self._under_way.take():
                 await self._under_way.wait()
-            job.problem = await self._deliver(job)
+            job.problem = self._held_back(job)
+            if job.problem is None:
+                call = calls.set_named_profile(
+                    self._core.shop, job.record.wire, stream=self._stream
+                )
+                try:
+                    await self._delivery.send(
+                        partial(self._core.transport.send, call, self._call_options, Answer.parse),
+                        len(call.body or b""),
+                        after_failure=partial(self._forget, (job.record,)),
+                    )
+                except SyncStopped:
+                    raise
+                except PersonaClickError as error:
+                    job.problem = self._problem(job, error)
             for later in self._lanes.done(job):
                 self._begin.put_nowait(later)
             self._answered.append(job)
@@ -204,26 +218,17 @@ class PerProfileRoute:
                 self._delivery.refused()
             del job  # or it would stay alive while this worker waits
 
-    async def _deliver(self, job: _Job) -> Rejected | Failed | None:
-        record = job.record
+    def _held_back(self, job: _Job) -> Failed | None:
         if self._failed_persons and not self._failed_persons.isdisjoint(job.persons):
             # Were it sent now, the next run would put the older record on top of it.
-            return Failed(record.row, "an earlier record of the same person has failed")
-        call = calls.set_named_profile(self._core.shop, record.wire, stream=self._stream)
-        try:
-            await self._delivery.send(
-                partial(self._core.transport.send, call, self._call_options, Answer.parse),
-                len(call.body or b""),
-                after_failure=partial(self._forget, (record,)),
-            )
-        except SyncStopped:
-            raise
-        except PersonaClickError as error:
-            if judge(error) is Verdict.RECORD:
-                return refusal(record.row, record.wire, error)
-            self._failed_persons.update(job.persons)
-            return Failed(record.row, describe(error))
+            return Failed(job.record.row, "an earlier record of the same person has failed")
         return None
+
+    def _problem(self, job: _Job, error: PersonaClickError) -> Rejected | Failed:
+        if judge(error) is Verdict.RECORD:
+            return refusal(job.record.row, job.record.wire, error)
+        self._failed_persons.update(job.persons)
+        return Failed(job.record.row, describe(error))
 
     async def _forget(self, records: Iterable[Record]) -> None:
         """Drop what is cached of these users."""
