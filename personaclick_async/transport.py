@@ -53,11 +53,7 @@ USER_AGENT: Final = (
     f"personaclick-async/{__version__} "
     f"python/{platform.python_version()} aiohttp/{aiohttp.__version__}"
 )
-_HEADERS: Final = {
-    "User-Agent": USER_AGENT,
-    "Accept": "application/json",
-    "Accept-Encoding": ACCEPT_ENCODING,
-}
+_HEADERS: Final = {"User-Agent": USER_AGENT, "Accept": "application/json"}
 _NO_HEADERS: Final[Mapping[str, str]] = {}
 _PIECE_BYTES: Final = 128 * 1024
 
@@ -446,7 +442,7 @@ class Transport:
             connector=aiohttp.TCPConnector(limit=0, resolver=resolver),
             # The service sets a did cookie on init; with a jar two users would become one.
             cookie_jar=NoCookies(),
-            headers=_HEADERS,
+            headers={**_HEADERS, "Accept-Encoding": ACCEPT_ENCODING},
             request_class=aiohttp.ClientRequest if self._trust_env else PlainRequest,
             timeout=self._timeout,
             trust_env=self._trust_env,

@@ -113,3 +113,15 @@ def test_aiohttp_still_asks_for_what_is_answered_here() -> None:
 
     assert here
     assert here <= set(vars(aiohttp.ClientRequest))
+
+
+async def test_what_a_session_of_the_callers_own_accepts_is_the_callers_choice() -> None:
+    async with (
+        recording() as (recorder, url),
+        aiohttp.ClientSession(headers={"Accept-Encoding": "identity"}) as session,
+        PersonaClick(SHOP, api_url=url, session=session) as client,
+    ):
+        await client.user(did="d1").profile.get()
+    [sent] = recorder.sent
+
+    assert sent.headers["Accept-Encoding: identity"] == 1
