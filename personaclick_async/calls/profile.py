@@ -40,7 +40,8 @@ class RawProfileCalls:
         self, update: ProfileUpdate | None = None, /, **fields: Unpack[ProfileFields]
     ) -> Answer[None]:
         """Send an update; see :meth:`ProfileCalls.set`."""
-        return await send_update(self._which(), _the_one(update, fields))
+        update = ProfileUpdate.of(fields) if update is None else _alone(update, fields)
+        return await send_update(self._which(), update)
 
     async def purge(self) -> Answer[None]:
         """Purge the profile; see :meth:`ProfileCalls.purge`."""
@@ -113,7 +114,8 @@ class ProfileCalls:
         :raises ServiceError: the service refused; its subclasses say why.
         :raises TransportError: no usable answer came; the update may have been carried out.
         """
-        (await send_update(self._which(), _the_one(update, fields))).parse()
+        update = ProfileUpdate.of(fields) if update is None else _alone(update, fields)
+        (await send_update(self._which(), update)).parse()
 
     async def purge(self) -> None:
         """Remove names, identifiers and custom properties from the profile (protocol, 2.4).
@@ -161,9 +163,7 @@ async def send_update(
             await telling
 
 
-def _the_one(update: ProfileUpdate | None, fields: ProfileFields) -> ProfileUpdate:
-    if update is None:
-        return ProfileUpdate.of(fields)
+def _alone(update: ProfileUpdate, fields: ProfileFields) -> ProfileUpdate:
     if fields:
         raise ValidationError("profile update", "a ProfileUpdate or fields", "both")
     return update

@@ -24,7 +24,6 @@ from personaclick_async.protocol.names import DID, Segment
 from personaclick_async.transport import Transport
 
 T = TypeVar("T")
-R = TypeVar("R")
 Now: TypeAlias = Callable[[], datetime]
 Start: TypeAlias = Callable[[], Awaitable[Session]]
 
@@ -108,9 +107,8 @@ class Visit:
         return self.seance
 
     def happened(self) -> None:
-        """Note that the service answered: the session lasts two more hours."""
-        if self.seance is not None:
-            self.expires_at = self.now() + SESSION_LIFETIME
+        """Note that the service answered a request of the session: it lasts two more hours."""
+        self.expires_at = self.now() + SESSION_LIFETIME
 
 
 @attrs.define(eq=False, repr=False)
@@ -128,12 +126,10 @@ class Scope:
     def asker(self) -> Asker:
         """Say on whose behalf the next request is made."""
         visit = self.visit
-        return Asker(
-            identity=visit.identity,
-            seance=visit.seance if visit.expires_at is None else visit.current_seance(),
-            stream=self.options.stream or self.core.config.stream,
-            segment=visit.segment,
-        )
+        seance = visit.seance if visit.expires_at is None else visit.current_seance()
+        stream = self.options.stream or self.core.config.stream
+        # Not Asker(…), for which a NamedTuple has a slow function of its own.
+        return tuple.__new__(Asker, (visit.identity, seance, stream, visit.segment))
 
     def ask(self, make: Callable[[Shop, Asker], Call[T]]) -> Awaitable[Answer[T]]:
         """Make a call for this user and send it, which keeps their session alive.
@@ -142,37 +138,37 @@ class Scope:
         """
         if self.visit.start is not None:
             return self._begin_and_ask(make)
-        return self._send(make, self._as_it_came)
+        call = make(self.core.shop, self.asker())
+        return self.core.transport.send(call, self.options, self._as_it_came)
 
     def load_profile(self) -> Awaitable[Unread[Profile]]:
         """Read the profile of a visit that has begun."""
-        return self._send(calls.read_profile, self._as_model)
+        call = calls.read_profile(self.core.shop, self.asker())
+        return self.core.transport.send(call, self.options, self._as_model)
 
     def load_said(self) -> Awaitable[Unread[Profile]]:
         """Read the profile of a visit that has begun, for somebody who wants the JSON alone."""
-        return self._send(calls.read_profile, self._as_json)
+        call = calls.read_profile(self.core.shop, self.asker())
+        return self.core.transport.send(call, self.options, self._as_json)
 
     async def _begin_and_ask(self, make: Callable[[Shop, Asker], Call[T]]) -> Answer[T]:
         await self.visit.begin()
         return await self.ask(make)
 
-    def _send(
-        self, make: Callable[[Shop, Asker], Call[T]], then: Callable[[Answer[T]], R]
-    ) -> Awaitable[R]:
-        call = make(self.core.shop, self.asker())
-        return self.core.transport.send(call, self.options, then)
-
     def _as_it_came(self, answer: Answer[T]) -> Answer[T]:
-        self.visit.happened()
+        if self.visit.seance is not None:
+            self.visit.happened()
         return answer
 
     def _as_model(self, answer: Answer[Profile]) -> Unread[Profile]:
-        self.visit.happened()
+        if self.visit.seance is not None:
+            self.visit.happened()
         profile = answer.parse()
         return Unread(type(profile), answer.body, model=profile)
 
     def _as_json(self, answer: Answer[Profile]) -> Unread[Profile]:
-        self.visit.happened()
+        if self.visit.seance is not None:
+            self.visit.happened()
         said = answer.json()
         if not isinstance(said, dict):
             answer.parse()  # says what is wrong

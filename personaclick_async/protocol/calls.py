@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from datetime import date
 from functools import partial
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, NamedTuple, TypeVar
 
 import attrs
 
@@ -107,8 +107,7 @@ class Shop:
         return self.secret
 
 
-@attrs.define(kw_only=True, repr=False)
-class Asker:
+class Asker(NamedTuple):
     """On whose behalf: the user, the session under way, and labels for the service's reports.
 
     :ivar stream: where the data comes from; up to 16 letters, digits or ``_`` (section 6.3).
@@ -119,6 +118,9 @@ class Asker:
     seance: str | None = None
     stream: str | None = None
     segment: names.Segment | None = None
+
+    def __repr__(self) -> str:
+        return f"<Asker by {self.identity.kind}>"
 
 
 def init(

@@ -113,6 +113,7 @@ def test_no_repr_shows_what_is_sent() -> None:
     for thing in (SHOP, PERSON, PERSON.identity):
         assert "top-secret" not in repr(thing)
         assert "7" not in repr(thing).partition(" at 0x")[0]
+    assert repr(DEVICE) == "<Asker by did>"
 
 
 @pytest.mark.parametrize(
