@@ -13,8 +13,10 @@ from contextlib import asynccontextmanager
 from typing import Any, Final, TypeAlias
 
 import aiohttp
+from yarl import URL
 
 from personaclick_async import CachePolicy, PersonaClick
+from personaclick_async.plain_request import ACCEPT_ENCODING, NoCookies, PlainRequest
 
 SHOP: Final = "e0" * 15
 SECRET: Final = "5e" * 16
@@ -67,6 +69,25 @@ async def bare_aiohttp(url: str) -> AsyncIterator[dict[str, Call]]:
                 return json.loads(await answer.read())
 
         yield {"get": get, "set": set_, "last order": last_order}
+
+
+@asynccontextmanager
+async def session_as_here(url: str) -> AsyncIterator[dict[str, Call]]:
+    """Aiohttp as this SDK sets it up, and nothing of the SDK besides."""
+    address = URL(url + "profile")
+    async with aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0),
+        cookie_jar=NoCookies(),
+        headers={**_HEADERS, "Accept-Encoding": ACCEPT_ENCODING},
+        request_class=PlainRequest,
+        timeout=aiohttp.ClientTimeout(total=None, sock_connect=5),
+    ) as session:
+
+        async def get(did: str) -> object:
+            answer = await session.request("GET", address, params=query(did))
+            return await answer.read()
+
+        yield {"get": get}
 
 
 @asynccontextmanager

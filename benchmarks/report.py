@@ -15,6 +15,7 @@ PAGE: Final = DOCS / "_generated" / "benchmarks.md"
 PLOTS: Final = DOCS / "_pictures"
 GROUPS: Final = {
     "wire": "Single calls, against bare aiohttp",
+    "layers": "Layer by layer",
     "uvloop": "With the extra `speed`",
     "others": "Profile reads, against other HTTP clients",
     "cached": "Reads that cost no request, or share one",

@@ -32,8 +32,11 @@ from benchmarks.harness import (
     cpu_seconds,
     load_server,
 )
-from personaclick_async import PersonaClick
+from personaclick_async import Answer, PersonaClick, Profile
+from personaclick_async.config import NO_OPTIONS
 from personaclick_async.facade import create_personaclick
+from personaclick_async.models.identity import Identity
+from personaclick_async.protocol.calls import Asker, read_profile
 from personaclick_async.sync import Route, SyncOptions
 
 AT_ONCE: Final = (1, 10, 100)
@@ -55,6 +58,40 @@ async def wire(rounds: int, count: int) -> list[Comparison]:
                 name = f"{what}, {workers} at once, of bare aiohttp + json.loads"
                 found.append(await compare(name, a, b, rounds=rounds, target=_TARGETS[what]))
     return found
+
+
+async def layers(rounds: int, count: int) -> list[Comparison]:
+    """What each layer takes of a profile read, from aiohttp as it is set up here to all of them."""
+    with load_server() as (url, _):
+        settings: dict[str, Any] = {"api_url": url, "max_concurrency": 1000}
+        async with (
+            clients.bare_aiohttp(url) as bare,
+            clients.session_as_here(url) as session,
+            PersonaClick(SHOP, cache=None, **settings) as uncached,
+            PersonaClick(SHOP, **settings) as whole,
+        ):
+            core = uncached.user(did=device()).scope.core
+
+            def sent(did: str, then: Callable[[Answer[Profile]], object]) -> Awaitable[object]:
+                call = read_profile(core.shop, Asker(Identity.device(did)))
+                return core.transport.send(call, NO_OPTIONS, then)
+
+            async def raw(did: str) -> object:
+                return (await uncached.user(did=did).profile.raw.get()).parse()
+
+            growing: dict[str, Call] = {
+                "aiohttp as set up here, no JSON": session["get"],
+                "+ limits, retries, timeouts, errors": lambda did: sent(did, Answer.json),
+                "+ a typed profile in place of a dict": lambda did: sent(did, Answer.parse),
+                "+ a user with a session": raw,
+                "+ single flight": lambda did: uncached.user(did=did).profile.get(),
+                "+ the cache: all of it": lambda did: whole.user(did=did).profile.get(),
+            }
+            a = _round(bare["get"], count, 10)
+            return [
+                await compare(f"get, 10 at once: {name}", a, _round(b, count, 10), rounds=rounds)
+                for name, b in growing.items()
+            ]
 
 
 async def others(rounds: int, count: int) -> list[Comparison]:
@@ -281,6 +318,7 @@ async def entries(_: int, __: int) -> list[dict[str, Any]]:
 
 COMPARISONS: Final[dict[str, Callable[[int, int], Awaitable[list[Comparison]]]]] = {
     "wire": wire,
+    "layers": layers,
     "others": others,
     "cached": cached,
     "facade": facade,
