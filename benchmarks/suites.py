@@ -11,10 +11,12 @@ import asyncio
 import itertools
 import json
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, Final
@@ -40,6 +42,7 @@ from personaclick_async.protocol.calls import Asker, read_profile
 from personaclick_async.sync import Route, SyncOptions
 
 AT_ONCE: Final = (1, 10, 100)
+_SCALING_ROUNDS: Final = 7
 
 _TARGETS: Final = {"get": 0.95, "set": 0.92, "last order": 0.90}
 
@@ -274,17 +277,19 @@ async def scaling(_: int, count: int) -> list[dict[str, Any]]:
     with load_server() as (url, server):
         async with clients.bare_aiohttp(url) as bare, clients.sdk(url) as sdk:
             for workers in (1, 3, 10, 30, 100, 300, 1000):
-                row: dict[str, Any] = {"at_once": workers}
-                for name, client in (("bare", bare), ("sdk", sdk)):
-                    await _latencies(client["get"], workers * 3, workers)
-                    began, busy = time.perf_counter(), cpu_seconds(server)
-                    waits = await _latencies(client["get"], count * 5, workers)
-                    seconds = time.perf_counter() - began
-                    row[f"{name}_per_second"] = len(waits) / seconds
-                    row[f"{name}_p50_ms"] = waits[len(waits) // 2] * 1000
-                    row[f"{name}_p99_ms"] = waits[len(waits) * 99 // 100] * 1000
-                    row[f"{name}_server_busy"] = (cpu_seconds(server) - busy) / seconds
-                found.append(row)
+                calls = max(count, workers * 4)
+                measured: dict[str, list[float]] = defaultdict(list)
+                for _round_number in range(_SCALING_ROUNDS):
+                    for name, client in (("bare", bare), ("sdk", sdk)):
+                        began, busy = time.perf_counter(), cpu_seconds(server)
+                        waits = await _latencies(client["get"], calls, workers)
+                        seconds = time.perf_counter() - began
+                        measured[f"{name}_per_second"].append(calls / seconds)
+                        measured[f"{name}_p50_ms"].append(waits[calls // 2] * 1000)
+                        measured[f"{name}_p99_ms"].append(waits[calls * 99 // 100] * 1000)
+                        measured["server_busy"].append((cpu_seconds(server) - busy) / seconds)
+                medians = {name: statistics.median(values) for name, values in measured.items()}
+                found.append({"at_once": workers, **medians})
     return found
 
 
