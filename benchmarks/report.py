@@ -49,7 +49,8 @@ def write_report(results: dict[str, Any]) -> None:
         _plot_entries(results["entries"])
         parts.append(
             "### Memory by entries in the cache\n\n"
-            "![Memory by entries in the cache](_pictures/entries.svg)"
+            "![Memory by entries in the cache](_pictures/entries.svg)\n\n"
+            + _entries(results["entries"])
         )
     PAGE.parent.mkdir(exist_ok=True)
     PAGE.write_text("\n\n".join(parts) + "\n")
@@ -96,6 +97,12 @@ def _memory(results: dict[str, Any]) -> str:
         f"| {one['rows']:,.0f} | {one['per_second']:,.0f} | {one['peak_mb']:.0f} MB |"
         for one in results["per_profile_memory"]
     ]
+    return "\n".join(lines)
+
+
+def _entries(rows: list[dict[str, float]]) -> str:
+    lines = ["| profiles in the cache | memory of the process |", "|---:|---:|"]
+    lines += [f"| {one['entries']:,.0f} | {one['memory_mb']:.0f} MB |" for one in rows]
     return "\n".join(lines)
 
 
