@@ -15,8 +15,8 @@ from typing import Any, Final, TypeAlias
 import aiohttp
 from yarl import URL
 
-from personaclick_async import CachePolicy, PersonaClick
-from personaclick_async.plain_request import ACCEPT_ENCODING, NoCookies, PlainRequest
+from personaclick_async import CachePolicy, PersonaClick, Timeouts
+from personaclick_async.pools import new_session
 
 SHOP: Final = "e0" * 15
 SECRET: Final = "5e" * 16
@@ -75,13 +75,7 @@ async def bare_aiohttp(url: str) -> AsyncIterator[dict[str, Call]]:
 async def session_as_here(url: str) -> AsyncIterator[dict[str, Call]]:
     """Aiohttp as this SDK sets it up, and nothing of the SDK besides."""
     address = URL(url + "profile")
-    async with aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0),
-        cookie_jar=NoCookies(),
-        headers={**_HEADERS, "Accept-Encoding": ACCEPT_ENCODING},
-        request_class=PlainRequest,
-        timeout=aiohttp.ClientTimeout(total=None, sock_connect=5),
-    ) as session:
+    async with new_session(Timeouts(), aiohttp.DefaultResolver(), headers=_HEADERS) as session:
 
         async def get(did: str) -> object:
             answer = await session.request("GET", address, params=query(did))

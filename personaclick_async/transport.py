@@ -1,4 +1,4 @@
-"""Requests over aiohttp: one pool per event loop, retries, limits, and a clean close."""
+"""Calls over aiohttp: attempt after attempt, within the limits, until there is an outcome."""
 
 from __future__ import annotations
 
@@ -6,25 +6,20 @@ import asyncio
 import logging
 import platform
 import random
-import socket
 import ssl
-import threading
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 import aiohttp
 import attrs
-from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from personaclick_async._version import __version__
 from personaclick_async.config import CallOptions, Config, Seconds
-from personaclick_async.deadlines import Deadline, Deadlines
+from personaclick_async.deadlines import Deadline
 from personaclick_async.errors import (
     AnswerTooLarge,
-    ClientClosed,
     ConnectionFailed,
     PersonaClickError,
     RateLimited,
@@ -32,13 +27,8 @@ from personaclick_async.errors import (
 )
 from personaclick_async.hooks import Attempt, Hooks, tell
 from personaclick_async.limiter import Limiter
-from personaclick_async.places import Places
-from personaclick_async.plain_request import (
-    ACCEPT_ENCODING,
-    JsonBody,
-    NoCookies,
-    PlainRequest,
-)
+from personaclick_async.plain_request import JsonBody
+from personaclick_async.pools import Pool, Pools, closed_error, timeout_of
 from personaclick_async.protocol.answers import Answer, refusal
 from personaclick_async.protocol.calls import Call
 from personaclick_async.protocol.names import Endpoint, Family
@@ -54,7 +44,6 @@ USER_AGENT: Final = (
     f"python/{platform.python_version()} aiohttp/{aiohttp.__version__}"
 )
 _HEADERS: Final = {"User-Agent": USER_AGENT, "Accept": "application/json"}
-_NO_HEADERS: Final[Mapping[str, str]] = {}
 _PIECE_BYTES: Final = 128 * 1024
 
 
@@ -76,18 +65,6 @@ class TransportStats:
     waited: Seconds = 0.0
 
 
-@attrs.define(eq=False, repr=False)
-class _Pool:
-    """What belongs to one event loop: its connections, and the calls under way on it."""
-
-    session: aiohttp.ClientSession
-    places: Places
-    deadlines: Deadlines
-    lifetime: AsyncGenerator[None, None] | None = None
-    under_way: int = 0
-    idle: asyncio.Event = attrs.field(factory=asyncio.Event)
-
-
 @attrs.frozen(eq=False, repr=False)
 class _Way:
     """Where an endpoint's requests go, and what holds them back."""
@@ -105,28 +82,6 @@ class _Failed:
     seen: Attempt | None = None
 
 
-class _TimedResolver(AbstractResolver):
-    """Looks host names up, but not for ever."""
-
-    def __init__(self, patience: Seconds) -> None:
-        self._resolver = aiohttp.DefaultResolver()
-        self._patience = patience
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[ResolveResult]:
-        """Look a name up.
-
-        :raises TimeoutError: it takes too long.
-        """
-        async with asyncio.timeout(self._patience):
-            return await self._resolver.resolve(host, port, family)
-
-    async def close(self) -> None:
-        """Let go of what it holds."""
-        await self._resolver.close()
-
-
 class Transport:
     """Sends calls and gives answers; every failure is an error of this package."""
 
@@ -142,39 +97,29 @@ class Transport:
     ) -> None:
         self._config = config
         self._hooks = tuple(hooks)
-        self._given_session = session
+        self._has_own_sessions = session is None
         self._ssl = ssl_context or True
-        self._trust_env = trust_env
         self._clock = clock
         self._base = URL(config.api_url)
         self._ways: dict[str, _Way] = {}
-        # The rest of what may take long is watched by the deadlines.
-        self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=config.timeouts.connect)
-        self._pools: dict[asyncio.AbstractEventLoop, _Pool] = {}
-        self._lock = threading.Lock()
-        self._abandoned: list[_Pool] = []
-        self._closed = False
+        self._timeout = timeout_of(config.timeouts)
+        self._pools = Pools(config, headers=_HEADERS, session=session, trust_env=trust_env)
         self._limiters = {
             family: Limiter(config.limits.get(family), self._clock) for family in Family
         }
         self._budget = RetryBudget(config.retry.budget)
         self.stats = TransportStats()
 
-    async def send(
-        self,
-        call: Call[T],
-        options: CallOptions,
-        then: Callable[[Answer[T]], R],
-    ) -> R:
+    async def send(self, call: Call[T], options: CallOptions, then: Callable[[Answer[T]], R]) -> R:
         """Send a call until it is answered with success, or until there is no point in trying.
 
         :param then: makes of the answer what is given; a coroutine around this one to do it would
             cost more.
         :raises PersonaClickError: see the errors module; the last attempt's failure is raised.
         """
-        pool = self._pools.get(asyncio.get_running_loop())
-        if pool is None or self._closed:
-            pool = await self._open_pool()
+        pool = self._pools.by_loop.get(asyncio.get_running_loop())
+        if pool is None or self._pools.is_closed:
+            pool = await self._pools.open()
         way = self._ways.get(call.endpoint.path) or self._open_way(call.endpoint)
         limiter = way.limiter
         started = self._clock()
@@ -201,7 +146,7 @@ class Transport:
                 )
         finally:
             pool.under_way -= 1
-            if self._closed and not pool.under_way:
+            if self._pools.is_closed and not pool.under_way:
                 pool.idle.set()
 
     async def close(self, *, patience: Seconds = 30.0) -> None:
@@ -209,23 +154,11 @@ class Transport:
 
         :param patience: seconds to wait; calls that take longer fail as their connection closes.
         """
-        self._closed = True
-        here = asyncio.get_running_loop()
-        with self._lock:
-            pools = list(self._pools.items())
-            self._pools.clear()
-        for loop, pool in pools:
-            if loop is here:
-                await _close_pool(pool, patience)
-            elif loop.is_running():
-                closing = asyncio.run_coroutine_threadsafe(_close_pool(pool, patience), loop)
-                await asyncio.wrap_future(closing)
+        await self._pools.close(patience=patience)
 
     def start_over_after_fork(self) -> None:
         """Forget the parent's connections and locks, without closing what is the parent's."""
-        self._lock = threading.Lock()
-        self._abandoned.extend(self._pools.values())
-        self._pools.clear()
+        self._pools.start_over_after_fork()
         for limiter in self._limiters.values():
             limiter.start_over_after_fork()
 
@@ -297,12 +230,7 @@ class Transport:
         await asyncio.sleep(wait)
 
     async def _watched_attempt(
-        self,
-        pool: _Pool,
-        call: Call[T],
-        options: CallOptions,
-        number: int,
-        started: Seconds,
+        self, pool: Pool, call: Call[T], options: CallOptions, number: int, started: Seconds
     ) -> Answer[T] | _Failed:
         """Make an attempt with the hooks around it."""
         endpoint = call.endpoint
@@ -331,7 +259,7 @@ class Transport:
 
     async def _attempt(
         self,
-        pool: _Pool,
+        pool: Pool,
         call: Call[T],
         options: CallOptions,
         number: int,
@@ -343,7 +271,7 @@ class Transport:
         endpoint, body = call.endpoint, call.body
         if headers is None:
             # A session of ours sends the client's headers by itself.
-            headers = _NO_HEADERS if self._given_session is None else _HEADERS
+            headers = {} if self._has_own_sessions else _HEADERS
         if not pool.places.take():
             await pool.places.wait()
         try:
@@ -385,7 +313,7 @@ class Transport:
         except RuntimeError:
             if not pool.session.closed:
                 raise
-            raise _closed_error() from None
+            raise closed_error() from None
         else:
             cause = None
         finally:
@@ -418,36 +346,6 @@ class Transport:
         url = self._base.join(URL(endpoint.path.lstrip("/")))
         way = self._ways[endpoint.path] = _Way(url, self._limiters[endpoint.family])
         return way
-
-    async def _open_pool(self) -> _Pool:
-        if self._closed:
-            raise _closed_error()
-        loop = asyncio.get_running_loop()
-        pool = self._new_pool(loop)
-        with self._lock:
-            for gone in [other for other in self._pools if other.is_closed()]:
-                del self._pools[gone]
-            self._pools[loop] = pool
-        if pool.lifetime is not None:
-            await anext(pool.lifetime)
-        return pool
-
-    def _new_pool(self, loop: asyncio.AbstractEventLoop) -> _Pool:
-        places, deadlines = Places(self._config.max_concurrency), Deadlines(loop)
-        if self._given_session is not None:
-            return _Pool(self._given_session, places, deadlines)
-        resolver = _TimedResolver(self._config.timeouts.connect)
-        session = aiohttp.ClientSession(
-            # The places are the limit: time spent waiting for one is not an attempt's time.
-            connector=aiohttp.TCPConnector(limit=0, resolver=resolver),
-            # The service sets a did cookie on init; with a jar two users would become one.
-            cookie_jar=NoCookies(),
-            headers={**_HEADERS, "Accept-Encoding": ACCEPT_ENCODING},
-            request_class=aiohttp.ClientRequest if self._trust_env else PlainRequest,
-            timeout=self._timeout,
-            trust_env=self._trust_env,
-        )
-        return _Pool(session, places, deadlines, _close_with_loop(session, resolver))
 
 
 async def _pieces(body: bytes, deadline: Deadline) -> AsyncIterator[memoryview]:
@@ -492,32 +390,3 @@ async def _read(response: aiohttp.ClientResponse, limit: int) -> bytes | None:
             response.close()
             return None
     return bytes(body)
-
-
-async def _close_with_loop(
-    session: aiohttp.ClientSession, resolver: _TimedResolver
-) -> AsyncGenerator[None, None]:
-    """Close the session when its event loop shuts down, if nobody did before.
-
-    asyncio.run, uvloop and the test runners all close a loop's async generators while it can
-    still run, which is the one moment to close connections of a loop that ends.
-    """
-    try:
-        yield
-    finally:
-        await session.close()
-        await resolver.close()
-
-
-async def _close_pool(pool: _Pool, patience: Seconds) -> None:
-    if pool.under_way:
-        pool.idle.clear()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(patience):
-                await pool.idle.wait()
-    if pool.lifetime is not None:
-        await pool.lifetime.aclose()
-
-
-def _closed_error() -> ClientClosed:
-    return ClientClosed("this client was closed; make a new one")
