@@ -62,7 +62,7 @@ class Deadline:
         deadlines.watched.add(self)
         # Where all attempts have the same time, this is never sooner than what is set.
         patience = self._silence / _LOOKS_PER_SILENCE
-        first_look = now + (min(patience, total))
+        first_look = now + min(patience, total)
         if first_look < deadlines.next_look:
             deadlines.look_at(first_look)
         return self
@@ -101,6 +101,7 @@ class Deadlines:
     The end of an attempt's whole time is kept exactly. Silence ends an attempt after the time
     that it may last, and before one and a half times that.
 
+    :ivar loop: the event loop whose tasks make the attempts.
     :ivar watched: those under way.
     :ivar next_look: when all of them will be looked at.
     """

@@ -10,6 +10,8 @@ from aiohttp import BytesPayload, ClientRequest, DummyCookieJar, hdrs
 from multidict import CIMultiDict
 from yarl import URL
 
+from personaclick_async.protocol.calls import JSON_BODY
+
 ACCEPT_ENCODING: Final = ClientRequest.DEFAULT_HEADERS[hdrs.ACCEPT_ENCODING]
 """What aiohttp can decompress on this machine."""
 
@@ -59,7 +61,7 @@ class JsonBody(BytesPayload):
 
     _encoding = None
     _filename = None
-    _headers = CIMultiDict({hdrs.CONTENT_TYPE: "application/json"})
+    _headers = CIMultiDict(JSON_BODY)
 
     def __init__(self, value: bytes) -> None:
         self._value = value

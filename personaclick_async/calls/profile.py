@@ -40,8 +40,7 @@ class RawProfileCalls:
         self, update: ProfileUpdate | None = None, /, **fields: Unpack[ProfileFields]
     ) -> Answer[None]:
         """Send an update; see :meth:`ProfileCalls.set`."""
-        update = ProfileUpdate.of(fields) if update is None else _alone(update, fields)
-        return await send_update(self._which(), update)
+        return await send_update(self._which(), _the_one(update, fields))
 
     async def purge(self) -> Answer[None]:
         """Purge the profile; see :meth:`ProfileCalls.purge`."""
@@ -114,8 +113,7 @@ class ProfileCalls:
         :raises ServiceError: the service refused; its subclasses say why.
         :raises TransportError: no usable answer came; the update may have been carried out.
         """
-        update = ProfileUpdate.of(fields) if update is None else _alone(update, fields)
-        (await send_update(self._which(), update)).parse()
+        (await send_update(self._which(), _the_one(update, fields))).parse()
 
     async def purge(self) -> None:
         """Remove names, identifiers and custom properties from the profile (protocol, 2.4).
@@ -150,7 +148,7 @@ async def send_update(
 
     :param user_id_name: what this request calls the shop's own user id; else as configured.
     """
-    if not update.mentioned and not update.custom:
+    if not update:
         raise ValidationError("profile update", "at least one field", "none")
 
     make = partial(calls.set_profile, update=update, user_id_name=user_id_name)
@@ -163,7 +161,9 @@ async def send_update(
             await telling
 
 
-def _alone(update: ProfileUpdate, fields: ProfileFields) -> ProfileUpdate:
+def _the_one(update: ProfileUpdate | None, fields: ProfileFields) -> ProfileUpdate:
+    if update is None:
+        return ProfileUpdate.of(fields)
     if fields:
         raise ValidationError("profile update", "a ProfileUpdate or fields", "both")
     return update

@@ -107,8 +107,9 @@ class Visit:
         return self.seance
 
     def happened(self) -> None:
-        """Note that the service answered a request of the session: it lasts two more hours."""
-        self.expires_at = self.now() + SESSION_LIFETIME
+        """Note that the service answered: the session, if there is one, lasts two more hours."""
+        if self.seance is not None:
+            self.expires_at = self.now() + SESSION_LIFETIME
 
 
 @attrs.define(eq=False, repr=False)
@@ -126,10 +127,9 @@ class Scope:
     def asker(self) -> Asker:
         """Say on whose behalf the next request is made."""
         visit = self.visit
-        seance = visit.seance if visit.expires_at is None else visit.current_seance()
         stream = self.options.stream or self.core.config.stream
         # Not Asker(…), for which a NamedTuple has a slow function of its own.
-        return tuple.__new__(Asker, (visit.identity, seance, stream, visit.segment))
+        return tuple.__new__(Asker, (visit.identity, visit.current_seance(), stream, visit.segment))
 
     def ask(self, make: Callable[[Shop, Asker], Call[T]]) -> Awaitable[Answer[T]]:
         """Make a call for this user and send it, which keeps their session alive.
@@ -156,19 +156,16 @@ class Scope:
         return await self.ask(make)
 
     def _as_it_came(self, answer: Answer[T]) -> Answer[T]:
-        if self.visit.seance is not None:
-            self.visit.happened()
+        self.visit.happened()
         return answer
 
     def _as_model(self, answer: Answer[Profile]) -> Unread[Profile]:
-        if self.visit.seance is not None:
-            self.visit.happened()
+        self.visit.happened()
         profile = answer.parse()
         return Unread(type(profile), answer.body, model=profile)
 
     def _as_json(self, answer: Answer[Profile]) -> Unread[Profile]:
-        if self.visit.seance is not None:
-            self.visit.happened()
+        self.visit.happened()
         said = answer.json()
         if not isinstance(said, dict):
             answer.parse()  # says what is wrong

@@ -269,6 +269,7 @@ class ProfileUpdate(_Fields):
 RULES: Final[Mapping[type, Mapping[str, rules.Rule[Any]]]] = {
     kind: _rules_of(kind) for kind in (Kid, Vehicle, ProfileUpdate)
 }
+"""Which rule each field keeps, by class."""
 
 _PYTHON_FORMS: Final[Mapping[str, Callable[[Any], object]]] = {
     "gender": Gender,

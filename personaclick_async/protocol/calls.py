@@ -31,7 +31,9 @@ T = TypeVar("T")
 _read_profile: Final = partial(read_object, Profile)
 _read_full_profile: Final = partial(read_object, FullProfile)
 
-_JSON_BODY: Final = {"Content-Type": "application/json"}
+JSON_BODY: Final[Mapping[str, str]] = {"Content-Type": "application/json"}
+"""The headers of a request that has a body."""
+
 _NO_HEADERS: Final[Mapping[str, str]] = {}
 
 # Parameters whose values say nothing about anybody, so that an error text may repeat them.
@@ -57,7 +59,7 @@ class Call(Generic[T]):
     @property
     def headers(self) -> Mapping[str, str]:
         """The headers that this request needs besides the client's own."""
-        return _NO_HEADERS if self.body is None else _JSON_BODY
+        return _NO_HEADERS if self.body is None else JSON_BODY
 
     def private_values(self) -> Iterator[str]:
         """Give every text that the request carries and an error text must not repeat."""
