@@ -38,7 +38,7 @@ from personaclick_async import Answer, PersonaClick, Profile
 from personaclick_async.config import NO_OPTIONS
 from personaclick_async.facade import create_personaclick
 from personaclick_async.models.identity import Identity
-from personaclick_async.protocol.calls import Asker, read_profile
+from personaclick_async.protocol.requests import RequestContext, read_profile
 from personaclick_async.sync import Route, SyncOptions
 
 AT_ONCE: Final = (1, 10, 100)
@@ -76,7 +76,7 @@ async def layers(rounds: int, count: int) -> list[Comparison]:
             core = uncached.user(did=device()).scope.core
 
             def sent(did: str, then: Callable[[Answer[Profile]], object]) -> Awaitable[object]:
-                call = read_profile(core.shop, Asker(Identity.device(did)))
+                call = read_profile(core.shop, RequestContext(Identity.device(did)))
                 return core.transport.send(call, NO_OPTIONS, then)
 
             async def raw(did: str) -> object:

@@ -60,8 +60,8 @@ from personaclick_async.models.profile import (
 )
 from personaclick_async.models.session import InitAnswer, Session
 from personaclick_async.models.update import CLEAR, Kid, ProfileFields, ProfileUpdate, Vehicle
+from personaclick_async.names import Family, Gender, Segment
 from personaclick_async.protocol.answers import Answer
-from personaclick_async.protocol.names import Family, Gender, Segment
 from personaclick_async.store import ProfileStore, Stored
 from personaclick_async.transport import TransportStats
 from personaclick_async.user import User

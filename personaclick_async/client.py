@@ -35,8 +35,8 @@ from personaclick_async.models.identity import Identity
 from personaclick_async.models.profile import Profile
 from personaclick_async.models.session import Session
 from personaclick_async.models.unread import Unread
-from personaclick_async.protocol.calls import Shop
-from personaclick_async.protocol.names import Family, Segment
+from personaclick_async.names import Family, Segment
+from personaclick_async.protocol.requests import Shop
 from personaclick_async.store import ProfileStore, StoredReads
 from personaclick_async.transport import Transport, TransportStats
 from personaclick_async.user import (

@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 
 import attrs
 
+from personaclick_async import names
 from personaclick_async.errors import ConfigurationError
-from personaclick_async.protocol import names
 
 Seconds: TypeAlias = float
 """A duration in seconds; arguments take a :class:`datetime.timedelta` as well."""

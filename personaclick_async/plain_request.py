@@ -10,7 +10,7 @@ from aiohttp import BytesPayload, ClientRequest, DummyCookieJar, hdrs
 from multidict import CIMultiDict
 from yarl import URL
 
-from personaclick_async.protocol.calls import JSON_BODY
+from personaclick_async.protocol.requests import JSON_BODY
 
 ACCEPT_ENCODING: Final = ClientRequest.DEFAULT_HEADERS[hdrs.ACCEPT_ENCODING]
 """What aiohttp can decompress on this machine."""

@@ -11,8 +11,8 @@ from collections.abc import Iterable
 from typing import Final
 from urllib.parse import quote, quote_plus
 
+from personaclick_async import names
 from personaclick_async.errors import ConfigurationError
-from personaclick_async.protocol import names
 
 REDACTED: Final = "[redacted]"
 

@@ -12,7 +12,7 @@ from typing import Final
 import attrs
 
 from personaclick_async.config import RetryPolicy, Seconds
-from personaclick_async.protocol.names import Repeat
+from personaclick_async.names import Repeat
 
 RETRIED_STATUSES: Final = frozenset({429, 500, 502, 503, 504})
 _REFUSED_UNREAD: Final = frozenset({429, 503})

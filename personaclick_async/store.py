@@ -15,7 +15,7 @@ from personaclick_async.models.decoding import WrongShape
 from personaclick_async.models.identity import Identity
 from personaclick_async.models.profile import Profile
 from personaclick_async.models.unread import Unread
-from personaclick_async.protocol.calls import Shop, profile_kind
+from personaclick_async.protocol.requests import Shop, profile_kind
 
 Heard = Callable[[Collection[str] | None], None]
 """Is told the keys that another process has made stale; None stands for all."""

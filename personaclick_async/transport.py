@@ -27,11 +27,11 @@ from personaclick_async.errors import (
 )
 from personaclick_async.hooks import Attempt, Hooks, tell
 from personaclick_async.limiter import Limiter
+from personaclick_async.names import Endpoint, Family
 from personaclick_async.plain_request import JsonBody
 from personaclick_async.pools import Pool, Pools, closed_error, timeout_of
 from personaclick_async.protocol.answers import Answer, refusal
-from personaclick_async.protocol.calls import Call
-from personaclick_async.protocol.names import Endpoint, Family
+from personaclick_async.protocol.requests import Call
 from personaclick_async.retry import Failure, RetryBudget, may_repeat, wait_before_next
 
 T = TypeVar("T")

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from personaclick_async import RetryPolicy
-from personaclick_async.protocol.names import Repeat
+from personaclick_async.names import Repeat
 from personaclick_async.retry import Failure, RetryBudget, may_repeat, wait_before_next
 
 

@@ -8,7 +8,7 @@ import attrs
 
 from personaclick_async.calls.scope import Core
 from personaclick_async.config import CallOptions, Seconds
-from personaclick_async.protocol import calls
+from personaclick_async.protocol import requests
 from personaclick_async.protocol.answers import Answer
 
 # The slowest upload that is waited for, 1 Mbit/s: 32 MB take 268 s, far beyond the usual timeout.
@@ -21,14 +21,14 @@ async def import_audience(core: Core, options: CallOptions, body: bytes) -> None
     Cached profiles are dropped, all of them: naming each of some 100,000 would take longer than
     reading the few again that are still asked for.
 
-    :param body: entries inside :func:`personaclick_async.protocol.calls.audience_envelope`.
+    :param body: entries inside :func:`personaclick_async.protocol.requests.audience_envelope`.
     :raises ServiceError: the service refused; its subclasses say why.
     :raises TransportError: no usable answer came; the import may be under way.
     """
     if options.timeout is None:
         options = attrs.evolve(options, timeout=upload_timeout(core, len(body)))
     try:
-        await core.transport.send(calls.import_audience(body), options, Answer.parse)
+        await core.transport.send(requests.import_audience(body), options, Answer.parse)
     finally:
         core.profiles.clear()
 

@@ -9,9 +9,9 @@ from personaclick_async.calls.scope import WhichScope
 from personaclick_async.models import rules
 from personaclick_async.models.order import Order
 from personaclick_async.models.product import Product
-from personaclick_async.protocol import calls
+from personaclick_async.names import DATE_FROM
+from personaclick_async.protocol import requests
 from personaclick_async.protocol.answers import Answer
-from personaclick_async.protocol.names import DATE_FROM
 
 
 class RawOrderCalls:
@@ -22,12 +22,12 @@ class RawOrderCalls:
 
     async def last_for_user(self) -> Answer[list[Product]]:
         """Ask for the last order's products; see :meth:`OrderCalls.last_for_user`."""
-        return await self._which().ask(calls.last_order)
+        return await self._which().ask(requests.last_order)
 
     async def by_user(self, *, date_from: date | str | None = None) -> Answer[list[Order]]:
         """Ask for the orders; see :meth:`OrderCalls.by_user`."""
         since = None if date_from is None else rules.day(DATE_FROM, date_from)
-        return await self._which().ask(partial(calls.orders_by_user, date_from=since))
+        return await self._which().ask(partial(requests.orders_by_user, date_from=since))
 
 
 class OrderCalls:
@@ -51,7 +51,7 @@ class OrderCalls:
         :raises ServiceError: the service refused; its subclasses say why.
         :raises TransportError: no usable answer came.
         """
-        return (await self._which().ask(calls.last_order)).parse()
+        return (await self._which().ask(requests.last_order)).parse()
 
     async def by_user(self, *, date_from: date | str | None = None) -> list[Order]:
         """Read the orders with their items, oldest first; needs the secret (protocol, 2.7).

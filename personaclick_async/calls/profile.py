@@ -11,9 +11,9 @@ from personaclick_async.errors import ValidationError
 from personaclick_async.models.identity import Identity
 from personaclick_async.models.profile import FullProfile, Profile
 from personaclick_async.models.update import CLEAR, ProfileFields, ProfileUpdate
-from personaclick_async.protocol import calls
+from personaclick_async.names import IDENTIFIERS
+from personaclick_async.protocol import requests
 from personaclick_async.protocol.answers import Answer
-from personaclick_async.protocol.names import IDENTIFIERS
 
 _IDENTIFIERS: Final = frozenset(IDENTIFIERS)
 
@@ -30,11 +30,11 @@ class RawProfileCalls:
 
     async def get(self) -> Answer[Profile]:
         """Ask for the profile; see :meth:`ProfileCalls.get`."""
-        return await self._which().ask(calls.read_profile)
+        return await self._which().ask(requests.read_profile)
 
     async def full(self) -> Answer[FullProfile]:
         """Ask for the full profile; see :meth:`ProfileCalls.full`."""
-        return await self._which().ask(calls.read_full_profile)
+        return await self._which().ask(requests.read_full_profile)
 
     async def set(
         self, update: ProfileUpdate | None = None, /, **fields: Unpack[ProfileFields]
@@ -46,7 +46,7 @@ class RawProfileCalls:
         """Purge the profile; see :meth:`ProfileCalls.purge`."""
         scope = self._which()
         try:
-            return await scope.ask(calls.purge_profile)
+            return await scope.ask(requests.purge_profile)
         finally:
             telling = scope.core.profiles.forget(scope.visit.identity)
             if telling is not None:
@@ -151,7 +151,7 @@ async def send_update(
     if not update:
         raise ValidationError("profile update", "at least one field", "none")
 
-    make = partial(calls.set_profile, update=update, user_id_name=user_id_name)
+    make = partial(requests.set_profile, update=update, user_id_name=user_id_name)
     try:
         return await scope.ask(make)
     finally:

@@ -17,10 +17,10 @@ from personaclick_async.models.identity import Identity
 from personaclick_async.models.profile import Profile
 from personaclick_async.models.session import SESSION_LIFETIME, Session
 from personaclick_async.models.unread import Unread
-from personaclick_async.protocol import calls
+from personaclick_async.names import DID, Segment
+from personaclick_async.protocol import requests
 from personaclick_async.protocol.answers import Answer
-from personaclick_async.protocol.calls import Asker, Call, Shop
-from personaclick_async.protocol.names import DID, Segment
+from personaclick_async.protocol.requests import Call, RequestContext, Shop
 from personaclick_async.transport import Transport
 
 T = TypeVar("T")
@@ -124,34 +124,36 @@ class Scope:
         """Give itself: where scopes are looked for, this one is found."""
         return self
 
-    def asker(self) -> Asker:
+    def context(self) -> RequestContext:
         """Say on whose behalf the next request is made."""
         visit = self.visit
         stream = self.options.stream or self.core.config.stream
-        # Not Asker(…), for which a NamedTuple has a slow function of its own.
-        return tuple.__new__(Asker, (visit.identity, visit.current_seance(), stream, visit.segment))
+        # Not RequestContext(…), for which a NamedTuple has a slow function of its own.
+        return tuple.__new__(
+            RequestContext, (visit.identity, visit.current_seance(), stream, visit.segment)
+        )
 
-    def ask(self, make: Callable[[Shop, Asker], Call[T]]) -> Awaitable[Answer[T]]:
+    def ask(self, make: Callable[[Shop, RequestContext], Call[T]]) -> Awaitable[Answer[T]]:
         """Make a call for this user and send it, which keeps their session alive.
 
         The session of a visitor who has none yet begins with it.
         """
         if self.visit.start is not None:
             return self._begin_and_ask(make)
-        call = make(self.core.shop, self.asker())
+        call = make(self.core.shop, self.context())
         return self.core.transport.send(call, self.options, self._as_it_came)
 
     def load_profile(self) -> Awaitable[Unread[Profile]]:
         """Read the profile of a visit that has begun."""
-        call = calls.read_profile(self.core.shop, self.asker())
+        call = requests.read_profile(self.core.shop, self.context())
         return self.core.transport.send(call, self.options, self._as_model)
 
     def load_said(self) -> Awaitable[Unread[Profile]]:
         """Read the profile of a visit that has begun, for somebody who wants the JSON alone."""
-        call = calls.read_profile(self.core.shop, self.asker())
+        call = requests.read_profile(self.core.shop, self.context())
         return self.core.transport.send(call, self.options, self._as_json)
 
-    async def _begin_and_ask(self, make: Callable[[Shop, Asker], Call[T]]) -> Answer[T]:
+    async def _begin_and_ask(self, make: Callable[[Shop, RequestContext], Call[T]]) -> Answer[T]:
         await self.visit.begin()
         return await self.ask(make)
 
@@ -169,7 +171,7 @@ class Scope:
         said = answer.json()
         if not isinstance(said, dict):
             answer.parse()  # says what is wrong
-        return Unread(calls.profile_kind(self.visit.identity), answer.body, said=said)
+        return Unread(requests.profile_kind(self.visit.identity), answer.body, said=said)
 
 
 WhichScope: TypeAlias = Callable[[], Scope]

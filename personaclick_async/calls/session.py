@@ -5,7 +5,7 @@ from __future__ import annotations
 from personaclick_async.calls.scope import Core
 from personaclick_async.config import CallOptions
 from personaclick_async.models.session import SESSION_LIFETIME, InitAnswer, Session
-from personaclick_async.protocol import calls
+from personaclick_async.protocol import requests
 from personaclick_async.protocol.answers import Answer
 
 
@@ -19,7 +19,7 @@ async def start_session(core: Core, options: CallOptions, session: Session | Non
     if session is not None:
         did = session.did
         seance = None if session.is_over(core.now()) else session.seance
-    call = calls.init(
+    call = requests.init(
         core.shop, did=did, seance=seance, stream=options.stream or core.config.stream
     )
     return await core.transport.send(call, options, Answer.parse)

@@ -15,7 +15,7 @@ import typer
 from personaclick_async.cli.outcome import stderr
 from personaclick_async.config import DOCUMENTED_LIMITS, UNSET, RateLimit, Unset
 from personaclick_async.errors import ConfigurationError
-from personaclick_async.protocol.names import Family
+from personaclick_async.names import Family
 from personaclick_async.sync import Records, SyncOptions
 from personaclick_async.sync.mapping import FieldMapping
 from personaclick_async.sync.shards import Shard, ShardOf

@@ -12,7 +12,7 @@ import typer
 from personaclick_async.client import PersonaClick
 from personaclick_async.config import UNSET, RateLimit, Unset
 from personaclick_async.errors import ConfigurationError
-from personaclick_async.protocol.names import Family
+from personaclick_async.names import Family
 from personaclick_async.user import User
 
 SHOP = "Shop"

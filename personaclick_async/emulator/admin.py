@@ -7,6 +7,7 @@ import hmac
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from personaclick_async import names
 from personaclick_async.codec import Json
 from personaclick_async.emulator import parameters as read
 from personaclick_async.emulator.loading import Item, Loader, in_slices
@@ -15,7 +16,6 @@ from personaclick_async.emulator.refusals import Refused
 from personaclick_async.emulator.service import Service
 from personaclick_async.emulator.settings import EmulatorSettings
 from personaclick_async.emulator.store import Store
-from personaclick_async.protocol import names
 
 PREFIX: Final = "/_emulator/"
 _STATUS: Final = f"{PREFIX}status"

@@ -9,7 +9,7 @@ from typing import Final
 from aiohttp import web
 from yarl import URL
 
-from personaclick_async import codec
+from personaclick_async import codec, names
 from personaclick_async.codec import Json
 from personaclick_async.emulator import parameters as read
 from personaclick_async.emulator.addresses import is_loopback
@@ -21,7 +21,6 @@ from personaclick_async.emulator.recording import RecordedRequest, Recorder
 from personaclick_async.emulator.refusals import Refused, envelope
 from personaclick_async.emulator.service import Service
 from personaclick_async.emulator.settings import EmulatorSettings
-from personaclick_async.protocol import names
 
 _ENDPOINTS: Final[Mapping[str, names.Endpoint]] = {
     endpoint.path: endpoint

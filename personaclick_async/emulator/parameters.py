@@ -14,9 +14,9 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
+from personaclick_async import names
 from personaclick_async.codec import Json
 from personaclick_async.emulator.refusals import Refused
-from personaclick_async.protocol import names
 
 Parameters = dict[str, Json]
 

@@ -8,12 +8,12 @@ import string
 from collections.abc import Mapping
 from typing import Final
 
+from personaclick_async import names
 from personaclick_async.codec import Json
 from personaclick_async.emulator import parameters as read
 from personaclick_async.emulator.parameters import Parameters
 from personaclick_async.emulator.refusals import Refused
 from personaclick_async.emulator.store import Store, StoredProfile
-from personaclick_async.protocol import names
 
 _ID_CHARACTERS: Final = string.ascii_letters + string.digits
 _ID_LENGTH: Final = 10

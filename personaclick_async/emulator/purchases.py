@@ -8,12 +8,12 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Final
 
+from personaclick_async import names
 from personaclick_async.codec import Json
 from personaclick_async.emulator import parameters as read
 from personaclick_async.emulator.people import People
 from personaclick_async.emulator.refusals import Refused
 from personaclick_async.emulator.store import Store
-from personaclick_async.protocol import names
 
 _CANCELLED: Final = frozenset({"cancelled", "canceled", "refunded"})
 _SECONDS: Final = range(10**11)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from personaclick_async import names
 from personaclick_async.codec import Json
-from personaclick_async.protocol import names
 
 
 class Refused(Exception):

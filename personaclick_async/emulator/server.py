@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from personaclick_async import names
 from personaclick_async.codec import Json
 from personaclick_async.emulator.addresses import is_loopback
 from personaclick_async.emulator.faults import Fault, Held, Trouble
@@ -19,7 +20,6 @@ from personaclick_async.emulator.running import Running
 from personaclick_async.emulator.settings import EmulatorSettings
 from personaclick_async.errors import ConfigurationError
 from personaclick_async.models.identity import Identity
-from personaclick_async.protocol import names
 
 
 class Emulator:

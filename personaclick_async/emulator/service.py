@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Final
 
-from personaclick_async import codec
+from personaclick_async import codec, names
 from personaclick_async.codec import Json
 from personaclick_async.emulator import parameters as read
 from personaclick_async.emulator.parameters import Parameters
@@ -17,7 +17,6 @@ from personaclick_async.emulator.purchases import Purchases
 from personaclick_async.emulator.refusals import Refused
 from personaclick_async.emulator.settings import EmulatorSettings
 from personaclick_async.emulator.store import Store, StoredProfile
-from personaclick_async.protocol import names
 
 _DONE: Final[Mapping[str, Json]] = {names.STATUS: names.STATUS_SUCCESS}
 _SHOP_ID: Final = re.compile(r"[0-9A-Fa-f]{30}")

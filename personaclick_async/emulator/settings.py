@@ -7,8 +7,8 @@ from typing import Final
 
 import attrs
 
+from personaclick_async import names
 from personaclick_async.errors import ConfigurationError
-from personaclick_async.protocol import names
 
 DEFAULT_SHOP_ID: Final = "e0" * 15
 DEFAULT_SECRET: Final = "5e" * 16

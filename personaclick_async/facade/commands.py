@@ -13,9 +13,9 @@ from typing import Any, Final, Self, TypeAlias
 
 import attrs
 
+from personaclick_async import names
 from personaclick_async.errors import PersonaClickError
 from personaclick_async.models.update import ProfileUpdate
-from personaclick_async.protocol import names
 
 Callback: TypeAlias = Callable[[Any], object]
 """Takes the answer, or a :class:`CallError`; may be a coroutine function."""

@@ -13,6 +13,7 @@ from concurrent.futures import Future, wait
 from functools import partial
 from typing import Any, Final
 
+from personaclick_async import names
 from personaclick_async.calls.profile import profile_said, send_update
 from personaclick_async.client import PersonaClick
 from personaclick_async.codec import Json
@@ -23,7 +24,6 @@ from personaclick_async.facade.commands import Callback, Command, Verb, WrongCal
 from personaclick_async.facade.handle import CallError, Handle, call_error
 from personaclick_async.models.identity import Identity
 from personaclick_async.models.update import ProfileUpdate
-from personaclick_async.protocol import names
 from personaclick_async.user import User
 
 log: Final = logging.getLogger("personaclick_async.facade")

@@ -29,7 +29,7 @@ from personaclick_async.integrations.shares import (
     progress,
     rejected_rows,
 )
-from personaclick_async.protocol.names import Family
+from personaclick_async.names import Family
 from personaclick_async.sync import Report, Route, SyncOptions, SyncRefused, SyncStopped, Unfinished
 from personaclick_async.sync.engine import check_resumable
 from personaclick_async.sync.exchange import find_ties, scatter, split, tie, write_ties

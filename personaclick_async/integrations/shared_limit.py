@@ -35,7 +35,7 @@ except ImportError as missing:
 
 from personaclick_async.config import RateLimit, Seconds
 from personaclick_async.errors import ConfigurationError, PersonaClickError
-from personaclick_async.protocol.names import IMPORT_REQUESTS_PER_MINUTE
+from personaclick_async.names import IMPORT_REQUESTS_PER_MINUTE
 
 VARIABLE: Final = "PERSONACLICK_SHARED_LIMIT_URL"
 

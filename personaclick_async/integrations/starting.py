@@ -11,7 +11,7 @@ from personaclick_async.client import PersonaClick
 from personaclick_async.config import Seconds
 from personaclick_async.errors import ConnectionFailed, PersonaClickError, TimedOut
 from personaclick_async.models.session import Session
-from personaclick_async.protocol.names import INIT
+from personaclick_async.names import INIT
 
 
 class Starter:

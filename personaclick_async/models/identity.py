@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 
 from personaclick_async.errors import ValidationError
 from personaclick_async.models import rules
-from personaclick_async.protocol.names import (
+from personaclick_async.names import (
     DID,
     EMAIL,
     EXTERNAL_ID,

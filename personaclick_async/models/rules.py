@@ -17,7 +17,7 @@ from typing import Final, TypeAlias, TypeVar
 
 from personaclick_async.codec import Json
 from personaclick_async.errors import ValidationError
-from personaclick_async.protocol.names import RESERVED_NAMES, Gender
+from personaclick_async.names import RESERVED_NAMES, Gender
 
 T = TypeVar("T")
 Rule: TypeAlias = Callable[[str, object], T]

@@ -9,7 +9,7 @@ import attrs
 
 from personaclick_async.errors import ValidationError
 from personaclick_async.models.reading import Read
-from personaclick_async.protocol.names import SESSION_LIFETIME_SECONDS
+from personaclick_async.names import SESSION_LIFETIME_SECONDS
 
 SESSION_LIFETIME = timedelta(seconds=SESSION_LIFETIME_SECONDS)
 

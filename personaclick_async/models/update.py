@@ -15,7 +15,7 @@ from personaclick_async.errors import ValidationError
 from personaclick_async.models import rules
 from personaclick_async.models.plain import plain
 from personaclick_async.models.rules import CustomValue, Number
-from personaclick_async.protocol.names import EXTERNAL_ID, ID, Gender
+from personaclick_async.names import EXTERNAL_ID, ID, Gender
 
 T = TypeVar("T")
 

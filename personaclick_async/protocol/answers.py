@@ -10,7 +10,7 @@ from typing import Any, Final, Generic, TypeVar
 
 import attrs
 
-from personaclick_async import codec
+from personaclick_async import codec, names
 from personaclick_async.codec import Json
 from personaclick_async.errors import (
     AuthenticationFailed,
@@ -26,8 +26,7 @@ from personaclick_async.errors import (
     Unprocessable,
 )
 from personaclick_async.models.decoding import WrongShape
-from personaclick_async.protocol import names
-from personaclick_async.protocol.calls import Call
+from personaclick_async.protocol.requests import Call
 
 T = TypeVar("T")
 

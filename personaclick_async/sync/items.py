@@ -8,7 +8,7 @@ from typing import TypeAlias
 from personaclick_async.errors import ValidationError
 from personaclick_async.models import rules
 from personaclick_async.models.update import ProfileUpdate, to_wire
-from personaclick_async.protocol.names import EXTERNAL_ID
+from personaclick_async.names import EXTERNAL_ID
 from personaclick_async.sync.records import Outcome, Record, Rejected
 
 Item: TypeAlias = ProfileUpdate | Mapping[str, object] | Record | Rejected

@@ -10,9 +10,9 @@ from typing import Final, Protocol, TypeVar
 
 import attrs
 
+from personaclick_async import names
 from personaclick_async.config import Seconds
 from personaclick_async.errors import ConfigurationError
-from personaclick_async.protocol import names
 from personaclick_async.sync.records import Rejected
 
 E = TypeVar("E", bound=StrEnum)

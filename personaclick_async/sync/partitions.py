@@ -19,7 +19,7 @@ from typing import Final
 import attrs
 
 from personaclick_async.errors import ConfigurationError
-from personaclick_async.protocol.names import IMPORT_MAX_BODY_BYTES
+from personaclick_async.names import IMPORT_MAX_BODY_BYTES
 from personaclick_async.sync.chunks import Chunk, batches
 from personaclick_async.sync.errors import SyncRefused
 from personaclick_async.sync.mapping import FieldMapping

@@ -21,10 +21,10 @@ from personaclick_async.calls.scope import Core
 from personaclick_async.config import CallOptions
 from personaclick_async.errors import PersonaClickError
 from personaclick_async.models.identity import Identity
+from personaclick_async.names import IDENTIFIERS
 from personaclick_async.places import Places
-from personaclick_async.protocol import calls
+from personaclick_async.protocol import requests
 from personaclick_async.protocol.answers import Answer
-from personaclick_async.protocol.names import IDENTIFIERS
 from personaclick_async.sync.chunks import Chunk, seal
 from personaclick_async.sync.delivery import Delivery, Halted
 from personaclick_async.sync.errors import SyncStopped
@@ -193,7 +193,7 @@ class PerProfileRoute:
                 await self._under_way.wait()
             job.problem = self._held_back(job)
             if job.problem is None:
-                call = calls.set_named_profile(
+                call = requests.set_named_profile(
                     self._core.shop, job.record.wire, stream=self._stream
                 )
                 try:

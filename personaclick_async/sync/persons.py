@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from personaclick_async.codec import Json
-from personaclick_async.protocol.names import IDENTIFIERS
+from personaclick_async.names import IDENTIFIERS
 
 NAMELESS: Final = ("user", f"at least one of {', '.join(IDENTIFIERS)}", "none of them")
 """Field, rule and given of a row that is about nobody."""

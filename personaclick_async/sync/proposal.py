@@ -12,7 +12,7 @@ from typing import Final
 
 from personaclick_async.errors import ConfigurationError, ValidationError
 from personaclick_async.models import rules
-from personaclick_async.protocol.names import IDENTIFIERS
+from personaclick_async.names import IDENTIFIERS
 from personaclick_async.sync.mapping.guessing import (
     Guess,
     guess_day,

@@ -19,7 +19,7 @@ import attrs
 
 from personaclick_async import codec
 from personaclick_async.errors import ConfigurationError
-from personaclick_async.protocol.names import IMPORT_MAX_BODY_BYTES
+from personaclick_async.names import IMPORT_MAX_BODY_BYTES
 from personaclick_async.sync.chunks import Chunk, Plan, Slice
 from personaclick_async.sync.errors import SyncRefused
 from personaclick_async.sync.partitions import ENVELOPE_BYTES, Prepared, Survey, forget_stale

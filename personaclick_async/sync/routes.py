@@ -21,7 +21,7 @@ from personaclick_async.errors import (
     TransportError,
     Unprocessable,
 )
-from personaclick_async.protocol.names import (
+from personaclick_async.names import (
     EMAIL,
     EXTERNAL_ID,
     IDENTIFIERS,

@@ -18,7 +18,7 @@ import attrs
 from personaclick_async import codec
 from personaclick_async.config import RateLimit
 from personaclick_async.errors import ConfigurationError
-from personaclick_async.protocol.names import IDENTIFIERS
+from personaclick_async.names import IDENTIFIERS
 from personaclick_async.sync.records import Outcome, Record
 from personaclick_async.sync.routes import PRIORITY, rejected
 from personaclick_async.sync.sources.base import Numbered, Sample, TableSource

@@ -12,7 +12,7 @@ import pytest
 
 from personaclick_async import codec
 from personaclick_async.errors import ConfigurationError
-from personaclick_async.protocol.names import IMPORT_MAX_BODY_BYTES
+from personaclick_async.names import IMPORT_MAX_BODY_BYTES
 from personaclick_async.sync import Record, Rejected, SyncRefused
 from personaclick_async.sync.partitions import (
     ENVELOPE_BYTES,

@@ -14,7 +14,7 @@ from distributed import LocalCluster
 
 from personaclick_async.integrations.dask_workers import WorkersSync
 from personaclick_async.integrations.shared_limit import SharedLimit
-from personaclick_async.protocol.names import IMPORT_REQUESTS_PER_MINUTE
+from personaclick_async.names import IMPORT_REQUESTS_PER_MINUTE
 from personaclick_async.sync import Report, SyncOptions, SyncRefused, SyncStopped
 from tests.conftest import MakeClient
 from tests.distributed.conftest import Site

@@ -26,7 +26,7 @@ from personaclick_async import (
 from personaclick_async.models import rules
 from personaclick_async.models.converter import converter
 from personaclick_async.models.update import to_wire
-from personaclick_async.protocol.names import RESERVED_NAMES, STANDARD_FIELDS
+from personaclick_async.names import RESERVED_NAMES, STANDARD_FIELDS
 
 
 def wire(**fields: Any) -> dict[str, Any]:

@@ -30,13 +30,15 @@ from personaclick_async import (
     Unprocessable,
     ValidationError,
 )
-from personaclick_async.protocol import calls
+from personaclick_async.protocol import requests
 from personaclick_async.protocol.answers import Answer, refusal, retry_after, without_private
-from personaclick_async.protocol.calls import Asker, Shop
+from personaclick_async.protocol.requests import RequestContext, Shop
 
 SHOP = Shop(shop_id="e0" * 15, secret="top-secret")
-CALL = calls.set_profile(
-    SHOP, Asker(identity=Identity("did", "device0001")), ProfileUpdate(first_name="Ada Canary")
+CALL = requests.set_profile(
+    SHOP,
+    RequestContext(identity=Identity("did", "device0001")),
+    ProfileUpdate(first_name="Ada Canary"),
 )
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 

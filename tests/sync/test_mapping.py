@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from personaclick_async import ConfigurationError, ProfileUpdate, ValidationError
 from personaclick_async.models.update import to_wire
-from personaclick_async.protocol.names import IDENTIFIERS
+from personaclick_async.names import IDENTIFIERS
 from personaclick_async.sync.mapping import FieldMapping
 from personaclick_async.sync.mapping.kinds import ABSENT, STANDARD_RULES, Kind
 from personaclick_async.sync.mapping.memo import MOST_TEXTS, Memo

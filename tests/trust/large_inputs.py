@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from personaclick_async import MalformedAnswer, ProfileUpdate, ValidationError, codec
 from personaclick_async.models.update import to_wire
-from personaclick_async.protocol import calls
+from personaclick_async.protocol import requests
 from personaclick_async.protocol.answers import Answer, refusal
 from personaclick_async.sync.mapping import FieldMapping
 from personaclick_async.sync.sources.base import distinct
@@ -54,7 +54,7 @@ def _answers() -> None:
 def _messages() -> None:
     values = [f"{number:04x}" for number in range(12_000)]
     body = codec.encode({"audience": [{"custom": value} for value in values]})
-    call = calls.import_audience(body[: calls.LOOKED_THROUGH_BYTES * 2])
+    call = requests.import_audience(body[: requests.LOOKED_THROUGH_BYTES * 2])
     for message in ("x%" * 5000, "0a1b" * 2500, "user " * 2000, "[redacted]" * 1000, "a@" * 5000):
         said = codec.encode({"status": "error", "message": message})
         targets.answer(targets.CALLS[4], 422, said)

@@ -26,29 +26,29 @@ from personaclick_async import (
 from personaclick_async.facade import commands
 from personaclick_async.models.reading import Read
 from personaclick_async.models.update import to_wire
-from personaclick_async.protocol import calls
+from personaclick_async.protocol import requests
 from personaclick_async.protocol.answers import Answer, refusal, retry_after
-from personaclick_async.protocol.calls import Asker, Call, Shop
+from personaclick_async.protocol.requests import Call, RequestContext, Shop
 from personaclick_async.sync import Record, Rejected
 from personaclick_async.sync.sources import CsvLayout, CsvSource, JsonLinesSource, StreamInput
 
 SHOP: Final = Shop(shop_id="e0" * 15, secret="canary-secret")
-DEVICE: Final = Asker(identity=Identity("did", "canarydevice"), seance="canaryseance")
-CUSTOMER: Final = Asker(identity=Identity("email", "canary@shop.example"))
+DEVICE: Final = RequestContext(identity=Identity("did", "canarydevice"), seance="canaryseance")
+CUSTOMER: Final = RequestContext(identity=Identity("email", "canary@shop.example"))
 UPDATE: Final = ProfileUpdate(
     email="canary@shop.example", first_name="Canaryfirst", custom={"note": "canary note"}
 )
 
 CALLS: Final[tuple[Call[Any], ...]] = (
-    calls.init(SHOP, did="canarydevice"),
-    calls.read_profile(SHOP, DEVICE),
-    calls.read_profile(SHOP, CUSTOMER),
-    calls.read_full_profile(SHOP, DEVICE),
-    calls.set_profile(SHOP, DEVICE, UPDATE),
-    calls.purge_profile(SHOP, CUSTOMER),
-    calls.last_order(SHOP, DEVICE),
-    calls.orders_by_user(SHOP, CUSTOMER, date_from=date(2020, 1, 1)),
-    calls.import_audience(codec.encode({"audience": [{"first_name": "Canaryfirst"}]})),
+    requests.init(SHOP, did="canarydevice"),
+    requests.read_profile(SHOP, DEVICE),
+    requests.read_profile(SHOP, CUSTOMER),
+    requests.read_full_profile(SHOP, DEVICE),
+    requests.set_profile(SHOP, DEVICE, UPDATE),
+    requests.purge_profile(SHOP, CUSTOMER),
+    requests.last_order(SHOP, DEVICE),
+    requests.orders_by_user(SHOP, CUSTOMER, date_from=date(2020, 1, 1)),
+    requests.import_audience(codec.encode({"audience": [{"first_name": "Canaryfirst"}]})),
 )
 """One call of every kind."""
 
@@ -150,7 +150,7 @@ def update(fields: Mapping[Any, Any]) -> None:
 
     def attempt() -> None:
         made = ProfileUpdate.from_flat(fields)
-        sent = calls.set_profile(SHOP, DEVICE, made)
+        sent = requests.set_profile(SHOP, DEVICE, made)
         assert sent.body is not None
         json.loads(sent.body)
         assert repr(made).startswith("<ProfileUpdate of ")

@@ -16,7 +16,7 @@ from personaclick_async.codec import decode
 from personaclick_async.models.decoding import read_object
 from personaclick_async.models.profile import Profile
 from personaclick_async.protocol.answers import Answer, refusal, without_private
-from personaclick_async.protocol.calls import Call
+from personaclick_async.protocol.requests import Call
 from tests.trust import targets
 from tests.trust.found import seeds
 from tests.trust.values import JSON, TEXT

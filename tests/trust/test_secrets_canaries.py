@@ -16,7 +16,7 @@ import pytest
 
 from personaclick_async import ProfileUpdate
 from personaclick_async.models.update import to_wire
-from personaclick_async.protocol.names import STANDARD_FIELDS
+from personaclick_async.names import STANDARD_FIELDS
 from tests.trust.canaries import (
     BY_IDENTIFIER,
     CANARIES,

@@ -18,10 +18,10 @@ from personaclick_async import (
     Session,
     ValidationError,
     Vehicle,
+    names,
 )
 from personaclick_async.emulator import Emulator
-from personaclick_async.protocol import names
-from personaclick_async.protocol.calls import Asker, set_profile
+from personaclick_async.protocol.requests import RequestContext, set_profile
 from tests.trust import targets
 from tests.trust.found import DATA, seeds
 from tests.trust.values import ANYTHING, FIELD_NAMES, JSON
@@ -209,11 +209,11 @@ def update_is_refused(body: bytes) -> bool:
     return True
 
 
-async def test_an_asker_of_any_labels_is_sent_whole(client: PersonaClick) -> None:
+async def test_a_context_of_any_labels_is_sent_whole(client: PersonaClick) -> None:
     for text in ("\u202e", "a&b=c", "a b", "%00", "\u00e9\U0001f600", "'\"<>"):
         call = set_profile(
             targets.SHOP,
-            Asker(identity=Identity.of(did=text), seance=text),
+            RequestContext(identity=Identity.of(did=text), seance=text),
             ProfileUpdate(first_name=text),
         )
         assert call.body is not None

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from hypothesis import strategies as st
 
-from personaclick_async.protocol import names
+from personaclick_async import names
 
 
 class Tier(str, Enum):  # noqa: UP042 - str() of a StrEnum would be its value

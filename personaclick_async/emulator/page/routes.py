@@ -11,14 +11,13 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from personaclick_async import codec
+from personaclick_async import codec, names
 from personaclick_async.codec import Json
 from personaclick_async.emulator.admin import PREFIX
 from personaclick_async.emulator.faults import Fault, Trouble
 from personaclick_async.emulator.page.looking import Looking
 from personaclick_async.emulator.recording import RecordedRequest, Recorder
 from personaclick_async.errors import ConfigurationError
-from personaclick_async.protocol import names
 
 _FILES: Final = {
     PREFIX: ("page.html", "text/html"),

@@ -18,7 +18,7 @@ import attrs
 from personaclick_async.codec import Json
 from personaclick_async.errors import ValidationError
 from personaclick_async.models.update import ProfileUpdate, to_wire
-from personaclick_async.protocol.names import EXTERNAL_ID, IDENTIFIERS
+from personaclick_async.names import EXTERNAL_ID, IDENTIFIERS
 from personaclick_async.sync.mapping.accepting import (
     Accept,
     accept_custom,

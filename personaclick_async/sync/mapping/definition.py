@@ -15,7 +15,7 @@ import attrs
 from personaclick_async import codec
 from personaclick_async.errors import ConfigurationError, ValidationError
 from personaclick_async.models import rules
-from personaclick_async.protocol.names import EXTERNAL_ID, ID, IDENTIFIERS
+from personaclick_async.names import EXTERNAL_ID, ID, IDENTIFIERS
 from personaclick_async.sync.mapping.compiled import CompiledMapping
 from personaclick_async.sync.mapping.kinds import STANDARD_KINDS, Kind
 from personaclick_async.sync.mapping.origin import Origin

@@ -6,7 +6,7 @@ import re
 import unicodedata
 from typing import Final
 
-from personaclick_async.protocol.names import RESERVED_NAMES
+from personaclick_async.names import RESERVED_NAMES
 
 # As same() writes them; the surest come first, as only one column can be a field's.
 SPELLINGS: Final = {

@@ -8,7 +8,7 @@ from typing import Final
 from personaclick_async.codec import Json
 from personaclick_async.errors import ConfigurationError, ValidationError
 from personaclick_async.models import rules
-from personaclick_async.protocol.names import EXTERNAL_ID, ID, IDENTIFIERS
+from personaclick_async.names import EXTERNAL_ID, ID, IDENTIFIERS
 from personaclick_async.sync.mapping.accepting import Accept, accept_custom, accept_standard
 from personaclick_async.sync.mapping.kinds import STANDARD_KINDS, Case, Kind
 from personaclick_async.sync.mapping.moments import check_format

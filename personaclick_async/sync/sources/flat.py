@@ -16,7 +16,7 @@ from personaclick_async import codec
 from personaclick_async.codec import Json
 from personaclick_async.errors import ValidationError
 from personaclick_async.models import rules
-from personaclick_async.protocol.names import EXTERNAL_ID, ID
+from personaclick_async.names import EXTERNAL_ID, ID
 from personaclick_async.sync.items import Item, outcome_of
 from personaclick_async.sync.mapping import FieldMapping
 from personaclick_async.sync.mapping.accepting import accept_custom, accept_standard

@@ -11,7 +11,7 @@ from os import PathLike
 from typing import Final
 
 from personaclick_async import codec
-from personaclick_async.protocol.names import IMPORT_MAX_BODY_BYTES
+from personaclick_async.names import IMPORT_MAX_BODY_BYTES
 from personaclick_async.sync.mapping import FieldMapping
 from personaclick_async.sync.records import Outcome, Rejected
 from personaclick_async.sync.sources.base import (

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from personaclick_async import codec
-from personaclick_async.protocol.calls import Shop, audience_envelope
+from personaclick_async.protocol.requests import Shop, audience_envelope
 from personaclick_async.sync import Outcome, Record, Rejected, Route
 from personaclick_async.sync.bisection import Part
 from personaclick_async.sync.chunks import Chunk, Marks

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from personaclick_async import CLEAR, PersonaClickError, ProfileUpdate, ValidationError
 from personaclick_async.models.update import to_wire
-from personaclick_async.protocol.names import IDENTIFIERS, IMPORT_MAX_BODY_BYTES, STANDARD_FIELDS
+from personaclick_async.names import IDENTIFIERS, IMPORT_MAX_BODY_BYTES, STANDARD_FIELDS
 from personaclick_async.sync.mapping import FieldMapping
 from personaclick_async.sync.persons import persons_of
 from personaclick_async.sync.records import Record, Rejected

@@ -9,14 +9,16 @@ from typing import Any
 import pytest
 
 from personaclick_async import ConfigurationError, Identity, ProfileUpdate, Segment, ValidationError
-from personaclick_async.protocol import calls
-from personaclick_async.protocol.calls import Asker, Call, Shop
+from personaclick_async.protocol import requests
+from personaclick_async.protocol.requests import Call, RequestContext, Shop
 
 SHOP_ID = "e0" * 15
 SHOP = Shop(shop_id=SHOP_ID, secret="top-secret")
 PUBLIC = Shop(shop_id=SHOP_ID)
-DEVICE = Asker(identity=Identity("did", "d1"), seance="s1", stream="web", segment=Segment.A)
-PERSON = Asker(identity=Identity("external_id", "7"))
+DEVICE = RequestContext(
+    identity=Identity("did", "d1"), seance="s1", stream="web", segment=Segment.A
+)
+PERSON = RequestContext(identity=Identity("external_id", "7"))
 UPDATE = ProfileUpdate(first_name="Ada", external_id=8, custom={"colour": "red"})
 VISIT = {"did": "d1", "seance": "s1", "sid": "s1", "stream": "web"}
 NAMED = {"external_id": "7", "shop_secret": "top-secret"}
@@ -32,23 +34,28 @@ def body(call: Call[Any]) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("call", "method", "path", "query"),
     [
-        (calls.init(PUBLIC), "GET", "/init", {}),
-        (calls.init(PUBLIC, did="d1"), "GET", "/init", {"did": "d1"}),
-        (calls.init(PUBLIC, did="d1", seance="s1", stream="web"), "GET", "/init", VISIT),
-        (calls.read_profile(PUBLIC, DEVICE), "GET", "/profile", VISIT),
-        (calls.read_profile(SHOP, DEVICE), "GET", "/profile", VISIT),
-        (calls.read_profile(SHOP, PERSON), "GET", "/profile", NAMED),
+        (requests.init(PUBLIC), "GET", "/init", {}),
+        (requests.init(PUBLIC, did="d1"), "GET", "/init", {"did": "d1"}),
+        (requests.init(PUBLIC, did="d1", seance="s1", stream="web"), "GET", "/init", VISIT),
+        (requests.read_profile(PUBLIC, DEVICE), "GET", "/profile", VISIT),
+        (requests.read_profile(SHOP, DEVICE), "GET", "/profile", VISIT),
+        (requests.read_profile(SHOP, PERSON), "GET", "/profile", NAMED),
         (
-            calls.read_full_profile(SHOP, DEVICE),
+            requests.read_full_profile(SHOP, DEVICE),
             "GET",
             "/profile",
             {**VISIT, "shop_secret": "top-secret"},
         ),
-        (calls.last_order(SHOP, DEVICE), "GET", "/orders/last_for_user", {**VISIT, "segment": "A"}),
-        (calls.last_order(SHOP, PERSON), "GET", "/orders/last_for_user", NAMED),
-        (calls.orders_by_user(SHOP, PERSON), "GET", "/orders/by_user", NAMED),
         (
-            calls.orders_by_user(SHOP, PERSON, date_from=date(2026, 5, 1)),
+            requests.last_order(SHOP, DEVICE),
+            "GET",
+            "/orders/last_for_user",
+            {**VISIT, "segment": "A"},
+        ),
+        (requests.last_order(SHOP, PERSON), "GET", "/orders/last_for_user", NAMED),
+        (requests.orders_by_user(SHOP, PERSON), "GET", "/orders/by_user", NAMED),
+        (
+            requests.orders_by_user(SHOP, PERSON, date_from=date(2026, 5, 1)),
             "GET",
             "/orders/by_user",
             {**NAMED, "date_from": "2026-05-01"},
@@ -66,17 +73,20 @@ def test_reads_have_everything_in_the_query(
 
 @pytest.mark.parametrize("kind", ["email", "phone", "external_id", "loyalty_id", "telegram_id"])
 def test_each_identifier_goes_by_its_name_and_needs_the_secret(kind: str) -> None:
-    asker = Asker(identity=Identity(kind, "value"))
+    context = RequestContext(identity=Identity(kind, "value"))
 
-    assert calls.read_profile(SHOP, asker).query[kind] == "value"
-    assert body(calls.purge_profile(SHOP, asker)) == {kind: "value", "shop_secret": "top-secret"}
-    for build in (calls.read_profile, calls.read_full_profile, calls.last_order):
+    assert requests.read_profile(SHOP, context).query[kind] == "value"
+    assert body(requests.purge_profile(SHOP, context)) == {
+        kind: "value",
+        "shop_secret": "top-secret",
+    }
+    for build in (requests.read_profile, requests.read_full_profile, requests.last_order):
         with pytest.raises(ConfigurationError, match="shop_secret is needed"):
-            build(PUBLIC, asker)
+            build(PUBLIC, context)
 
 
 def test_an_update_goes_flat_into_the_body() -> None:
-    call = calls.set_profile(PUBLIC, DEVICE, UPDATE)
+    call = requests.set_profile(PUBLIC, DEVICE, UPDATE)
 
     assert (call.endpoint.method, call.endpoint.path) == ("POST", "/profile/set")
     assert call.headers == {"Content-Type": "application/json"}
@@ -89,31 +99,31 @@ def test_the_name_of_the_user_id_is_a_setting() -> None:
         shop_id=SHOP_ID, secret="s", set_user_id_name="external_id", query_user_id_name="id"
     )
 
-    assert body(calls.set_profile(shop, DEVICE, UPDATE))["external_id"] == 8
-    assert calls.read_profile(shop, PERSON).query["id"] == "7"
+    assert body(requests.set_profile(shop, DEVICE, UPDATE))["external_id"] == 8
+    assert requests.read_profile(shop, PERSON).query["id"] == "7"
 
 
 def test_a_person_named_twice_must_be_the_same() -> None:
     same = ProfileUpdate(external_id=7, first_name="Ada")
-    assert body(calls.set_profile(SHOP, PERSON, same))["id"] == "7"
+    assert body(requests.set_profile(SHOP, PERSON, same))["id"] == "7"
     with pytest.raises(ValidationError, match=r"^id: expected the one that names the user"):
-        calls.set_profile(SHOP, PERSON, UPDATE)
+        requests.set_profile(SHOP, PERSON, UPDATE)
 
 
 def test_a_device_can_not_be_purged() -> None:
     with pytest.raises(ValidationError, match="got a device"):
-        calls.purge_profile(SHOP, DEVICE)
+        requests.purge_profile(SHOP, DEVICE)
 
 
 def test_no_repr_shows_what_is_sent() -> None:
-    call = calls.set_profile(SHOP, PERSON, ProfileUpdate(first_name="Ada"))
+    call = requests.set_profile(SHOP, PERSON, ProfileUpdate(first_name="Ada"))
 
     assert repr(call) == "<Call profile/set>"
     assert {"Ada", "7", "top-secret", SHOP_ID} <= set(call.private_values())
     for thing in (SHOP, PERSON, PERSON.identity):
         assert "top-secret" not in repr(thing)
         assert "7" not in repr(thing).partition(" at 0x")[0]
-    assert repr(DEVICE) == "<Asker by did>"
+    assert repr(DEVICE) == "<RequestContext by did>"
 
 
 @pytest.mark.parametrize(
@@ -132,7 +142,7 @@ def test_equal_identities_are_one_key() -> None:
 
 def test_a_customer_named_by_the_fields_is_updated_with_the_secret() -> None:
     wire = {"external_id": 8, "email": "ada@shop.example", "custom": {"external_id": 1}}
-    sent = body(calls.set_named_profile(SHOP, wire, stream="sync"))
+    sent = body(requests.set_named_profile(SHOP, wire, stream="sync"))
 
     assert sent == {
         "shop_secret": SHOP.secret,
@@ -143,4 +153,4 @@ def test_a_customer_named_by_the_fields_is_updated_with_the_secret() -> None:
     }
     assert wire["external_id"] == 8
     with pytest.raises(ConfigurationError, match="shop_secret"):
-        calls.set_named_profile(PUBLIC, wire)
+        requests.set_named_profile(PUBLIC, wire)

@@ -13,7 +13,7 @@ from typing import Final, Generic, NamedTuple, TypeVar
 
 import attrs
 
-from personaclick_async import codec
+from personaclick_async import codec, names
 from personaclick_async.codec import Json
 from personaclick_async.errors import ConfigurationError, ValidationError
 from personaclick_async.models import rules
@@ -24,7 +24,6 @@ from personaclick_async.models.product import Product
 from personaclick_async.models.profile import FullProfile, Profile
 from personaclick_async.models.session import InitAnswer
 from personaclick_async.models.update import ProfileUpdate, to_wire
-from personaclick_async.protocol import names
 
 T = TypeVar("T")
 
@@ -109,7 +108,7 @@ class Shop:
         return self.secret
 
 
-class Asker(NamedTuple):
+class RequestContext(NamedTuple):
     """On whose behalf: the user, the session under way, and labels for the service's reports.
 
     :ivar stream: where the data comes from; up to 16 letters, digits or ``_`` (section 6.3).
@@ -122,7 +121,7 @@ class Asker(NamedTuple):
     segment: names.Segment | None = None
 
     def __repr__(self) -> str:
-        return f"<Asker by {self.identity.kind}>"
+        return f"<RequestContext by {self.identity.kind}>"
 
 
 def init(
@@ -136,10 +135,10 @@ def init(
     return Call(names.INIT, _read_init, query)
 
 
-def read_profile(shop: Shop, asker: Asker) -> Call[Profile]:
+def read_profile(shop: Shop, context: RequestContext) -> Call[Profile]:
     """Read the public profile; for a user who is no device it is the full one (2.2)."""
-    read = _read_profile if asker.identity.is_device else _read_full_profile
-    return Call(names.PROFILE, read, _query(shop, asker))
+    read = _read_profile if context.identity.is_device else _read_full_profile
+    return Call(names.PROFILE, read, _query(shop, context))
 
 
 def profile_kind(identity: Identity) -> type[Profile]:
@@ -147,15 +146,15 @@ def profile_kind(identity: Identity) -> type[Profile]:
     return Profile if identity.is_device else FullProfile
 
 
-def read_full_profile(shop: Shop, asker: Asker) -> Call[FullProfile]:
+def read_full_profile(shop: Shop, context: RequestContext) -> Call[FullProfile]:
     """Read the full profile, with the secret (2.2, 4.2)."""
-    query = _query(shop, asker)
+    query = _query(shop, context)
     query[names.SHOP_SECRET] = shop.require_secret("read a full profile")
     return Call(names.PROFILE, _read_full_profile, query)
 
 
 def set_profile(
-    shop: Shop, asker: Asker, update: ProfileUpdate, *, user_id_name: str | None = None
+    shop: Shop, context: RequestContext, update: ProfileUpdate, *, user_id_name: str | None = None
 ) -> Call[None]:
     """Update the profile of the device's owner, or of the named user (2.3).
 
@@ -163,7 +162,7 @@ def set_profile(
     """
     name = user_id_name or shop.set_user_id_name
     body: dict[str, Json] = {names.SHOP_ID: shop.shop_id, **to_wire(update, user_id_name=name)}
-    _add_asker(body, shop, asker, name)
+    _add_context(body, shop, context, name)
     return Call(names.PROFILE_SET, _read_done, body=codec.encode(body))
 
 
@@ -186,47 +185,51 @@ def set_named_profile(
     return Call(names.PROFILE_SET, _read_done, body=codec.encode(body))
 
 
-def purge_profile(shop: Shop, asker: Asker) -> Call[None]:
+def purge_profile(shop: Shop, context: RequestContext) -> Call[None]:
     """Remove personal data from a profile named by an identifier (2.4)."""
-    if asker.identity.is_device:
+    if context.identity.is_device:
         raise ValidationError(
             "user", f"one of {', '.join(names.IDENTIFIERS)} to purge a profile", "a device"
         )
     body = {names.SHOP_ID: shop.shop_id}
-    _add_customer(body, shop, asker.identity, shop.query_user_id_name)
+    _add_customer(body, shop, context.identity, shop.query_user_id_name)
     return Call(names.PROFILE_PURGE, _read_done, body=codec.encode(body))
 
 
-def last_order(shop: Shop, asker: Asker) -> Call[list[Product]]:
+def last_order(shop: Shop, context: RequestContext) -> Call[list[Product]]:
     """Read the products of the user's last order (2.6)."""
-    query = _query(shop, asker)
-    if asker.segment is not None:
-        query[names.SEGMENT] = asker.segment.value
+    query = _query(shop, context)
+    if context.segment is not None:
+        query[names.SEGMENT] = context.segment.value
     return Call(names.LAST_ORDER, _read_products, query)
 
 
-def orders_by_user(shop: Shop, asker: Asker, *, date_from: date | None = None) -> Call[list[Order]]:
+def orders_by_user(
+    shop: Shop, context: RequestContext, *, date_from: date | None = None
+) -> Call[list[Order]]:
     """Read the user's orders since a day, oldest first (2.7)."""
-    query = _query(shop, asker)
+    query = _query(shop, context)
     query[names.SHOP_SECRET] = shop.require_secret("read a user's orders")
     if date_from is not None:
         query[names.DATE_FROM] = date_from.isoformat()
     return Call(names.ORDERS_BY_USER, _read_orders, query)
 
 
-def _query(shop: Shop, asker: Asker) -> dict[str, str]:
+def _query(shop: Shop, context: RequestContext) -> dict[str, str]:
     query = {names.SHOP_ID: shop.shop_id}
-    _add_asker(query, shop, asker, shop.query_user_id_name)
+    _add_context(query, shop, context, shop.query_user_id_name)
     return query
 
 
-def _add_asker(parameters: dict[str, Json], shop: Shop, asker: Asker, user_id_name: str) -> None:
-    if asker.identity.kind == names.DID:
-        parameters[names.DID] = asker.identity.value
+def _add_context(
+    parameters: dict[str, Json], shop: Shop, context: RequestContext, user_id_name: str
+) -> None:
+    if context.identity.kind == names.DID:
+        parameters[names.DID] = context.identity.value
     else:
-        _add_customer(parameters, shop, asker.identity, user_id_name)
-    if asker.seance is not None or asker.stream is not None:
-        _add_labels(parameters, asker.seance, asker.stream)
+        _add_customer(parameters, shop, context.identity, user_id_name)
+    if context.seance is not None or context.stream is not None:
+        _add_labels(parameters, context.seance, context.stream)
 
 
 def _add_customer(
