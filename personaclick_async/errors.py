@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from personaclick_async.escaping import printable
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -39,6 +41,10 @@ __all__ = [
 
 class PersonaClickError(Exception):
     """The root: catch it to catch whatever this package raises on purpose."""
+
+    def __str__(self) -> str:
+        # A file's name or the service's message may hold ESC, CR or LF, and logs print errors.
+        return printable(super().__str__())
 
     def __reduce__(self) -> tuple[Callable[..., PersonaClickError], tuple[Any, ...]]:
         # Task queues pickle exceptions; the default way calls __init__ with positional args only.
@@ -145,6 +151,7 @@ class ServiceError(PersonaClickError):
         attempts: int,
         answer: Answer[Any] | None = None,
     ) -> None:
+        message = printable(message)
         said = f": {message}" if message else ""
         super().__init__(f"{endpoint} answered {status}{said} ({_times(attempts)})")
         self.message = message

@@ -2,11 +2,29 @@
 
 from __future__ import annotations
 
+import os
 import sys
+
+from personaclick_async.cli import signals, streams
 
 
 def main() -> None:
     """Run the command, or say how to install what it needs."""
+    streams.prepare()
+    with signals.handled(signals.interrupt):
+        try:
+            _run()
+        except signals.Interrupted as interrupted:
+            if not interrupted.is_told:
+                sys.stderr.write("interrupted\n")
+            sys.stdout.flush()
+            # At once: a thread may be waiting for input that never comes.
+            os._exit(int(interrupted.code or 0))
+        finally:
+            sys.stdout.flush()
+
+
+def _run() -> None:
     try:
         from personaclick_async.cli.app import app  # noqa: PLC0415 - an extra
     except ModuleNotFoundError as missing:

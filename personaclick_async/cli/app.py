@@ -1,4 +1,4 @@
-"""The commands for one user and for the emulator; ``sync`` has a module of its own."""
+"""The command and those of its parts that are about one user, and the emulator."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from personaclick_async import codec
 from personaclick_async._version import __version__
 from personaclick_async.cli.fields import parse_fields
+from personaclick_async.cli.mapping import mapping
 from personaclick_async.cli.options import (
     ApiUrl,
     AsJson,
@@ -22,10 +22,19 @@ from personaclick_async.cli.options import (
     SecretFile,
     ShopId,
     TelegramId,
+    Verbose,
     Who,
 )
-from personaclick_async.cli.outcome import EXIT_CODES, console, print_json, run
-from personaclick_async.cli.sync import propose, sync
+from personaclick_async.cli.outcome import (
+    EXIT_CODES,
+    cell,
+    console,
+    print_json,
+    run,
+    say,
+    show_fields,
+)
+from personaclick_async.cli.sync import sync
 from personaclick_async.codec import Json
 from personaclick_async.models.product import Product
 
@@ -36,20 +45,19 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 profile = typer.Typer(help="Read and write one user's profile.", no_args_is_help=True)
 orders = typer.Typer(help="Read one user's orders.", no_args_is_help=True)
 app.add_typer(profile, name="profile")
 app.add_typer(orders, name="orders")
-
-
 app.command("sync")(sync)
-app.command("mapping")(propose)
+app.command("mapping")(mapping)
 
 
 def _print_version(wanted: bool) -> None:  # noqa: FBT001 - typer's callbacks are like this
     if wanted:
-        console.print(f"personaclick-async {__version__}", highlight=False)
+        say(f"personaclick-async {__version__}")
         raise typer.Exit
 
 
@@ -71,10 +79,13 @@ def init(
     shop_id: ShopId = None,
     secret_file: SecretFile = None,
     api_url: ApiUrl = None,
+    verbose: Verbose = False,
     as_json: AsJson = False,
 ) -> None:
     """Start a session: get a device id and a session id."""
-    connection = Connection(shop_id=shop_id, secret_file=secret_file, api_url=api_url)
+    connection = Connection(
+        shop_id=shop_id, secret_file=secret_file, api_url=api_url, verbose=verbose
+    )
 
     async def work() -> dict[str, Json]:
         async with connection.client() as client:
@@ -103,6 +114,7 @@ def get_profile(
     shop_id: ShopId = None,
     secret_file: SecretFile = None,
     api_url: ApiUrl = None,
+    verbose: Verbose = False,
     as_json: AsJson = False,
 ) -> None:
     """Show the profile of a device, or of a customer (with the secret)."""
@@ -114,7 +126,9 @@ def get_profile(
         loyalty_id=loyalty_id,
         telegram_id=telegram_id,
     )
-    connection = Connection(shop_id=shop_id, secret_file=secret_file, api_url=api_url)
+    connection = Connection(
+        shop_id=shop_id, secret_file=secret_file, api_url=api_url, verbose=verbose
+    )
 
     async def work() -> dict[str, Json]:
         async with connection.client() as client:
@@ -144,6 +158,7 @@ def set_profile(
     shop_id: ShopId = None,
     secret_file: SecretFile = None,
     api_url: ApiUrl = None,
+    verbose: Verbose = False,
     as_json: AsJson = False,
 ) -> None:
     """Update the profile of a device, or of a customer (with the secret)."""
@@ -155,12 +170,15 @@ def set_profile(
         loyalty_id=loyalty_id,
         telegram_id=telegram_id,
     )
-    connection = Connection(shop_id=shop_id, secret_file=secret_file, api_url=api_url)
+    connection = Connection(
+        shop_id=shop_id, secret_file=secret_file, api_url=api_url, verbose=verbose
+    )
 
-    async def work() -> Json:
+    async def work() -> dict[str, Json]:
         update = parse_fields(fields)
         async with connection.client() as client:
-            return (await who.of(client).profile.raw.set(update)).json()
+            answer: dict[str, Json] = (await who.of(client).profile.raw.set(update)).json()
+            return answer
 
     _show(run(work(), as_json=as_json), as_json=as_json)
 
@@ -177,6 +195,7 @@ def last_order(
     shop_id: ShopId = None,
     secret_file: SecretFile = None,
     api_url: ApiUrl = None,
+    verbose: Verbose = False,
     as_json: AsJson = False,
 ) -> None:
     """Show the products of the last order."""
@@ -188,7 +207,9 @@ def last_order(
         loyalty_id=loyalty_id,
         telegram_id=telegram_id,
     )
-    connection = Connection(shop_id=shop_id, secret_file=secret_file, api_url=api_url)
+    connection = Connection(
+        shop_id=shop_id, secret_file=secret_file, api_url=api_url, verbose=verbose
+    )
 
     async def work() -> list[Product]:
         async with connection.client() as client:
@@ -198,13 +219,13 @@ def last_order(
     if as_json:
         print_json([product.raw for product in bought])
     elif not bought:
-        console.print("no order yet")
+        say("no order yet")
     else:
         table = Table("id", "name", "category", "price", box=None, pad_edge=False)
         for product in bought:
             category = product.categories[-1].name if product.categories else ""
             price = product.price_full_formatted or product.price_formatted or ""
-            table.add_row(product.id, product.name, category, price)
+            table.add_row(*map(cell, (product.id, product.name, category, price)))
         console.print(table)
 
 
@@ -219,14 +240,8 @@ def emulator(context: typer.Context) -> None:
     main(context.args)
 
 
-def _show(value: Json, *, as_json: bool) -> None:
+def _show(fields: dict[str, Json], *, as_json: bool) -> None:
     if as_json:
-        print_json(value)
-        return
-    table = Table(show_header=False, box=None, pad_edge=False)
-    table.add_column(style="bold")
-    table.add_column(overflow="fold")
-    for name, inner in value.items():
-        if inner not in (None, [], {}):
-            table.add_row(name, inner if isinstance(inner, str) else codec.encode(inner).decode())
-    console.print(table)
+        print_json(fields)
+    else:
+        show_fields(fields)

@@ -7,10 +7,9 @@ from contextlib import asynccontextmanager, contextmanager
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated, Any, Final, Self, TypeAlias
+from typing import Any, Final, Self
 
 import attrs
-import typer
 
 from personaclick_async.cli.outcome import stderr
 from personaclick_async.config import DOCUMENTED_LIMITS, UNSET, RateLimit, Unset
@@ -21,50 +20,7 @@ from personaclick_async.sync.mapping import FieldMapping
 from personaclick_async.sync.shards import Shard, ShardOf
 from personaclick_async.sync.sources import CsvLayout, SourceKind, TableSource
 
-MACHINES: Final = "On several machines"
 _LOCAL: Final = "local"
-
-ShardText: TypeAlias = Annotated[
-    str | None,
-    typer.Option(
-        "--shard",
-        help="Send only this share of the people, such as 2/8, with its part of the quota.",
-        rich_help_panel=MACHINES,
-    ),
-]
-ShardBy: TypeAlias = Annotated[
-    str | None,
-    typer.Option(
-        "--shard-by",
-        help="The identifier that tells people apart, such as email; else the first one there is.",
-        rich_help_panel=MACHINES,
-    ),
-]
-Dask: TypeAlias = Annotated[
-    str | None,
-    typer.Option(
-        "--dask",
-        help="Have a cluster read and pack: its scheduler's address, or local:4 for 4 processes.",
-        rich_help_panel=MACHINES,
-    ),
-]
-SpoolFolder: TypeAlias = Annotated[
-    Path | None,
-    typer.Option(
-        "--spool",
-        help="A private folder that this machine and the cluster's share.",
-        rich_help_panel=MACHINES,
-    ),
-]
-SharedLimitUrl: TypeAlias = Annotated[
-    str | None,
-    typer.Option(
-        "--shared-limit",
-        envvar="PERSONACLICK_SHARED_LIMIT_URL",
-        help="A Redis that keeps the quota for all shards together, in place of a part for each.",
-        rich_help_panel=MACHINES,
-    ),
-]
 
 
 @attrs.frozen(kw_only=True)

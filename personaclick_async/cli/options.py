@@ -1,10 +1,13 @@
-"""The options that several commands share, and the client and user that they describe."""
+"""The options that several commands share, and the client, user and source that they describe."""
 
 from __future__ import annotations
 
+import logging
+import os
+import stat
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import Annotated, Final, TypeAlias
 
 import attrs
 import typer
@@ -12,11 +15,13 @@ import typer
 from personaclick_async.client import PersonaClick
 from personaclick_async.config import UNSET, RateLimit, Unset
 from personaclick_async.errors import ConfigurationError
+from personaclick_async.logs import log_requests
 from personaclick_async.names import Family
 from personaclick_async.user import User
 
-SHOP = "Shop"
-WHO = "Whom it is about (exactly one)"
+_SHOP: Final = "Shop"
+_USER: Final = "User (exactly one)"
+_MOST_SECRET_BYTES: Final = 4096
 
 ShopId: TypeAlias = Annotated[
     str | None,
@@ -24,7 +29,7 @@ ShopId: TypeAlias = Annotated[
         "--shop-id",
         envvar="PERSONACLICK_SHOP_ID",
         help="The shop's public key.",
-        rich_help_panel=SHOP,
+        rich_help_panel=_SHOP,
     ),
 ]
 SecretFile: TypeAlias = Annotated[
@@ -32,8 +37,8 @@ SecretFile: TypeAlias = Annotated[
     typer.Option(
         "--secret-file",
         envvar="PERSONACLICK_SHOP_SECRET_FILE",
-        help="A file that holds the shop's secret. Else PERSONACLICK_SHOP_SECRET is read.",
-        rich_help_panel=SHOP,
+        help="A file with the shop's secret; PERSONACLICK_SHOP_SECRET if not given.",
+        rich_help_panel=_SHOP,
     ),
 ]
 ApiUrl: TypeAlias = Annotated[
@@ -41,29 +46,34 @@ ApiUrl: TypeAlias = Annotated[
     typer.Option(
         "--api-url",
         envvar="PERSONACLICK_API_URL",
-        help="Where the service is, such as an emulator's address.",
-        rich_help_panel=SHOP,
+        help="The service's address, such as an emulator's.",
+        rich_help_panel=_SHOP,
     ),
 ]
 AsJson: TypeAlias = Annotated[
     bool, typer.Option("--json", help="Write JSON, for scripts; errors too.")
 ]
-Did: TypeAlias = Annotated[str | None, typer.Option("--did", help="A device.", rich_help_panel=WHO)]
+Verbose: TypeAlias = Annotated[
+    bool, typer.Option("--verbose", "-v", help="Log every request to standard error.")
+]
+Did: TypeAlias = Annotated[
+    str | None, typer.Option("--did", help="A device.", rich_help_panel=_USER)
+]
 Email: TypeAlias = Annotated[
-    str | None, typer.Option("--email", help="An e-mail address.", rich_help_panel=WHO)
+    str | None, typer.Option("--email", help="An e-mail address.", rich_help_panel=_USER)
 ]
 Phone: TypeAlias = Annotated[
-    str | None, typer.Option("--phone", help="A phone number.", rich_help_panel=WHO)
+    str | None, typer.Option("--phone", help="A phone number.", rich_help_panel=_USER)
 ]
 ExternalId: TypeAlias = Annotated[
     str | None,
-    typer.Option("--external-id", help="The shop's own user id.", rich_help_panel=WHO),
+    typer.Option("--external-id", help="The shop's own user id.", rich_help_panel=_USER),
 ]
 LoyaltyId: TypeAlias = Annotated[
-    str | None, typer.Option("--loyalty-id", help="A loyalty card.", rich_help_panel=WHO)
+    str | None, typer.Option("--loyalty-id", help="A loyalty card.", rich_help_panel=_USER)
 ]
 TelegramId: TypeAlias = Annotated[
-    str | None, typer.Option("--telegram-id", help="A Telegram user.", rich_help_panel=WHO)
+    str | None, typer.Option("--telegram-id", help="A Telegram user.", rich_help_panel=_USER)
 ]
 
 
@@ -74,6 +84,7 @@ class Connection:
     shop_id: str | None
     secret_file: Path | None
     api_url: str | None
+    verbose: bool
 
     def client(self, *, limits: Mapping[Family, RateLimit] | Unset = UNSET) -> PersonaClick:
         """Make the client.
@@ -81,21 +92,33 @@ class Connection:
         :param limits: requests per window; the documented ones if not given.
         :raises ConfigurationError: a setting is missing or wrong, or the file can't be read.
         """
+        if self.verbose:
+            logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
         return PersonaClick(
             self.shop_id or UNSET,
             shop_secret=self._secret() or UNSET,
             api_url=self.api_url or UNSET,
             limits=limits,
+            hooks=log_requests(level=logging.INFO) if self.verbose else (),
         )
 
     def _secret(self) -> str | None:
         if self.secret_file is None:
             return None
         try:
-            return self.secret_file.read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            reason = getattr(error, "strerror", None) or "it is not text"
-            raise ConfigurationError(f"--secret-file: can't be read: {reason}") from None
+            with self.secret_file.open("rb") as file:
+                if stat.S_ISCHR(os.fstat(file.fileno()).st_mode):
+                    raise ConfigurationError("--secret-file: expected a file, got a device")
+                # Not all of it: the path may name a pipe that never ends.
+                content = file.read(_MOST_SECRET_BYTES + 1)
+            secret = content.decode().strip()
+        except OSError as error:
+            raise ConfigurationError(f"--secret-file: can't be read: {error.strerror}") from None
+        except UnicodeDecodeError:
+            raise ConfigurationError("--secret-file: can't be read: it is not text") from None
+        if not secret or len(content) > _MOST_SECRET_BYTES:
+            raise ConfigurationError("--secret-file: expected one line of text, the secret")
+        return secret
 
 
 @attrs.frozen(kw_only=True, repr=False)
@@ -110,7 +133,7 @@ class Who:
     telegram_id: str | None = None
 
     def of(self, client: PersonaClick) -> User:
-        """Give the user.
+        """Return the user.
 
         :raises ValidationError: none or several identifiers were given, or one is malformed.
         """

@@ -1,17 +1,22 @@
-"""How a command ends: exit codes, and errors in a form that a person or a script can read."""
+"""How a command ends and what it shows: exit codes, and results and errors for people and scripts.
+
+Everything that is shown passes through here, and so through the functions of ``escaping``.
+"""
 
 from __future__ import annotations
 
-import asyncio
 import json
 import sys
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from enum import IntEnum
-from typing import Any, NoReturn, TypeVar
+from typing import Any, Final, NoReturn, TypeVar
 
 import typer
 from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
+from personaclick_async.cli import signals
 from personaclick_async.codec import Json
 from personaclick_async.errors import (
     AuthenticationFailed,
@@ -20,20 +25,22 @@ from personaclick_async.errors import (
     NotFound,
     PersonaClickError,
     RateLimited,
+    ServiceError,
     ServiceUnavailable,
     TransportError,
     ValidationError,
 )
+from personaclick_async.escaping import printable, printable_json
 
 T = TypeVar("T")
 
 # Rich leaves colours out where the output is not a terminal, and where NO_COLOR is set.
-console = Console()
-stderr = Console(stderr=True)
+console: Final = Console()
+stderr: Final = Console(stderr=True)
 
 
 class Exit(IntEnum):
-    """What the exit code says; 2 is a wrong command line, 130 is Ctrl-C."""
+    """What the exit code says."""
 
     DONE = 0
     FAILED = 1
@@ -45,16 +52,21 @@ class Exit(IntEnum):
     UNREACHABLE = 7
     RATE_LIMITED = 8
     INCOMPLETE = 9
-    INTERRUPTED = 130
+    JOURNAL_FAILED = 10
+    REJECTS_FAILED = 11
+    SOURCE_FAILED = 12
+    ALL_REFUSED = 13
 
 
-EXIT_CODES = (
+EXIT_CODES: Final = (
     "Exit codes: 0 done, 1 refused by the service, 2 wrong command line, 3 wrong configuration, "
-    "4 invalid input, 5 not found, 6 no permission, 7 service not reachable, 8 rate limited, "
-    "9 some rows rejected or failed, 130 interrupted."
+    "4 invalid input, 5 not found, 6 wrong credentials or no permission, 7 service not reachable, "
+    "8 rate limited, 9 some rows rejected, failed or sent incomplete, 10 journal unusable, "
+    "11 reject file unusable, 12 source unreadable, 13 record after record refused; "
+    "129, 130 and 143: interrupted by a closed terminal, by Ctrl-C, by SIGTERM."
 )
 
-_CODES: tuple[tuple[type[PersonaClickError], Exit], ...] = (
+_CODES: Final[tuple[tuple[type[PersonaClickError], Exit], ...]] = (
     (ConfigurationError, Exit.CONFIGURATION),
     (ValidationError, Exit.INVALID_INPUT),
     (NotFound, Exit.NOT_FOUND),
@@ -64,36 +76,73 @@ _CODES: tuple[tuple[type[PersonaClickError], Exit], ...] = (
     (ServiceUnavailable, Exit.UNREACHABLE),
     (TransportError, Exit.UNREACHABLE),
 )
+_REDIRECTS: Final = range(300, 400)
 
 
 def code_of(error: PersonaClickError) -> Exit:
-    """Give the exit code for an error."""
+    """Return the exit code for an error of a single call."""
+    if isinstance(error, ServiceError) and error.status in _REDIRECTS:
+        return Exit.CONFIGURATION  # the address is another one than the service's
     return next((code for kind, code in _CODES if isinstance(error, kind)), Exit.FAILED)
 
 
 def run(work: Coroutine[Any, Any, T], *, as_json: bool) -> T:
     """Run a command's work; an error of ours ends the process with its code and one line."""
     try:
-        return asyncio.run(work)
+        return signals.run(work)
     except PersonaClickError as error:
         fail(error, as_json=as_json)
-    except KeyboardInterrupt:
-        stderr.print("interrupted")
-        raise typer.Exit(Exit.INTERRUPTED) from None
+    except signals.Interrupted as interrupted:
+        interrupted.is_told = True
+        complain("Interrupted", "interrupted", as_json=as_json)
+        raise
 
 
 def fail(error: PersonaClickError, *, as_json: bool) -> NoReturn:
     """End the process with an error's code; the error goes to standard error."""
-    if as_json:
-        shown = {"error": type(error).__name__, "message": str(error)}
-        sys.stderr.write(json.dumps(shown) + "\n")
-    else:
-        stderr.print(f"[bold red]{type(error).__name__}[/] ", end="")
-        stderr.print(str(error), markup=False, highlight=False, soft_wrap=True)
+    complain(type(error).__name__, str(error), as_json=as_json)
     raise typer.Exit(code_of(error))
+
+
+def complain(name: str, message: str, *, as_json: bool, **more: Json) -> None:
+    """Write an error to standard error, as a line of text or of JSON."""
+    if as_json:
+        sys.stderr.write(json.dumps({"error": name, "message": message, **more}) + "\n")
+    else:
+        line = Text.assemble((name, "bold red"), " ", printable(message))
+        stderr.print(line, highlight=False, soft_wrap=True)
+
+
+def say(text: str) -> None:
+    """Write a line for a person to standard output."""
+    console.print(Text(printable(text)), highlight=False, soft_wrap=True)
+
+
+def note(text: str) -> None:
+    """Write a line for a person to standard error."""
+    stderr.print(Text(printable(text)), highlight=False, soft_wrap=True)
+
+
+def cell(value: object) -> Text:
+    """Return what a table shows for a value."""
+    return Text(printable(str(value)))
+
+
+def show_fields(fields: Mapping[str, Json]) -> None:
+    """Write a table of names and values; what is empty is left out."""
+    table = Table(show_header=False, box=None, pad_edge=False)
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    for name, value in fields.items():
+        if value not in (None, [], {}):
+            text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+            table.add_row(cell(name), cell(text))
+    console.print(table)
 
 
 def print_json(value: Json) -> None:
     """Write JSON to standard output: indented for a person, one line for a pipe."""
     indent = 2 if sys.stdout.isatty() else None
-    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=indent) + "\n")
+    is_unicode = (sys.stdout.encoding or "").lower().startswith("utf")
+    text = json.dumps(value, ensure_ascii=not is_unicode, indent=indent)
+    sys.stdout.write(printable_json(text) + "\n")

@@ -1,0 +1,197 @@
+"""What the command ``sync`` does: read, send, and say how it ended."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from itertools import islice
+from pathlib import Path
+from typing import Final, NoReturn
+
+import typer
+
+from personaclick_async.cli import signals
+from personaclick_async.cli.account import Reasons, show
+from personaclick_async.cli.machines import Machines
+from personaclick_async.cli.options import Connection
+from personaclick_async.cli.outcome import Exit, code_of, complain, fail, print_json, say
+from personaclick_async.cli.progress import progress
+from personaclick_async.cli.reading import Reading
+from personaclick_async.cli.sync import Sending
+from personaclick_async.errors import PersonaClickError
+from personaclick_async.sync import (
+    JournalFailed,
+    Record,
+    Records,
+    Rejected,
+    Report,
+    Route,
+    SyncOptions,
+    SyncStopped,
+    Unfinished,
+)
+from personaclick_async.sync.mapping import FieldMapping
+from personaclick_async.sync.rejects import RejectFile, RejectsFailed
+from personaclick_async.sync.shards import Shard
+from personaclick_async.sync.sources import TableSource
+
+_SHOWN: Final = 3
+
+
+class LateRejects:
+    """A reject file that is made when the first row is rejected, and not before."""
+
+    def __init__(self, path: Path, source: TableSource, delimiter: str | None) -> None:
+        self.path = path
+        self._source = source
+        # Resubmitted with the options of its source, it has to be read the same way.
+        self._delimiter = delimiter or ","
+        self._file: RejectFile | None = None
+
+    def append(self, rejected: list[Rejected], /) -> None:
+        """Add rows."""
+        if self._file is None:
+            self._file = RejectFile(self.path, self._source.columns, delimiter=self._delimiter)
+        self._file.append(rejected)
+
+    def flush(self) -> None:
+        """Make what was added durable."""
+        if self._file is not None:
+            self._file.flush()
+
+    def close(self) -> None:
+        """Close the file, if one was made."""
+        if self._file is not None:
+            self._file.close()
+
+
+def run_sync(
+    reading: Reading, sending: Sending, connection: Connection, *, as_json: bool
+) -> NoReturn:
+    """Run the command to its end, or to an interruption; both have an account."""
+    reasons = Reasons() if sending.dry_run else None
+    try:
+        machines = Machines.parse(
+            shard=sending.shard,
+            by=sending.shard_by,
+            dask=sending.dask,
+            spool=sending.spool,
+            limit_url=sending.shared_limit,
+        )
+        mapping = None if sending.mapping is None else FieldMapping.load(sending.mapping)
+        kind, layout = reading.source_kind, reading.layout
+        source = machines.share_of(reading.source(mapping))
+        path = sending.rejects or _rejects_path(source, machines.shard)
+        with closing(LateRejects(path, source, layout.delimiter)) as sink:
+            options = _options(sending, sink)
+            if reasons and not as_json:
+                _show_first(source)
+            with machines.records(
+                source, reading.where, mapping, kind=kind, layout=layout
+            ) as records:
+                run = _Run(connection, records, options, machines, reasons)
+                end = run.to_the_end(is_resumable=reading.is_resumable, as_json=as_json)
+    except PersonaClickError as error:
+        fail(error, as_json=as_json)
+    if run.report is not None:
+        show(run.report, path, reasons, as_json=as_json)
+    raise end
+
+
+class _Run:
+    """One run of the sync.
+
+    :ivar report: its account, once it has begun.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        records: Records,
+        options: SyncOptions,
+        machines: Machines,
+        reasons: Reasons | None,
+    ) -> None:
+        self.report: Report | None = None
+        self._connection = connection
+        self._records = records
+        self._options = options
+        self._machines = machines
+        self._reasons = reasons
+
+    def to_the_end(self, *, is_resumable: bool, as_json: bool) -> SystemExit | typer.Exit:
+        """Run until it is done, stops or is interrupted; return how the process is to end."""
+        try:
+            signals.run(self._work(shows_progress=not as_json))
+        except signals.Interrupted as interrupted:
+            message = _interrupted(self._options, is_resumable=is_resumable)
+            complain("Interrupted", message, as_json=as_json)
+            interrupted.is_told = True
+            return interrupted
+        except PersonaClickError as error:
+            complain(type(error).__name__, str(error), as_json=as_json)
+            return typer.Exit(_code_of(error))
+        report = self.report
+        incomplete = report is not None and (report.rejected or report.failed)
+        return typer.Exit(Exit.INCOMPLETE if incomplete else Exit.DONE)
+
+    async def _work(self, *, shows_progress: bool) -> None:
+        machines = self._machines
+        async with (
+            self._connection.client(limits=machines.limits) as client,
+            machines.shared(self._options, client.config.shop_id) as options,
+        ):
+            sync = client.sync(self._records, options=options)
+            self.report = sync.report
+            async with progress(sync.report, shown=shows_progress):
+                await (self._reasons.gather(sync) if self._reasons else sync.run())
+
+
+def _options(sending: Sending, sink: LateRejects) -> SyncOptions:
+    return SyncOptions(
+        route=Route(sending.route),
+        concurrency=sending.concurrency,
+        journal=None if sending.dry_run else sending.journal,
+        unfinished=Unfinished.RESTART if sending.restart else Unfinished.RESUME,
+        skip_unchanged=sending.skip_unchanged and not sending.dry_run,
+        rejects=sink,
+        patience=sending.patience,
+        segment_id=sending.segment_id,
+        dry_run=sending.dry_run,
+    )
+
+
+def _rejects_path(source: TableSource, shard: Shard | None) -> Path:
+    name = Path(source.name).name.removesuffix(".gz")
+    stem = Path(name).stem if name.isprintable() and Path(name).stem else "sync"
+    share = "" if shard is None else f"-{shard.number}-of-{shard.of}"
+    return Path(f"{stem}{share}-rejected{'.csv' if source.columns else '.jsonl'}")
+
+
+def _interrupted(options: SyncOptions, *, is_resumable: bool) -> str:
+    if options.dry_run:
+        return "interrupted: the check is not finished; nothing was sent"
+    if is_resumable:
+        return "interrupted, not finished: run the same command again to continue"
+    return "interrupted, not finished: this source can't be resumed, the next run sends all of it"
+
+
+def _code_of(error: PersonaClickError) -> Exit:
+    """Return the exit code for what ended a sync."""
+    match error:
+        case SyncStopped(status=401 | 403):
+            return Exit.NO_PERMISSION
+        case SyncStopped():
+            return Exit.UNREACHABLE
+        case JournalFailed():
+            return Exit.JOURNAL_FAILED
+        case RejectsFailed():
+            return Exit.REJECTS_FAILED
+        case _:
+            return code_of(error)
+
+
+def _show_first(source: TableSource) -> None:
+    say("the first records as they would be sent:")
+    records = (one for one in source.outcomes() if isinstance(one, Record))
+    for record in islice(records, _SHOWN):
+        print_json(dict(record.wire))
