@@ -34,4 +34,4 @@ def _run() -> None:
             f"personaclick: {missing.name} is not installed; "
             'install the extra: pip install "personaclick-async[cli]"'
         )
-    app()
+    app(prog_name="personaclick")

@@ -3,20 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from difflib import get_close_matches
+from typing import Any, Final
+
+import attrs
 
 from personaclick_async import codec
 from personaclick_async.errors import ValidationError
 from personaclick_async.models.update import CLEAR, ProfileUpdate
 
-_CUSTOM = "custom."
-_NUMBERS = {"age", "loyalty_bonuses", "loyalty_bonuses_to_next_level"}
-_BOOLEANS = {"bought_something"}
-_WORDS = {"true": True, "yes": True, "false": False, "no": False}
+_CUSTOM: Final = "custom."
+_NUMBERS: Final = {"age", "loyalty_bonuses", "loyalty_bonuses_to_next_level"}
+_BOOLEANS: Final = {"bought_something"}
+_WORDS: Final = {"true": True, "yes": True, "false": False, "no": False}
+_KNOWN: Final = [one.name for one in attrs.fields(ProfileUpdate) if one.name != "custom"]
+
+
+class UnknownField(ValidationError):
+    """The command line names a field that there is not."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name, "a field's name", "an unknown one")
+        near = get_close_matches(name, _KNOWN, n=1)
+        hint = f'did you mean "{near[0]}"? ' if near else ""
+        self.args = (f'unknown field "{name}"; {hint}A custom property is {_CUSTOM}{name}=value',)
 
 
 def parse_fields(arguments: Iterable[str]) -> ProfileUpdate:
-    """Make an update of ``first_name=Ada``, ``kids:=[{"gender": "f"}]``, ``custom.colour=red``.
+    """Return an update of ``first_name=Ada``, ``kids:=[{"gender": "f"}]``, ``custom.colour=red``.
 
     ``name:=null`` clears a field.
 
@@ -34,8 +48,10 @@ def parse_fields(arguments: Iterable[str]) -> ProfileUpdate:
             value = _plain(name, text)
         if name.startswith(_CUSTOM):
             custom[name.removeprefix(_CUSTOM)] = value
-        else:
+        elif name in _KNOWN:
             fields[name] = value
+        else:
+            raise UnknownField(name)
     return ProfileUpdate(**fields, custom=custom)
 
 

@@ -125,6 +125,14 @@ def test_the_last_order_is_a_table(shell: Shell, emulator: Emulator) -> None:
             "no connection",
         ),
         (["init", "--secret-file", "missing"], Exit.CONFIGURATION, "can't be read"),
+        (["init", "--secret-file", "/dev/zero"], Exit.CONFIGURATION, "expected a file, got a"),
+        (["init", "--secret-file", "/dev/null"], Exit.CONFIGURATION, "expected a file, got a"),
+        (
+            ["profile", "set", "--did", "d", "emial=ada@shop.example"],
+            Exit.INVALID_INPUT,
+            'unknown field "emial"; did you mean "email"?',
+        ),
+        (["profile", "set", "--did", "d", "zzz=1"], Exit.INVALID_INPUT, "custom.zzz=value"),
         (["fly"], Exit.USAGE, "No such command"),
     ],
 )
@@ -160,6 +168,48 @@ def test_help_names_the_exit_codes_and_no_pipe_gets_colours(shell: Shell) -> Non
 
     assert "Exit codes" in done.stdout
     assert "\x1b[" not in done.stdout
+
+
+IMPORTED_BY = """
+import sys
+from personaclick_command import main
+sys.argv = ["personaclick", *sys.argv[1:]]
+try:
+    main()
+finally:
+    sys.stderr.write(" ".join(sys.modules))
+"""
+
+
+@pytest.mark.parametrize("arguments", [["--version"], ["--help"], ["sync", "-h"], []])
+def test_what_sends_nothing_imports_neither_the_sync_nor_the_emulator(
+    shell: Shell, arguments: list[str]
+) -> None:
+    completing = {"_PERSONACLICK_COMPLETE": "complete_bash", "COMP_WORDS": "personaclick sy"}
+    done = subprocess.run(
+        [sys.executable, "-c", IMPORTED_BY, *arguments],
+        env={**os.environ, **({} if arguments else {**completing, "COMP_CWORD": "1"})},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+    assert done.returncode == Exit.DONE, done.stderr
+    assert arguments or done.stdout.split() == ["sync"]
+    imported = done.stderr.split()
+    assert "personaclick_async.client" in imported
+    for part in ("sync", "emulator", "facade", "integrations"):
+        assert f"personaclick_async.{part}" not in imported
+    assert "aiohttp.web" not in imported
+
+
+def test_verbose_logs_requests_and_nobody(shell: Shell) -> None:
+    done = shell.process("profile", "set", "--email", "ada@shop.example", "age=36", "--verbose")
+
+    assert done.returncode == Exit.DONE, done.stderr
+    assert "POST profile/set: 200, attempt 1" in done.stderr
+    assert "ada" not in done.stderr
 
 
 def test_the_emulator_is_a_command_too(shell: Shell) -> None:
