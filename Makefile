@@ -4,9 +4,22 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DATA ?= examples/sample
 
-.PHONY: demo test lint types tests docs bench explore soak matrix format clean
+# The demo needs little; what has installed everything is ready for it too.
+DEMO_READY := $(or $(wildcard $(READY)),$(VENV)/.ready-demo)
 
-demo: $(READY)
+# uv is several times as fast as pip, where it is there.
+UV := $(shell command -v uv 2>/dev/null)
+ifdef UV
+MAKE_VENV = $(UV) venv --quiet --allow-existing --python $(PYTHON) $(VENV)
+INSTALL = $(UV) pip install --quiet --python $(BIN)/python
+else
+MAKE_VENV = $(PYTHON) -m venv $(VENV)
+INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
+endif
+
+.PHONY: demo test lint types tests docs bench size explore soak matrix release format clean
+
+demo: $(DEMO_READY)
 	@$(BIN)/python -m examples.demo --data "$(DATA)"
 
 test: lint types tests
@@ -38,13 +51,22 @@ soak: $(READY)
 matrix: $(READY)
 	$(BIN)/python -m tests.supply.matrix
 
+# Builds into dist/ and checks what was built. Uploading is left to a person.
+release: $(READY)
+	$(BIN)/python -m tests.supply.release dist
+
 format: $(READY)
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
 $(READY): pyproject.toml constraints.txt
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev]"
+	$(MAKE_VENV)
+	$(INSTALL) --constraint constraints.txt --editable ".[dev]"
+	@touch $@
+
+$(VENV)/.ready-demo: pyproject.toml constraints.txt
+	$(MAKE_VENV)
+	$(INSTALL) --constraint constraints.txt --editable ".[cli]"
 	@touch $@
 
 clean:
