@@ -8,8 +8,20 @@ import sys
 import tomllib
 from pathlib import Path
 
+import pytest
+from packaging.requirements import Requirement
+
 from personaclick_async import __version__
-from tests.supply.conftest import ROOT, Built, build, content, run
+from tests.supply.release import (
+    ROOT,
+    Built,
+    NotReleasable,
+    build,
+    check_changelog,
+    check_contents,
+    checked,
+    run,
+)
 
 HERE = Path(__file__).parent
 STORY = HERE / "story.py"
@@ -26,25 +38,28 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 
 def test_the_wheel_has_all_of_the_package_and_nothing_else(built: Built) -> None:
-    package = ROOT / "personaclick_async"
-    there = {
-        str(path.relative_to(ROOT))
-        for path in package.rglob("*")
-        if path.is_file() and path.suffix != ".pyc"
-    }
+    check_contents(built)
     names = set(built.content())
-    metadata = {name for name in names if ".dist-info/" in name}
-
-    assert names - metadata == there | {"personaclick_command.py"}
     assert {"personaclick_async/py.typed", "personaclick_async/emulator/page/page.js"} <= names
-    assert any(name.endswith("licenses/LICENSE") for name in metadata)
+    assert any(name.endswith("licenses/LICENSE") for name in names)
 
 
 def test_the_source_distribution_makes_the_same_wheel(built: Built, tmp_path: Path) -> None:
-    again = content(build(built.unpacked, "wheel", tmp_path))
+    unpacked = built.unpack(tmp_path / "unpacked")
+    again = build(unpacked, tmp_path / "again")
 
-    assert again == built.content()
-    assert {path.name for path in built.unpacked.iterdir()} >= {"tests", "docs", "benchmarks"}
+    assert again.content() == built.content()
+    assert {path.name for path in unpacked.iterdir()} >= {"tests", "docs", "benchmarks"}
+
+
+def test_it_can_be_released(built: Built) -> None:
+    checked(sys.executable, "-m", "twine", "check", "--strict", built.wheel, built.sdist)
+    check_changelog(__version__)
+
+
+def test_a_version_without_an_entry_is_not_released() -> None:
+    with pytest.raises(NotReleasable, match=re.escape("expected [99.0] as the newest")):
+        check_changelog("99.0")
 
 
 def test_its_metadata_say_what_it_is(built: Built) -> None:
@@ -54,15 +69,32 @@ def test_its_metadata_say_what_it_is(built: Built) -> None:
     assert (said["Name"], said["Version"]) == ("personaclick-async", __version__)
     assert said["Requires-Python"] == ">=3.11"
     assert said["License-Expression"] == "MIT"
-    core = [one for one in said.get_all("Requires-Dist", []) if "extra ==" not in one]
-    assert sorted(core) == sorted(PROJECT["dependencies"])
+    core = {Requirement(one) for one in said.get_all("Requires-Dist", []) if "extra" not in one}
+    assert core == {Requirement(one) for one in PROJECT["dependencies"]}
     assert set(said.get_all("Provides-Extra", [])) == set(PROJECT["optional-dependencies"])
+    assert said["Author"] or said["Author-Email"]
+    links = dict(one.split(", ", 1) for one in said.get_all("Project-URL", []))
+    assert {"Homepage", "Documentation", "Changelog", "Issues"} <= links.keys()
+    assert said["Description-Content-Type"] == "text/markdown"
+    readme = said.get_payload()
+    assert isinstance(readme, str)
+    assert "pip install personaclick-async" in readme[:900]
+    targets = re.findall(r"\]\(([^)]+)\)", readme)
+    assert len(targets) > 10
+    assert all(target.startswith("https://") for target in targets)
+    assert any(target.endswith("/raw/main/docs/_pictures/scaling.svg") for target in targets)
 
 
 def test_every_dependency_has_a_lowest_version() -> None:
     extras = (one for extra in PROJECT["optional-dependencies"].values() for one in extra)
     for requirement in (*PROJECT["dependencies"], *extras):
         assert re.search(r">=\d", requirement) or requirement.startswith(PROJECT["name"])
+
+
+def test_what_breaks_with_a_major_version_stays_below_the_next(built: Built) -> None:
+    for name in ("aiohttp", "cachetools", "cattrs", "msgspec"):
+        [requirement] = [one for one in PROJECT["dependencies"] if one.startswith(name)]
+        assert re.fullmatch(rf"{name}>=[\d.]+,<\d+", requirement)
 
 
 def test_without_extras_it_does_its_work(python: Path, tmp_path: Path) -> None:
