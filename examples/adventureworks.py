@@ -267,11 +267,11 @@ def orders(folder: Path | str) -> Iterator[Order]:
 
 
 def last_orders(folder: Path | str) -> dict[str, list[str]]:
-    """Give the product ids of each customer's newest order, in line order, by external id.
+    """Return the product ids of each customer's newest order, in line order, by external id.
 
     Of two orders on the last day the one with the higher number is the newest; :func:`orders`
     yields it last, so a service that takes the last order in of the newest date agrees.
-    Customers who never ordered are not there.
+    Customers without orders are not in it.
 
     :param folder: a data folder, such as ``examples/sample``.
     """
@@ -281,7 +281,7 @@ def last_orders(folder: Path | str) -> dict[str, list[str]]:
 
 
 def _locations(folder: Path | str) -> dict[str, str]:
-    """Give «City, State, Country» of each person's home."""
+    """Return "City, State, Country" of each person's home."""
     countries = {
         code: name for code, name, _ in _rows(folder, "oltp-CountryRegion.csv", _TAB, width=3)
     }
@@ -304,7 +304,7 @@ def _locations(folder: Path | str) -> dict[str, str]:
 
 
 def _categories(folder: Path | str) -> dict[str, list[Category]]:
-    """Give the way from the root to each subcategory."""
+    """Return the path from the root to each subcategory."""
     roots = {
         key: _category(key, name, parent=None)
         for key, _, name, *_ in _rows(folder, "dw-DimProductCategory.csv", _PIPE, width=5)
@@ -323,7 +323,7 @@ def _category(category_id: str, name: str, *, parent: str | None) -> Category:
 
 
 def _highest_list_prices(folder: Path | str) -> dict[str, float]:
-    """Give the highest list price by SKU: Microsoft's ProductID is not Packt's ProductKey."""
+    """Return the highest list price by SKU: Microsoft's ProductID is not Packt's ProductKey."""
     highest: dict[str, float] = {}
     for product, _, _, price, _ in _rows(folder, "oltp-ProductListPriceHistory.csv", _TAB, width=5):
         highest[product] = max(float(price), highest.get(product, 0.0))

@@ -1,13 +1,12 @@
 """The nightly sync as a task of Apache Airflow (3.0 or later, TaskFlow).
 
-The task's body, :func:`run_sync`, is the script's own function and needs no Airflow; it is what
-the tests run. The DAG around it is only made where Airflow is installed, and was written from
-Airflow's documentation: the tests load it with stand-ins for Airflow's two decorators, not with
-Airflow itself.
+The task's body, :func:`run_sync`, calls the nightly script and needs no Airflow; the tests run it.
+The DAG around it is only made where Airflow is installed. It was written from Airflow's
+documentation and is tested with stand-ins for Airflow's two decorators, not with Airflow itself.
 
 Put this package on the workers' path and this file where Airflow looks for DAGs. The tasks read
 ``PERSONACLICK_SHOP_ID`` and ``PERSONACLICK_SHOP_SECRET`` from the workers' environment, so that
-the secret is in no DAG, and the journal has to lie where every worker sees it.
+no DAG holds the secret. The journal must be in a folder that all workers share.
 """
 
 from __future__ import annotations
@@ -23,9 +22,9 @@ from examples.nightly_sync import summary, sync_customers
 
 
 def run_sync(customers: str, mapping: str | None, journal: str) -> dict[str, int]:
-    """Send the customers of a file; what it gives goes to XCom and holds only counts.
+    """Send the customers of a file; return counts, which Airflow keeps in XCom.
 
-    Raises what the sync raises, so that Airflow tries again: what was delivered is not repeated.
+    Raises what the sync raises, so that Airflow retries; what was delivered is not sent again.
     """
     report = asyncio.run(
         sync_customers(
@@ -54,7 +53,7 @@ def make_dag() -> object:
         schedule="@daily",
         start_date=datetime(2026, 1, 1, tzinfo=UTC),
         catchup=False,
-        max_active_runs=1,  # two runs at once would both want the journal
+        max_active_runs=1,  # a journal belongs to one run at a time
     )
     dag: object = declare(nightly)()
     return dag

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import io
+import sys
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -199,6 +201,9 @@ def _summary(story: Story, client: PersonaClick) -> Table:
 
 def main() -> None:
     """Read the command line and run."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # names in a terminal of ASCII
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument(
         "--data",

@@ -2,8 +2,8 @@
 
 Run it with ``python -m examples.nightly_sync customers.csv --map mapping.toml``, from cron or a
 systemd timer. Reads ``PERSONACLICK_SHOP_ID``, ``PERSONACLICK_SHOP_SECRET`` and, for an emulator,
-``PERSONACLICK_API_URL``. Ends with 0 if every row arrived, 1 if some could not be sent, and 2 if
-the service was away: then run it again, it goes on with what is missing.
+``PERSONACLICK_API_URL``. Exits with 0 if every row arrived, 1 if some could not be sent, and 2 if
+the sync stopped, such as when the service was down: run it again to continue.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ async def sync_customers(
 ) -> Report:
     """Send what changed since the last night; rows that can't be sent go beside the file.
 
-    The journal remembers what was delivered for each customer. So a run over a new export sends
-    only the difference, and a run after one that was killed does not repeat what that one did.
+    The journal remembers what was delivered for each customer, so a run over a new export sends
+    only the difference, also after a run that was killed.
 
-    :param patience: for how many seconds a service that is down is waited for.
-    :raises SyncStopped: the service was away for longer; the report is on the error.
+    :param patience: for how many seconds to wait for a service that is down.
+    :raises SyncStopped: the service was down for longer; the report is on the error.
     """
     known = None if mapping is None else FieldMapping.load(mapping)
     source = open_source(customers, known)
@@ -39,8 +39,7 @@ async def sync_customers(
     with closing(RejectFile(rejected, source.columns)) as rejects:
         options = SyncOptions(
             journal=journal,
-            # Each night's file is another one: there is nothing to resume, and what an
-            # interrupted run has delivered is unchanged.
+            # Each night's file is another one, so there is nothing to resume.
             unfinished=Unfinished.RESTART,
             skip_unchanged=True,
             rejects=rejects,
@@ -51,7 +50,7 @@ async def sync_customers(
 
 
 def summary(report: Report) -> dict[str, int]:
-    """Give the counts of a report, without anything personal."""
+    """Return the counts of a report; they hold nothing personal."""
     return {
         "read": report.read,
         "sent": report.sent,

@@ -13,7 +13,7 @@ personaclick = create_personaclick()
 
 
 def show_error(error: CallError) -> None:
-    """Tell whoever looks at the console."""
+    """Log a failed call."""
     print(f"personaclick: {error.message}")
 
 
@@ -23,7 +23,7 @@ def on_page_load() -> None:
 
 
 def on_log_in(customer: dict[str, Any]) -> None:
-    """Send what the shop knows, the moment that it knows it."""
+    """Send what the shop knows about the customer."""
     personaclick(
         "profile",
         "set",
@@ -40,7 +40,7 @@ def on_log_in(customer: dict[str, Any]) -> None:
 
 
 def on_profile_page() -> Handle:
-    """Greet by what is known, and offer the last order again."""
+    """Show the profile, and offer the last order again."""
 
     def show_profile(profile: dict[str, Any]) -> None:
         print("gender:", profile["gender"] or "not known yet")
@@ -56,7 +56,7 @@ def on_profile_page() -> Handle:
 
 
 def on_checkout(bonuses_left: int) -> None:
-    """Tell the platform what the order changed, and read the profile past the cache."""
+    """Send what the order changed, and read the profile, not from the cache."""
     personaclick("profile", "set", {"bought_something": True, "loyalty_bonuses": bonuses_left})
     personaclick(
         "profile", "get", lambda profile: print("bought:", profile["bought_something"]), True
@@ -64,7 +64,7 @@ def on_checkout(bonuses_left: int) -> None:
 
 
 def main() -> None:
-    """Live through one visit."""
+    """Simulate one visit."""
     on_page_load()
     on_log_in({"id": 100500, "email": "ada@shop.example", "name": "Ada", "bonuses": 120})
     on_profile_page()

@@ -6,15 +6,20 @@ import os
 import subprocess
 import sys
 
+import pytest
 
-def test_the_demo_runs_on_the_sample() -> None:
+ASCII = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii"}
+
+
+@pytest.mark.parametrize("locale", [{}, ASCII], ids=["usual", "ascii"])
+def test_the_demo_runs_on_the_sample(locale: dict[str, str]) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "examples.demo"],
         capture_output=True,
         text=True,
         timeout=120,
         check=False,
-        env={**os.environ, "COLUMNS": "100"},
+        env={**os.environ, **locale, "COLUMNS": "100"},
     )
 
     assert done.returncode == 0, done.stderr

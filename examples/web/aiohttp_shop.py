@@ -1,4 +1,4 @@
-"""A shop in aiohttp.web that knows its visitors.
+"""A shop in aiohttp.web: its page shows each visitor their profile and last order.
 
 Run it with ``python -m examples.web.aiohttp_shop``. Reads ``PERSONACLICK_SHOP_ID``, ``PORT``
 (8000) and, for an emulator, ``PERSONACLICK_API_URL``.
@@ -25,7 +25,7 @@ async def page(request: web.Request) -> web.Response:
 
 @routes.post("/profile")
 async def save(request: web.Request) -> web.Response:
-    """Save what the visitor tells."""
+    """Save the form."""
     wrong = await save_form(request.app[CLIENT], await request.post())
     if wrong:
         page = render(None, [], notice=wrong)
@@ -35,7 +35,7 @@ async def save(request: web.Request) -> web.Response:
 
 @routes.get("/health")
 async def health(_: web.Request) -> web.Response:
-    """Tell a load balancer that all is well; such a request costs no call to the service."""
+    """Answer a load balancer; such a request makes no call to the service."""
     return web.Response(text="ok")
 
 

@@ -1,4 +1,4 @@
-"""A shop in Django, in one file, that knows its visitors.
+"""A shop in Django, in one file: its page shows each visitor their profile and last order.
 
 Run it with ``uvicorn examples.web.django_shop:application``. Reads ``PERSONACLICK_SHOP_ID`` and,
 for an emulator, ``PERSONACLICK_API_URL``.
@@ -30,7 +30,7 @@ async def page(_: HttpRequest) -> HttpResponse:
 # The cookies are SameSite=Lax: another site's form can't write into a visitor's profile.
 @require_POST
 async def save(request: HttpRequest) -> HttpResponse:
-    """Save what the visitor tells."""
+    """Save the form."""
     wrong = await save_form(client, request.POST)
     if wrong:
         return HttpResponse(render(None, [], notice=wrong), status=422)
@@ -38,7 +38,7 @@ async def save(request: HttpRequest) -> HttpResponse:
 
 
 async def health(_: HttpRequest) -> HttpResponse:
-    """Tell a load balancer that all is well; such a request costs no call to the service."""
+    """Answer a load balancer; such a request makes no call to the service."""
     return HttpResponse("ok")
 
 

@@ -1,4 +1,4 @@
-"""A shop in FastAPI that knows its visitors.
+"""A shop in FastAPI: its page shows each visitor their profile and last order.
 
 Run it with ``uvicorn examples.web.fastapi_shop:app``. Reads ``PERSONACLICK_SHOP_ID`` and, for an
 emulator, ``PERSONACLICK_API_URL``.
@@ -28,7 +28,7 @@ async def page(shop: Client) -> HTMLResponse:
 
 @app.post("/profile")
 async def save(request: Request, shop: Client) -> Response:
-    """Save what the visitor tells."""
+    """Save the form."""
     wrong = await save_form(shop, dict(parse_qsl((await request.body()).decode())))
     if wrong:
         return HTMLResponse(render(None, [], notice=wrong), 422)
@@ -37,5 +37,5 @@ async def save(request: Request, shop: Client) -> Response:
 
 @app.get("/health")
 async def health() -> str:
-    """Tell a load balancer that all is well; such a request costs no call to the service."""
+    """Answer a load balancer; such a request makes no call to the service."""
     return "ok"

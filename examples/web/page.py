@@ -1,4 +1,4 @@
-"""The page that the example shops show: who the visitor is, and what they bought last."""
+"""The page that the example shops show: the visitor's profile and last order."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ button { background: #2563eb; color: white; border-color: transparent; cursor: p
 
 
 async def shop_page(client: PersonaClick) -> str:
-    """Give the page for the current user; without what the service does not tell just now."""
+    """Return the page for the current user, without profile and order if the service is down."""
     try:
         profile, bought = await asyncio.gather(client.profile.get(), client.orders.last_for_user())
     except PersonaClickError as error:
@@ -50,7 +50,7 @@ async def shop_page(client: PersonaClick) -> str:
 
 
 async def save_form(client: PersonaClick, form: Mapping[str, Any]) -> str | None:
-    """Write what the visitor told about themselves; gives what is wrong with it, or None."""
+    """Save what the visitor has filled in; return what is wrong with it, or None."""
     told = {name: form[name] for name in ("first_name", "email", "gender") if form.get(name)}
     try:
         if told:
@@ -63,7 +63,7 @@ async def save_form(client: PersonaClick, form: Mapping[str, Any]) -> str | None
 
 
 def render(profile: Profile | None, bought: Iterable[Product], *, notice: str = "") -> str:
-    """Write the page as HTML; every value is escaped."""
+    """Return the page as HTML; every value is escaped."""
     name = (profile and profile.first_name) or "stranger"
     return f"""<!doctype html>
 <html lang="en">
@@ -124,5 +124,5 @@ def _card(product: Product) -> str:
 
 
 def _web_address(url: str | None) -> str:
-    """Give an address that is safe to link to, escaped, or nothing: no ``javascript:``."""
+    """Return an address that is safe to link to, escaped, or nothing: no ``javascript:``."""
     return escape(url) if url and urlsplit(url).scheme in {"http", "https"} else ""

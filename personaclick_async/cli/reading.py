@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import glob
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, Literal, TypeAlias
 
 import attrs
@@ -76,6 +78,19 @@ class Reading:
     def is_resumable(self) -> bool:
         """Whether a sync of the source can be resumed: its content can be known beforehand."""
         return self.where != "-" and self.query is None
+
+    @property
+    def files(self) -> list[Path]:
+        """The local files of the source, which nothing else may write to."""
+        scheme, is_url, rest = self.where.partition("://")
+        if is_url:
+            path = rest.partition("?")[0]
+            if scheme == "file":
+                return [Path(path)]
+            return [Path(path[1:])] if scheme.startswith(("sqlite", "duckdb")) else []
+        if self.where == "-":
+            return [Path("/dev/stdin")]
+        return [Path(self.where), *map(Path, glob.glob(self.where, recursive=True))]  # noqa: PTH207
 
     def source(self, mapping: FieldMapping | None = None) -> TableSource:
         """Open the source.

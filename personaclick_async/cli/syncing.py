@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import closing
 from itertools import islice
 from pathlib import Path
@@ -17,7 +18,7 @@ from personaclick_async.cli.outcome import Exit, code_of, complain, fail, print_
 from personaclick_async.cli.progress import progress
 from personaclick_async.cli.reading import Reading
 from personaclick_async.cli.sync import Sending
-from personaclick_async.errors import PersonaClickError
+from personaclick_async.errors import ConfigurationError, PersonaClickError
 from personaclick_async.sync import (
     JournalFailed,
     Record,
@@ -46,6 +47,16 @@ class LateRejects:
         # Resubmitted with the options of its source, it has to be read the same way.
         self._delimiter = delimiter or ","
         self._file: RejectFile | None = None
+
+    def check(self) -> None:
+        """Make sure that rows can be written there, before anything is sent.
+
+        :raises ConfigurationError: they can't.
+        """
+        is_new = not os.path.lexists(self.path)
+        RejectFile(self.path, self._source.columns, delimiter=self._delimiter).close()
+        if is_new:
+            self.path.unlink()
 
     def append(self, rejected: list[Rejected], /) -> None:
         """Add rows."""
@@ -83,6 +94,9 @@ def run_sync(
         path = sending.rejects or _rejects_path(source, machines.shard)
         with closing(LateRejects(path, source, layout.delimiter)) as sink:
             options = _options(sending, sink)
+            _check_paths(path, reading, sending)
+            if not sending.dry_run:
+                sink.check()
             if reasons and not as_json:
                 _show_first(source)
             with machines.records(
@@ -165,6 +179,29 @@ def _rejects_path(source: TableSource, shard: Shard | None) -> Path:
     stem = Path(name).stem if name.isprintable() and Path(name).stem else "sync"
     share = "" if shard is None else f"-{shard.number}-of-{shard.of}"
     return Path(f"{stem}{share}-rejected{'.csv' if source.columns else '.jsonl'}")
+
+
+def _check_paths(rejects: Path, reading: Reading, sending: Sending) -> None:
+    """Make sure that no file is both read and written.
+
+    :raises ConfigurationError: one is.
+    """
+    mapping = [] if sending.mapping is None else [sending.mapping]
+    read = {"the source": reading.files, "the mapping": mapping}
+    written = {"--rejects": rejects, "--journal": sending.journal}
+    for option, path in written.items():
+        for what, files in read.items():
+            if any(_is_same(path, file) for file in files):
+                raise ConfigurationError(f"{option}: expected another file than {what}")
+    if _is_same(rejects, sending.journal):
+        raise ConfigurationError("--rejects: expected another file than the journal")
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    try:
+        return one.samefile(other)
+    except OSError:  # one of them is not there
+        return one.absolute() == other.absolute()
 
 
 def _interrupted(options: SyncOptions, *, is_resumable: bool) -> str:

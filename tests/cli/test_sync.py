@@ -6,6 +6,7 @@ import gzip
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -202,6 +203,7 @@ def test_a_service_that_stays_down_stops_the_sync_which_goes_on_later(
 
 IN_THE_FOREGROUND = """
 import signal
+import sqlite3
 from personaclick_async.cli import main
 
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -254,3 +256,55 @@ def test_a_mapping_is_proposed_and_fits(shell: Shell, emulator: Emulator) -> Non
 
     assert done.exit_code == Exit.DONE, done.output
     assert json.loads(done.stdout)["sent"] == 40
+
+
+@pytest.mark.parametrize(
+    ("rejects", "said"),
+    [
+        ("customers.csv", "--rejects: expected another file than the source"),
+        ("hard-link.csv", "--rejects: expected another file than the source"),
+        ("soft-link.csv", "--rejects: expected another file than the source"),
+        ("crm.db", "--rejects: expected another file than the journal"),
+        ("mapping.toml", "--rejects: expected another file than the mapping"),
+        ("no-such-folder/rejects.csv", "rejects.csv: can't be opened"),
+        (".", "can't be opened"),
+        ("other-columns.csv", "exists with other columns"),
+    ],
+)
+@pytest.mark.parametrize("pattern", ["customers.csv", "*ustomers.csv", "-"])
+def test_a_reject_file_that_can_not_be_one_is_refused_before_the_first_request(
+    shell: Shell, emulator: Emulator, pattern: str, rejects: str, said: str
+) -> None:
+    content = "id,email\n1,ada@shop.example\n2,nonsense\n"
+    Path("customers.csv").write_text(content)
+    Path("hard-link.csv").hardlink_to("customers.csv")
+    Path("soft-link.csv").symlink_to("customers.csv")
+    Path("other-columns.csv").write_text("a,b\n")
+    Path("mapping.toml").write_text('[fields]\nexternal_id = "id"\nemail = "email"\n')
+    options = ["--map", "mapping.toml", "--journal", "crm.db", "--kind", "csv", "--rejects"]
+    with Path("customers.csv").open() as stdin:
+        done = subprocess.run(
+            [sys.executable, "-m", "personaclick_command", "sync", pattern, *options, rejects],
+            env={**os.environ, **shell.environment},
+            stdin=stdin,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+
+    assert done.returncode == Exit.CONFIGURATION, done.stderr
+    assert said in done.stderr
+    assert emulator.requests == []
+    assert Path("customers.csv").read_text() == content
+    assert not Path("no-such-folder").exists()
+
+
+def test_a_database_is_not_its_own_reject_file(shell: Shell, emulator: Emulator) -> None:
+    with sqlite3.connect("crm.db") as database:
+        database.execute("CREATE TABLE customers (id INTEGER, email TEXT)")
+    query = ("--query", "SELECT * FROM customers")
+    for url in ("sqlite:///crm.db", f"sqlite:///{Path.cwd()}/crm.db"):
+        done = shell("sync", url, *query, "--rejects", "crm.db")
+        assert done.exit_code == Exit.CONFIGURATION
+        assert "another file than the source" in done.output
