@@ -57,8 +57,6 @@ PRODUCTS: Final = "products"
 AUDIENCE: Final = "audience"
 SEGMENT_ID: Final = "segment_id"
 
-KIDS: Final = "kids"
-AUTO: Final = "auto"
 CUSTOM_PROPERTIES: Final = "custom_properties"
 EMAIL_REGISTERED_AT: Final = "email_registered_at"
 
@@ -66,41 +64,14 @@ SHARED_PARAMETERS: Final = frozenset(
     {SHOP_ID, SHOP_SECRET, DID, SID, SEANCE, SEGMENT, STREAM, REFERER, REFERRER}
 )
 
-STANDARD_FIELDS: Final = (
-    EMAIL,
-    PHONE,
+RESERVED_PARAMETERS: Final = SHARED_PARAMETERS | {
     ID,
-    EXTERNAL_ID,
-    LOYALTY_ID,
-    TELEGRAM_ID,
-    "fb_id",
-    "vk_id",
-    "first_name",
-    "last_name",
-    "middle_name",
-    "gender",
-    "age",
-    "birthday",
-    "location",
-    "bought_something",
-    "loyalty_card_location",
-    "loyalty_status",
-    "loyalty_bonuses",
-    "loyalty_bonuses_to_next_level",
-    "google_advertising_id",
-    "apple_advertising_id",
-    "yandex_id",
-    KIDS,
-    AUTO,
-)
-"""The fields of profile/set (section 3.1), in the order of the table."""
-
-RESERVED_NAMES: Final = (
-    frozenset(STANDARD_FIELDS)
-    | SHARED_PARAMETERS
-    | {API_VERSION, TZ, EMAIL_REGISTERED_AT, CUSTOM_PROPERTIES}
-)
-"""What a custom property can't be called (section 3.2)."""
+    API_VERSION,
+    TZ,
+    EMAIL_REGISTERED_AT,
+    CUSTOM_PROPERTIES,
+}
+"""What a custom property can't be called, besides the fields of a profile (section 3.2)."""
 
 IMPORT_REQUESTS_PER_MINUTE: Final = 40
 """Documented for import/* and sync/* only (section 2)."""

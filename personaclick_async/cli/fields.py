@@ -6,17 +6,15 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Any, Final
 
-import attrs
-
 from personaclick_async import codec
 from personaclick_async.errors import ValidationError
-from personaclick_async.models.update import CLEAR, ProfileUpdate
+from personaclick_async.models.fields import Kind
+from personaclick_async.models.update import CLEAR, FIELDS, ProfileUpdate
+from personaclick_async.names import ID
 
 _CUSTOM: Final = "custom."
-_NUMBERS: Final = {"age", "loyalty_bonuses", "loyalty_bonuses_to_next_level"}
-_BOOLEANS: Final = {"bought_something"}
 _WORDS: Final = {"true": True, "yes": True, "false": False, "no": False}
-_KNOWN: Final = [one.name for one in attrs.fields(ProfileUpdate) if one.name != "custom"]
+_KNOWN: Final = (*FIELDS, ID)
 
 
 class UnknownField(ValidationError):
@@ -64,9 +62,10 @@ def _json(name: str, text: str) -> object:
 
 
 def _plain(name: str, text: str) -> object:
-    if name in _BOOLEANS:
+    kind = FIELDS[name].kind if name in FIELDS else None
+    if kind is Kind.FLAG:
         return _WORDS.get(text.lower(), text)
-    if name in _NUMBERS:
+    if kind is Kind.NUMBER:
         try:
             return int(text) if text.lstrip("-").isdecimal() else float(text)
         except ValueError:

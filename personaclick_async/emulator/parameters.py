@@ -17,6 +17,8 @@ import msgspec
 from personaclick_async import names
 from personaclick_async.codec import Json
 from personaclick_async.emulator.refusals import Refused
+from personaclick_async.models.fields import Kind
+from personaclick_async.models.update import FIELDS
 
 Parameters = dict[str, Json]
 
@@ -30,9 +32,6 @@ _CHANNELS: Final = ("email", "sms", "whatsapp", "telegram", "max")
 _MAX_DEPTH: Final = 64
 _strict: Final = msgspec.json.Decoder()
 
-NUMBERS: Final = frozenset({"age", "loyalty_bonuses", "loyalty_bonuses_to_next_level"})
-BOOLEANS: Final = frozenset({"bought_something"})
-LISTS: Final = frozenset({names.KIDS, names.AUTO})
 SUBSCRIPTIONS: Final = frozenset(
     f"{channel}_{purpose}" for channel in _CHANNELS for purpose in _PURPOSES
 )
@@ -145,18 +144,19 @@ def field(name: str, value: Json) -> Json:
         return None
     if value == "":
         raise Refused(422, f"{name} is empty")
-    if name in LISTS:
+    kind = FIELDS[name].kind if name in FIELDS else None
+    if kind is Kind.OBJECTS:
         return _list(name, value)
-    if name in NUMBERS:
+    if kind is Kind.NUMBER:
         return _number(name, value)
-    if name in BOOLEANS or name in SUBSCRIPTIONS:
+    if kind is Kind.FLAG or name in SUBSCRIPTIONS:
         return _boolean(name, value)
     text = as_text(value)
     if text is None:
         raise Refused(422, f"{name} is not a string")
-    if name == "gender" and text not in tuple(names.Gender):
-        raise Refused(422, "gender is neither m nor f")
-    if name == "birthday":
+    if kind is Kind.GENDER and text not in tuple(names.Gender):
+        raise Refused(422, f"{name} is neither m nor f")
+    if kind is Kind.DAY:
         day(name, text)
     return text
 

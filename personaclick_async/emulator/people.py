@@ -14,6 +14,7 @@ from personaclick_async.emulator import parameters as read
 from personaclick_async.emulator.parameters import Parameters
 from personaclick_async.emulator.refusals import Refused
 from personaclick_async.emulator.store import Store, StoredProfile
+from personaclick_async.models.update import FIELDS, RESERVED_NAMES
 
 _ID_CHARACTERS: Final = string.ascii_letters + string.digits
 _ID_LENGTH: Final = 10
@@ -30,21 +31,7 @@ _PURGED_IDENTIFIERS: Final = (
     names.LOYALTY_ID,
     names.EXTERNAL_ID,
 )
-_FULL_FIELDS: Final = (
-    "first_name",
-    "last_name",
-    "middle_name",
-    "fb_id",
-    "vk_id",
-    "loyalty_card_location",
-    "loyalty_status",
-    "loyalty_bonuses",
-    "loyalty_bonuses_to_next_level",
-    "gender",
-    "location",
-    "age",
-    "birthday",
-)
+_FULL_FIELDS: Final = [name for name, field in FIELDS.items() if field.in_full_answer]
 _COMPUTED: Final = (
     "computed_gender",
     "children",
@@ -197,9 +184,9 @@ class People:
         fields: dict[str, Json] = {}
         custom: dict[str, Json] = {}
         for name, value in parameters.items():
-            if name in names.STANDARD_FIELDS:
+            if name in FIELDS or name == names.ID:
                 fields[name] = read.field(name, value)
-            elif name not in names.RESERVED_NAMES and _CUSTOM_NAME.fullmatch(name):
+            elif name not in RESERVED_NAMES and _CUSTOM_NAME.fullmatch(name):
                 if value == "":
                     raise Refused(422, f"{name} is empty")
                 if declared is None or name in declared:
@@ -226,7 +213,6 @@ class People:
     def full(self, profile: StoredProfile) -> dict[str, Json]:
         """Give all of a profile, as the secret allows (protocol, section 4.2)."""
         answer: dict[str, Json] = dict.fromkeys(_FULL_FIELDS)
-        answer.update(dict.fromkeys(names.IDENTIFIERS))
         answer.update({k: v for k, v in profile.fields.items() if k in _FULL_FIELDS})
         answer.update(self._store.identifiers(profile.key))
         answer["bought_something"] = profile.fields.get("bought_something", False)

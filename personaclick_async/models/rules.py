@@ -17,7 +17,7 @@ from typing import Final, TypeAlias, TypeVar
 
 from personaclick_async.codec import Json
 from personaclick_async.errors import ValidationError
-from personaclick_async.names import RESERVED_NAMES, Gender
+from personaclick_async.names import Gender
 
 T = TypeVar("T")
 Rule: TypeAlias = Callable[[str, object], T]
@@ -40,7 +40,6 @@ _EMAIL_MAX_CHARACTERS: Final = 254
 _PHONE: Final = re.compile(r"\+?[0-9]{5,15}")
 _PHONE_SEPARATORS: Final = str.maketrans("", "", " \u00a0().-/")
 _DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
-_CUSTOM_NAME: Final = re.compile(r"[A-Za-z0-9_]+")
 _GENDERS: Final[Mapping[str, str]] = {
     "m": Gender.MALE.value,
     "f": Gender.FEMALE.value,
@@ -89,7 +88,7 @@ def _exact(value: object) -> object:
 
 
 def text(field: str, value: object) -> str:
-    """Accept any text that UTF-8 can carry, but not an empty one.
+    """Accept a ``str`` that is not empty.
 
     The service answers 422 to empty strings in several places; leaving a field out is done by
     not passing it (protocol, section 12).
@@ -114,7 +113,7 @@ def _check_encodable(field: str, value: str) -> None:
 
 
 def identifier(field: str, value: object) -> str:
-    """Accept a visible text or a whole number, as text."""
+    """Accept a ``str`` that is not blank or an ``int``, as text."""
     exact = value if type(value) is str else _exact(value)
     if isinstance(exact, int) and not isinstance(exact, bool):
         return str(integer(field, exact))
@@ -126,7 +125,7 @@ def identifier(field: str, value: object) -> str:
 
 
 def user_id(field: str, value: object) -> str | int:
-    """Accept the shop's own user id: the founding document allows a number or a string."""
+    """Accept the shop's own user id: an ``int``, or a ``str`` that is not blank."""
     exact = _exact(value)
     if isinstance(exact, int) and not isinstance(exact, bool):
         return integer(field, exact)
@@ -211,13 +210,13 @@ def day(field: str, value: object) -> date:
 
 
 def day_text(field: str, value: object) -> str:
-    """Accept what :func:`day` accepts, and give it as ``YYYY-MM-DD``."""
+    """Accept a :class:`datetime.date`, or ``YYYY-MM-DD`` that is in the calendar."""
     found = day(field, value)
     return value if type(value) is str else found.isoformat()
 
 
 def boolean(field: str, value: object) -> bool:
-    """Accept True and False alone."""
+    """Accept ``True`` and ``False`` alone."""
     if not isinstance(value, bool):
         raise refuse(field, "a bool", value)
     return value
@@ -268,19 +267,6 @@ def each(rule: Rule[T]) -> Rule[list[T]]:
         return [rule(f"{field}[{index}]", item) for index, item in enumerate(value)]
 
     return items
-
-
-def custom_name(name: object) -> str:
-    """Accept Latin letters, digits and ``_``, except the reserved names (protocol, 3.2)."""
-    if not isinstance(name, str):
-        raise refuse("custom", "names as str", name)
-    if not _CUSTOM_NAME.fullmatch(name):
-        raise ValidationError(
-            "custom", "names of Latin letters, digits and _", f"a name of {len(name)} characters"
-        )
-    if name in RESERVED_NAMES:
-        raise ValidationError(f"custom.{name}", "a name that is not reserved", "a reserved name")
-    return name
 
 
 def custom_value(field: str, value: object) -> Json:

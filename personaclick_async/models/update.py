@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import re
+from collections.abc import Iterable, Mapping
 from datetime import date
 from decimal import Decimal
 from enum import Enum
@@ -13,9 +14,9 @@ import attrs
 from personaclick_async.codec import Json
 from personaclick_async.errors import ValidationError
 from personaclick_async.models import rules
-from personaclick_async.models.plain import plain
-from personaclick_async.models.rules import CustomValue, Number
-from personaclick_async.names import EXTERNAL_ID, ID, Gender
+from personaclick_async.models.fields import Field, Kind
+from personaclick_async.models.rules import CustomValue, Number, Rule
+from personaclick_async.names import EXTERNAL_ID, ID, RESERVED_PARAMETERS, Gender
 
 T = TypeVar("T")
 
@@ -35,51 +36,65 @@ CLEAR: Final = Clear.CLEAR
 Sent: TypeAlias = T | Literal[Clear.CLEAR] | None
 """A field of an update: a value, :data:`CLEAR`, or None for «not mentioned»."""
 
-_RULE: Final = "rule"
+_FACTS: Final = "facts"
+_CUSTOM_NAME: Final = re.compile(r"[A-Za-z0-9_]+")
 
 
-def _sent(rule: Callable[[str, object], object]) -> Any:  # noqa: ANN401 - a field of any type
-    return attrs.field(default=None, metadata={_RULE: rule})
+def _sent(
+    rule: Rule[object], kind: Kind, column_names: str = "", *, in_full_answer: bool = True
+) -> Any:  # noqa: ANN401 - a field of any type
+    facts = Field(rule, kind, in_full_answer, tuple(column_names.split()))
+    return attrs.field(default=None, metadata={_FACTS: facts})
 
 
-def _rules_of(cls: type[attrs.AttrsInstance]) -> dict[str, rules.Rule[object]]:
+def _fields_of(cls: type[attrs.AttrsInstance]) -> dict[str, Field]:
     return {
-        name: at.metadata[_RULE]
+        name: at.metadata[_FACTS]
         for name, at in attrs.fields_dict(cls).items()
-        if _RULE in at.metadata
+        if _FACTS in at.metadata
     }
 
 
 def _checked(
-    fields: Mapping[str, object], known: Mapping[str, rules.Rule[object]], owner: str
+    fields: Mapping[str, object], known: Mapping[str, Field], owner: str
 ) -> dict[str, Any]:
     """Run each field's rule; None stays out and CLEAR stays as it is."""
     checked: dict[str, Any] = {}
     for name, value in fields.items():
-        rule = known.get(name)
-        if rule is None:
+        field = known.get(name)
+        if field is None:
             raise ValidationError(owner, f"one of {', '.join(known)}", "an unknown field name")
         if value is None:
             continue
-        checked[name] = CLEAR if value is CLEAR else rule(name, value)
+        checked[name] = CLEAR if value is CLEAR else field.rule(name, value)
     return checked
 
 
 class _Fields:
-    """Fields that are kept as the wire has them, and given as Python has them.
+    """Fields that are kept in the wire's form and read in Python's.
 
-    Nobody looks at most of them: to make each field's object would double the cost of an update.
     Its classes have no slots, for those of the fields would all be empty.
     """
 
     if not TYPE_CHECKING:  # a type checker is to find names that are no field's
 
         def __getattr__(self, name: str) -> object:
-            if name not in RULES[type(self)]:
+            field = _FIELDS_OF[type(self)].get(name)
+            if field is None:
                 raise AttributeError(f"a {type(self).__name__} has no {name}")
             value = self.mentioned.get(name)
-            form = _PYTHON_FORMS.get(name)
-            return value if value is None or value is CLEAR or form is None else form(value)
+            if value is None or value is CLEAR:
+                return value
+            match field.kind:
+                case Kind.GENDER:
+                    return Gender(value)
+                case Kind.DAY:
+                    return date.fromisoformat(value)
+                case Kind.OBJECTS:
+                    part = _PARTS[name]
+                    return tuple(part(**one) for one in value)
+                case _:
+                    return value
 
 
 class KidFields(TypedDict, total=False):
@@ -96,8 +111,8 @@ class Kid(_Fields):
     :ivar mentioned: the fields that are given, by name, in the wire's form.
     """
 
-    gender: Gender | None = _sent(rules.gender)
-    birthday: date | None = _sent(rules.day_text)
+    gender: Gender | None = _sent(rules.gender, Kind.GENDER)
+    birthday: date | None = _sent(rules.day_text, Kind.DAY)
     mentioned: Mapping[str, str] = attrs.field(init=False, eq=False)
 
     def __init__(self, **fields: Unpack[KidFields]) -> None:
@@ -122,9 +137,9 @@ class Vehicle(_Fields):
     :ivar mentioned: the fields that are given, by name, in the wire's form.
     """
 
-    brand: str | None = _sent(rules.text)
-    model: str | None = _sent(rules.text)
-    vds: str | None = _sent(rules.text)
+    brand: str | None = _sent(rules.text, Kind.TEXT)
+    model: str | None = _sent(rules.text, Kind.TEXT)
+    vds: str | None = _sent(rules.text, Kind.TEXT)
     mentioned: Mapping[str, str] = attrs.field(init=False, eq=False)
 
     def __init__(self, **fields: Unpack[VehicleFields]) -> None:
@@ -136,14 +151,14 @@ class Vehicle(_Fields):
 
 def _part(kind: type[Kid | Vehicle], fields: Mapping[str, Any]) -> dict[str, Any]:
     """Check the fields of a part of an update, which can't be cleared one by one."""
-    checked = _checked(fields, RULES[kind], kind.__name__)
+    checked = _checked(fields, _FIELDS_OF[kind], kind.__name__)
     for name, value in checked.items():
         if value is CLEAR:
             raise rules.refuse(name, "a value, or the field left out", value)
     return checked
 
 
-def _part_rule(kind: type[Kid | Vehicle]) -> rules.Rule[Mapping[str, Any]]:
+def _part_rule(kind: type[Kid | Vehicle]) -> Rule[Mapping[str, Any]]:
     """Accept a part of the update, or a mapping of its fields."""
 
     def rule(field: str, value: object) -> Mapping[str, Any]:
@@ -158,6 +173,15 @@ def _part_rule(kind: type[Kid | Vehicle]) -> rules.Rule[Mapping[str, Any]]:
                 raise ValidationError(field, error.rule, error.given) from None
             raise error.within(field) from None
 
+    return rule
+
+
+def _objects(kind: type[Kid | Vehicle]) -> Rule[list[Mapping[str, Any]]]:
+    rule = rules.each(_part_rule(kind))
+    rule.__doc__ = (
+        f"Accept an iterable of :class:`{kind.__name__}`, or of mappings of its fields;"
+        " it replaces what was there."
+    )
     return rule
 
 
@@ -206,30 +230,53 @@ class ProfileUpdate(_Fields):
         rule, never the value.
     """
 
-    email: Sent[str] = _sent(rules.email)
-    phone: Sent[str] = _sent(rules.phone)
-    external_id: Sent[str | int] = _sent(rules.user_id)
-    loyalty_id: Sent[str] = _sent(rules.identifier)
-    telegram_id: Sent[str] = _sent(rules.identifier)
-    fb_id: Sent[str] = _sent(rules.identifier)
-    vk_id: Sent[str] = _sent(rules.identifier)
-    first_name: Sent[str] = _sent(rules.text)
-    last_name: Sent[str] = _sent(rules.text)
-    middle_name: Sent[str] = _sent(rules.text)
-    gender: Sent[Gender] = _sent(rules.gender)
-    age: Sent[Number] = _sent(rules.age)
-    birthday: Sent[date] = _sent(rules.day_text)
-    location: Sent[str] = _sent(rules.text)
-    bought_something: Sent[bool] = _sent(rules.boolean)
-    loyalty_card_location: Sent[str] = _sent(rules.text)
-    loyalty_status: Sent[str] = _sent(rules.text)
-    loyalty_bonuses: Sent[Number] = _sent(rules.number)
-    loyalty_bonuses_to_next_level: Sent[Number] = _sent(rules.number)
-    google_advertising_id: Sent[str] = _sent(rules.text)
-    apple_advertising_id: Sent[str] = _sent(rules.text)
-    yandex_id: Sent[str] = _sent(rules.identifier)
-    kids: Sent[tuple[Kid, ...]] = _sent(rules.each(_part_rule(Kid)))
-    auto: Sent[tuple[Vehicle, ...]] = _sent(rules.each(_part_rule(Vehicle)))
+    email: Sent[str] = _sent(
+        rules.email,
+        Kind.EMAIL,
+        "emailaddress mail mailaddress useremail customeremail contactemail primaryemail emailaddr"
+        " emailid correo courriel почта электроннаяпочта",
+    )
+    phone: Sent[str] = _sent(
+        rules.phone,
+        Kind.PHONE,
+        "phonenumber mobile mobilephone mobilenumber telephone telephonenumber tel cell cellphone"
+        " msisdn phoneno contactnumber customerphone primaryphone телефон",
+    )
+    external_id: Sent[str | int] = _sent(
+        rules.user_id,
+        Kind.IDENTIFIER,
+        "customerid customerkey customernumber customerno customercode clientid clientnumber userid"
+        " userkey contactid personid accountid uid id",
+    )
+    loyalty_id: Sent[str] = _sent(
+        rules.identifier,
+        Kind.IDENTIFIER,
+        "loyaltycard loyaltycardnumber loyaltynumber bonuscard membershipnumber memberid",
+    )
+    telegram_id: Sent[str] = _sent(rules.identifier, Kind.IDENTIFIER, "telegram tgid")
+    fb_id: Sent[str] = _sent(rules.identifier, Kind.IDENTIFIER, "facebookid")
+    vk_id: Sent[str] = _sent(rules.identifier, Kind.IDENTIFIER, "vkontakteid")
+    first_name: Sent[str] = _sent(rules.text, Kind.TEXT, "givenname forename fname vorname имя")
+    last_name: Sent[str] = _sent(rules.text, Kind.TEXT, "surname familyname lname nachname фамилия")
+    middle_name: Sent[str] = _sent(rules.text, Kind.TEXT, "patronymic secondname отчество")
+    gender: Sent[Gender] = _sent(rules.gender, Kind.GENDER, "sex пол")
+    age: Sent[Number] = _sent(rules.age, Kind.NUMBER, "возраст")
+    birthday: Sent[date] = _sent(
+        rules.day_text, Kind.DAY, "birthdate dateofbirth dob bday birth датарождения"
+    )
+    location: Sent[str] = _sent(rules.text, Kind.TEXT, "locationid")
+    bought_something: Sent[bool] = _sent(rules.boolean, Kind.FLAG)
+    loyalty_card_location: Sent[str] = _sent(rules.text, Kind.TEXT)
+    loyalty_status: Sent[str] = _sent(rules.text, Kind.TEXT)
+    loyalty_bonuses: Sent[Number] = _sent(
+        rules.number, Kind.NUMBER, "bonuses bonuspoints loyaltypoints"
+    )
+    loyalty_bonuses_to_next_level: Sent[Number] = _sent(rules.number, Kind.NUMBER)
+    google_advertising_id: Sent[str] = _sent(rules.text, Kind.TEXT, "gaid", in_full_answer=False)
+    apple_advertising_id: Sent[str] = _sent(rules.text, Kind.TEXT, "idfa", in_full_answer=False)
+    yandex_id: Sent[str] = _sent(rules.identifier, Kind.IDENTIFIER, in_full_answer=False)
+    kids: Sent[tuple[Kid, ...]] = _sent(_objects(Kid), Kind.OBJECTS, in_full_answer=False)
+    auto: Sent[tuple[Vehicle, ...]] = _sent(_objects(Vehicle), Kind.OBJECTS, in_full_answer=False)
     custom: Mapping[str, Json] = attrs.field(factory=dict, hash=False)
     mentioned: Mapping[str, Any] = attrs.field(init=False, eq=False)
 
@@ -249,13 +296,12 @@ class ProfileUpdate(_Fields):
 
         Names of standard fields are those; every other name is a custom property.
         """
-        known = RULES[ProfileUpdate]
-        if fields.keys() <= known.keys():
+        if fields.keys() <= FIELDS.keys():
             return cls.of(fields)
         standard: dict[str, Any] = {}
         custom: dict[str, Any] = {}
         for name, value in fields.items():
-            (standard if name in known or name == ID else custom)[name] = value
+            (standard if name in FIELDS or name == ID else custom)[name] = value
         return cls.of(standard | {"custom": custom} if custom else standard)
 
     def __bool__(self) -> bool:
@@ -266,18 +312,17 @@ class ProfileUpdate(_Fields):
         return f"<ProfileUpdate of {', '.join(names) or 'nothing'}>"
 
 
-RULES: Final[Mapping[type, Mapping[str, rules.Rule[Any]]]] = {
-    kind: _rules_of(kind) for kind in (Kid, Vehicle, ProfileUpdate)
-}
-"""Which rule each field keeps, by class."""
+FIELDS: Final[Mapping[str, Field]] = _fields_of(ProfileUpdate)
+"""The facts of every field of ``profile/set`` (protocol, section 3.1), by name."""
 
-_PYTHON_FORMS: Final[Mapping[str, Callable[[Any], object]]] = {
-    "gender": Gender,
-    "birthday": date.fromisoformat,
-    "kids": lambda kids: tuple(Kid(**kid) for kid in kids),
-    "auto": lambda vehicles: tuple(Vehicle(**vehicle) for vehicle in vehicles),
+_PARTS: Final[Mapping[str, type[Kid | Vehicle]]] = {"kids": Kid, "auto": Vehicle}
+_FIELDS_OF: Final[Mapping[type, Mapping[str, Field]]] = {
+    ProfileUpdate: FIELDS,
+    **{part: _fields_of(part) for part in _PARTS.values()},
 }
-"""How fields are given whose form on the wire is another one."""
+
+RESERVED_NAMES: Final = frozenset(FIELDS) | RESERVED_PARAMETERS
+"""What a custom property can't be called (protocol, section 3.2)."""
 
 
 def _fill(update: ProfileUpdate, given: Mapping[str, object]) -> None:
@@ -285,20 +330,31 @@ def _fill(update: ProfileUpdate, given: Mapping[str, object]) -> None:
     if "custom" in given:
         given = {**given}
         properties = given.pop("custom")
-    mentioned = plain(given)
-    if mentioned is None:
-        standard = _with_one_user_id(given) if ID in given else given
-        mentioned = _checked(standard, RULES[ProfileUpdate], "profile update")
+    standard = _with_one_user_id(given) if ID in given else given
+    mentioned = _checked(standard, FIELDS, "profile update")
     keep = object.__setattr__
     keep(update, "mentioned", mentioned)
     keep(update, "custom", {} if properties is None else _custom(properties))
+
+
+def custom_name(name: object) -> str:
+    """Accept Latin letters, digits and ``_``, except the reserved names (protocol, 3.2)."""
+    if not isinstance(name, str):
+        raise rules.refuse("custom", "names as str", name)
+    if not _CUSTOM_NAME.fullmatch(name):
+        raise ValidationError(
+            "custom", "names of Latin letters, digits and _", f"a name of {len(name)} characters"
+        )
+    if name in RESERVED_NAMES:
+        raise ValidationError(f"custom.{name}", "a name that is not reserved", "a reserved name")
+    return name
 
 
 def _custom(value: object) -> dict[str, Any]:
     if not isinstance(value, Mapping):
         raise rules.refuse("custom", "a mapping of property names to values", value)
     return {
-        (name := rules.custom_name(key)): (
+        (name := custom_name(key)): (
             CLEAR if item is CLEAR else rules.custom_value(f"custom.{name}", item)
         )
         for key, item in value.items()

@@ -12,6 +12,7 @@ from typing import Final
 
 from personaclick_async.errors import ConfigurationError, ValidationError
 from personaclick_async.models import rules
+from personaclick_async.models.update import FIELDS
 from personaclick_async.names import IDENTIFIERS
 from personaclick_async.sync.mapping.guessing import (
     Guess,
@@ -21,7 +22,7 @@ from personaclick_async.sync.mapping.guessing import (
     texts_of,
 )
 from personaclick_async.sync.mapping.kinds import STANDARD_KINDS, Kind
-from personaclick_async.sync.mapping.spellings import PLACES, SPELLINGS, property_name, same
+from personaclick_async.sync.mapping.spellings import PLACES, property_name, same
 from personaclick_async.sync.sources.base import BOOKKEEPING, Sample
 
 _BARE_KEY: Final = re.compile(r"[A-Za-z0-9_-]+")
@@ -80,8 +81,9 @@ def _recognise(columns: Iterable[str]) -> dict[str, tuple[str, ...]]:
     for column in columns:
         by_spelling.setdefault(same(column), column)
     found: dict[str, tuple[str, ...]] = {}
-    for field, spellings in SPELLINGS.items():
-        known = [by_spelling[one] for one in spellings.split() if one in by_spelling]
+    for field, facts in FIELDS.items():
+        names = (same(field), *facts.column_names)
+        known = [by_spelling[one] for one in names if one in by_spelling]
         if known:
             found[field] = (known[0],)
     if "location" not in found:

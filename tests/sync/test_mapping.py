@@ -15,10 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from personaclick_async import ConfigurationError, ProfileUpdate, ValidationError
-from personaclick_async.models.update import to_wire
+from personaclick_async.models.update import FIELDS, to_wire
 from personaclick_async.names import IDENTIFIERS
 from personaclick_async.sync.mapping import FieldMapping
-from personaclick_async.sync.mapping.kinds import ABSENT, STANDARD_RULES, Kind
+from personaclick_async.sync.mapping.kinds import ABSENT, Kind
 from personaclick_async.sync.mapping.memo import MOST_TEXTS, Memo
 from personaclick_async.sync.mapping.reading import any_reader, text_reader
 from personaclick_async.sync.persons import persons_of
@@ -227,11 +227,11 @@ def test_id_is_another_name_of_external_id() -> None:
 
 
 def test_every_standard_field_can_be_mapped() -> None:
-    lines = [f'{name} = "{name}"' for name in STANDARD_RULES]
+    lines = [f'{name} = "{name}"' for name in FIELDS]
     mapping = FieldMapping.parse("[fields]\n" + "\n".join(lines))
 
-    assert mapping.columns == tuple(STANDARD_RULES)
-    assert mapping == FieldMapping.by_name(STANDARD_RULES)
+    assert mapping.columns == tuple(FIELDS)
+    assert mapping == FieldMapping.by_name(FIELDS)
 
 
 ERRORS = [
@@ -426,7 +426,7 @@ def _by_the_models(mapping: FieldMapping, row: list[Any], *, only_text: bool) ->
     flat: dict[str, Any] = {}
     try:
         for name, origin in mapping.fields.items():
-            field = name if name in STANDARD_RULES else f"custom.{name}"
+            field = name if name in FIELDS else f"custom.{name}"
             values = [row[HEADER.index(column)] for column in origin.columns]
             if not origin.columns:
                 value: Any = origin.value

@@ -8,7 +8,7 @@ from typing import Final, TypeAlias
 
 from personaclick_async.codec import Json
 from personaclick_async.models import rules
-from personaclick_async.sync.mapping.kinds import STANDARD_RULES
+from personaclick_async.models.update import FIELDS
 from personaclick_async.sync.mapping.origin import Origin
 
 Accept: TypeAlias = Callable[[object], Json]
@@ -24,7 +24,7 @@ _ALL_ACCEPTED: Final[Mapping[object, Callable[[Sequence[str]], bool]]] = {
 
 def accept_standard(name: str) -> Accept:
     """Make what accepts a value for a standard field: what ProfileUpdate accepts, no more."""
-    return partial(STANDARD_RULES[name], name)
+    return partial(FIELDS[name].rule, name)
 
 
 def whole_identifiers(
@@ -35,7 +35,7 @@ def whole_identifiers(
     It gives None unless every one of them is accepted like that. None in its place: they are to
     be changed on the way.
     """
-    all_accepted = _ALL_ACCEPTED.get(STANDARD_RULES[name])
+    all_accepted = _ALL_ACCEPTED.get(FIELDS[name].rule)
     if all_accepted is None or origin.values or origin.case or origin.split:
         return None
     strip, absent = origin.strip, origin.absent

@@ -17,7 +17,7 @@ import attrs
 
 from personaclick_async.codec import Json
 from personaclick_async.errors import ValidationError
-from personaclick_async.models.update import ProfileUpdate, to_wire
+from personaclick_async.models.update import FIELDS, ProfileUpdate, to_wire
 from personaclick_async.names import EXTERNAL_ID, IDENTIFIERS
 from personaclick_async.sync.mapping.accepting import (
     Accept,
@@ -25,7 +25,7 @@ from personaclick_async.sync.mapping.accepting import (
     accept_standard,
     whole_identifiers,
 )
-from personaclick_async.sync.mapping.kinds import ABSENT, STANDARD_RULES
+from personaclick_async.sync.mapping.kinds import ABSENT
 from personaclick_async.sync.mapping.memo import Memo
 from personaclick_async.sync.mapping.origin import Origin
 from personaclick_async.sync.mapping.reading import any_reader, join_reader, text_reader
@@ -107,7 +107,7 @@ class CompiledMapping:
         self._joined: list[tuple[str, Callable[[Sequence[Any]], Json]]] = []
         self._steps: list[_Step] = []
         for name, origin in origins.items():
-            standard = name in STANDARD_RULES
+            standard = name in FIELDS
             accept = accept_standard(name) if standard else accept_custom(name)
             field = name if standard else f"custom.{name}"
             positions = [header.index(column) for column in origin.columns]

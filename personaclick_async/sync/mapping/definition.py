@@ -14,7 +14,7 @@ import attrs
 
 from personaclick_async import codec
 from personaclick_async.errors import ConfigurationError, ValidationError
-from personaclick_async.models import rules
+from personaclick_async.models.update import custom_name
 from personaclick_async.names import EXTERNAL_ID, ID, IDENTIFIERS
 from personaclick_async.sync.mapping.compiled import CompiledMapping
 from personaclick_async.sync.mapping.kinds import STANDARD_KINDS, Kind
@@ -83,7 +83,7 @@ class FieldMapping:
                 raise ConfigurationError(f"mapping: expected one column for {name}, found two")
             if name not in STANDARD_KINDS:
                 try:
-                    rules.custom_name(name)
+                    custom_name(name)
                 except ValidationError:
                     # The column is not named: in a file without a header it is somebody's data.
                     raise ConfigurationError(

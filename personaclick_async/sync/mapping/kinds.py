@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from enum import Enum, StrEnum
-from typing import Any, Final
+from typing import Final
 
-import attrs
-
-from personaclick_async.models import rules
-from personaclick_async.models.update import ProfileUpdate
+from personaclick_async.models.fields import Kind as FieldKind
+from personaclick_async.models.update import FIELDS
 
 
 class Kind(StrEnum):
@@ -47,31 +45,14 @@ class Absent(Enum):
 ABSENT: Final = Absent.ABSENT
 """A column says nothing about a field: it is not sent, and stays as it is at the service."""
 
-# The model says which rule a field keeps; this says how a column is read for each rule. A field
-# added to the model needs no change here unless it comes with a new rule.
-_KIND_OF_RULE: Final[dict[Any, Kind]] = {
-    rules.text: Kind.STRING,
-    rules.email: Kind.STRING,
-    rules.phone: Kind.STRING,
-    rules.gender: Kind.STRING,
-    rules.identifier: Kind.STRING,
-    rules.user_id: Kind.STRING,
-    rules.number: Kind.NUMBER,
-    rules.age: Kind.NUMBER,
-    rules.boolean: Kind.BOOLEAN,
-    rules.day_text: Kind.DATE,
+_COLUMN_KINDS: Final[dict[FieldKind, Kind]] = {
+    FieldKind.NUMBER: Kind.NUMBER,
+    FieldKind.FLAG: Kind.BOOLEAN,
+    FieldKind.DAY: Kind.DATE,
+    FieldKind.OBJECTS: Kind.JSON,
 }
-
-STANDARD_RULES: Final[dict[str, rules.Rule[Any]]] = {
-    name: at.metadata["rule"]
-    for name, at in attrs.fields_dict(ProfileUpdate).items()
-    if "rule" in at.metadata
-}
-"""The rule of each standard field, as the model has it."""
 
 STANDARD_KINDS: Final[dict[str, Kind]] = {
-    # What is left are the lists of objects, kids and auto: in a text column they are JSON.
-    name: _KIND_OF_RULE.get(rule, Kind.JSON)
-    for name, rule in STANDARD_RULES.items()
+    name: _COLUMN_KINDS.get(field.kind, Kind.STRING) for name, field in FIELDS.items()
 }
 """How a column is read for each standard field."""

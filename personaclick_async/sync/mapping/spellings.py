@@ -6,40 +6,7 @@ import re
 import unicodedata
 from typing import Final
 
-from personaclick_async.names import RESERVED_NAMES
-
-# As same() writes them; the surest come first, as only one column can be a field's.
-SPELLINGS: Final = {
-    "email": "email emailaddress mail mailaddress useremail customeremail contactemail"
-    " primaryemail emailaddr emailid correo courriel почта электроннаяпочта",
-    "phone": "phone phonenumber mobile mobilephone mobilenumber telephone telephonenumber tel"
-    " cell cellphone msisdn phoneno contactnumber customerphone primaryphone телефон",
-    "external_id": "externalid customerid customerkey customernumber customerno customercode"
-    " clientid clientnumber userid userkey contactid personid accountid uid id",
-    "loyalty_id": "loyaltyid loyaltycard loyaltycardnumber loyaltynumber bonuscard"
-    " membershipnumber memberid",
-    "telegram_id": "telegramid telegram tgid",
-    "fb_id": "fbid facebookid",
-    "vk_id": "vkid vkontakteid",
-    "first_name": "firstname givenname forename fname vorname имя",
-    "last_name": "lastname surname familyname lname nachname фамилия",
-    "middle_name": "middlename patronymic secondname отчество",
-    "gender": "gender sex пол",
-    "age": "age возраст",
-    "birthday": "birthday birthdate dateofbirth dob bday birth датарождения",
-    "location": "location locationid",
-    "bought_something": "boughtsomething",
-    "loyalty_card_location": "loyaltycardlocation",
-    "loyalty_status": "loyaltystatus",
-    "loyalty_bonuses": "loyaltybonuses bonuses bonuspoints loyaltypoints",
-    "loyalty_bonuses_to_next_level": "loyaltybonusestonextlevel",
-    "google_advertising_id": "googleadvertisingid gaid",
-    "apple_advertising_id": "appleadvertisingid idfa",
-    "yandex_id": "yandexid",
-    "kids": "kids",
-    "auto": "auto",
-}
-"""The names of columns that mean a field."""
+from personaclick_async.models.update import RESERVED_NAMES
 
 PLACES: Final = (
     ("city", "town", "город"),

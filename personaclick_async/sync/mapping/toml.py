@@ -7,7 +7,7 @@ from typing import Final
 
 from personaclick_async.codec import Json
 from personaclick_async.errors import ConfigurationError, ValidationError
-from personaclick_async.models import rules
+from personaclick_async.models.update import custom_name
 from personaclick_async.names import EXTERNAL_ID, ID, IDENTIFIERS
 from personaclick_async.sync.mapping.accepting import Accept, accept_custom, accept_standard
 from personaclick_async.sync.mapping.kinds import STANDARD_KINDS, Case, Kind
@@ -61,7 +61,7 @@ def read_toml(text: str, name: str) -> tuple[dict[str, Origin], tuple[str, ...]]
     custom = whole.table("custom")
     for key in custom.keys:
         try:
-            rules.custom_name(key)
+            custom_name(key)
         except ValidationError as error:
             raise custom.error(key, error.rule) from None
         fields[key] = _origin(custom, key, key, strip=strip, absent=absent)

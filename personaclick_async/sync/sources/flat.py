@@ -16,11 +16,11 @@ from personaclick_async import codec
 from personaclick_async.codec import Json
 from personaclick_async.errors import ValidationError
 from personaclick_async.models import rules
+from personaclick_async.models.update import FIELDS, custom_name
 from personaclick_async.names import EXTERNAL_ID, ID
 from personaclick_async.sync.items import Item, outcome_of
 from personaclick_async.sync.mapping import FieldMapping
 from personaclick_async.sync.mapping.accepting import accept_custom, accept_standard
-from personaclick_async.sync.mapping.kinds import STANDARD_RULES
 from personaclick_async.sync.mapping.memo import Memo
 from personaclick_async.sync.persons import NAMELESS, is_about_somebody
 from personaclick_async.sync.records import Outcome, Record, Rejected
@@ -28,11 +28,11 @@ from personaclick_async.sync.sources.base import SENT
 
 
 def _accept(name: str) -> Callable[[object], Json]:
-    if name in STANDARD_RULES:
+    if name in FIELDS:
         return accept_standard(name)
     if name == ID:
         return accept_standard(EXTERNAL_ID)
-    return accept_custom(rules.custom_name(name))
+    return accept_custom(custom_name(name))
 
 
 _ACCEPT: Final = Memo(_accept)

@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from personaclick_async import CLEAR, PersonaClickError, ProfileUpdate, ValidationError
-from personaclick_async.models.update import to_wire
-from personaclick_async.names import IDENTIFIERS, IMPORT_MAX_BODY_BYTES, STANDARD_FIELDS
+from personaclick_async.models.update import FIELDS, to_wire
+from personaclick_async.names import IDENTIFIERS, IMPORT_MAX_BODY_BYTES
 from personaclick_async.sync.mapping import FieldMapping
 from personaclick_async.sync.persons import persons_of
 from personaclick_async.sync.records import Record, Rejected
@@ -216,7 +216,7 @@ VALUES = st.one_of(
     st.lists(st.fixed_dictionaries({}, optional={"gender": st.sampled_from(["m", "x", None])})),
     st.dictionaries(st.text(max_size=3), st.integers(), max_size=2),
 )
-NAMES = st.one_of(st.sampled_from(STANDARD_FIELDS), st.sampled_from(["colour", "did", "a b", "é"]))
+NAMES = st.one_of(st.sampled_from([*FIELDS, "id"]), st.sampled_from(["colour", "did", "a b", "é"]))
 
 
 @settings(deadline=None, max_examples=500)
