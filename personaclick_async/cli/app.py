@@ -10,21 +10,7 @@ from rich.table import Table
 from personaclick_async._version import __version__
 from personaclick_async.cli.fields import parse_fields
 from personaclick_async.cli.mapping import mapping
-from personaclick_async.cli.options import (
-    ApiUrl,
-    AsJson,
-    Connection,
-    Did,
-    Email,
-    ExternalId,
-    LoyaltyId,
-    Phone,
-    SecretFile,
-    ShopId,
-    TelegramId,
-    Verbose,
-    Who,
-)
+from personaclick_async.cli.options import AsJson, Connection, UserOptions, with_options
 from personaclick_async.cli.outcome import (
     EXIT_CODES,
     cell,
@@ -73,19 +59,14 @@ def _options(
 
 
 @app.command()
+@with_options
 def init(
     *,
     did: Annotated[str | None, typer.Option("--did", help="Keep this device.")] = None,
-    shop_id: ShopId = None,
-    secret_file: SecretFile = None,
-    api_url: ApiUrl = None,
-    verbose: Verbose = False,
+    connection: Connection,
     as_json: AsJson = False,
 ) -> None:
     """Start a session: get a device id and a session id."""
-    connection = Connection(
-        shop_id=shop_id, secret_file=secret_file, api_url=api_url, verbose=verbose
-    )
 
     async def work() -> dict[str, Json]:
         async with connection.client() as client:
@@ -102,43 +83,26 @@ def init(
 
 
 @profile.command("get")
+@with_options
 def get_profile(
     *,
-    did: Did = None,
-    email: Email = None,
-    phone: Phone = None,
-    external_id: ExternalId = None,
-    loyalty_id: LoyaltyId = None,
-    telegram_id: TelegramId = None,
+    user: UserOptions,
     full: Annotated[bool, typer.Option("--full", help="All of it, with the secret.")] = False,
-    shop_id: ShopId = None,
-    secret_file: SecretFile = None,
-    api_url: ApiUrl = None,
-    verbose: Verbose = False,
+    connection: Connection,
     as_json: AsJson = False,
 ) -> None:
     """Show the profile of a device, or of a customer (with the secret)."""
-    who = Who(
-        did=did,
-        email=email,
-        phone=phone,
-        external_id=external_id,
-        loyalty_id=loyalty_id,
-        telegram_id=telegram_id,
-    )
-    connection = Connection(
-        shop_id=shop_id, secret_file=secret_file, api_url=api_url, verbose=verbose
-    )
 
     async def work() -> dict[str, Json]:
         async with connection.client() as client:
-            calls = who.of(client).profile
+            calls = user.of(client).profile
             return (await calls.full() if full else await calls.get()).raw
 
     _show(run(work(), as_json=as_json), as_json=as_json)
 
 
 @profile.command("set")
+@with_options
 def set_profile(
     fields: Annotated[
         list[str],
@@ -149,71 +113,34 @@ def set_profile(
         ),
     ],
     *,
-    did: Did = None,
-    email: Email = None,
-    phone: Phone = None,
-    external_id: ExternalId = None,
-    loyalty_id: LoyaltyId = None,
-    telegram_id: TelegramId = None,
-    shop_id: ShopId = None,
-    secret_file: SecretFile = None,
-    api_url: ApiUrl = None,
-    verbose: Verbose = False,
+    user: UserOptions,
+    connection: Connection,
     as_json: AsJson = False,
 ) -> None:
     """Update the profile of a device, or of a customer (with the secret)."""
-    who = Who(
-        did=did,
-        email=email,
-        phone=phone,
-        external_id=external_id,
-        loyalty_id=loyalty_id,
-        telegram_id=telegram_id,
-    )
-    connection = Connection(
-        shop_id=shop_id, secret_file=secret_file, api_url=api_url, verbose=verbose
-    )
 
     async def work() -> dict[str, Json]:
         update = parse_fields(fields)
         async with connection.client() as client:
-            answer: dict[str, Json] = (await who.of(client).profile.raw.set(update)).json()
+            answer: dict[str, Json] = (await user.of(client).profile.raw.set(update)).json()
             return answer
 
     _show(run(work(), as_json=as_json), as_json=as_json)
 
 
 @orders.command("last")
+@with_options
 def last_order(
     *,
-    did: Did = None,
-    email: Email = None,
-    phone: Phone = None,
-    external_id: ExternalId = None,
-    loyalty_id: LoyaltyId = None,
-    telegram_id: TelegramId = None,
-    shop_id: ShopId = None,
-    secret_file: SecretFile = None,
-    api_url: ApiUrl = None,
-    verbose: Verbose = False,
+    user: UserOptions,
+    connection: Connection,
     as_json: AsJson = False,
 ) -> None:
     """Show the products of the last order."""
-    who = Who(
-        did=did,
-        email=email,
-        phone=phone,
-        external_id=external_id,
-        loyalty_id=loyalty_id,
-        telegram_id=telegram_id,
-    )
-    connection = Connection(
-        shop_id=shop_id, secret_file=secret_file, api_url=api_url, verbose=verbose
-    )
 
     async def work() -> list[Product]:
         async with connection.client() as client:
-            return await who.of(client).orders.last_for_user()
+            return await user.of(client).orders.last_for_user()
 
     bought = run(work(), as_json=as_json)
     if as_json:

@@ -4,27 +4,19 @@ from __future__ import annotations
 
 import sys
 
-from personaclick_async.cli.options import AsJson
+from personaclick_async.cli.options import AsJson, with_options
 from personaclick_async.cli.outcome import fail, print_json
-from personaclick_async.cli.reading import Delimiter, Encoding, Kind, Query, Reading, Where
+from personaclick_async.cli.reading import Reading
 from personaclick_async.errors import PersonaClickError
 
 
-def mapping(
-    source: Where,
-    *,
-    kind: Kind = None,
-    delimiter: Delimiter = None,
-    encoding: Encoding = None,
-    query: Query = None,
-    as_json: AsJson = False,
-) -> None:
+@with_options
+def mapping(reading: Reading, *, as_json: AsJson = False) -> None:
     """Propose a mapping for a source, as TOML: check it, and give it to sync --map."""
     from personaclick_async.sync.proposal import propose_mapping  # noqa: PLC0415 - only here
 
-    reading = Reading(where=source, kind=kind, delimiter=delimiter, encoding=encoding, query=query)
     try:
-        proposal = propose_mapping(reading.source().sample())
+        proposal = propose_mapping(reading.open().sample())
     except PersonaClickError as error:
         fail(error, as_json=as_json)
     if as_json:

@@ -1,13 +1,18 @@
-"""The options that several commands share, and the client, user and source that they describe."""
+"""The options that several commands share, and the client and user that they describe.
+
+A command takes attrs classes of options; :func:`with_options` makes their fields its own.
+"""
 
 from __future__ import annotations
 
+import inspect
 import logging
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial, wraps
 from pathlib import Path
-from typing import Annotated, Final, TypeAlias
+from typing import Annotated, Any, Final, TypeAlias, get_type_hints
 
 import attrs
 import typer
@@ -19,72 +24,79 @@ from personaclick_async.logs import log_requests
 from personaclick_async.names import Family
 from personaclick_async.user import User
 
-_SHOP: Final = "Shop"
-_USER: Final = "User (exactly one)"
+_EMPTY: Final = inspect.Parameter.empty
 _MOST_SECRET_BYTES: Final = 4096
+_shop: Final = partial(typer.Option, rich_help_panel="Shop")
+_user: Final = partial(typer.Option, rich_help_panel="User (exactly one)")
 
-ShopId: TypeAlias = Annotated[
-    str | None,
-    typer.Option(
-        "--shop-id",
-        envvar="PERSONACLICK_SHOP_ID",
-        help="The shop's public key.",
-        rich_help_panel=_SHOP,
-    ),
-]
-SecretFile: TypeAlias = Annotated[
-    Path | None,
-    typer.Option(
-        "--secret-file",
-        envvar="PERSONACLICK_SHOP_SECRET_FILE",
-        help="A file with the shop's secret; PERSONACLICK_SHOP_SECRET if not given.",
-        rich_help_panel=_SHOP,
-    ),
-]
-ApiUrl: TypeAlias = Annotated[
-    str | None,
-    typer.Option(
-        "--api-url",
-        envvar="PERSONACLICK_API_URL",
-        help="The service's address, such as an emulator's.",
-        rich_help_panel=_SHOP,
-    ),
-]
 AsJson: TypeAlias = Annotated[
     bool, typer.Option("--json", help="Write JSON, for scripts; errors too.")
 ]
-Verbose: TypeAlias = Annotated[
-    bool, typer.Option("--verbose", "-v", help="Log every request to standard error.")
-]
-Did: TypeAlias = Annotated[
-    str | None, typer.Option("--did", help="A device.", rich_help_panel=_USER)
-]
-Email: TypeAlias = Annotated[
-    str | None, typer.Option("--email", help="An e-mail address.", rich_help_panel=_USER)
-]
-Phone: TypeAlias = Annotated[
-    str | None, typer.Option("--phone", help="A phone number.", rich_help_panel=_USER)
-]
-ExternalId: TypeAlias = Annotated[
-    str | None,
-    typer.Option("--external-id", help="The shop's own user id.", rich_help_panel=_USER),
-]
-LoyaltyId: TypeAlias = Annotated[
-    str | None, typer.Option("--loyalty-id", help="A loyalty card.", rich_help_panel=_USER)
-]
-TelegramId: TypeAlias = Annotated[
-    str | None, typer.Option("--telegram-id", help="A Telegram user.", rich_help_panel=_USER)
-]
+
+
+def with_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Return a command whose options are the fields of its attrs arguments, and its others."""
+    hints = get_type_hints(command, include_extras=True)
+    groups = {name: hint for name, hint in hints.items() if attrs.has(hint)}
+    parameters: list[inspect.Parameter] = []
+    for parameter in inspect.signature(command).parameters.values():
+        hint = hints[parameter.name]
+        if parameter.name not in groups:
+            parameters.append(parameter.replace(annotation=hint))
+            continue
+        inner = get_type_hints(hint, include_extras=True)
+        parameters += [
+            inspect.Parameter(
+                field.name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=inspect.Parameter.empty
+                if field.default is attrs.NOTHING
+                else field.default,
+                annotation=inner[field.name],
+            )
+            for field in attrs.fields(hint)
+        ]
+
+    @wraps(command)
+    def expanded(**given: Any) -> None:  # noqa: ANN401 - whatever the options are
+        made = {
+            name: group(**{field.name: given.pop(field.name) for field in attrs.fields(group)})
+            for name, group in groups.items()
+        }
+        command(**made, **given)
+
+    parameters.sort(key=lambda one: one.kind)
+    vars(expanded)["__signature__"] = inspect.Signature(parameters)
+    return expanded
 
 
 @attrs.frozen(kw_only=True, repr=False)
 class Connection:
     """What the command line says about the shop and the service."""
 
-    shop_id: str | None
-    secret_file: Path | None
-    api_url: str | None
-    verbose: bool
+    shop_id: Annotated[
+        str | None,
+        _shop("--shop-id", envvar="PERSONACLICK_SHOP_ID", help="The shop's public key."),
+    ] = None
+    secret_file: Annotated[
+        Path | None,
+        _shop(
+            "--secret-file",
+            envvar="PERSONACLICK_SHOP_SECRET_FILE",
+            help="A file with the shop's secret; PERSONACLICK_SHOP_SECRET if not given.",
+        ),
+    ] = None
+    api_url: Annotated[
+        str | None,
+        _shop(
+            "--api-url",
+            envvar="PERSONACLICK_API_URL",
+            help="The service's address, such as an emulator's.",
+        ),
+    ] = None
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Log every request to standard error.")
+    ] = False
 
     def client(self, *, limits: Mapping[Family, RateLimit] | Unset = UNSET) -> PersonaClick:
         """Make the client.
@@ -122,15 +134,17 @@ class Connection:
 
 
 @attrs.frozen(kw_only=True, repr=False)
-class Who:
+class UserOptions:
     """What the command line says about the user."""
 
-    did: str | None = None
-    email: str | None = None
-    phone: str | None = None
-    external_id: str | None = None
-    loyalty_id: str | None = None
-    telegram_id: str | None = None
+    did: Annotated[str | None, _user("--did", help="A device.")] = None
+    email: Annotated[str | None, _user("--email", help="An e-mail address.")] = None
+    phone: Annotated[str | None, _user("--phone", help="A phone number.")] = None
+    external_id: Annotated[str | None, _user("--external-id", help="The shop's own user id.")] = (
+        None
+    )
+    loyalty_id: Annotated[str | None, _user("--loyalty-id", help="A loyalty card.")] = None
+    telegram_id: Annotated[str | None, _user("--telegram-id", help="A Telegram user.")] = None
 
     def of(self, client: PersonaClick) -> User:
         """Return the user.

@@ -90,7 +90,7 @@ def run_sync(
         )
         mapping = None if sending.mapping is None else FieldMapping.load(sending.mapping)
         kind, layout = reading.source_kind, reading.layout
-        source = machines.share_of(reading.source(mapping))
+        source = machines.share_of(reading.open(mapping))
         path = sending.rejects or _rejects_path(source, machines.shard)
         with closing(LateRejects(path, source, layout.delimiter)) as sink:
             options = _options(sending, sink)
@@ -100,7 +100,7 @@ def run_sync(
             if reasons and not as_json:
                 _show_first(source)
             with machines.records(
-                source, reading.where, mapping, kind=kind, layout=layout
+                source, reading.source, mapping, kind=kind, layout=layout
             ) as records:
                 run = _Run(connection, records, options, machines, reasons)
                 end = run.to_the_end(is_resumable=reading.is_resumable, as_json=as_json)
