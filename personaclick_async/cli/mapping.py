@@ -7,7 +7,7 @@ import sys
 from personaclick_async.cli.options import AsJson, with_options
 from personaclick_async.cli.outcome import fail, print_json
 from personaclick_async.cli.reading import Reading
-from personaclick_async.errors import PersonaClickError
+from personaclick_async.errors import PersonaClickError, ValidationError
 
 
 @with_options
@@ -16,7 +16,11 @@ def mapping(reading: Reading, *, as_json: AsJson = False) -> None:
     from personaclick_async.sync.proposal import propose_mapping  # noqa: PLC0415 - only here
 
     try:
-        proposal = propose_mapping(reading.open().sample())
+        source = reading.open()
+        sample = source.sample()
+        if not sample.rows:
+            raise ValidationError(source.name, "rows of data", "none")
+        proposal = propose_mapping(sample)
     except PersonaClickError as error:
         fail(error, as_json=as_json)
     if as_json:

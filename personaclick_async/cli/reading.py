@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import glob
+from collections.abc import Iterator
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, Literal, TypeAlias
@@ -12,7 +14,9 @@ import typer
 
 if TYPE_CHECKING:
     from personaclick_async.sync.mapping import FieldMapping
+    from personaclick_async.sync.records import Outcome
     from personaclick_async.sync.sources import CsvLayout, SourceKind, TableSource
+    from personaclick_async.sync.sources.base import Numbered, Sample
 
 _TABS: Final = ("\\t", "tab")  # a tab is hard to type in a shell
 
@@ -42,6 +46,9 @@ class Reading:
         str | None, _option("--encoding", help="Of text; found out if not given.")
     ] = None
     query: Annotated[str | None, _option("--query", help="What to ask the database.")] = None
+    limit: Annotated[
+        int | None, _option("--limit", min=1, help="Only the first rows, to try it out.")
+    ] = None
 
     @property
     def layout(self) -> CsvLayout:
@@ -86,6 +93,46 @@ class Reading:
         """
         from personaclick_async.sync.sources import open_source  # noqa: PLC0415 - only syncs need it
 
-        return open_source(
+        source = open_source(
             self.source, mapping, kind=self.source_kind, layout=self.layout, query=self.query
         )
+        return source if self.limit is None else _FirstRows(source, self.limit)
+
+
+class _FirstRows:
+    """The first rows of a source."""
+
+    def __init__(self, source: TableSource, limit: int) -> None:
+        self._source = source
+        self._limit = limit
+
+    @property
+    def name(self) -> str:
+        return f"{self._source.name}, the first {self._limit:,} rows"
+
+    @property
+    def columns(self) -> tuple[str, ...] | None:
+        return self._source.columns
+
+    @property
+    def fingerprint(self) -> str | None:
+        return self._source.fingerprint
+
+    @property
+    def size_hint(self) -> int | None:
+        hint = self._source.size_hint
+        return None if hint is None else min(hint, self._limit)
+
+    def outcomes(self, *, after_row: int = 0) -> Iterator[Outcome]:
+        return self.numbered(after_row=after_row, before=0)
+
+    def numbered(self, *, after_row: int, before: int) -> Numbered:
+        with closing(self._source.numbered(after_row=after_row, before=before)) as rows:
+            for outcome in rows:
+                if outcome.row - before > self._limit:
+                    break
+                yield outcome
+        return self._limit
+
+    def sample(self, limit: int = 100) -> Sample:
+        return self._source.sample(min(limit, self._limit))

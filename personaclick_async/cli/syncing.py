@@ -18,7 +18,7 @@ from personaclick_async.cli.outcome import Exit, code_of, complain, fail, print_
 from personaclick_async.cli.progress import progress
 from personaclick_async.cli.reading import Reading
 from personaclick_async.cli.sync import Sending
-from personaclick_async.errors import ConfigurationError, PersonaClickError
+from personaclick_async.errors import ConfigurationError, PersonaClickError, ValidationError
 from personaclick_async.sync import (
     JournalFailed,
     Record,
@@ -88,6 +88,8 @@ def run_sync(
             spool=sending.spool,
             limit_url=sending.shared_limit,
         )
+        if sending.dask is not None and reading.limit is not None:
+            raise ConfigurationError("--limit and --dask: expected one of them, got both")
         mapping = None if sending.mapping is None else FieldMapping.load(sending.mapping)
         kind, layout = reading.source_kind, reading.layout
         source = machines.share_of(reading.open(mapping))
@@ -102,7 +104,9 @@ def run_sync(
             with machines.records(
                 source, reading.source, mapping, kind=kind, layout=layout
             ) as records:
-                run = _Run(connection, records, options, machines, reasons)
+                # A query may have nothing to tell, and so may a share; a file should.
+                needs_rows = reading.query is None and machines.shard is None
+                run = _Run(connection, records, options, machines, reasons, needs_rows=needs_rows)
                 end = run.to_the_end(is_resumable=reading.is_resumable, as_json=as_json)
     except PersonaClickError as error:
         fail(error, as_json=as_json)
@@ -124,6 +128,8 @@ class _Run:
         options: SyncOptions,
         machines: Machines,
         reasons: Reasons | None,
+        *,
+        needs_rows: bool,
     ) -> None:
         self.report: Report | None = None
         self._connection = connection
@@ -131,6 +137,7 @@ class _Run:
         self._options = options
         self._machines = machines
         self._reasons = reasons
+        self._needs_rows = needs_rows
 
     def to_the_end(self, *, is_resumable: bool, as_json: bool) -> SystemExit | typer.Exit:
         """Run until it is done, stops or is interrupted; return how the process is to end."""
@@ -158,6 +165,8 @@ class _Run:
             self.report = sync.report
             async with progress(sync.report, shown=shows_progress):
                 await (self._reasons.gather(sync) if self._reasons else sync.run())
+        if self._needs_rows and not sync.report.read:
+            raise ValidationError(sync.report.source, "rows of data", "none")
 
 
 def _options(sending: Sending, sink: LateRejects) -> SyncOptions:

@@ -308,3 +308,37 @@ def test_a_database_is_not_its_own_reject_file(shell: Shell, emulator: Emulator)
         done = shell("sync", url, *query, "--rejects", "crm.db")
         assert done.exit_code == Exit.CONFIGURATION
         assert "another file than the source" in done.output
+
+
+@pytest.mark.parametrize("options", [[], ["--shard", "1/1"]], ids=["whole", "shard"])
+def test_a_trial_sends_the_first_rows_only(
+    shell: Shell, emulator: Emulator, options: list[str]
+) -> None:
+    Path("customers.csv").write_text("id,email\n" + "".join(f"{n},\n" for n in range(1, 51)))
+
+    done = json.loads(shell("sync", "customers.csv", "--limit", "7", "--json", *options).stdout)
+    assert (done["read"], done["sent"]) == (7, 7)
+    assert stored(emulator).keys() == {str(n) for n in range(1, 8)}
+
+    # And is no obstacle to the whole.
+    done = json.loads(shell("sync", "customers.csv", "--json", *options).stdout)
+    assert (done["read"], done["sent"]) == (50, 50)
+
+
+@pytest.mark.parametrize("content", ["", "id,email\n", "\ufeffid,email\n", "\n\n"])
+def test_a_file_without_rows_is_invalid_input(
+    shell: Shell, emulator: Emulator, content: str
+) -> None:
+    Path("customers.csv").write_text(content)
+    for arguments in (["sync"], ["sync", "--dry-run"], ["sync", "--json"], ["mapping"]):
+        done = shell(*arguments, "customers.csv")
+        assert done.exit_code == Exit.INVALID_INPUT, (arguments, done.output)
+        assert "customers.csv: expected rows of data, got none" in done.output
+    assert emulator.requests == []
+
+
+def test_a_query_without_rows_is_done(shell: Shell) -> None:
+    with sqlite3.connect("crm.db") as database:
+        database.execute("CREATE TABLE customers (id INTEGER, email TEXT)")
+    done = shell("sync", "sqlite:///crm.db", "--query", "SELECT id, email FROM customers")
+    assert done.exit_code == Exit.DONE, done.output
