@@ -11,9 +11,9 @@ import attrs
 
 from personaclick_async.cache import CacheStats, SharedReads
 from personaclick_async.config import CachePolicy, Seconds
-from personaclick_async.models.decoding import WrongShape
 from personaclick_async.models.identity import Identity
 from personaclick_async.models.profile import Profile
+from personaclick_async.models.reading import WrongShape
 from personaclick_async.models.unread import Unread
 from personaclick_async.protocol.requests import Shop, profile_kind
 

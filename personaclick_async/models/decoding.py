@@ -1,8 +1,7 @@
-"""From JSON to the models: a fast strict way, and a tolerant one behind it.
+"""From JSON to the models: a strict decoder, and lenient conversion of what that refuses.
 
-msgspec goes first, which builds the attrs classes straight from bytes and refuses any value of
-another type. The service is known to vary its types, so what msgspec refuses is bent into shape
-by the converter, which is imported when that happens: most processes never meet such an answer.
+msgspec builds the attrs classes straight from bytes, and refuses any value of another type. The
+service is known to vary its types, so what msgspec refuses is coerced.
 """
 
 from __future__ import annotations
@@ -14,24 +13,25 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from personaclick_async import codec
-from personaclick_async.models.reading import Read, keep_source
+from personaclick_async.models.reading import Read, WrongShape, keep_source
+from personaclick_async.names import PAYLOAD, STATUS, STATUS_SUCCESS
 
 R = TypeVar("R", bound=Read)
 
-
-class WrongShape(ValueError):
-    """The JSON is not the kind of thing that was promised; says which, never what it holds."""
+_PAYLOAD_KEY: Final = f'"{PAYLOAD}"'.encode()
 
 
 def read_object(cls: type[R], body: bytes) -> R:
-    """Make a model from a JSON object.
+    """Make a model from a JSON object, also inside ``{"status": "success", "payload": …}``.
 
-    :raises WrongShape: the bytes are not a JSON object with the fields that must be there.
+    :raises WrongShape: the bytes are not a JSON object with the required fields.
     """
+    if _PAYLOAD_KEY in body:
+        body = _without_envelope(body)
     try:
         read: R = _decoder(cls).decode(body)  # type: ignore[arg-type]  # mypy looks at the hash of instances
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
-        read = _bent(cls, _parsed(body))
+        read = _coerced(cls, _parsed(body))
     return keep_source(read, body)
 
 
@@ -44,7 +44,7 @@ def read_objects(cls: type[R], body: bytes, *, wrappers: tuple[tuple[str, ...], 
         items = _split(body)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
         return [
-            keep_source(_bent(cls, item), _source(item))
+            keep_source(_coerced(cls, item), _source(item))
             for item in _unwrapped(_parsed(body), wrappers)
         ]
     return [read_object(cls, bytes(item)) for item in items]
@@ -56,6 +56,14 @@ _split: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
 @cache
 def _decoder(cls: type) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(cls)
+
+
+def _without_envelope(body: bytes) -> bytes:
+    said = _parsed(body)
+    if isinstance(said, dict) and said.get(STATUS) == STATUS_SUCCESS:
+        inner = said.get(PAYLOAD)
+        return _source(inner) if isinstance(inner, dict) else body
+    return body
 
 
 def _parsed(body: bytes) -> object:
@@ -74,9 +82,9 @@ def _source(item: object) -> bytes:
 
 
 def _unwrapped(value: object, wrappers: tuple[tuple[str, ...], ...]) -> list[Any]:
-    if isinstance(value, list):
-        return value
-    for path in wrappers:
+    if isinstance(value, dict) and isinstance(value.get(PAYLOAD), dict | list):
+        value = value[PAYLOAD]
+    for path in ((), *wrappers):
         inner: Any = value
         for key in path:
             inner = inner.get(key) if isinstance(inner, dict) else None
@@ -85,7 +93,8 @@ def _unwrapped(value: object, wrappers: tuple[tuple[str, ...], ...]) -> list[Any
     raise WrongShape("the body is not an array")
 
 
-def _bent(cls: type[R], value: object) -> R:
-    from personaclick_async.models.converter import bend  # noqa: PLC0415 - seldom needed
+def _coerced(cls: type[R], value: object) -> R:
+    # Most processes never need it, and cattrs takes as long to import as a tenth of the package.
+    from personaclick_async.models.coercion import coerce  # noqa: PLC0415
 
-    return bend(cls, value)
+    return coerce(cls, value)

@@ -10,11 +10,11 @@ from typing import Any
 import attrs
 
 from personaclick_async.models.product import Product
-from personaclick_async.models.reading import Read
+from personaclick_async.models.reading import Model, Read
 
 
 @attrs.frozen(kw_only=True, repr=False, slots=False)
-class OrderItem:
+class OrderItem(Model):
     """A line of an order; money in the shop's currency, ``item`` is the product."""
 
     amount: Decimal | None = None
@@ -32,7 +32,7 @@ class OrderItem:
 
 
 @attrs.frozen(kw_only=True, repr=False, slots=False)
-class OrderEvent:
+class OrderEvent(Model):
     """A step in the history of an order."""
 
     status: str | None = None
@@ -77,6 +77,6 @@ class Order(Read):
     gift_package: bool | None = None
     payment_structure: Mapping[str, Any] | None = None
     value_raw: Decimal | None = None
-    custom_properties: Mapping[str, Any] | None = None
+    custom_properties: Mapping[str, Any] = attrs.field(factory=dict)
     items: tuple[OrderItem, ...] = ()
     history: tuple[OrderEvent, ...] = ()

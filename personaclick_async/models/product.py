@@ -3,31 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TypeAlias
 
 import attrs
 
-from personaclick_async.models.reading import Read
-
-Number: TypeAlias = int | float
-Scalar: TypeAlias = str | int | float | bool | None
+from personaclick_async.codec import Json
+from personaclick_async.models.reading import Model, Number, Read, Scalar, fill_in
 
 
 @attrs.frozen(kw_only=True, slots=False)
-class Category:
-    """A category of the shop; ``parent`` is None for a root."""
+class Category(Model):
+    """A category of the shop; only its id, where the service lists ids.
+
+    ``parent`` and ``parent_id`` name the same category, whichever the service sent; both are None
+    for a root.
+    """
 
     id: str | None = None
     name: str | None = None
     parent: str | None = None
+    parent_id: str | None = None
     url: str | None = None
     url_handle: str | None = None
-    level: str | None = None
+    level: Number | None = None
+    branch: Json = None
     name_with_parent: str | None = None
+
+    def __attrs_post_init__(self) -> None:
+        fill_in(self, "parent", "parent_id")
+        fill_in(self, "parent_id", "parent")
 
 
 @attrs.frozen(kw_only=True, slots=False)
-class FashionColor:
+class FashionColor(Model):
     """A colour of the product and the picture that shows it."""
 
     color: str | None = None
@@ -35,11 +42,21 @@ class FashionColor:
 
 
 @attrs.frozen(kw_only=True, slots=False)
-class Param:
-    """A parameter of the product feed, with its values."""
+class Param(Model):
+    """A parameter of the product feed: ``key`` and ``values``, or ``name`` and ``value``.
+
+    Read ``key`` and ``values``: they are filled in from the other two.
+    """
 
     key: str | None = None
     values: tuple[Scalar, ...] = ()
+    name: str | None = None
+    value: Scalar = None
+
+    def __attrs_post_init__(self) -> None:
+        fill_in(self, "key", "name")
+        if self.value is not None and not self.values:
+            object.__setattr__(self, "values", (self.value,))
 
 
 @attrs.frozen(kw_only=True, slots=False)

@@ -14,24 +14,16 @@ from typing import Any, Final, TypeAlias
 
 import attrs
 
-from personaclick_async.models.reading import Read
+from personaclick_async.models.reading import Model, Number, Read, fill_in
 
-Number: TypeAlias = int | float
 Size: TypeAlias = str | int | float
 Texts: TypeAlias = tuple[str, ...]
 
 _GENDER_WORDS: Final = {"male": "m", "female": "f"}
 
 
-def _same(read: object, name: str, other: str) -> None:
-    """Fill ``name`` from its other documented spelling, where only that one came."""
-    value = getattr(read, other)
-    if value is not None and getattr(read, name) is None:
-        object.__setattr__(read, name, value)
-
-
 @attrs.frozen(kw_only=True, repr=False, slots=False)
-class AgeRange:
+class AgeRange(Model):
     """An age in years, from ``min`` to ``max``; quarters of a year below two."""
 
     min: Number | None = None
@@ -39,7 +31,7 @@ class AgeRange:
 
 
 @attrs.frozen(kw_only=True, repr=False, slots=False)
-class Child:
+class Child(Model):
     """A child of the user."""
 
     gender: str | None = None
@@ -48,7 +40,7 @@ class Child:
 
 
 @attrs.frozen(kw_only=True, repr=False, slots=False)
-class Hair:
+class Hair(Model):
     """Hair: ``type`` (dry, normal, oily, comby) and ``condition`` (colored, damaged, …)."""
 
     type: Texts | None = None
@@ -56,7 +48,7 @@ class Hair:
 
 
 @attrs.frozen(kw_only=True, repr=False, slots=False)
-class SkinPart:
+class SkinPart(Model):
     """The skin of one part of the body: ``type`` (dry, …) and ``condition`` (sensitive, …)."""
 
     type: Texts | None = None
@@ -64,7 +56,7 @@ class SkinPart:
 
 
 @attrs.frozen(kw_only=True, repr=False, slots=False)
-class Skin:
+class Skin(Model):
     """Skin, by part of the body."""
 
     face: SkinPart | None = None
@@ -75,7 +67,7 @@ class Skin:
 
 
 @attrs.frozen(kw_only=True, repr=False, slots=False)
-class Perfume:
+class Perfume(Model):
     """Perfume: ``family`` (floral, oriental, woody, fresh) and ``aroma`` (citrus, woods, …)."""
 
     family: Texts | None = None
@@ -83,7 +75,7 @@ class Perfume:
 
 
 @attrs.frozen(kw_only=True, repr=False, slots=False)
-class Compatibility:
+class Compatibility(Model):
     """The preferred vehicle: ``brand`` and ``model``."""
 
     brand: str | None = None
@@ -91,7 +83,7 @@ class Compatibility:
 
 
 @attrs.frozen(kw_only=True, repr=False, slots=False)
-class Pet:
+class Pet(Model):
     """A pet. Read ``pet_type``, ``breed``, ``pet_size``, ``pet_age``.
 
     Whether the service keeps the ``pet_`` prefix is not documented; both spellings are read.
@@ -106,13 +98,13 @@ class Pet:
     age: str | None = None
 
     def __attrs_post_init__(self) -> None:
-        _same(self, "pet_type", "type")
-        _same(self, "pet_size", "size")
-        _same(self, "pet_age", "age")
+        fill_in(self, "pet_type", "type")
+        fill_in(self, "pet_size", "size")
+        fill_in(self, "pet_age", "age")
 
 
 @attrs.frozen(kw_only=True, repr=False, slots=False)
-class Jewelry:
+class Jewelry(Model):
     """Jewelry. Read ``gender``, the three sizes, and ``jewelry_color``, ``_metal``, ``_gem``.
 
     Whether the service keeps the ``jewelry_`` prefix is not documented; both spellings are read.
@@ -130,13 +122,13 @@ class Jewelry:
     gem: Texts | None = None
 
     def __attrs_post_init__(self) -> None:
-        _same(self, "jewelry_color", "color")
-        _same(self, "jewelry_metal", "metal")
-        _same(self, "jewelry_gem", "gem")
+        fill_in(self, "jewelry_color", "color")
+        fill_in(self, "jewelry_metal", "metal")
+        fill_in(self, "jewelry_gem", "gem")
 
 
 @attrs.frozen(kw_only=True, repr=False, slots=False)
-class Space:
+class Space(Model):
     """Floor space of a property."""
 
     min: Number | None = None
@@ -145,13 +137,24 @@ class Space:
 
 
 @attrs.frozen(kw_only=True, repr=False, slots=False)
-class Realty:
-    """Real estate: ``type`` (living, office, …), ``action`` (rent, sale), ``space``, ``floor``."""
+class Floor(Model):
+    """The floor that a flat is on, and how many the building has."""
+
+    current: Number | None = None
+    total: Number | None = None
+
+
+@attrs.frozen(kw_only=True, repr=False, slots=False)
+class Realty(Model):
+    """Real estate: ``type`` (living, office, …), ``action`` (rent, sale), ``space``, ``floor``.
+
+    The service sends ``floor`` as a number or as a :class:`Floor`.
+    """
 
     type: str | None = None
     action: str | None = None
     space: Space | None = None
-    floor: Number | None = None
+    floor: Number | Floor | None = None
 
 
 @attrs.frozen(kw_only=True, repr=False, slots=False)
@@ -168,7 +171,7 @@ class Profile(Read):
     gender: str | None = None
     computed_gender: str | None = None
     bought_something: bool | None = None
-    custom_properties: Mapping[str, Any] | None = None
+    custom_properties: Mapping[str, Any] = attrs.field(factory=dict)
     email: str | None = None
     phone: str | None = None
     first_name: str | None = None
@@ -197,7 +200,7 @@ class Profile(Read):
 
 
 @attrs.frozen(kw_only=True, repr=False, slots=False)
-class ProfileOrderItem:
+class ProfileOrderItem(Model):
     """A line of an order in the full profile; ``price`` in the shop's currency."""
 
     id: str | None = None
@@ -207,7 +210,7 @@ class ProfileOrderItem:
 
 
 @attrs.frozen(kw_only=True, repr=False, slots=False)
-class ProfileOrder:
+class ProfileOrder(Model):
     """An order in the full profile; ``value`` in the shop's currency."""
 
     id: str | None = None
@@ -238,22 +241,3 @@ class FullProfile(Profile):
     additional_emails: Texts | None = None
     additional_loyalty_ids: Texts | None = None
     orders: tuple[ProfileOrder, ...] | None = None
-
-
-__all__ = [
-    "AgeRange",
-    "Child",
-    "Compatibility",
-    "FullProfile",
-    "Hair",
-    "Jewelry",
-    "Perfume",
-    "Pet",
-    "Profile",
-    "ProfileOrder",
-    "ProfileOrderItem",
-    "Realty",
-    "Skin",
-    "SkinPart",
-    "Space",
-]

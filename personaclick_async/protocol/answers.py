@@ -25,7 +25,7 @@ from personaclick_async.errors import (
     ServiceUnavailable,
     Unprocessable,
 )
-from personaclick_async.models.decoding import WrongShape
+from personaclick_async.models.reading import WrongShape
 from personaclick_async.protocol.requests import Call
 
 T = TypeVar("T")

@@ -1,4 +1,4 @@
-"""What the service answers is typed where it is known, bent where it varies, and kept whole."""
+"""What the service answers is typed where it is known, coerced where it varies, kept whole."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ from hypothesis import strategies as st
 
 from benchmarks.server import LAST_ORDER, PROFILE
 from personaclick_async import FullProfile, InitAnswer, Order, Product, Profile, ProfileUpdate
-from personaclick_async.models.converter import converter
-from personaclick_async.models.decoding import WrongShape, read_object, read_objects
-from personaclick_async.models.reading import Read
+from personaclick_async.models.coercion import coerce
+from personaclick_async.models.decoding import read_object, read_objects
+from personaclick_async.models.profile import Floor
+from personaclick_async.models.reading import Read, WrongShape
 from personaclick_async.models.update import to_wire
 
 DATA = Path(os.environ.get("PERSONACLICK_DATA", Path(__file__).parents[3] / "shared" / "data"))
@@ -77,7 +78,8 @@ def test_a_whole_product_is_typed() -> None:
         (Profile, {"gender": "other"}, "gender", "other"),
         (Profile, {"children": None}, "children", None),
         (Profile, {"children": []}, "children", ()),
-        (Profile, {"custom_properties": []}, "custom_properties", None),
+        (Profile, {"custom_properties": []}, "custom_properties", {}),
+        (Profile, {"custom_properties": None}, "custom_properties", {}),
         (Profile, {"fashion_sizes": {"shoe": 38}}, "fashion_sizes", {"shoe": (38,)}),
         (FullProfile, {"age": "31"}, "age", 31),
         (FullProfile, {"age": "31.5"}, "age", 31.5),
@@ -109,7 +111,7 @@ def test_a_whole_product_is_typed() -> None:
         (InitAnswer, {"did": 5, "snippets": ["a", {}]}, "snippets", ("a", {})),
     ],
 )
-def test_values_that_vary_are_bent_not_broken(
+def test_values_that_vary_are_coerced(
     kind: type[Read], sent: dict[str, Any], name: str, value: object
 ) -> None:
     assert getattr(read(kind, **sent), name) == value
@@ -139,6 +141,91 @@ def test_jewelry_is_read_with_and_without_its_prefix() -> None:
 
     assert plain.jewelry_color == prefixed.jewelry_color == ("white",)
     assert plain.ring_sizes == prefixed.ring_sizes == (17.5,)
+
+
+def test_products_are_read_in_both_documented_forms() -> None:
+    old = read(
+        Product,
+        id="1",
+        categories=[{"id": "2", "parent": "1", "level": "2"}],
+        params=[{"key": "size", "values": ["M"]}],
+    )
+    new = read(
+        Product,
+        id="1",
+        categories=[{"id": "2", "parent_id": "1", "level": 2, "branch": ["1", "2"]}],
+        params=[{"name": "size", "value": "M"}],
+        picture="https://cdn.shop.example/1.png",
+    )
+
+    for product in (old, new):
+        [category], [param] = product.categories, product.params
+        assert (category.parent, category.parent_id, category.level) == ("1", "1", 2)
+        assert (param.key, param.values) == ("size", ("M",))
+    assert new.categories[0].branch == ["1", "2"]
+    assert new.picture == "https://cdn.shop.example/1.png"
+    assert [one.id for one in read(Product, id="1", categories=["1", 2]).categories] == ["1", "2"]
+
+
+@pytest.mark.parametrize(
+    ("floor", "value"),
+    [(3, 3), ("3", 3), ({"current": 3, "total": 9}, Floor(current=3, total=9)), ([], None)],
+)
+def test_a_floor_is_a_number_or_an_object(floor: object, value: object) -> None:
+    assert read(Profile, realty={"floor": floor}).realty.floor == value
+
+
+def test_money_is_exact_whether_text_or_number() -> None:
+    item = {"amount": 2, "price": "199.90", "original_price": "250.00"}
+    [line] = read(Order, items=[item]).items
+
+    assert (line.amount, line.price) == (Decimal(2), Decimal("199.90"))
+    assert line.original_price == Decimal("250.00")
+
+
+def test_an_envelope_of_success_is_taken_off() -> None:
+    profile = read(Profile, status="success", payload={"id": "7", "gender": "f"})
+    assert (profile.id, profile.gender, profile.raw) == ("7", "f", {"id": "7", "gender": "f"})
+
+    for payload in ([{"id": "1"}], {"products": [{"id": "1"}]}):
+        body = json.dumps({"status": "success", "payload": payload}).encode()
+        [product] = read_objects(Product, body, wrappers=(("products",),))
+        assert product.id == "1"
+
+
+def test_a_property_called_payload_is_no_envelope() -> None:
+    sent = {"id": "7", "custom_properties": {"payload": {"id": "8"}, "status": "success"}}
+
+    assert read(Profile, **sent).id == "7"
+    assert read(Profile, status="active", payload={"id": "8"}).id is None
+
+
+def test_the_representation_names_fields_and_shows_no_value() -> None:
+    profile = read(Profile, gender="f", custom_properties={"colour": "canary"}, children=[{}])
+
+    assert repr(profile) == "<Profile with gender, custom_properties, children>"
+    assert repr(profile.children[0]) == "<Child with nothing>"
+    assert repr(read(Profile)) == "<Profile with nothing>"
+
+
+def test_a_profile_becomes_a_dict_of_json_types() -> None:
+    full = read(
+        FullProfile,
+        birthday="1990-03-11",
+        loyalty_bonuses="12.50",
+        tags=["vip"],
+        first_name="\ud800",
+        children=[{"age": {"min": 2}}],
+    )
+    made = full.to_dict()
+
+    assert (made["birthday"], made["loyalty_bonuses"], made["tags"]) == (
+        "1990-03-11",
+        "12.50",
+        ["vip"],
+    )
+    assert made["children"] == [{"gender": None, "birthday": None, "age": {"min": 2, "max": None}}]
+    assert (made["first_name"], made["gender"], made["custom_properties"]) == ("\ud800", None, {})
 
 
 def test_what_is_not_known_is_kept() -> None:
@@ -226,7 +313,7 @@ def test_the_fast_way_and_the_tolerant_way_agree(kind: Any, data: st.DataObject)
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return
 
-    assert fast == converter().structure(json.loads(body), kind)
+    assert fast == coerce(kind, json.loads(body))
 
 
 @given(body=st.binary(max_size=200))

@@ -1,7 +1,8 @@
-"""From JSON to the models, tolerantly: what is not as it should be is bent in place of breaking.
+"""Lenient conversion of JSON to the models, for answers that the strict decoder refuses.
 
-A number in quotes is a number, a scalar where a list belongs is a list of one, an object in a
-list is that object. What can't be bent is None in the model and still whole in its ``raw``.
+A number in quotes is a number, a scalar where a list belongs is a list of one, a scalar where an
+object with an id belongs is its id. What can't be converted is None in the model, and still whole
+in its ``raw``.
 """
 
 from __future__ import annotations
@@ -18,9 +19,7 @@ import attrs
 from cattrs import BaseConverter, Converter
 from cattrs.gen import make_dict_structure_fn
 
-from personaclick_async.models.decoding import WrongShape
-from personaclick_async.models.reading import Read
-from personaclick_async.models.update import ProfileUpdate, to_wire
+from personaclick_async.models.reading import Read, WrongShape
 
 R = TypeVar("R", bound=Read)
 Hook: TypeAlias = Callable[[object, Any], Any]
@@ -29,17 +28,17 @@ _TRUE: Final = frozenset({"true", "1", "yes"})
 _FALSE: Final = frozenset({"false", "0", "no"})
 
 
-def bend(cls: type[R], value: object) -> R:
-    """Make a model from what some JSON says.
+def coerce(cls: type[R], value: object) -> R:
+    """Make a model from parsed JSON.
 
-    :raises WrongShape: it is no object, or lacks a field that must be there.
+    :raises WrongShape: it is not an object, or lacks a required field.
     """
     if not isinstance(value, dict):
         raise WrongShape("an array or object is missing where one belongs")
     for name in _required(cls):
         if _text(value.get(name)) is None:
             raise WrongShape(f"the object has no {name}")
-    return converter().structure(value, cls)
+    return _converter().structure(value, cls)
 
 
 def _required(cls: Any) -> list[str]:  # noqa: ANN401 - any attrs class
@@ -72,14 +71,11 @@ def _number(value: object, _: object = None) -> int | float | None:
         case float():
             return value if math.isfinite(value) else None
         case str():
-            try:
-                return int(value)
-            except ValueError:
-                pass
-            try:
-                return _number(float(value))
-            except ValueError:
-                pass
+            for kind in (int, float):
+                try:
+                    return _number(kind(value))
+                except ValueError:
+                    pass
     return None
 
 
@@ -112,18 +108,14 @@ def _instant(value: object, _: object = None) -> datetime | None:
     return None
 
 
-def _scalar(value: object, _: object = None) -> object:
-    return value if value is None or isinstance(value, str | int | float) else None
-
-
 def _tuple_hook(kind: Any, of: BaseConverter) -> Hook:  # noqa: ANN401 - any annotation
     item_type = get_args(kind)[0]
     items_may_be_none = item_type is Any or type(None) in get_args(item_type)
 
     def structure(value: object, _: object) -> tuple[Any, ...]:
         items = value if isinstance(value, list) else [] if value is None else [value]
-        bent = (of.structure(item, item_type) for item in items)
-        return tuple(item for item in bent if item is not None or items_may_be_none)
+        made = (of.structure(item, item_type) for item in items)
+        return tuple(item for item in made if item is not None or items_may_be_none)
 
     return structure
 
@@ -131,30 +123,45 @@ def _tuple_hook(kind: Any, of: BaseConverter) -> Hook:  # noqa: ANN401 - any ann
 def _mapping_hook(kind: Any, of: BaseConverter) -> Hook:  # noqa: ANN401 - any annotation
     value_type = get_args(kind)[1]
 
-    def structure(value: object, _: object) -> Mapping[str, Any] | None:
-        if not isinstance(value, dict):
-            return None
-        return {str(key): of.structure(item, value_type) for key, item in value.items()}
+    def structure(value: object, _: object) -> Mapping[str, Any]:
+        # An empty object of a PHP service is an empty array.
+        items = value.items() if isinstance(value, dict) else ()
+        return {str(key): of.structure(item, value_type) for key, item in items}
 
     return structure
 
 
 def _object_hook(cls: Any, of: BaseConverter) -> Hook:  # noqa: ANN401 - any attrs class
-    plain = make_dict_structure_fn(cls, of, _cattrs_detailed_validation=False)
+    make = make_dict_structure_fn(cls, of, _cattrs_detailed_validation=False)
     required = _required(cls)
-    tuples = [
-        at.name
-        for at in attrs.fields(cls)
-        if get_origin(at.type) is tuple and at.default is not attrs.NOTHING
-    ]
+    has_id = "id" in attrs.fields_dict(cls)
+    never_none = {at.name for at in attrs.fields(cls) if at.default is not None}
 
     def structure(value: object, _: object) -> Any:  # noqa: ANN401
         if isinstance(value, list):
             # Several older pages show an array where the newer ones have one object.
             value = next((item for item in value if isinstance(item, dict)), None)
+        if has_id and isinstance(value, str | int) and not isinstance(value, bool):
+            value = {"id": value}
         if not isinstance(value, dict) or any(value.get(name) is None for name in required):
             return None
-        return plain({k: v for k, v in value.items() if not (v is None and k in tuples)}, cls)
+        return make({k: v for k, v in value.items() if not (v is None and k in never_none)}, cls)
+
+    return structure
+
+
+def _union_hook(kind: Any, of: BaseConverter) -> Hook:  # noqa: ANN401 - any annotation
+    members = [member for member in get_args(kind) if member is not type(None)]
+    if len(members) == 1:
+        return lambda value, _: None if value is None else of.structure(value, members[0])
+    objects = next((member for member in members if attrs.has(member)), None)
+
+    def structure(value: object, _: object) -> Any:  # noqa: ANN401
+        if isinstance(value, dict) and objects is not None:
+            return of.structure(value, objects)
+        if str not in members:
+            return _number(value)
+        return value if isinstance(value, str | int | float) else None
 
     return structure
 
@@ -163,22 +170,17 @@ def _is_union(kind: Any) -> bool:  # noqa: ANN401 - any annotation
     return get_origin(kind) in (Union, types.UnionType)
 
 
-def _union_hook(kind: Any, of: BaseConverter) -> Hook:  # noqa: ANN401 - any annotation
-    members = [member for member in get_args(kind) if member is not type(None)]
-    if set(members) == {int, float}:
-        return _number
-    if len(members) > 1:
-        return _scalar
-    [member] = members
-    return lambda value, _: None if value is None else of.structure(value, member)
+def _is_tuple(kind: Any) -> bool:  # noqa: ANN401 - any annotation
+    return get_origin(kind) is tuple
+
+
+def _is_mapping(kind: Any) -> bool:  # noqa: ANN401 - any annotation
+    origin = get_origin(kind)
+    return isinstance(origin, type) and issubclass(origin, Mapping)
 
 
 @cache
-def converter() -> Converter:
-    """Give the one converter of the models: ``structure`` reads tolerantly, updates strictly.
-
-    Made when it is first needed: most processes never meet an answer that the fast decoder refuses.
-    """
+def _converter() -> Converter:
     made = Converter(detailed_validation=False)
     made.register_structure_hook(str, _text)
     made.register_structure_hook(bool, _boolean)
@@ -189,15 +191,4 @@ def converter() -> Converter:
     made.register_structure_hook_factory(_is_tuple, _tuple_hook)
     made.register_structure_hook_factory(_is_mapping, _mapping_hook)
     made.register_structure_hook_factory(attrs.has, _object_hook)
-    made.register_structure_hook(ProfileUpdate, lambda fields, _: ProfileUpdate.from_flat(fields))
-    made.register_unstructure_hook(ProfileUpdate, to_wire)
     return made
-
-
-def _is_tuple(kind: Any) -> bool:  # noqa: ANN401 - any annotation
-    return get_origin(kind) is tuple
-
-
-def _is_mapping(kind: Any) -> bool:  # noqa: ANN401 - any annotation
-    origin = get_origin(kind)
-    return isinstance(origin, type) and issubclass(origin, Mapping)
