@@ -9,14 +9,13 @@ import pytest
 
 from personaclick_async import (
     CachePolicy,
-    CallOptions,
     ConfigurationError,
     PersonaClick,
     RateLimit,
     RetryPolicy,
     Timeouts,
 )
-from personaclick_async.config import UNSET, load_config
+from personaclick_async.config import UNSET, CallOptions, load_config
 
 SHOP_ID = "e0" * 15
 

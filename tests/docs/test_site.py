@@ -36,6 +36,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     [
         "personaclick_async",
         "personaclick_async.emulator",
+        "personaclick_async.models",
         "personaclick_async.facade",
         "personaclick_async.sync",
         "personaclick_async.sync.mapping",

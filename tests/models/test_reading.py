@@ -18,7 +18,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.server import LAST_ORDER, PROFILE
-from personaclick_async import FullProfile, InitAnswer, Order, Product, Profile, ProfileUpdate
+from personaclick_async import FullProfile, Order, Product, Profile, ProfileUpdate
+from personaclick_async.models import InitAnswer
 from personaclick_async.models.coercion import coerce
 from personaclick_async.models.decoding import read_object, read_objects
 from personaclick_async.models.profile import Floor

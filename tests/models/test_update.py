@@ -13,16 +13,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from personaclick_async import (
-    CLEAR,
-    Gender,
-    Kid,
-    ProfileFields,
-    ProfileUpdate,
-    ValidationError,
-    Vehicle,
-)
-from personaclick_async.models import rules
+from personaclick_async import CLEAR, Gender, Kid, ProfileUpdate, ValidationError, Vehicle
+from personaclick_async.models import ProfileFields, rules
 from personaclick_async.models.update import FIELDS, RESERVED_NAMES, to_wire
 
 

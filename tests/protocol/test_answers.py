@@ -16,7 +16,6 @@ from personaclick_async import (
     BadRequest,
     ConnectionFailed,
     Forbidden,
-    Identity,
     MalformedAnswer,
     NotFound,
     PayloadTooLarge,
@@ -30,6 +29,7 @@ from personaclick_async import (
     Unprocessable,
     ValidationError,
 )
+from personaclick_async.models import Identity
 from personaclick_async.protocol import requests
 from personaclick_async.protocol.answers import Answer, refusal, retry_after, without_private
 from personaclick_async.protocol.requests import RequestContext, Shop

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from personaclick_async import ConfigurationError, Identity, ProfileUpdate, Segment, ValidationError
+from personaclick_async import ConfigurationError, ProfileUpdate, Segment, ValidationError
+from personaclick_async.models import Identity
 from personaclick_async.protocol import requests
 from personaclick_async.protocol.requests import Call, RequestContext, Shop
 

@@ -21,7 +21,6 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import ConsoleSpanExporter, SimpleSpanProcessor
 
 from personaclick_async import (
-    CallOptions,
     Hooks,
     PersonaClick,
     PersonaClickError,
@@ -29,6 +28,7 @@ from personaclick_async import (
     RetryPolicy,
     Timeouts,
 )
+from personaclick_async.config import CallOptions
 from personaclick_async.emulator import Emulator, EmulatorSettings, Fault
 from personaclick_async.facade import create_personaclick
 from personaclick_async.integrations.opentelemetry import Telemetry

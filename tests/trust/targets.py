@@ -15,7 +15,6 @@ from datetime import UTC, date, datetime
 from typing import Any, Final
 
 from personaclick_async import (
-    Identity,
     MalformedAnswer,
     PersonaClickError,
     ProfileUpdate,
@@ -24,6 +23,7 @@ from personaclick_async import (
     codec,
 )
 from personaclick_async.facade import commands
+from personaclick_async.models import Identity
 from personaclick_async.models.reading import Read
 from personaclick_async.models.update import to_wire
 from personaclick_async.protocol import requests

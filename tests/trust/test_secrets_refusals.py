@@ -11,17 +11,16 @@ import pytest
 
 from personaclick_async import (
     ConfigurationError,
-    Identity,
     Kid,
     PersonaClick,
     PersonaClickError,
-    ProfileFields,
     ProfileUpdate,
     Session,
     ValidationError,
     Vehicle,
 )
 from personaclick_async.facade import WrongCall, create_personaclick
+from personaclick_async.models import Identity, ProfileFields
 from tests.trust.canaries import CANARIES, found_in, shown_by
 
 NAIVE = datetime(2026, 1, 1)  # noqa: DTZ001

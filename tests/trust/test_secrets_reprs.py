@@ -16,7 +16,9 @@ import attrs
 import pytest
 
 import personaclick_async as sdk
-from personaclick_async import emulator, facade, hooks, sync
+from personaclick_async import emulator, facade, hooks, models, sync
+from personaclick_async.cache import CacheStats
+from personaclick_async.config import CallOptions, Config
 from personaclick_async.emulator import Emulator, EmulatorSettings
 from personaclick_async.facade import create_personaclick
 from personaclick_async.integrations import redis
@@ -26,18 +28,19 @@ from personaclick_async.protocol.answers import refusal
 from personaclick_async.redaction import Redactor
 from personaclick_async.sync import mapping, sources
 from personaclick_async.sync.sources import open_source
+from personaclick_async.transport import TransportStats
 from tests.conftest import MakeClient
 from tests.trust.canaries import CANARIES, UPDATE, answered_profile, flat_row, found_in
 
-PACKAGES: Final = (sdk, facade, sync, sources, mapping, emulator, redis)
+PACKAGES: Final = (sdk, models, facade, sync, sources, mapping, emulator, redis)
 
 EVERYTHING: Final = " ".join(CANARIES.values())
 SENT: Final = json.dumps(flat_row())
 
 SAYS_NOTHING: Final = {
     # What they hold are settings, counts and names of columns, chosen by whoever writes the code.
-    *(sdk.CachePolicy, sdk.CacheStats, sdk.CallOptions, sdk.RateLimit, sdk.RetryPolicy),
-    *(sdk.Timeouts, sdk.TransportStats),
+    *(sdk.CachePolicy, CacheStats, CallOptions, sdk.RateLimit, sdk.RetryPolicy),
+    *(sdk.Timeouts, TransportStats),
     *(sync.Checked, sync.Delivered, sync.Failed, sync.Queued, sync.Unchanged, sync.Waiting),
     *(sync.PreparedPartitions, sync.SyncOptions),
     *(sources.CsvLayout, mapping.CompiledMapping, mapping.FieldMapping, mapping.Origin),
@@ -129,12 +132,12 @@ RECORD = sync.Record(1, ROW)
 MAKE: Final[dict[type, Make]] = {
     sdk.Answer: World.full_answer,
     hooks.Attempt: World.attempt,
-    sdk.Config: lambda world: world.client.config,
+    Config: lambda world: world.client.config,
     sdk.FullProfile: lambda world: world.user.profile.full(),
     sdk.Profile: lambda world: world.user.profile.get(),
     sdk.Hooks: lambda _: sdk.Hooks(on_request=print),
-    sdk.Identity: lambda world: world.user.identity,
-    sdk.InitAnswer: lambda world: world.user.init(),
+    models.Identity: lambda world: world.user.identity,
+    models.InitAnswer: lambda world: world.user.init(),
     sdk.Kid: lambda _: sdk.Kid(gender="f", birthday=CANARIES["kid_birthday"]),
     sdk.PersonaClick: lambda world: world.client,
     sdk.ProfileUpdate: lambda _: sdk.ProfileUpdate(**UPDATE),
@@ -178,7 +181,7 @@ MAKE: Final[dict[type, Make]] = {
 }
 """How to come by an object of each class, with canaries in it."""
 
-CATALOGUE: Final = {sdk.Category, sdk.FashionColor, sdk.Param, sdk.Product}
+CATALOGUE: Final = {models.Category, models.FashionColor, models.Param, sdk.Product}
 """What a shop shows to everybody; who bought it is not in it."""
 
 
@@ -195,7 +198,7 @@ async def world(make_client: MakeClient, tmp_path: Path) -> typing.AsyncIterator
 
 
 def test_every_public_class_has_a_row() -> None:
-    assert public_classes() - MAKE.keys() - SAYS_NOTHING - CATALOGUE - set(models()) == set()
+    assert public_classes() - MAKE.keys() - SAYS_NOTHING - CATALOGUE - set(answer_models()) == set()
     assert len(public_classes()) > 50
 
 
@@ -210,7 +213,7 @@ async def test_no_public_object_shows_what_it_holds(world: World) -> None:
     assert {name: found for name, found in shown.items() if found} == {}
 
 
-def models() -> list[type]:
+def answer_models() -> list[type]:
     """Every class of what is read: those that answers are, and those that are in them."""
     modules = ("profile", "order", "product", "session")
     names = [importlib.import_module(f"personaclick_async.models.{one}") for one in modules]
@@ -222,14 +225,14 @@ def models() -> list[type]:
     ]
 
 
-@pytest.mark.parametrize("kind", [kind for kind in models() if kind not in CATALOGUE])
+@pytest.mark.parametrize("kind", [kind for kind in answer_models() if kind not in CATALOGUE])
 def test_nothing_that_was_read_shows_what_it_says(kind: type[Read]) -> None:
     assert found_in(repr(filled(kind))) == []
 
 
 def test_every_part_of_an_answer_is_a_model() -> None:
-    assert {one for one in public_classes() if issubclass(one, Read)} <= set(models())
-    assert len(models()) > 20
+    assert {one for one in public_classes() if issubclass(one, Read)} <= set(answer_models())
+    assert len(answer_models()) > 20
 
 
 async def test_what_a_public_object_is_made_of_shows_nothing_either(world: World) -> None:

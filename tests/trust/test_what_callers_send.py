@@ -11,7 +11,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from personaclick_async import (
-    Identity,
     Kid,
     PersonaClick,
     ProfileUpdate,
@@ -21,6 +20,7 @@ from personaclick_async import (
     names,
 )
 from personaclick_async.emulator import Emulator
+from personaclick_async.models import Identity
 from personaclick_async.models.update import FIELDS
 from personaclick_async.protocol.requests import RequestContext, set_profile
 from tests.trust import targets

@@ -18,7 +18,8 @@ import pytest
 from redis import Redis
 from redis.exceptions import RedisError
 
-from personaclick_async import CacheStats, PersonaClick, User
+from personaclick_async import PersonaClick, User
+from personaclick_async.cache import CacheStats
 from personaclick_async.emulator import Emulator
 from personaclick_async.integrations.redis import RedisStore
 from tests.conftest import MakeClient
