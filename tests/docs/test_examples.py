@@ -42,6 +42,7 @@ def environment(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> Emulator
     return emulator
 
 
+@pytest.mark.filterwarnings("ignore::starlette.exceptions.StarletteDeprecationWarning")
 @pytest.mark.parametrize("page", pages())
 def test_the_page_tells_the_truth(environment: Emulator, page: str, tmp_path: Path) -> None:
     has_files = False
