@@ -98,7 +98,7 @@ def test_a_dry_run_adds_up_what_a_hostile_file_breaks_without_end(shell: Shell) 
     }
 
 
-def test_rejected_rows_can_be_mended_and_fed_back(shell: Shell, emulator: Emulator) -> None:
+def test_rejected_rows_can_be_corrected_and_synced_again(shell: Shell, emulator: Emulator) -> None:
     Path("customers.csv").write_text(
         "id,email,birthday\n1,ada@shop.example,1815-12-10\n2,nonsense,1990-01-01\n3,,1990-02-30\n"
     )
@@ -122,7 +122,7 @@ def test_rejected_rows_can_be_mended_and_fed_back(shell: Shell, emulator: Emulat
     assert not Path("again.csv").exists()
 
 
-def test_rejected_rows_are_fed_back_with_the_options_of_their_source(
+def test_rejected_rows_are_synced_again_with_the_options_of_their_source(
     shell: Shell, emulator: Emulator
 ) -> None:
     Path("customers.csv").write_text("id;email\n1;nonsense\n")
@@ -177,7 +177,7 @@ def test_standard_input_and_gzip_are_sources_too(shell: Shell, emulator: Emulato
         (["customers.csv", "--route", "pigeon"], Exit.USAGE, "pigeon"),
     ],
 )
-def test_what_can_not_begin_says_why(
+def test_a_sync_that_can_not_begin_says_why(
     shell: Shell, arguments: list[str], code: Exit, said: str
 ) -> None:
     Path("customers.csv").write_text("id,first_name\n1,Ada\n")
@@ -188,7 +188,7 @@ def test_what_can_not_begin_says_why(
     assert "Traceback" not in done.output
 
 
-def test_a_service_that_stays_down_stops_the_sync_which_goes_on_later(
+def test_a_service_that_stays_down_stops_the_sync_which_resumes_later(
     shell: Shell, emulator: Emulator
 ) -> None:
     Path("customers.csv").write_text("id,first_name\n1,Ada\n2,Eve\n")
@@ -213,7 +213,7 @@ main()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
-def test_an_interrupted_sync_goes_on_where_it_was(
+def test_an_interrupted_sync_resumes(
     shell: Shell, emulator: Emulator, number: signal.Signals
 ) -> None:
     rows = 400

@@ -17,7 +17,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
 
 @pytest.fixture(scope="session")
 def python(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Install the wheel, without extras, where nothing else is; gives that Python."""
+    """Install the wheel, without extras, where nothing else is; return that Python."""
     try:
         return install(tmp_path_factory.mktemp("empty"), built.wheel)
     except NotReleasable as reason:
@@ -28,6 +28,6 @@ def python(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def project(python: Path, built: Built, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Install the wheel with the command and pytest, as a project does; gives its Python."""
+    """Install the wheel with the command and pytest, as a project does; return its Python."""
     home = tmp_path_factory.mktemp("project")
     return install(home, f"{built.wheel}[cli]", "pytest")

@@ -31,7 +31,7 @@ _REQUIREMENT: Final = re.compile(r"([\w.-]+)(?:\[[\w,-]+\])?>=([\w.]+)")
 
 
 def requirements() -> Iterator[str]:
-    """Give what the package needs with the extras that are tested."""
+    """Return what the package needs with the extras that are tested."""
     yield from PROJECT["dependencies"]
     for name, extra in PROJECT["optional-dependencies"].items():
         if name not in _NOT_RUN:
@@ -45,7 +45,7 @@ def lowest() -> list[str]:
 
 
 def run(python: str, versions: str) -> str:
-    """Install into a new environment and run the suite; gives its last line."""
+    """Install into a new environment and run the suite; return its last line."""
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
         subprocess.run([python, "-m", "venv", home / "venv"], check=True)
