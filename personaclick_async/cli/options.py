@@ -25,6 +25,7 @@ from personaclick_async.names import Family
 from personaclick_async.user import User
 
 _EMPTY: Final = inspect.Parameter.empty
+_NO_SHOP: Final = "0" * 30
 _MOST_SECRET_BYTES: Final = 4096
 _shop: Final = partial(typer.Option, rich_help_panel="Shop")
 _user: Final = partial(typer.Option, rich_help_panel="User (exactly one)")
@@ -98,16 +99,19 @@ class Connection:
         bool, typer.Option("--verbose", "-v", help="Log every request to standard error.")
     ] = False
 
-    def client(self, *, limits: Mapping[Family, RateLimit] | Unset = UNSET) -> PersonaClick:
+    def client(
+        self, *, limits: Mapping[Family, RateLimit] | Unset = UNSET, sends: bool = True
+    ) -> PersonaClick:
         """Make the client.
 
         :param limits: requests per window; the documented ones if not given.
+        :param sends: False for a dry run, which needs no shop.
         :raises ConfigurationError: a setting is missing or wrong, or the file can't be read.
         """
         if self.verbose:
             logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
         return PersonaClick(
-            self.shop_id or UNSET,
+            self.shop_id or (UNSET if sends else _NO_SHOP),
             shop_secret=self._secret() or UNSET,
             api_url=self.api_url or UNSET,
             limits=limits,

@@ -158,7 +158,9 @@ class _Run:
     async def _work(self, *, shows_progress: bool) -> None:
         machines = self._machines
         async with (
-            self._connection.client(limits=machines.limits) as client,
+            self._connection.client(
+                limits=machines.limits, sends=not self._options.dry_run
+            ) as client,
             machines.shared(self._options, client.config.shop_id) as options,
         ):
             sync = client.sync(self._records, options=options)

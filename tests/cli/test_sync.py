@@ -62,6 +62,13 @@ def test_a_dry_run_shows_records_and_sends_nothing(shell: Shell, emulator: Emula
     assert list(Path().iterdir()) == []
 
 
+def test_a_dry_run_needs_no_shop(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    shell.environment = {"COLUMNS": "100"}
+    done = shell("sync", str(SAMPLE), "--map", str(MAPPING), "--dry-run")
+    assert done.exit_code == Exit.DONE, done.output
+    assert shell("sync", str(SAMPLE), "--map", str(MAPPING)).exit_code == Exit.CONFIGURATION
+
+
 def test_a_dry_run_says_why_rows_would_be_rejected(shell: Shell, emulator: Emulator) -> None:
     Path("customers.csv").write_text(
         "id,email,birthday\n1,ada@shop.example,1815-12-10\n2,nonsense,1990-01-01\n"
