@@ -1,245 +1,185 @@
-"""Profile reads that are kept for a while, and shared while they are under way."""
+"""Cached profile reads: answers as bytes, one request for concurrent reads, no stale write-back."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable, Hashable
-from typing import Generic, Protocol
+from collections.abc import Awaitable, Callable
+from typing import TypeAlias
 
 import attrs
+from cachetools import TTLCache
 
 from personaclick_async.config import CachePolicy, Seconds
-from personaclick_async.entries import Entries, K
 from personaclick_async.models.identity import Identity
+from personaclick_async.store import CacheStats, ProfileStore
+
+Load: TypeAlias = Callable[[], Awaitable[bytes]]
+"""Asks the service for a profile and returns the body of its answer."""
 
 
-@attrs.define
-class CacheStats:
-    """How reads were answered since the client was made.
-
-    :ivar hits: from the cache, without I/O.
-    :ivar misses: by a request, forced ones included.
-    :ivar coalesced: by a request that another caller had under way.
-    :ivar shared_hits: from the store that processes share, by one exchange with it.
-    :ivar store_failures: exchanges with that store that failed or took too long; each read that
-        was affected went to the service and counts as a miss.
-    """
-
-    hits: int = 0
-    misses: int = 0
-    coalesced: int = 0
-    shared_hits: int = 0
-    store_failures: int = 0
-
-
-class Reads(Protocol[K]):
-    """How a client reads what may be kept: within the process, or shared with others."""
-
-    stats: CacheStats
-
-    def fresh(self, key: Identity, /) -> K | None:
-        """Give the kept value, if there is one that is fresh; no I/O."""
-
-    async def read(
-        self, key: Identity, load: Callable[[], Awaitable[K]], /, *, force: bool = False
-    ) -> K:
-        """Load a value, or wait for the load of the same key that is under way."""
-        ...
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether there is nothing to be forgotten, here or in another process."""
-
-    def forget(self, *keys: Identity) -> Awaitable[None] | None:
-        """Drop the keys, and what reads under way will bring for them.
-
-        :returns: what to wait for until the other processes know, if there are any.
-        """
-
-    def clear(self) -> None:
-        """Drop everything, as ``forget`` does for one key."""
-
-    def start_over_after_fork(self) -> None:
-        """Forget reads under way and locks that may be held, in a forked child."""
-
-    async def close(self) -> None:
-        """Let go of what is shared with other processes."""
-
-
-class _LeaderLeft(Exception):
-    """Tells those who wait for a read that whoever made it was cancelled."""
+class _LeaderCancelled(Exception):
+    """The caller that made the request was cancelled; the next in line makes it again."""
 
 
 @attrs.define(eq=False, repr=False)
-class _Flight(Generic[K]):
-    """A read under way.
-
-    :ivar older: the flight of the same key that began before it, on another event loop.
-    :ivar may_be_kept: whether neither a later flight nor a write has overtaken it.
-    :ivar waiting: a future for each who waits for it: one that all share would have to be
-        shielded from each one's cancellation, at twice the cost.
-    """
+class _Flight:
+    """A request for a profile, and the other callers on its event loop that wait for it."""
 
     loop: asyncio.AbstractEventLoop
-    older: _Flight[K] | None
-    may_be_kept: bool = True
-    waiting: list[asyncio.Future[K]] | None = None
+    waiting: list[asyncio.Future[bytes]] = attrs.field(factory=list)
 
-    def join(self) -> asyncio.Future[K]:
-        """Give a future for what this flight brings."""
-        turn: asyncio.Future[K] = self.loop.create_future()
-        if self.waiting is None:
-            self.waiting = []
+    def join(self) -> asyncio.Future[bytes]:
+        # A future for each: one that all share would have to be shielded from each cancellation.
+        turn: asyncio.Future[bytes] = self.loop.create_future()
         self.waiting.append(turn)
         return turn
 
-    def overtake(self) -> None:
-        """Let nothing that this flight and the older ones bring be kept."""
-        flight: _Flight[K] | None = self
-        while flight is not None:
-            flight.may_be_kept = False
-            flight = flight.older
+    def succeed(self, body: bytes) -> None:
+        for turn in self.waiting:
+            if not turn.done():
+                turn.set_result(body)
 
-    def on(self, loop: asyncio.AbstractEventLoop) -> _Flight[K] | None:
-        """Give the newest flight on an event loop, this one or an older one."""
-        flight: _Flight[K] | None = self
-        while flight is not None and flight.loop is not loop:
-            flight = flight.older
-        return flight
-
-    def without(self, landed: _Flight[K]) -> _Flight[K] | None:
-        """Give the newest flight that is left when one has landed."""
-        if self is landed:
-            return self.older
-        if self.older is not None:
-            self.older = self.older.without(landed)
-        return self
+    def fail(self, error: BaseException) -> None:
+        for turn in self.waiting:
+            if not turn.done():
+                turn.set_exception(error if isinstance(error, Exception) else _LeaderCancelled())
+                turn.exception()  # a caller may be cancelled before it looks
 
 
-class SharedReads(Generic[K]):
-    """A TTL cache with single flight.
+class ProfileCache:
+    """A TTL cache of profile answers, with single flight.
 
-    Concurrent reads of one key make one request. A write makes it drop its key, and a read that
-    was under way at that moment neither fills the cache nor serves later callers. Errors are not
-    kept. Safe to use from several event loops and threads; a flight belongs to one loop.
+    A write drops its user's entry, and a read in flight at that moment neither fills the cache
+    nor serves later callers. Errors are not cached. Safe to use from several event loops and
+    threads; callers share a request only within their loop.
+
+    With a ``store``, answers are shared with other processes, and stay in the memory of this one
+    for at most ``store.memory_ttl``.
     """
 
-    def __init__(self, policy: CachePolicy | None, clock: Callable[[], Seconds]) -> None:
-        self._kept: Entries[K] | None = (
-            None if policy is None else Entries(policy.max_entries, clock)
-        )
-        self._ttl = 0.0 if policy is None else policy.ttl
-        self._clock = clock
-        self._lock = threading.Lock()
-        self._flights: dict[Hashable, _Flight[K]] = {}
+    def __init__(
+        self,
+        policy: CachePolicy | None,
+        clock: Callable[[], Seconds],
+        store: ProfileStore | None = None,
+    ) -> None:
         self.stats = CacheStats()
+        self._policy = policy
+        self._clock = clock
+        self._store = store
+        self._lock = threading.Lock()
+        self._newest: dict[Identity, _Flight] = {}
+        self._memory_ttl = 0.0 if policy is None else policy.ttl
+        if store is not None:
+            self._memory_ttl = min(self._memory_ttl, store.memory_ttl)
+        self._memory: TTLCache[Identity, bytes] = TTLCache(
+            policy.max_entries if policy else 1, self._memory_ttl, timer=clock
+        )
 
-    def fresh(self, key: Hashable) -> K | None:
-        """Give the kept value, if there is one that is fresh."""
-        if self._kept is None:
-            return None
-        if key not in self._kept:
-            return None
+    def get(self, key: Identity) -> bytes | None:
+        """Return the cached answer, or None if there is none or it has expired. No I/O."""
         try:
-            kept = self._kept[key]
-        except KeyError:  # it went in the middle of this: there is no lock
-            return None
-        if kept.until <= self._clock():
+            with self._lock:
+                body: bytes = self._memory[key]
+        except KeyError:
             return None
         self.stats.hits += 1
-        kept.is_wanted = True
-        return kept
+        return body
 
-    @property
-    def is_empty(self) -> bool:
-        """Whether nothing is kept, and no read is under way."""
-        return not self._flights and not self._kept
+    async def read(self, key: Identity, load: Load, *, force: bool = False) -> bytes:
+        """Return the answer of a request for this profile, shared by concurrent readers.
 
-    def forget(self, *keys: Hashable) -> None:
-        """Drop the keys, and what reads under way will bring for them."""
-        kept = self._kept
-        with self._lock:
-            for key in keys:
-                flight = self._flights.pop(key, None)
-                if flight is not None:
-                    flight.overtake()
-                if kept is not None and key in kept:
-                    del kept[key]
-
-    def clear(self) -> None:
-        """Drop everything."""
-        with self._lock:
-            for flight in self._flights.values():
-                flight.overtake()
-            self._flights.clear()
-            if self._kept is not None:
-                self._kept.clear()
-
-    def start_over_after_fork(self) -> None:
-        """Forget reads under way and locks that may be held, in a forked child."""
-        self._lock = threading.Lock()
-        self._flights.clear()
-
-    async def close(self) -> None:
-        """Do nothing: nothing is shared."""
-
-    def __len__(self) -> int:
-        return 0 if self._kept is None else len(self._kept)
-
-    async def read(
-        self, key: Hashable, load: Callable[[], Awaitable[K]], *, force: bool = False
-    ) -> K:
-        """Load a value, or wait for the load of the same key that is under way.
-
-        A forced read never joins one that began before it. A caller who is cancelled cancels
-        nobody else: if it was the one that made the request, the next in line makes it again.
+        A forced read never joins a request that began before it. Cancelling one caller does not
+        cancel the others.
         """
-        # The first caller loads in its own task. A task for the load would survive its caller's
-        # cancellation, but cost every read that nobody joins a tenth of its time.
         loop = asyncio.get_running_loop()
-        while True:
-            with self._lock:
-                newest = self._flights.get(key)
-                joined = None if force or newest is None else newest.on(loop)
-                if joined is None:
-                    if newest is not None:
-                        newest.overtake()
-                    flight = self._flights[key] = _Flight(loop, newest)
-                    break
+        while not force:
+            joined = self._newest.get(key)
+            if joined is None or joined.loop is not loop:
+                break
             self.stats.coalesced += 1
             try:
                 return await joined.join()
-            except _LeaderLeft:
+            except _LeaderCancelled:
                 self.stats.coalesced -= 1
-        self.stats.misses += 1
+        # The first caller loads in its own task: a task for it would cost each read a tenth.
+        flight = self._newest[key] = _Flight(loop)
         try:
-            value = await load()
+            if self._store is None:
+                self.stats.misses += 1
+                body, fresh_for = await load(), self._memory_ttl
+            else:
+                body, fresh_for = await self._through_store(self._store, key, load, force=force)
         except BaseException as error:
             self._land(key, flight)
-            for turn in flight.waiting or ():
-                if not turn.done():
-                    turn.set_exception(error if isinstance(error, Exception) else _LeaderLeft())
-                    # Who waited may be cancelled by now: then nobody looks, and that is fine.
-                    turn.exception()
+            flight.fail(error)
             raise
-        self._land(key, flight, value)
-        for turn in flight.waiting or ():
-            if not turn.done():
-                turn.set_result(value)
-        return value
+        self._land(key, flight, body if fresh_for >= self._memory_ttl > 0 else None)
+        flight.succeed(body)
+        return body
 
-    def _land(self, key: Hashable, flight: _Flight[K], brought: K | None = None) -> None:
-        """End a flight; keep what it brought unless a later flight or a write overtook it."""
+    async def forget(self, *keys: Identity) -> None:
+        """Drop entries, here and in the store, and disregard what reads in flight will bring."""
         with self._lock:
-            newest = self._flights.get(key)
-            if newest is flight and flight.older is None:
-                del self._flights[key]
-            elif newest is not None:
-                left = newest.without(flight)
-                if left is None:
-                    del self._flights[key]
-                else:
-                    self._flights[key] = left
-            if flight.may_be_kept and brought is not None and self._kept is not None:
-                self._kept[key] = brought.folded(self._clock() + self._ttl)
+            for key in keys:
+                self._newest.pop(key, None)
+                self._memory.pop(key, None)
+        if self._store is not None:
+            await self._store.forget(keys)
+
+    def clear(self) -> None:
+        """Drop everything; a store is told with its next exchange."""
+        with self._lock:
+            self._newest.clear()
+            self._memory.clear()
+        if self._store is not None:
+            self._store.forget_all()
+
+    def start_over_after_fork(self) -> None:
+        """Drop the parent's reads in flight and locks, in a forked child."""
+        self._lock = threading.Lock()
+        self._newest.clear()
+        if self._store is not None:
+            self._store.start_over_after_fork()
+
+    async def close(self) -> None:
+        """Close the store."""
+        if self._store is not None:
+            await self._store.close()
+
+    def __len__(self) -> int:
+        with self._lock:
+            return len(self._memory)
+
+    def _land(self, key: Identity, flight: _Flight, body: bytes | None = None) -> None:
+        """End a flight; cache its answer unless a write or a later read has overtaken it."""
+        with self._lock:
+            if self._newest.get(key) is flight:
+                del self._newest[key]
+                if body is not None:
+                    self._memory[key] = body
+
+    async def _through_store(
+        self, store: ProfileStore, key: Identity, load: Load, *, force: bool
+    ) -> tuple[bytes, Seconds]:
+        """Return the answer, from the store if it has one, and for how long it is fresh."""
+        ttl = 0.0 if self._policy is None else self._policy.ttl
+        began = self._clock()
+        found = await store.read(key, max_age=0.0 if force else ttl) if ttl else None
+        if found is not None and found.body is not None:
+            # The age was taken at some moment of the exchange: count from its start.
+            fresh_for = ttl - found.age - (self._clock() - began)
+            if fresh_for > 0:
+                self.stats.shared_hits += 1
+                return found.body, fresh_for
+        self.stats.misses += 1
+        began = self._clock()
+        body = await load()
+        if (
+            found is not None
+            and found.permit
+            and not await store.keep(key, found.permit, body, ttl=ttl)
+        ):
+            return body, 0.0
+        return body, ttl - (self._clock() - began)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Self
 
 import aiohttp
 
-from personaclick_async.cache import CacheStats, Reads, SharedReads
+from personaclick_async.cache import ProfileCache
 from personaclick_async.calls.orders import OrderCalls
 from personaclick_async.calls.profile import ProfileCalls
 from personaclick_async.calls.scope import NO_DEVICE, Core, Now, Scope, Start, Visit, utc_now
@@ -32,12 +32,10 @@ from personaclick_async.config import (
 from personaclick_async.errors import NoCurrentUser, ValidationError
 from personaclick_async.hooks import Hooks
 from personaclick_async.models.identity import Identity
-from personaclick_async.models.profile import Profile
 from personaclick_async.models.session import Session
-from personaclick_async.models.unread import Unread
 from personaclick_async.names import Family, Segment
 from personaclick_async.protocol.requests import Shop
-from personaclick_async.store import ProfileStore, StoredReads
+from personaclick_async.store import CacheStats, ProfileStore
 from personaclick_async.transport import Transport, TransportStats
 from personaclick_async.user import (
     User,
@@ -77,7 +75,7 @@ class PersonaClick:
     :param cache: how profile reads are kept; None turns the cache off.
     :param store: where processes share the profiles that they have read, such as
         :class:`~personaclick_async.integrations.redis.RedisStore`; closed with the client. With
-        ``cache=None`` nothing is read from it, and the other processes still hear of every write.
+        ``cache=None`` nothing is read from it, but writes still drop what others keep there.
     :param limits: requests per window, by family of endpoints; the documented ones if not given.
     :param max_concurrency: how many requests are under way at once on one event loop.
     :param max_answer_bytes: how large an answer may be, decompressed.
@@ -143,11 +141,9 @@ class PersonaClick:
             set_user_id_name=config.set_user_id_name,
             query_user_id_name=config.query_user_id_name,
         )
-        profiles: Reads[Unread[Profile]] = (
-            SharedReads[Unread[Profile]](config.cache, clock)
-            if store is None
-            else StoredReads(config.cache, clock, store=store, shop=shop)
-        )
+        profiles = ProfileCache(config.cache, clock, store)
+        if store is not None:
+            store.open(config.shop_id, profiles.stats)
         self._share(
             Core(config=config, shop=shop, transport=transport, profiles=profiles, now=now),
             NO_OPTIONS,
@@ -180,7 +176,7 @@ class PersonaClick:
         return self._core.transport.stats
 
     def clear_cache(self) -> None:
-        """Forget every cached profile; the other processes that share a store soon do too."""
+        """Drop every cached profile; a shared store drops them with its next exchange."""
         self._core.profiles.clear()
 
     async def init(

@@ -117,8 +117,7 @@ class CachePolicy:
     """How profile reads are kept.
 
     :ivar ttl: for how long an answer is fresh, in seconds (the service names no figure).
-    :ivar max_entries: how many users' profiles are kept; those read longest ago go first, unless
-        they were asked for again since.
+    :ivar max_entries: how many users' profiles are kept; the least recently used go first.
     """
 
     ttl: Seconds = attrs.field(default=300.0, converter=_seconds, validator=_positive)

@@ -29,7 +29,7 @@ _MADE_BY_CALLS = re.compile(
     r"config\.Config|errors\.\w+|sync\.errors\.\w+|sync\.sources\.errors\.\w+|facade\.commands\.WrongCall"
     r"|calls\.\w+\.\w+|models\.(?:profile|product|order)\.\w+|models\.session\.InitAnswer"
     r"|models\.update\.ProfileFields|user\.User|protocol\.answers\.Answer|protocol\.names\.\w+"
-    r"|cache\.CacheStats|transport\.TransportStats|hooks\.Attempt|facade\.handle\.\w+"
+    r"|store\.CacheStats|transport\.TransportStats|hooks\.Attempt|facade\.handle\.\w+"
     r"|facade\.facade\.Personaclick|sync\.engine\.Sync|sync\.report\.\w+|sync\.records\.Ref\w+"
     r"|sync\.records\.Rej\w+|sync\.options\.(?:Route|Unfinished|RejectSink|Limit)"
     r"|sync\.records\.Source|sync\.mapping\.kinds\.\w+|sync\.sources\.opening\.SourceKind"

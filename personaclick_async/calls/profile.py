@@ -6,7 +6,6 @@ from functools import partial
 from typing import Final, Unpack
 
 from personaclick_async.calls.scope import Scope, WhichScope
-from personaclick_async.codec import Json
 from personaclick_async.errors import ValidationError
 from personaclick_async.models.identity import Identity
 from personaclick_async.models.profile import FullProfile, Profile
@@ -48,9 +47,7 @@ class RawProfileCalls:
         try:
             return await scope.ask(requests.purge_profile)
         finally:
-            telling = scope.core.profiles.forget(scope.visit.identity)
-            if telling is not None:
-                await telling
+            await scope.core.profiles.forget(scope.visit.identity)
 
 
 class ProfileCalls:
@@ -80,14 +77,8 @@ class ProfileCalls:
         :raises TransportError: no usable answer came.
         """
         scope = self._which()
-        reads, visit = scope.core.profiles, scope.visit
-        if not force:
-            kept = reads.fresh(visit.identity)
-            if kept is not None:
-                return kept.read()
-        if visit.start is not None:
-            await visit.begin()
-        return (await reads.read(visit.identity, scope.load_profile, force=force)).read()
+        body = await profile_body(scope, force=force)
+        return requests.read_profile_body(scope.visit.identity, body)
 
     async def full(self) -> FullProfile:
         """Read the full profile with the shop's secret; always from the service.
@@ -127,18 +118,15 @@ class ProfileCalls:
         (await self.raw.purge()).parse()
 
 
-async def profile_said(scope: Scope, *, force: bool) -> Json:
-    """Read the profile as :meth:`ProfileCalls.get` does, and give the JSON that it is made from.
-
-    Each caller gets an object of their own. No model is made, which is most of the work.
-    """
-    reads, visit = scope.core.profiles, scope.visit
-    kept = None if force else reads.fresh(visit.identity)
-    if kept is None:
-        if visit.start is not None:
-            await visit.begin()
-        kept = await reads.read(visit.identity, scope.load_said, force=force)
-    return kept.decode()
+async def profile_body(scope: Scope, *, force: bool) -> bytes:
+    """Read the profile as :meth:`ProfileCalls.get` does, and return the JSON of the answer."""
+    cache, visit = scope.core.profiles, scope.visit
+    cached = None if force else cache.get(visit.identity)
+    if cached is not None:
+        return cached
+    if visit.start is not None:
+        await visit.begin()
+    return await cache.read(visit.identity, scope.load_profile, force=force)
 
 
 async def send_update(
@@ -156,9 +144,7 @@ async def send_update(
         return await scope.ask(make)
     finally:
         # Also after a failure: a request without an answer may have been carried out.
-        telling = scope.core.profiles.forget(*_affected(scope, update))
-        if telling is not None:
-            await telling
+        await scope.core.profiles.forget(*_affected(scope, update))
 
 
 def _the_one(update: ProfileUpdate | None, fields: ProfileFields) -> ProfileUpdate:

@@ -11,12 +11,10 @@ from typing import Final, TypeAlias, TypeVar
 
 import attrs
 
-from personaclick_async.cache import Reads
+from personaclick_async.cache import ProfileCache
 from personaclick_async.config import CallOptions, Config
 from personaclick_async.models.identity import Identity
-from personaclick_async.models.profile import Profile
 from personaclick_async.models.session import SESSION_LIFETIME, Session
-from personaclick_async.models.unread import Unread
 from personaclick_async.names import DID, Segment
 from personaclick_async.protocol import requests
 from personaclick_async.protocol.answers import Answer
@@ -51,7 +49,7 @@ class Core:
     config: Config
     shop: Shop
     transport: Transport
-    profiles: Reads[Unread[Profile]]
+    profiles: ProfileCache
     now: Now = utc_now
 
 
@@ -143,15 +141,11 @@ class Scope:
         call = make(self.core.shop, self.context())
         return self.core.transport.send(call, self.options, self._as_it_came)
 
-    def load_profile(self) -> Awaitable[Unread[Profile]]:
-        """Read the profile of a visit that has begun."""
-        call = requests.read_profile(self.core.shop, self.context())
-        return self.core.transport.send(call, self.options, self._as_model)
-
-    def load_said(self) -> Awaitable[Unread[Profile]]:
-        """Read the profile of a visit that has begun, for somebody who wants the JSON alone."""
-        call = requests.read_profile(self.core.shop, self.context())
-        return self.core.transport.send(call, self.options, self._as_json)
+    async def load_profile(self) -> bytes:
+        """Read the profile and return the body of the answer, which is one that can be parsed."""
+        answer = await self.ask(requests.read_profile)
+        answer.parse()
+        return answer.body
 
     async def _begin_and_ask(self, make: Callable[[Shop, RequestContext], Call[T]]) -> Answer[T]:
         await self.visit.begin()
@@ -160,18 +154,6 @@ class Scope:
     def _as_it_came(self, answer: Answer[T]) -> Answer[T]:
         self.visit.happened()
         return answer
-
-    def _as_model(self, answer: Answer[Profile]) -> Unread[Profile]:
-        self.visit.happened()
-        profile = answer.parse()
-        return Unread(type(profile), answer.body, model=profile)
-
-    def _as_json(self, answer: Answer[Profile]) -> Unread[Profile]:
-        self.visit.happened()
-        said = answer.json()
-        if not isinstance(said, dict):
-            answer.parse()  # says what is wrong
-        return Unread(requests.profile_kind(self.visit.identity), answer.body, said=said)
 
 
 WhichScope: TypeAlias = Callable[[], Scope]

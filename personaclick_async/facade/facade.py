@@ -13,8 +13,8 @@ from concurrent.futures import Future, wait
 from functools import partial
 from typing import Any, Final
 
-from personaclick_async import names
-from personaclick_async.calls.profile import profile_said, send_update
+from personaclick_async import codec, names
+from personaclick_async.calls.profile import profile_body, send_update
 from personaclick_async.client import PersonaClick
 from personaclick_async.codec import Json
 from personaclick_async.config import UNSET, Seconds
@@ -417,9 +417,9 @@ def _answer(command: Command, user: User, client: PersonaClick) -> Coroutine[Any
         case Verb.PROFILE_SET:
             return _set(command, user)
         case Verb.PROFILE_GET if not command.params:
-            return profile_said(user.scope, force=command.force)
+            return _profile(user, force=command.force)
         case Verb.PROFILE_GET:
-            return _get(command, user, client)
+            return _profile(_another(command, client) or user, force=command.force)
         case Verb.LAST_ORDER:
             return _last_order(command, user, client)
         case Verb.RESET_SESSION:
@@ -428,9 +428,8 @@ def _answer(command: Command, user: User, client: PersonaClick) -> Coroutine[Any
             return _session(command, user)
 
 
-async def _get(command: Command, user: User, client: PersonaClick) -> Json:
-    whose = _another(command, client) or user
-    return await profile_said(whose.scope, force=command.force)
+async def _profile(user: User, *, force: bool) -> Json:
+    return codec.decode_answer(await profile_body(user.scope, force=force))
 
 
 async def _last_order(command: Command, user: User, client: PersonaClick) -> Json:

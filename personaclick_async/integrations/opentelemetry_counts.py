@@ -12,7 +12,7 @@ import attrs
 from opentelemetry import metrics
 
 from personaclick_async._version import __version__
-from personaclick_async.cache import CacheStats
+from personaclick_async.store import CacheStats
 from personaclick_async.sync import Report
 from personaclick_async.transport import TransportStats
 

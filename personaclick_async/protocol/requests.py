@@ -142,9 +142,9 @@ def read_profile(shop: Shop, context: RequestContext) -> Call[Profile]:
     return Call(names.PROFILE, read, _query(shop, context))
 
 
-def profile_kind(identity: Identity) -> type[Profile]:
-    """Say as what the profile of a user is read."""
-    return Profile if identity.is_device else FullProfile
+def read_profile_body(identity: Identity, body: bytes) -> Profile:
+    """Return the profile in the answer to :func:`read_profile` for this user."""
+    return _read_profile(body) if identity.is_device else _read_full_profile(body)
 
 
 def read_full_profile(shop: Shop, context: RequestContext) -> Call[FullProfile]:

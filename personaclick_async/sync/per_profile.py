@@ -232,12 +232,9 @@ class PerProfileRoute:
 
     async def _forget(self, records: Iterable[Record]) -> None:
         """Drop what is cached of these users."""
-        if not self._core.profiles.is_empty:
-            telling = self._core.profiles.forget(
-                *(identity for record in records for identity in _identities(record))
-            )
-            if telling is not None:
-                await telling
+        await self._core.profiles.forget(
+            *(identity for record in records for identity in _identities(record))
+        )
 
     # Writing down
 

@@ -376,7 +376,7 @@ async def test_callbacks_and_awaited_reads_share_a_request_but_no_object(
         await asyncio.sleep(0)
     first = await said
     assert first["custom_properties"] == (await profile).custom_properties == {"colour": "red"}
-    assert await profile is await another
+    assert await profile is not await another
     first["custom_properties"] = "gone"
     assert (await ada("profile", "get"))["custom_properties"] == {"colour": "red"}
     assert (await user.profile.get()).custom_properties == {"colour": "red"}

@@ -108,14 +108,6 @@ class Peer:
     def stats(self) -> CacheStats:
         return self.client.cache_stats
 
-    async def hears(self) -> None:
-        """Wait until it hears of the others' writes; its first read begins with it."""
-        await until(lambda: self.store.hearing() is not None)
-
-    async def is_deaf(self) -> None:
-        """Wait until it knows that it does not hear them."""
-        await until(lambda: self.store.hearing() is None)
-
 
 MakePeer = Callable[..., Peer]
 
@@ -126,7 +118,7 @@ def make_peer(redis_server: RedisServer, make_client: MakeClient) -> MakePeer:
 
     def make(*, settings: dict[str, Any] | None = None, **of_client: Any) -> Peer:
         # Much time where time is not what is tested: the machine may be busy.
-        usual: dict[str, Any] = {"timeout": 5.0, "rest": 0.05, "heartbeat": 2.0}
+        usual: dict[str, Any] = {"timeout": 5.0, "rest": 0.05, "memory_ttl": 0}
         store = RedisStore(redis_server.url, **{**usual, **(settings or {})})
         return Peer(make_client(store=store, **of_client), store)
 

@@ -1,0 +1,305 @@
+"""A profile cache that processes share through a Redis server (the extra ``redis``).
+
+::
+
+    from personaclick_async.integrations.redis import RedisStore
+
+    client = PersonaClick(shop_id="…", store=RedisStore("redis://cache.internal/0"))
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import math
+import secrets
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from datetime import timedelta
+from typing import Any, Final, TypeVar
+
+import attrs
+
+try:
+    from redis.asyncio import BlockingConnectionPool, Redis
+    from redis.exceptions import RedisError
+except ModuleNotFoundError as missing:
+    raise ImportError(
+        "redis-py is not installed: pip install 'personaclick-async[redis]'"
+    ) from missing
+
+from personaclick_async.config import Seconds
+from personaclick_async.errors import ConfigurationError
+from personaclick_async.models.identity import Identity
+from personaclick_async.store import CacheStats, Stored
+
+T = TypeVar("T")
+
+log: Final = logging.getLogger("personaclick_async")
+
+__all__ = ["RedisStore"]
+
+_CONNECTIONS: Final = 20
+_MOST_UNTOLD: Final = 10_000
+_LONGEST: Final = 365 * 86_400
+"""Seconds; a cache without an end of its own ends here, for Redis wants a number."""
+_PERMIT_MS: Final = 3_600_000
+"""No read takes longer; what one brings later is not kept."""
+
+_PRELUDE: Final = """
+local function get(key)
+    local value = redis.pcall('GET', key)
+    if type(value) == 'table' then  -- a key of another type: somebody else's, or damaged
+        redis.call('DEL', key)
+        return false
+    end
+    return value
+end
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local body_key, permit_key, generation_key = KEYS[1], KEYS[2], KEYS[3]
+"""
+
+_READ: Final = (
+    _PRELUDE
+    + """
+local chance, permit_ms, max_age = ARGV[1], ARGV[2], tonumber(ARGV[3])
+local generation = get(generation_key)
+if not generation then
+    generation = chance
+    redis.call('SET', generation_key, generation)
+end
+local value = max_age > 0 and get(body_key)
+if value then
+    local of, asked, body = string.match(value, '^(%w+) (%d+) (.*)$')
+    if of == generation and now - asked < max_age then
+        return {body, now - asked}
+    end
+end
+local permit = max_age > 0 and get(permit_key) or chance
+redis.call('SET', permit_key, permit, 'PX', permit_ms)
+return {string.format('%s %.0f %s', generation, now, permit)}
+"""
+)
+"""Returns ``{body, age in ms}``, or ``{permit}``: the generation, the time, and a random word."""
+
+_KEEP: Final = (
+    _PRELUDE
+    + """
+local of, asked, permit = string.match(ARGV[1], '^(%w+) (%d+) (%w+)$')
+local left = asked + ARGV[3] - now
+if get(generation_key) ~= of or get(permit_key) ~= permit or left <= 0 then
+    return 0
+end
+redis.call('SET', body_key, of .. ' ' .. asked .. ' ' .. ARGV[2], 'PX', math.ceil(left))
+return 1
+"""
+)
+"""Returns 1 if the body was kept: nobody has written since the permit was given."""
+
+
+@attrs.frozen(eq=False, repr=False)
+class _Connected:
+    """The connections of one event loop, and what closes them when it ends."""
+
+    redis: Redis
+    lifetime: AsyncGenerator[None, None]
+
+
+async def _close_with_loop(redis: Redis) -> AsyncGenerator[None, None]:
+    # Whoever ends a loop closes its asynchronous generators first, while it can still run.
+    try:
+        yield
+    finally:
+        await redis.aclose()
+
+
+class RedisStore:
+    """Profiles that processes share through one Redis server; for one client, which closes it.
+
+    **What Redis holds.** Answers of the service, which are personal data: guard the server like
+    a database. Each expires ``CachePolicy.ttl`` after the service was asked for it. Keys are
+    digests that show no user, address or secret.
+
+    **Who sees what.** When ``set`` or ``purge`` has returned, no process gets the old profile from
+    Redis, and a read in flight elsewhere cannot put it back. Other processes may serve it from
+    memory for ``memory_ttl`` seconds more. ``force`` replaces what Redis has.
+
+    **When Redis is away,** reads go to the service and no call fails. An exchange takes at most
+    ``timeout``; after one has failed, none is tried for ``rest`` seconds. A write that could not
+    be told is told with the next exchange; until then, and at most until ``CachePolicy.ttl`` is
+    over, other processes may get the old profile. Beyond 10,000 such writes all of the shop's
+    profiles are dropped.
+
+    Needs Redis 5 or later: one server, not a cluster.
+
+    :param url: ``redis://``, ``rediss://`` or ``unix://``, with user, password and options as
+        redis-py takes them.
+    :param prefix: what the keys begin with; environments that share a server need their own.
+    :param timeout: seconds that one exchange with Redis may take.
+    :param rest: seconds for which Redis is left alone after a failure.
+    :param memory_ttl: seconds for which a process keeps a profile in memory; 0 for none.
+    :raises ConfigurationError: a setting breaks its rule.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        prefix: str = "personaclick",
+        timeout: Seconds | timedelta = 0.25,
+        rest: Seconds | timedelta = 2.0,
+        memory_ttl: Seconds | timedelta = 2.0,
+    ) -> None:
+        self.memory_ttl = _seconds("memory_ttl", memory_ttl)
+        self._stats = CacheStats()
+        self._shop: bytes | None = None
+        self._timeout = _seconds("timeout", timeout, least=0.001)
+        self._rest = _seconds("rest", rest)
+        self._prefix = prefix
+        self._url = url
+        try:
+            # Also shows an option in the URL that redis-py does not know.
+            pool: Any = self._connect().connection_pool
+            pool.make_connection()
+        except (ValueError, TypeError):
+            # Redis-py's text may hold the password.
+            url_is_wrong = True
+        else:
+            url_is_wrong = False
+        if url_is_wrong:
+            raise ConfigurationError("url: expected redis://, rediss:// or unix://")
+        self._by_loop: dict[asyncio.AbstractEventLoop, _Connected] = {}
+        self._away_until = 0.0
+        # Each with a mark of its own, so that a second write is not taken for the first.
+        self._untold: dict[Identity, object] = {}
+        self._untold_all = False
+
+    def open(self, shop_id: str, stats: CacheStats) -> None:
+        """Take the shop's name and where to count failures; the client calls it.
+
+        :raises ConfigurationError: another client has this store.
+        """
+        if self._shop is not None:
+            raise ConfigurationError("store: it belongs to another client; make one for each")
+        self._shop, self._stats = shop_id.encode(), stats
+
+    async def read(self, key: Identity, *, max_age: Seconds) -> Stored | None:
+        """Return a profile younger than ``max_age``, else a permit; None when Redis is away."""
+        arguments: list[str | int] = [secrets.token_hex(8), _PERMIT_MS, _milliseconds(max_age)]
+        said = await self._exchange(
+            lambda redis: redis.register_script(_READ)(self._keys(key), arguments)
+        )
+        match said:
+            case None:
+                return None
+            case [body, age]:
+                return Stored(body, int(age) / 1000)
+            case _:
+                return Stored(permit=said[0].decode())
+
+    async def keep(self, key: Identity, permit: str, body: bytes, *, ttl: Seconds) -> bool:
+        """Keep a profile until ``ttl`` after its permit was given; False if a write ended that."""
+        arguments: list[str | bytes | int] = [permit, body, _milliseconds(ttl)]
+        kept = await self._exchange(
+            lambda redis: redis.register_script(_KEEP)(self._keys(key), arguments)
+        )
+        return kept == 1
+
+    async def forget(self, keys: Sequence[Identity]) -> None:
+        """Drop profiles and end the permits of reads in flight."""
+        self._untold.update((key, object()) for key in keys)
+        await self._exchange(None)
+
+    def forget_all(self) -> None:
+        """Drop all of the shop's profiles, with the next exchange."""
+        self._untold_all = True
+
+    def start_over_after_fork(self) -> None:
+        """Drop the parent's connections, in a forked child."""
+        self._by_loop.clear()
+
+    async def close(self) -> None:
+        """Say what could not be said before, as long as Redis answers, and close."""
+        self._away_until = 0.0
+        await self._exchange(None)
+        here = self._by_loop.pop(asyncio.get_running_loop(), None)
+        if here is not None:
+            await here.lifetime.aclose()
+
+    def __repr__(self) -> str:
+        return f"<RedisStore {self._prefix!r}>"
+
+    async def _exchange(self, ask: Callable[[Redis], Awaitable[T]] | None) -> T | None:
+        """Say what is still to be said, then ask; None if Redis is away."""
+        if time.monotonic() < self._away_until:
+            return None
+        try:
+            async with asyncio.timeout(self._timeout):
+                redis = await self._here()
+                if self._untold or self._untold_all:
+                    await self._tell(redis)
+                said = None if ask is None else await ask(redis)
+        except (RedisError, OSError) as error:  # a TimeoutError is an OSError
+            self._stats.store_failures += 1
+            if not self._away_until:
+                # Only the type: the text may name the address or the user.
+                log.warning("the shared profile cache is away (%s)", type(error).__name__)
+            self._away_until = time.monotonic() + self._rest
+            return None
+        if self._away_until:
+            log.info("the shared profile cache is back")
+            self._away_until = 0.0
+        return said
+
+    async def _tell(self, redis: Redis) -> None:
+        everything = self._untold_all or len(self._untold) > _MOST_UNTOLD
+        told = dict(self._untold)
+        if everything:
+            await redis.set(self._name("generation"), secrets.token_hex(8))
+            self._untold_all = False
+        else:
+            await redis.unlink(*(name for key in told for name in self._keys(key)[:2]))
+        for key, mark in told.items():
+            if self._untold.get(key) is mark:
+                del self._untold[key]
+
+    async def _here(self) -> Redis:
+        """Return the client for the running event loop; connections cannot change loops."""
+        loop = asyncio.get_running_loop()
+        here = self._by_loop.get(loop)
+        if here is None:
+            for ended in [other for other in self._by_loop if other.is_closed()]:
+                del self._by_loop[ended]
+            redis = self._connect()
+            here = self._by_loop[loop] = _Connected(redis, _close_with_loop(redis))
+            await anext(here.lifetime)
+        return here.redis
+
+    def _connect(self) -> Redis:
+        pool: Any = BlockingConnectionPool.from_url(self._url, max_connections=_CONNECTIONS)
+        return Redis.from_pool(pool)
+
+    def _keys(self, key: Identity) -> list[str]:
+        # A device id taken from a browser's cookie may hold half a character.
+        text = f"{key.kind}:{key.value}".encode(errors="surrogatepass")
+        digest = hashlib.blake2b(text, digest_size=16, key=self._shop or b"").hexdigest()
+        return [self._name(f"{kind}:{digest}") for kind in ("profile", "permit")] + [
+            self._name("generation")
+        ]
+
+    def _name(self, rest: str) -> str:
+        shop = hashlib.blake2b(b"", digest_size=16, key=self._shop or b"").hexdigest()
+        return f"{self._prefix}:{shop}:{rest}"
+
+
+def _milliseconds(seconds: Seconds) -> int:
+    return math.ceil(min(seconds, _LONGEST) * 1000)
+
+
+def _seconds(name: str, value: Seconds | timedelta, *, least: float = 0.0) -> Seconds:
+    seconds = value.total_seconds() if isinstance(value, timedelta) else value
+    if not least <= seconds < math.inf:
+        raise ConfigurationError(f"{name}: expected {least} seconds or more, got {seconds}")
+    return float(seconds)
