@@ -37,6 +37,7 @@ Sent: TypeAlias = T | Literal[Clear.CLEAR] | None
 """A field of an update: a value, :data:`CLEAR`, or None for «not mentioned»."""
 
 _FACTS: Final = "facts"
+_NOT_EMPTY: Final = "a non-empty str; leave the field out, or pass CLEAR to erase it"
 _CUSTOM_NAME: Final = re.compile(r"[A-Za-z0-9_]+")
 
 
@@ -112,7 +113,7 @@ class Kid(_Fields):
     """
 
     gender: Gender | None = _sent(rules.gender, Kind.GENDER)
-    birthday: date | None = _sent(rules.day_text, Kind.DAY)
+    birthday: date | None = _sent(rules.birthday, Kind.DAY)
     mentioned: Mapping[str, str] = attrs.field(init=False, eq=False)
 
     def __init__(self, **fields: Unpack[KidFields]) -> None:
@@ -262,7 +263,7 @@ class ProfileUpdate(_Fields):
     gender: Sent[Gender] = _sent(rules.gender, Kind.GENDER, "sex пол")
     age: Sent[Number] = _sent(rules.age, Kind.NUMBER, "возраст")
     birthday: Sent[date] = _sent(
-        rules.day_text, Kind.DAY, "birthdate dateofbirth dob bday birth датарождения"
+        rules.birthday, Kind.DAY, "birthdate dateofbirth dob bday birth датарождения"
     )
     location: Sent[str] = _sent(rules.text, Kind.TEXT, "locationid")
     bought_something: Sent[bool] = _sent(rules.boolean, Kind.FLAG)
@@ -330,11 +331,17 @@ def _fill(update: ProfileUpdate, given: Mapping[str, object]) -> None:
     if "custom" in given:
         given = {**given}
         properties = given.pop("custom")
-    standard = _with_one_user_id(given) if ID in given else given
-    mentioned = _checked(standard, FIELDS, "profile update")
+    try:
+        standard = _with_one_user_id(given) if ID in given else given
+        mentioned = _checked(standard, FIELDS, "profile update")
+        custom = {} if properties is None else _custom(properties)
+    except ValidationError as error:
+        if error.given == rules.given("") and "[" not in error.field:
+            raise ValidationError(error.field, _NOT_EMPTY, error.given) from None
+        raise
     keep = object.__setattr__
     keep(update, "mentioned", mentioned)
-    keep(update, "custom", {} if properties is None else _custom(properties))
+    keep(update, "custom", custom)
 
 
 def custom_name(name: object) -> str:

@@ -56,7 +56,7 @@ def test_a_profile_is_set_and_shown(shell: Shell, emulator: Emulator) -> None:
         "first_name=Ada",
         "age=36",
         "bought_something=yes",
-        "birthday=1815-12-10",
+        "birthday=1985-12-10",
         'kids:=[{"gender":"f"}]',
         "custom.colour=red",
         "custom.visits:=12",
@@ -66,7 +66,7 @@ def test_a_profile_is_set_and_shown(shell: Shell, emulator: Emulator) -> None:
     stored = emulator.profile(external_id="7")
     assert stored is not None
     assert (stored["first_name"], stored["age"]) == ("Ada", 36)
-    assert (stored["bought_something"], stored["birthday"]) == (True, "1815-12-10")
+    assert (stored["bought_something"], stored["birthday"]) == (True, "1985-12-10")
     assert stored["kids"] == [{"gender": "f"}]
     assert stored["custom_properties"] == {"colour": "red", "visits": 12}
 

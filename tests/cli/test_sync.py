@@ -71,7 +71,7 @@ def test_a_dry_run_needs_no_shop(shell: Shell, monkeypatch: pytest.MonkeyPatch) 
 
 def test_a_dry_run_says_why_rows_would_be_rejected(shell: Shell, emulator: Emulator) -> None:
     Path("customers.csv").write_text(
-        "id,email,birthday\n1,ada@shop.example,1815-12-10\n2,nonsense,1990-01-01\n"
+        "id,email,birthday\n1,ada@shop.example,1985-12-10\n2,nonsense,1990-01-01\n"
         "3,[bold],1990-01-01\n4,,1990-02-30\n"
     )
     done = shell("sync", "customers.csv", "--dry-run")
@@ -107,7 +107,7 @@ def test_a_dry_run_adds_up_what_a_hostile_file_breaks_without_end(shell: Shell) 
 
 def test_rejected_rows_can_be_corrected_and_synced_again(shell: Shell, emulator: Emulator) -> None:
     Path("customers.csv").write_text(
-        "id,email,birthday\n1,ada@shop.example,1815-12-10\n2,nonsense,1990-01-01\n3,,1990-02-30\n"
+        "id,email,birthday\n1,ada@shop.example,1985-12-10\n2,nonsense,1990-01-01\n3,,1990-02-30\n"
     )
     done = shell("sync", "customers.csv", "--json")
 

@@ -35,7 +35,7 @@ def reads(emulator: Emulator) -> int:
 
 
 async def colour(user: User, *, force: bool = False) -> object:
-    return ((await user.profile.get(force=force)).custom_properties or {}).get("colour")
+    return (await user.profile.get(force=force)).custom_properties.get("colour")
 
 
 async def test_a_second_read_costs_no_request(

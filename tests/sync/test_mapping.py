@@ -62,7 +62,7 @@ CASES = [
     ('gender = { column = "c", values = { M = "m", F = "f" } }', "M", "m"),
     ('gender = { column = "c", values = { "1" = "m", "2" = "f" } }', 2, "f"),
     ('gender = { column = "c", absent = ["NA", "-"] }', "NA", None),
-    ('birthday = "c"', "1815-12-10", "1815-12-10"),
+    ('birthday = "c"', "1985-12-10", "1985-12-10"),
     ('birthday = { column = "c", format = "%m/%d/%Y" }', "04/08/1966", "1966-04-08"),
     ('birthday = { column = "c", format = "%m/%d/%Y" }', "5/14/1965", "1965-05-14"),
     ('birthday = { column = "c", format = "%d.%m.%Y" }', "1.2.1965", "1965-02-01"),

@@ -131,7 +131,7 @@ def test_a_row_without_the_columns_of_its_source_does_not_pass_unmended(tmp_path
 
 def test_a_row_that_the_service_refused_is_fed_back_as_it_was_sent(tmp_path: Path) -> None:
     # "name" is a column too, of which the mapping makes another field.
-    sent = {"external_id": "7", "birthday": "1815-12-10", "kids": [{"gender": "f"}], "name": 1}
+    sent = {"external_id": "7", "birthday": "1985-12-10", "kids": [{"gender": "f"}], "name": 1}
     refused = Refused(3, "record", "what the service takes", "what it refused", sent)
     path = _write(tmp_path / "rejects.csv", [refused, _rejected(4, id="4", email="no", name="")])
 
@@ -141,7 +141,7 @@ def test_a_row_that_the_service_refused_is_fed_back_as_it_was_sent(tmp_path: Pat
     assert first.wire == sent
     assert isinstance(second, Rejected)
 
-    path.write_text(path.read_text("utf-8").replace("1815", "1815a"), "utf-8")
+    path.write_text(path.read_text("utf-8").replace("1985", "1985a"), "utf-8")
     broken = next(CsvSource(path, PEOPLE).outcomes())
     assert isinstance(broken, Rejected)
     assert broken.field == "birthday"

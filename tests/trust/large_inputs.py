@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from personaclick_async import MalformedAnswer, ProfileUpdate, ValidationError, codec
-from personaclick_async.models.update import to_wire
+from personaclick_async.models.update import FIELDS, to_wire
 from personaclick_async.protocol import requests
 from personaclick_async.protocol.answers import Answer, refusal
 from personaclick_async.sync.mapping import FieldMapping
@@ -78,6 +78,12 @@ def _updates() -> None:
     ):
         with suppress(ValidationError):
             codec.encode(to_wire(ProfileUpdate.from_flat({field: value})))
+    for hostile in ("a", "-", ".", "1.", "a@a.", "(0)", " ", "\u200b", "e\u0301", "1990-", "\x00"):
+        text = hostile * (1_000_000 // len(hostile))
+        for name in FIELDS:
+            for value in (text, f"a@{text}", f"{text}\ud800"):
+                with suppress(ValidationError):
+                    ProfileUpdate.of({name: value})
     with suppress(ValidationError):
         ProfileUpdate.from_flat({f"no name {number}": 1 for number in range(MANY)})
 

@@ -134,7 +134,7 @@ async def until(happens: Callable[[], object]) -> None:
 
 async def colour(user: User, *, force: bool = False) -> object:
     """Read the property by which the tests tell an old profile from a new one."""
-    return ((await user.profile.get(force=force)).custom_properties or {}).get("colour")
+    return (await user.profile.get(force=force)).custom_properties.get("colour")
 
 
 async def turns(user: User, new: str) -> None:

@@ -62,7 +62,7 @@ class Work:
 
     async def read(self) -> dict[str, Any]:
         profile = await self.client.profile.get(force=True)
-        return {"number": (profile.custom_properties or {}).get("number")}
+        return {"number": profile.custom_properties.get("number")}
 
     async def pieces(self) -> AsyncIterator[bytes]:
         for _ in range(3):

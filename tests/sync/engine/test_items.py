@@ -15,7 +15,7 @@ from personaclick_async.sync.sources import IterableSource
 
 def test_an_update() -> None:
     update = ProfileUpdate(
-        email="Ada@shop.example", id=7, birthday=date(1815, 12, 10), custom={"tier": "gold"}
+        email="Ada@shop.example", id=7, birthday=date(1985, 12, 10), custom={"tier": "gold"}
     )
     record = outcome_of(update, 3)
     assert isinstance(record, Record)
@@ -23,7 +23,7 @@ def test_an_update() -> None:
     assert record.wire == {
         "email": "Ada@shop.example",
         "external_id": 7,
-        "birthday": "1815-12-10",
+        "birthday": "1985-12-10",
         "tier": "gold",
     }
     assert record.persons == (("email", "ada@shop.example"), ("external_id", "7"))

@@ -16,7 +16,7 @@ from tests.sync.sources.conftest import PEOPLE, faults, plain, wires
 def test_updates_and_flat_mappings_are_records() -> None:
     source = IterableSource(
         [
-            ProfileUpdate(email="ada@shop.example", birthday="1815-12-10", phone=CLEAR),
+            ProfileUpdate(email="ada@shop.example", birthday="1985-12-10", phone=CLEAR),
             {"id": 2, "colour": "red"},
             Record(7, {"email": "eve@shop.example"}),
             {"email": "zoe@shop.example"},
@@ -26,7 +26,7 @@ def test_updates_and_flat_mappings_are_records() -> None:
     outcomes = list(source.outcomes())
 
     assert wires(outcomes) == [
-        {"email": "ada@shop.example", "birthday": "1815-12-10", "phone": None},
+        {"email": "ada@shop.example", "birthday": "1985-12-10", "phone": None},
         {"external_id": 2, "colour": "red"},
         {"email": "eve@shop.example"},
         {"email": "zoe@shop.example"},
