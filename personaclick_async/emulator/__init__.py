@@ -3,9 +3,10 @@
 Start with :class:`Emulator`, or with the command ``personaclick-emulator``.
 """
 
+from personaclick_async.emulator.behaviour import Behaviour
+from personaclick_async.emulator.emulator import Emulator
 from personaclick_async.emulator.faults import Fault, Held
 from personaclick_async.emulator.recording import RecordedRequest
-from personaclick_async.emulator.server import Emulator
 from personaclick_async.emulator.settings import EmulatorSettings
 
-__all__ = ["Emulator", "EmulatorSettings", "Fault", "Held", "RecordedRequest"]
+__all__ = ["Behaviour", "Emulator", "EmulatorSettings", "Fault", "Held", "RecordedRequest"]

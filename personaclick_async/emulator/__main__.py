@@ -11,37 +11,25 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import attrs
+
 from personaclick_async import codec
-from personaclick_async.emulator.server import Emulator
+from personaclick_async.emulator.behaviour import Behaviour
+from personaclick_async.emulator.emulator import Emulator
+from personaclick_async.emulator.faults import Fault
 from personaclick_async.emulator.settings import (
     DEFAULT_SECRET,
     DEFAULT_SHOP_ID,
     EmulatorSettings,
 )
-from personaclick_async.errors import PersonaClickError
-
-_FLAGS = {"drop", "truncate"}
-_WHOLE = {"status", "retry_after", "times"}
-_FRACTIONS = {"probability", "delay"}
-_TEXTS = {"path", "method", "error_message"}
+from personaclick_async.errors import ConfigurationError, PersonaClickError
 
 
-def _fault(text: str) -> dict[str, Any]:
-    """Read ``path=/profile,status=503,probability=0.1``."""
-    settings: dict[str, Any] = {}
-    for part in text.split(","):
-        name, _, value = part.partition("=")
-        if name in _FLAGS:
-            settings[name] = value in ("", "yes", "true", "1")
-        elif name in _WHOLE:
-            settings[name] = int(value)
-        elif name in _FRACTIONS:
-            settings[name] = float(value)
-        elif name in _TEXTS:
-            settings[name] = value
-        else:
-            raise argparse.ArgumentTypeError(f"no such part of a fault: {name!r}")
-    return settings
+def _fault(text: str) -> Fault:
+    try:
+        return Fault.from_text(text)
+    except ConfigurationError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -60,7 +48,17 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--no-limits", action="store_true", help="imports without a rate limit")
     parser.add_argument(
+        "--as",
+        type=Path,
+        metavar="FILE",
+        dest="behaves_as",
+        help="behave as the service that personaclick probe asked",
+    )
+    parser.add_argument(
         "--strict", action="store_true", help="404 for unknown devices, undeclared properties go"
+    )
+    parser.add_argument(
+        "--cors", action="store_true", help="let pages of other sites call the service's addresses"
     )
     parser.add_argument("--seed", type=int, default=0, help="makes the chances repeatable")
     parser.add_argument(
@@ -101,12 +99,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
             shop_id=options.shop_id,
             shop_secret=secret,
             import_limit=None if options.no_limits else EmulatorSettings().import_limit,
-            strict_devices=options.strict,
-            strict_properties=options.strict,
+            cors=options.cors,
             seed=options.seed,
         )
+        behaviour = Behaviour.load(options.behaves_as) if options.behaves_as else Behaviour()
+        if options.strict:
+            behaviour = attrs.evolve(behaviour, device_unknown=404, undeclared_property="ignored")
         emulator = Emulator(
             settings,
+            behaviour=behaviour,
             host=options.host,
             port=options.port,
             database=options.database,
@@ -117,7 +118,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             signal.signal(number, lambda *_: stopped.set())
         with emulator:
             for fault in options.fault:
-                emulator.fault(**fault)
+                emulator.add_fault(fault)
             for name in ("products", "profiles", "orders"):
                 path = getattr(options, name)
                 if path is not None:

@@ -1,95 +1,322 @@
-"""The emulator's own addresses: loading a shop and looking at it over HTTP, from any language."""
+"""The emulator's own addresses: its page, and loading, watching and steering it over HTTP."""
 
 from __future__ import annotations
 
 import asyncio
 import hmac
-from collections.abc import Callable, Sequence
-from typing import Final
+import secrets
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from importlib.resources import files
+from typing import Any, Final
 
-from personaclick_async import names
+from aiohttp import web
+
+from personaclick_async import codec, names
 from personaclick_async.codec import Json
 from personaclick_async.emulator import parameters as read
-from personaclick_async.emulator.loading import Item, Loader, in_slices
-from personaclick_async.emulator.recording import Recorder
+from personaclick_async.emulator.faults import FAULT_FIELDS, Fault, Faults
+from personaclick_async.emulator.imports import Item, Loader, in_slices
+from personaclick_async.emulator.queries import Queries
+from personaclick_async.emulator.recording import RecordedRequest, Recorder
 from personaclick_async.emulator.refusals import Refused
 from personaclick_async.emulator.service import Service
 from personaclick_async.emulator.settings import EmulatorSettings
 from personaclick_async.emulator.store import Store
+from personaclick_async.errors import ConfigurationError
 
 PREFIX: Final = "/_emulator/"
-_STATUS: Final = f"{PREFIX}status"
+
+_FILES: Final = {
+    "": ("page.html", "text/html"),
+    "page.css": ("page.css", "text/css"),
+    "page.js": ("page.js", "text/javascript"),
+    "icon.svg": ("icon.svg", "image/svg+xml"),
+}
+_GUARDS: Final = {
+    # Nothing from elsewhere, nothing inline: what a profile holds can't become code.
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+        "img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
+_TOKEN: Final = "X-Emulator-Token"  # noqa: S105 - the header's name
+_TOKEN_IN_PAGE: Final = b"{{token}}"
+_MOST_SHOWN: Final = 200
+_MOST_WAITING: Final = 1000
+_HEARTBEAT_SECONDS: Final = 1.0
+_SMALL_BYTES: Final = 64 * 1024
+_MASKED: Final = "••••"
+_PRIVATE: Final = frozenset({names.SHOP_SECRET, "authorization"})
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+async def read_body(request: web.Request, limit: int, *, oversize: int = 413) -> bytes:
+    """Read a request's body, but no more of it than ``limit`` bytes.
+
+    :raises Refused: it is larger, which its header may say before it is read, or can't be decoded.
+    """
+    too_large = Refused(oversize, "The body is too large")
+    if (request.content_length or 0) > limit:
+        raise too_large
+    body = bytearray()
+    try:
+        async for piece in request.content.iter_any():
+            body += piece
+            if len(body) > limit:
+                raise too_large
+    except web.RequestPayloadError:
+        raise Refused(400, "The body can not be decoded") from None
+    return bytes(body)
 
 
 class Admin:
     """Answers the addresses under ``/_emulator/``.
 
-    ``GET status`` counts; ``POST products``, ``orders`` and ``profiles`` load a JSON array or a
-    JSON object a line, as the methods of :class:`Emulator` do.
-
-    Loading needs ``Authorization: Bearer <shop_secret>``. A web page elsewhere can't send that
-    header to a local server without being asked back first, and nobody answers such questions.
+    Whatever changes something needs the shop's secret (``Authorization: Bearer …``), or the token
+    that stands in the page. A page of another site can neither read nor send these, and is told
+    nothing: its ``Origin`` is refused.
     """
 
     def __init__(
-        self, store: Store, service: Service, settings: EmulatorSettings, recorder: Recorder
+        self,
+        store: Store,
+        service: Service,
+        loader: Loader,
+        settings: EmulatorSettings,
+        *,
+        recorder: Recorder,
+        faults: Faults,
+        reset: Callable[[], None],
     ) -> None:
         self._store = store
         self._service = service
+        self._loader = loader
         self._settings = settings
         self._recorder = recorder
-        loader = Loader(store, service, settings.shop_id, settings.currency)
-        self._loads: dict[str, Callable[[Sequence[Item]], int]] = {
-            f"{PREFIX}products": loader.products,
-            f"{PREFIX}orders": loader.orders,
-            f"{PREFIX}profiles": loader.profiles,
+        self._faults = faults
+        self._reset = reset
+        self._token = secrets.token_urlsafe(24)
+        self._numbers: dict[Fault, int] = {}
+        queries = Queries(store, service.profiles(settings.shop_id), settings.shop_id)
+        self._profile_of = queries.profile
+        self._handlers: dict[tuple[str, str], Handler] = {
+            ("GET", "status"): self._status,
+            ("GET", "overview"): self._overview,
+            ("GET", "profile"): self._profile,
+            ("GET", "requests"): self._requests,
+            ("GET", "stream"): self._stream,
+            ("GET", "profiles"): self._search(queries.profiles),
+            ("GET", "devices"): self._search(queries.devices),
+            ("GET", "orders"): self._search(queries.orders),
+            ("GET", "products"): self._search(queries.products),
+            ("GET", "faults"): self._list_faults,
+            ("POST", "products"): self._load(loader.products),
+            ("POST", "orders"): self._load(loader.orders),
+            ("POST", "profiles"): self._load(loader.profiles),
+            ("POST", "computed"): self._compute,
+            ("POST", "faults"): self._add_fault,
+            ("POST", "reset"): self._forget,
+            ("DELETE", "faults"): self._remove_faults,
+            ("DELETE", "requests"): self._clear,
+            **{("GET", name): self._file for name in _FILES},
         }
+        self._names = {name for _, name in self._handlers}
 
-    def check(self, method: str, path: str, authorization: str) -> None:
-        """Check that a request may be made, before its body is read.
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        """Answer a request to one of the addresses."""
+        try:
+            name = self._checked(request)
+            return await self._handlers[request.method, name](request)
+        except Refused as refused:
+            payload = {names.MESSAGE: refused.message}
+            return _json({names.STATUS: names.STATUS_ERROR, names.PAYLOAD: payload}, refused.status)
 
-        :raises Refused: there is no such address or method, or the secret is wrong.
-        """
-        if path != _STATUS and path not in self._loads:
+    def _checked(self, request: web.Request) -> str:
+        """Check a request before its body is read, and return the name that it asks for."""
+        origin = request.headers.get("Origin")
+        if origin is not None and origin.partition("://")[2] != request.headers.get("Host"):
+            raise Refused(403, "Pages of other sites may not ask")
+        name = request.path.removeprefix(PREFIX)
+        if name not in self._names:
             raise Refused(404, "Not found")
-        if method != ("GET" if path == _STATUS else "POST"):
+        if (request.method, name) not in self._handlers:
             raise Refused(405, "Method not allowed")
-        wanted = f"Bearer {self._settings.shop_secret}"
-        if path != _STATUS and not hmac.compare_digest(
-            authorization.encode(errors="replace"), wanted.encode()
-        ):
-            raise Refused(401, "Authorization: Bearer with the shop_secret is needed")
+        if request.method != "GET":
+            bearer = request.headers.get("Authorization", "")
+            token = request.headers.get(_TOKEN)
+            if token is not None and not _is_same(token, self._token):
+                raise Refused(403, "The page's token is needed: reload the page")
+            if token is None and not _is_same(bearer, f"Bearer {self._settings.shop_secret}"):
+                raise Refused(401, "Authorization: Bearer with the shop_secret is needed")
+        return name
 
-    async def answer(self, path: str, body: bytes) -> Json:
-        """Carry a checked request out.
+    async def _file(self, request: web.Request) -> web.Response:
+        name, kind = _FILES[request.path.removeprefix(PREFIX)]
+        body = files(__package__).joinpath("page", name).read_bytes()
+        return web.Response(
+            body=body.replace(_TOKEN_IN_PAGE, self._token.encode()),
+            content_type=kind,
+            charset="utf-8",
+            headers=_GUARDS,
+        )
 
-        :raises Refused: the body can't be read, or an object in it can't be what it should be;
-            of the objects before it some may have been loaded.
-        """
-        if path == _STATUS:
-            return self._status()
-        items = _objects(body)
-        count = 0
-        for some in in_slices(items):
-            try:
-                count += self._loads[path](some)
-            except ValueError as error:
-                raise Refused(422, str(error)) from None
-            await asyncio.sleep(0)
-        return {names.STATUS: names.STATUS_SUCCESS, "count": count}
+    # Watching
 
-    def _status(self) -> Json:
+    async def _status(self, _: web.Request) -> web.Response:
+        counts = sorted(self._recorder.counts().items(), key=str)
+        return _json(
+            {
+                **self._stored(),
+                "requests": [
+                    {"method": method, "path": path, names.STATUS: status, "count": count}
+                    for (method, path, status), count in counts
+                ],
+            }
+        )
+
+    async def _overview(self, _: web.Request) -> web.Response:
+        return _json(
+            {
+                **self._stored(),
+                "currency": self._settings.currency,
+                "faults": self._shown_faults(),
+            }
+        )
+
+    def _stored(self) -> dict[str, Json]:
+        ignored = self._service.imports.ignored
         return {
             names.SHOP_ID: self._settings.shop_id,
             "stored": self._store.count_all(self._settings.shop_id),
-            "ignored_entries": self._service.ignored_entries,
-            "requests": [
-                {"method": method, "path": path, names.STATUS: status, "count": count}
-                for (method, path, status), count in sorted(
-                    self._recorder.counts().items(), key=str
-                )
-            ],
+            "ignored_entries": sum(ignored.values()),
+            "ignored": ignored,
         }
+
+    def _search(self, find: Callable[[str, int], list[Json]]) -> Handler:
+        async def answer(request: web.Request) -> web.Response:
+            return _json(find(request.query.get("search", "").strip(), _MOST_SHOWN))
+
+        return answer
+
+    async def _profile(self, request: web.Request) -> web.Response:
+        return _json(self._found(request))
+
+    def _found(self, request: web.Request) -> dict[str, Json]:
+        key = request.query.get("key", "")
+        found = self._profile_of(int(key)) if key.isdecimal() and len(key) < 19 else None  # noqa: PLR2004
+        if found is None:
+            raise Refused(404, "no such profile")
+        return found
+
+    async def _requests(self, _: web.Request) -> web.Response:
+        return _json([_shown(one) for one in self._recorder.latest(_MOST_SHOWN)])
+
+    async def _stream(self, request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={**_GUARDS, "Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        coming: asyncio.Queue[RecordedRequest] = asyncio.Queue(_MOST_WAITING)
+
+        def put(recorded: RecordedRequest) -> None:
+            # A browser that falls behind misses some; holding the emulator up would be worse.
+            if not coming.full():
+                coming.put_nowait(recorded)
+
+        with self._recorder.listening(put):
+            await response.write(b": listening\n\n")
+            told: dict[str, bytes] = {}
+            while True:
+                some: list[RecordedRequest] = []
+                try:
+                    async with asyncio.timeout(_HEARTBEAT_SECONDS):
+                        some.append(await coming.get())
+                except TimeoutError:
+                    await response.write(b": still here\n\n")
+                while not coming.empty():
+                    some.append(coming.get_nowait())
+                for one in some:
+                    await response.write(b"data: " + codec.encode(_shown(one)) + b"\n\n")
+                for event, value in (("faults", self._shown_faults()), ("stored", self._stored())):
+                    body = codec.encode(value)
+                    if told.get(event) != body:
+                        told[event] = body
+                        await response.write(b"event: %b\ndata: %b\n\n" % (event.encode(), body))
+
+    # Changing
+
+    def _load(self, load: Callable[[Sequence[Item]], int]) -> Handler:
+        async def answer(request: web.Request) -> web.Response:
+            items = _objects(await read_body(request, self._settings.max_import_bytes))
+            count = 0
+            for some in in_slices(items):
+                try:
+                    count += load(some)
+                except ValueError as error:
+                    raise Refused(422, str(error)) from None
+                await asyncio.sleep(0)
+            return _json({names.STATUS: names.STATUS_SUCCESS, "count": count})
+
+        return answer
+
+    async def _compute(self, request: web.Request) -> web.Response:
+        """Replace what the service has computed for the profile ``?key=``."""
+        found = self._found(request)
+        [blocks] = _objects(await read_body(request, _SMALL_BYTES)) or [{}]
+        profile = self._store.profile(found["key"])
+        profile.computed = {name: value for name, value in blocks.items() if value is not None}
+        with self._store.transaction():
+            self._store.save(profile)
+        return _json(self._found(request))
+
+    async def _list_faults(self, _: web.Request) -> web.Response:
+        return _json(self._shown_faults())
+
+    async def _add_fault(self, request: web.Request) -> web.Response:
+        try:
+            fault = Fault.from_json(read.strict_json(await read_body(request, _SMALL_BYTES)))
+        except ConfigurationError as error:
+            raise Refused(422, str(error)) from None
+        except ValueError:
+            raise Refused(422, "fault: can't be read") from None
+        self._faults.add(fault)
+        return _json(self._shown_faults())
+
+    async def _remove_faults(self, request: web.Request) -> web.Response:
+        number = request.query.get("number")
+        for fault in self._faults.in_force():
+            if number is None or str(self._number(fault)) == number:
+                fault.remove()
+        return _json(self._shown_faults())
+
+    async def _clear(self, _: web.Request) -> web.Response:
+        self._recorder.clear()
+        return _json([])
+
+    async def _forget(self, _: web.Request) -> web.Response:
+        self._reset()
+        return _json({names.STATUS: names.STATUS_SUCCESS})
+
+    def _shown_faults(self) -> list[Json]:
+        faults = self._faults.in_force()
+        self._numbers = {fault: self._number(fault) for fault in faults}
+        return [
+            {
+                "number": self._number(fault),
+                "hits": fault.hits,
+                **{name: getattr(fault, name) for name in sorted(FAULT_FIELDS)},
+            }
+            for fault in faults
+        ]
+
+    def _number(self, fault: Fault) -> int:
+        return self._numbers.setdefault(fault, max(self._numbers.values(), default=0) + 1)
+
+
+def _is_same(given: str, wanted: str) -> bool:
+    return hmac.compare_digest(given.encode(errors="replace"), wanted.encode())
 
 
 def _objects(body: bytes) -> list[Item]:
@@ -103,3 +330,34 @@ def _objects(body: bytes) -> list[Item]:
     if not all(isinstance(item, dict) for item in items):
         raise Refused(400, "The body has something else than JSON objects")
     return list(items)
+
+
+def _shown(recorded: RecordedRequest) -> dict[str, Any]:
+    return {
+        "number": recorded.number,
+        "at": recorded.at.isoformat(timespec="milliseconds"),
+        "method": recorded.method,
+        "path": recorded.path,
+        "status": recorded.status,
+        "milliseconds": None if recorded.seconds is None else round(recorded.seconds * 1000, 2),
+        "size": recorded.size,
+        "query": _masked(dict(recorded.query)),
+        "headers": _masked(dict(recorded.headers)),
+        "body": _masked(recorded.body),
+        "answer": recorded.answer.decode(errors="replace"),
+    }
+
+
+def _masked(value: Json) -> Json:
+    if isinstance(value, Mapping):
+        return {
+            name: _MASKED if name.lower() in _PRIVATE else _masked(inner)
+            for name, inner in value.items()
+        }
+    return [_masked(inner) for inner in value] if isinstance(value, list) else value
+
+
+def _json(value: Json, status: int = 200) -> web.Response:
+    return web.Response(
+        body=codec.encode(value), status=status, content_type="application/json", headers=_GUARDS
+    )

@@ -5,15 +5,34 @@ from __future__ import annotations
 import asyncio
 import random
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import Self
+from typing import Any, Final, Self
 
 import attrs
 
+from personaclick_async.codec import Json
 from personaclick_async.errors import ConfigurationError
 
-_KINDS = ("status", "drop", "truncate", "body", "error_message")
+_KINDS: Final = ("status", "drop", "truncate", "body", "error_message")
+_NUMBER: Final = ((int, float), "a number")
+_COUNT: Final = ((int,), "a whole number")
+_SWITCH: Final = ((bool,), "true or false")
+_TEXT: Final = ((str,), "a text")
+_TYPES: Final[Mapping[str, tuple[tuple[type, ...], str]]] = {
+    "path": _TEXT,
+    "method": _TEXT,
+    "error_message": _TEXT,
+    "probability": _NUMBER,
+    "delay": _NUMBER,
+    "times": _COUNT,
+    "status": _COUNT,
+    "retry_after": _COUNT,
+    "drop": _SWITCH,
+    "truncate": _SWITCH,
+}
+FAULT_FIELDS: Final = frozenset(_TYPES)
+"""What a fault may have where it is asked for in JSON or on a command line."""
 
 
 def _upper(method: str | None) -> str | None:
@@ -72,6 +91,41 @@ class Fault:
             raise ConfigurationError(f"fault: expected delay or one of {', '.join(_KINDS)}")
         if self.retry_after is not None and self.status is None:
             raise ConfigurationError("retry_after: expected a status to go with it, such as 429")
+
+    @classmethod
+    def from_json(cls, wanted: Json) -> Self:
+        """Make a fault of a JSON object.
+
+        :raises ConfigurationError: it has other fields than a fault, or other types.
+        """
+        if not isinstance(wanted, dict) or not wanted.keys() <= FAULT_FIELDS:
+            raise ConfigurationError(f"fault: takes {', '.join(sorted(FAULT_FIELDS))}")
+        given: dict[str, Any] = {name: one for name, one in wanted.items() if one is not None}
+        for name, value in given.items():
+            types, words = _TYPES[name]
+            if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
+                raise ConfigurationError(f"{name}: expected {words}")
+        return cls(**given)
+
+    @classmethod
+    def from_text(cls, text: str) -> Self:
+        """Make a fault of ``path=/profile,status=503,probability=0.1``.
+
+        :raises ConfigurationError: as for :meth:`from_json`.
+        """
+        wanted: dict[str, Any] = {}
+        for part in text.split(","):
+            name, _, value = part.partition("=")
+            if name not in _TYPES:
+                raise ConfigurationError(f"fault: no such part of a fault: {name!r}")
+            types, words = _TYPES[name]
+            try:
+                wanted[name] = (
+                    value in ("", "yes", "true", "1") if bool in types else types[-1](value)
+                )
+            except ValueError:
+                raise ConfigurationError(f"{name}: expected {words}") from None
+        return cls.from_json(wanted)
 
     @property
     def answers(self) -> bool:
@@ -171,7 +225,7 @@ class Held:
         self.release()
 
 
-class Trouble:
+class Faults:
     """All the faults and holds of one emulator."""
 
     def __init__(self, seed: int) -> None:
@@ -181,7 +235,7 @@ class Trouble:
         self._holds: list[Held] = []
 
     def add(self, fault: Fault) -> Fault:
-        """Let a fault begin."""
+        """Put a fault in force."""
         with self._lock:
             self._faults.append(fault)
         fault._remove = self._drop  # noqa: SLF001 - a fault is ours
@@ -192,8 +246,8 @@ class Trouble:
             if fault in self._faults:
                 self._faults.remove(fault)
 
-    def faults(self) -> list[Fault]:
-        """Give the faults in force, the oldest first."""
+    def in_force(self) -> list[Fault]:
+        """Return the faults in force, the oldest first."""
         with self._lock:
             return list(self._faults)
 
@@ -203,7 +257,7 @@ class Trouble:
             self._faults.clear()
 
     def strike(self, method: str, path: str) -> Fault | None:
-        """Give the fault that strikes a request, the oldest first."""
+        """Return the fault that strikes a request, the oldest first."""
         with self._lock:
             for fault in self._faults:
                 if fault.matches(method, path) and self._random.random() < fault.probability:
@@ -224,7 +278,7 @@ class Trouble:
                 self._holds.remove(held)
 
     def holding(self, method: str, path: str) -> Held | None:
-        """Give what holds a request's answer back."""
+        """Return what holds a request's answer back."""
         with self._lock:
             return next((one for one in self._holds if one.matches(method, path)), None)
 

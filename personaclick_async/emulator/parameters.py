@@ -23,6 +23,7 @@ from personaclick_async.models.update import FIELDS
 Parameters = dict[str, Json]
 
 _FORM: Final = "application/x-www-form-urlencoded"
+_NESTED: Final = re.compile(r"[^\[\]]+(?:\[[^\[\]]*\]){1,8}")
 _NUMBER: Final = re.compile(r"-?[0-9]{1,18}(?:\.[0-9]{1,12})?")
 _TRUE: Final = frozenset({"true", "1"})
 _FALSE: Final = frozenset({"false", "0"})
@@ -40,38 +41,73 @@ AUDIENCE_FIELDS: Final = SUBSCRIPTIONS | {"mobile_token", "mobile_token_platform
 
 
 def from_request(
-    query: Iterable[tuple[str, str]], content_type: str, body: bytes, *, has_body: bool
+    query: Iterable[tuple[str, str]],
+    content_type: str,
+    body: bytes,
+    *,
+    has_body: bool,
+    twice: int | str = 400,
 ) -> Parameters:
     """Put a request's parameters together; the body's win over the query's.
 
     :param has_body: whether the method has one; React Native sends a form's content type on GET.
+    :param twice: the status if a parameter comes twice; a word lets the last one count.
     :raises Refused: the body is neither a JSON object nor a form, or a parameter comes twice.
     """
-    parameters = _single(query)
+    parameters = _single(query, twice)
     if has_body and body:
         if content_type == _FORM:
-            parameters.update(_form(body))
+            parameters.update(_form(body, twice))
         else:
             parameters.update(_object(body))
     return parameters
 
 
-def _form(body: bytes) -> Parameters:
+def _form(body: bytes, twice: int | str) -> Parameters:
     try:
         pairs = parse_qsl(body.decode(), keep_blank_values=True)
     except ValueError:
         raise Refused(400, "The form can not be read") from None
-    return _single(pairs)
+    return _single(pairs, twice)
 
 
-def _single(pairs: Iterable[tuple[str, str]]) -> Parameters:
+def _single(pairs: Iterable[tuple[str, str]], twice: int | str) -> Parameters:
     parameters: Parameters = {}
+    nested: Parameters = {}
     for name, value in pairs:
-        if name in parameters:
-            # Which of two shops or devices is meant is nobody's to guess.
-            raise Refused(400, "A parameter is given twice")
-        parameters[name] = value
-    return parameters
+        if _NESTED.fullmatch(name):
+            _nest(nested, name.replace("]", "").split("["), value)
+        elif name in parameters and isinstance(twice, int):
+            # Which of two shops or devices is meant is not ours to guess.
+            raise Refused(twice, "A parameter is given twice")
+        else:
+            parameters[name] = value
+    return {**{name: _listed(value) for name, value in nested.items()}, **parameters}
+
+
+def _nest(into: Parameters, keys: list[str], value: str) -> None:
+    """Put in what a form spells ``kids[0][gender]=m``, or ``kids[][gender]=m``."""
+    key, *rest = keys
+    if not key:
+        # Without a number, a name that repeats begins the next item.
+        key = str(max(len(into) - 1, 0))
+        item = into.get(key)
+        if not rest or (isinstance(item, dict) and rest[0] in item):
+            key = str(len(into))
+    inner = into.setdefault(key, {} if rest else value)
+    if not rest:
+        into[key] = value
+    elif isinstance(inner, dict):
+        _nest(inner, rest, value)
+    else:
+        raise Refused(400, "A parameter is given twice")
+
+
+def _listed(value: Json) -> Json:
+    if not isinstance(value, dict):
+        return value
+    inner = {key: _listed(one) for key, one in value.items()}
+    return list(inner.values()) if all(key.isdecimal() for key in inner) else inner
 
 
 def strict_json(text: bytes | str) -> Json:
@@ -110,7 +146,7 @@ def _object(body: bytes) -> Parameters:
 
 
 def as_text(value: Json) -> str | None:
-    """Give a text or a number as text; None for anything else."""
+    """Return a text or a number as text; None for anything else."""
     if isinstance(value, str):
         return value
     if isinstance(value, int | float) and not isinstance(value, bool):
@@ -118,19 +154,23 @@ def as_text(value: Json) -> str | None:
     return None
 
 
-def did(parameters: Mapping[str, Json]) -> str | None:
-    """Give the device id; an empty one is none (protocol, section 6.1).
+def did(parameters: Mapping[str, Json], malformed: int | str = 422) -> str | None:
+    """Return the device id; an empty one is none (protocol, section 6.1).
 
     The service's own have ten letters and digits, but its clients send others: nearly all pass.
 
+    :param malformed: the status of the refusal; with a word, any length will do.
     :raises Refused: it is no text, or not one that an id could be.
     """
     value = parameters.get(names.DID)
     if value is None or value in ("", "null"):
         return None
     text = as_text(value)
-    if text is None or not text.isprintable() or len(text) > _DID_MAX_CHARACTERS:
-        raise Refused(422, "did is malformed")
+    status = malformed if isinstance(malformed, int) else None
+    if text is None or not text.isprintable():
+        raise Refused(status or 422, "did is malformed")
+    if status is not None and len(text) > _DID_MAX_CHARACTERS:
+        raise Refused(status, "did is malformed")
     return text
 
 
@@ -142,8 +182,6 @@ def field(name: str, value: Json) -> Json:
     if value is None or value == "null":
         # React Native turns null into this text.
         return None
-    if value == "":
-        raise Refused(422, f"{name} is empty")
     kind = FIELDS[name].kind if name in FIELDS else None
     if kind is Kind.OBJECTS:
         return _list(name, value)
@@ -203,7 +241,7 @@ def _list(name: str, value: Json) -> list[Json]:
 
 
 def day(name: str, text: str) -> date:
-    """Give the date that ``YYYY-MM-DD`` says.
+    """Return the date that ``YYYY-MM-DD`` says.
 
     :raises Refused: the text is not one of the calendar in that form.
     """
@@ -217,18 +255,36 @@ def day(name: str, text: str) -> date:
     return parsed
 
 
+def segment_id(parameters: Mapping[str, Json]) -> int | None:
+    """Return the segment of an audience, which may come as text.
+
+    :raises Refused: it is no integer.
+    """
+    value = parameters.get(names.SEGMENT_ID)
+    if isinstance(value, str) and re.fullmatch(r"[0-9]{1,18}", value):
+        return int(value)
+    if value in (None, "") or type(value) is int:
+        return value or None
+    raise Refused(422, f"{names.SEGMENT_ID} is not an integer")
+
+
 def truthy(value: Any) -> bool:  # noqa: ANN401 - the flag may be anything
     """Whether a flag is set: true, 1, "yes" or even a sentence (protocol, section 2.5)."""
     return bool(value) and str(value).lower() not in ("false", "0", "null", "no")
 
 
-def identifiers(parameters: Mapping[str, Json]) -> dict[str, str]:
-    """Give the identifiers among the parameters; ``external_id`` wins over ``id``."""
+def identifiers(parameters: Mapping[str, Json], user_id_names: str = "both") -> dict[str, str]:
+    """Return the identifiers among the parameters.
+
+    :param user_id_names: which names of the shop's own user id count; of both, ``external_id``
+        wins over ``id``.
+    """
     found: dict[str, str] = {}
     for kind in names.IDENTIFIERS:
         value = parameters.get(kind)
-        if kind == names.EXTERNAL_ID and value in (None, ""):
-            value = parameters.get(names.ID)
+        if kind == names.EXTERNAL_ID and user_id_names != names.EXTERNAL_ID:
+            value = None if user_id_names == names.ID else value
+            value = parameters.get(names.ID) if value in (None, "") else value
         text = as_text(value)
         if text and text != "null":
             found[kind] = text

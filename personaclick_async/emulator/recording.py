@@ -7,6 +7,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from itertools import islice
 from typing import Final
 
@@ -25,10 +26,11 @@ class RecordedRequest:
 
     :ivar body: the JSON object or form, or None; always None for imports, which can be large.
     :ivar size: the body's size in bytes.
+    :ivar at: when it came, in UTC.
     :ivar arrived_at: seconds on a monotonic clock.
-    :ivar status: the answer's status; None while it is under way or when it got no answer.
+    :ivar status: the answer's status; None while it is in progress or when it got no answer.
     :ivar answer: the first 64 KiB of the answer's body; only the latest thousand have it.
-    :ivar seconds: how long the answer took; None while it is under way.
+    :ivar seconds: how long the answer took; None while it is in progress.
     :ivar number: counts the requests, from 1.
     """
 
@@ -38,6 +40,7 @@ class RecordedRequest:
     headers: Mapping[str, str]
     body: Json = None
     size: int = 0
+    at: datetime = attrs.field(factory=lambda: datetime.now(UTC))
     arrived_at: float = attrs.field(factory=time.monotonic)
     status: int | None = None
     answer: bytes = b""
@@ -95,22 +98,22 @@ class Recorder:
                 self._listeners.discard(listener)
 
     def requests(self, path: str | None = None) -> list[RecordedRequest]:
-        """Give the requests in the order in which they came."""
+        """Return the requests in the order in which they came."""
         with self._lock:
             return [one for one in self._requests if path is None or one.path == path]
 
     def latest(self, most: int) -> list[RecordedRequest]:
-        """Give the latest requests that have ended, the newest first."""
+        """Return the latest requests that have ended, the newest first."""
         with self._lock:
             return list(islice(reversed(self._answered), most))
 
     def counts(self) -> Counter[tuple[str, str, int | None]]:
-        """Give how many requests there were by method, path and status."""
+        """Return how many requests there were by method, path and status."""
         with self._lock:
             return Counter(self._counts)
 
     def clear(self) -> None:
-        """Forget the requests and the counts."""
+        """Delete the requests and the counts."""
         with self._lock:
             self._requests.clear()
             self._answered.clear()

@@ -1,331 +1,232 @@
-"""The emulator: a server in a thread of its own, started and steered from any other."""
+"""One run of the emulator: a thread with an event loop, and a store that no other one touches."""
 
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import partial
+import logging
+import threading
+from collections.abc import Callable
+from concurrent.futures import CancelledError, Future
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any, Final, TypeVar
 
-from personaclick_async import names
-from personaclick_async.codec import Json
-from personaclick_async.emulator.addresses import is_loopback
-from personaclick_async.emulator.faults import Fault, Held, Trouble
-from personaclick_async.emulator.loading import Item, in_slices
-from personaclick_async.emulator.recording import RecordedRequest, Recorder
-from personaclick_async.emulator.running import Running
+from aiohttp import web
+
+from personaclick_async.emulator.admin import Admin
+from personaclick_async.emulator.behaviour import Behaviour
+from personaclick_async.emulator.faults import Faults
+from personaclick_async.emulator.imports import Loader
+from personaclick_async.emulator.recording import Recorder
+from personaclick_async.emulator.service import Service
 from personaclick_async.emulator.settings import EmulatorSettings
-from personaclick_async.errors import ConfigurationError
-from personaclick_async.models.identity import Identity
+from personaclick_async.emulator.store import Store
+from personaclick_async.emulator.web import Front
+
+T = TypeVar("T")
+
+_START_SECONDS: Final = 10.0
+_SHUTDOWN_SECONDS: Final = 0.1
+_NOT_RUNNING: Final = "the emulator is not running"
 
 
-class Emulator:
-    """The PersonaClick service on this machine, with SQLite behind it.
+class _OnlyKinds(logging.Filter):
+    """Keeps the kind of an error: what the server could not read may hold personal data."""
 
-    ::
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.exc_info and record.exc_info[0] is not None:
+            record.msg = f"{record.msg} ({record.exc_info[0].__name__})"
+            record.exc_info = None
+        return True
 
-        with Emulator() as emulator:                 # or: async with
-            client = PersonaClick(emulator.shop_id, api_url=emulator.url)
 
-    It runs in a thread and an event loop of its own, so that the application's loop and the
-    emulator's never wait for each other. Its methods may be called from any thread and, being
-    quick, from any event loop.
+_LOGGER: Final = logging.getLogger("personaclick_async.emulator")
+_LOGGER.addFilter(_OnlyKinds())
 
-    :param settings: how it behaves where the real service's ways are unknown.
-    :param host: the address to listen on; another than a loopback address needs ``allow_public``.
-    :param port: the port; 0 finds a free one.
-    :param database: a file, which outlives the emulator, or ``:memory:``.
-    :param allow_public: whether other machines may reach it. It knows no TLS and keeps no secret.
-    :raises ConfigurationError: the host is public and that was not allowed.
-    """
+
+class Server:
+    """A started server; started by :meth:`start`, ended by :meth:`stop`."""
+
+    port: int
+    store: Store
+    service: Service
+    loader: Loader
+    _loop: asyncio.AbstractEventLoop
+    _stop: asyncio.Event
+    _idle: asyncio.Event
+    _front: Front
+    _applying: asyncio.Task[None]
 
     def __init__(
-        self,
-        settings: EmulatorSettings | None = None,
-        *,
-        host: str = "127.0.0.1",
-        port: int = 0,
-        database: str | Path = ":memory:",
-        allow_public: bool = False,
+        self, settings: EmulatorSettings, behaviour: Behaviour, recorder: Recorder, faults: Faults
     ) -> None:
-        if not allow_public and not is_loopback(host):
-            raise ConfigurationError("host: expected a loopback address, or allow_public=True")
-        self.settings = settings or EmulatorSettings()
-        self.port = port
-        self._host = host
-        self._database = database
-        self._local_only = not allow_public
-        self._recorder = Recorder(self.settings.recorded)
-        self._trouble = Trouble(self.settings.seed)
-        self._running: Running | None = None
+        self._settings = settings
+        self._behaviour = behaviour
+        self._recorder = recorder
+        self._faults = faults
+        self._lock = threading.Lock()
+        self._over = False
+        self._asked: set[Future[Any]] = set()
+        self._thread: threading.Thread | None = None
 
-    # Starting and stopping
-
-    def start(self) -> Self:
-        """Start serving; the port is known when this returns.
+    def start(self, host: str, port: int, database: str | Path, *, local_only: bool) -> None:
+        """Start serving, in a thread; the port is known when this returns.
 
         :raises OSError: the port is taken.
         :raises sqlite3.Error: the database can't be opened.
         """
-        if self._running is None:
-            running = Running(self.settings, self._recorder, self._trouble)
-            running.start(self._host, self.port, self._database, local_only=self._local_only)
-            self.port = running.port
-            self._running = running
-        return self
+        started: Future[None] = Future()
+
+        async def run() -> None:
+            try:
+                await self._serve(started, host, port, database, local_only=local_only)
+            except BaseException as error:
+                if started.done():
+                    raise
+                started.set_exception(error)
+
+        self._thread = threading.Thread(
+            target=lambda: asyncio.run(run()), name="personaclick-emulator", daemon=True
+        )
+        self._thread.start()
+        started.result(_START_SECONDS)
 
     def stop(self) -> None:
-        """Stop serving; answers that are held or delayed are dropped. Twice is fine."""
-        running, self._running = self._running, None
-        if running is not None:
-            running.stop()
+        """Stop serving, and wait for the thread's end."""
+        with self._lock:
+            if not self._over:
+                self._loop.call_soon_threadsafe(self._stop.set)
+        if self._thread is not None:
+            self._thread.join()
 
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
+    async def _serve(
         self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
+        started: Future[None],
+        host: str,
+        port: int,
+        database: str | Path,
+        *,
+        local_only: bool,
     ) -> None:
-        self.stop()
+        settings = self._settings
+        self.store = Store(database)
+        try:
+            self.store.add_shop(settings.shop_id, settings.shop_secret, active=settings.active)
+            self.service = Service(self.store, settings, self._behaviour)
+            self.loader = Loader(self.store, self._behaviour, settings.shop_id, settings.currency)
+            admin = Admin(
+                self.store,
+                self.service,
+                self.loader,
+                settings,
+                recorder=self._recorder,
+                faults=self._faults,
+                reset=self.reset,
+            )
+            self._front = Front(
+                self.service,
+                admin,
+                settings,
+                self._behaviour,
+                recorder=self._recorder,
+                faults=self._faults,
+                local_only=local_only,
+            )
+            runner = web.AppRunner(
+                self._front.application(),
+                access_log=None,
+                handle_signals=False,
+                logger=_LOGGER,
+                shutdown_timeout=_SHUTDOWN_SECONDS,
+            )
+            self._loop = asyncio.get_running_loop()
+            self._stop = asyncio.Event()
+            self._idle = asyncio.Event()
+            await runner.setup()
+            try:
+                await web.TCPSite(runner, host, port, backlog=1024).start()
+                self.port = runner.addresses[0][1]
+                self._applying = asyncio.create_task(self._apply_imports())
+                # Callers of drain() must be told if the imports are not applied any more.
+                self._applying.add_done_callback(lambda _: self._idle.set())
+                started.set_result(None)
+                await self._stop.wait()
+                self._applying.cancel()
+                await asyncio.gather(self._applying, return_exceptions=True)
+            finally:
+                self._faults.release_all()
+                await runner.cleanup()
+        finally:
+            self._end()
+            self.store.close()
 
-    async def __aenter__(self) -> Self:
-        return await asyncio.to_thread(self.start)
+    def _end(self) -> None:
+        with self._lock:
+            self._over = True
+            asked, self._asked = self._asked, set()
+        for done in asked:
+            done.set_exception(RuntimeError(_NOT_RUNNING))
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await asyncio.to_thread(self.stop)
+    async def _apply_imports(self) -> None:
+        came = self.service.imports.came
+        while True:
+            came.clear()
+            while await self.service.imports.apply_next():
+                pass
+            self._idle.set()
+            await came.wait()
 
-    @property
-    def _server(self) -> Running:
-        if self._running is None:
-            raise RuntimeError("the emulator is not running")
-        return self._running
+    def do(self, work: Callable[[], T]) -> T:
+        """Do something in the server's thread, and return its result here.
 
-    # Where it is and who may ask
-
-    @property
-    def url(self) -> str:
-        """The address to give to a client as ``api_url``."""
-        host = f"[{self._host}]" if ":" in self._host else self._host
-        return f"http://{host}:{self.port}/"
-
-    @property
-    def shop_id(self) -> str:
-        """The shop's public key."""
-        return self.settings.shop_id
-
-    @property
-    def shop_secret(self) -> str:
-        """The shop's secret key."""
-        return self.settings.shop_secret
-
-    def add_shop(self, shop_id: str, shop_secret: str, *, active: bool = True) -> None:
-        """Add another shop, or change one; shops share nothing."""
-        server = self._server
-        server.do(lambda: server.store.add_shop(shop_id, shop_secret, active=active))
-
-    # What the shop has
-
-    def add_products(self, products: Iterable[Mapping[str, Any]]) -> int:
-        """Add products in the shape of the protocol's section 5.1; gives how many.
-
-        Formatted prices, the discount, relative URLs and the like are derived where they are left
-        out. A product with a known id replaces the old one.
-
-        :raises ValueError: a product has no id, or a price or stock that is no number.
+        :raises RuntimeError: the emulator is not running.
         """
-        return self._load(self._server.loader.products, products)
+        done: Future[T] = Future()
 
-    def add_orders(self, orders: Iterable[Mapping[str, Any]]) -> int:
-        """Add orders in the shape of ``sync/orders`` (protocol, 2.8); gives how many were taken.
+        def run() -> None:
+            with self._lock:
+                self._asked.discard(done)
+            if done.done():
+                return
+            try:
+                done.set_result(work())
+            except BaseException as error:  # noqa: BLE001 - raised again by the caller
+                done.set_exception(error)
 
-        An order that names nobody, has no id, or a date or value that can't be one is not taken.
-        """
-        return self._load(self._server.loader.orders, orders)
+        with self._lock:
+            if self._over:
+                raise RuntimeError(_NOT_RUNNING)
+            self._asked.add(done)
+            self._loop.call_soon_threadsafe(run)
+        return done.result()
 
-    def add_profiles(self, profiles: Iterable[Mapping[str, Any]]) -> int:
-        """Add or update profiles given flat, as ``profile/set`` takes them; gives how many.
-
-        :raises ValueError: a value can't be one of its field.
-        """
-        return self._load(self._server.loader.profiles, profiles)
-
-    def set_computed(self, *, did: str | None = None, **named: Any) -> None:  # noqa: ANN401 - JSON
-        """Give a user's profile what the real service computes from behaviour.
-
-        Takes one identifier (``did``, ``email``, ``external_id``, …) and blocks by name:
-        ``set_computed(external_id="7", income_level="premium", fashion_sizes={"shoe": [38]})``.
-        """
-        kinds = {kind: named.pop(kind) for kind in names.IDENTIFIERS if kind in named}
-        identity = Identity.of(did=did, **kinds)
-        server = self._server
-
-        def compute() -> None:
-            with server.store.transaction():
-                people = server.service.people(self.shop_id)
-                if identity.is_device:
-                    profile = people.owner(identity.value)
-                else:
-                    profile = people.update(None, {identity.kind: identity.value})
-                profile.computed.update(named)
-                server.store.save(profile)
-
-        server.do(compute)
-
-    def declare_property(self, name: str, kind: str = "string", *, public: bool = True) -> None:
-        """Declare a custom property, and whether the frontend may see it."""
-        server = self._server
-        server.do(lambda: server.store.declare(self.shop_id, name, kind, public=public))
-
-    # What happened
-
-    @property
-    def requests(self) -> list[RecordedRequest]:
-        """The requests that came, in order; the latest ``settings.recorded`` of them."""
-        return self._recorder.requests()
-
-    def requests_to(self, path: str) -> list[RecordedRequest]:
-        """Give the requests to one path, in order."""
-        return self._recorder.requests(path)
-
-    @property
-    def counts(self) -> Counter[tuple[str, str, int | None]]:
-        """How many requests came, by method, path and status."""
-        return self._recorder.counts()
-
-    def clear_requests(self) -> None:
-        """Forget the requests and their counts."""
-        self._recorder.clear()
-
-    @property
-    def ignored_entries(self) -> int:
-        """How many entries of imports were ignored, for want of an identifier or a valid value."""
-        server = self._server
-        return server.do(lambda: server.service.ignored_entries)
-
-    def drain(self, timeout: float = 30.0) -> None:
+    def drain(self, timeout: float) -> None:
         """Wait until every import that was accepted has been applied.
 
         :raises TimeoutError: that took longer than ``timeout`` seconds.
+        :raises RuntimeError: the emulator is not running, or stopped meanwhile.
         """
-        self._server.drain(timeout)
+        with self._lock:
+            if self._over:
+                raise RuntimeError(_NOT_RUNNING)
+            waiting = asyncio.run_coroutine_threadsafe(self._applied(), self._loop)
+        try:
+            waiting.result(timeout)
+        except TimeoutError:
+            waiting.cancel()
+            raise TimeoutError(f"imports were not applied within {timeout:g} s") from None
+        except CancelledError:
+            raise RuntimeError(_NOT_RUNNING) from None
 
-    # What is stored
-
-    def profile(self, *, did: str | None = None, **named: str) -> dict[str, Json] | None:
-        """Give everything stored about one user, or None; takes one identifier or ``did``."""
-        identity = Identity.of(did=did, **named)
-        server = self._server
-
-        def look() -> dict[str, Json] | None:
-            people = server.service.people(self.shop_id)
-            if identity.is_device:
-                found = people.known_device(identity.value)
-            else:
-                found = people.known_by({identity.kind: identity.value})
-            return None if found is None else people.stored(found)
-
-        return server.do(look)
-
-    def profiles(self) -> Iterator[dict[str, Json]]:
-        """Give everything stored about every user who has an identifier or some field."""
-        server = self._server
-
-        def look(keys: list[int]) -> list[dict[str, Json]]:
-            people = server.service.people(self.shop_id)
-            return [people.stored(server.store.profile(key)) for key in keys]
-
-        keys = server.do(lambda: list(server.store.profile_keys(self.shop_id)))
-        for some in in_slices(keys):
-            yield from server.do(partial(look, some))
-
-    def count_profiles(self) -> int:
-        """Give how many users have an identifier or some field."""
-        server = self._server
-        return server.do(lambda: sum(1 for _ in server.store.profile_keys(self.shop_id)))
-
-    def devices(self) -> list[dict[str, Json]]:
-        """Give every device with its session and the number of its profile."""
-        server = self._server
-        return server.do(lambda: list(server.store.devices()))
-
-    def suppressed(self) -> list[str]:
-        """Give the suppressed e-mail addresses."""
-        server = self._server
-        return server.do(lambda: server.store.suppressed(self.shop_id))
+    async def _applied(self) -> None:
+        while self.store.first_number_in_queue() is not None:
+            if self._applying.done():
+                self._applying.result()
+            self._idle.clear()
+            await self._idle.wait()
 
     def reset(self) -> None:
-        """Forget everything but the shops: faults, recorded requests and used-up limits too."""
-        server = self._server
-        self._trouble.clear()
+        """Delete everything but the shops: faults, recorded requests and used-up limits too."""
+        self._faults.clear()
         self._recorder.clear()
-        server.do(server.forget)
-
-    # What goes wrong
-
-    def fault(
-        self,
-        *,
-        path: str | None = None,
-        method: str | None = None,
-        probability: float = 1.0,
-        times: int | None = None,
-        delay: float = 0.0,
-        status: int | None = None,
-        retry_after: int | None = None,
-        error_message: str | None = None,
-        body: bytes | None = None,
-        content_type: str = "application/json",
-        drop: bool = False,
-        truncate: bool = False,
-    ) -> Fault:
-        """Let something go wrong until the fault is removed, or its ``with`` block is left.
-
-        See :class:`Fault` for what can go wrong. Of several faults the oldest that strikes wins.
-
-        :raises ConfigurationError: the fault contradicts itself, or does nothing.
-        """
-        return self._trouble.add(
-            Fault(
-                path=path,
-                method=method,
-                probability=probability,
-                times=times,
-                delay=delay,
-                status=status,
-                retry_after=retry_after,
-                error_message=error_message,
-                body=body,
-                content_type=content_type,
-                drop=drop,
-                truncate=truncate,
-            )
-        )
-
-    def clear_faults(self) -> None:
-        """Remove every fault."""
-        self._trouble.clear()
-
-    def hold(self, method: str, path: str) -> Held:
-        """Hold back the answers to such requests until the ``with`` block is left.
-
-        The requests are carried out when they come; ``await held.arrived()`` or ``held.wait()``
-        tells when one has.
-        """
-        return self._trouble.hold(method, path)
-
-    def _load(
-        self, take: Callable[[Sequence[Item]], int], items: Iterable[Mapping[str, Any]]
-    ) -> int:
-        server = self._server
-        return sum(server.do(partial(take, some)) for some in in_slices(items))
+        self.store.clear()
+        self._front.forget()

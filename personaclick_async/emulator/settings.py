@@ -1,7 +1,8 @@
-"""How an emulator behaves where the real service's ways are unknown or should be tested."""
+"""What an emulator is told: its shop, its limits, and from where it may be reached."""
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from typing import Final
 
@@ -18,18 +19,17 @@ _SHOP_ID: Final = re.compile(r"[0-9a-f]{30}")
 
 @attrs.frozen(kw_only=True)
 class EmulatorSettings:
-    """What an emulator is told. The defaults are those of ``docs/protocol.md``, section 12.
+    """The shop, its limits and the server. How the service behaves is :class:`Behaviour`'s.
 
     :ivar shop_id: the shop's public key, 30 hexadecimal characters.
     :ivar shop_secret: its secret key.
     :ivar currency: the symbol in formatted prices.
     :ivar active: False answers 403 to everything, as for a shop that has not paid.
-    :ivar strict_devices: answer 404 to a device id that ``init`` did not make or see.
-    :ivar strict_properties: ignore custom properties that were not declared.
     :ivar import_limit: import requests per window, None for no limit.
     :ivar import_window: that window in seconds.
     :ivar request_limit: the same for all other requests; the service documents none.
     :ivar max_import_bytes: how large an import's body may be.
+    :ivar cors: whether pages of other sites may call the service's addresses from a browser.
     :ivar seed: makes the chances of faults repeatable.
     :ivar recorded: how many of the latest requests are kept for inspection.
     """
@@ -38,13 +38,12 @@ class EmulatorSettings:
     shop_secret: str = attrs.field(default=DEFAULT_SECRET, repr=False)
     currency: str = "$"
     active: bool = True
-    strict_devices: bool = False
-    strict_properties: bool = False
     import_limit: int | None = attrs.field(default=names.IMPORT_REQUESTS_PER_MINUTE)
     import_window: float = attrs.field(default=60.0)
     request_limit: int | None = attrs.field(default=None)
     request_window: float = attrs.field(default=60.0)
     max_import_bytes: int = attrs.field(default=names.IMPORT_MAX_BODY_BYTES)
+    cors: bool = False
     seed: int = 0
     recorded: int = attrs.field(default=200_000)
 
@@ -67,3 +66,13 @@ class EmulatorSettings:
     def _check_positive(self, at: attrs.Attribute[float], value: float | None) -> None:
         if value is not None and not value > 0:
             raise ConfigurationError(f"{at.name}: expected more than 0")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a name or an address is this machine's own, as 127.0.0.1 is."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

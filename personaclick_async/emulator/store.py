@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypedDict
 
 import attrs
 
@@ -22,8 +22,8 @@ CREATE TABLE IF NOT EXISTS profiles (
     fields TEXT NOT NULL, custom TEXT NOT NULL, computed TEXT NOT NULL
 );
 CREATE TABLE IF NOT EXISTS identifiers (
-    shop TEXT, kind TEXT, value TEXT, profile INTEGER NOT NULL REFERENCES profiles,
-    PRIMARY KEY (shop, kind, value)
+    shop TEXT, kind TEXT, value TEXT, shown TEXT NOT NULL,
+    profile INTEGER NOT NULL REFERENCES profiles, PRIMARY KEY (shop, kind, value)
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS identifiers_of_profile ON identifiers (profile);
 CREATE TABLE IF NOT EXISTS devices (
@@ -75,12 +75,21 @@ class StoredProfile:
     computed: dict[str, Json]
 
 
+class Device(TypedDict):
+    """A device, the session it is in, and the number of its owner's profile."""
+
+    shop_id: str
+    did: str
+    profile: int
+    seance: str | None
+
+
 def _text(value: Json) -> str:
     return codec.encode(value).decode()
 
 
 class Store:
-    """The tables, and the questions that the service asks of them."""
+    """The tables, and the queries that the service needs."""
 
     def __init__(self, database: str | Path) -> None:
         # The emulator makes it in one thread and uses it in another, never in two at once.
@@ -110,16 +119,16 @@ class Store:
         self._db.execute("COMMIT")
 
     def clear(self) -> None:
-        """Forget everything but the shops."""
+        """Delete everything but the shops."""
         with self.transaction():
             for table in _TABLES:
                 self._db.execute(f"DELETE FROM {table}")  # noqa: S608 - names of our own
 
     def select(
-        self, question: str, parameters: Mapping[str, Any] | tuple[Any, ...]
+        self, query: str, parameters: Mapping[str, Any] | tuple[Any, ...]
     ) -> list[tuple[Any, ...]]:
-        """Answer a question that only one asker has."""
-        return self._db.execute(question, parameters).fetchall()
+        """Run a query that only one caller needs."""
+        return self._db.execute(query, parameters).fetchall()
 
     # Shops
 
@@ -132,7 +141,7 @@ class Store:
         )
 
     def shop(self, shop: str) -> tuple[str, bool] | None:
-        """Give a shop's secret and whether it is active."""
+        """Return a shop's secret and whether it is active."""
         row = self._db.execute(
             "SELECT secret, active FROM shops WHERE shop_id = ?", (shop,)
         ).fetchone()
@@ -149,7 +158,7 @@ class Store:
         return StoredProfile(cursor.lastrowid or 0, {}, {}, {})
 
     def profile(self, key: int) -> StoredProfile:
-        """Give the profile with a number that the store gave."""
+        """Return the profile with a number that the store gave."""
         row = self._db.execute(
             "SELECT fields, custom, computed FROM profiles WHERE profile = ?", (key,)
         ).fetchone()
@@ -169,7 +178,7 @@ class Store:
         )
 
     def find(self, shop: str, kind: str, value: str) -> int | None:
-        """Give the number of the profile that an identifier names."""
+        """Return the number of the profile that an identifier names."""
         row = self._db.execute(
             "SELECT profile FROM identifiers WHERE shop = ? AND kind = ? AND value = ?",
             (shop, kind, value),
@@ -177,15 +186,19 @@ class Store:
         return None if row is None else int(row[0])
 
     def identifiers(self, key: int) -> dict[str, str]:
-        """Give a profile's identifiers."""
-        rows = self._db.execute("SELECT kind, value FROM identifiers WHERE profile = ?", (key,))
+        """Return a profile's identifiers as they were given."""
+        rows = self._db.execute("SELECT kind, shown FROM identifiers WHERE profile = ?", (key,))
         return dict(rows.fetchall())
 
-    def name(self, shop: str, key: int, kind: str, value: str) -> None:
-        """Give a profile an identifier in place of the one of that kind, from whoever had it."""
+    def name(self, shop: str, key: int, kind: str, value: str, shown: str) -> None:
+        """Move an identifier to a profile, in place of the one of that kind.
+
+        :param value: what is compared; ``shown`` is the identifier as it was given.
+        """
         self.unname(key, kind)
         self._db.execute(
-            "INSERT OR REPLACE INTO identifiers VALUES (?, ?, ?, ?)", (shop, kind, value, key)
+            "INSERT OR REPLACE INTO identifiers VALUES (?, ?, ?, ?, ?)",
+            (shop, kind, value, shown, key),
         )
 
     def unname(self, key: int, kind: str) -> None:
@@ -193,7 +206,7 @@ class Store:
         self._db.execute("DELETE FROM identifiers WHERE profile = ? AND kind = ?", (key, kind))
 
     def device(self, shop: str, did: str) -> tuple[int, str | None] | None:
-        """Give the number of the device's profile, and its session."""
+        """Return the number of the device's profile, and its session."""
         row = self._db.execute(
             "SELECT profile, seance FROM devices WHERE shop = ? AND did = ?", (shop, did)
         ).fetchone()
@@ -207,14 +220,16 @@ class Store:
             (shop, did, key, seance),
         )
 
-    def devices(self) -> Iterator[dict[str, Json]]:
-        """Give every device."""
+    def devices(self) -> list[Device]:
+        """Return every device."""
         rows = self._db.execute("SELECT shop, did, profile, seance FROM devices")
-        for shop, did, profile, seance in rows:
-            yield {"shop_id": shop, "did": did, "profile": profile, "seance": seance}
+        return [
+            {"shop_id": shop, "did": did, "profile": profile, "seance": seance}
+            for shop, did, profile, seance in rows
+        ]
 
     def profile_keys(self, shop: str) -> Iterator[int]:
-        """Give the number of every profile that has an identifier or some field."""
+        """Return the number of every profile that has an identifier or some field."""
         rows = self._db.execute(
             "SELECT profile FROM profiles WHERE shop = ? AND (fields <> '{}' OR custom <> '{}' "
             "OR EXISTS (SELECT 1 FROM identifiers AS i WHERE i.profile = profiles.profile))",
@@ -232,7 +247,7 @@ class Store:
         )
 
     def properties(self, shop: str) -> dict[str, bool]:
-        """Give the declared properties, each with whether the frontend may see it."""
+        """Return the declared properties, each with whether the frontend may see it."""
         rows = self._db.execute("SELECT name, public FROM properties WHERE shop = ?", (shop,))
         return {name: bool(public) for name, public in rows}
 
@@ -247,21 +262,21 @@ class Store:
         return cursor.rowcount
 
     def product(self, shop: str, product_id: str) -> dict[str, Json] | None:
-        """Give a product."""
+        """Return a product."""
         row = self._db.execute(
             "SELECT product FROM products WHERE shop = ? AND id = ?", (shop, product_id)
         ).fetchone()
         return None if row is None else codec.decode(row[0].encode())
 
     def order(self, shop: str, order_id: str) -> dict[str, Json] | None:
-        """Give an order by the shop's id."""
+        """Return an order by the shop's id."""
         row = self._db.execute(
             "SELECT body FROM orders WHERE shop = ? AND id = ?", (shop, order_id)
         ).fetchone()
         return None if row is None else codec.decode(row[0].encode())
 
     def order_owner(self, shop: str, order_id: str) -> int | None:
-        """Give the number of the profile that an order belongs to."""
+        """Return the number of the profile that an order belongs to."""
         row = self._db.execute(
             "SELECT profile FROM orders WHERE shop = ? AND id = ?", (shop, order_id)
         ).fetchone()
@@ -277,7 +292,7 @@ class Store:
         )
 
     def orders(self, key: int, since: int = 0) -> list[tuple[int, dict[str, Json]]]:
-        """Give a profile's orders with the store's own numbers, oldest first."""
+        """Return a profile's orders with the store's own numbers, oldest first."""
         rows = self._db.execute(
             "SELECT number, body FROM orders WHERE profile = ? AND date >= ? ORDER BY date, number",
             (key, since),
@@ -285,7 +300,7 @@ class Store:
         return [(number, codec.decode(body.encode())) for number, body in rows]
 
     def last_order(self, key: int) -> dict[str, Json] | None:
-        """Give a profile's newest order that is not cancelled."""
+        """Return a profile's newest order that is not cancelled."""
         row = self._db.execute(
             "SELECT body FROM orders WHERE profile = ? AND NOT cancelled "
             "ORDER BY date DESC, number DESC LIMIT 1",
@@ -300,7 +315,7 @@ class Store:
         self._db.execute("INSERT OR IGNORE INTO suppressed VALUES (?, ?)", (shop, email))
 
     def suppressed(self, shop: str) -> list[str]:
-        """Give the suppressed addresses."""
+        """Return the suppressed addresses."""
         rows = self._db.execute("SELECT email FROM suppressed WHERE shop = ?", (shop,))
         return [email for (email,) in rows]
 
@@ -311,12 +326,12 @@ class Store:
         )
 
     def first_number_in_queue(self) -> int | None:
-        """Give the number of the oldest import that is not applied yet."""
+        """Return the number of the oldest import that is not applied yet."""
         row = self._db.execute("SELECT min(number) FROM queue").fetchone()
         return None if row[0] is None else int(row[0])
 
     def first_in_queue(self) -> tuple[int, str, str, bytes] | None:
-        """Give the oldest import that is not applied yet."""
+        """Return the oldest import that is not applied yet."""
         row: tuple[int, str, str, bytes] | None = self._db.execute(
             "SELECT number, shop, endpoint, body FROM queue ORDER BY number LIMIT 1"
         ).fetchone()
@@ -327,16 +342,24 @@ class Store:
         self._db.execute("DELETE FROM queue WHERE number = ?", (number,))
 
     def counter(self, name: str) -> int:
-        """Give a counter; one that was never set is 0."""
+        """Return a counter; one that was never set is 0."""
         row = self._db.execute("SELECT count FROM counters WHERE name = ?", (name,)).fetchone()
         return 0 if row is None else int(row[0])
+
+    def counters(self, prefix: str) -> dict[str, int]:
+        """Return the counters whose names begin with ``prefix``, by the rest of the name."""
+        rows = self._db.execute(
+            "SELECT substr(name, ?), count FROM counters WHERE substr(name, 1, ?) = ?",
+            (len(prefix) + 1, len(prefix), prefix),
+        )
+        return dict(rows.fetchall())
 
     def set_counter(self, name: str, count: int) -> None:
         """Set a counter."""
         self._db.execute("INSERT OR REPLACE INTO counters VALUES (?, ?)", (name, count))
 
     def count_all(self, shop: str) -> dict[str, int]:
-        """Give how many of everything one shop has."""
+        """Return how many of everything one shop has."""
         counts = {}
         for table in ("profiles", "devices", "products", "orders", "suppressed", "queue"):
             (counts[table],) = self._db.execute(

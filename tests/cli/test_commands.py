@@ -64,7 +64,6 @@ def test_a_profile_is_set_and_shown(shell: Shell, emulator: Emulator) -> None:
     assert done.exit_code == Exit.DONE, done.output
 
     stored = emulator.profile(external_id="7")
-    assert stored is not None
     assert (stored["first_name"], stored["age"]) == ("Ada", 36)
     assert (stored["bought_something"], stored["birthday"]) == (True, "1985-12-10")
     assert stored["kids"] == [{"gender": "f"}]
@@ -76,7 +75,6 @@ def test_a_profile_is_set_and_shown(shell: Shell, emulator: Emulator) -> None:
 
     assert shell("profile", "set", "--external-id", "7", "first_name:=null").exit_code == Exit.DONE
     stored = emulator.profile(external_id="7")
-    assert stored is not None
     assert "first_name" not in stored
 
 

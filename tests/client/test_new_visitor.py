@@ -29,7 +29,6 @@ async def test_nothing_is_sent_until_the_first_call(
     assert [one.path for one in emulator.requests] == ["/init", "/profile/set"]
     assert visitor.session is not None
     profile = emulator.profile(did=visitor.session.did)
-    assert profile is not None
     assert profile["first_name"] == "Ada"
 
 

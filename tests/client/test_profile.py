@@ -77,7 +77,6 @@ async def test_every_documented_field_arrives_and_comes_back(
         "moment_property": "2021-12-31 23:55:00",
     }
     stored = emulator.profile(email="john.doe@shop.example")
-    assert stored is not None
     assert stored["kids"] == [
         {"gender": "m", "birthday": "2001-04-12"},
         {"gender": "f", "birthday": "2015-07-28"},
@@ -183,7 +182,7 @@ async def test_purge_removes_what_names_the_person(
 
     await user.profile.purge()
 
-    assert emulator.profile(email="ada@shop.example") is None
+    assert emulator.find_profile(email="ada@shop.example") is None
     with pytest.raises(NotFound):
         await user.profile.get()
 

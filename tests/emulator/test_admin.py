@@ -53,7 +53,7 @@ async def test_a_shop_is_loaded_as_an_array_or_as_lines(
     ("method", "path", "body", "status"),
     [
         ("GET", "/_emulator/nowhere", b"", 404),
-        ("GET", "/_emulator/products", b"", 405),
+        ("GET", "/_emulator/computed", b"", 405),
         ("POST", "/_emulator/status", b"", 405),
         ("POST", "/_emulator/products", b"[", 400),
         ("POST", "/_emulator/products", b"5", 400),

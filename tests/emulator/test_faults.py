@@ -57,7 +57,7 @@ async def test_a_connection_can_break_before_or_within_the_answer(
         with pytest.raises(aiohttp.ClientError):
             async with http.post("/profile/set", json=body) as answer:
                 await answer.read()
-    assert (emulator.profile(did="d") is not None) == carried_out
+    assert (emulator.find_profile(did="d") is not None) == carried_out
     [request] = emulator.requests
     assert request.body == body
     assert request.status == (200 if carried_out else None)

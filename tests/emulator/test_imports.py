@@ -42,8 +42,6 @@ async def test_an_audience_is_applied_in_order_and_the_nameless_counted(
     emulator.drain()
 
     ada, seven = emulator.profile(email="ada@shop.example"), emulator.profile(external_id="7")
-    assert ada is not None
-    assert seven is not None
     assert (ada["first_name"], ada["custom_properties"]) == ("Augusta", {"colour": "red"})
     assert seven["age"] == 7
     assert emulator.ignored_entries == 3
@@ -235,7 +233,6 @@ async def test_subscriptions_and_segments_are_kept_apart_from_properties(
     emulator.drain()
 
     stored = emulator.profile(email="ada@shop.example")
-    assert stored is not None
     assert (stored["email_bulk"], stored["sms_chain"]) == (False, True)
     assert stored["segment_ids"] == [3, 5]
     assert stored["custom_properties"] == {}
@@ -274,7 +271,6 @@ def test_a_file_keeps_everything(tmp_path: Path) -> None:
         emulator.add_orders([{"id": "1", "email": "ada@shop.example", "items": [{"id": "a"}]}])
     with Emulator(database=database) as emulator:
         stored = emulator.profile(email="ada@shop.example")
-        assert stored is not None
         assert stored["first_name"] == "Ada"
         emulator.reset()
         assert emulator.count_profiles() == 0

@@ -193,7 +193,7 @@ async def test_a_fault_that_cannot_be_is_refused(
 ) -> None:
     async with http.post("/_emulator/faults", data=body, headers=await token(http)) as answer:
         assert answer.status == 422
-        assert (await answer.json())["error"].startswith(said)
+        assert (await answer.json())["payload"]["message"].startswith(said)
     assert (await answer_of(http, "overview"))["faults"] == []
 
 
@@ -207,7 +207,7 @@ async def test_changes_need_the_pages_token(
         async with http.request(
             method, f"/_emulator/{path}", json={"drop": True}, headers=headers
         ) as answer:
-            assert answer.status == 403
+            assert answer.status == (403 if headers else 401)
     assert (await answer_of(http, "overview"))["faults"] == []
 
 

@@ -62,5 +62,4 @@ def test_the_ported_shop_page_lives_through_a_visit(emulator: Emulator) -> None:
         "bought: True",
     ]
     stored = emulator.profile(email="ada@shop.example")
-    assert stored is not None
     assert stored["loyalty_bonuses"] == 20

@@ -21,7 +21,7 @@ async def through_the_client(emulator: Emulator) -> None:
         emulator.shop_id, shop_secret=emulator.shop_secret, api_url=emulator.url
     ) as client:
         await client.user(external_id="7").profile.raw.set(ProfileUpdate.of({FIELD: "K"}))
-        assert (emulator.profile(external_id="7") or {})[FIELD] == "K"
+        assert emulator.profile(external_id="7")[FIELD] == "K"
         full = await client.user(external_id="7").profile.full()
         assert full.extra[FIELD] == "K"
 
@@ -37,7 +37,7 @@ def through_the_command(emulator: Emulator, here: Path) -> None:
     proposed = CliRunner().invoke(app, ["mapping", str(table)], env=keys).stdout
     assert f'{FIELD} = "MI"' in proposed
     CliRunner().invoke(app, ["profile", "set", "--external-id", "8", f"{FIELD}=Q"], env=keys)
-    assert (emulator.profile(external_id="8") or {})[FIELD] == "Q"
+    assert emulator.profile(external_id="8")[FIELD] == "Q"
 
 
 def in_the_reference(here: Path, extensions: str) -> None:

@@ -124,7 +124,7 @@ async def test_set(client: PersonaClick, emulator: Emulator) -> None:
         async with asyncio.timeout(10):
             await user.profile.set(first_name="Ada")
             read = (await user.profile.get()).raw
-        stored = emulator.profile(external_id="7") or {}
+        stored = emulator.find_profile(external_id="7") or {}
         assert read.get("age") == stored.get("age")
 
     assert await everywhere(write, check) > 0

@@ -21,7 +21,7 @@ function make(tag, classes = "", ...children) {
 async function ask(path, options = {}) {
   const response = await fetch(path, { ...options, headers: { "X-Emulator-Token": token } });
   const answer = await response.json();
-  if (!response.ok) throw new Error(answer.error ?? `status ${response.status}`);
+  if (!response.ok) throw new Error(answer.payload?.message ?? `status ${response.status}`);
   return answer;
 }
 

@@ -230,8 +230,7 @@ async def test_the_applications_own_user_comes_first_and_gets_no_cookies(
         assert await number_of(visitor) == 7
 
     assert emulator.requests_to("/init") == []
-    profile = emulator.profile(external_id="100500")
-    assert profile is not None
+    assert emulator.profile(external_id="100500")
 
 
 async def test_a_header_names_the_device(shop: Shop, emulator: Emulator) -> None:

@@ -124,7 +124,6 @@ async def test_the_shop_greets_its_visitor(emulator: Emulator, arguments: list[s
                 assert "right now" in await response.text()
 
     profile = emulator.profile(email="ada@shop.example")
-    assert profile is not None
     assert profile["first_name"] == "Ada"
 
 
@@ -174,7 +173,6 @@ def test_every_night_only_what_changed_is_sent(emulator: Emulator, folder: Path)
 
     assert "'sent': 1, 'unchanged': 39" in second.stdout
     profile = emulator.profile(external_id="31001")
-    assert profile is not None
     assert profile["first_name"] == "Anselm"
 
 

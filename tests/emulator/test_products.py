@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from personaclick_async.emulator.catalogue import complete
+from personaclick_async.emulator.products import complete
 
 
 def test_prices_addresses_and_categories_are_derived() -> None:
@@ -24,8 +24,8 @@ def test_prices_addresses_and_categories_are_derived() -> None:
 
     assert product["id"] == "7"
     assert (product["price"], product["price_full"]) == (1000, "999.99")
-    assert (product["price_formatted"], product["price_full_formatted"]) == ("1000 €", "999.99 €")
-    assert (product["oldprice_full"], product["oldprice_formatted"]) == (2000.0, "2000 €")
+    assert (product["price_formatted"], product["price_full_formatted"]) == ("1 000 €", "999.99 €")
+    assert (product["oldprice_full"], product["oldprice_formatted"]) == (2000, "2 000 €")
     assert (product["discount"], product["discount_formatted"]) == (50, "50%")
     assert (product["url_handle"], product["image_url_handle"]) == ("/p/7", "/i/7.png")
     assert product["image_url_resized"]["120"] == "https://shop.example/i/7.png"

@@ -11,19 +11,26 @@ from typing import Any, Final
 from personaclick_async import names
 from personaclick_async.codec import Json
 from personaclick_async.emulator import parameters as read
-from personaclick_async.emulator.people import People
+from personaclick_async.emulator.profiles import Profiles
 from personaclick_async.emulator.refusals import Refused
 from personaclick_async.emulator.store import Store
 
 _CANCELLED: Final = frozenset({"cancelled", "canceled", "refunded"})
+_DONE: Final = frozenset({"delivered", "completed"})
 _SECONDS: Final = range(10**11)
 """Dates up to the year 5138: milliseconds, which the service does not take, fall out of it."""
 _AMOUNT: Final = re.compile(r"-?[0-9]{1,15}(?:\.[0-9]{1,30})?")
 _MOST: Final = 10**15
-_OLD_NAMES: Final = {"user_id": names.EXTERNAL_ID, "user_email": names.EMAIL}
-_OLD_NAMES_MORE: Final = {"phone_number": names.PHONE, "loyalty_card": names.LOYALTY_ID}
+_OLD_NAMES: Final = {
+    "user_id": names.EXTERNAL_ID,
+    "user_email": names.EMAIL,
+    "phone_number": names.PHONE,
+    "loyalty_card": names.LOYALTY_ID,
+}
+_LOCATION_ID: Final = "location_id"
+_LOCATION: Final = "location"
 _SHOWN: Final = (
-    "location_id",
+    _LOCATION_ID,
     "promocode",
     "offline",
     "delivery_date",
@@ -41,7 +48,6 @@ _SHOWN: Final = (
     "payment_structure",
 )
 _ITEM_SHOWN: Final = (
-    "original_price",
     "discount_product",
     "discount_coupon",
     "discount_bonuses",
@@ -51,59 +57,59 @@ _ITEM_SHOWN: Final = (
     "cancel_reason",
 )
 
+Item = dict[str, Any]
 
-class Purchases:
+
+class Orders:
     """The orders of one shop."""
 
-    def __init__(self, store: Store, shop: str, people: People) -> None:
+    def __init__(self, store: Store, shop: str, profiles: Profiles) -> None:
         self._store = store
         self._shop = shop
-        self._people = people
+        self._profiles = profiles
 
-    def take_in(self, order: Mapping[str, Json]) -> bool:
+    def take_in(self, given: Mapping[str, Json]) -> None:
         """Add an order or change one (protocol, section 2.8).
 
-        :returns: False if it names nobody, has no id, or a date or value that can't be one.
+        :raises Refused: it names no customer, has no id, or a date or value that can't be one.
         """
-        order = {_OLD_NAMES.get(k, _OLD_NAMES_MORE.get(k, k)): v for k, v in order.items()}
+        order = {_OLD_NAMES.get(name, name): value for name, value in given.items()}
         order_id = read.as_text(order.get(names.ID))
         if not order_id:
-            return False
+            raise Refused(422, "the order has no id")
         known = self._store.order(self._shop, order_id)
-        # Here "id" is the order's: it never names the buyer.
-        buyer = read.identifiers({k: v for k, v in order.items() if k != names.ID})
         body = {**(known or {"date": 0, "items": [], "status": "created"}), **order}
         body[names.ID] = order_id
         body["date"] = _seconds(body["date"])
-        if body["date"] is None or _total(body) is None or not isinstance(body["status"], str):
-            return False
-        if known is not None:
-            owner = self._store.order_owner(self._shop, order_id)
-        else:
-            try:
-                owner = self._buyer(buyer, read.did(order))
-            except Refused:
-                return False
+        if _total(body) is None:
+            raise Refused(422, "the order's value is not a number")
+        if not isinstance(body["status"], str):
+            raise Refused(422, "the order's status is not a text")
+        owner = self._store.order_owner(self._shop, order_id) if known else self._buyer(order)
         if owner is None:
-            return False
-        if known is None:
-            body["items"] = [
-                item for item in _items(body) if str(item.get("status")) not in _CANCELLED
-            ]
+            raise Refused(422, "the order names no customer")
+        body["items"] = _items_left(_items(known or {}), _items(order) if "items" in order else [])
         cancelled = body["status"].lower() in _CANCELLED
         self._store.put_order(self._shop, owner, body, cancelled=cancelled)
-        return True
+        location = read.as_text(order.get(_LOCATION_ID))
+        if location:
+            profile = self._store.profile(owner)
+            profile.fields[_LOCATION] = location
+            self._store.save(profile)
 
-    def _buyer(self, buyer: dict[str, str], did: str | None) -> int | None:
-        known = self._people.known_by(buyer)
+    def _buyer(self, order: Mapping[str, Json]) -> int | None:
+        # Here "id" is the order's: it never names the buyer.
+        buyer = read.identifiers(order, names.EXTERNAL_ID)
+        did = read.did(order)
+        known = self._profiles.known_by(buyer)
         if known is None and buyer:
-            known = self._people.update(did, dict(buyer))
+            known = self._profiles.update(did, dict(buyer))
         if known is None and did is not None:
-            known = self._people.owner(did)
+            known = self._profiles.owner(did)
         return None if known is None else known.key
 
     def last_products(self, key: int) -> list[dict[str, Json]]:
-        """Give the products of the newest order not cancelled, each once (protocol, 12)."""
+        """Return the products of the newest order not cancelled, each once (protocol, 12)."""
         order = self._store.last_order(key)
         found: dict[str, dict[str, Json]] = {}
         for item in _items(order or {}):
@@ -114,7 +120,7 @@ class Purchases:
         return list(found.values())
 
     def history(self, key: int, since: str | None) -> list[dict[str, Json]]:
-        """Give a profile's orders, oldest first (protocol, sections 2.7 and 5.4).
+        """Return a profile's orders, oldest first (protocol, sections 2.7 and 5.4).
 
         :raises Refused: ``since`` is not ``YYYY-MM-DD``.
         """
@@ -125,7 +131,7 @@ class Purchases:
         return [self._shown(number, order) for number, order in self._store.orders(key, start)]
 
     def _shown(self, number: int, order: Mapping[str, Json]) -> dict[str, Json]:
-        total = f"{_total(order) or 0.0:.2f}"
+        total = _money(_total(order) or 0.0)
         moment = datetime.fromtimestamp(order["date"], UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
         return {
             "_id": number,
@@ -134,7 +140,7 @@ class Purchases:
             # The SDKs say that the real answer has money as text.
             "value": total,
             "value_raw": total,
-            "internal_status": "new",
+            "internal_status": _internal_status(order),
             "stream": "default",
             "order_status": order.get("status"),
             **{name: order.get(name) for name in _SHOWN},
@@ -143,28 +149,31 @@ class Purchases:
             "history": [{"status": order.get("status"), "date": moment}],
         }
 
-    def _shown_item(self, item: Mapping[str, Json]) -> dict[str, Json]:
+    def _shown_item(self, item: Item) -> dict[str, Json]:
+        # As the official SDKs read them: a text for the amount is 0 to them, a number for a
+        # price is empty (protocol, section 5.4).
         return {
-            "amount": str(item.get("quantity", item.get("amount", 1))),
-            "price": item.get("price"),
+            "amount": _amount(item),
+            "price": _money(item.get("price")),
+            "original_price": _money(item.get("original_price")),
             "status": item.get("status", "created"),
             **{name: item.get(name) for name in _ITEM_SHOWN},
             "item": self._store.product(self._shop, str(item.get(names.ID))),
         }
 
     def in_full_profile(self, key: int) -> list[dict[str, Json]]:
-        """Give a profile's orders as the full profile shows them (protocol, section 4.2)."""
+        """Return a profile's orders as the full profile shows them (protocol, section 4.2)."""
         return [
             {
                 names.ID: order[names.ID],
-                "value": self._shown(number, order)["value"],
+                "value": _money(_total(order) or 0.0),
                 "status": order.get("status"),
                 "items": [self._profile_item(item) for item in _items(order)],
             }
-            for number, order in self._store.orders(key)
+            for _, order in self._store.orders(key)
         ]
 
-    def _profile_item(self, item: Mapping[str, Json]) -> dict[str, Json]:
+    def _profile_item(self, item: Item) -> dict[str, Json]:
         product = self._store.product(self._shop, str(item.get(names.ID))) or {}
         return {
             names.ID: str(item.get(names.ID)),
@@ -174,18 +183,51 @@ class Purchases:
         }
 
 
-def _items(order: Mapping[str, Json]) -> list[dict[str, Any]]:
+def _items(order: Mapping[str, Json]) -> list[Item]:
     items = order.get("items")
     return [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
 
 
-def _seconds(value: Json) -> int | None:
+def _is_off(item: Item) -> bool:
+    return str(item.get("status")).lower() in _CANCELLED
+
+
+def _items_left(before: list[Item], given: list[Item]) -> list[Item]:
+    """Return an order's items after an import: what is cancelled or refunded leaves the order.
+
+    Items that are all in force replace the ones before; with a refund among them they are a
+    report about some, and the others stay.
+    """
+    off = {str(item.get(names.ID)) for item in given if _is_off(item)}
+    kept = [item for item in given if not _is_off(item)]
+    if given and not off:
+        return kept
+    new = {str(item.get(names.ID)) for item in kept}
+    stay = [item for item in before if str(item.get(names.ID)) not in off | new]
+    return stay + kept
+
+
+def _internal_status(order: Mapping[str, Json]) -> str:
+    status = str(order.get("status")).lower()
+    return "cancelled" if status in _CANCELLED else "completed" if status in _DONE else "new"
+
+
+def _seconds(value: Json) -> int:
+    """Return UNIX seconds, also of a text such as ``2026-05-01 12:34:56``, which is in UTC."""
     number = _number(value)
-    return int(number) if number is not None and int(number) in _SECONDS else None
+    if number is None and isinstance(value, str):
+        try:
+            moment = datetime.fromisoformat(value)
+            number = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+        except (ValueError, OverflowError):
+            number = None
+    if number is None or int(number) not in _SECONDS:
+        raise Refused(422, "the order's date is neither UNIX seconds nor a date")
+    return int(number)
 
 
 def _total(order: Mapping[str, Json]) -> float | None:
-    """Give an order's value, 0 where it has none; None if that is no number."""
+    """Return an order's value, 0 where it has none; None if that is no number."""
     value = order.get("value")
     if isinstance(value, dict):
         value = value.get("total")
@@ -194,10 +236,22 @@ def _total(order: Mapping[str, Json]) -> float | None:
     return 0.0 if value is None else _number(value)
 
 
+def _amount(item: Item) -> int:
+    number = _number(item.get("quantity", item.get("amount", 1)))
+    return 1 if number is None else round(number)
+
+
+def _money(value: Json) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    number = _number(value)
+    return None if number is None else f"{number:.2f}"
+
+
 def _number(value: Json) -> float | None:
     if isinstance(value, str):
         return float(value) if _AMOUNT.fullmatch(value) else None
     if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
         return None
-    # 1e300 is a number, but nobody's date and nobody's price.
+    # 1e300 is a number, but no date and no price.
     return float(value) if -_MOST < value < _MOST else None

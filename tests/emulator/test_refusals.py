@@ -5,8 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from personaclick_async.emulator.quota import Quota
-from personaclick_async.emulator.refusals import Refused
+from personaclick_async.emulator.refusals import Quota, Refused
 
 
 # Sixty-fourths of a second, which floats add up without rounding.

@@ -33,7 +33,6 @@ async def test_it_is_an_asynchronous_context_too() -> None:
     ):
         await client.user(did="d").profile.set(first_name="Ada")
         stored = emulator.profile(did="d")
-    assert stored is not None
     assert stored["first_name"] == "Ada"
 
 

@@ -12,15 +12,13 @@ from yarl import URL
 from personaclick_async import codec, names
 from personaclick_async.codec import Json
 from personaclick_async.emulator import parameters as read
-from personaclick_async.emulator.addresses import is_loopback
-from personaclick_async.emulator.admin import PREFIX, Admin
-from personaclick_async.emulator.faults import Fault, Trouble
-from personaclick_async.emulator.page.routes import Page
-from personaclick_async.emulator.quota import Quota
+from personaclick_async.emulator.admin import PREFIX, Admin, read_body
+from personaclick_async.emulator.behaviour import Behaviour
+from personaclick_async.emulator.faults import Fault, Faults
 from personaclick_async.emulator.recording import RecordedRequest, Recorder
-from personaclick_async.emulator.refusals import Refused, envelope
+from personaclick_async.emulator.refusals import Quota, Refused, envelope
 from personaclick_async.emulator.service import Service
-from personaclick_async.emulator.settings import EmulatorSettings
+from personaclick_async.emulator.settings import EmulatorSettings, is_loopback
 
 _ENDPOINTS: Final[Mapping[str, names.Endpoint]] = {
     endpoint.path: endpoint
@@ -29,6 +27,7 @@ _ENDPOINTS: Final[Mapping[str, names.Endpoint]] = {
 }
 _JSON_RANGES: Final = frozenset({"*/*", "application/*", "application/json"})
 _MAX_BODY_BYTES: Final = 1024 * 1024
+_LIMIT_HEADERS: Final = {"X-RateLimit-Limit": "40", "X-RateLimit-Remaining": "39"}
 
 
 class Front:
@@ -38,24 +37,24 @@ class Front:
         self,
         service: Service,
         admin: Admin,
-        page: Page,
         settings: EmulatorSettings,
+        behaviour: Behaviour,
         *,
         recorder: Recorder,
-        trouble: Trouble,
+        faults: Faults,
         local_only: bool,
     ) -> None:
         clock = asyncio.get_running_loop().time
         self._service = service
         self._admin = admin
-        self._page = page
         self._settings = settings
+        self._behaviour = behaviour
         self._recorder = recorder
-        self._trouble = trouble
+        self._faults = faults
         self._local_only = local_only
-        self._imports = Quota(settings.import_limit, settings.import_window, clock)
-        self._others = Quota(settings.request_limit, settings.request_window, clock)
-        self.import_came = asyncio.Event()
+        over = behaviour.over_limit
+        self._imports = Quota(settings.import_limit, settings.import_window, clock, status=over)
+        self._others = Quota(settings.request_limit, settings.request_window, clock, status=over)
 
     def application(self) -> web.Application:
         """Make the web application."""
@@ -69,10 +68,16 @@ class Front:
         self._others.forget()
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
+        if self._local_only and not _names_this_machine(request.headers.get("Host", "")):
+            # A web page elsewhere can make a browser ask a local server under a name of its own.
+            return _text_response(envelope("The Host header is not this machine's"), 403)
         if request.path.startswith(PREFIX):
-            return await self._administer(request)
-        if request.path == PREFIX.rstrip("/"):
-            return web.Response(status=308, headers={"Location": PREFIX})
+            return await self._admin.answer(request)
+        if request.path in ("/", PREFIX.rstrip("/")) and request.method == "GET":
+            return web.Response(status=302, headers={"Location": PREFIX})
+        cors = self._settings.cors and _cors(request)
+        if cors and request.method == "OPTIONS":
+            return web.Response(status=204, headers=cors)
         recorded = RecordedRequest(
             method=request.method,
             path=request.path,
@@ -82,84 +87,69 @@ class Front:
         self._recorder.add(recorded)
         body = b""
         try:
-            response = await self._answer(request, recorded)
+            response = await self._answer(request, recorded, cors or {})
             if isinstance(response, web.Response) and isinstance(response.body, bytes):
                 body = response.body
             return response
         finally:
             self._recorder.end(recorded, body)
 
-    async def _administer(self, request: web.Request) -> web.StreamResponse:
-        status = 200
-        try:
-            self._check_host(request)
-            if self._page.serves(request.method, request.path):
-                return await self._page.answer(request)
-            authorization = request.headers.get("Authorization", "")
-            self._admin.check(request.method, request.path, authorization)
-            body = await _body(request, self._settings.max_import_bytes)
-            answer = await self._admin.answer(request.path, body)
-        except Refused as refused:
-            answer, status = envelope(refused.message), refused.status
-        return web.Response(
-            body=codec.encode(answer), status=status, content_type="application/json"
-        )
-
-    async def _answer(self, request: web.Request, recorded: RecordedRequest) -> web.StreamResponse:
-        fault = self._trouble.strike(request.method, request.path)
+    async def _answer(
+        self, request: web.Request, recorded: RecordedRequest, headers: dict[str, str]
+    ) -> web.StreamResponse:
+        fault = self._faults.strike(request.method, request.path)
         if fault is not None and fault.delay:
             await asyncio.sleep(fault.delay)
         cookies: Mapping[str, str] = {}
-        headers: dict[str, str] = {}
+        if fault is not None and (fault.answers or fault.drop):
+            await self._record_body(request, recorded)
+            if fault.drop:
+                return _hang_up(request)
+            return _faulty(fault, recorded, headers)
         try:
-            self._check_host(request)
-            if fault is not None and (fault.answers or fault.drop):
-                await self._record_body(request, recorded)
-                if fault.drop:
-                    return _hang_up(request)
-                return _faulty(fault, recorded)
-            body, cookies = await self._call(request, recorded)
-            status = 200
+            answer, cookies = await self._call(request, recorded)
+            status, body = 200, codec.encode(answer)
         except Refused as refused:
-            body, status = envelope(refused.message), refused.status
-            if refused.retry_after is not None:
-                headers["Retry-After"] = str(refused.retry_after)
+            status, body, more = refused.answer(self._behaviour)
+            headers = {**headers, **more}
         recorded.status = status
-        held = self._trouble.holding(request.method, request.path)
+        held = self._faults.holding(request.method, request.path)
         if held is not None:
             await held.hold()
         if fault is not None and fault.truncate:
-            return await _cut(request, status, codec.encode(body))
-        response = web.Response(
-            body=codec.encode(body),
-            status=status,
-            content_type="application/json",
-            charset="utf-8",
-            headers=headers,
-        )
+            return await _cut(request, status, body)
+        if self._behaviour.limit_headers:
+            headers = {**headers, **_LIMIT_HEADERS}
+        response = _text_response(body, status, headers)
         for name, value in cookies.items():
             response.set_cookie(name, value, httponly=True)
+        if self._behaviour.compression:
+            response.enable_compression()
+        if not self._behaviour.keep_alive:
+            response.force_close()
         return response
 
     async def _call(
         self, request: web.Request, recorded: RecordedRequest
     ) -> tuple[Json, Mapping[str, str]]:
+        behaviour = self._behaviour
         endpoint = _ENDPOINTS.get(request.path)
         if endpoint is None:
-            raise Refused(404, "Not found")
+            raise Refused(behaviour.path_unknown, "Not found")
         if request.method != endpoint.method:
-            raise Refused(405, "Method not allowed")
+            raise Refused(behaviour.method_wrong, "Method not allowed")
         if not _takes_json(request.headers.getall("Accept", [])):
             raise Refused(406, "Only JSON is answered")
         imports = endpoint.family is names.Family.IMPORT
         limit = self._settings.max_import_bytes if imports else _MAX_BODY_BYTES
-        body = await _body(request, limit)
+        body = await read_body(request, limit, oversize=behaviour.oversize)
         recorded.size = len(body)
         parameters = read.from_request(
             request.query.items(),
             request.content_type,
             body,
             has_body=endpoint.method != "GET",
+            twice=behaviour.parameter_twice,
         )
         if not imports:
             # A copy: what came is not changed by how it is understood.
@@ -171,16 +161,12 @@ class Front:
                 parameters[names.DID] = cookie
         shop = self._service.shop_of(endpoint, parameters)
         (self._imports if imports else self._others).take(shop)
-        if imports:
-            answer = self._service.queue(endpoint, shop, parameters)
-            self.import_came.set()
-            return answer, {}
         return self._service.answer(endpoint, shop, parameters)
 
     async def _record_body(self, request: web.Request, recorded: RecordedRequest) -> None:
         endpoint = _ENDPOINTS.get(request.path)
         try:
-            body = await _body(request, self._settings.max_import_bytes)
+            body = await read_body(request, self._settings.max_import_bytes)
             recorded.size = len(body)
             if body and endpoint is not None and endpoint.family is not names.Family.IMPORT:
                 recorded.body = read.from_request((), request.content_type, body, has_body=True)
@@ -188,31 +174,42 @@ class Front:
             # The fault that was asked for comes first, whatever is wrong with the request.
             return
 
-    def _check_host(self, request: web.Request) -> None:
-        # A web page elsewhere can make a browser ask a local server under a name of its own.
-        if self._local_only and not _names_this_machine(request.headers.get("Host", "")):
-            raise Refused(403, "The Host header is not this machine's")
+
+def _text_response(
+    body: bytes, status: int, headers: Mapping[str, str] | None = None
+) -> web.Response:
+    return web.Response(
+        body=body,
+        status=status,
+        content_type="application/json",
+        charset="utf-8",
+        headers=headers,
+    )
 
 
-async def _body(request: web.Request, limit: int) -> bytes:
-    body = bytearray()
-    try:
-        async for piece in request.content.iter_any():
-            body += piece
-            if len(body) > limit:
-                raise Refused(413, "The body is too large")
-    except web.RequestPayloadError:
-        raise Refused(400, "The body can not be decoded") from None
-    return bytes(body)
+def _cors(request: web.Request) -> dict[str, str]:
+    """Return the headers that let the asking page read the answer; none for a plain request."""
+    origin = request.headers.get("Origin")
+    if origin is None:
+        return {}
+    return {
+        "Access-Control-Allow-Origin": origin,
+        "Access-Control-Allow-Credentials": "true",
+        "Access-Control-Allow-Methods": "GET, POST, DELETE",
+        "Access-Control-Allow-Headers": "Content-Type",
+        "Vary": "Origin",
+    }
 
 
 def _takes_json(accepts: Iterable[str]) -> bool:
     ranges = [one.partition(";") for line in accepts for one in line.split(",") if one.strip()]
-    # A quality of zero says «anything but this»; nobody sends that of JSON.
+    # A quality of zero means "anything but this"; nobody sends that of JSON.
     return not ranges or any(kind.strip().lower() in _JSON_RANGES for kind, _, _ in ranges)
 
 
 def _names_this_machine(host: str) -> bool:
+    if "@" in host:
+        return False  # what stands before it is no part of a host's name
     try:
         return is_loopback(URL.build(authority=host).host or "")
     except ValueError:
@@ -225,12 +222,13 @@ def _hang_up(request: web.Request) -> web.StreamResponse:
     return web.Response()
 
 
-def _faulty(fault: Fault, recorded: RecordedRequest) -> web.Response:
+def _faulty(fault: Fault, recorded: RecordedRequest, headers: Mapping[str, str]) -> web.Response:
     recorded.status = status = fault.status or 200
     body = fault.body
     if body is None:
-        body = codec.encode(envelope(fault.error_message or "The emulator was asked to fail"))
-    headers = {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}
+        body = envelope(fault.error_message or "The emulator was asked to fail")
+    if fault.retry_after is not None:
+        headers = {**headers, "Retry-After": str(fault.retry_after)}
     return web.Response(
         body=body, status=status, headers={**headers, "Content-Type": fault.content_type}
     )

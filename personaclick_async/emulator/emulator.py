@@ -1,0 +1,353 @@
+"""The emulator: a server in a thread of its own, started and steered from any other."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from personaclick_async import names
+from personaclick_async.codec import Json
+from personaclick_async.emulator.behaviour import Behaviour
+from personaclick_async.emulator.faults import Fault, Faults, Held
+from personaclick_async.emulator.imports import Item, in_slices
+from personaclick_async.emulator.recording import RecordedRequest, Recorder
+from personaclick_async.emulator.server import Server
+from personaclick_async.emulator.settings import EmulatorSettings, is_loopback
+from personaclick_async.emulator.store import Device
+from personaclick_async.errors import ConfigurationError
+from personaclick_async.models.identity import Identity
+
+
+class Emulator:
+    """The PersonaClick service on this machine, with SQLite behind it.
+
+    ::
+
+        with Emulator() as emulator:                 # or: async with
+            client = PersonaClick(emulator.shop_id, api_url=emulator.url)
+
+    It runs in a thread and an event loop of its own, so that the application's loop and the
+    emulator's never wait for each other. Its methods may be called from any thread and, being
+    quick, from any event loop.
+
+    :param settings: its shop and limits.
+    :param behaviour: what it does where no document says what the service does; see
+        :class:`Behaviour`, and ``personaclick probe``, which asks the service.
+    :param host: the address to listen on; another than a loopback address needs ``allow_public``.
+    :param port: the port; 0 finds a free one.
+    :param database: a file, which outlives the emulator, or ``:memory:``.
+    :param allow_public: whether other machines may reach it. It knows no TLS and keeps no secret.
+    :raises ConfigurationError: the host is public and that was not allowed.
+    """
+
+    def __init__(
+        self,
+        settings: EmulatorSettings | None = None,
+        *,
+        behaviour: Behaviour | None = None,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        database: str | Path = ":memory:",
+        allow_public: bool = False,
+    ) -> None:
+        if not allow_public and not is_loopback(host):
+            raise ConfigurationError("host: expected a loopback address, or allow_public=True")
+        self.settings = settings or EmulatorSettings()
+        self.behaviour = behaviour or Behaviour()
+        self.port = port
+        self._host = host
+        self._database = database
+        self._local_only = not allow_public
+        self._recorder = Recorder(self.settings.recorded)
+        self._faults = Faults(self.settings.seed)
+        self._running: Server | None = None
+
+    # Starting and stopping
+
+    def start(self) -> Self:
+        """Start serving; the port is known when this returns.
+
+        :raises OSError: the port is taken.
+        :raises sqlite3.Error: the database can't be opened.
+        """
+        if self._running is None:
+            running = Server(self.settings, self.behaviour, self._recorder, self._faults)
+            running.start(self._host, self.port, self._database, local_only=self._local_only)
+            self.port = running.port
+            self._running = running
+        return self
+
+    def stop(self) -> None:
+        """Stop serving; answers that are held or delayed are dropped. Twice is fine."""
+        running, self._running = self._running, None
+        if running is not None:
+            running.stop()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    async def __aenter__(self) -> Self:
+        return await asyncio.to_thread(self.start)
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await asyncio.to_thread(self.stop)
+
+    @property
+    def _server(self) -> Server:
+        if self._running is None:
+            raise RuntimeError("the emulator is not running")
+        return self._running
+
+    # Where it is and who may ask
+
+    @property
+    def url(self) -> str:
+        """The address to give to a client as ``api_url``."""
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        return f"http://{host}:{self.port}/"
+
+    @property
+    def shop_id(self) -> str:
+        """The shop's public key."""
+        return self.settings.shop_id
+
+    @property
+    def shop_secret(self) -> str:
+        """The shop's secret key."""
+        return self.settings.shop_secret
+
+    def add_shop(self, shop_id: str, shop_secret: str, *, active: bool = True) -> None:
+        """Add another shop, or change one; shops share nothing."""
+        server = self._server
+        server.do(lambda: server.store.add_shop(shop_id, shop_secret, active=active))
+
+    # What the shop has
+
+    def add_products(self, products: Iterable[Mapping[str, Any]]) -> int:
+        """Add products in the shape of the protocol's section 5.1; return how many.
+
+        Formatted prices, the discount, relative URLs and the like are derived where they are left
+        out. A product with a known id replaces the old one.
+
+        :raises ValueError: a product has no id, or a price or stock that is no number.
+        """
+        return self._load(self._server.loader.products, products)
+
+    def add_orders(self, orders: Iterable[Mapping[str, Any]]) -> int:
+        """Add orders in the shape of ``sync/orders`` (protocol, 2.8); return how many were taken.
+
+        An order that names nobody, has no id, or a date or value that can't be one is not taken.
+        """
+        return self._load(self._server.loader.orders, orders)
+
+    def add_profiles(self, profiles: Iterable[Mapping[str, Any]]) -> int:
+        """Add or update profiles given flat, as ``profile/set`` takes them; return how many.
+
+        :raises ValueError: a value can't be one of its field.
+        """
+        return self._load(self._server.loader.profiles, profiles)
+
+    def set_computed(self, *, did: str | None = None, **named: Any) -> None:  # noqa: ANN401 - JSON
+        """Set what the real service computes from behaviour.
+
+        Takes one identifier (``did``, ``email``, ``external_id``, …) and blocks by name:
+        ``set_computed(external_id="7", income_level="premium", fashion_sizes={"shoe": [38]})``.
+        """
+        kinds = {kind: named.pop(kind) for kind in names.IDENTIFIERS if kind in named}
+        identity = Identity.of(did=did, **kinds)
+        server = self._server
+
+        def compute() -> None:
+            with server.store.transaction():
+                profiles = server.service.profiles(self.shop_id)
+                if identity.is_device:
+                    profile = profiles.owner(identity.value)
+                else:
+                    profile = profiles.update(None, {identity.kind: identity.value})
+                profile.computed.update(named)
+                server.store.save(profile)
+
+        server.do(compute)
+
+    def declare_property(self, name: str, kind: str = "string", *, public: bool = True) -> None:
+        """Declare a custom property, and whether the frontend may see it."""
+        server = self._server
+        server.do(lambda: server.store.declare(self.shop_id, name, kind, public=public))
+
+    # What happened
+
+    @property
+    def requests(self) -> list[RecordedRequest]:
+        """The requests that came, in order; the latest ``settings.recorded`` of them."""
+        return self._recorder.requests()
+
+    def requests_to(self, path: str) -> list[RecordedRequest]:
+        """Return the requests to one path, in order."""
+        return self._recorder.requests(path)
+
+    @property
+    def counts(self) -> Counter[tuple[str, str, int | None]]:
+        """How many requests came, by method, path and status."""
+        return self._recorder.counts()
+
+    def clear_requests(self) -> None:
+        """Delete the requests and their counts."""
+        self._recorder.clear()
+
+    @property
+    def ignored_entries(self) -> int:
+        """How many entries of imports were ignored, for want of an identifier or a valid value."""
+        return sum(self.ignored.values())
+
+    @property
+    def ignored(self) -> dict[str, int]:
+        """How many entries of imports were ignored, by the reason."""
+        server = self._server
+        return server.do(lambda: server.service.imports.ignored)
+
+    def drain(self, timeout: float = 30.0) -> None:
+        """Wait until every import that was accepted has been applied.
+
+        :raises TimeoutError: that took longer than ``timeout`` seconds.
+        """
+        self._server.drain(timeout)
+
+    # What is stored
+
+    def profile(self, *, did: str | None = None, **named: str) -> dict[str, Json]:
+        """Return everything stored about one user; takes one identifier or ``did``.
+
+        :raises LookupError: nothing is; :meth:`find_profile` returns None instead.
+        """
+        found = self.find_profile(did=did, **named)
+        if found is None:
+            raise LookupError("the emulator has no such profile")
+        return found
+
+    def find_profile(self, *, did: str | None = None, **named: str) -> dict[str, Json] | None:
+        """Return everything stored about one user, or None; takes one identifier or ``did``."""
+        identity = Identity.of(did=did, **named)
+        server = self._server
+
+        def find() -> dict[str, Json] | None:
+            profiles = server.service.profiles(self.shop_id)
+            if identity.is_device:
+                found = profiles.of_device(identity.value)
+            else:
+                found = profiles.known_by({identity.kind: identity.value})
+            return None if found is None else profiles.stored(found)
+
+        return server.do(find)
+
+    def profiles(self) -> Iterator[dict[str, Json]]:
+        """Return everything stored about every user who has an identifier or some field."""
+        server = self._server
+
+        def find(keys: list[int]) -> list[dict[str, Json]]:
+            profiles = server.service.profiles(self.shop_id)
+            return [profiles.stored(server.store.profile(key)) for key in keys]
+
+        keys = server.do(lambda: list(server.store.profile_keys(self.shop_id)))
+        for some in in_slices(keys):
+            yield from server.do(partial(find, some))
+
+    def count_profiles(self) -> int:
+        """Return how many users have an identifier or some field."""
+        server = self._server
+        return server.do(lambda: sum(1 for _ in server.store.profile_keys(self.shop_id)))
+
+    def devices(self) -> list[Device]:
+        """Return every device with its session and the number of its profile."""
+        server = self._server
+        return server.do(server.store.devices)
+
+    def suppressed(self) -> list[str]:
+        """Return the suppressed e-mail addresses."""
+        server = self._server
+        return server.do(lambda: server.store.suppressed(self.shop_id))
+
+    def reset(self) -> None:
+        """Delete everything but the shops: faults, recorded requests and used-up limits too."""
+        server = self._server
+        server.do(server.reset)
+
+    # What goes wrong
+
+    def fault(
+        self,
+        *,
+        path: str | None = None,
+        method: str | None = None,
+        probability: float = 1.0,
+        times: int | None = None,
+        delay: float = 0.0,
+        status: int | None = None,
+        retry_after: int | None = None,
+        error_message: str | None = None,
+        body: bytes | None = None,
+        content_type: str = "application/json",
+        drop: bool = False,
+        truncate: bool = False,
+    ) -> Fault:
+        """Let something go wrong until the fault is removed, or its ``with`` block is left.
+
+        See :class:`Fault` for what can go wrong. Of several faults the oldest that strikes wins.
+
+        :raises ConfigurationError: the fault contradicts itself, or does nothing.
+        """
+        return self.add_fault(
+            Fault(
+                path=path,
+                method=method,
+                probability=probability,
+                times=times,
+                delay=delay,
+                status=status,
+                retry_after=retry_after,
+                error_message=error_message,
+                body=body,
+                content_type=content_type,
+                drop=drop,
+                truncate=truncate,
+            )
+        )
+
+    def add_fault(self, fault: Fault) -> Fault:
+        """Put a fault in force that was made before; return it."""
+        return self._faults.add(fault)
+
+    def clear_faults(self) -> None:
+        """Remove every fault."""
+        self._faults.clear()
+
+    def hold(self, method: str, path: str) -> Held:
+        """Hold back the answers to such requests until the ``with`` block is left.
+
+        The requests are carried out when they come; ``await held.arrived()`` or ``held.wait()``
+        tells when one has.
+        """
+        return self._faults.hold(method, path)
+
+    def _load(
+        self, take: Callable[[Sequence[Item]], int], items: Iterable[Mapping[str, Any]]
+    ) -> int:
+        server = self._server
+        return sum(server.do(partial(take, some)) for some in in_slices(items))
