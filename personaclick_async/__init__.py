@@ -44,7 +44,7 @@ from personaclick_async.models.update import CLEAR, Kid, ProfileUpdate, Vehicle
 from personaclick_async.names import Family, Gender, Segment
 from personaclick_async.protocol.answers import Answer
 from personaclick_async.store import ProfileStore, Stored
-from personaclick_async.user import User
+from personaclick_async.user import DeviceUser, User
 
 __all__ = [
     "CLEAR",
@@ -57,6 +57,7 @@ __all__ = [
     "ClientClosed",
     "ConfigurationError",
     "ConnectionFailed",
+    "DeviceUser",
     "Family",
     "Forbidden",
     "FullProfile",

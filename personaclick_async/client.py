@@ -38,6 +38,7 @@ from personaclick_async.protocol.requests import Shop
 from personaclick_async.store import CacheStats, ProfileStore
 from personaclick_async.transport import Transport, TransportStats
 from personaclick_async.user import (
+    DeviceUser,
     User,
     changed,
     current,
@@ -187,7 +188,7 @@ class PersonaClick:
         did: str | None = None,
         seance: str | None = None,
         segment: Segment | str | None = None,
-    ) -> User:
+    ) -> DeviceUser:
         """Start a session for a visitor, or go on with theirs, and give the visitor as a user.
 
         Without arguments the service makes a new device. With a session (or a ``did``) the device
@@ -202,7 +203,7 @@ class PersonaClick:
         group = _segment(segment)
         answer = await start_session(self._core, self._options, session)
         visit = Visit.of_session(session_of(self._core, answer), self._core.now, group)
-        return User(self._core, visit, self._options, answer)
+        return DeviceUser(self._core, visit, self._options, answer)
 
     def user(
         self,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Final
+from typing import Final, Self
 
 import attrs
 
@@ -122,13 +122,28 @@ class User:
         timeout: Seconds | None = None,
         retries: int | None = None,
         stream: str | None = None,
-    ) -> User:
+    ) -> Self:
         """Give the same user, whose calls use other options; see :class:`CallOptions`."""
         options = changed(self.scope.options, timeout=timeout, retries=retries, stream=stream)
-        return User(self.scope.core, self.scope.visit, options, self.settings)
+        return type(self)(self.scope.core, self.scope.visit, options, self.settings)
 
     def __repr__(self) -> str:
         return f"<User by {self.identity.kind}>"
+
+
+class DeviceUser(User):
+    """A user known by their device, whose session has started; what ``client.init`` returns."""
+
+    @property
+    def did(self) -> str:
+        """The device id, to be kept in a cookie."""
+        return self.identity.value
+
+    @property
+    def session(self) -> Session:
+        """The session as it stands, to be kept in cookies; it changes with each call."""
+        session = super().session
+        return Session(did=self.did) if session is None else session
 
 
 def changed(

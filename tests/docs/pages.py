@@ -75,6 +75,11 @@ def pages() -> list[str]:
     return [name for name in _names() if name not in TESTED_ELSEWHERE and any(steps(name))]
 
 
+def python_examples() -> list[tuple[str, Python]]:
+    """Return the examples in Python of every page, with their pages."""
+    return [(name, step) for name in _names() for step in steps(name) if isinstance(step, Python)]
+
+
 def mappings() -> list[str]:
     """Give every mapping of every page."""
     blocks = [block for name in _names() for block in _blocks((ROOT / name).read_text())]

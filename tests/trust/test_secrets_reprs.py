@@ -42,7 +42,7 @@ SAYS_NOTHING: Final = {
     *(sdk.CachePolicy, CacheStats, CallOptions, sdk.RateLimit, sdk.RetryPolicy),
     *(sdk.Timeouts, TransportStats),
     *(sync.Checked, sync.Delivered, sync.Failed, sync.Queued, sync.Unchanged, sync.Waiting),
-    *(sync.PreparedPartitions, sync.SyncOptions),
+    *(sync.PreparedPartitions, sync.SyncOptions, emulator.Behaviour),
     *(sources.CsvLayout, mapping.CompiledMapping, mapping.FieldMapping, mapping.Origin),
 }
 
@@ -143,6 +143,7 @@ MAKE: Final[dict[type, Make]] = {
     sdk.ProfileUpdate: lambda _: sdk.ProfileUpdate(**UPDATE),
     sdk.Session: lambda world: world.user.session,
     sdk.Stored: lambda _: sdk.Stored(json.dumps(answered_profile()).encode(), 1.0),
+    sdk.DeviceUser: lambda world: world.client.init(did=CANARIES["did"]),
     sdk.User: lambda world: world.user,
     sdk.Vehicle: lambda _: sdk.Vehicle(vds=CANARIES["vehicle"]),
     facade.CallError: World.call_error,
