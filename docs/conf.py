@@ -51,7 +51,7 @@ nitpicky = True
 nitpick_ignore_regex = [
     # The standard library and the libraries that we build on; their pages are not asked for.
     (r"py:.*", r"(?!personaclick_async)[\w.]+\.[\w.]+"),
-    (r"py:.*", r"date|Client|DataFrame|Engine"),
+    (r"py:.*", r"date|Decimal|Client|DataFrame|Engine|Sent|Clear|CustomValue"),
     # Words of ours that stand in signatures and say enough there.
     (r"py:.*", r"personaclick_async\..*\.(C|ChunkName|Input|Device|SetCookie|T)"),
     (r"py:.*", r"personaclick_async\..*\.(KidFields|VehicleFields)"),

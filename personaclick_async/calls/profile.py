@@ -9,7 +9,7 @@ from personaclick_async.calls.scope import Scope, WhichScope
 from personaclick_async.errors import ValidationError
 from personaclick_async.models.identity import Identity
 from personaclick_async.models.profile import FullProfile, Profile
-from personaclick_async.models.update import CLEAR, ProfileFields, ProfileUpdate
+from personaclick_async.models.update import CLEAR, ProfileFields, ProfileUpdate, names_fields
 from personaclick_async.names import IDENTIFIERS
 from personaclick_async.protocol import requests
 from personaclick_async.protocol.answers import Answer
@@ -35,6 +35,7 @@ class RawProfileCalls:
         """Ask for the full profile; see :meth:`ProfileCalls.full`."""
         return await self._which().ask(requests.read_full_profile)
 
+    @names_fields(ProfileFields)
     async def set(
         self, update: ProfileUpdate | None = None, /, **fields: Unpack[ProfileFields]
     ) -> Answer[None]:
@@ -90,6 +91,7 @@ class ProfileCalls:
         """
         return (await self.raw.full()).parse()
 
+    @names_fields(ProfileFields)
     async def set(
         self, update: ProfileUpdate | None = None, /, **fields: Unpack[ProfileFields]
     ) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date
 from decimal import Decimal
 from enum import Enum
@@ -19,6 +20,7 @@ from personaclick_async.models.rules import CustomValue, Number, Rule
 from personaclick_async.names import EXTERNAL_ID, ID, RESERVED_PARAMETERS, Gender
 
 T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., object])
 
 
 class Clear(Enum):
@@ -54,6 +56,27 @@ def _fields_of(cls: type[attrs.AttrsInstance]) -> dict[str, Field]:
         for name, at in attrs.fields_dict(cls).items()
         if _FACTS in at.metadata
     }
+
+
+def names_fields(fields: type) -> Callable[[F], F]:
+    """Write each field into the signature that a function shows, in place of ``**fields``.
+
+    Type checkers know the fields from the annotation; consoles and notebooks ask the signature.
+    """
+
+    def write(function: F) -> F:
+        shown = inspect.signature(function)
+        own = [one for one in shown.parameters.values() if one.kind is not one.VAR_KEYWORD]
+        keywords = [
+            inspect.Parameter(
+                name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=of.__forward_arg__
+            )
+            for name, of in fields.__annotations__.items()
+        ]
+        function.__signature__ = shown.replace(parameters=[*own, *keywords])  # type: ignore[attr-defined]
+        return function
+
+    return write
 
 
 def _checked(
@@ -116,6 +139,7 @@ class Kid(_Fields):
     birthday: date | None = _sent(rules.birthday, Kind.DAY)
     mentioned: Mapping[str, str] = attrs.field(init=False, eq=False)
 
+    @names_fields(KidFields)
     def __init__(self, **fields: Unpack[KidFields]) -> None:
         object.__setattr__(self, "mentioned", _part(Kid, fields))
 
@@ -143,6 +167,7 @@ class Vehicle(_Fields):
     vds: str | None = _sent(rules.text, Kind.TEXT)
     mentioned: Mapping[str, str] = attrs.field(init=False, eq=False)
 
+    @names_fields(VehicleFields)
     def __init__(self, **fields: Unpack[VehicleFields]) -> None:
         object.__setattr__(self, "mentioned", _part(Vehicle, fields))
 
@@ -281,6 +306,7 @@ class ProfileUpdate(_Fields):
     custom: Mapping[str, Json] = attrs.field(factory=dict, hash=False)
     mentioned: Mapping[str, Any] = attrs.field(init=False, eq=False)
 
+    @names_fields(ProfileFields)
     def __init__(self, **fields: Unpack[ProfileFields]) -> None:
         _fill(self, fields)
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import pickle
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any, get_type_hints
@@ -13,6 +15,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from personaclick_async import CLEAR, Gender, Kid, ProfileUpdate, ValidationError, Vehicle
+from personaclick_async.calls.profile import ProfileCalls, RawProfileCalls
 from personaclick_async.models import ProfileFields
 from personaclick_async.models.update import FIELDS, RESERVED_NAMES, to_wire
 
@@ -25,6 +28,15 @@ def test_every_documented_field_can_be_sent() -> None:
     takes = set(get_type_hints(ProfileFields)) - {"custom"}
 
     assert takes == {*FIELDS, "id"}
+
+
+@pytest.mark.parametrize("call", [ProfileUpdate, ProfileCalls.set, RawProfileCalls.set])
+def test_a_console_is_shown_every_field(call: Callable[..., object]) -> None:
+    shown = inspect.signature(call).parameters.values()
+
+    keywords = {one.name for one in shown if one.kind is one.KEYWORD_ONLY}
+    assert keywords == {*FIELDS, "id", "custom"}
+    assert not any(one.kind is one.VAR_KEYWORD for one in shown)
 
 
 @pytest.mark.parametrize(
