@@ -20,6 +20,7 @@ from personaclick_async.cli.outcome import (
     say,
     show_fields,
 )
+from personaclick_async.cli.probe import probe
 from personaclick_async.cli.sync import sync
 from personaclick_async.codec import Json
 from personaclick_async.models.product import Product
@@ -39,6 +40,7 @@ app.add_typer(profile, name="profile")
 app.add_typer(orders, name="orders")
 app.command("sync")(sync)
 app.command("mapping")(mapping)
+app.command("probe")(probe)
 
 
 def _print_version(wanted: bool) -> None:  # noqa: FBT001 - typer's callbacks are like this

@@ -55,7 +55,7 @@ COMPUTED: Final = (
     "income_level",
 )
 """What the service computes from behaviour, and the emulator is told (protocol, section 4.1)."""
-_BLOCKS: Final = frozenset(COMPUTED) - {"computed_gender", "child_gender", "vds", "income_level"}
+BLOCKS: Final = frozenset(COMPUTED) - {"computed_gender", "child_gender", "vds", "income_level"}
 
 
 def new_id() -> str:
@@ -332,7 +332,7 @@ class Profiles:
         missing = self._behaviour.missing_blocks
         if missing != "absent":
             answer.update(
-                {name: _MISSING[missing] if name in _BLOCKS else None for name in COMPUTED}
+                {name: _MISSING[missing] if name in BLOCKS else None for name in COMPUTED}
             )
         answer.update(profile.computed)
         answer[names.CUSTOM_PROPERTIES] = {
