@@ -38,7 +38,7 @@ _MADE_BY_CALLS = re.compile(
     r"|store\.ProfileStore|sync\.ready\.PreparedPartitions"
     r")"
 )
-# «Not given»: what there is instead stands in the text.
+# The default of arguments that are not given: the text says what applies then.
 _UNSET = re.compile(r" \| [~\w.]*\bUnset\b")
 # Defaults that are no Python, such as <function utc_now>, or that say nothing.
 _NO_VALUE = re.compile(r"(?<==)\s*(?:<[^>]*>|NOTHING)")

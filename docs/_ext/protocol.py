@@ -1,4 +1,4 @@
-"""Links from docstrings that name a section of the protocol, such as «protocol, section 6.4»."""
+"""Links from docstrings that name a section of the protocol, such as "protocol, section 6.4"."""
 
 # Sphinx decides which arguments the functions have that it calls.
 # ruff: noqa: ARG001, INP001, PLR0917

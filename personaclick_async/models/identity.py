@@ -1,4 +1,4 @@
-"""Whom a call is about: a device, or a customer known by an identifier."""
+"""The user that a call is about: a device, or a customer known by an identifier."""
 
 from __future__ import annotations
 

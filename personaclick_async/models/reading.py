@@ -85,7 +85,7 @@ class Read(Model):
 
 
 def fill_in(read: object, name: str, other: str) -> None:
-    """Give ``name`` the value of its other documented spelling, where only that one came."""
+    """Set ``name`` to the value of its other documented spelling, where only that one came."""
     value = getattr(read, other)
     if value is not None and getattr(read, name) is None:
         object.__setattr__(read, name, value)

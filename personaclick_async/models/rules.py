@@ -1,7 +1,7 @@
-"""What a caller may send: one function per kind of value, strict, saying no by field name.
+"""The rules for what a caller may send: one function per kind of value.
 
-Each rule takes the field's name and the value, and gives the value in the wire's form (but for
-:func:`day`). Errors name the type and size of what was given, never its content.
+Each rule takes the field's name and a value, and returns the value in the wire's form (but for
+:func:`day`). Errors name the field, the rule, and the type and size of the value, never the value.
 """
 
 from __future__ import annotations
@@ -208,10 +208,7 @@ def phone(field: str, value: object) -> str:
 
 
 def gender(field: str, value: object) -> str:
-    """Accept :class:`Gender`, ``m`` or ``f``, and the words that the official SDKs take.
-
-    Gives ``m`` or ``f``.
-    """
+    """Accept :class:`Gender`, ``m`` or ``f``, ``male`` or ``female`` as official SDKs do."""
     exact = value if type(value) is str else _exact(value)
     found = _GENDERS.get(exact) if isinstance(exact, str) else None
     if found is None:
@@ -305,7 +302,7 @@ def each(rule: Rule[T]) -> Rule[list[T]]:
 
 
 def custom_value(field: str, value: object) -> Json:
-    """Accept what a custom property may hold, and give it as JSON.
+    """Accept what a custom property may hold, and return it as JSON.
 
     Date-times are written ``YYYY-MM-DD hh:mm:ss``; one with a time zone is written in UTC
     (the service documents no zone).

@@ -36,7 +36,7 @@ CLEAR: Final = Clear.CLEAR
 """Send this for a field that the service shall forget; None only leaves the field out."""
 
 Sent: TypeAlias = T | Literal[Clear.CLEAR] | None
-"""A field of an update: a value, :data:`CLEAR`, or None for «not mentioned»."""
+"""A field of an update: a value, :data:`CLEAR`, or None to leave it out."""
 
 _FACTS: Final = "facts"
 _NOT_EMPTY: Final = "a non-empty str; leave the field out, or pass CLEAR to erase it"
@@ -244,7 +244,7 @@ class ProfileFields(TypedDict, total=False):
 
 @attrs.frozen(init=False, repr=False, slots=False)
 class ProfileUpdate(_Fields):
-    """What is to be known of a user from now on; fields not mentioned stay as they are.
+    """A change of a user's profile; fields that are not mentioned stay as they are.
 
     Every field is checked when the update is made. A second ``kids`` or ``auto`` replaces the
     first. ``id`` is another name for ``external_id``. Custom properties go into ``custom`` and
@@ -312,7 +312,7 @@ class ProfileUpdate(_Fields):
 
     @classmethod
     def of(cls, fields: Mapping[str, object]) -> ProfileUpdate:
-        """Make an update of what the keywords would be; cheaper than to pass them on by ``**``."""
+        """Make an update of the keywords as one mapping; cheaper than passing them by ``**``."""
         update = cls.__new__(cls)
         _fill(update, fields)
         return update
@@ -414,7 +414,7 @@ def _with_one_user_id(given: Mapping[str, object]) -> Mapping[str, object]:
 
 
 def to_wire(update: ProfileUpdate, *, user_id_name: str = ID) -> dict[str, Json]:
-    """Give the update as the service takes it: flat, custom properties beside the fields.
+    """Return the update as the service takes it: flat, custom properties beside the fields.
 
     :param user_id_name: what the wire calls the shop's own user id (``id`` or ``external_id``).
     """
