@@ -18,7 +18,7 @@ from personaclick_async.names import Family
 from personaclick_async.sync import Records, SyncOptions
 from personaclick_async.sync.mapping import FieldMapping
 from personaclick_async.sync.shards import Shard, ShardOf
-from personaclick_async.sync.sources import CsvLayout, SourceKind, TableSource
+from personaclick_async.sync.sources import Layout, SourceKind, TableSource
 
 _LOCAL: Final = "local"
 
@@ -78,7 +78,7 @@ class Machines:
         mapping: FieldMapping | None,
         *,
         kind: SourceKind | None,
-        layout: CsvLayout,
+        layout: Layout,
     ) -> Iterator[Records]:
         """Give what is to be synced: the source itself, or what a cluster makes of it."""
         if self.dask is None:

@@ -15,7 +15,7 @@ import typer
 if TYPE_CHECKING:
     from personaclick_async.sync.mapping import FieldMapping
     from personaclick_async.sync.records import Outcome
-    from personaclick_async.sync.sources import CsvLayout, SourceKind, TableSource
+    from personaclick_async.sync.sources import Layout, SourceKind, TableSource
     from personaclick_async.sync.sources.base import Numbered, Sample
 
 _TABS: Final = ("\\t", "tab")  # a tab is hard to type in a shell
@@ -51,15 +51,15 @@ class Reading:
     ] = None
 
     @property
-    def layout(self) -> CsvLayout:
+    def layout(self) -> Layout:
         """How delimited text is laid out.
 
         :raises ConfigurationError: an option is not one of those that make sense.
         """
-        from personaclick_async.sync.sources import CsvLayout  # noqa: PLC0415 - only syncs need it
+        from personaclick_async.sync.sources import Layout  # noqa: PLC0415 - only syncs need it
 
         delimiter = "\t" if self.delimiter in _TABS else self.delimiter
-        return CsvLayout(delimiter=delimiter, encoding=self.encoding)
+        return Layout(delimiter=delimiter, encoding=self.encoding)
 
     @property
     def source_kind(self) -> SourceKind | None:
@@ -113,6 +113,10 @@ class _FirstRows:
     @property
     def columns(self) -> tuple[str, ...] | None:
         return self._source.columns
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        return self._source.notices
 
     @property
     def fingerprint(self) -> str | None:

@@ -41,7 +41,7 @@ from personaclick_async.sync.partitions import (
     survey,
 )
 from personaclick_async.sync.ready import PreparedPartitions
-from personaclick_async.sync.sources import CsvLayout, SourceKind
+from personaclick_async.sync.sources import Layout, SourceKind
 from personaclick_async.sync.spool import Spool
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class DaskPartitions(PreparedPartitions):
         *,
         spool: str | os.PathLike[str],
         kind: SourceKind | None = None,
-        layout: CsvLayout | None = None,
+        layout: Layout | None = None,
         max_chunk_bytes: int | None = None,
         ahead: int | None = None,
         version: str | None = None,

@@ -14,7 +14,7 @@ from dask.base import tokenize
 from dask.delayed import delayed
 
 from personaclick_async.integrations.dask_work import DaskWork
-from personaclick_async.sync.sources.extras import need
+from personaclick_async.sync.sources.base import need
 from personaclick_async.sync.spool import Spool, write_whole
 
 if TYPE_CHECKING:

@@ -27,7 +27,7 @@ from personaclick_async.sync.options import Route
 from personaclick_async.sync.packing import Envelope, Filling, encode
 from personaclick_async.sync.ready_chunk import ChunkName, write_chunk
 from personaclick_async.sync.records import Source
-from personaclick_async.sync.sources import CsvLayout, SourceKind, TableSource, open_source
+from personaclick_async.sync.sources import Layout, SourceKind, TableSource, open_source
 from personaclick_async.sync.spool import Spool, read_whole, sweep, write_whole
 
 ENVELOPE_BYTES: Final = 512
@@ -54,7 +54,7 @@ class Partition:
     where: str
     mapping: FieldMapping | None = None
     kind: SourceKind | None = None
-    layout: CsvLayout | None = None
+    layout: Layout | None = None
 
     def open(self) -> TableSource:
         """Open the file.
@@ -69,7 +69,7 @@ def partitions_of(
     mapping: FieldMapping | None = None,
     *,
     kind: SourceKind | None = None,
-    layout: CsvLayout | None = None,
+    layout: Layout | None = None,
 ) -> list[Partition]:
     """Give the files of a data set, each as a partition.
 

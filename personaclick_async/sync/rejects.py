@@ -27,12 +27,14 @@ from typing import Final
 
 from personaclick_async.errors import ConfigurationError, PersonaClickError
 from personaclick_async.sync.records import Refused, Rejected
-from personaclick_async.sync.sources.base import BOOKKEEPING, ROW, SENT
-from personaclick_async.sync.sources.broken_text import KEEP_BYTES
+from personaclick_async.sync.sources.base import BOOKKEEPING, ROW
+from personaclick_async.sync.sources.encodings import KEEP_BYTES
+from personaclick_async.sync.sources.flat import SENT
 
 _UTF8: Final = "utf-8"
 _BOM: Final = "\ufeff"
 _JSON_LINES: Final = (".jsonl", ".ndjson")
+_DELETE: Final = "correct this row, then delete this cell"
 
 
 class RejectsFailed(PersonaClickError):
@@ -170,8 +172,9 @@ class RejectFile:
             return [_json(dict(row)), *([""] * len(columns))]
         if one.field == ROW:
             values = ["", *map(as_text, row.values())]
-            # One more field than columns, if there would be as many: it must not pass as it is.
-            return [*values, ""] if len(row) == len(columns) else values
+            # With one cell more than there are columns: it must not pass as it is.
+            missing = [""] * (len(columns) + 1 - len(values))
+            return [*values, *missing, _DELETE] if len(row) <= len(columns) else values
         if row.keys() <= set(columns):
             return ["", *(as_text(row.get(name)) for name in columns)]
         return [_json(dict(row.items())), *([""] * len(columns))]

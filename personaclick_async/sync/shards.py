@@ -102,6 +102,11 @@ class ShardOf:
         return self._source.columns
 
     @property
+    def notices(self) -> tuple[str, ...]:
+        """How the source is read."""
+        return self._source.notices
+
+    @property
     def fingerprint(self) -> str | None:
         """A hash of the source's fingerprint and of the share; None if the source has none."""
         whole = self._source.fingerprint

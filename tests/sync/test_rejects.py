@@ -21,7 +21,7 @@ from personaclick_async.sync.mapping import FieldMapping
 from personaclick_async.sync.options import RejectSink
 from personaclick_async.sync.records import Outcome, Record, Refused, Rejected
 from personaclick_async.sync.rejects import RejectFile, RejectsFailed
-from personaclick_async.sync.sources import CsvLayout, CsvSource, JsonLinesSource
+from personaclick_async.sync.sources import CsvSource, JsonSource, Layout
 
 COLUMNS = ("id", "email", "name")
 PEOPLE = FieldMapping.parse('[fields]\nid = "id"\nemail = "email"\nfirst_name = "name"')
@@ -87,10 +87,10 @@ MENDED = {"nobody": "ada@shop.example"}
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
 @pytest.mark.parametrize(
-    "layout", [CsvLayout(), CsvLayout(encoding="latin-1", columns=COLUMNS), CsvLayout(quote=None)]
+    "layout", [Layout(), Layout(encoding="latin-1", columns=COLUMNS), Layout(quote=None)]
 )
 def test_a_mended_file_is_read_with_the_options_of_its_source(
-    tmp_path: Path, delimiter: str, layout: CsvLayout
+    tmp_path: Path, delimiter: str, layout: Layout
 ) -> None:
     rows = [_rejected(n, id=str(n), email="nobody", name=f"Zoë, {n};\n") for n in (1, 2)]
     path = _write(tmp_path / "rejects.csv", rows, delimiter=delimiter)
@@ -109,23 +109,23 @@ def test_a_mended_file_is_read_with_the_options_of_its_source(
 def test_a_row_without_the_columns_of_its_source_does_not_pass_unmended(tmp_path: Path) -> None:
     source = tmp_path / "people.csv"
     source.write_text(
-        "id,email,name\n1,a@shop.example\n2,b@shop.example,Smith, John\n"
-        '3,c@shop.example,"Three\n4,d@shop.example,Four\n'
+        "id,email,name\n2,b@shop.example,Smith, John\n"
+        '3,c@shop.example,"Three\n4,d@shop.example,Four\n5,e@shop.example,"A \\"B\\""\n'
     )
     first = list(CsvSource(source, PEOPLE).outcomes())
     path = _write(tmp_path / "rejects.csv", _of(first))
 
     again = list(CsvSource(path, PEOPLE).outcomes())
 
-    assert [one.row for one in _of(first)] == [1, 2, 3]
+    assert [one.row for one in _of(first)] == [1, 2, 4]
     assert len(_of(again)) == len(again) == 3
     with path.open(encoding="utf-8-sig", newline="") as file:
         rows = list(csv.reader(file))
     assert [row[4:] for row in rows] == [
         ["id", "email", "name"],
-        ["1", "a@shop.example"],
         ["2", "b@shop.example", "Smith", " John"],
-        ["3", "c@shop.example", "Three", ""],
+        ["3", "c@shop.example", '"Three', "correct this row, then delete this cell"],
+        ["5", "e@shop.example", '"A \\"B\\""', "correct this row, then delete this cell"],
     ]
 
 
@@ -155,13 +155,13 @@ def test_json_lines_keep_types_and_are_fed_back(tmp_path: Path) -> None:
     records = [{"id": 1, "email": "nobody", "more": [None, 1.5]}]
     source = tmp_path / "people.jsonl"
     source.write_text("\n".join([*map(json.dumps, records), "{broken", "[1]"]))
-    rejected = _of(list(JsonLinesSource(source).outcomes()))
+    rejected = _of(list(JsonSource(source).outcomes()))
     path = _write(tmp_path / "rejects.jsonl", rejected, columns=None)
 
     lines = [json.loads(line) for line in path.read_text().splitlines()]
-    again = _of(list(JsonLinesSource(path).outcomes()))
+    again = _of(list(JsonSource(path).outcomes()))
     path.write_text(path.read_text().replace("nobody", "ada@shop.example"))
-    mended = next(JsonLinesSource(path).outcomes())
+    mended = next(JsonSource(path).outcomes())
 
     assert lines[0] == {
         "_row": 1,
@@ -180,7 +180,7 @@ def test_what_was_sent_is_marked_in_json_lines_too(tmp_path: Path) -> None:
     refused = Refused(3, "record", "more", "less", sent)
     path = _write(tmp_path / "rejects.jsonl", [refused], columns=None)
 
-    [record] = JsonLinesSource(path, PEOPLE).outcomes()
+    [record] = JsonSource(path, PEOPLE).outcomes()
 
     assert isinstance(record, Record)
     assert record.wire == sent
@@ -212,7 +212,7 @@ def test_values_of_any_type_are_written_as_text(tmp_path: Path, value: object, t
 def test_bytes_that_are_no_text_are_kept_and_rejected_again(tmp_path: Path) -> None:
     source = tmp_path / "people.csv"
     source.write_bytes(b"id,email,name\n1,a@shop.example,\xff\xfe\n")
-    layout = CsvLayout(encoding="utf-8")
+    layout = Layout(encoding="utf-8")
     path = _write(
         tmp_path / "rejects.csv", _of(list(CsvSource(source, PEOPLE, layout=layout).outcomes()))
     )
@@ -230,7 +230,7 @@ def test_any_text_comes_back_as_it_went(
 ) -> None:
     row = dict(zip(COLUMNS, [*values[:1], "nobody", *values[2:]], strict=True))
     folder = tmp_path_factory.mktemp("rejects")
-    layout = CsvLayout(encoding="utf-8")
+    layout = Layout(encoding="utf-8")
 
     as_csv = _write(folder / "rejects.csv", [_rejected_as(row)])
     [again] = CsvSource(as_csv, PEOPLE, layout=layout).outcomes()
@@ -239,7 +239,7 @@ def test_any_text_comes_back_as_it_went(
         assert again.source_row == row
 
     as_json = _write(folder / "rejects.jsonl", [_rejected_as(row)], columns=None)
-    [again] = JsonLinesSource(as_json, PEOPLE).outcomes()
+    [again] = JsonSource(as_json, PEOPLE).outcomes()
     assert isinstance(again, Rejected)
     assert again.source_row == row
 
@@ -266,7 +266,7 @@ def test_a_row_that_was_cut_short_takes_no_other_with_it(
 
     _write(path, rows)
 
-    kind = CsvSource if name.endswith("csv") else JsonLinesSource
+    kind = CsvSource if name.endswith("csv") else JsonSource
     again = [one.source_row for one in _of(list(kind(path, PEOPLE).outcomes()))]
     for row in rows:
         assert row.source_row in again

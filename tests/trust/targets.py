@@ -30,7 +30,7 @@ from personaclick_async.protocol import requests
 from personaclick_async.protocol.answers import Answer, refusal, retry_after
 from personaclick_async.protocol.requests import Call, RequestContext, Shop
 from personaclick_async.sync import Record, Rejected
-from personaclick_async.sync.sources import CsvLayout, CsvSource, JsonLinesSource, StreamInput
+from personaclick_async.sync.sources import CsvSource, JsonSource, Layout, StreamInput
 
 SHOP: Final = Shop(shop_id="e0" * 15, secret="canary-secret")
 DEVICE: Final = RequestContext(identity=Identity("did", "canarydevice"), seance="canaryseance")
@@ -218,7 +218,7 @@ def delimited(content: bytes, **layout: Any) -> None:
     """Read delimited text from a stream, which can be read only once."""
 
     def attempt() -> None:
-        outcomes(CsvSource(StreamInput(io.BytesIO(content)), layout=CsvLayout(**layout)))
+        outcomes(CsvSource(StreamInput(io.BytesIO(content)), layout=Layout(**layout)))
 
     error = refused(attempt, PersonaClickError)
     assert len(str(error)) < _LONGEST_TEXT
@@ -226,12 +226,12 @@ def delimited(content: bytes, **layout: Any) -> None:
 
 def json_lines(content: bytes, encoding: str | None = None) -> None:
     """JSON Lines of any bytes: every line is a record or a rejection."""
-    source = JsonLinesSource(StreamInput(io.BytesIO(content)), encoding=encoding)
+    source = JsonSource(StreamInput(io.BytesIO(content)), encoding=encoding)
     with suppress(PersonaClickError):
         outcomes(source)
 
 
-def outcomes(source: CsvSource | JsonLinesSource) -> None:
+def outcomes(source: CsvSource | JsonSource) -> None:
     """Read all of a source; what it accepts can be written as JSON."""
     last = 0
     for outcome in source.outcomes():

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from personaclick_async import ConfigurationError, PersonaClickError
 from personaclick_async.sync import Record, Rejected
-from personaclick_async.sync.sources import CsvLayout, CsvSource, JsonLinesSource, StreamInput
+from personaclick_async.sync.sources import CsvSource, JsonSource, Layout, StreamInput
 from personaclick_async.sync.sources.opening import open_source
 from tests.trust import targets
 from tests.trust.found import DATA, seeds
@@ -59,10 +59,10 @@ def test_delimited_text_with_any_marks_and_encoding(
 ) -> None:
     delimiter, quote = marks
     text = newline.join((delimiter or ",").join(row) for row in table)
-    layout = {"delimiter": delimiter, "quote": quote, "encoding": said}
+    layout: dict[str, Any] = {"delimiter": delimiter, "quote": quote, "encoding": said}
     content = text.encode(encoding, "replace")
     try:
-        CsvLayout(**layout)
+        Layout(**layout)
     except ConfigurationError:
         return
     targets.delimited(b"id" + content, **layout)
@@ -73,7 +73,7 @@ def known() -> list[str]:
     found = []
     for name in sorted({*aliases.values(), "idna", "punycode", "raw_unicode_escape"}):
         with suppress(ConfigurationError):
-            CsvLayout(encoding=name)
+            Layout(encoding=name)
             found.append(name)
     return found
 
@@ -93,7 +93,7 @@ def test_every_encoding_that_python_knows(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["utf-16", "utf-32", "UTF16"])
 def test_an_encoding_that_needs_a_mark_says_so(name: str) -> None:
-    source = CsvSource(StreamInput(io.BytesIO(b"id\n1\n")), layout=CsvLayout(encoding=name))
+    source = CsvSource(StreamInput(io.BytesIO(b"id\n1\n")), layout=Layout(encoding=name))
     with pytest.raises(ConfigurationError, match="byte order mark; give its encoding as utf-"):
         list(source.outcomes())
 
@@ -160,10 +160,10 @@ def test_hostile_strings_are_read_as_they_stand(encoding: str) -> None:
         f'{n},"{one.replace(chr(34), chr(34) * 2)}"\n' for n, one in enumerate(hostile)
     )
     for source in (
-        JsonLinesSource(StreamInput(io.BytesIO(lines.encode(encoding))), encoding=encoding),
+        JsonSource(StreamInput(io.BytesIO(lines.encode(encoding))), encoding=encoding),
         CsvSource(
             StreamInput(io.BytesIO(csv_lines.encode(encoding))),
-            layout=CsvLayout(encoding=encoding, delimiter=","),
+            layout=Layout(encoding=encoding, delimiter=","),
         ),
     ):
         found = list(source.outcomes())

@@ -43,7 +43,7 @@ SAYS_NOTHING: Final = {
     *(sdk.Timeouts, TransportStats),
     *(sync.Checked, sync.Delivered, sync.Failed, sync.Queued, sync.Unchanged, sync.Waiting),
     *(sync.PreparedPartitions, sync.SyncOptions, emulator.Behaviour),
-    *(sources.CsvLayout, mapping.CompiledMapping, mapping.FieldMapping, mapping.Origin),
+    *(sources.Layout, mapping.CompiledMapping, mapping.FieldMapping, mapping.Origin),
 }
 
 
@@ -154,10 +154,13 @@ MAKE: Final[dict[type, Make]] = {
     sync.Refused: lambda _: sync.Refused(1, "email", "an address", "a str", ROW),
     sync.Report: World.report,
     sync.Sync: lambda world: world.client.sync([ROW]),
+    sources.Candidate: lambda _: sources.Candidate("cp1252", EVERYTHING),
+    sources.RemoteInput: lambda _: sources.RemoteInput("https://user:5eCr3t@127.0.0.1/crm.csv"),
+    sources.SheetSource: lambda world: sources.SheetSource(csv_of(world.folder)),
     sources.CsvSource: lambda world: open_source(csv_of(world.folder)),
     sources.FileInput: lambda world: sources.FileInput(csv_of(world.folder)),
     sources.IterableSource: lambda _: sources.IterableSource([ROW]),
-    sources.JsonLinesSource: lambda world: sources.JsonLinesSource(csv_of(world.folder)),
+    sources.JsonSource: lambda world: sources.JsonSource(csv_of(world.folder)),
     sources.ParquetSource: lambda world: sources.ParquetSource(csv_of(world.folder)),
     sources.Sample: lambda world: open_source(csv_of(world.folder)).sample(),
     sources.SeveralSources: lambda world: open_source(f"{csv_of(world.folder)}*"),

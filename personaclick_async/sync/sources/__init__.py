@@ -1,30 +1,34 @@
-"""Where records come from: CSV, JSON Lines, Parquet, queries, iterables, and several as one."""
+"""Where records come from: files of any kind, queries, iterables, and several as one."""
 
-from personaclick_async.sync.sources.base import Sample, TableSource
-from personaclick_async.sync.sources.csv_layout import CsvLayout
+from personaclick_async.sync.sources.base import Sample, SourceFailed, TableSource
 from personaclick_async.sync.sources.csv_source import CsvSource
-from personaclick_async.sync.sources.errors import SourceFailed
-from personaclick_async.sync.sources.inputs import FileInput, StreamInput
+from personaclick_async.sync.sources.encodings import Candidate, UnknownEncoding
+from personaclick_async.sync.sources.files import FileInput, RemoteInput, StreamInput
 from personaclick_async.sync.sources.iterable import IterableSource
-from personaclick_async.sync.sources.json_lines import JsonLinesSource
-from personaclick_async.sync.sources.opening import SourceKind, open_source
+from personaclick_async.sync.sources.json_source import JsonSource
+from personaclick_async.sync.sources.layout import Layout
+from personaclick_async.sync.sources.opening import SeveralSources, SourceKind, open_source
 from personaclick_async.sync.sources.parquet import ParquetSource
-from personaclick_async.sync.sources.several import SeveralSources
+from personaclick_async.sync.sources.sheets import SheetSource
 from personaclick_async.sync.sources.sql import SqlSource
 
 __all__ = [
-    "CsvLayout",
+    "Candidate",
     "CsvSource",
     "FileInput",
     "IterableSource",
-    "JsonLinesSource",
+    "JsonSource",
+    "Layout",
     "ParquetSource",
+    "RemoteInput",
     "Sample",
     "SeveralSources",
+    "SheetSource",
     "SourceFailed",
     "SourceKind",
     "SqlSource",
     "StreamInput",
     "TableSource",
+    "UnknownEncoding",
     "open_source",
 ]

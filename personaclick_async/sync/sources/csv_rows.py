@@ -2,18 +2,20 @@
 
 Python's csv reader does the work. What it does not do: a quote that is never closed makes it
 swallow the lines that follow, up to the next quote or the end of the file. Here that costs one
-row: the line with the quote is given as broken, and those after it are read anew.
+row: the line with the quote is broken, and those after it are read anew.
 """
 
 from __future__ import annotations
 
 import csv
 from collections import deque
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator
 from functools import partial
-from typing import Any, Final, TextIO, TypeAlias
+from typing import Any, Final, TextIO
 
 import attrs
+
+from personaclick_async.sync.sources.base import BrokenRow, Row
 
 MOST_CHARACTERS: Final = 4 * 1024 * 1024
 """The longest line, and the longest field of several lines; it bounds the memory of a read."""
@@ -25,35 +27,32 @@ _CUT: Final = "a line that was too long\n"
 _NEWLINES: Final = ("\n", "\r")
 
 
-@attrs.frozen(repr=False)
-class BrokenRow:
-    """A row that is not one, with the rule that it breaks and the fields that it might have."""
-
-    rule: str
-    given: str
-    fields: Sequence[str]
-
-
-Row: TypeAlias = list[str] | BrokenRow
-
-
 @attrs.frozen
 class Marks:
-    """What separates fields, and what stands around those that hold a separator, if anything."""
+    """What separates fields, and what stands around those that hold a separator, if anything.
+
+    :ivar escape: what stands before a quote inside quotes, where it is not doubled.
+    """
 
     delimiter: str
     quote: str | None
+    escape: str | None = None
 
-    def reader(self, lines: Iterator[str], *, strict: bool = False) -> Iterator[list[str]]:
-        """Split lines with these marks."""
+    def reader(self, lines: Iterator[str]) -> Iterator[list[str]]:
+        """Split lines with these marks; anything but a delimiter after a quote is an error."""
         quoting: Any = {"quoting": csv.QUOTE_NONE} if self.quote is None else {}
         return csv.reader(
-            lines, delimiter=self.delimiter, quotechar=self.quote, strict=strict, **quoting
+            lines,
+            delimiter=self.delimiter,
+            quotechar=self.quote,
+            escapechar=self.escape,
+            strict=True,
+            **quoting,
         )
 
 
 def read_rows(text: TextIO, marks: Marks) -> Iterator[Row]:
-    """Read all rows; lines with nothing on them are none.
+    """Read all rows; lines with nothing on them, or nothing but delimiters, are none.
 
     The csv module has one limit on the length of fields, for the whole process. It is raised
     here if it is lower than ours.
@@ -65,45 +64,35 @@ def read_rows(text: TextIO, marks: Marks) -> Iterator[Row]:
 
 
 def _up_to_a_broken_one(lines: _Lines, marks: Marks) -> Generator[Row, None, bool]:
-    """Read on; give whether there may be more."""
+    """Read on; return whether there may be more."""
     seen = lines.seen
     try:
         for row in marks.reader(iter(lines)):
-            if lines.cut or (len(seen) > 1 and _is_misquoted(seen, marks)):
+            if lines.cut:
                 break
             seen.clear()
-            if row:
+            if any(row):
                 yield row
         else:
             return False
-    except csv.Error:  # a field or a row that is too long
+    except csv.Error:  # a misplaced quote, or a field or a row that is too long
         pass
     yield _broken(lines.give_up(), marks)
     return True
 
 
-def _is_misquoted(lines: Sequence[str], marks: Marks) -> bool:
-    try:
-        deque(marks.reader(iter(lines), strict=True), maxlen=0)
-    except csv.Error:
-        return True
-    return False
-
-
 def _broken(line: str, marks: Marks) -> BrokenRow:
     if line is _CUT:
-        return BrokenRow(f"a line of at most {MOST_CHARACTERS} characters", "a longer one", ())
-    return BrokenRow(
-        f"quotes that are closed, and within {MOST_LINES} lines",
-        "a quote that is not",
-        next(marks.reader(iter([line.rstrip("\r\n")])), ()),
-    )
+        return BrokenRow(f"a line of at most {MOST_CHARACTERS} characters", "a longer one")
+    rule = f"quotes that are closed within {MOST_LINES} lines, and doubled inside quotes"
+    # As it stands there, marks and all: whoever corrects it must see what is wrong.
+    return BrokenRow(rule, "other ones", line.rstrip("\r\n").split(marks.delimiter))
 
 
 class _Lines:
     """The lines of a text, and those again that a broken row had swallowed.
 
-    :ivar seen: the lines of the row under way.
+    :ivar seen: the lines of the row that is being read.
     :ivar cut: whether one of them was too long and is not really there.
     """
 
@@ -143,7 +132,7 @@ class _Lines:
         return line
 
     def give_up(self) -> str:
-        """Give the first line of the row under way; those after it will come again."""
+        """Return the first line of the row that is being read; those after it will come again."""
         first, *swallowed = self.seen
         self._again.extendleft(reversed(swallowed))
         self.seen.clear()

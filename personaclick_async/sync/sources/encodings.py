@@ -1,4 +1,4 @@
-"""Which encoding a text is in: what it says itself, else UTF-8 if it fits, else a guess."""
+"""Which encoding a text is in: what it says itself, else what it can only be, else a question."""
 
 from __future__ import annotations
 
@@ -9,12 +9,22 @@ from typing import Final
 import attrs
 
 from personaclick_async.errors import ConfigurationError
-from personaclick_async.sync.sources.broken_text import KEEP_BYTES
-from personaclick_async.sync.sources.extras import need
-from personaclick_async.sync.sources.inputs import Input
+from personaclick_async.sync.sources.code_pages import code_page_of, lines_of, ranked
+from personaclick_async.sync.sources.files import HEAD_BYTES, Input
 
+KEEP_BYTES: Final = "personaclick_async.keep_bytes"
+"""An error handler, for decoding and for encoding, that keeps bytes that are no text.
+
+Each such byte becomes a lone surrogate, as Python's ``surrogateescape`` does it for the bytes
+from 0x80 (which is all that UTF-8 needs). Rules refuse lone surrogates, so the row alone is
+rejected, and the reject file gets the same bytes that the source had.
+"""
+
+_FIRST: Final = 0xDC00
+_ESCAPED: Final = range(0xDC80, 0xDD00)
+_UTF8: Final = "utf-8"
 _BOMS: Final = (
-    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF8, _UTF8),
     # UTF-32's begins with UTF-16's.
     (codecs.BOM_UTF32_LE, "utf-32-le"),
     (codecs.BOM_UTF32_BE, "utf-32-be"),
@@ -22,20 +32,49 @@ _BOMS: Final = (
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
 _NEED_A_MARK: Final = ("utf-16", "utf-32")
+_WIDE: Final = ("utf-32-le", "utf-32-be", "utf-16-le", "utf-16-be")
 _BLOCK: Final = 1024 * 1024
-_EVIDENCE: Final = 64 * 1024
+_EVIDENCE: Final = 256 * 1024
+_SHOWN: Final = 3
+_LONGEST_SAMPLE: Final = 100
 
 
 @attrs.frozen
 class Encoding:
-    """An encoding, and how many bytes of byte order mark stand before the text."""
+    """An encoding, how many bytes of mark stand before the text, and why it is thought so."""
 
     name: str
     bom_bytes: int = 0
+    reason: str = "given"
+
+
+@attrs.frozen(repr=False)
+class Candidate:
+    """An encoding that a text may be in.
+
+    :ivar sample: a line of the text, decoded: somebody's data, for the terminal only.
+    """
+
+    encoding: str
+    sample: str
+
+
+class UnknownEncoding(ConfigurationError):
+    """A text's encoding can't be told with certainty.
+
+    :ivar candidates: what fits, the likeliest first. Their samples are personal data, and no part
+        of the error's text.
+    """
+
+    def __init__(self, name: str, candidates: Iterable[Candidate] = ()) -> None:
+        self.candidates = tuple(candidates)
+        listed = ", ".join(one.encoding for one in self.candidates)
+        fitting = f"; these fit: {listed}" if listed else ""
+        super().__init__(f"{name}: is not in UTF-8; give its encoding (--encoding){fitting}")
 
 
 def check_encoding(name: str) -> str:
-    """Give an encoding's usual name.
+    """Return an encoding's usual name.
 
     :raises ConfigurationError: there is none of that name, or it is not one of text.
     """
@@ -49,18 +88,20 @@ def check_encoding(name: str) -> str:
         ) from None
 
 
-def find_encoding(source: Input, given: str | None) -> Encoding:
+def find_encoding(source: Input, given: str | None, *, otherwise: str | None = None) -> Encoding:
     """Find an input's encoding.
 
-    A byte order mark is always believed. Then comes what was ``given``. Then UTF-8, if all of the
-    input is that. What is left is guessed by charset-normalizer.
+    A byte order mark is always believed. Then comes what was ``given``. Then UTF-16 and UTF-32 if
+    the text can be nothing else, and UTF-8 if all of it is that, or nearly all. What is left is
+    taken for a code page only if every word speaks for it.
 
-    :raises ConfigurationError: it can't be told; says to give it.
+    :param otherwise: what it is by definition, unless it says something else.
+    :raises UnknownEncoding: it can't be told.
     """
     head = source.head()
     for bom, name in _BOMS:
         if head.startswith(bom):
-            return Encoding(name, len(bom))
+            return Encoding(name, len(bom), "by its mark")
     if given is not None:
         name = check_encoding(given)
         if head and name in _NEED_A_MARK:
@@ -69,17 +110,37 @@ def find_encoding(source: Input, given: str | None) -> Encoding:
                 f"{name}-be"
             )
         return Encoding(name)
-    evidence = _not_utf8(_blocks(source) if source.content_hash else [head])
-    if not evidence:
-        return Encoding("utf-8")
-    purpose = f"{source.name}: is not in UTF-8; give its encoding, or to have it guessed"
-    guess = need("charset_normalizer", extra="encodings", purpose=purpose)
-    guesses = (check_encoding(match.encoding) for match in guess.from_bytes(evidence))
-    # A mark in the midst of a text speaks for an encoding that the text can't be read in.
-    best = next((name for name in guesses if name not in _NEED_A_MARK), None)
-    if best is None:
-        raise ConfigurationError(f"{source.name}: is not in UTF-8; give its encoding")
-    return Encoding(best)
+    for name in _WIDE:
+        if _is_wide(head, name):
+            return Encoding(name, reason="by its zero bytes")
+    if otherwise is not None:
+        return Encoding(otherwise, reason="as it should be")
+    if source.content_hash is None:
+        # All that can be seen beforehand; where it is cut, half a letter may be left.
+        blocks = iter([head[: max(head.rfind(b"\n"), 0)] if len(head) == HEAD_BYTES else head])
+    elif _is_utf8(_blocks(source)):
+        return Encoding(_UTF8, reason="as all of it is valid")
+    else:
+        blocks = _blocks(source)
+    return _legacy(source.name, lines_of(blocks, _EVIDENCE))
+
+
+def _legacy(name: str, evidence: bytes) -> Encoding:
+    if _is_mostly_utf8(evidence):
+        return Encoding(_UTF8, reason="as nearly all of it is valid")
+    found = code_page_of(evidence)
+    if found is not None:
+        return Encoding(found, reason="by its letters")
+    longest = max(evidence.splitlines(), key=_high_bytes)
+    candidates = (
+        Candidate(one, longest.decode(one, "replace")[:_LONGEST_SAMPLE]) for one in ranked(evidence)
+    )
+    different = {one.sample: one for one in candidates}  # the likeliest of those that look the same
+    raise UnknownEncoding(name, list(different.values())[:_SHOWN])
+
+
+def _high_bytes(line: bytes) -> int:
+    return sum(byte > ord("\x7f") for byte in line)
 
 
 def _blocks(source: Input) -> Iterator[bytes]:
@@ -88,16 +149,53 @@ def _blocks(source: Input) -> Iterator[bytes]:
             yield block
 
 
-def _not_utf8(blocks: Iterable[bytes]) -> bytes:
-    """Give lines with letters beyond ASCII from a text that is not UTF-8; nothing if it is."""
-    decoder = codecs.getincrementaldecoder("utf-8")()
-    for block in blocks:
-        # Most files are nearly all ASCII, which can be told at the speed of memory.
-        if block.isascii() and not decoder.getstate()[0]:
-            continue
-        try:
-            decoder.decode(block)
-        except UnicodeDecodeError:
-            lines = (line for line in block.splitlines(keepends=True) if not line.isascii())
-            return b"".join(lines)[:_EVIDENCE] or block[:_EVIDENCE]
-    return b""
+def _is_utf8(blocks: Iterable[bytes]) -> bool:
+    decoder = codecs.getincrementaldecoder(_UTF8)()
+    try:
+        for block in blocks:
+            # Most files are nearly all ASCII, which can be told at the speed of memory.
+            if not block.isascii() or decoder.getstate()[0]:
+                decoder.decode(block)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _is_mostly_utf8(evidence: bytes) -> bool:
+    """Tell whether a text is UTF-8 but for some bytes, whose rows are then rejected."""
+    text = evidence.decode(_UTF8, KEEP_BYTES)
+    lost = sum(ord(ch) in _ESCAPED for ch in text)
+    beyond = sum(ch > "\x7f" for ch in text) - lost
+    return lost <= beyond
+
+
+def _is_wide(head: bytes, name: str) -> bool:
+    """Tell whether bytes can be only this encoding: much is ASCII, with zeros in between."""
+    width = 4 if "32" in name else 2
+    head = head[: len(head) // width * width]
+    place = 0 if name.endswith("be") else width - 1
+    zeros = head[place::width].count(0)
+    if zeros * 4 < len(head) // width or head.count(0) * width > len(head) * (width - 0.5):
+        return False
+    text = head.decode(name, "replace")
+    return zeros > 0 and "\0" not in text and "\ufffd" not in text[:-1]
+
+
+def _keep(error: UnicodeError) -> tuple[str | bytes, int]:
+    if isinstance(error, UnicodeDecodeError):
+        broken = error.object[error.start : error.end]
+        return "".join(chr(_FIRST + byte) for byte in broken), error.end
+    if isinstance(error, UnicodeEncodeError):
+        lone = error.object[error.start : error.end]
+        return b"".join(_bytes_of(one) for one in lone), error.end
+    raise error
+
+
+def _bytes_of(surrogate: str) -> bytes:
+    if ord(surrogate) in _ESCAPED:
+        return bytes([ord(surrogate) - _FIRST])
+    # Not valid in UTF-8 either: fed back as it is, the row is rejected again.
+    return surrogate.encode("utf-8", "surrogatepass")
+
+
+codecs.register_error(KEEP_BYTES, _keep)

@@ -1,8 +1,4 @@
-"""Mappings to records: flat ones, as ProfileUpdate.from_flat takes them, but faster; and others.
-
-As for mappings: a plain dict is built by the rules' own functions, and when anything is wrong
-or out of the ordinary, ProfileUpdate has the final word.
-"""
+"""Records of mappings: through a FieldMapping, or flat ones whose keys are the fields' names."""
 
 from __future__ import annotations
 
@@ -13,64 +9,61 @@ from typing import Any, Final
 import attrs
 
 from personaclick_async import codec
-from personaclick_async.codec import Json
-from personaclick_async.errors import ValidationError
 from personaclick_async.models import rules
-from personaclick_async.models.update import FIELDS, custom_name
-from personaclick_async.names import EXTERNAL_ID, ID
 from personaclick_async.sync.items import Item, outcome_of
 from personaclick_async.sync.mapping import FieldMapping
-from personaclick_async.sync.mapping.accepting import accept_custom, accept_standard
-from personaclick_async.sync.mapping.memo import Memo
 from personaclick_async.sync.persons import NAMELESS, is_about_somebody
 from personaclick_async.sync.records import Outcome, Record, Rejected
-from personaclick_async.sync.sources.base import SENT
+
+SENT: Final = "_sent"
+"""The column of a reject file with a row's fields as JSON, where no more is known of it."""
 
 
-def _accept(name: str) -> Callable[[object], Json]:
-    if name in FIELDS:
-        return accept_standard(name)
-    if name == ID:
-        return accept_standard(EXTERNAL_ID)
-    return accept_custom(custom_name(name))
-
-
-_ACCEPT: Final = Memo(_accept)
-
-
-def outcome_of_flat(row: int, record: Mapping[str, Any]) -> Outcome:
-    """Make a record of a flat mapping, or its rejection."""
-    wire: dict[str, Json] = {}
-    try:
-        for name, value in record.items():
-            if value is not None:
-                wire[name] = _ACCEPT[name](value)
-    except ValidationError:
-        return _outcome_of(record, row)
-    if ID in wire:
-        if EXTERNAL_ID in wire:
-            return _outcome_of(record, row)
-        wire[EXTERNAL_ID] = wire.pop(ID)
-    return Record(row, wire) if is_about_somebody(wire) else Rejected(row, *NAMELESS, record)
+def outcome_of_item(row: int, item: Item) -> Outcome:
+    """Make a record of anything that an iterable may give, or its rejection."""
+    outcome = outcome_of(item, row)
+    if isinstance(outcome, Record) and not is_about_somebody(outcome.wire):
+        return Rejected(outcome.row, *NAMELESS, dict(outcome.wire))
+    return outcome
 
 
 def outcome_of_record(
     mapping: FieldMapping | None,
 ) -> Callable[[int, Mapping[str, Any]], Outcome]:
-    """Make what turns a mapping of keys to values into an outcome."""
+    """Return what turns a mapping of keys to values into an outcome."""
     if mapping is None:
-        return outcome_of_flat
+        return outcome_of_item
     columns = mapping.columns
     map_row = mapping.compile(columns).row
 
     def mapped(row: int, record: Mapping[str, Any]) -> Outcome:
-        outcome = map_row(row, [record.get(column) for column in columns])
+        outcome = map_row(row, [value_at(record, column) for column in columns])
         if isinstance(outcome, Rejected):
-            # To be mended, all of it is needed.
+            # To correct it, all of it is needed.
             return attrs.evolve(outcome, source_row=record)
         return outcome
 
     return mapped
+
+
+def value_at(record: Mapping[str, Any], path: str) -> object:
+    """Return the value of a key; ``address.city`` is also the key ``city`` inside ``address``."""
+    if path in record:
+        return record[path]
+    outer, dot, inner = path.partition(".")
+    nested = record.get(outer) if dot else None
+    return value_at(nested, inner) if isinstance(nested, Mapping) else None
+
+
+def flattened(record: Mapping[str, Any], prefix: str = "") -> dict[str, object]:
+    """Return a record's values by path, as a mapping may name them."""
+    found: dict[str, object] = {}
+    for key, value in record.items():
+        if isinstance(value, Mapping) and value:
+            found |= flattened(value, f"{prefix}{key}.")
+        else:
+            found[f"{prefix}{key}"] = value
+    return found
 
 
 def outcome_of_sent(row: int, sent: object) -> Outcome:
@@ -78,17 +71,5 @@ def outcome_of_sent(row: int, sent: object) -> Outcome:
     with suppress(ValueError):
         record = codec.decode(sent.encode(errors="replace")) if isinstance(sent, str) else sent
         if isinstance(record, dict):
-            return outcome_of_flat(row, record)
+            return outcome_of_item(row, record)
     return Rejected(row, SENT, "a JSON object of fields", rules.given(sent), {SENT: sent})
-
-
-def outcome_of_item(row: int, item: Item) -> Outcome:
-    """Make a record of anything that an iterable may give."""
-    return outcome_of_flat(row, item) if isinstance(item, Mapping) else _outcome_of(item, row)
-
-
-def _outcome_of(item: Item, row: int) -> Outcome:
-    outcome = outcome_of(item, row)
-    if isinstance(outcome, Record) and not is_about_somebody(outcome.wire):
-        return Rejected(outcome.row, *NAMELESS, dict(outcome.wire))
-    return outcome

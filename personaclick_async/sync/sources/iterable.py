@@ -8,8 +8,13 @@ from personaclick_async.models import rules
 from personaclick_async.sync.items import Item
 from personaclick_async.sync.mapping import FieldMapping
 from personaclick_async.sync.records import Outcome, Record, Rejected
-from personaclick_async.sync.sources.base import Numbered, Sample, fingerprint, sample_of
-from personaclick_async.sync.sources.errors import SourceFailed
+from personaclick_async.sync.sources.base import (
+    Numbered,
+    Sample,
+    SourceFailed,
+    fingerprint,
+    sample_of,
+)
 from personaclick_async.sync.sources.flat import outcome_of_item, outcome_of_record
 
 
@@ -24,6 +29,7 @@ class IterableSource:
     """
 
     columns: None = None
+    notices: tuple[str, ...] = ()
 
     def __init__(
         self,
@@ -83,9 +89,9 @@ class IterableSource:
         return row - before
 
     def sample(self, limit: int = 100) -> Sample:
-        """Give the first mappings; the columns are all their keys."""
+        """Return the first mappings; the columns are all their keys."""
         first = zip(range(limit), self._begin(), strict=False)
-        return sample_of([item for _, item in first if isinstance(item, Mapping)])
+        return sample_of([dict(item) for _, item in first if isinstance(item, Mapping)])
 
     def _begin(self) -> Iterator[Item]:
         iterator = iter(self._items)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import glob
+import hashlib
 import os
+import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Final
@@ -13,19 +15,20 @@ from typing import Final
 from personaclick_async.codec import Json
 from personaclick_async.errors import ConfigurationError
 from personaclick_async.sync.mapping import FieldMapping
-from personaclick_async.sync.sources.base import TableSource
-from personaclick_async.sync.sources.csv_layout import CsvLayout
+from personaclick_async.sync.records import Outcome
+from personaclick_async.sync.sources.base import Numbered, Sample, Table, TableSource, need
 from personaclick_async.sync.sources.csv_source import CsvSource
-from personaclick_async.sync.sources.inputs import FileInput, Input, StreamInput
-from personaclick_async.sync.sources.json_lines import JsonLinesSource
+from personaclick_async.sync.sources.files import FileInput, Input, RemoteInput, StreamInput
+from personaclick_async.sync.sources.json_source import JsonSource
+from personaclick_async.sync.sources.layout import Layout, is_reject_file
 from personaclick_async.sync.sources.parquet import ParquetSource
-from personaclick_async.sync.sources.several import SeveralSources
+from personaclick_async.sync.sources.sheets import SheetSource
 from personaclick_async.sync.sources.sql import SqlSource
 
 STANDARD_INPUT: Final = "-"
 _PATTERN: Final = frozenset("*?[")
-_GZIP: Final = ".gz"
-_PARQUET: Final = b"PAR1"
+_PACKED: Final = (".gz", ".bz2", ".xz", ".zst", ".zip")
+_URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
 class SourceKind(StrEnum):
@@ -33,19 +36,37 @@ class SourceKind(StrEnum):
 
     CSV = "csv"
     JSON_LINES = "jsonl"
+    JSON = "json"
     PARQUET = "parquet"
+    WORKBOOK = "workbook"
 
 
-_KINDS: Final = {
-    ".csv": SourceKind.CSV,
-    ".tsv": SourceKind.CSV,
-    ".tab": SourceKind.CSV,
-    ".txt": SourceKind.CSV,
+# What the suffix says counts only for text: all else is told by its first bytes.
+_TEXT_KINDS: Final = {
     ".jsonl": SourceKind.JSON_LINES,
     ".ndjson": SourceKind.JSON_LINES,
+    ".json": SourceKind.JSON,
     ".parquet": SourceKind.PARQUET,
     ".pq": SourceKind.PARQUET,
+    ".xlsx": SourceKind.WORKBOOK,
+    ".xls": SourceKind.WORKBOOK,
+    ".ods": SourceKind.WORKBOOK,
 }
+_MAGIC: Final = (
+    (b"PAR1", SourceKind.PARQUET),
+    (b"PK\x03\x04", SourceKind.WORKBOOK),
+    (b"\xd0\xcf\x11\xe0", SourceKind.WORKBOOK),
+)
+_OTHERS: Final = (
+    (re.compile(rb"\s*<(!doctype html|html|table|meta|head)", re.IGNORECASE), "a web page (HTML)"),
+    (re.compile(rb"\s*<\?xml|\s*<[a-z]", re.IGNORECASE), "XML"),
+    (re.compile(rb"%PDF"), "a PDF document"),
+    (re.compile(rb"\{\\rtf"), "a text document (RTF)"),
+    (re.compile(rb"SQLite format 3\0"), "an SQLite database (give sqlite:///PATH and a query)"),
+    (re.compile(rb"Obj\x01"), "an Avro file"),
+    (re.compile(rb"ORC"), "an ORC file"),
+)
+_JSON_TEXT: Final = re.compile(rb'\s*(\{\s*["}]|\[\s*[{\]])')
 
 
 def open_source(
@@ -53,73 +74,207 @@ def open_source(
     mapping: FieldMapping | None = None,
     *,
     kind: SourceKind | None = None,
-    layout: CsvLayout | None = None,
+    layout: Layout | None = None,
     query: str | None = None,
     parameters: Mapping[str, Json] | None = None,
     version: str | None = None,
 ) -> TableSource:
     """Make a source of a file, of several, of a query, or of standard input.
 
-    :param where: a path, whose suffix says what it is (``.csv``, ``.tsv``, ``.txt``, ``.jsonl``,
-        ``.ndjson``, ``.parquet``, ``.pq``, each with ``.gz`` if you like); a pattern such as
-        ``export/*.csv``, in the order of names; several of these; a database's URL, with a
-        ``query``; or ``-`` for standard input, which is looked at to tell what it is.
+    :param where: a path, or an address that fsspec knows (``s3://…``, ``https://…``); its first
+        bytes say what it is: delimited text, JSON, Parquet, a workbook, each also packed (gzip,
+        bzip2, xz, zstd, or a zip file with one file). Or a pattern such as ``export/*.csv``, in
+        the order of names, files of rejected rows left out; several of these; a database's URL,
+        with a ``query``; or ``-`` for standard input.
     :param mapping: which column becomes which field.
-    :param kind: what it is, where the suffix does not say.
-    :param layout: how delimited text is written; of JSON Lines, the encoding.
+    :param kind: what it is, where the first bytes are not to be believed.
+    :param layout: how its rows and columns are laid out; of JSON, the encoding.
     :param query: what to ask the database.
     :param parameters: the query's parameters.
     :param version: see :class:`SqlSource`.
-    :raises ConfigurationError: there is no such file, or it can't be told what it is.
+    :raises ConfigurationError: there is no such file, or it is of a kind that can't be read.
     """
+    layout = layout or Layout()
     if not isinstance(where, str | os.PathLike):
-        sources = [open_source(one, mapping, kind=kind, layout=layout) for one in where]
-        return SeveralSources(sources)
+        return SeveralSources(
+            [open_source(one, mapping, kind=kind, layout=layout) for one in where]
+        )
     text = os.fspath(where)
-    if "://" in text:
+    if query is not None or (_URL.match(text) and not _is_file_address(text)):
+        if not _URL.match(text):
+            raise ConfigurationError("query: only a database can be asked, and that is not a URL")
         if query is None:
             raise ConfigurationError("query: expected one, as the source is a database")
         return SqlSource(text, query, mapping, parameters=parameters, version=version)
-    if query is not None:
-        raise ConfigurationError("query: only a database can be asked, and that is not a URL")
     if text == STANDARD_INPUT:
-        return _of_kind(kind, StreamInput(sys.stdin.buffer), mapping, layout)
-    if not Path(text).exists() and _PATTERN & set(text):
-        found = sorted(glob.glob(text, recursive=True))  # noqa: PTH207 - Path has no absolute patterns
-        if not found:
-            raise ConfigurationError("source: no file fits the pattern")
-        return SeveralSources([_file(one, mapping, kind, layout) for one in found])
-    return _file(text, mapping, kind, layout)
+        return _source(StreamInput(sys.stdin.buffer), "", mapping, kind, layout)
+    files = expand(text)
+    if files == [text]:
+        return _source(input_of(text), text, mapping, kind, layout)
+    inputs = [(path, input_of(path)) for path in files]
+    rejects = {path for path, one in inputs if is_reject_file(one.head())}
+    notices = [
+        f"{one.name}: left out, as it holds rejected rows"
+        for path, one in inputs
+        if path in rejects
+    ]
+    sources = [
+        _source(one, path, mapping, kind, layout) for path, one in inputs if path not in rejects
+    ]
+    return SeveralSources(sources, notices=notices)
 
 
-def _file(
-    path: str, mapping: FieldMapping | None, kind: SourceKind | None, layout: CsvLayout | None
+def expand(where: str) -> list[str]:
+    """Return the files that a path, an address or a pattern names, in the order of their names.
+
+    :raises ConfigurationError: no file fits the pattern.
+    """
+    if not _PATTERN & set(where) or (not _URL.match(where) and Path(where).exists()):
+        return [where]
+    if not _URL.match(where):
+        found = sorted(glob.glob(where, recursive=True))  # noqa: PTH207 - no absolute patterns there
+        found = [path for path in found if Path(path).is_file()]
+    elif where.startswith(("http://", "https://")):
+        return [where]  # there is no asking what else is there
+    else:
+        fsspec = need("fsspec.core", extra="files", purpose="source")
+        files, path = fsspec.url_to_fs(where)
+        found = sorted(files.unstrip_protocol(one) for one in files.glob(path))
+    if not found:
+        raise ConfigurationError("source: no file fits the pattern")
+    return found
+
+
+def input_of(where: str) -> Input:
+    """Return the bytes at a path or an address.
+
+    :raises ConfigurationError: there is no such file.
+    """
+    return RemoteInput(where) if _URL.match(where) else FileInput(where)
+
+
+class SeveralSources:
+    """The rows of several sources in their order, numbered through from 1.
+
+    Each may have its columns in an order of its own; each must have those of the mapping.
+
+    :param notices: what else is to be said of them.
+    :raises ConfigurationError: there are none.
+    """
+
+    def __init__(self, sources: Sequence[TableSource], *, notices: Sequence[str] = ()) -> None:
+        if not sources:
+            raise ConfigurationError("sources: expected at least one")
+        self._sources = tuple(sources)
+        self._notices = tuple(notices)
+
+    @property
+    def name(self) -> str:
+        """The first one's name, and how many more there are."""
+        more = len(self._sources) - 1
+        return f"{self._sources[0].name} and {more} more" if more else self._sources[0].name
+
+    @property
+    def columns(self) -> tuple[str, ...] | None:
+        """All columns; None if a source has none of its own."""
+        every: dict[str, None] = {}
+        for source in self._sources:
+            if source.columns is None:
+                return None
+            every |= dict.fromkeys(source.columns)
+        return tuple(every)
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """What each has to say, and which files were left out."""
+        return (*self._notices, *(one for source in self._sources for one in source.notices))
+
+    @property
+    def fingerprint(self) -> str | None:
+        """A hash of all fingerprints in order; None if one has none."""
+        prints = [source.fingerprint for source in self._sources]
+        if None in prints:
+            return None
+        return hashlib.sha256(repr(prints).encode()).hexdigest()
+
+    @property
+    def size_hint(self) -> int | None:
+        """The sum; None if one is not known."""
+        hints = [source.size_hint for source in self._sources]
+        known = [hint for hint in hints if hint is not None]
+        return sum(known) if len(known) == len(hints) else None
+
+    def outcomes(self, *, after_row: int = 0) -> Iterator[Outcome]:
+        """Read the rows after ``after_row``.
+
+        :raises ConfigurationError: one of the sources lacks a column; said before any row is read.
+        """
+        return self.numbered(after_row=after_row, before=0)
+
+    def numbered(self, *, after_row: int, before: int) -> Numbered:
+        """Read the rows after ``after_row``, numbered from ``before`` + 1."""
+        for source in self._sources:
+            if isinstance(source, Table) and source.columns:
+                source.compiled()  # or a missing column would be found after much was sent
+        total = 0
+        for source in self._sources:
+            skip = max(0, after_row - total)
+            total += yield from source.numbered(after_row=skip, before=before + total)
+        return total
+
+    def sample(self, limit: int = 100) -> Sample:
+        """Return the first rows of the first source that has any."""
+        samples = (source.sample(limit) for source in self._sources)
+        return next((one for one in samples if one.rows), self._sources[0].sample(limit))
+
+
+def _is_file_address(text: str) -> bool:
+    """Tell whether an address is a file's; a database's is SQLAlchemy's to know."""
+    scheme = text.partition("://")[0]
+    if scheme == "file":
+        return True
+    try:
+        registry = need("fsspec.registry", extra="files", purpose=scheme)
+    except ConfigurationError:
+        return scheme in ("http", "https", "s3", "gs", "sftp", "ftp")
+    return scheme in registry.available_protocols()
+
+
+def _source(
+    source: Input, path: str, mapping: FieldMapping | None, kind: SourceKind | None, layout: Layout
 ) -> TableSource:
-    source = FileInput(path)
-    suffix = Path(path.lower().removesuffix(_GZIP)).suffix
-    kind = kind or _KINDS.get(suffix)
-    if kind is None and suffix:
-        known = ", ".join(_KINDS)
-        raise ConfigurationError(f"{source.name}: expected one of {known} or a kind, to know it by")
-    return _of_kind(kind, source, mapping, layout)
-
-
-def _of_kind(
-    kind: SourceKind | None,
-    source: Input,
-    mapping: FieldMapping | None,
-    layout: CsvLayout | None,
-) -> TableSource:
-    match kind or _look(source.head()):
+    match kind or _look(source, path):
         case SourceKind.CSV:
             return CsvSource(source, mapping, layout=layout)
         case SourceKind.JSON_LINES:
-            return JsonLinesSource(source, mapping, encoding=layout.encoding if layout else None)
+            return JsonSource(source, mapping, encoding=layout.encoding, lines=True)
+        case SourceKind.JSON:
+            return JsonSource(source, mapping, encoding=layout.encoding)
         case SourceKind.PARQUET:
             return ParquetSource(source, mapping)
+        case SourceKind.WORKBOOK:
+            return SheetSource(source, mapping, layout=layout)
 
 
-def _look(head: bytes) -> SourceKind:
-    if head.startswith(_PARQUET):
-        return SourceKind.PARQUET
-    return SourceKind.JSON_LINES if head.lstrip()[:1] == b"{" else SourceKind.CSV
+def _look(source: Input, path: str) -> SourceKind:
+    """Tell what a file is by its first bytes, and by its suffix only where these can't say."""
+    head = source.head()
+    for magic, kind in _MAGIC:
+        if head.startswith(magic):
+            return kind
+    for pattern, kind_of_file in _OTHERS:
+        if pattern.match(head):
+            raise ConfigurationError(f"{source.name}: is {kind_of_file}, which can't be read")
+    suffix = Path(_unpacked_name(path)).suffix
+    text = head[:1000].replace(b"\0", b"").lstrip(b"\xef\xbb\xbf\xff\xfe")
+    said = _TEXT_KINDS.get(suffix)
+    if _JSON_TEXT.match(text):
+        return said if said in (SourceKind.JSON, SourceKind.JSON_LINES) else SourceKind.JSON
+    if said in (SourceKind.PARQUET, SourceKind.WORKBOOK) and not text.isascii():
+        return said  # broken, and to be called so
+    return said if said is SourceKind.JSON_LINES else SourceKind.CSV
+
+
+def _unpacked_name(path: str) -> str:
+    name = path.lower().partition("?")[0]
+    return next((name.removesuffix(end) for end in _PACKED if name.endswith(end)), name)

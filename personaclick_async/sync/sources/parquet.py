@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import io
-import shutil
-import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
 from os import PathLike
 from typing import Any, Final
@@ -14,16 +11,23 @@ from typing import Any, Final
 import attrs
 
 from personaclick_async.sync.mapping import FieldMapping
-from personaclick_async.sync.records import Outcome, Rejected
-from personaclick_async.sync.sources.base import Numbered, Sample, distinct, fingerprint
-from personaclick_async.sync.sources.errors import SourceFailed
-from personaclick_async.sync.sources.extras import need
-from personaclick_async.sync.sources.inputs import FileInput, Input
+from personaclick_async.sync.records import Rejected
+from personaclick_async.sync.sources.base import (
+    Numbered,
+    Row,
+    Sample,
+    SourceFailed,
+    Table,
+    Unreadable,
+    distinct,
+    need,
+)
+from personaclick_async.sync.sources.files import FileInput, Input, seekable
 
 _BATCH_ROWS: Final = 4096
 
 
-class ParquetSource:
+class ParquetSource(Table):
     """Rows of a Parquet file; also of a gzipped one, by way of a temporary file.
 
     Needs the extra ``parquet``.
@@ -34,30 +38,21 @@ class ParquetSource:
     :raises ConfigurationError: there is no such file, or pyarrow is not installed.
     """
 
+    kind = "parquet"
+
     def __init__(
         self, source: str | PathLike[str] | Input, mapping: FieldMapping | None = None
     ) -> None:
         self._input = FileInput(source) if isinstance(source, str | PathLike) else source
-        self._mapping = mapping
+        super().__init__(self._input.name, mapping)
         self._arrow = need("pyarrow", extra="parquet", purpose=self.name)
         self._parquet = need("pyarrow.parquet", extra="parquet", purpose=self.name)
         self._unreadable = (self._arrow.ArrowException, ValueError, OverflowError, KeyError)
 
     @property
-    def name(self) -> str:
-        """The file's name."""
-        return self._input.name
-
-    @cached_property
-    def columns(self) -> tuple[str, ...]:
-        """The columns' names."""
-        with self._file() as file:
-            return distinct(file.schema_arrow.names)
-
-    @property
     def fingerprint(self) -> str | None:
         """A hash of the whole content and of the mapping."""
-        return fingerprint("parquet", self._input.content_hash, self._mapping, {})
+        return self.fingerprint_of(self._input.content_hash)
 
     @property
     def size_hint(self) -> int | None:
@@ -68,28 +63,20 @@ class ParquetSource:
             count: int = file.metadata.num_rows
             return count
 
-    def outcomes(self, *, after_row: int = 0) -> Iterator[Outcome]:
-        """Read the rows after ``after_row``.
-
-        :raises ConfigurationError: the mapping asks for a column that is not there.
-        :raises SourceFailed: the file is not Parquet, is broken, or was changed meanwhile.
-        """
-        return self.numbered(after_row=after_row, before=0)
-
     def numbered(self, *, after_row: int, before: int) -> Numbered:
         """Read the rows after ``after_row``, numbered from ``before`` + 1."""
         with self._file() as file:
-            header = file.schema_arrow.names
-            columns = distinct(header)
-            mapping = self._mapping or FieldMapping.by_name(header)
+            self._names = _names_of(file)  # a stream can't be asked for them beforehand
+            columns = self.columns
+            self.compiled()
             # Reading a column into Python costs more than all else: only what is mapped.
-            mapped = [column for column in mapping.columns if header.count(column) == 1]
-            mapping.compile(header)
-            compiled = mapping.compile(mapped)
+            mapping = self._mapping or FieldMapping.by_name(columns)
+            mapped = [(name, columns.index(name)) for name in mapping.columns]
+            compiled = mapping.compile([name for name, _ in mapped])
             number, groups = _after(file.metadata, after_row)
             for batch in file.iter_batches(batch_size=_BATCH_ROWS, row_groups=groups):
                 skip = min(max(0, after_row - number), batch.num_rows)
-                lists = [self._values(batch.column(header.index(name)), skip) for name in mapped]
+                lists = [self._values(batch.column(place), skip) for _, place in mapped]
                 first = before + number + skip + 1
                 for index, outcome in enumerate(compiled.rows(first, lists), skip):
                     if isinstance(outcome, Rejected):
@@ -101,12 +88,24 @@ class ParquetSource:
         return number
 
     def sample(self, limit: int = 100) -> Sample:
-        """Give the first rows."""
+        """Return the first rows."""
         with self._file() as file:
+            self._names = _names_of(file)
             for batch in file.iter_batches(batch_size=limit):
                 lists = [self._values(column, 0) for column in batch.columns]
-                return Sample(distinct(file.schema_arrow.names), list(zip(*lists, strict=True)))
-            return Sample(distinct(file.schema_arrow.names), [])
+                return Sample(self.columns, list(zip(*lists, strict=True)))
+            return Sample(self.columns, [])
+
+    def _header(self) -> tuple[str, ...]:
+        return self._names
+
+    @cached_property
+    def _names(self) -> tuple[str, ...]:
+        with self._file() as file:
+            return _names_of(file)
+
+    def _rows(self) -> AbstractContextManager[Iterator[Row]]:
+        raise NotImplementedError  # read by columns, see numbered
 
     def _values(self, column: Any, skip: int) -> list[Any]:  # noqa: ANN401 - pyarrow has no types
         kind = column.type
@@ -114,11 +113,14 @@ class ParquetSource:
             # Python's date-times end at microseconds.
             column = column.cast(self._arrow.timestamp("us", kind.tz), safe=False)
         column = column.slice(skip)
+        values: list[Any]
         try:
-            values: list[Any] = column.to_pylist()
+            values = column.to_pylist()
         except self._unreadable:
-            return [self._cell(cell) for cell in column]
-        return values
+            values = [self._cell(cell) for cell in column]
+        # Tables without empty numbers say NaN.
+        is_float = self._arrow.types.is_floating(kind)
+        return [None if value != value else value for value in values] if is_float else values  # noqa: PLR0124
 
     def _cell(self, cell: Any) -> object:  # noqa: ANN401 - pyarrow has no types
         try:
@@ -129,27 +131,20 @@ class ParquetSource:
 
     @contextmanager
     def _file(self) -> Iterator[Any]:
-        with self._input.open() as stream, ExitStack() as stack:
-            whole: Any = stream
-            if not isinstance(stream.raw, io.FileIO):
-                # Parquet is read from its end, which a gzipped file or a stream can't do.
-                whole = stack.enter_context(tempfile.TemporaryFile())
-                shutil.copyfileobj(stream, whole)
+        # Parquet is read from its end, which a packed file or a stream can't do.
+        with self._input.open() as stream, seekable(stream) as whole:
             try:
                 yield self._parquet.ParquetFile(whole)
             except (self._arrow.ArrowException, OSError):
                 raise SourceFailed(f"{self.name}: is broken, or not Parquet") from None
 
 
-class Unreadable:
-    """Stands for a value that Python has no way to hold, such as the year 10000."""
-
-    def __str__(self) -> str:
-        return ""
+def _names_of(file: Any) -> tuple[str, ...]:  # noqa: ANN401 - pyarrow has no types
+    return distinct([name.strip() for name in file.schema_arrow.names])
 
 
 def _after(metadata: Any, after_row: int) -> tuple[int, list[int]]:  # noqa: ANN401
-    """Give how many rows the row groups have that can be passed over, and the groups after."""
+    """Return how many rows the row groups have that can be passed over, and the groups after."""
     passed = 0
     for group in range(metadata.num_row_groups):
         rows = metadata.row_group(group).num_rows

@@ -6,26 +6,27 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
-from itertools import islice
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, Final
 
 from personaclick_async.codec import Json
 from personaclick_async.errors import ConfigurationError
 from personaclick_async.sync.mapping import FieldMapping
-from personaclick_async.sync.records import Outcome
-from personaclick_async.sync.sources.base import Numbered, Sample, distinct, fingerprint
-from personaclick_async.sync.sources.errors import SourceFailed
-from personaclick_async.sync.sources.extras import need
+from personaclick_async.sync.sources.base import SourceFailed, Table, distinct, need
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
 _ROWS_AT_ONCE: Final = 1000
 _ORDERED: Final = re.compile(r"\border\s+by\b", re.IGNORECASE)
+# Drivers whose package is called otherwise than their module.
+_PACKAGES: Final = {"MySQLdb": "mysqlclient", "psycopg2": "psycopg2-binary"}
+_PORTS: Final = {"postgresql": 5432, "mysql": 3306, "mariadb": 3306, "mssql": 1433, "oracle": 1521}
+# What drivers say of a server that is there and does not let this user in.
+_NOT_LET_IN: Final = re.compile(r"password|authenticat|denied|role .* not exist", re.IGNORECASE)
 
 
-class SqlSource:
+class SqlSource(Table):
     """Rows of a query, a thousand at a time, by a cursor on the server where there are such.
 
     Needs the extra ``sql``, and the database's driver.
@@ -42,9 +43,11 @@ class SqlSource:
     :param parameters: the values of the query's parameters.
     :param version: what the caller vouches for: the same rows in the same order for the same
         version.
-    :raises ConfigurationError: SQLAlchemy or the driver is not installed, the URL is none, or
-        there is a version but no ORDER BY.
+    :raises ConfigurationError: SQLAlchemy or the driver is not installed, the URL is none, an
+        SQLite file is not there, or there is a version but no ORDER BY.
     """
+
+    kind = "sql"
 
     def __init__(
         self,
@@ -58,7 +61,6 @@ class SqlSource:
         self._sqlalchemy = need("sqlalchemy", extra="sql", purpose="database")
         self._database = database
         self._query = query
-        self._mapping = mapping
         self._parameters = dict(parameters or {})
         self._version = version
         if version is not None and not _ORDERED.search(query):
@@ -68,77 +70,73 @@ class SqlSource:
         except self._sqlalchemy.exc.ArgumentError:  # its text has the URL, password and all
             raise ConfigurationError("database: expected a URL such as sqlite:///shop.db") from None
         self._scheme = url.drivername
-        self._name = f"{url.get_backend_name()} {PurePath(url.database or '').name}".strip()
-
-    @property
-    def name(self) -> str:
-        """The kind of database and its name."""
-        return self._name
-
-    @cached_property
-    def columns(self) -> tuple[str, ...]:
-        """The columns' names; asks the database."""
-        with self._rows() as (header, _):
-            return distinct(header)
+        backend = url.get_backend_name()
+        super().__init__(f"{backend} {PurePath(url.database or '').name}".strip(), mapping)
+        port = url.port or _PORTS.get(backend)
+        self._server = f"{url.host}:{port}" if url.host and port else url.host or ""
+        path = url.database or ":memory:"
+        is_file = backend == "sqlite" and not path.startswith(("file:", ":memory:"))
+        if is_file and isinstance(database, str) and not Path(path).is_file():
+            # SQLite would make one, and say that it has no such table.
+            raise ConfigurationError(f"{self.name}: expected a database file, found none")
 
     @property
     def fingerprint(self) -> str | None:
         """A hash of the version, the query and the mapping; None without a version."""
-        options = {
-            "database": self._name,
+        options: dict[str, Json] = {
+            "database": self.name,
             "query": self._query,
-            "parameters": sorted((name, repr(one)) for name, one in self._parameters.items()),
+            "parameters": sorted([name, repr(one)] for name, one in self._parameters.items()),
         }
-        return fingerprint("sql", self._version, self._mapping, options)
+        return self.fingerprint_of(self._version, **options)
 
     @property
     def size_hint(self) -> None:
-        """Give None: to count would be another query, and not a cheap one."""
+        """None: to count would be another query, and not a cheap one."""
 
-    def outcomes(self, *, after_row: int = 0) -> Iterator[Outcome]:
-        """Read the rows after ``after_row``; those before are fetched and passed over.
+    def _header(self) -> tuple[str, ...]:
+        return self._asked
 
-        :raises ConfigurationError: the mapping asks for a column that is not there.
-        :raises SourceFailed: the query fails, or the connection breaks off.
-        """
-        return self.numbered(after_row=after_row, before=0)
-
-    def numbered(self, *, after_row: int, before: int) -> Numbered:
-        """Read the rows after ``after_row``, numbered from ``before`` + 1."""
-        number = 0
-        with self._rows() as (header, rows):
-            mapping = self._mapping or FieldMapping.by_name(header)
-            map_row = mapping.compile(header, columns=distinct(header)).row
-            for number, row in enumerate(rows, 1):
-                if number > after_row:
-                    yield map_row(before + number, row)
-        return number
-
-    def sample(self, limit: int = 100) -> Sample:
-        """Give the first rows."""
-        with self._rows() as (header, rows):
-            return Sample(distinct(header), list(islice(rows, limit)))
+    @cached_property
+    def _asked(self) -> tuple[str, ...]:
+        with self._answer() as answer:
+            return _names_of(answer)
 
     @contextmanager
-    def _rows(self) -> Iterator[tuple[list[str], Iterator[Sequence[Any]]]]:
+    def _rows(self) -> Iterator[Iterator[Sequence[Any]]]:
+        with self._answer() as answer:
+            self._asked = _names_of(answer)  # or they would be another query
+            yield map(tuple, answer)
+
+    @contextmanager
+    def _answer(self) -> Iterator[Any]:
         broken = self._sqlalchemy.exc.SQLAlchemyError
         engine = self._engine()
         try:
-            with engine.connect() as connection:
+            with self._connected(engine) as connection:
                 try:
                     answer = connection.execution_options(yield_per=_ROWS_AT_ONCE).execute(
                         self._sqlalchemy.text(self._query), self._parameters
                     )
-                    header = list(answer.keys())
+                    answer.keys()
                 except broken as error:
-                    raise SourceFailed(f"{self._name}: {self._reason(error)}") from None
-                yield header, iter(answer)
+                    raise SourceFailed(f"{self.name}: {self._reason(error)}") from None
+                yield answer
         except broken as error:
             # No more than the kind: drivers quote the row that they failed on.
-            raise SourceFailed(f"{self._name}: {type(error).__name__} while reading") from None
+            raise SourceFailed(f"{self.name}: {type(error).__name__} while reading") from None
         finally:
             if engine is not self._database:
                 engine.dispose()
+
+    def _connected(self, engine: Any) -> Any:  # noqa: ANN401 - SQLAlchemy may not be there
+        try:
+            return engine.connect()
+        except self._sqlalchemy.exc.DBAPIError as error:
+            is_there = _NOT_LET_IN.search(str(error.orig))
+            server = f"the server at {self._server}" if self._server else "the database"
+            does = "refuses this user" if is_there else "does not answer"
+            raise SourceFailed(f"{self.name}: {server} {does}") from None
 
     def _engine(self) -> Any:  # noqa: ANN401 - SQLAlchemy may not be there
         if not isinstance(self._database, str):
@@ -146,8 +144,9 @@ class SqlSource:
         try:
             return self._sqlalchemy.create_engine(self._database, hide_parameters=True)
         except ImportError as error:
+            package = _PACKAGES.get(str(error.name), error.name)
             raise ConfigurationError(
-                f"database: its driver is not installed: pip install {error.name}"
+                f"database: its driver is not installed: pip install {package}"
             ) from None
         except self._sqlalchemy.exc.NoSuchModuleError:
             raise ConfigurationError(
@@ -159,3 +158,7 @@ class SqlSource:
         kinds = (self._sqlalchemy.exc.OperationalError, self._sqlalchemy.exc.ProgrammingError)
         told = str(error.orig).splitlines()[:1] if isinstance(error, kinds) else []
         return told[0] if told else f"{type(error).__name__} for the query"
+
+
+def _names_of(answer: Any) -> tuple[str, ...]:  # noqa: ANN401 - SQLAlchemy may not be there
+    return distinct([str(key).strip() for key in answer.keys()])  # noqa: SIM118 - no mapping

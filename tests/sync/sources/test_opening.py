@@ -14,9 +14,9 @@ import pytest
 
 from personaclick_async import ConfigurationError
 from personaclick_async.sync.sources import (
-    CsvLayout,
     CsvSource,
-    JsonLinesSource,
+    JsonSource,
+    Layout,
     SeveralSources,
     SourceKind,
     StreamInput,
@@ -66,12 +66,14 @@ def test_parquet_is_known_by_its_suffix(tmp_path: Path, suffix: str) -> None:
     assert wires(open_source(path, PEOPLE).outcomes()) == [ADA]
 
 
-def test_a_suffix_that_says_nothing_needs_a_kind(make_file: MakeFile) -> None:
+def test_a_kind_that_is_given_is_believed(make_file: MakeFile) -> None:
     path = make_file("people.dat", CSV)
 
-    with pytest.raises(ConfigurationError, match=r"people\.dat.*\.csv.*kind"):
-        open_source(path, PEOPLE)
-    assert wires(open_source(path, PEOPLE, kind=SourceKind.CSV).outcomes()) == [ADA]
+    assert wires(open_source(path, PEOPLE).outcomes()) == [ADA]
+    assert faults(open_source(path, PEOPLE, kind=SourceKind.JSON_LINES).outcomes()) == [
+        (1, "row"),
+        (2, "row"),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -94,7 +96,7 @@ def test_standard_input_is_looked_at(content: str | bytes) -> None:
 def test_the_encoding_given_is_that_of_json_lines_too(make_file: MakeFile) -> None:
     path = make_file("people.jsonl", JSON.replace("Ada", "Zoë"), encoding="latin-1")
 
-    source = open_source(path, PEOPLE, layout=CsvLayout(encoding="latin-1"))
+    source = open_source(path, PEOPLE, layout=Layout(encoding="latin-1"))
 
     assert wires(source.outcomes()) == [{**ADA, "first_name": "Zoë"}]
 
@@ -143,7 +145,7 @@ def test_several_files_are_numbered_through(make_file: MakeFile) -> None:
     outcomes = list(source.outcomes())
 
     assert [one.row for one in outcomes] == [1, 2, 3, 4, 5]
-    assert faults(outcomes) == [(2, "row"), (5, "email")]
+    assert faults(outcomes) == [(2, "email"), (5, "email")]
     assert source.columns == ("id", "email", "name", "extra")
     assert source.size_hint == 5
     assert source.sample(1).columns == ("id", "email", "name")
@@ -177,7 +179,7 @@ def test_what_one_source_does_not_know_several_do_not(make_file: MakeFile) -> No
     known = CsvSource(make_file("1.csv", CSV), PEOPLE)
     stream = StreamInput(io.BytesIO(JSON.encode()))
 
-    several = SeveralSources([known, JsonLinesSource(stream, PEOPLE)])
+    several = SeveralSources([known, JsonSource(stream, PEOPLE)])
 
     assert several.fingerprint is None
     assert several.size_hint is None

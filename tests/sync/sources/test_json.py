@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from personaclick_async import CLEAR, PersonaClickError, ProfileUpdate, ValidationError
-from personaclick_async.models.update import FIELDS, to_wire
-from personaclick_async.names import IDENTIFIERS, IMPORT_MAX_BODY_BYTES
+from personaclick_async import PersonaClickError
+from personaclick_async.names import IMPORT_MAX_BODY_BYTES
 from personaclick_async.sync.mapping import FieldMapping
-from personaclick_async.sync.persons import persons_of
-from personaclick_async.sync.records import Record, Rejected
-from personaclick_async.sync.sources import JsonLinesSource, SourceFailed
-from personaclick_async.sync.sources.flat import outcome_of_flat
+from personaclick_async.sync.records import Rejected
+from personaclick_async.sync.sources import JsonSource, SourceFailed
 from tests.sync.sources.conftest import PEOPLE, MakeFile, faults, plain, wires
 
 ADA = {"external_id": 1, "email": "ada@shop.example", "colour": "red"}
@@ -33,7 +29,7 @@ def test_flat_objects_are_records(
 ) -> None:
     path = make_file(name, TEXT.replace("\n", newline), encoding=encoding)
 
-    outcomes = list(JsonLinesSource(path).outcomes())
+    outcomes = list(JsonSource(path).outcomes())
 
     assert wires(outcomes) == [ADA, ZOE]
     assert [one.row for one in outcomes] == [1, 2]
@@ -57,7 +53,7 @@ def test_objects_can_go_through_a_mapping(make_file: MakeFile) -> None:
     ]
     path = make_file("people.jsonl", "\n".join(map(json.dumps, lines)))
 
-    assert wires(JsonLinesSource(path, mapping).outcomes()) == [
+    assert wires(JsonSource(path, mapping).outcomes()) == [
         {
             "external_id": "7",
             "birthday": "1990-02-01",
@@ -91,7 +87,7 @@ def test_objects_can_go_through_a_mapping(make_file: MakeFile) -> None:
 def test_lines_that_are_no_record_are_rejected_one_by_one(make_file: MakeFile, line: str) -> None:
     path = make_file("people.jsonl", f"{line}\n{TEXT}")
 
-    outcomes = list(JsonLinesSource(path).outcomes())
+    outcomes = list(JsonSource(path, lines=True).outcomes())
 
     assert isinstance(outcomes[0], Rejected)
     assert wires(outcomes[1:]) == [ADA, ZOE]
@@ -99,7 +95,7 @@ def test_lines_that_are_no_record_are_rejected_one_by_one(make_file: MakeFile, l
 
 def test_a_rejected_object_is_kept_whole(make_file: MakeFile) -> None:
     record = {"id": "1", "email": "nobody", "more": [1]}
-    source = JsonLinesSource(make_file("people.jsonl", json.dumps(record)), PEOPLE)
+    source = JsonSource(make_file("people.jsonl", json.dumps(record)), PEOPLE)
 
     [rejected] = source.outcomes()
 
@@ -111,13 +107,13 @@ def test_a_rejected_object_is_kept_whole(make_file: MakeFile) -> None:
 def test_bytes_that_are_no_text_cost_one_row(make_file: MakeFile) -> None:
     path = make_file("people.jsonl", b'{"email": "a@b.example", "x": "\xff"}\n' + TEXT.encode())
 
-    assert faults(JsonLinesSource(path).outcomes()) == [(1, "row")]
+    assert faults(JsonSource(path).outcomes()) == [(1, "row")]
 
 
 def test_a_line_that_is_too_long_costs_one_row(make_file: MakeFile) -> None:
     path = make_file("people.jsonl", "x" * (2 * IMPORT_MAX_BODY_BYTES + 5) + "\n" + TEXT)
 
-    outcomes = list(JsonLinesSource(path).outcomes())
+    outcomes = list(JsonSource(path).outcomes())
 
     assert faults(outcomes) == [(1, "row")]
     assert wires(outcomes[1:]) == [ADA, ZOE]
@@ -125,7 +121,7 @@ def test_a_line_that_is_too_long_costs_one_row(make_file: MakeFile) -> None:
 
 @pytest.mark.parametrize("after_row", [0, 1, 3, 6, 9])
 def test_resuming_gives_the_rest_of_a_full_read(make_file: MakeFile, after_row: int) -> None:
-    source = JsonLinesSource(make_file("people.jsonl", f"{TEXT}\n\nnobody\n[]\n{TEXT}"))
+    source = JsonSource(make_file("people.jsonl", f"{TEXT}\n\nnobody\n[]\n{TEXT}"))
     whole = list(source.outcomes())
 
     resumed = list(source.outcomes(after_row=after_row))
@@ -138,10 +134,10 @@ def test_the_fingerprint_tells_content_mapping_and_encoding_apart(make_file: Mak
     changed = make_file("changed.jsonl", TEXT.replace("red", "bed"))
 
     prints = {
-        JsonLinesSource(path).fingerprint,
-        JsonLinesSource(changed).fingerprint,
-        JsonLinesSource(path, PEOPLE).fingerprint,
-        JsonLinesSource(path, encoding="latin-1").fingerprint,
+        JsonSource(path).fingerprint,
+        JsonSource(changed).fingerprint,
+        JsonSource(path, PEOPLE).fingerprint,
+        JsonSource(path, encoding="latin-1").fingerprint,
     }
 
     assert len(prints) == 4
@@ -149,8 +145,8 @@ def test_the_fingerprint_tells_content_mapping_and_encoding_apart(make_file: Mak
 
 
 def test_the_size_hint_counts_lines(make_file: MakeFile) -> None:
-    assert JsonLinesSource(make_file("a.jsonl", TEXT)).size_hint == 2
-    assert JsonLinesSource(make_file("b.jsonl.gz", TEXT * 9000)).size_hint == pytest.approx(
+    assert JsonSource(make_file("a.jsonl", TEXT)).size_hint == 2
+    assert JsonSource(make_file("b.jsonl.gz", TEXT * 9000)).size_hint == pytest.approx(
         18_000, rel=0.1
     )
 
@@ -160,11 +156,11 @@ def test_gzip_that_breaks_off_is_an_error_and_not_an_end(make_file: MakeFile) ->
     path.write_bytes(path.read_bytes()[:-12])
 
     with pytest.raises(SourceFailed, match="breaks off"):
-        list(JsonLinesSource(path).outcomes())
+        list(JsonSource(path).outcomes())
 
 
 def test_the_sample_has_all_keys(make_file: MakeFile) -> None:
-    sample = JsonLinesSource(make_file("people.jsonl", "nobody\n[]\n" + TEXT)).sample()
+    sample = JsonSource(make_file("people.jsonl", "nobody\n[]\n" + TEXT)).sample()
 
     assert sample.columns == ("external_id", "email", "colour", "first_name")
     assert sample.rows[1] == [2, "zoe@shop.example", None, "Zoë"]
@@ -175,7 +171,7 @@ def test_naughty_strings_come_through_as_they_are(data: Path, make_file: MakeFil
     lines = [{"id": number, "first_name": text or None} for number, text in enumerate(naughty)]
     path = make_file("people.jsonl", "\n".join(map(json.dumps, lines)))
 
-    read = wires(JsonLinesSource(path).outcomes())
+    read = wires(JsonSource(path).outcomes())
 
     assert [one.get("first_name", "") for one in read] == naughty
 
@@ -185,7 +181,7 @@ def test_whatever_a_json_parser_has_to_stand_costs_one_row(data: Path, make_file
     for case in sorted((data / "jsontestsuite/test_parsing").iterdir()):
         line = case.read_bytes().replace(b"\n", b" ")
         path = make_file("people.jsonl", first + line + b"\n" + last)
-        outcomes = list(JsonLinesSource(path).outcomes())
+        outcomes = list(JsonSource(path).outcomes())
         assert len(outcomes) == (3 if line.strip() else 2), case.name
         assert wires([outcomes[0], outcomes[-1]]) == [ADA, ZOE], case.name
 
@@ -197,44 +193,9 @@ def test_no_bytes_break_the_reader(
 ) -> None:
     path = tmp_path_factory.mktemp("any") / "any.jsonl"
     path.write_bytes(content)
-    source = JsonLinesSource(path, encoding="utf-8")
+    source = JsonSource(path, encoding="utf-8")
     try:
         outcomes = list(source.outcomes())
     except PersonaClickError:
         return
     assert [one.row for one in outcomes] == list(range(1, len(outcomes) + 1))
-
-
-VALUES = st.one_of(
-    st.none(),
-    st.booleans(),
-    st.integers(),
-    st.floats(),
-    st.text(max_size=5),
-    st.sampled_from(["a@b.example", "m", "male", "+7 999 123-45-67", "2001-02-03", "", " ", "1e5"]),
-    st.just(CLEAR),
-    st.lists(st.fixed_dictionaries({}, optional={"gender": st.sampled_from(["m", "x", None])})),
-    st.dictionaries(st.text(max_size=3), st.integers(), max_size=2),
-)
-NAMES = st.one_of(st.sampled_from([*FIELDS, "id"]), st.sampled_from(["colour", "did", "a b", "é"]))
-
-
-@settings(deadline=None, max_examples=500)
-@given(record=st.dictionaries(NAMES, VALUES, max_size=6))
-def test_flat_records_are_taken_and_refused_as_profile_updates_are(record: dict[str, Any]) -> None:
-    outcome = outcome_of_flat(1, record)
-    expected: Any
-    try:
-        expected = to_wire(ProfileUpdate.from_flat(record), user_id_name="external_id")
-    except ValidationError as error:
-        expected = (error.field, error.rule, error.given)
-
-    if isinstance(expected, tuple):
-        assert isinstance(outcome, Rejected)
-        assert (outcome.field, outcome.rule, outcome.given) == expected
-    elif all(expected.get(name) is None for name in IDENTIFIERS):
-        assert isinstance(outcome, Rejected)
-    else:
-        assert isinstance(outcome, Record)
-        assert outcome.wire == expected
-        assert outcome.persons == persons_of(expected)

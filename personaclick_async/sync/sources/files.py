@@ -1,0 +1,375 @@
+"""Where bytes come from: files, here or elsewhere, and streams; unpacked as they are read."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import hashlib
+import io
+import lzma
+import os
+import shutil
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import IO, Any, BinaryIO, Final, Protocol, cast
+from urllib.parse import urlsplit
+
+from personaclick_async.errors import ConfigurationError
+from personaclick_async.sync.sources.base import SourceFailed, need
+
+HEAD_BYTES: Final = 2 * 1024 * 1024
+"""How much of an input is looked at to find out how it is written."""
+
+_GZIP: Final = b"\x1f\x8b"
+_ZIP: Final = b"PK\x03\x04"
+_ZSTD: Final = b"\x28\xb5\x2f\xfd"
+_LONGEST_MAGIC: Final = 6
+_ZSTD_BLOCK: Final = 8192
+# What a zip file holds if it is a workbook, of Excel or of OpenDocument.
+_WORKBOOK: Final = ("[Content_Types].xml", "mimetype")
+_NO_CONTENT: Final = ("__MACOSX/", ".DS_Store")
+
+
+class Input(Protocol):
+    """Bytes to read, unpacked."""
+
+    @property
+    def name(self) -> str:
+        """A name for errors and reports."""
+
+    @property
+    def size(self) -> int | None:
+        """How many bytes there are, unpacked and roughly; None if that can't be told."""
+
+    @property
+    def content_hash(self) -> str | None:
+        """A hash of all bytes; None where they can't be read twice."""
+
+    def head(self) -> bytes:
+        """Return the first bytes without using them up: all of them, or HEAD_BYTES."""
+
+    def open(self) -> AbstractContextManager[io.BufferedReader]:
+        """Read from the start.
+
+        :raises SourceFailed: that is not possible, or breaks off later.
+        """
+
+
+class FileInput:
+    """A file, which can be read any number of times and is to stay as it is meanwhile."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self._path = Path(path)
+        self.name: str = self._path.name
+        self._state: tuple[int, int, int] | None = None
+        if not self._path.is_file():
+            raise ConfigurationError(f"{self.name}: expected a file, found none")
+
+    @property
+    def size(self) -> int | None:
+        """The file's size; of a packed one what it says itself, if it does."""
+        with translated(self.name), self._opened() as raw:
+            size = os.fstat(raw.fileno()).st_size
+            magic = raw.peek(_LONGEST_MAGIC)
+            if magic.startswith(_GZIP):
+                raw.seek(-4, os.SEEK_END)
+                # Modulo 4 GiB and of the last member only: no more than a hint.
+                unpacked = int.from_bytes(raw.read(4), "little")
+                return unpacked if unpacked > size else None
+            return None if magic.startswith((_ZIP, b"BZh", b"\xfd7zXZ\0", _ZSTD)) else size
+
+    @cached_property
+    def content_hash(self) -> str | None:
+        """The SHA-256 of the file as it lies there, read once.
+
+        All of it: a hash of samples would miss a corrected line, and reading is a small part of
+        what a sync costs.
+        """
+        with translated(self.name), self._opened() as raw:
+            self._state = _state(raw)
+            return hashlib.file_digest(raw, "sha256").hexdigest()
+
+    def head(self) -> bytes:
+        """Return the first bytes."""
+        with self.open() as stream:
+            return stream.read(HEAD_BYTES)
+
+    @contextmanager
+    def open(self) -> Iterator[io.BufferedReader]:
+        """Read from the start; fails at the end if the file was changed while it was read."""
+        with translated(self.name), self._opened() as raw:
+            before = _state(raw)
+            if self._state not in (None, before):
+                raise self._changed()
+            yield _unpacked(raw, self.name)
+            if _state(raw) != before:
+                raise self._changed()
+
+    def _opened(self) -> AbstractContextManager[io.BufferedReader]:
+        return self._path.open("rb")
+
+    def _changed(self) -> SourceFailed:
+        return SourceFailed(f"{self.name}: was changed while it was read; start again")
+
+
+class RemoteInput(FileInput):
+    """A file that fsspec reaches, such as ``s3://bucket/people.csv``; fetched when first read.
+
+    The copy has no name in the file system, so that nothing of it is left whatever happens. Needs
+    the extra ``files``, and what fsspec needs for the protocol.
+
+    :raises ConfigurationError: fsspec or what it needs is not installed.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._state = None
+        # No query and no user in it: these may hold credentials.
+        self.name = urlsplit(url).path.rpartition("/")[2] or urlsplit(url).netloc.rpartition("@")[2]
+        _filesystem(url, self.name)
+
+    @cached_property
+    def _copy(self) -> BinaryIO:
+        files, path = _filesystem(self._url, self.name)
+        copy = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as this input
+        try:
+            with files.open(path, "rb") as remote:
+                shutil.copyfileobj(remote, copy, 1024 * 1024)
+        except FileNotFoundError:
+            raise ConfigurationError(f"{self.name}: expected a file, found none") from None
+        except Exception as error:  # noqa: BLE001 - each protocol has its own; texts quote the URL
+            raise SourceFailed(
+                f"{self.name}: can't be fetched from {place_of(self._url)}: {type(error).__name__}"
+            ) from None
+        copy.flush()
+        return cast("BinaryIO", copy)
+
+    def _opened(self) -> AbstractContextManager[io.BufferedReader]:
+        return io.BufferedReader(_Positioned(self._copy.fileno()))
+
+
+class StreamInput:
+    """Standard input, or another stream: it can be read once, and not be resumed."""
+
+    size: None = None
+    content_hash: None = None
+
+    def __init__(self, stream: IO[bytes], *, name: str = "standard input") -> None:
+        self._raw = stream
+        self.name = name
+        self._used = False
+
+    def head(self) -> bytes:
+        """Wait for the first bytes, and keep them for :meth:`open`."""
+        return self._begun[1]
+
+    @cached_property
+    def _begun(self) -> tuple[io.BufferedReader, bytes]:
+        with translated(self.name):
+            is_buffered = isinstance(self._raw, io.BufferedReader)
+            raw = self._raw if is_buffered else io.BufferedReader(cast("io.RawIOBase", self._raw))
+            stream = _unpacked(cast("io.BufferedReader", raw), self.name)
+            return stream, stream.read(HEAD_BYTES)
+
+    @contextmanager
+    def open(self) -> Iterator[io.BufferedReader]:
+        """Read on from the head."""
+        rest, head = self._begun
+        if self._used:
+            raise SourceFailed(f"{self.name}: can be read only once; write it to a file first")
+        self._used = True
+        with translated(self.name):
+            yield io.BufferedReader(_Chain(head, rest))
+
+
+class _Chain(io.RawIOBase):
+    """Bytes that were read before, then the rest."""
+
+    def __init__(self, head: bytes, rest: io.BufferedReader) -> None:
+        self._head = memoryview(head)
+        self._rest = rest
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview, /) -> int:  # type: ignore[override]  # a writable buffer
+        if not self._head:
+            return self._rest.readinto(buffer)
+        count = min(len(buffer), len(self._head))
+        buffer[:count] = self._head[:count]
+        self._head = self._head[count:]
+        return count
+
+
+class _Positioned(io.RawIOBase):
+    """An open file with a position of its own, so that several can read it at once."""
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return self._number
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
+        start = (0, self._at, os.fstat(self._number).st_size)[whence]
+        self._at = start + offset
+        return self._at
+
+    def readinto(self, buffer: memoryview, /) -> int:  # type: ignore[override]  # a writable buffer
+        count = os.preadv(self._number, [buffer], self._at)
+        self._at += count
+        return count
+
+
+@contextmanager
+def seekable(stream: io.BufferedReader) -> Iterator[IO[bytes]]:
+    """Make a stream seekable, by way of a temporary file if need be."""
+    if isinstance(stream.raw, io.FileIO | _Positioned):
+        yield stream
+        return
+    with tempfile.TemporaryFile() as copy:
+        shutil.copyfileobj(stream, copy)
+        copy.seek(0)
+        yield copy
+
+
+def lines_hint(source: Input, *, header_lines: int = 0) -> int | None:
+    """Tell how many lines there are, roughly: exactly for an input that is not large."""
+    size = source.size
+    if size is None:
+        return None
+    head = source.head()
+    lines = max(head.count(b"\n"), head.count(b"\r"))
+    if len(head) == HEAD_BYTES:
+        lines = round(lines * size / HEAD_BYTES)
+    elif head and not head.endswith((b"\n", b"\r", b"\n\0")):
+        lines += 1
+    return max(0, lines - header_lines)
+
+
+def place_of(url: str) -> str:
+    """Return the host and port of a URL, or its bucket; nothing of credentials."""
+    parts = urlsplit(url)
+    return parts.netloc.rpartition("@")[2] or parts.scheme
+
+
+@contextmanager
+def translated(name: str) -> Iterator[None]:
+    """Turn what reading can raise into SourceFailed."""
+    try:
+        yield
+    except EOFError:
+        reason = "the packed data breaks off"
+    except (zlib.error, lzma.LZMAError, zipfile.BadZipFile, gzip.BadGzipFile):
+        reason = "broken packed data"  # their texts quote the file
+    except OSError as error:
+        reason = error.strerror or "broken packed data"
+    else:
+        return
+    raise SourceFailed(f"{name}: can't be read: {reason}")
+
+
+def _filesystem(url: str, name: str) -> tuple[Any, str]:
+    fsspec = need("fsspec.core", extra="files", purpose=name)
+    try:
+        found: tuple[Any, str] = fsspec.url_to_fs(url)
+    except ImportError as error:
+        package = str(error).partition("nstall ")[2].split(" ")[0].strip("'\"") or error.name
+        raise ConfigurationError(f"{name}: needs another package: pip install {package}") from None
+    except ValueError:
+        scheme = url.partition("://")[0]
+        raise ConfigurationError(f"{name}: nothing is known of {scheme}:// addresses") from None
+    return found
+
+
+def _state(raw: BinaryIO) -> tuple[int, int, int]:
+    stat = os.fstat(raw.fileno())
+    return stat.st_size, stat.st_mtime_ns, stat.st_ino
+
+
+def _unpacked(stream: io.BufferedReader, name: str) -> io.BufferedReader:
+    """Take the packing off that the first bytes tell of; a workbook stays as it is."""
+    magic = stream.peek(_LONGEST_MAGIC)
+    packed: Any
+    if magic.startswith(_GZIP):
+        packed = gzip.GzipFile(fileobj=stream)
+    elif magic.startswith(b"BZh"):
+        packed = bz2.BZ2File(stream)
+    elif magic.startswith(b"\xfd7zXZ\0"):
+        packed = lzma.LZMAFile(stream)  # noqa: SIM115 - closed with the file below it
+    elif magic.startswith(_ZSTD):
+        packed = _Zstandard(stream, need("zstandard", extra="files", purpose=name))
+    elif magic.startswith(_ZIP):
+        return _unzipped(stream, name)
+    else:
+        return stream
+    # The lines of packed files are slow by themselves: a call in Python each.
+    return io.BufferedReader(packed)
+
+
+class _Zstandard(io.RawIOBase):
+    """Frames of Zstandard, unpacked; the library's own reader takes a cut file for a whole one."""
+
+    def __init__(self, stream: io.BufferedReader, zstandard: Any) -> None:  # noqa: ANN401
+        self._stream = stream
+        self._zstandard = zstandard
+        self._frame: Any = None
+        self._unpacked = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview, /) -> int:  # type: ignore[override]  # a writable buffer
+        rest = b""
+        while rest or not self._unpacked:
+            packed = rest or self._stream.read(_ZSTD_BLOCK)
+            if not packed:
+                if self._frame is not None:
+                    raise EOFError
+                return 0
+            self._frame = self._frame or self._zstandard.ZstdDecompressor().decompressobj()
+            try:
+                self._unpacked += self._frame.decompress(packed)
+            except self._zstandard.ZstdError:
+                raise zlib.error from None
+            rest = self._frame.unused_data
+            self._frame = None if self._frame.eof else self._frame
+        count = min(len(buffer), len(self._unpacked))
+        buffer[:count] = self._unpacked[:count]
+        self._unpacked = self._unpacked[count:]
+        return count
+
+
+def _unzipped(stream: io.BufferedReader, name: str) -> io.BufferedReader:
+    if not stream.seekable():
+        copy = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the stream
+        shutil.copyfileobj(stream, copy)
+        stream = io.BufferedReader(cast("io.RawIOBase", copy))
+    stream.seek(0)
+    archive = zipfile.ZipFile(stream)
+    names = archive.namelist()
+    stream.seek(0)
+    if any(one in names for one in _WORKBOOK):
+        return stream
+    members = [
+        one
+        for one in archive.infolist()
+        if not one.is_dir() and not any(part in one.filename for part in _NO_CONTENT)
+    ]
+    if len(members) != 1:
+        raise ConfigurationError(f"{name}: expected a zip file with one file, found {len(members)}")
+    if members[0].flag_bits & 1:
+        raise ConfigurationError(f"{name}: is encrypted; unpack it first")
+    return io.BufferedReader(cast("io.RawIOBase", archive.open(members[0])))
