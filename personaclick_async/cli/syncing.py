@@ -8,6 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Final, NoReturn
 
+import attrs
 import typer
 
 from personaclick_async.cli import signals
@@ -106,7 +107,14 @@ def run_sync(
             ) as records:
                 # A query may have nothing to tell, and so may a share; a file should.
                 needs_rows = reading.query is None and machines.shard is None
-                run = _Run(connection, records, options, machines, reasons, needs_rows=needs_rows)
+                run = _Run(
+                    connection=connection,
+                    records=records,
+                    options=options,
+                    machines=machines,
+                    reasons=reasons,
+                    needs_rows=needs_rows,
+                )
                 end = run.to_the_end(is_resumable=reading.is_resumable, as_json=as_json)
     except PersonaClickError as error:
         fail(error, as_json=as_json)
@@ -115,36 +123,27 @@ def run_sync(
     raise end
 
 
+@attrs.define(kw_only=True)
 class _Run:
     """One run of the sync.
 
     :ivar report: its account, once it has begun.
     """
 
-    def __init__(
-        self,
-        connection: Connection,
-        records: Records,
-        options: SyncOptions,
-        machines: Machines,
-        reasons: Reasons | None,
-        *,
-        needs_rows: bool,
-    ) -> None:
-        self.report: Report | None = None
-        self._connection = connection
-        self._records = records
-        self._options = options
-        self._machines = machines
-        self._reasons = reasons
-        self._needs_rows = needs_rows
+    connection: Connection
+    records: Records
+    options: SyncOptions
+    machines: Machines
+    reasons: Reasons | None
+    needs_rows: bool
+    report: Report | None = None
 
     def to_the_end(self, *, is_resumable: bool, as_json: bool) -> SystemExit | typer.Exit:
         """Run until it is done, stops or is interrupted; return how the process is to end."""
         try:
             signals.run(self._work(shows_progress=not as_json))
         except signals.Interrupted as interrupted:
-            message = _interrupted(self._options, is_resumable=is_resumable)
+            message = _interrupted(self.options, is_resumable=is_resumable)
             complain("Interrupted", message, as_json=as_json)
             interrupted.is_told = True
             return interrupted
@@ -156,18 +155,16 @@ class _Run:
         return typer.Exit(Exit.INCOMPLETE if incomplete else Exit.DONE)
 
     async def _work(self, *, shows_progress: bool) -> None:
-        machines = self._machines
+        limits, sends = self.machines.limits, not self.options.dry_run
         async with (
-            self._connection.client(
-                limits=machines.limits, sends=not self._options.dry_run
-            ) as client,
-            machines.shared(self._options, client.config.shop_id) as options,
+            self.connection.client(limits=limits, sends=sends) as client,
+            self.machines.shared(self.options, client.config.shop_id) as options,
         ):
-            sync = client.sync(self._records, options=options)
+            sync = client.sync(self.records, options=options)
             self.report = sync.report
             async with progress(sync.report, shown=shows_progress):
-                await (self._reasons.gather(sync) if self._reasons else sync.run())
-        if self._needs_rows and not sync.report.read:
+                await (self.reasons.gather(sync) if self.reasons else sync.run())
+        if self.needs_rows and not sync.report.read:
             raise ValidationError(sync.report.source, "rows of data", "none")
 
 
