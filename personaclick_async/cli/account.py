@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Iterator
+from collections.abc import AsyncIterable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -65,10 +65,17 @@ class Reasons:
         return sorted(self._rows.items(), key=lambda one: (-one[1].count, one[1].first))
 
 
-def show(report: Report, rejects: Path, reasons: Reasons | None, *, as_json: bool) -> None:
+def show(
+    report: Report,
+    rejects: Path,
+    reasons: Reasons | None,
+    notices: Sequence[str],
+    *,
+    as_json: bool,
+) -> None:
     """Show the account; a dry run has reasons."""
     if as_json:
-        print_json(_as_json(report, rejects, reasons))
+        print_json({**_as_json(report, rejects, reasons), "notices": list(notices)})
         return
     now = datetime.now(UTC)
     table = Table(show_header=False, box=None, pad_edge=False)

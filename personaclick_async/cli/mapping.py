@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import sys
+from typing import Final
 
 from personaclick_async.cli.options import AsJson, with_options
-from personaclick_async.cli.outcome import fail, print_json
+from personaclick_async.cli.outcome import fail, note, print_json
 from personaclick_async.cli.reading import Reading
 from personaclick_async.errors import PersonaClickError, ValidationError
+
+_SAMPLE_ROWS: Final = 10_000
 
 
 @with_options
@@ -17,13 +20,15 @@ def mapping(reading: Reading, *, as_json: AsJson = False) -> None:
 
     try:
         source = reading.open()
-        sample = source.sample()
+        sample = source.sample(_SAMPLE_ROWS)
         if not sample.rows:
             raise ValidationError(source.name, "rows of data", "none")
         proposal = propose_mapping(sample)
     except PersonaClickError as error:
         fail(error, as_json=as_json)
     if as_json:
-        print_json({"mapping": proposal})
+        print_json({"mapping": proposal, "notices": list(source.notices)})
     else:
+        for notice in source.notices:
+            note(notice)
         sys.stdout.write(proposal)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import glob
 from collections.abc import Iterator
 from contextlib import closing
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 _TABS: Final = ("\\t", "tab")  # a tab is hard to type in a shell
 
-KindName: TypeAlias = Literal["csv", "jsonl", "parquet"]
+KindName: TypeAlias = Literal["csv", "jsonl", "json", "parquet", "workbook"]
 
 _option: Final = partial(typer.Option, rich_help_panel="How the source is read")
 
@@ -32,18 +33,36 @@ class Reading:
     source: Annotated[
         str,
         typer.Argument(
-            help="A file (CSV, JSON Lines, Parquet; also .gz), a pattern, a database's URL, or - "
-            "for standard input.",
+            help="A file (CSV, JSON, Parquet, Excel; also .gz, .zip …), here or at an address "
+            "such as s3://…; a pattern; a database's URL; or - for standard input.",
         ),
     ]
     kind: Annotated[
-        KindName | None, _option("--kind", help="What it is, if the suffix does not say.")
+        KindName | None, _option("--kind", help="What it is; found out if not given.")
+    ] = None
+    encoding: Annotated[
+        str | None, _option("--encoding", help="Of text, such as cp1252; UTF-8 is found out.")
     ] = None
     delimiter: Annotated[
         str | None, _option("--delimiter", help="Of CSV; found out if not given.")
     ] = None
-    encoding: Annotated[
-        str | None, _option("--encoding", help="Of text; found out if not given.")
+    quote: Annotated[
+        str, _option("--quote", help="What stands around texts in CSV; none if nothing does.")
+    ] = '"'
+    escape: Annotated[
+        str | None,
+        _option("--escape", help="What stands before a quote in CSV, as a backslash."),
+    ] = None
+    no_header: Annotated[
+        bool, _option("--no-header", help="The first row is a customer already.")
+    ] = False
+    columns: Annotated[
+        str | None,
+        _option("--columns", help="The columns' names, comma-separated, if there is no header."),
+    ] = None
+    skip_rows: Annotated[int, _option("--skip-rows", min=0, help="Rows above the header.")] = 0
+    sheet: Annotated[
+        str | None, _option("--sheet", help="Of a workbook; the first with rows if not given.")
     ] = None
     query: Annotated[str | None, _option("--query", help="What to ask the database.")] = None
     limit: Annotated[
@@ -58,8 +77,16 @@ class Reading:
         """
         from personaclick_async.sync.sources import Layout  # noqa: PLC0415 - only syncs need it
 
-        delimiter = "\t" if self.delimiter in _TABS else self.delimiter
-        return Layout(delimiter=delimiter, encoding=self.encoding)
+        return Layout(
+            encoding=self.encoding,
+            delimiter="\t" if self.delimiter in _TABS else self.delimiter,
+            quote=None if self.quote in ("", "none") else self.quote,
+            escape=self.escape,
+            header=False if self.no_header else None,
+            columns=None if self.columns is None else next(csv.reader([self.columns]), []),
+            skip_rows=self.skip_rows,
+            sheet=self.sheet,
+        )
 
     @property
     def source_kind(self) -> SourceKind | None:

@@ -15,7 +15,7 @@ from personaclick_async.cli import signals
 from personaclick_async.cli.account import Reasons, show
 from personaclick_async.cli.machines import Machines
 from personaclick_async.cli.options import Connection
-from personaclick_async.cli.outcome import Exit, code_of, complain, fail, print_json, say
+from personaclick_async.cli.outcome import Exit, code_of, complain, fail, note, print_json, say
 from personaclick_async.cli.progress import progress
 from personaclick_async.cli.reading import Reading
 from personaclick_async.cli.sync import Sending
@@ -34,7 +34,7 @@ from personaclick_async.sync import (
 from personaclick_async.sync.mapping import FieldMapping
 from personaclick_async.sync.rejects import RejectFile, RejectsFailed
 from personaclick_async.sync.shards import Shard
-from personaclick_async.sync.sources import TableSource
+from personaclick_async.sync.sources import SourceFailed, TableSource
 
 _SHOWN: Final = 3
 
@@ -100,6 +100,9 @@ def run_sync(
             _check_paths(path, reading, sending)
             if not sending.dry_run:
                 sink.check()
+            if not as_json:
+                for notice in source.notices:
+                    note(notice)
             if reasons and not as_json:
                 _show_first(source)
             with machines.records(
@@ -119,7 +122,7 @@ def run_sync(
     except PersonaClickError as error:
         fail(error, as_json=as_json)
     if run.report is not None:
-        show(run.report, path, reasons, as_json=as_json)
+        show(run.report, path, reasons, source.notices, as_json=as_json)
     raise end
 
 
@@ -231,6 +234,8 @@ def _code_of(error: PersonaClickError) -> Exit:
             return Exit.JOURNAL_FAILED
         case RejectsFailed():
             return Exit.REJECTS_FAILED
+        case SourceFailed():
+            return Exit.SOURCE_FAILED
         case _:
             return code_of(error)
 
