@@ -53,7 +53,7 @@ nitpick_ignore_regex = [
     (r"py:.*", r"(?!personaclick_async)[\w.]+\.[\w.]+"),
     (r"py:.*", r"date|Decimal|Client|DataFrame|Engine|Sent|Clear|CustomValue"),
     # Words of ours that stand in signatures and say enough there.
-    (r"py:.*", r"personaclick_async\..*\.(C|ChunkName|Input|Device|SetCookie|T)"),
+    (r"py:.*", r"personaclick_async\..*\.(BrokenRow|C|ChunkName|Input|Device|SetCookie|T)"),
     (r"py:.*", r"personaclick_async\..*\.(KidFields|VehicleFields)"),
     # Sphinx does not take these apart.
     (r"py:.*", r"collections\.abc\.\w+\[.*"),
