@@ -53,9 +53,10 @@ class Reading:
         str | None,
         _option("--escape", help="What stands before a quote in CSV, as a backslash."),
     ] = None
-    no_header: Annotated[
-        bool, _option("--no-header", help="The first row is a customer already.")
-    ] = False
+    header: Annotated[
+        bool | None,
+        _option("--header/--no-header", help="Whether the first row holds the columns' names."),
+    ] = None
     columns: Annotated[
         str | None,
         _option("--columns", help="The columns' names, comma-separated, if there is no header."),
@@ -82,7 +83,7 @@ class Reading:
             delimiter="\t" if self.delimiter in _TABS else self.delimiter,
             quote=None if self.quote in ("", "none") else self.quote,
             escape=self.escape,
-            header=False if self.no_header else None,
+            header=self.header,
             columns=None if self.columns is None else next(csv.reader([self.columns]), []),
             skip_rows=self.skip_rows,
             sheet=self.sheet,

@@ -128,6 +128,8 @@ def _is_cased_word(word: str) -> bool:
     """Tell whether a word is all letters, with a capital at most at its start, or all capitals."""
     if not word.isalpha():
         return False
+    if any(map(str.isascii, word)) and any(ch >= _GREEK[0] for ch in word):
+        return False  # two scripts in one word
     # Rear parts may be capital again: McDonald, but in ASCII only.
     return word.isupper() or not any(ch.isupper() and not ch.isascii() for ch in word[1:])
 

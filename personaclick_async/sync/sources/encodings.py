@@ -135,8 +135,10 @@ def _legacy(name: str, evidence: bytes) -> Encoding:
     candidates = (
         Candidate(one, longest.decode(one, "replace")[:_LONGEST_SAMPLE]) for one in ranked(evidence)
     )
-    different = {one.sample: one for one in candidates}  # the likeliest of those that look the same
-    raise UnknownEncoding(name, list(different.values())[:_SHOWN])
+    looks: dict[str, Candidate] = {}
+    for one in candidates:
+        looks.setdefault(one.sample, one)  # the likeliest of those that look the same
+    raise UnknownEncoding(name, list(looks.values())[:_SHOWN])
 
 
 def _high_bytes(line: bytes) -> int:

@@ -109,8 +109,8 @@ class Layout:
         below = [row for row in rest if not isinstance(row, BrokenRow)]
         if self.header is None and _is_data(header, below):
             raise ConfigurationError(
-                f"{name}: expected a header, found a row of data; say that there is none"
-                " (--no-header), or the columns' names (--columns)"
+                f"{name}: expected a header, found a row of data; if there is none, say so"
+                " (--no-header) or name the columns (--columns); if it is one, say --header"
             )
         used = max(map(_width, below), default=0)
         while header and not header[-1] and len(header) > used:
