@@ -94,12 +94,13 @@ class SheetSource(Table):
         """The sheet, the others that are not empty, and how many rows it has below its header."""
         with self._workbook() as (book, _):
             names = self._sheets(book)
+            # The place of its last row, counted from 0: as if the first were a header.
             rows = book.get_sheet_by_name(names[0]).total_height if names else 0
-            return (names or ("",))[0], names[1:], max(0, rows - self._layout.skip_rows - 1)
+            return (names or [""])[0], names[1:], max(0, rows - self._layout.skip_rows)
 
     def _sheets(self, book: Any) -> list[str]:  # noqa: ANN401 - calamine may not be there
         """Return the name of the sheet to read, then those of the others with something on them."""
-        full = [name for name in book.sheet_names if book.get_sheet_by_name(name).total_height]
+        full = [name for name in book.sheet_names if book.get_sheet_by_name(name).height]
         chosen = self._layout.sheet
         if chosen is None:
             return full
