@@ -11,15 +11,16 @@ import math
 import types
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from functools import cache
 from typing import Any, Final, TypeAlias, TypeVar, Union, get_args, get_origin
 
 import attrs
+import msgspec
 from cattrs import BaseConverter, Converter
 from cattrs.gen import make_dict_structure_fn
 
-from personaclick_async.models.reading import Read, WrongShape
+from personaclick_async.models.reading import Number, Read, WrongShape
 
 R = TypeVar("R", bound=Read)
 Hook: TypeAlias = Callable[[object, Any], Any]
@@ -62,29 +63,13 @@ def _boolean(value: object, _: object = None) -> bool | None:
     return True if word in _TRUE else False if word in _FALSE else None
 
 
-def _number(value: object, _: object = None) -> int | float | None:
-    match value:
-        case bool():
-            return int(value)
-        case int():
-            return value
-        case float():
-            return value if math.isfinite(value) else None
-        case str():
-            for kind in (int, float):
-                try:
-                    return _number(kind(value))
-                except ValueError:
-                    pass
-    return None
-
-
-def _decimal(value: object, _: object = None) -> Decimal | None:
-    word = _text(value)
+def _number(value: object, kind: Any = Number) -> Any:  # noqa: ANN401 - of the kind
+    """Read a number of any spelling: as an int or a float, or as a Decimal."""
     try:
-        return None if word is None or isinstance(value, bool) else Decimal(word)
-    except InvalidOperation:
+        made = msgspec.convert(value, kind, strict=False)
+    except msgspec.ValidationError:
         return None
+    return made if not isinstance(made, float) or math.isfinite(made) else None
 
 
 def _day(value: object, _: object = None) -> date | None:
@@ -184,7 +169,7 @@ def _converter() -> Converter:
     made = Converter(detailed_validation=False)
     made.register_structure_hook(str, _text)
     made.register_structure_hook(bool, _boolean)
-    made.register_structure_hook(Decimal, _decimal)
+    made.register_structure_hook(Decimal, _number)
     made.register_structure_hook(date, _day)
     made.register_structure_hook(datetime, _instant)
     made.register_structure_hook_factory(_is_union, _union_hook)

@@ -100,6 +100,11 @@ class _Fields:
     Its classes have no slots, for those of the fields would all be empty.
     """
 
+    mentioned: Mapping[str, Any]
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} with {', '.join(self.mentioned) or 'nothing'}>"
+
     if not TYPE_CHECKING:  # a type checker is to find names that are no field's
 
         def __getattr__(self, name: str) -> object:
@@ -143,9 +148,6 @@ class Kid(_Fields):
     def __init__(self, **fields: Unpack[KidFields]) -> None:
         object.__setattr__(self, "mentioned", _part(Kid, fields))
 
-    def __repr__(self) -> str:
-        return f"<Kid with {', '.join(self.mentioned) or 'nothing'}>"
-
 
 class VehicleFields(TypedDict, total=False):
     """What :class:`Vehicle` takes."""
@@ -170,9 +172,6 @@ class Vehicle(_Fields):
     @names_fields(VehicleFields)
     def __init__(self, **fields: Unpack[VehicleFields]) -> None:
         object.__setattr__(self, "mentioned", _part(Vehicle, fields))
-
-    def __repr__(self) -> str:
-        return f"<Vehicle with {', '.join(self.mentioned) or 'nothing'}>"
 
 
 def _part(kind: type[Kid | Vehicle], fields: Mapping[str, Any]) -> dict[str, Any]:
