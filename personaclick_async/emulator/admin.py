@@ -6,6 +6,7 @@ import asyncio
 import hmac
 import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from importlib.resources import files
 from typing import Any, Final
 
@@ -216,6 +217,7 @@ class Admin:
         return _json([_shown(one) for one in self._recorder.latest(_MOST_SHOWN)])
 
     async def _stream(self, request: web.Request) -> web.StreamResponse:
+        """Tell a browser each request as it ends, and the faults and counts as they change."""
         response = web.StreamResponse(headers={**_GUARDS, "Content-Type": "text/event-stream"})
         await response.prepare(request)
         coming: asyncio.Queue[RecordedRequest] = asyncio.Queue(_MOST_WAITING)
@@ -225,25 +227,22 @@ class Admin:
             if not coming.full():
                 coming.put_nowait(recorded)
 
-        with self._recorder.listening(put):
+        with self._recorder.listening(put), suppress(ConnectionResetError):
             await response.write(b": listening\n\n")
             told: dict[str, bytes] = {}
             while True:
-                some: list[RecordedRequest] = []
-                try:
+                with suppress(TimeoutError):
                     async with asyncio.timeout(_HEARTBEAT_SECONDS):
-                        some.append(await coming.get())
-                except TimeoutError:
-                    await response.write(b": still here\n\n")
+                        await response.write(_event("", _shown(await coming.get())))
                 while not coming.empty():
-                    some.append(coming.get_nowait())
-                for one in some:
-                    await response.write(b"data: " + codec.encode(_shown(one)) + b"\n\n")
-                for event, value in (("faults", self._shown_faults()), ("stored", self._stored())):
-                    body = codec.encode(value)
-                    if told.get(event) != body:
-                        told[event] = body
-                        await response.write(b"event: %b\ndata: %b\n\n" % (event.encode(), body))
+                    await response.write(_event("", _shown(coming.get_nowait())))
+                await response.write(b": still here\n\n")
+                for name, value in (("faults", self._shown_faults()), ("stored", self._stored())):
+                    event = _event(f"event: {name}\n", value)
+                    if told.get(name) != event:
+                        told[name] = event
+                        await response.write(event)
+        return response
 
     # Changing
 
@@ -346,6 +345,10 @@ def _shown(recorded: RecordedRequest) -> dict[str, Any]:
         "body": _masked(recorded.body),
         "answer": recorded.answer.decode(errors="replace"),
     }
+
+
+def _event(head: str, value: Json) -> bytes:
+    return b"%bdata: %b\n\n" % (head.encode(), codec.encode(value))
 
 
 def _masked(value: Json) -> Json:

@@ -232,6 +232,7 @@ class Store:
         """Return the number of every profile that has an identifier or some field."""
         rows = self._db.execute(
             "SELECT profile FROM profiles WHERE shop = ? AND (fields <> '{}' OR custom <> '{}' "
+            "OR computed <> '{}' "
             "OR EXISTS (SELECT 1 FROM identifiers AS i WHERE i.profile = profiles.profile))",
             (shop,),
         )
@@ -360,8 +361,8 @@ class Store:
 
     def count_all(self, shop: str) -> dict[str, int]:
         """Return how many of everything one shop has."""
-        counts = {}
-        for table in ("profiles", "devices", "products", "orders", "suppressed", "queue"):
+        counts = {"profiles": sum(1 for _ in self.profile_keys(shop))}
+        for table in ("devices", "products", "orders", "suppressed", "queue"):
             (counts[table],) = self._db.execute(
                 f"SELECT count(*) FROM {table} WHERE shop = ?",  # noqa: S608 - names of our own
                 (shop,),

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import aiohttp
 import pytest
 
-from personaclick_async.emulator import Emulator
+from personaclick_async.emulator import Emulator, EmulatorSettings
 
 
 @pytest.fixture
@@ -97,3 +98,130 @@ async def test_faults_and_holds_leave_the_admin_alone(
     with emulator.fault(drop=True):
         async with http.get("/_emulator/status") as answer:
             assert answer.status == 200
+
+
+async def test_computed_blocks_are_loaded_and_are_no_custom_properties(
+    http: aiohttp.ClientSession, emulator: Emulator
+) -> None:
+    blocks = {"income_level": "premium", "children": [{"gender": "m"}], "computed_gender": "f"}
+    realty = {"floor": {"current": 3, "total": 9}}
+    body = [{"external_id": "7", "first_name": "Ada", **blocks}, {"did": "d", "realty": realty}]
+    async with http.post("/_emulator/profiles", json=body) as answer:
+        assert answer.status == 200
+
+    stored = emulator.profile(external_id="7")
+    assert stored.items() >= {"first_name": "Ada", **blocks}.items()
+    assert stored["custom_properties"] == {}
+    query = {"shop_id": emulator.shop_id, "did": "d"}
+    async with http.get("/profile", params=query) as answer:
+        profile = await answer.json()
+    assert profile["realty"] == realty
+    assert profile["custom_properties"] == {}
+
+
+async def test_computed_blocks_are_replaced_as_a_whole(
+    http: aiohttp.ClientSession, emulator: Emulator
+) -> None:
+    emulator.set_computed(external_id="7", income_level="premium", allergy=True)
+    async with http.get("/_emulator/profiles") as answer:
+        [found] = await answer.json()
+    path = f"/_emulator/computed?key={found['key']}"
+    async with http.post(path, json={"income_level": "cheap", "vds": None}) as answer:
+        assert (await answer.json())["computed"] == {"income_level": "cheap"}
+    assert "allergy" not in emulator.profile(external_id="7")
+    for where, body, status in ((path, "[5]", 400), ("/_emulator/computed?key=x", "{}", 404)):
+        async with http.post(where, data=body) as answer:
+            assert answer.status == status
+
+
+async def test_faults_and_reset_over_http(http: aiohttp.ClientSession, emulator: Emulator) -> None:
+    emulator.add_profiles([{"email": "ada@shop.example"}])
+    async with http.post("/_emulator/faults", json={"status": 503, "times": 2}) as answer:
+        [fault] = await answer.json()
+    assert (fault["status"], fault["times"], fault["hits"]) == (503, 2, 0)
+    async with http.get("/profile") as answer:
+        assert answer.status == 503
+    async with http.get("/_emulator/faults") as answer:
+        assert (await answer.json())[0]["hits"] == 1
+
+    async with http.post("/_emulator/reset") as answer:
+        assert answer.status == 200
+    assert emulator.count_profiles() == 0
+    assert emulator.requests == []
+    async with http.get("/_emulator/faults") as answer:
+        assert await answer.json() == []
+
+
+@pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://127.0.0.1:1", "evil"])
+@pytest.mark.parametrize(
+    ("method", "path"), [("GET", "status"), ("GET", ""), ("GET", "stream"), ("POST", "reset")]
+)
+async def test_the_origin_of_another_site_is_refused(
+    http: aiohttp.ClientSession, emulator: Emulator, method: str, path: str, origin: str
+) -> None:
+    emulator.add_profiles([{"email": "ada@shop.example"}])
+    async with http.request(method, f"/_emulator/{path}", headers={"Origin": origin}) as answer:
+        assert answer.status == 403
+    assert emulator.count_profiles() == 1
+
+
+async def test_its_own_origin_is_not(http: aiohttp.ClientSession, emulator: Emulator) -> None:
+    headers = {"Origin": emulator.url.rstrip("/")}
+    async with http.post("/_emulator/reset", headers=headers) as answer:
+        assert answer.status == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "length"),
+    [("products", 33 * 1024 * 1024), ("faults", 65 * 1024), ("computed?key=1", 65 * 1024)],
+)
+async def test_a_body_that_says_that_it_is_too_large_is_not_read(
+    emulator: Emulator, path: str, length: int
+) -> None:
+    emulator.add_profiles([{"email": "ada@shop.example"}])
+    reader, writer = await asyncio.open_connection("127.0.0.1", emulator.port)
+    head = (
+        f"POST /_emulator/{path} HTTP/1.1\r\nHost: 127.0.0.1:{emulator.port}\r\n"
+        f"Authorization: Bearer {emulator.shop_secret}\r\nContent-Length: {length}\r\n\r\n"
+    )
+    writer.write(head.encode())
+    assert b" 413 " in await asyncio.wait_for(reader.readline(), 10)
+    writer.close()
+
+
+async def test_two_hundred_half_open_connections_do_not_stop_it(
+    http: aiohttp.ClientSession, emulator: Emulator
+) -> None:
+    writers = []
+    for number in range(200):
+        _, writer = await asyncio.open_connection("127.0.0.1", emulator.port)
+        head = f"POST /profile/set HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {number}\r\n"
+        writer.write((head + ("\r\n" if number % 2 else "")).encode())
+        await writer.drain()
+        writers.append(writer)
+    query = {"shop_id": emulator.shop_id, "did": "d"}
+    async with http.get("/profile", params=query) as answer:
+        assert answer.status == 200
+    for writer in writers:
+        writer.close()
+
+
+async def test_pages_of_other_sites_may_call_the_service_if_told() -> None:
+    headers = {"Origin": "http://localhost:3000", "Access-Control-Request-Method": "POST"}
+    for cors in (True, False):
+        async with (
+            Emulator(EmulatorSettings(cors=cors)) as emulator,
+            aiohttp.ClientSession(emulator.url) as http,
+        ):
+            async with http.options("/profile/set", headers=headers) as answer:
+                assert answer.status == (204 if cors else 405)
+                assert ("Access-Control-Allow-Headers" in answer.headers) == cors
+            query = {"shop_id": emulator.shop_id, "did": "d"}
+            async with http.get("/profile", params=query, headers=headers) as answer:
+                allowed = answer.headers.get("Access-Control-Allow-Origin")
+                assert allowed == (headers["Origin"] if cors else None)
+            async with http.get("/profile", headers=headers) as answer:
+                assert answer.status == 401
+                assert ("Access-Control-Allow-Origin" in answer.headers) == cors
+            async with http.get("/_emulator/status", headers=headers) as answer:
+                assert answer.status == 403

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 from collections.abc import AsyncIterator
 from typing import Any
@@ -55,6 +56,8 @@ async def answer_of(http: aiohttp.ClientSession, path: str) -> Any:
 async def test_the_page_is_found_and_takes_nothing_from_elsewhere(
     http: aiohttp.ClientSession,
 ) -> None:
+    async with http.get("/") as answer:
+        assert answer.url.path == "/_emulator/"
     async with http.get("/_emulator") as answer:
         assert answer.url.path == "/_emulator/"
         page = await answer.text()
@@ -273,6 +276,7 @@ async def test_a_person_watches_searches_and_lets_things_go_wrong(
     await window.until("document.querySelector('#fault-count').innerText == '1'")
     with pytest.raises(ServiceUnavailable):
         await client.user(external_id="c7").profile.set(first_name="Eve")
+    await window.until("document.querySelector('#faults').innerText.includes('struck 1 time')")
     await window.click("#faults button")
     await window.until("document.querySelector('#fault-count').innerText == ''")
     await client.user(external_id="c7").profile.set(first_name="Eve")
@@ -288,8 +292,87 @@ async def test_it_fits_a_phone(emulator: Emulator, client: PersonaClick, window:
     await window.resize(375, 700)
     await window.open(f"{emulator.url}_emulator/")
     await window.until("document.querySelector('#requests summary')")
-    for name in ("requests", "profiles", "devices", "orders", "faults"):
+    for name in ("requests", "profiles", "devices", "orders", "products", "faults"):
         await window.click(f"#tab-{name}")
         await window.run("document.querySelector('section:not([hidden]) summary')?.click()")
         wider = "document.documentElement.scrollWidth > document.documentElement.clientWidth"
         assert not await window.run(f"return {wider}"), name
+
+
+async def test_what_changes_elsewhere_is_seen_without_a_reload(
+    emulator: Emulator, client: PersonaClick, window: Browser
+) -> None:
+    await window.open(f"{emulator.url}_emulator/#products")
+    await window.until("document.querySelector('#live.on')")
+    emulator.add_products([{"id": "a", "name": "Bottle cage", "price": 1234}])
+    await window.until("document.querySelector('#count-products').innerText == '1'")
+    await window.until("document.querySelector('#products summary')")
+    assert "1 234.00 $" in await window.text("#products")
+
+    with emulator.fault(path="/profile", status=503):
+        await window.until("document.querySelector('#fault-count').innerText == '1'")
+    await window.until("document.querySelector('#fault-count').innerText == ''")
+
+    keys = {"shop_id": emulator.shop_id, "shop_secret": emulator.shop_secret}
+    async with (
+        aiohttp.ClientSession(emulator.url) as http,
+        http.post("/import/audience", json={**keys, "audience": [{"age": 1}]}),
+    ):
+        await window.click("#tab-requests")
+        await window.until("!document.querySelector('#ignored').hidden")
+        assert "the entry has no identifier (1)" in await window.text("#ignored")
+
+
+async def test_computed_blocks_are_edited_and_all_is_reset(
+    emulator: Emulator, client: PersonaClick, window: Browser
+) -> None:
+    await client.user(external_id="7").profile.set(first_name="Ada")
+    await window.open(f"{emulator.url}_emulator/#profiles")
+    await window.until("document.querySelector('#profiles summary')")
+    await window.click("#profiles summary")
+    await window.until("document.querySelector('#profiles textarea')")
+    await window.type("#profiles textarea", '{"income_level": "premium"}')
+    await window.click("#profiles .computed button")
+    await window.until("document.querySelector('#profiles .computed').innerText.includes('saved')")
+    assert emulator.profile(external_id="7")["income_level"] == "premium"
+    await window.type("#profiles textarea", "{")
+    await window.click("#profiles .computed button")
+    await window.until("document.querySelector('#profiles .computed .error').innerText")
+
+    await window.run("window.confirm = () => true")
+    await window.click("#reset")
+    await window.until("document.querySelector('#count-profiles').innerText == ''")
+    assert emulator.count_profiles() == 0
+
+
+async def test_a_request_is_copied_as_a_command_that_asks_the_same(
+    emulator: Emulator, client: PersonaClick, window: Browser
+) -> None:
+    name = "O'Neill & Söhne $HOME"
+    await window.open(f"{emulator.url}_emulator/")
+    await window.until("document.querySelector('#live.on')")
+    await client.user(external_id="7").profile.set(first_name=name)
+    await window.until("document.querySelector('#requests summary')")
+    assert re.match(r"\d\d:\d\d:\d\d", await window.text("#requests time"))
+    await window.click("#requests summary")
+    await window.until("document.querySelector('#requests .more button')")
+    # What a person would have in the clipboard.
+    await window.run(
+        "Object.defineProperty(navigator, 'clipboard',"
+        " {value: {writeText: async (text) => { window.copied = text; }}, configurable: true})"
+    )
+    await window.click("#requests .more button")
+    command = await window.until("window.copied")
+    assert emulator.shop_secret not in command
+
+    emulator.reset()
+    shell = await asyncio.create_subprocess_exec(
+        "sh",
+        "-c",
+        f"{command} --silent --noproxy '*'",
+        env={**os.environ, "PERSONACLICK_SHOP_SECRET": emulator.shop_secret},
+        stdout=asyncio.subprocess.PIPE,
+    )
+    said, _ = await shell.communicate()
+    assert json.loads(said) == {"status": "success"}
+    assert emulator.profile(external_id="7")["first_name"] == name

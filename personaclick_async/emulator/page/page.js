@@ -2,14 +2,15 @@
 
 const token = document.querySelector('meta[name="emulator-token"]').content;
 const find = (id) => document.getElementById(id);
-const views = ["requests", "profiles", "devices", "orders", "faults"];
+const views = ["requests", "profiles", "devices", "orders", "products", "faults"];
+const masked = "••••";
 const mostRequests = 500;
 const identifiers = ["email", "phone", "external_id", "loyalty_id", "telegram_id", "id", "did"];
 
 let view = "requests";
 let paused = false;
 let requests = [];
-let looks = 0;
+let searches = 0;
 
 function make(tag, classes = "", ...children) {
   const element = document.createElement(tag);
@@ -71,6 +72,43 @@ function show(name, items) {
   find(`view-${name}`).querySelector(".empty").hidden = items.length > 0;
 }
 
+function timeOf(request) {
+  const at = new Date(request.at);
+  const two = (number) => String(number).padStart(2, "0");
+  return `${two(at.getHours())}:${two(at.getMinutes())}:${two(at.getSeconds())}`;
+}
+
+// A command that asks the same again; the secret comes from the shell that runs it.
+function curlOf(request) {
+  const query = Object.entries(request.query).map(([name, value]) =>
+    `${encodeURIComponent(name)}=${value === masked ? masked : encodeURIComponent(value)}`);
+  const url = `${location.origin}${request.path}${query.length ? `?${query.join("&")}` : ""}`;
+  const quoted = (text) =>
+    `'${text.replaceAll("'", "'\\''").replaceAll(masked, `'"$PERSONACLICK_SHOP_SECRET"'`)}'`;
+  const parts = ["curl", ...(request.method === "GET" ? [] : ["-X", request.method]), quoted(url)];
+  if (request.body) {
+    parts.push("-H", "'Content-Type: application/json'", "-d", quoted(JSON.stringify(request.body)));
+  } else if (request.size) {
+    parts.push("-H", "'Content-Type: application/json'", "-d", "@FILE");
+  }
+  return parts.join(" ");
+}
+
+function copyButton(title, text) {
+  const button = make("button", "", title);
+  button.type = "button";
+  button.addEventListener("click", async () => {
+    try {
+      await navigator.clipboard.writeText(text());
+      button.textContent = "Copied";
+    } catch {
+      button.replaceWith(make("pre", "", text()));
+    }
+    setTimeout(() => { button.textContent = title; }, 1500);
+  });
+  return button;
+}
+
 function aboutWhom(request) {
   const said = { ...request.query, ...request.body };
   const name = identifiers.find((one) => said[one]);
@@ -80,12 +118,14 @@ function aboutWhom(request) {
 function requestItem(request) {
   const status = request.status ?? 0;
   const time = request.milliseconds === null ? "" : `${request.milliseconds.toFixed(1)} ms`;
-  const summary = make("summary", "",
+  const summary = make("summary", "request",
+    make("time", "time", timeOf(request)),
     make("span", `status s${Math.floor(status / 100)}`, request.status === null ? "none" : String(status)),
     make("span", "method", request.method),
     make("span", "what", make("b", "", request.path), make("span", "", aboutWhom(request))),
-    make("span", "time", request.size ? `${request.size.toLocaleString()} B, ${time}` : time));
+    make("span", "time more-space", request.size ? `${request.size.toLocaleString()} B, ${time}` : time));
   return folded(summary, async () => [
+    make("p", "bar", copyButton("Copy as curl", () => curlOf(request))),
     titled("Query", request.query), titled("Body", request.body),
     titled("Answer", request.answer), titled("Headers", request.headers),
   ], request.number);
@@ -126,6 +166,31 @@ function nameOf(stored) {
   return [name || ids.shift() || "nobody by name", ids.join("  ")];
 }
 
+// What the service would compute from behaviour: shown, and changed, as JSON.
+function computedForm(whole) {
+  const text = make("textarea");
+  text.value = JSON.stringify(whole.computed, null, 2);
+  text.rows = Math.min(12, text.value.split("\n").length + 1);
+  text.setAttribute("aria-label", "Computed blocks as JSON");
+  text.spellcheck = false;
+  const save = make("button", "", "Save");
+  const said = make("span", "error");
+  const form = make("form", "computed", text, make("p", "bar", save, said));
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    try {
+      const body = JSON.stringify(JSON.parse(text.value));
+      await ask(`computed?key=${whole.key}`, { method: "POST", body });
+      said.className = "quiet";
+      said.textContent = "saved";
+    } catch (error) {
+      said.className = "error";
+      said.textContent = error.message;
+    }
+  });
+  return form;
+}
+
 function profileItem({ key, stored }) {
   const [name, rest] = nameOf(stored);
   const summary = make("summary", "row",
@@ -133,9 +198,11 @@ function profileItem({ key, stored }) {
   return folded(summary, async () => {
     const whole = await ask(`profile?key=${key}`);
     const { custom_properties: custom, ...fields } = whole.stored;
+    for (const name of Object.keys(whole.computed)) delete fields[name];
     return [
       pairs(fields),
       titled("Custom properties", custom),
+      make("h2", "", "Computed blocks"), computedForm(whole),
       titled("Devices", whole.devices.map((device) => device.did)),
       ...(whole.orders.length ? [make("h2", "", "Orders"), make("ol", "list", ...whole.orders.map(orderItem))] : []),
     ];
@@ -163,9 +230,17 @@ function orderItem({ number, profile, order, products }) {
   return folded(summary, async () => [make("pre", "", pretty(order))], number);
 }
 
+function productItem(product) {
+  const price = product.price_full_formatted ?? product.price_formatted ?? "";
+  const summary = make("summary", "row",
+    make("span", "what", make("b", "", product.name ?? product.id), make("span", "", `id ${product.id}`)),
+    make("span", "time", price));
+  return folded(summary, async () => [make("pre", "", pretty(product))], product.id);
+}
+
 function faultWords(fault) {
   const what = fault.drop ? "drop the connection" : fault.truncate ? "cut the answer short"
-    : fault.status !== null ? `answer ${fault.status}` : "delay";
+    : fault.status !== null ? `answer ${fault.status}` : fault.delay ? "delay" : "answer otherwise";
   const parts = [what, `at ${fault.method ?? ""} ${fault.path ?? "every path"}`];
   if (fault.delay) parts.push(`after ${fault.delay} s`);
   if (fault.retry_after !== null) parts.push(`Retry-After ${fault.retry_after} s`);
@@ -207,16 +282,35 @@ async function beginFault(event) {
   }
 }
 
-const items = { profiles: profileItem, devices: deviceItem, orders: orderItem };
+const items = { profiles: profileItem, devices: deviceItem, orders: orderItem, products: productItem };
 
-async function look() {
+async function search() {
   if (view === "requests") return showRequests();
-  if (view === "faults") return showFaults((await ask("overview")).faults);
+  if (view === "faults") return showFaults(await ask("faults"));
   // What was typed meanwhile asks again; an answer that comes late is not shown over a later one.
-  const mine = ++looks;
+  const mine = ++searches;
   const asked = view;
   const found = await ask(`${asked}?search=${encodeURIComponent(find("search").value)}`);
-  if (mine === looks && asked === view) show(asked, found.map(items[asked]));
+  if (mine === searches && asked === view) show(asked, found.map(items[asked]));
+}
+
+// The counts on the tabs, and what imports ignored; a list that nobody reads in is brought up to date.
+function showStored({ stored, ignored, ignored_entries: count }) {
+  for (const name of Object.keys(items)) {
+    find(`count-${name}`).textContent = stored[name] ? stored[name].toLocaleString() : "";
+  }
+  const reasons = Object.entries(ignored).map(([reason, times]) => `${reason} (${times})`);
+  find("ignored").hidden = !count;
+  find("ignored").textContent =
+    `Imports ignored ${count} ${count === 1 ? "entry" : "entries"}: ${reasons.join(", ")}`;
+  if (items[view] && !document.querySelector("details[open]")) search();
+}
+
+async function reset() {
+  if (!confirm("Delete all profiles, devices, orders, products, requests and faults?")) return;
+  await ask("reset", { method: "POST" });
+  requests = [];
+  search();
 }
 
 function choose(name) {
@@ -227,7 +321,7 @@ function choose(name) {
   }
   find("search").hidden = view === "faults";
   history.replaceState(null, "", `#${view}`);
-  look();
+  search();
 }
 
 function listen() {
@@ -237,9 +331,11 @@ function listen() {
     live.className = "live on";
     live.textContent = "live";
     requests = await ask("requests");
-    look();
+    search();
   };
   stream.onmessage = (event) => { if (!paused) come(JSON.parse(event.data)); };
+  stream.addEventListener("faults", (event) => showFaults(JSON.parse(event.data)));
+  stream.addEventListener("stored", (event) => showStored(JSON.parse(event.data)));
   stream.onerror = () => {
     live.className = "live off";
     live.textContent = "the emulator does not answer";
@@ -258,7 +354,7 @@ async function begin() {
     choose(next);
     find(`tab-${next}`).focus();
   });
-  find("search").addEventListener("input", look);
+  find("search").addEventListener("input", search);
   find("fault-form").addEventListener("submit", beginFault);
   find("pause").addEventListener("click", async () => {
     paused = !paused;
@@ -270,12 +366,14 @@ async function begin() {
     requests = await ask("requests", { method: "DELETE" });
     showRequests();
   });
-  find("copy").addEventListener("click", () => navigator.clipboard?.writeText(find("snippet").textContent));
+  find("reset").addEventListener("click", reset);
+  find("copy").replaceWith(copyButton("Copy", () => find("snippet").textContent));
   find("snippet").textContent = `export PERSONACLICK_API_URL=${location.origin}/`;
   const about = await ask("overview");
   find("shop").textContent = `shop ${about.shop_id.slice(0, 8)}… at ${location.host}`;
   find("snippet").textContent += `\nexport PERSONACLICK_SHOP_ID=${about.shop_id}`;
   showFaults(about.faults);
+  showStored(about);
   choose(location.hash.slice(1));
   listen();
 }
