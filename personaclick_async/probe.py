@@ -206,7 +206,7 @@ async def probe(
 
     At most 60 requests, one after the other, none of them repeated, none of them an import.
 
-    :param write: whether it may write, to a device made for the purpose; see :data:`WRITES`.
+    :param write: whether it may write, to a device made for the purpose; see ``WRITES``.
     :param customer: an identifier of a customer of the shop's own choosing, such as
         ``{"email": …}``; only the keys and types of their profile are looked at. Needs the secret.
     :param pause: seconds between two requests.
@@ -493,7 +493,7 @@ class _Probe:
         self._find_status("parameter_twice", reply, "the last counts")
 
     async def about_writing(self) -> None:
-        """Write to a new device and read it back; see :data:`WRITES`."""
+        """Write to a new device and read it back; see ``WRITES``."""
         reply = await self._ask("init of a device to write to", "GET", names.INIT.path, self._shop)
         did = str(reply.fields.get(names.DID) or "")
         seance = str(reply.fields.get(names.SEANCE) or reply.fields.get(names.SID) or "")
