@@ -8,10 +8,10 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine, Hashable
+from collections.abc import Awaitable, Callable, Coroutine, Hashable, Mapping
 from concurrent.futures import Future, wait
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, Literal, TypeAlias, overload
 
 from personaclick_async import codec, names
 from personaclick_async.calls.profile import profile_body, send_update
@@ -27,6 +27,10 @@ from personaclick_async.models.update import ProfileUpdate
 from personaclick_async.user import User
 
 log: Final = logging.getLogger("personaclick_async.facade")
+
+OnObject: TypeAlias = Callable[[dict[str, Json]], object]
+OnProducts: TypeAlias = Callable[[list[dict[str, Json]]], object]
+OnError: TypeAlias = Callable[[CallError], object]
 
 CallbackFailed = Callable[[BaseException, str], object]
 """Gets what a callback raised, and the name of the call."""
@@ -141,8 +145,70 @@ class Personaclick:
         self._shared = _Shared(client, on_callback_error, exit_timeout)
         self._user: User | None = None
 
-    def __call__(self, *arguments: Any, **named: Any) -> Handle:  # noqa: ANN401 - see commands
-        """Make a call; gives at once a handle that may be awaited, waited for or forgotten.
+    @overload
+    def __call__(
+        self,
+        command: Literal["profile"],
+        verb: Literal["set"],
+        /,
+        params: Mapping[str, object] | ProfileUpdate,
+        success: OnObject | None = None,
+        error: OnError | None = None,
+    ) -> Handle: ...
+    @overload
+    def __call__(
+        self,
+        command: Literal["profile"],
+        verb: Literal["get"],
+        /,
+        success: OnObject | None = None,
+        force: bool = False,  # noqa: FBT001, FBT002 - the form of the JavaScript SDK
+        *,
+        error: OnError | None = None,
+    ) -> Handle: ...
+    @overload
+    def __call__(
+        self,
+        command: Literal["profile"],
+        verb: Literal["get"],
+        /,
+        params: Mapping[str, object],
+        success: OnObject | None = None,
+        error: OnError | None = None,
+        *,
+        force: bool = False,
+    ) -> Handle: ...
+    @overload
+    def __call__(
+        self,
+        command: Literal["orders"],
+        verb: Literal["last_for_user"],
+        /,
+        success: OnProducts | None = None,
+        error: OnError | None = None,
+    ) -> Handle: ...
+    @overload
+    def __call__(
+        self,
+        command: Literal["orders"],
+        verb: Literal["last_for_user"],
+        /,
+        params: Mapping[str, object],
+        success: OnProducts | None = None,
+        error: OnError | None = None,
+    ) -> Handle: ...
+    @overload
+    def __call__(
+        self,
+        command: Literal["did", "sid"],
+        /,
+        success: Callable[[str], object] | None = None,
+        error: OnError | None = None,
+    ) -> Handle: ...
+    @overload
+    def __call__(self, *arguments: Any, **named: Any) -> Handle: ...  # noqa: ANN401 - other forms
+    def __call__(self, *arguments: Any, **named: Any) -> Handle:
+        """Make a call; returns at once a handle that may be awaited, waited for or ignored.
 
         :raises WrongCall: there is no such command or form; shows the right one.
         """
