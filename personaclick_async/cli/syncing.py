@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from contextlib import closing
 from itertools import islice
 from pathlib import Path
@@ -21,10 +22,10 @@ from personaclick_async.cli.reading import Reading
 from personaclick_async.cli.sync import Sending
 from personaclick_async.errors import ConfigurationError, PersonaClickError, ValidationError
 from personaclick_async.sync import (
+    FaultyRow,
     JournalFailed,
     Record,
     Records,
-    Rejected,
     Report,
     Route,
     SyncOptions,
@@ -59,11 +60,11 @@ class LateRejects:
         if is_new:
             self.path.unlink()
 
-    def append(self, rejected: list[Rejected], /) -> None:
+    def append(self, rows: Sequence[FaultyRow], /) -> None:
         """Add rows."""
         if self._file is None:
             self._file = RejectFile(self.path, self._source.columns, delimiter=self._delimiter)
-        self._file.append(rejected)
+        self._file.append(rows)
 
     def flush(self) -> None:
         """Make what was added durable."""

@@ -28,7 +28,7 @@ from personaclick_async.sync.exchange import read_share, share_file
 from personaclick_async.sync.journal import Journal
 from personaclick_async.sync.options import Limit, Route, SyncOptions
 from personaclick_async.sync.ready_chunk import plain, rejected_of
-from personaclick_async.sync.records import Outcome, Rejected
+from personaclick_async.sync.records import FaultyRow, Outcome, Rejected
 from personaclick_async.sync.rejects import as_text
 from personaclick_async.sync.report import Report
 from personaclick_async.sync.spool import Spool, failed, read_whole, write_whole
@@ -287,10 +287,10 @@ class _ShareRejects:
         # The last line may be cut short: a new one must not be added to it.
         self._file.write(b"\n")
 
-    def append(self, rejected: list[Rejected], /) -> None:
+    def append(self, rows: Sequence[FaultyRow], /) -> None:
         """Take rows."""
         self._file.writelines(
-            json.dumps(plain(one), default=as_text).encode() + b"\n" for one in rejected
+            json.dumps(plain(one), default=as_text).encode() + b"\n" for one in rows
         )
 
     def flush(self) -> None:

@@ -5,7 +5,16 @@ from personaclick_async.sync.errors import JournalFailed, SyncRefused, SyncStopp
 from personaclick_async.sync.intake import Records
 from personaclick_async.sync.options import Limit, RejectSink, Route, SyncOptions, Unfinished
 from personaclick_async.sync.ready import PreparedPartitions
-from personaclick_async.sync.records import Outcome, Record, Refused, Rejected, Source
+from personaclick_async.sync.records import (
+    Fault,
+    FaultyRow,
+    Omitted,
+    Outcome,
+    Record,
+    Refused,
+    Rejected,
+    Source,
+)
 from personaclick_async.sync.report import (
     Checked,
     Delivered,
@@ -21,8 +30,11 @@ __all__ = [
     "Checked",
     "Delivered",
     "Failed",
+    "Fault",
+    "FaultyRow",
     "JournalFailed",
     "Limit",
+    "Omitted",
     "Outcome",
     "PreparedPartitions",
     "Queued",

@@ -107,7 +107,7 @@ def _lines(rows: Sequence[Outcome], buckets: Sequence[array[int]]) -> Iterator[b
             known = json.dumps(plain(outcome), default=as_text).encode()
             yield b"%016x %d %b %b\n" % (outcome.row, outcome.row, _REJECTED, known)
             continue
-        names = [_name(*person) for person in outcome.persons]
+        names = [_name(*one) for one in outcome.identifiers]
         owner = names[0]
         for name in names:
             buckets[name % _BUCKETS].extend((name, owner))

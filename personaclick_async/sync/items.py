@@ -9,7 +9,7 @@ from personaclick_async.errors import ValidationError
 from personaclick_async.models import rules
 from personaclick_async.models.update import ProfileUpdate, to_wire
 from personaclick_async.names import EXTERNAL_ID
-from personaclick_async.sync.records import Outcome, Record, Rejected
+from personaclick_async.sync.records import Fault, Outcome, Record, Rejected
 
 Item: TypeAlias = ProfileUpdate | Mapping[str, object] | Record | Rejected
 """What an iterable may give: an update, a flat mapping of its fields, or what a source gives."""
@@ -29,16 +29,16 @@ def outcome_of(item: Item, row: int) -> Outcome:
             try:
                 return _record(ProfileUpdate.from_flat(item), row, item)
             except ValidationError as error:
-                return Rejected(row, error.field, error.rule, error.given, item)
+                return Rejected(row, (Fault.of(error),), item)
             except TypeError:
-                return Rejected(row, "record", "a mapping with str keys", "other keys", {})
+                fault = Fault("record", "a mapping with str keys", "other keys")
+                return Rejected(row, (fault,), {})
         case _:
-            return Rejected(
-                row, "record", "a ProfileUpdate, a mapping or a Record", rules.given(item), {}
-            )
+            rule = "a ProfileUpdate, a mapping or a Record"
+            return Rejected(row, (Fault("record", rule, rules.given(item)),), {})
 
 
 def _record(update: ProfileUpdate, row: int, source_row: Mapping[str, object]) -> Outcome:
     if not update:
-        return Rejected(row, "record", "at least one field", "none", source_row)
+        return Rejected(row, (Fault("record", "at least one field", "none"),), source_row)
     return Record(row, to_wire(update, user_id_name=EXTERNAL_ID))

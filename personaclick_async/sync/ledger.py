@@ -9,8 +9,7 @@ import attrs
 from personaclick_async.sync.chunks import Chunk
 from personaclick_async.sync.journal import Journal, Tally
 from personaclick_async.sync.options import RejectSink
-from personaclick_async.sync.persons import persons_of
-from personaclick_async.sync.records import Outcome, Record, Rejected
+from personaclick_async.sync.records import Outcome, Record, Rejected, identifiers_of
 from personaclick_async.sync.report import Report
 from personaclick_async.sync.threads import OneThread
 
@@ -76,7 +75,7 @@ class Ledger:
         if journal is None or scope is None:
             return frozenset()
         asked = [
-            (position, (outcome.persons, self.wording + content))
+            (position, (outcome.identifiers, self.wording + content))
             for position, (outcome, content) in enumerate(
                 zip(outcomes, contents, strict=True), first
             )
@@ -114,7 +113,9 @@ class Ledger:
         if self.scope is not None:
             refused = [row.source_row for one in settled for row in one.refused]
             if refused:
-                self.journal.forget(self.scope, [p for row in refused for p in persons_of(row)])
+                self.journal.forget(
+                    self.scope, [one for row in refused for one in identifiers_of(row)]
+                )
         chunks = {one.chunk.id: one.chunk for one in settled}
         self.journal.save(self.run, chunks.values(), total)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -13,7 +14,7 @@ import attrs
 from personaclick_async import names
 from personaclick_async.config import Seconds
 from personaclick_async.errors import ConfigurationError
-from personaclick_async.sync.records import Rejected
+from personaclick_async.sync.records import FaultyRow
 
 E = TypeVar("E", bound=StrEnum)
 
@@ -44,13 +45,14 @@ class Unfinished(StrEnum):
 
 
 class RejectSink(Protocol):
-    """Where rows go that can't be sent. Called in a thread, never by two at once.
+    """Takes rows that can't be sent, or are sent without some values.
 
-    After a crash the rows of the chunks that were under way may come a second time.
+    Called in a thread, never by two at once. After a crash the rows of the chunks that were in
+    flight may come a second time.
     """
 
-    def append(self, rejected: list[Rejected], /) -> None:
-        """Take rows, in the order in which they were found."""
+    def append(self, rows: Sequence[FaultyRow], /) -> None:
+        """Take rows, each a ``Rejected`` or an ``Omitted``, in the order in which they came."""
 
     def flush(self) -> None:
         """Make what was taken durable: the journal counts it as done after this returns."""

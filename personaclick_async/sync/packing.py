@@ -15,8 +15,7 @@ from personaclick_async.codec import Json
 from personaclick_async.sync.bisection import Part
 from personaclick_async.sync.chunks import Chunk, ContentDigest, check_same
 from personaclick_async.sync.options import Route
-from personaclick_async.sync.persons import is_about_somebody
-from personaclick_async.sync.records import Outcome, Record, Rejected
+from personaclick_async.sync.records import Outcome, Record, Rejected, has_identifier
 from personaclick_async.sync.routes import IDENTIFIERS_OF, admit, rejected
 
 _COMMA: Final = b","
@@ -64,7 +63,7 @@ def encode(outcomes: Sequence[Outcome], route: Route, largest: int) -> Encoded:
                 size = f"{len(content)} bytes"
                 outcome = rejected(one, "record", f"at most {largest} bytes in all", size)
             # Which of them the route does not take shows in the bytes sooner than in the fields.
-            if not content or b"null" in content or not is_about_somebody(one.wire, kinds):
+            if not content or b"null" in content or not has_identifier(one.wire, kinds):
                 unfit = admit(one, route)
                 outcome = outcome if unfit is one else unfit
             if outcome is not one:

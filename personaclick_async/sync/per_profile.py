@@ -35,8 +35,7 @@ from personaclick_async.sync.options import Route, SyncOptions
 from personaclick_async.sync.order import Lanes, Work
 from personaclick_async.sync.outbox import Outbox
 from personaclick_async.sync.packing import Encoded, encode
-from personaclick_async.sync.persons import lanes_of
-from personaclick_async.sync.records import Record, Rejected
+from personaclick_async.sync.records import Record, Rejected, identifier_keys
 from personaclick_async.sync.report import Delivered, Failed, Result, Unchanged
 from personaclick_async.sync.routes import Verdict, describe, judge, refusal
 from personaclick_async.sync.threads import OneThread
@@ -172,7 +171,7 @@ class PerProfileRoute:
                 results.append(Unchanged(outcome.row))
                 aside.append(position)
             else:
-                jobs.append(_Job(lanes_of(outcome.wire), outcome, chunk, position))
+                jobs.append(_Job(identifier_keys(outcome.wire), outcome, chunk, position))
         self._ledger.report.read += len(jobs) + len(aside)
         tally = Tally(rejected=len(rejected), unchanged=len(aside) - len(rejected))
         await self._ledger.settle(

@@ -23,7 +23,7 @@ import attrs
 
 from personaclick_async import codec
 from personaclick_async.sync.packing import Envelope, Packed
-from personaclick_async.sync.records import Outcome, Record, Refused, Rejected
+from personaclick_async.sync.records import Fault, FaultyRow, Outcome, Record, Refused, Rejected
 from personaclick_async.sync.rejects import as_text
 from personaclick_async.sync.spool import SpoolFailed, read_whole, write_whole
 
@@ -195,11 +195,12 @@ class ReadyChunk:
         )
 
 
-def plain(one: Rejected) -> tuple[str, int, str, str, str, dict[str, object]]:
+def plain(one: FaultyRow) -> tuple[str, int, list[tuple[str, str, str]], dict[str, object]]:
     """Give a rejected row as JSON can hold it, once :func:`.as_text` has its values."""
     kind = "refused" if isinstance(one, Refused) else "rejected"
     row = {str(name): value for name, value in one.source_row.items()}
-    return kind, one.row, one.field, one.rule, one.given, row
+    faults = [(fault.field, fault.rule, fault.given) for fault in one.faults]
+    return kind, one.row, faults, row
 
 
 def rejected_of(known: Sequence[Any], *, before: int) -> Rejected:
@@ -207,5 +208,5 @@ def rejected_of(known: Sequence[Any], *, before: int) -> Rejected:
 
     :param before: how many rows the partitions before have.
     """
-    kind, row, field, rule, given, source_row = known
-    return _KINDS[kind](row + before, field, rule, given, source_row)
+    kind, row, faults, source_row = known
+    return _KINDS[kind](row + before, tuple(Fault(*one) for one in faults), source_row)

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Final
 
 from personaclick_async.errors import ConfigurationError, PersonaClickError
-from personaclick_async.sync.records import Refused, Rejected
+from personaclick_async.sync.records import FaultyRow, Omitted, Refused
 from personaclick_async.sync.sources.base import BOOKKEEPING, ROW
 from personaclick_async.sync.sources.encodings import KEEP_BYTES
 from personaclick_async.sync.sources.flat import SENT
@@ -90,12 +90,12 @@ class RejectFile:
         """Where the file is."""
         return self._path
 
-    def append(self, rejected: list[Rejected], /) -> None:
+    def append(self, rows: Sequence[FaultyRow], /) -> None:
         """Add rows, in their order.
 
         :raises RejectsFailed: the disk is full, or fails otherwise; none of the rows is there.
         """
-        lines = self._as_json(rejected) if self._columns is None else self._as_csv(rejected)
+        lines = self._as_json(rows) if self._columns is None else self._as_csv(rows)
         self._write(lines.encode(_UTF8, KEEP_BYTES))
 
     def flush(self) -> None:
@@ -158,13 +158,13 @@ class RejectFile:
         csv.writer(line, delimiter=self._delimiter, lineterminator="\r\n").writerow(values)
         return line.getvalue()
 
-    def _as_csv(self, rejected: Sequence[Rejected]) -> str:
+    def _as_csv(self, rows: Sequence[FaultyRow]) -> str:
         return "".join(
-            self._row((str(one.row), one.field, _reason(one), *self._fields(one)))
-            for one in rejected
+            self._row((str(one.row), _fields_of(one), _reason(one), *self._fields(one)))
+            for one in rows
         )
 
-    def _fields(self, one: Rejected) -> list[str]:
+    def _fields(self, one: FaultyRow) -> list[str]:
         """Give what goes under ``_sent``, and what goes under the source's columns."""
         columns = self._columns or ()
         row = one.source_row
@@ -179,27 +179,40 @@ class RejectFile:
             return ["", *(as_text(row.get(name)) for name in columns)]
         return [_json(dict(row.items())), *([""] * len(columns))]
 
-    def _as_json(self, rejected: Sequence[Rejected]) -> str:
+    def _as_json(self, rows: Sequence[FaultyRow]) -> str:
         return "".join(
             _json(
                 {
-                    **dict(zip(BOOKKEEPING, (one.row, one.field, _reason(one)), strict=False)),
+                    **dict(
+                        zip(BOOKKEEPING, (one.row, _fields_of(one), _reason(one)), strict=False)
+                    ),
                     **_as_read(one),
                 }
             )
             + "\n"
-            for one in rejected
+            for one in rows
         )
 
 
-def _as_read(one: Rejected) -> dict[str, object]:
+def _as_read(one: FaultyRow) -> dict[str, object]:
     if isinstance(one, Refused):
         return {SENT: dict(one.source_row)}
     return {str(name): value for name, value in one.source_row.items()}
 
 
-def _reason(one: Rejected) -> str:
-    return f"expected {one.rule}, got {one.given}"
+def _fields_of(one: FaultyRow) -> str:
+    return ", ".join(dict.fromkeys(fault.field for fault in one.faults))
+
+
+def _reason(one: FaultyRow) -> str:
+    several = len(one.faults) > 1
+    faults = [
+        f"{fault.field}: expected {fault.rule}, got {fault.given}"
+        if several
+        else f"expected {fault.rule}, got {fault.given}"
+        for fault in one.faults
+    ]
+    return ("sent without: " if isinstance(one, Omitted) else "") + "; ".join(faults)
 
 
 def _json(value: object) -> str:

@@ -30,8 +30,14 @@ from personaclick_async.names import (
     TELEGRAM_ID,
 )
 from personaclick_async.sync.options import Route
-from personaclick_async.sync.persons import is_about_somebody
-from personaclick_async.sync.records import Outcome, Record, Refused, Rejected
+from personaclick_async.sync.records import (
+    Fault,
+    Outcome,
+    Record,
+    Refused,
+    Rejected,
+    has_identifier,
+)
 
 BULK_FROM: Final = 10_000
 """From so many records on, ``auto`` means bulk, if they can go there."""
@@ -74,9 +80,7 @@ def admit(outcome: Outcome, route: Route) -> Outcome:
 
 def rejected(record: Record, field: str, rule: str, given: str) -> Refused:
     """Reject a record that can't go its route."""
-    return Refused(
-        row=record.row, field=field, rule=rule, given=given, source_row=dict(record.wire)
-    )
+    return Refused(record.row, (Fault(field, rule, given),), dict(record.wire))
 
 
 def _unfit_for_bulk(wire: Mapping[str, Json]) -> tuple[str, str, str] | None:
@@ -87,7 +91,7 @@ def _unfit_for_bulk(wire: Mapping[str, Json]) -> tuple[str, str, str] | None:
 
 
 def _nameless(wire: Mapping[str, Json], kinds: Sequence[str]) -> tuple[str, str, str] | None:
-    if is_about_somebody(wire, kinds):
+    if has_identifier(wire, kinds):
         return None
     return "user", f"at least one of {', '.join(kinds)}", "none of them"
 
@@ -126,13 +130,8 @@ def refusal(
     :param message_is_clean: whether the service's message was freed of what the record holds.
     """
     message = getattr(error, "message", "") if message_is_clean else ""
-    return Refused(
-        row=row,
-        field="record",
-        rule=f"what the service takes ({describe(error)}{message and f': {message}'})",
-        given="what it refused",
-        source_row=dict(wire),
-    )
+    rule = f"what the service takes ({describe(error)}{message and f': {message}'})"
+    return Refused(row, (Fault("record", rule, "what it refused"),), dict(wire))
 
 
 def describe(error: PersonaClickError) -> str:

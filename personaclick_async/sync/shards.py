@@ -130,7 +130,7 @@ class ShardOf:
         first = next(records, None)
         if first is None:
             return None
-        has = dict(first.persons)
+        has = dict(first.identifiers)
         return next(kind for kind in PRIORITY if kind in has)
 
     def outcomes(self, *, after_row: int = 0) -> Iterator[Outcome]:
@@ -144,7 +144,7 @@ class ShardOf:
         def mine(outcome: Outcome) -> Outcome | None:
             if not isinstance(outcome, Record):
                 return outcome if has(f"row {outcome.row}") else None
-            value = next((value for kind, value in outcome.persons if kind == by), None)
+            value = next((value for kind, value in outcome.identifiers if kind == by), None)
             if value is not None:
                 return outcome if has(value) else None
             if not has(f"row {outcome.row}"):

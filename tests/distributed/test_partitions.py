@@ -66,7 +66,7 @@ def test_every_row_is_in_a_chunk_and_no_body_is_too_large(spool: Spool, tmp_path
     for one, wanted in zip(found, source, strict=True):
         assert type(one) is type(wanted)
         if isinstance(one, Record) and isinstance(wanted, Record):
-            assert (one.wire, one.persons) == (wanted.wire, wanted.persons)
+            assert (one.wire, one.identifiers) == (wanted.wire, wanted.identifiers)
         if isinstance(one, Rejected) and isinstance(wanted, Rejected):
             assert (one.rule, one.source_row) == (wanted.rule, wanted.source_row)
     sizes = [len(chunk.entries) + ENVELOPE_BYTES for chunk in chunks_of(spool, prepared)]

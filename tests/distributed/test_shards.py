@@ -47,7 +47,7 @@ def test_all_rows_of_a_person_are_on_one_shard_however_they_are_spelt() -> None:
     for number, shard in enumerate(shards(rows, 4)):
         for outcome in shard.outcomes():
             assert isinstance(outcome, Record)
-            where[outcome.persons].add(number)
+            where[outcome.identifiers].add(number)
     assert len(where) == 40
     assert all(len(on) == 1 for on in where.values())
 

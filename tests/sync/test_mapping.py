@@ -21,8 +21,7 @@ from personaclick_async.sync.mapping import FieldMapping
 from personaclick_async.sync.mapping.kinds import ABSENT, Kind
 from personaclick_async.sync.mapping.memo import MOST_TEXTS, Memo
 from personaclick_async.sync.mapping.reading import any_reader, text_reader
-from personaclick_async.sync.persons import persons_of
-from personaclick_async.sync.records import Outcome, Record, Rejected
+from personaclick_async.sync.records import Outcome, Record, Rejected, identifiers_of
 
 
 def _map(toml: str, row: Mapping[str, Any], *, top: str = "") -> Outcome:
@@ -223,7 +222,7 @@ def test_id_is_another_name_of_external_id() -> None:
 
     assert isinstance(outcome, Record)
     assert outcome.wire == {"external_id": "7"}
-    assert outcome.persons == (("external_id", "7"),)
+    assert outcome.identifiers == (("external_id", "7"),)
 
 
 def test_every_standard_field_can_be_mapped() -> None:
@@ -480,7 +479,7 @@ def _check_against_the_models(mapping: FieldMapping, row: list[Any], *, only_tex
         else:
             assert isinstance(outcome, Record)
             assert outcome.wire == expected
-            assert outcome.persons == persons_of(expected)
+            assert outcome.identifiers == identifiers_of(expected)
 
 
 GOOD = {

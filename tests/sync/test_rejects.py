@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from personaclick_async import ConfigurationError
 from personaclick_async.sync.mapping import FieldMapping
 from personaclick_async.sync.options import RejectSink
-from personaclick_async.sync.records import Outcome, Record, Refused, Rejected
+from personaclick_async.sync.records import Fault, Outcome, Record, Refused, Rejected
 from personaclick_async.sync.rejects import RejectFile, RejectsFailed
 from personaclick_async.sync.sources import CsvSource, JsonSource, Layout
 
@@ -32,7 +32,7 @@ def _rejected(row: int = 1, **source_row: object) -> Rejected:
 
 
 def _rejected_as(source_row: Mapping[str, object], row: int = 1) -> Rejected:
-    return Rejected(row, "email", "an e-mail address", "str of 6 characters", source_row)
+    return Rejected(row, (Fault("email", "an e-mail address", "str of 6 characters"),), source_row)
 
 
 def _write(path: Path, rejected: list[Rejected], **options: Any) -> Path:
@@ -132,7 +132,7 @@ def test_a_row_without_the_columns_of_its_source_does_not_pass_unmended(tmp_path
 def test_a_row_that_the_service_refused_is_fed_back_as_it_was_sent(tmp_path: Path) -> None:
     # "name" is a column too, of which the mapping makes another field.
     sent = {"external_id": "7", "birthday": "1985-12-10", "kids": [{"gender": "f"}], "name": 1}
-    refused = Refused(3, "record", "what the service takes", "what it refused", sent)
+    refused = Refused(3, (Fault("record", "what the service takes", "what it refused"),), sent)
     path = _write(tmp_path / "rejects.csv", [refused, _rejected(4, id="4", email="no", name="")])
 
     first, second = CsvSource(path, PEOPLE).outcomes()
@@ -177,7 +177,7 @@ def test_json_lines_keep_types_and_are_fed_back(tmp_path: Path) -> None:
 
 def test_what_was_sent_is_marked_in_json_lines_too(tmp_path: Path) -> None:
     sent = {"external_id": "7", "name": "a custom property"}
-    refused = Refused(3, "record", "more", "less", sent)
+    refused = Refused(3, (Fault("record", "more", "less"),), sent)
     path = _write(tmp_path / "rejects.jsonl", [refused], columns=None)
 
     [record] = JsonSource(path, PEOPLE).outcomes()

@@ -239,7 +239,7 @@ def outcomes(source: CsvSource | JsonSource) -> None:
         assert outcome.row == last + 1
         last = outcome.row
         if isinstance(outcome, Record):
-            assert outcome.persons
+            assert outcome.identifiers
             json.loads(codec.encode(outcome.wire))
         repr(outcome)
 

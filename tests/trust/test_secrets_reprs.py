@@ -128,6 +128,7 @@ Make = Callable[[World], object | Awaitable[object]]
 
 ROW = flat_row()
 RECORD = sync.Record(1, ROW)
+FAULTS = (sync.Fault("email", "an address", "a str"),)
 
 MAKE: Final[dict[type, Make]] = {
     sdk.Answer: World.full_answer,
@@ -150,8 +151,11 @@ MAKE: Final[dict[type, Make]] = {
     facade.Handle: World.handle,
     facade.Personaclick: lambda world: create_personaclick(world.client).for_user(world.user),
     sync.Record: lambda _: RECORD,
+    sync.Fault: lambda _: FAULTS[0],
+    sync.FaultyRow: lambda _: sync.FaultyRow(1, FAULTS, ROW),
+    sync.Omitted: lambda _: sync.Omitted(1, FAULTS, ROW),
     sync.Rejected: World.rejected,
-    sync.Refused: lambda _: sync.Refused(1, "email", "an address", "a str", ROW),
+    sync.Refused: lambda _: sync.Refused(1, FAULTS, ROW),
     sync.Report: World.report,
     sync.Sync: lambda world: world.client.sync([ROW]),
     sources.Candidate: lambda _: sources.Candidate("cp1252", EVERYTHING),

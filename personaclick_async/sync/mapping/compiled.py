@@ -29,8 +29,14 @@ from personaclick_async.sync.mapping.kinds import ABSENT
 from personaclick_async.sync.mapping.memo import Memo
 from personaclick_async.sync.mapping.origin import Origin
 from personaclick_async.sync.mapping.reading import any_reader, join_reader, text_reader
-from personaclick_async.sync.persons import NAMELESS, is_about_somebody
-from personaclick_async.sync.records import Outcome, Record, Rejected
+from personaclick_async.sync.records import (
+    NO_IDENTIFIER,
+    Fault,
+    Outcome,
+    Record,
+    Rejected,
+    has_identifier,
+)
 
 
 @attrs.frozen
@@ -149,13 +155,13 @@ class CompiledMapping:
             try:
                 wire = self._through_model(values)
             except ValidationError as error:
-                return self._reject(row, values, error.field, error.rule, error.given)
+                return self._reject(row, values, Fault.of(error))
         for name in self._required:
             if name not in wire:
                 rule = "a value, which this mapping requires"
-                return self._reject(row, values, name, rule, "nothing")
-        if not is_about_somebody(wire, self._identifiers):
-            return self._reject(row, values, *NAMELESS)
+                return self._reject(row, values, Fault(name, rule, "nothing"))
+        if not has_identifier(wire, self._identifiers):
+            return self._reject(row, values, NO_IDENTIFIER)
         return Record(row, wire)
 
     def rows(self, first: int, columns: Sequence[Sequence[Any]]) -> list[Outcome]:
@@ -185,20 +191,16 @@ class CompiledMapping:
             one.name in IDENTIFIERS and ABSENT not in values and None not in values
             for one, values in zip(self._single, found, strict=True)
         ):
-            doubtful.update(
-                index for index, wire in enumerate(wires) if not is_about_somebody(wire)
-            )
+            doubtful.update(index for index, wire in enumerate(wires) if not has_identifier(wire))
         outcomes: list[Outcome] = list(map(Record, range(first, first + len(wires)), wires))
         for index in doubtful:
             given = [column[index] for column in columns]
             outcomes[index] = self.row(first + index, given)
         return outcomes
 
-    def _reject(
-        self, row: int, values: Sequence[Any], field: str, rule: str, given: str
-    ) -> Rejected:
+    def _reject(self, row: int, values: Sequence[Any], fault: Fault) -> Rejected:
         by_column = dict(zip(self._columns, values, strict=True))
-        return Rejected(row, field, rule, given, by_column)
+        return Rejected(row, (fault,), by_column)
 
     def _through_model(self, values: Sequence[Any]) -> dict[str, Json]:
         flat = dict(self._constants)

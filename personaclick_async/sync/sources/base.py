@@ -17,7 +17,7 @@ from personaclick_async import codec
 from personaclick_async.codec import Json
 from personaclick_async.errors import ConfigurationError, PersonaClickError
 from personaclick_async.sync.mapping import CompiledMapping, FieldMapping
-from personaclick_async.sync.records import Outcome, Rejected, Source
+from personaclick_async.sync.records import Fault, Outcome, Rejected, Source
 from personaclick_async.sync.sources.flat import SENT, outcome_of_sent
 
 T = TypeVar("T")
@@ -278,7 +278,8 @@ def malformed(
 ) -> Rejected:
     """Reject a row that does not have the source's columns; surplus cells are ``+1``, ``+2``."""
     surplus = [f"+{number}" for number in range(1, len(values) - len(columns) + 1)]
-    return Rejected(row, ROW, rule, given, dict(zip((*columns, *surplus), values, strict=False)))
+    source_row = dict(zip((*columns, *surplus), values, strict=False))
+    return Rejected(row, (Fault(ROW, rule, given),), source_row)
 
 
 def need(module: str, *, extra: str, purpose: str) -> Any:  # noqa: ANN401 - a module of any kind

@@ -12,8 +12,14 @@ from personaclick_async import codec
 from personaclick_async.models import rules
 from personaclick_async.sync.items import Item, outcome_of
 from personaclick_async.sync.mapping import FieldMapping
-from personaclick_async.sync.persons import NAMELESS, is_about_somebody
-from personaclick_async.sync.records import Outcome, Record, Rejected
+from personaclick_async.sync.records import (
+    NO_IDENTIFIER,
+    Fault,
+    Outcome,
+    Record,
+    Rejected,
+    has_identifier,
+)
 
 SENT: Final = "_sent"
 """The column of a reject file with a row's fields as JSON, where no more is known of it."""
@@ -22,8 +28,8 @@ SENT: Final = "_sent"
 def outcome_of_item(row: int, item: Item) -> Outcome:
     """Make a record of anything that an iterable may give, or its rejection."""
     outcome = outcome_of(item, row)
-    if isinstance(outcome, Record) and not is_about_somebody(outcome.wire):
-        return Rejected(outcome.row, *NAMELESS, dict(outcome.wire))
+    if isinstance(outcome, Record) and not has_identifier(outcome.wire):
+        return Rejected(outcome.row, (NO_IDENTIFIER,), dict(outcome.wire))
     return outcome
 
 
@@ -72,4 +78,5 @@ def outcome_of_sent(row: int, sent: object) -> Outcome:
         record = codec.decode(sent.encode(errors="replace")) if isinstance(sent, str) else sent
         if isinstance(record, dict):
             return outcome_of_item(row, record)
-    return Rejected(row, SENT, "a JSON object of fields", rules.given(sent), {SENT: sent})
+    fault = Fault(SENT, "a JSON object of fields", rules.given(sent))
+    return Rejected(row, (fault,), {SENT: sent})

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from personaclick_async.models import rules
 from personaclick_async.sync.items import Item
 from personaclick_async.sync.mapping import FieldMapping
-from personaclick_async.sync.records import Outcome, Record, Rejected
+from personaclick_async.sync.records import Fault, Outcome, Record, Rejected
 from personaclick_async.sync.sources.base import (
     Numbered,
     Sample,
@@ -85,7 +85,7 @@ class IterableSource:
             elif isinstance(item, Mapping):
                 yield to_outcome(row, item)
             else:
-                yield Rejected(row, "record", "a mapping", rules.given(item), {})
+                yield Rejected(row, (Fault("record", "a mapping", rules.given(item)),), {})
         return row - before
 
     def sample(self, limit: int = 100) -> Sample:

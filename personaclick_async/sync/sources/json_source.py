@@ -13,7 +13,7 @@ from typing import Any, Final
 from personaclick_async import codec
 from personaclick_async.names import IMPORT_MAX_BODY_BYTES
 from personaclick_async.sync.mapping import FieldMapping
-from personaclick_async.sync.records import Outcome, Rejected
+from personaclick_async.sync.records import Fault, Outcome, Rejected
 from personaclick_async.sync.sources.base import (
     BOOKKEEPING,
     ROW,
@@ -126,7 +126,7 @@ class JsonSource:
                 row = before + number
                 if isinstance(item, BrokenRow):
                     kept = dict(zip([LINE], item.cells, strict=False))
-                    yield Rejected(row, ROW, item.rule, item.given, kept)
+                    yield Rejected(row, (Fault(ROW, item.rule, item.given),), kept)
                 elif SENT in item:
                     yield outcome_of_sent(row, item[SENT])
                 else:

@@ -12,12 +12,13 @@ import json
 import os
 import resource
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from personaclick_async import PersonaClick, PersonaClickError, RetryPolicy
 from personaclick_async.emulator.settings import DEFAULT_SECRET, DEFAULT_SHOP_ID
-from personaclick_async.sync import Rejected
+from personaclick_async.sync import FaultyRow
 from tests.sync.engine.support import sample, source_of, start
 
 
@@ -27,8 +28,8 @@ class RejectFile:
     def __init__(self, path: str) -> None:
         self._file = Path(path).open("a", encoding="utf-8")  # noqa: SIM115 - as long as the process
 
-    def append(self, rejected: list[Rejected]) -> None:
-        self._file.writelines(f"{one.row}\n" for one in rejected)
+    def append(self, rows: Sequence[FaultyRow], /) -> None:
+        self._file.writelines(f"{one.row}\n" for one in rows)
 
     def flush(self) -> None:
         self._file.flush()

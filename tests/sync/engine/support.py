@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from personaclick_async.codec import encode
 from personaclick_async.config import NO_OPTIONS
 from personaclick_async.emulator import Emulator, RecordedRequest
 from personaclick_async.models import rules
-from personaclick_async.sync import Records, Rejected, Result, Sync, SyncOptions
+from personaclick_async.sync import FaultyRow, Records, Result, Sync, SyncOptions
 from personaclick_async.sync.sources import IterableSource
 
 Row = Mapping[str, Any]
@@ -89,11 +89,11 @@ def stored(emulator: Emulator) -> dict[str, dict[str, Any]]:
 class Rejects:
     """A sink that remembers; what was not flushed does not count."""
 
-    rows: list[Rejected] = attrs.field(factory=list)
+    rows: list[FaultyRow] = attrs.field(factory=list)
     flushed: int = 0
 
-    def append(self, rejected: list[Rejected]) -> None:
-        self.rows += rejected
+    def append(self, rows: Sequence[FaultyRow], /) -> None:
+        self.rows += rows
 
     def flush(self) -> None:
         self.flushed = len(self.rows)

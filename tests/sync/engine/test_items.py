@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from personaclick_async import CLEAR, ProfileUpdate
-from personaclick_async.sync import Record, Rejected
+from personaclick_async.sync import Fault, Record, Rejected
 from personaclick_async.sync.items import outcome_of
 from personaclick_async.sync.sources import IterableSource
 
@@ -26,7 +26,7 @@ def test_an_update() -> None:
         "birthday": "1985-12-10",
         "tier": "gold",
     }
-    assert record.persons == (("email", "ada@shop.example"), ("external_id", "7"))
+    assert record.identifiers == (("email", "ada@shop.example"), ("external_id", "7"))
 
 
 def test_a_flat_mapping() -> None:
@@ -37,7 +37,7 @@ def test_a_flat_mapping() -> None:
 
 def test_records_and_rejections_keep_their_rows() -> None:
     record = Record(10, {"email": "ada@shop.example"})
-    rejected = Rejected(20, "phone", "a phone number", "str of 2 characters", {})
+    rejected = Rejected(20, (Fault("phone", "a phone number", "str of 2 characters"),), {})
     update = ProfileUpdate(email="bob@shop.example")
     source = IterableSource([update, record, update, rejected, update])
     assert [one.row for one in source.outcomes()] == [1, 10, 11, 20, 21]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from personaclick_async import codec
 from personaclick_async.protocol.requests import Shop, audience_envelope
-from personaclick_async.sync import Outcome, Record, Rejected, Route
+from personaclick_async.sync import Fault, Outcome, Record, Rejected, Route
 from personaclick_async.sync.bisection import Part
 from personaclick_async.sync.chunks import Chunk, Marks
 from personaclick_async.sync.packing import Encoded, Envelope, Filling, Packed, encode
@@ -80,7 +80,7 @@ def test_a_part_is_a_body_of_its_own() -> None:
 
 
 def test_what_is_not_sent_is_set_aside_but_belongs_to_the_chunk() -> None:
-    rejected = Rejected(2, "email", "an e-mail address", "str of 3 characters", {})
+    rejected = Rejected(2, (Fault("email", "an e-mail address", "str of 3 characters"),), {})
     rows: list[Outcome] = [record(1), rejected, record(3), record(4)]
     whole = filled([record(1), rejected, record(3), record(4)])
     assert whole.aside == [1]

@@ -9,7 +9,7 @@ import pytest
 from personaclick_async import CLEAR, ProfileUpdate, errors
 from personaclick_async.sync import Record, Rejected, Route
 from personaclick_async.sync.items import outcome_of
-from personaclick_async.sync.persons import persons_of
+from personaclick_async.sync.records import identifiers_of
 from personaclick_async.sync.routes import (
     BULK_FROM,
     Verdict,
@@ -68,8 +68,8 @@ def test_a_cleared_field_is_named() -> None:
 
 
 def test_spellings_of_one_person_agree() -> None:
-    first = persons_of({"email": "Ada@Shop.example", "phone": "+7999"})
-    assert first == persons_of({"email": "ada@shop.example", "phone": "7999"})
+    first = identifiers_of({"email": "Ada@Shop.example", "phone": "+7999"})
+    assert first == identifiers_of({"email": "ada@shop.example", "phone": "7999"})
 
 
 def _service(kind: type[errors.ServiceError], status: int) -> errors.ServiceError:

@@ -43,7 +43,7 @@ def faults(outcomes: Iterable[Outcome]) -> list[tuple[int, str]]:
 def plain(outcome: Outcome) -> tuple[Any, ...]:
     """Everything about an outcome, to compare."""
     if isinstance(outcome, Record):
-        return outcome.row, dict(outcome.wire), outcome.persons
+        return outcome.row, dict(outcome.wire), outcome.identifiers
     return outcome.row, outcome.field, outcome.rule, outcome.given, dict(outcome.source_row)
 
 
