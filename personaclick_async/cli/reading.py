@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import glob
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -124,19 +124,28 @@ class Reading:
         source = open_source(
             self.source, mapping, kind=self.source_kind, layout=self.layout, query=self.query
         )
-        return source if self.limit is None else _FirstRows(source, self.limit)
+        return source if self.limit is None else _Rows(source, limit=self.limit)
 
 
-class _FirstRows:
-    """The first rows of a source."""
+def watched(source: TableSource, see: Callable[[Outcome], None]) -> TableSource:
+    """Return the source, each of whose rows is shown to ``see`` as it is read."""
+    return _Rows(source, see=see)
 
-    def __init__(self, source: TableSource, limit: int) -> None:
+
+class _Rows:
+    """The rows of a source, or the first ones of them."""
+
+    def __init__(
+        self,
+        source: TableSource,
+        *,
+        limit: int | None = None,
+        see: Callable[[Outcome], None] | None = None,
+    ) -> None:
         self._source = source
         self._limit = limit
-
-    @property
-    def name(self) -> str:
-        return f"{self._source.name}, the first {self._limit:,} rows"
+        self._see = see
+        self.name = source.name if limit is None else f"{source.name}, the first {limit:,} rows"
 
     @property
     def columns(self) -> tuple[str, ...] | None:
@@ -153,18 +162,24 @@ class _FirstRows:
     @property
     def size_hint(self) -> int | None:
         hint = self._source.size_hint
-        return None if hint is None else min(hint, self._limit)
+        return hint if hint is None or self._limit is None else min(hint, self._limit)
 
     def outcomes(self, *, after_row: int = 0) -> Iterator[Outcome]:
         return self.numbered(after_row=after_row, before=0)
 
     def numbered(self, *, after_row: int, before: int) -> Numbered:
         with closing(self._source.numbered(after_row=after_row, before=before)) as rows:
-            for outcome in rows:
-                if outcome.row - before > self._limit:
-                    break
+            while True:
+                try:
+                    outcome = next(rows)
+                except StopIteration as end:
+                    last: int = end.value
+                    return last
+                if self._limit is not None and outcome.row - before > self._limit:
+                    return self._limit
+                if self._see is not None:
+                    self._see(outcome)
                 yield outcome
-        return self._limit
 
     def sample(self, limit: int = 100) -> Sample:
-        return self._source.sample(min(limit, self._limit))
+        return self._source.sample(limit if self._limit is None else min(limit, self._limit))

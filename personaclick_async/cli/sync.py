@@ -31,6 +31,9 @@ class Sending:
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check every row, send nothing, show a summary.")
     ] = False
+    show_values: Annotated[
+        bool, typer.Option("--show-values", help="With --dry-run: three examples of each field.")
+    ] = False
     route: Annotated[RouteName, _sending("--route", help="How records travel.")] = "auto"
     concurrency: Annotated[
         int,

@@ -5,26 +5,25 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from contextlib import closing
-from itertools import islice
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import NoReturn
 
 import attrs
 import typer
 
 from personaclick_async.cli import signals
-from personaclick_async.cli.account import Reasons, show
+from personaclick_async.cli.account import show
 from personaclick_async.cli.machines import Machines
 from personaclick_async.cli.options import Connection
-from personaclick_async.cli.outcome import Exit, code_of, complain, fail, note, print_json, say
+from personaclick_async.cli.outcome import Exit, code_of, complain, fail, note
 from personaclick_async.cli.progress import progress
-from personaclick_async.cli.reading import Reading
+from personaclick_async.cli.reading import Reading, watched
+from personaclick_async.cli.summary import Summary
 from personaclick_async.cli.sync import Sending
 from personaclick_async.errors import ConfigurationError, PersonaClickError, ValidationError
 from personaclick_async.sync import (
     FaultyRow,
     JournalFailed,
-    Record,
     Records,
     Report,
     Route,
@@ -36,8 +35,6 @@ from personaclick_async.sync.mapping import FieldMapping
 from personaclick_async.sync.rejects import RejectFile, RejectsFailed
 from personaclick_async.sync.shards import Shard
 from personaclick_async.sync.sources import SourceFailed, TableSource
-
-_SHOWN: Final = 3
 
 
 class LateRejects:
@@ -81,7 +78,7 @@ def run_sync(
     reading: Reading, sending: Sending, connection: Connection, *, as_json: bool
 ) -> NoReturn:
     """Run the command to its end, or to an interruption; both have an account."""
-    reasons = Reasons() if sending.dry_run else None
+    summary = Summary(keeps_examples=sending.show_values) if sending.dry_run else None
     try:
         machines = Machines.parse(
             shard=sending.shard,
@@ -95,6 +92,8 @@ def run_sync(
         mapping = None if sending.mapping is None else FieldMapping.load(sending.mapping)
         kind, layout = reading.source_kind, reading.layout
         source = machines.share_of(reading.open(mapping))
+        if summary is not None:
+            source = watched(source, summary.see)
         path = sending.rejects or _rejects_path(source, machines.shard)
         with closing(LateRejects(path, source, layout.delimiter)) as sink:
             options = _options(sending, sink)
@@ -104,8 +103,6 @@ def run_sync(
             if not as_json:
                 for notice in source.notices:
                     note(notice)
-            if reasons and not as_json:
-                _show_first(source)
             with machines.records(
                 source, reading.source, mapping, kind=kind, layout=layout
             ) as records:
@@ -116,14 +113,14 @@ def run_sync(
                     records=records,
                     options=options,
                     machines=machines,
-                    reasons=reasons,
+                    summary=summary,
                     needs_rows=needs_rows,
                 )
                 end = run.to_the_end(is_resumable=reading.is_resumable, as_json=as_json)
     except PersonaClickError as error:
         fail(error, as_json=as_json)
     if run.report is not None:
-        show(run.report, path, reasons, source.notices, as_json=as_json)
+        show(run.report, path, summary, source.notices, as_json=as_json)
     raise end
 
 
@@ -138,7 +135,7 @@ class _Run:
     records: Records
     options: SyncOptions
     machines: Machines
-    reasons: Reasons | None
+    summary: Summary | None
     needs_rows: bool
     report: Report | None = None
 
@@ -167,7 +164,7 @@ class _Run:
             sync = client.sync(self.records, options=options)
             self.report = sync.report
             async with progress(sync.report, shown=shows_progress):
-                await (self.reasons.gather(sync) if self.reasons else sync.run())
+                await (self.summary.gather(sync) if self.summary else sync.run())
         if self.needs_rows and not sync.report.read:
             raise ValidationError(sync.report.source, "rows of data", "none")
 
@@ -239,10 +236,3 @@ def _code_of(error: PersonaClickError) -> Exit:
             return Exit.SOURCE_FAILED
         case _:
             return code_of(error)
-
-
-def _show_first(source: TableSource) -> None:
-    say("the first records as they would be sent:")
-    records = (one for one in source.outcomes() if isinstance(one, Record))
-    for record in islice(records, _SHOWN):
-        print_json(dict(record.wire))

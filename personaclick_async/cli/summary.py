@@ -1,0 +1,126 @@
+"""What a dry run found: for each field how many values there are, and why rows would be refused."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, Iterator
+from typing import Final
+
+import attrs
+from rich.table import Table
+
+from personaclick_async.cli.outcome import cell, console, say
+from personaclick_async.codec import Json
+from personaclick_async.sync import Outcome, Record, Rejected, Result
+
+# Rows may have any fields, and a file can break any number of rules: the rest is counted together.
+_MOST: Final = 100
+_OTHER_FIELDS: Final = "other fields"
+_OTHER_VALUES: Final = "other values"
+_EXAMPLES: Final = 3
+_ROWS_SHOWN: Final = 3
+_LONGEST_EXAMPLE: Final = 40
+
+
+@attrs.define
+class _Values:
+    count: int = 0
+    examples: list[str] = attrs.field(factory=list)
+
+
+@attrs.define
+class _Refusals:
+    count: int = 0
+    first_rows: list[int] = attrs.field(factory=list)
+
+    def where(self) -> str:
+        """Name the first rows."""
+        rows = ", ".join(f"{row:,}" for row in self.first_rows)
+        more = ", …" if self.count > len(self.first_rows) else ""
+        return f"row {rows}" if self.count == 1 else f"{self.count:,} rows: {rows}{more}"
+
+
+class Summary:
+    """The counts of a dry run.
+
+    :param keeps_examples: whether to keep the first values of each field, to be shown to the
+        person at the terminal; else no value is kept.
+    """
+
+    def __init__(self, *, keeps_examples: bool) -> None:
+        self._keeps_examples = keeps_examples
+        self._records = 0
+        self._values: dict[str, _Values] = {}
+        self._refusals: dict[tuple[str, str], _Refusals] = {}
+
+    def see(self, outcome: Outcome) -> None:
+        """Count the values of a record."""
+        if not isinstance(outcome, Record):
+            return
+        self._records += 1
+        for name, value in outcome.wire.items():
+            known = self._values.get(name)
+            if known is None:
+                kept = name if len(self._values) < _MOST else _OTHER_FIELDS
+                known = self._values.setdefault(kept, _Values())
+            known.count += 1
+            if self._keeps_examples and len(known.examples) < _EXAMPLES:
+                text = str(value)[:_LONGEST_EXAMPLE]
+                if text not in known.examples:
+                    known.examples.append(text)
+
+    async def gather(self, results: AsyncIterable[Result]) -> None:
+        """Collect the reasons of rejected rows from the results of a sync."""
+        async for result in results:
+            if isinstance(result, Rejected):
+                self.refuse(result.row, result.field, result.rule)
+
+    def refuse(self, row: int, field: str, rule: str) -> None:
+        """Count a refused row."""
+        reason = (field, rule)
+        if reason not in self._refusals and len(self._refusals) >= _MOST:
+            reason = (_OTHER_FIELDS, _OTHER_VALUES)
+        refusals = self._refusals.setdefault(reason, _Refusals())
+        refusals.count += 1
+        if len(refusals.first_rows) < _ROWS_SHOWN:
+            refusals.first_rows.append(row)
+
+    def as_json(self) -> dict[str, Json]:
+        """Return the counts for a script."""
+        return {
+            "fields": {
+                name: {"values": values, "left_out": left_out, "refused": refused}
+                for name, values, left_out, refused in self._fields()
+            },
+            "reasons": [
+                {"field": field, "rule": rule, "rows": one.count, "first_row": one.first_rows[0]}
+                for (field, rule), one in self._most_first()
+            ],
+        }
+
+    def show(self) -> None:
+        """Write the table of fields and the reasons for a person."""
+        table = Table("field", box=None, pad_edge=False)
+        for title in ("values", "left out", "refused"):
+            table.add_column(title, justify="right")
+        if self._keeps_examples:
+            table.add_column("such as", overflow="fold")
+        for name, *counts in self._fields():
+            examples = self._values[name].examples if name in self._values else []
+            shown = [", ".join(examples)] if self._keeps_examples else []
+            table.add_row(*map(cell, (name, *(f"{count:,}" for count in counts), *shown)))
+        if table.row_count:
+            console.print(table)
+        for (field, rule), refusals in self._most_first():
+            say(f"{field}: expected {rule} ({refusals.where()})")
+
+    def _fields(self) -> Iterator[tuple[str, int, int, int]]:
+        """Return names, and how many values there are, are left out and were refused."""
+        refused: dict[str, int] = {}
+        for (field, _), refusals in self._refusals.items():
+            refused[field] = refused.get(field, 0) + refusals.count
+        for name in dict.fromkeys((*self._values, *refused)):
+            count = self._values[name].count if name in self._values else 0
+            yield name, count, max(0, self._records - count), refused.get(name, 0)
+
+    def _most_first(self) -> list[tuple[tuple[str, str], _Refusals]]:
+        return sorted(self._refusals.items(), key=lambda one: (-one[1].count, one[1].first_rows))
