@@ -52,12 +52,15 @@ def test_every_customer_of_the_sample_arrives(shell: Shell, emulator: Emulator, 
         assert there.get("gender") == one.get("gender")
 
 
-def test_a_dry_run_shows_records_and_sends_nothing(shell: Shell, emulator: Emulator) -> None:
+def test_a_dry_run_counts_values_and_sends_nothing(shell: Shell, emulator: Emulator) -> None:
     done = shell("sync", str(SAMPLE), "--map", str(MAPPING), "--dry-run")
 
     assert done.exit_code == Exit.DONE, done.output
-    assert '"annual_income"' in done.stdout
+    lines = [line.split() for line in done.stdout.splitlines()]
+    assert ["email", "40", "0", "0"] in lines
+    assert ["gender", "38", "2", "0"] in lines
     assert "nothing was sent" in done.stdout
+    assert "@example" not in done.stdout
     assert emulator.requests == []
     assert list(Path().iterdir()) == []
 
@@ -77,8 +80,9 @@ def test_a_dry_run_says_why_rows_would_be_rejected(shell: Shell, emulator: Emula
     done = shell("sync", "customers.csv", "--dry-run")
     assert done.exit_code == Exit.INCOMPLETE
     shown = " ".join(done.stdout.split())
-    assert "2 times, first in row 2: email: expected an e-mail address such as" in shown
-    assert "once, in row 4: birthday: expected a day of the calendar as YYYY-MM-DD" in shown
+    assert "email: expected an e-mail address such as" in shown
+    assert "(2 rows: 2, 3)" in shown
+    assert "birthday: expected a day of the calendar as YYYY-MM-DD (row 4)" in shown
     assert "nonsense" not in shown
 
     reasons = json.loads(shell("sync", "customers.csv", "--dry-run", "--json").stdout)["reasons"]
@@ -87,6 +91,19 @@ def test_a_dry_run_says_why_rows_would_be_rejected(shell: Shell, emulator: Emula
         ("birthday", 1, 4),
     ]
     assert emulator.requests == []
+
+
+def test_a_dry_run_shows_examples_escaped_if_asked_to(shell: Shell, emulator: Emulator) -> None:
+    rows = [{"external_id": n, "first_name": f"\x1b[2J\u202eAda {n}"} for n in range(1, 9)]
+    Path("customers.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+    done = shell("sync", "customers.jsonl", "--dry-run", "--show-values")
+
+    shown = " ".join(done.stdout.split())
+    assert r"\x1b[2J\u202eAda 1, \x1b[2J\u202eAda 2, \x1b[2J\u202eAda 3" in shown
+    assert "Ada 4" not in shown
+    assert "\x1b" not in done.output
+    assert "\u202e" not in done.output
 
 
 def test_a_dry_run_adds_up_what_a_hostile_file_breaks_without_end(shell: Shell) -> None:

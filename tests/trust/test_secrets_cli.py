@@ -132,11 +132,15 @@ def test_a_sync(shell: Shell, route: str) -> None:
     assert len(list(shell.folder.iterdir())) == 2
 
 
-def test_a_dry_run_shows_three_records_on_standard_output_and_none_as_json(shell: Shell) -> None:
+def test_a_dry_run_shows_values_only_if_asked_to_and_none_as_json(shell: Shell) -> None:
     (shell.folder / "people.jsonl").write_text(json.dumps(flat_row()) + "\n")
 
-    shown = shell("sync", "people.jsonl", "--dry-run")
-    counted = shell("sync", "people.jsonl", "--dry-run", "--json")
+    plain = shell("sync", "people.jsonl", "--dry-run")
+    shown = shell("sync", "people.jsonl", "--dry-run", "--show-values")
+    counted = shell("sync", "people.jsonl", "--dry-run", "--json", "--show-values")
+
+    assert plain.returncode == Exit.DONE
+    assert found_in(said(plain)) == []
 
     assert shown.returncode == counted.returncode == Exit.DONE, shown.stderr
     assert "shop_secret" not in found_in(shown.stdout)
