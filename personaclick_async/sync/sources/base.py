@@ -178,8 +178,10 @@ class Table(ABC):
     def _outcomes(
         self, first: int, batch: Sequence[Row], compiled: CompiledMapping
     ) -> Iterator[Outcome]:
-        batch = list(map(self._fit, batch))
-        if BrokenRow not in map(type, batch) and len(self._own) == len(self._header()):
+        width = len(self._header())
+        if BrokenRow in {*map(type, batch)} or {*map(len, batch)} != {width}:  # type: ignore[arg-type]
+            batch = list(map(self._fit, batch))
+        if BrokenRow not in {*map(type, batch)} and len(self._own) == width:
             columns: list[Any] = list(zip(*batch, strict=True))
             folded = str.casefold if self.only_text else _folded
             if all(_TOTALS.isdisjoint(map(folded, column)) for column in columns[:2]):

@@ -158,6 +158,7 @@ def _is_utf8(blocks: Iterable[bytes]) -> bool:
             # Most files are nearly all ASCII, which can be told at the speed of memory.
             if not block.isascii() or decoder.getstate()[0]:
                 decoder.decode(block)
+        decoder.decode(b"", final=True)
     except UnicodeDecodeError:
         return False
     return True
@@ -165,10 +166,9 @@ def _is_utf8(blocks: Iterable[bytes]) -> bool:
 
 def _is_mostly_utf8(evidence: bytes) -> bool:
     """Tell whether a text is UTF-8 but for some bytes, whose rows are then rejected."""
-    text = evidence.decode(_UTF8, KEEP_BYTES)
-    lost = sum(ord(ch) in _ESCAPED for ch in text)
-    beyond = sum(ch > "\x7f" for ch in text) - lost
-    return lost <= beyond
+    lines = evidence.splitlines()
+    broken = sum(not _is_utf8([line]) for line in lines)
+    return broken <= len(lines) // 2
 
 
 def _is_wide(head: bytes, name: str) -> bool:
