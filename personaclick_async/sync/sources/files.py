@@ -10,6 +10,7 @@ import lzma
 import os
 import shutil
 import tempfile
+import weakref
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -30,6 +31,7 @@ _ZIP: Final = b"PK\x03\x04"
 _ZSTD: Final = b"\x28\xb5\x2f\xfd"
 _LONGEST_MAGIC: Final = 6
 _ZSTD_BLOCK: Final = 8192
+_GONE: Final = 404
 # What a zip file holds if it is a workbook, of Excel or of OpenDocument.
 _WORKBOOK: Final = ("[Content_Types].xml", "mimetype")
 _NO_CONTENT: Final = ("__MACOSX/", ".DS_Store")
@@ -134,23 +136,22 @@ class RemoteInput(FileInput):
         _filesystem(url, self.name)
 
     @cached_property
-    def _copy(self) -> BinaryIO:
+    def _copy(self) -> _Copy:
         files, path = _filesystem(self._url, self.name)
-        copy = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as this input
         try:
             with files.open(path, "rb") as remote:
-                shutil.copyfileobj(remote, copy, 1024 * 1024)
-        except FileNotFoundError:
-            raise ConfigurationError(f"{self.name}: expected a file, found none") from None
+                return _Copy(remote)
         except Exception as error:  # noqa: BLE001 - each protocol has its own; texts quote the URL
-            raise SourceFailed(
-                f"{self.name}: can't be fetched from {place_of(self._url)}: {type(error).__name__}"
-            ) from None
-        copy.flush()
-        return cast("BinaryIO", copy)
+            cause = error.__cause__
+            is_refused = isinstance(cause, OSError) or getattr(cause, "status", _GONE) != _GONE
+            if isinstance(error, FileNotFoundError) and not is_refused:
+                raise ConfigurationError(f"{self.name}: expected a file, found none") from None
+            reason = type(cause or error).__name__
+            host = urlsplit(self._url).netloc.rpartition("@")[2] or urlsplit(self._url).scheme
+            raise SourceFailed(f"{self.name}: can't be fetched from {host}: {reason}") from None
 
     def _opened(self) -> AbstractContextManager[io.BufferedReader]:
-        return io.BufferedReader(_Positioned(self._copy.fileno()))
+        return io.BufferedReader(self._copy.reader())
 
 
 class StreamInput:
@@ -206,11 +207,24 @@ class _Chain(io.RawIOBase):
         return count
 
 
-class _Positioned(io.RawIOBase):
-    """An open file with a position of its own, so that several can read it at once."""
+class _Copy:
+    """Bytes in a temporary file without a name, which can be read several times at once."""
 
-    def __init__(self, number: int) -> None:
-        self._number = number
+    def __init__(self, stream: IO[bytes]) -> None:
+        self.number, path = tempfile.mkstemp()
+        weakref.finalize(self, os.close, self.number)
+        Path(path).unlink()
+        with open(self.number, "wb", closefd=False) as file:
+            shutil.copyfileobj(stream, file, 1024 * 1024)
+
+    def reader(self) -> _CopyReader:
+        """Return a reader with a position of its own."""
+        return _CopyReader(self)
+
+
+class _CopyReader(io.RawIOBase):
+    def __init__(self, copy: _Copy) -> None:
+        self._copy = copy
         self._at = 0
 
     def readable(self) -> bool:
@@ -220,29 +234,23 @@ class _Positioned(io.RawIOBase):
         return True
 
     def fileno(self) -> int:
-        return self._number
+        return self._copy.number
 
     def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
-        start = (0, self._at, os.fstat(self._number).st_size)[whence]
+        start = (0, self._at, os.fstat(self._copy.number).st_size)[whence]
         self._at = start + offset
         return self._at
 
     def readinto(self, buffer: memoryview, /) -> int:  # type: ignore[override]  # a writable buffer
-        count = os.preadv(self._number, [buffer], self._at)
+        count = os.preadv(self._copy.number, [buffer], self._at)
         self._at += count
         return count
 
 
-@contextmanager
-def seekable(stream: io.BufferedReader) -> Iterator[IO[bytes]]:
+def seekable(stream: io.BufferedReader) -> io.BufferedReader:
     """Make a stream seekable, by way of a temporary file if need be."""
-    if isinstance(stream.raw, io.FileIO | _Positioned):
-        yield stream
-        return
-    with tempfile.TemporaryFile() as copy:
-        shutil.copyfileobj(stream, copy)
-        copy.seek(0)
-        yield copy
+    is_file = isinstance(stream.raw, io.FileIO | _CopyReader)
+    return stream if is_file else io.BufferedReader(_Copy(stream).reader())
 
 
 def lines_hint(source: Input, *, header_lines: int = 0) -> int | None:
@@ -257,12 +265,6 @@ def lines_hint(source: Input, *, header_lines: int = 0) -> int | None:
     elif head and not head.endswith((b"\n", b"\r", b"\n\0")):
         lines += 1
     return max(0, lines - header_lines)
-
-
-def place_of(url: str) -> str:
-    """Return the host and port of a URL, or its bucket; nothing of credentials."""
-    parts = urlsplit(url)
-    return parts.netloc.rpartition("@")[2] or parts.scheme
 
 
 @contextmanager
@@ -353,10 +355,7 @@ class _Zstandard(io.RawIOBase):
 
 
 def _unzipped(stream: io.BufferedReader, name: str) -> io.BufferedReader:
-    if not stream.seekable():
-        copy = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the stream
-        shutil.copyfileobj(stream, copy)
-        stream = io.BufferedReader(cast("io.RawIOBase", copy))
+    stream = seekable(stream)
     stream.seek(0)
     archive = zipfile.ZipFile(stream)
     names = archive.namelist()

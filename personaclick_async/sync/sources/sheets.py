@@ -133,7 +133,8 @@ class SheetSource(Table):
 
     @contextmanager
     def _workbook(self) -> Iterator[tuple[Any, IO[bytes]]]:
-        with self._input.open() as stream, seekable(stream) as file:
+        with self._input.open() as stream:
+            file = seekable(stream)
             try:
                 book = self._calamine.CalamineWorkbook.from_filelike(file)
             except self._calamine.PasswordError:
