@@ -229,14 +229,14 @@ def test_a_profile_becomes_a_dict_of_json_types() -> None:
     assert (made["first_name"], made["gender"], made["custom_properties"]) == ("\ud800", None, {})
 
 
-def test_what_is_not_known_is_kept() -> None:
+def test_unknown_fields_are_kept() -> None:
     profile = read(Profile, id="1", horoscope={"sign": "leo"}, cosmetic_skin={"ear": 1})
 
     assert profile.extra == {"horoscope": {"sign": "leo"}}
     assert profile.raw["cosmetic_skin"] == {"ear": 1}
 
 
-def test_an_order_inside_any_wrapper_is_found() -> None:
+def test_orders_are_found_inside_a_wrapper() -> None:
     body = b'{"data":{"orders":[{"_id":212253,"id":7,"items":[{"amount":1,"item":{"id":"a"}}]}]}}'
     [order] = read_objects(Order, body, wrappers=(("orders",), ("data", "orders")))
 
@@ -251,18 +251,18 @@ def test_an_order_inside_any_wrapper_is_found() -> None:
 @pytest.mark.parametrize(
     "body", [b"", b"[]", b"5", b"null", b"{", b"<html>", b"\xff\xfe", b"[" * 100_000]
 )
-def test_what_is_no_object_has_the_wrong_shape(kind: type[Read], body: bytes) -> None:
+def test_anything_but_an_object_raises_wrong_shape(kind: type[Read], body: bytes) -> None:
     with pytest.raises(WrongShape):
         read_object(kind, body)
 
 
 @pytest.mark.parametrize(("kind", "missing"), [(Product, "id"), (InitAnswer, "did")])
-def test_an_object_without_its_id_has_the_wrong_shape(kind: type[Read], missing: str) -> None:
+def test_an_object_without_its_id_raises_wrong_shape(kind: type[Read], missing: str) -> None:
     with pytest.raises(WrongShape, match=f"has no {missing}"):
         read_object(kind, b'{"name": "x"}')
 
 
-def test_copies_keep_what_is_not_known() -> None:
+def test_copies_keep_unknown_fields() -> None:
     profile = read(Profile, id="1", horoscope="leo")
 
     for copied in (pickle.loads(pickle.dumps(profile)), copy.copy(profile), copy.deepcopy(profile)):
@@ -305,7 +305,7 @@ def test_no_value_in_any_field_breaks_a_read(kind: Any, data: st.DataObject) -> 
 
 @pytest.mark.parametrize("kind", KINDS)
 @given(data=st.data())
-def test_the_fast_way_and_the_tolerant_way_agree(kind: Any, data: st.DataObject) -> None:
+def test_strict_and_lenient_decoding_agree(kind: Any, data: st.DataObject) -> None:
     names = [at.name for at in attrs.fields(kind)]
     sent = {"id": "1", "did": "d", **data.draw(st.dictionaries(st.sampled_from(names), JSON))}
     body = json.dumps(sent).encode()
@@ -343,7 +343,7 @@ def test_the_json_suite_is_read_as_json_should_be() -> None:
 
 
 @pytest.mark.skipif(not DATA.exists(), reason=f"no test data at {DATA.name}: set PERSONACLICK_DATA")
-def test_hostile_strings_go_out_and_come_back_unchanged() -> None:
+def test_hostile_strings_round_trip_unchanged() -> None:
     text = (DATA / "naughty-strings" / "blns.txt").read_text(encoding="utf-8")
     strings = [line for line in text.split("\n") if line]
     assert len(strings) > 500

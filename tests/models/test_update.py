@@ -76,7 +76,7 @@ def test_a_console_is_shown_every_field(call: Callable[..., object]) -> None:
         ("kids", CLEAR, None),
     ],
 )
-def test_a_value_leaves_in_the_wires_form(field: str, given: object, sent: object) -> None:
+def test_values_are_sent_in_the_wire_format(field: str, given: object, sent: object) -> None:
     found = wire(**{field: given})
 
     name = "id" if field == "external_id" else field
@@ -166,7 +166,7 @@ def test_custom_properties_have_every_documented_type(value: Any, sent: object) 
         ({"custom": {"a": {"b": {"c": b""}}}}, "custom.a.b.c", "text", "bytes"),
     ],
 )
-def test_no_names_the_field_the_type_and_the_rule(
+def test_errors_name_the_field_the_rule_and_the_type(
     fields: dict[str, Any], field: str, rule: str, given: str
 ) -> None:
     with pytest.raises(ValidationError) as caught:
@@ -180,12 +180,12 @@ def test_no_names_the_field_the_type_and_the_rule(
 
 
 @pytest.mark.parametrize("name", sorted(RESERVED_NAMES))
-def test_reserved_names_are_no_custom_properties(name: str) -> None:
+def test_reserved_names_are_refused_as_custom_properties(name: str) -> None:
     with pytest.raises(ValidationError, match=f"^custom.{name}: expected a name that is not"):
         ProfileUpdate(custom={name: "value"})
 
 
-def test_a_value_that_is_nested_without_end_is_refused() -> None:
+def test_endless_nesting_is_refused() -> None:
     deep: Any = []
     deep.append(deep)
     with pytest.raises(ValidationError, match="at most 32 levels"):
@@ -219,13 +219,13 @@ def test_none_is_not_mentioned_and_id_is_external_id() -> None:
     assert not ProfileUpdate(email=None, custom={"a": None})
 
 
-def test_a_flat_mapping_is_sorted_into_fields_and_custom_properties() -> None:
+def test_a_flat_mapping_is_split_into_fields_and_custom_properties() -> None:
     update = ProfileUpdate.from_flat({"id": 5, "first_name": "Ada", "colour": "red", "x": None})
 
     assert update == ProfileUpdate(external_id=5, first_name="Ada", custom={"colour": "red"})
 
 
-def test_no_repr_shows_the_person() -> None:
+def test_reprs_show_no_values() -> None:
     update = ProfileUpdate(
         email="ada@shop.example", kids=[Kid(birthday="2001-02-03")], custom={"colour": "crimson"}
     )
@@ -276,7 +276,7 @@ UPDATES = st.fixed_dictionaries(
 
 
 @given(fields=UPDATES)
-def test_an_update_survives_the_way_to_the_wire_and_back(fields: dict[str, Any]) -> None:
+def test_updates_round_trip_through_the_wire_format(fields: dict[str, Any]) -> None:
     update = ProfileUpdate(**fields)
 
     assert ProfileUpdate.from_flat(to_wire(update)) == update
