@@ -111,3 +111,32 @@ def test_an_encoding_that_is_not_known_is_asked_for(
     assert emulator.requests == []
 
     assert shell(*command, "customers.csv", "--encoding", "cp1251").exit_code == Exit.DONE
+
+
+@pytest.mark.parametrize(
+    ("mapping", "said"),
+    [
+        ('emial = "E-Mail"', 'unknown field "emial"; did you mean "email"?'),
+        ('email = "EMail"', "did you mean 'E-Mail'? (columns: 'No', 'E-Mail', 'v')"),
+        ('email = "Address"', "not in the source (columns: 'No', 'E-Mail', 'v')"),
+    ],
+)
+def test_what_a_mapping_mistypes_is_named_with_the_nearest(
+    shell: Shell, mapping: str, said: str
+) -> None:
+    Path("customers.csv").write_text("No,E-Mail,v\n1,ada@shop.example,2\n")
+    Path("mapping.toml").write_text(f"[fields]\n{mapping}\n")
+
+    done = shell("sync", "customers.csv", "--map", "mapping.toml")
+
+    assert done.exit_code == Exit.CONFIGURATION
+    assert said in done.output
+
+
+def test_a_reserved_name_is_called_reserved(shell: Shell) -> None:
+    Path("customers.csv").write_text("id,v,first_name\n1,2,Ada\n")
+
+    done = shell("sync", "customers.csv")
+
+    assert done.exit_code == Exit.CONFIGURATION
+    assert "column 'v': expected another name, as this one is reserved" in done.output

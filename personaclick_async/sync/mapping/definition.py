@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
@@ -14,7 +15,7 @@ import attrs
 
 from personaclick_async import codec
 from personaclick_async.errors import ConfigurationError, ValidationError
-from personaclick_async.models.update import custom_name
+from personaclick_async.models.update import RESERVED_NAMES, custom_name
 from personaclick_async.names import EXTERNAL_ID, ID, IDENTIFIERS
 from personaclick_async.sync.mapping.compiled import CompiledMapping
 from personaclick_async.sync.mapping.kinds import STANDARD_KINDS, Kind
@@ -23,6 +24,8 @@ from personaclick_async.sync.mapping.toml import read_toml
 
 # Part of every fingerprint: to be raised when the same mapping comes to mean something else.
 _MEANING: Final = "mapping 1"
+_MOST_LISTED: Final = 30
+_SOMEBODYS_DATA: Final = re.compile(r"@|\d{5}")  # there is no header
 
 
 @attrs.frozen(kw_only=True)
@@ -85,6 +88,11 @@ class FieldMapping:
                 try:
                     custom_name(name)
                 except ValidationError:
+                    if name in RESERVED_NAMES:
+                        raise ConfigurationError(
+                            f"column {name!r}: expected another name, as this one is reserved; "
+                            "a mapping can give it one"
+                        ) from None
                     # The column is not named: in a file without a header it is somebody's data.
                     raise ConfigurationError(
                         "mapping: expected a mapping, or columns named as the fields are"
@@ -149,7 +157,10 @@ def _canonical(origin: Origin) -> dict[str, object]:
 def _no_column(name: str, column: str, header: Sequence[str]) -> str:
     if column in header:
         return f"column {column!r} (for {name}): expected once, found {header.count(column)} times"
-    # Only names like the one that was asked for: without a header, the others are data.
-    close = get_close_matches(column, header, n=1, cutoff=0.8)
-    hint = f"; is it {close[0]!r}?" if close else f"; there are {len(header)} other columns"
-    return f"column {column!r} (for {name}): not in the source{hint}"
+    if any(_SOMEBODYS_DATA.search(one) for one in header):
+        return f"column {column!r} (for {name}): not in the source; there are {len(header)} others"
+    close = get_close_matches(column, header, n=1)
+    nearest = f"; did you mean {close[0]!r}?" if close else ""
+    listed = ", ".join(map(repr, header[:_MOST_LISTED]))
+    more = ", …" if len(header) > _MOST_LISTED else ""
+    return f"column {column!r} (for {name}): not in the source{nearest} (columns: {listed}{more})"

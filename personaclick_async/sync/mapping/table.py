@@ -32,17 +32,21 @@ class Table:
         """Make the error for a key whose value breaks a rule."""
         return ConfigurationError(f"{self._file}: {self._path}{key}: expected {rule}")
 
-    def allow(self, known: Iterable[str], otherwise: str = "") -> None:
+    def allow(self, known: Iterable[str], noun: str = "key", otherwise: str = "") -> None:
         """Refuse keys that are not known.
 
+        :param noun: what the keys are.
         :param otherwise: what to add to the error.
         """
         known = tuple(known)
         for key in self._items:
             if key not in known:
                 close = get_close_matches(key, known, n=1)
-                meant = f"{close[0]}?" if close else f"one of {', '.join(sorted(known))}"
-                raise self.error(key, f"{meant}{otherwise}")
+                listed = f"expected one of {', '.join(sorted(known))}"
+                meant = f'did you mean "{close[0]}"?' if close else listed
+                raise ConfigurationError(
+                    f'{self._file}: {self._path}{key}: unknown {noun} "{key}"; {meant}{otherwise}'
+                )
 
     def get(self, key: str) -> Json:
         """Give what is there, or None."""

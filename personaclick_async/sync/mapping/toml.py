@@ -52,7 +52,7 @@ def read_toml(text: str, name: str) -> tuple[dict[str, Origin], tuple[str, ...]]
     absent = EMPTY | set(whole.texts("absent"))
     fields: dict[str, Origin] = {}
     standard = whole.table("fields")
-    standard.allow((*STANDARD_KINDS, ID), "; other names belong under [custom]")
+    standard.allow((*STANDARD_KINDS, ID), "field", " Other names belong under [custom]")
     for key in standard.keys:
         field = EXTERNAL_ID if key == ID else key
         if field in fields:

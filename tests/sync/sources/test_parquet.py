@@ -152,7 +152,7 @@ def test_the_fingerprint_tells_content_and_mapping_apart(tmp_path: Path) -> None
 def test_a_column_that_is_not_there_is_named(tmp_path: Path) -> None:
     mapping = FieldMapping.parse('[fields]\nemail = "Email"')
 
-    with pytest.raises(ConfigurationError, match=r"'Email' \(for email\).*is it 'email'"):
+    with pytest.raises(ConfigurationError, match=r"'Email' \(for email\).*did you mean 'email'"):
         list(ParquetSource(_people(tmp_path / "people.parquet"), mapping).outcomes())
 
 
