@@ -36,10 +36,12 @@ A member of an enumeration stands for its value.
 _LETTER: Final = r"A-Za-z0-9\x80-\U0010ffff"
 _ATOM: Final = rf"[{_LETTER}!#$%&'*+/=?^_`{{|}}~-]+"
 _LABEL: Final = rf"[{_LETTER}](?:[{_LETTER}-]{{0,61}}[{_LETTER}])?"
+_LAST: Final = r"A-Za-z\x80-\U0010ffff"
+_LAST_LABEL: Final = rf"(?:[Xx][Nn]--{_LABEL}|[{_LAST}](?:[{_LAST}-]{{0,61}}[{_LAST}])?)"
 # Dots between atoms only; no quoted local parts, comments, address literals or dotless domains;
-# the last label is no number. A quote or = in front is left over from a spreadsheet.
+# no digit in the last label. A quote or = in front is left over from a spreadsheet.
 _EMAIL: Final = re.compile(
-    rf"(?!['=])({_ATOM}(?:\.{_ATOM})*)@({_LABEL}(?:\.{_LABEL})*\.(?![0-9]+\Z){_LABEL})"
+    rf"(?!['=])({_ATOM}(?:\.{_ATOM})*)@({_LABEL}(?:\.{_LABEL})*\.{_LAST_LABEL})"
 )
 _EMAIL_MAX_CHARACTERS: Final = 254
 _LOCAL_MAX_CHARACTERS: Final = 64
@@ -177,7 +179,8 @@ def email(field: str, value: object) -> str:
         raise refuse(field, f"an e-mail address of at most {_EMAIL_MAX_CHARACTERS} letters", value)
     if not exact.isascii():
         _check_visible(field, exact)
-        exact = unicodedata.normalize("NFC", exact)
+        local, _, domain = unicodedata.normalize("NFC", exact).rpartition("@")
+        exact = f"{local}@{unicodedata.normalize('NFKC', domain)}"
     found = _EMAIL.fullmatch(exact)
     if found is None or len(found[1]) > _LOCAL_MAX_CHARACTERS or not _is_worded(exact):
         raise refuse(field, "an e-mail address such as name@shop.example", value)

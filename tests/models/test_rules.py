@@ -62,7 +62,13 @@ def test_an_address_of_this_form_is_accepted(address: str) -> None:
         *(".ada@shop.example", "ada.@shop.example", "ada..king@shop.example"),
         *("ada@.shop.example", "ada@shop.example.", "ada@shop..example", "ada@shop.example-"),
         *("ada@-iana.org", "ada@iana-.com", "ada@shop.-example"),
-        *("ada@255.255.255.255", "ada@shop.123", "ada@[127.0.0.1]", "ada@[IPv6:::1]"),
+        *(
+            "ada@255.255.255.255",
+            "ada@shop.123",
+            "ada@shop.com1",
+            "ada@[127.0.0.1]",
+            "ada@[IPv6:::1]",
+        ),
         f"ada@{'a' * 64}.example",
         f"{'a' * 65}@shop.example",
         f"ada@{LABEL_63}.{LABEL_63}.{LABEL_63}.{LABEL_63}",
@@ -77,7 +83,7 @@ def test_an_address_of_this_form_is_accepted(address: str) -> None:
         *("“ada”@shop.example", "ada@shop.example”", "ada@shop.example\N{BULLET}"),
         *("ada@shop.example\ufffd", "jos\ufffd@shop.example", "ada@sh\ufffdp.example"),
         *("ada@shop.example\u200b", "\u202aada@shop.example", "\ufeffada@shop.example"),
-        *("a\u00adda@shop.example", "ada@shop\u00a0.example", "ada@shop\uff0eexample"),
+        *("a\u00adda@shop.example", "ada@shop\u00a0.example"),
         *("ada@shop.example\x00", "ada\x1f@shop.example", "ada@shop.example\x85", "\ud800@b.co"),
     ],
 )
@@ -89,6 +95,7 @@ def test_one_address_in_two_spellings_is_one() -> None:
     composed, decomposed = "jos\xe9@GR\xd6SSE.example", "jose\u0301@gro\u0308sse.Example"
 
     assert rules.email("email", composed) == rules.email("email", decomposed)
+    assert rules.email("email", "ada@ＳＨＯＰ．example") == "ada@shop.example"  # noqa: RUF001
 
 
 @pytest.mark.parametrize("rule", [rules.identifier, rules.user_id])
