@@ -172,7 +172,8 @@ class JsonSource:
         depth, key, before = 0, None, ""
         with suppress(ijson.JSONError, ValueError):
             for event, value in ijson.basic_parse(io.BytesIO(self._head), multiple_values=True):
-                if event == "end_map" or (isinstance(value, str) and "@" in value):
+                is_over = event == "end_map" and depth == 1
+                if is_over or (isinstance(value, str) and "@" in value):
                     break  # that was a customer
                 if event == "map_key" and depth == 1:
                     key = value

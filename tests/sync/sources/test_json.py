@@ -199,3 +199,86 @@ def test_no_bytes_break_the_reader(
     except PersonaClickError:
         return
     assert [one.row for one in outcomes] == list(range(1, len(outcomes) + 1))
+
+
+@pytest.mark.parametrize("indent", [None, 1, 4])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_an_array_of_objects_is_records(
+    make_file: MakeFile, indent: int | None, encoding: str
+) -> None:
+    text = json.dumps([ADA, ZOE], indent=indent, ensure_ascii=False)
+
+    outcomes = list(JsonSource(make_file("people.json", text, encoding=encoding)).outcomes())
+
+    assert wires(outcomes) == [ADA, ZOE]
+
+
+def test_objects_one_after_another_are_records(make_file: MakeFile) -> None:
+    text = "\n".join(json.dumps(one, indent=2) for one in (ADA, ZOE))
+
+    assert wires(JsonSource(make_file("people.json", text)).outcomes()) == [ADA, ZOE]
+
+
+def test_an_array_inside_an_object_is_records(make_file: MakeFile) -> None:
+    whole = {"status": "ok", "page": {"n": 1}, "customers": [ADA, ZOE], "tags": [{"x": 1}]}
+    for indent in (None, 2):
+        path = make_file("people.json", json.dumps(whole, indent=indent))
+        assert wires(JsonSource(path).outcomes()) == [ADA, ZOE]
+
+
+def test_a_customer_with_a_list_of_children_is_one_record(make_file: MakeFile) -> None:
+    one = {**ADA, "kids": [{"gender": "f"}]}
+    for indent in (None, 2):
+        path = make_file("people.json", json.dumps(one, indent=indent))
+        assert wires(JsonSource(path).outcomes()) == [one]
+
+
+def test_what_is_no_object_in_an_array_is_rejected_by_itself(make_file: MakeFile) -> None:
+    path = make_file("people.json", json.dumps([1, ADA, [2], None, ZOE]))
+
+    outcomes = list(JsonSource(path).outcomes())
+
+    assert faults(outcomes) == [(1, "row"), (3, "row"), (4, "row")]
+    assert wires([outcomes[1], outcomes[4]]) == [ADA, ZOE]
+
+
+@pytest.mark.parametrize("cut", [-1, -10, 60])
+def test_an_array_that_breaks_off_is_an_error_and_not_an_end(make_file: MakeFile, cut: int) -> None:
+    path = make_file("people.json", json.dumps([ADA, ZOE])[:cut])
+
+    with pytest.raises(SourceFailed, match="is no JSON after row") as failed:
+        list(JsonSource(path).outcomes())
+    assert "zoe" not in str(failed.value)
+
+
+def test_nesting_without_end_is_an_error(make_file: MakeFile) -> None:
+    for text in ("[" * 1_000_000, '[{"a":' * 300_000):
+        with pytest.raises(SourceFailed):
+            list(JsonSource(make_file("people.json", text)).outcomes())
+
+
+@pytest.mark.parametrize("after_row", [0, 1, 2, 3])
+def test_an_array_is_resumed(make_file: MakeFile, after_row: int) -> None:
+    source = JsonSource(make_file("people.json", json.dumps([ADA, ZOE], indent=1)))
+    whole = list(source.outcomes())
+
+    resumed = list(source.outcomes(after_row=after_row))
+
+    assert [plain(one) for one in resumed] == [plain(one) for one in whole[after_row:]]
+    assert source.fingerprint != JsonSource(make_file("b.json", json.dumps([ADA]))).fingerprint
+
+
+def test_keys_inside_others_can_be_mapped(make_file: MakeFile) -> None:
+    record = {"id": 1, "contact": {"mail": "ada@shop.example", "a": {"b": "c"}}, "x.y": "z"}
+    path = make_file("people.jsonl", json.dumps(record))
+    mapping = FieldMapping.parse(
+        '[fields]\nexternal_id = "id"\nemail = "contact.mail"\n[custom]\ndeep = "contact.a.b"\n'
+        'dot = "x.y"\nnone = "contact.b.c"\nneither = "id.x"'
+    )
+
+    source = JsonSource(path, mapping)
+
+    assert wires(source.outcomes()) == [
+        {"external_id": "1", "email": "ada@shop.example", "deep": "c", "dot": "z"}
+    ]
+    assert source.sample().columns == ("id", "contact.mail", "contact.a.b", "x.y")

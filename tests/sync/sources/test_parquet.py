@@ -185,3 +185,28 @@ def test_without_the_extra_it_says_what_to_install(
 
     with pytest.raises(ConfigurationError, match=r"personaclick-async\[parquet\]"):
         ParquetSource(path)
+
+
+def test_nan_is_nothing(tmp_path: Path) -> None:
+    nan = float("nan")
+    columns = {
+        "external_id": [1.0, nan, 3.0],
+        "email": ["a@b.example"] * 3,
+        "age": [nan, 36.0, nan],
+    }
+
+    assert wires(ParquetSource(_write(tmp_path / "people.parquet", columns)).outcomes()) == [
+        {"external_id": "1", "email": "a@b.example"},
+        {"email": "a@b.example", "age": 36},
+        {"external_id": "3", "email": "a@b.example"},
+    ]
+
+
+def test_columns_of_one_name_can_be_told_apart(tmp_path: Path) -> None:
+    table = pyarrow.Table.from_arrays([["1"], ["a"], ["b"]], names=["external_id", "n", "n"])
+    parquet.write_table(table, tmp_path / "people.parquet")
+    mapping = FieldMapping.parse('[fields]\nexternal_id = "external_id"\n[custom]\nx = "n (2)"')
+
+    source = ParquetSource(tmp_path / "people.parquet", mapping)
+
+    assert wires(source.outcomes()) == [{"external_id": "1", "x": "b"}]

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from personaclick_async import ConfigurationError
+from personaclick_async.sync.mapping import FieldMapping
 from personaclick_async.sync.records import Rejected
 from personaclick_async.sync.sources import SourceFailed, SqlSource
 from tests.sync.sources.conftest import PEOPLE, faults, plain, wires
@@ -147,3 +148,38 @@ def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPat
 
     with pytest.raises(ConfigurationError, match=r"personaclick-async\[sql\]"):
         SqlSource("sqlite://", QUERY)
+
+
+def test_a_database_file_that_is_not_there_is_not_made(tmp_path: Path) -> None:
+    path = tmp_path / "shpo.db"
+
+    with pytest.raises(ConfigurationError, match=r"sqlite shpo\.db: expected a database file"):
+        SqlSource(f"sqlite:///{path}", QUERY, PEOPLE)
+
+    assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    ("scheme", "package"), [("mysql", "mysqlclient"), ("postgresql+psycopg2", "psycopg2-binary")]
+)
+def test_a_driver_is_named_by_its_package(scheme: str, package: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"pip install {package}$"):
+        list(SqlSource(f"{scheme}://canary:canary@localhost/shop", QUERY, PEOPLE).outcomes())
+
+
+def test_a_server_that_is_down_is_named_with_its_port() -> None:
+    pytest.importorskip("psycopg", reason="psycopg is not installed")
+    source = SqlSource("postgresql+psycopg://canary:canary@127.0.0.1:9/shop", QUERY, PEOPLE)
+
+    with pytest.raises(SourceFailed) as failed:
+        list(source.outcomes())
+
+    assert str(failed.value) == "postgresql shop: the server at 127.0.0.1:9 does not answer"
+    assert failed.value.__suppress_context__
+
+
+def test_columns_of_one_name_can_be_told_apart(url: str) -> None:
+    query = "SELECT id, name AS n, bought AS n FROM people WHERE id = 7"
+    mapping = FieldMapping.parse('[fields]\nexternal_id = "id"\n[custom]\nbought = "n (2)"')
+
+    assert wires(SqlSource(url, query, mapping).outcomes()) == [{"external_id": "7", "bought": 1}]
