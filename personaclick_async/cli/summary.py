@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Iterator
+from collections import Counter
+from collections.abc import AsyncIterable, Iterator, Mapping
 from typing import Final
 
 import attrs
@@ -10,7 +11,7 @@ from rich.table import Table
 
 from personaclick_async.cli.outcome import cell, console, say
 from personaclick_async.codec import Json
-from personaclick_async.sync import Outcome, Record, Rejected, Result
+from personaclick_async.sync import FaultyRow, Outcome, Record, Rejected, Result
 
 # Rows may have any fields, and a file can break any number of rules: the rest is counted together.
 _MOST: Final = 100
@@ -51,12 +52,15 @@ class Summary:
         self._records = 0
         self._values: dict[str, _Values] = {}
         self._refusals: dict[tuple[str, str], _Refusals] = {}
+        self._omissions: dict[tuple[str, str], _Refusals] = {}
 
     def see(self, outcome: Outcome) -> None:
         """Count the values of a record."""
         if not isinstance(outcome, Record):
             return
         self._records += 1
+        if outcome.omitted is not None:
+            self._refuse(outcome.omitted, self._omissions)
         for name, value in outcome.wire.items():
             known = self._values.get(name)
             if known is None:
@@ -72,17 +76,17 @@ class Summary:
         """Collect the reasons of rejected rows from the results of a sync."""
         async for result in results:
             if isinstance(result, Rejected):
-                self.refuse(result.row, result.field, result.rule)
+                self._refuse(result, self._refusals)
 
-    def refuse(self, row: int, field: str, rule: str) -> None:
-        """Count a refused row."""
-        reason = (field, rule)
-        if reason not in self._refusals and len(self._refusals) >= _MOST:
-            reason = (_OTHER_FIELDS, _OTHER_VALUES)
-        refusals = self._refusals.setdefault(reason, _Refusals())
-        refusals.count += 1
-        if len(refusals.first_rows) < _ROWS_SHOWN:
-            refusals.first_rows.append(row)
+    def _refuse(self, row: FaultyRow, known: dict[tuple[str, str], _Refusals]) -> None:
+        for fault in row.faults:
+            reason = (fault.field, fault.rule)
+            if reason not in known and len(known) >= _MOST:
+                reason = (_OTHER_FIELDS, _OTHER_VALUES)
+            refusals = known.setdefault(reason, _Refusals())
+            refusals.count += 1
+            if len(refusals.first_rows) < _ROWS_SHOWN:
+                refusals.first_rows.append(row.row)
 
     def as_json(self) -> dict[str, Json]:
         """Return the counts for a script."""
@@ -91,10 +95,8 @@ class Summary:
                 name: {"values": values, "left_out": left_out, "refused": refused}
                 for name, values, left_out, refused in self._fields()
             },
-            "reasons": [
-                {"field": field, "rule": rule, "rows": one.count, "first_row": one.first_rows[0]}
-                for (field, rule), one in self._most_first()
-            ],
+            "reasons": _listed(self._refusals),
+            "sent_without": _listed(self._omissions),
         }
 
     def show(self) -> None:
@@ -110,17 +112,34 @@ class Summary:
             table.add_row(*map(cell, (name, *(f"{count:,}" for count in counts), *shown)))
         if table.row_count:
             console.print(table)
-        for (field, rule), refusals in self._most_first():
-            say(f"{field}: expected {rule} ({refusals.where()})")
+        for known, remark in ((self._refusals, ""), (self._omissions, "; sent without it")):
+            for (field, rule), refusals in _most_first(known):
+                say(f"{field}: expected {rule} ({refusals.where()}{remark})")
 
     def _fields(self) -> Iterator[tuple[str, int, int, int]]:
         """Return names, and how many values there are, are left out and were refused."""
-        refused: dict[str, int] = {}
-        for (field, _), refusals in self._refusals.items():
-            refused[field] = refused.get(field, 0) + refusals.count
-        for name in dict.fromkeys((*self._values, *refused)):
+        refused, omitted = _by_field(self._refusals), _by_field(self._omissions)
+        for name in dict.fromkeys((*self._values, *refused, *omitted)):
             count = self._values[name].count if name in self._values else 0
-            yield name, count, max(0, self._records - count), refused.get(name, 0)
+            left_out = max(0, self._records - count - omitted[name])
+            yield name, count, left_out, refused[name] + omitted[name]
 
-    def _most_first(self) -> list[tuple[tuple[str, str], _Refusals]]:
-        return sorted(self._refusals.items(), key=lambda one: (-one[1].count, one[1].first_rows))
+
+def _by_field(known: Mapping[tuple[str, str], _Refusals]) -> Counter[str]:
+    counted: Counter[str] = Counter()
+    for (field, _), refusals in known.items():
+        counted[field] += refusals.count
+    return counted
+
+
+def _most_first(
+    known: Mapping[tuple[str, str], _Refusals],
+) -> list[tuple[tuple[str, str], _Refusals]]:
+    return sorted(known.items(), key=lambda one: (-one[1].count, one[1].first_rows))
+
+
+def _listed(known: Mapping[tuple[str, str], _Refusals]) -> list[Json]:
+    return [
+        {"field": field, "rule": rule, "rows": one.count, "first_row": one.first_rows[0]}
+        for (field, rule), one in _most_first(known)
+    ]
