@@ -7,13 +7,12 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar, Unpack
 
 from personaclick_async import names
 from personaclick_async.codec import Json
 from personaclick_async.emulator.behaviour import Behaviour
-from personaclick_async.emulator.faults import Fault, Faults, Held
+from personaclick_async.emulator.faults import Fault, Faults, FaultSettings, Held
 from personaclick_async.emulator.imports import Item, in_slices
 from personaclick_async.emulator.recording import RecordedRequest, Recorder
 from personaclick_async.emulator.server import Server
@@ -21,6 +20,8 @@ from personaclick_async.emulator.settings import EmulatorSettings, is_loopback
 from personaclick_async.emulator.store import Device
 from personaclick_async.errors import ConfigurationError
 from personaclick_async.models.identity import Identity
+
+T = TypeVar("T")
 
 
 class Emulator:
@@ -91,23 +92,13 @@ class Emulator:
     def __enter__(self) -> Self:
         return self.start()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     async def __aenter__(self) -> Self:
         return await asyncio.to_thread(self.start)
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await asyncio.to_thread(self.stop)
 
     @property
@@ -136,8 +127,7 @@ class Emulator:
 
     def add_shop(self, shop_id: str, shop_secret: str, *, active: bool = True) -> None:
         """Add another shop, or change one; shops share nothing."""
-        server = self._server
-        server.do(lambda: server.store.add_shop(shop_id, shop_secret, active=active))
+        self._do(lambda server: server.store.add_shop(shop_id, shop_secret, active=active))
 
     # What the shop has
 
@@ -172,25 +162,12 @@ class Emulator:
         ``set_computed(external_id="7", income_level="premium", fashion_sizes={"shoe": [38]})``.
         """
         kinds = {kind: named.pop(kind) for kind in names.IDENTIFIERS if kind in named}
-        identity = Identity.of(did=did, **kinds)
-        server = self._server
-
-        def compute() -> None:
-            with server.store.transaction():
-                profiles = server.service.profiles(self.shop_id)
-                if identity.is_device:
-                    profile = profiles.owner(identity.value)
-                else:
-                    profile = profiles.update(None, {identity.kind: identity.value})
-                profile.computed.update(named)
-                server.store.save(profile)
-
-        server.do(compute)
+        kind, value = Identity.of(did=did, **kinds)
+        self._do(lambda server: server.loader.computed({kind: value}, named))
 
     def declare_property(self, name: str, kind: str = "string", *, public: bool = True) -> None:
         """Declare a custom property, and whether the frontend may see it."""
-        server = self._server
-        server.do(lambda: server.store.declare(self.shop_id, name, kind, public=public))
+        self._do(lambda server: server.store.declare(self.shop_id, name, kind, public=public))
 
     # What happened
 
@@ -220,8 +197,7 @@ class Emulator:
     @property
     def ignored(self) -> dict[str, int]:
         """How many entries of imports were ignored, by the reason."""
-        server = self._server
-        return server.do(lambda: server.service.imports.ignored)
+        return self._do(lambda server: server.service.imports.ignored)
 
     def drain(self, timeout: float = 30.0) -> None:
         """Wait until every import that was accepted has been applied.
@@ -244,91 +220,53 @@ class Emulator:
 
     def find_profile(self, *, did: str | None = None, **named: str) -> dict[str, Json] | None:
         """Return everything stored about one user, or None; takes one identifier or ``did``."""
-        identity = Identity.of(did=did, **named)
-        server = self._server
+        kind, value = Identity.of(did=did, **named)
 
-        def find() -> dict[str, Json] | None:
+        def find(server: Server) -> dict[str, Json] | None:
             profiles = server.service.profiles(self.shop_id)
-            if identity.is_device:
-                found = profiles.of_device(identity.value)
-            else:
-                found = profiles.known_by({identity.kind: identity.value})
+            is_device = kind == names.DID
+            found = profiles.of_device(value) if is_device else profiles.known_by({kind: value})
             return None if found is None else profiles.stored(found)
 
-        return server.do(find)
+        return self._do(find)
 
     def profiles(self) -> Iterator[dict[str, Json]]:
         """Return everything stored about every user who has an identifier or some field."""
-        server = self._server
 
-        def find(keys: list[int]) -> list[dict[str, Json]]:
+        def find(keys: list[int], server: Server) -> list[dict[str, Json]]:
             profiles = server.service.profiles(self.shop_id)
             return [profiles.stored(server.store.profile(key)) for key in keys]
 
-        keys = server.do(lambda: list(server.store.profile_keys(self.shop_id)))
-        for some in in_slices(keys):
-            yield from server.do(partial(find, some))
+        for some in in_slices(self._do(lambda server: server.store.profile_keys(self.shop_id))):
+            yield from self._do(partial(find, some))
 
     def count_profiles(self) -> int:
         """Return how many users have an identifier or some field."""
-        server = self._server
-        return server.do(lambda: sum(1 for _ in server.store.profile_keys(self.shop_id)))
+        return self._do(lambda server: len(server.store.profile_keys(self.shop_id)))
 
     def devices(self) -> list[Device]:
         """Return every device with its session and the number of its profile."""
-        server = self._server
-        return server.do(server.store.devices)
+        return self._do(lambda server: server.store.devices())
 
     def suppressed(self) -> list[str]:
         """Return the suppressed e-mail addresses."""
-        server = self._server
-        return server.do(lambda: server.store.suppressed(self.shop_id))
+        return self._do(lambda server: server.store.suppressed(self.shop_id))
 
     def reset(self) -> None:
         """Delete everything but the shops: faults, recorded requests and used-up limits too."""
-        server = self._server
-        server.do(server.reset)
+        self._do(lambda server: server.reset())
 
     # What goes wrong
 
-    def fault(
-        self,
-        *,
-        path: str | None = None,
-        method: str | None = None,
-        probability: float = 1.0,
-        times: int | None = None,
-        delay: float = 0.0,
-        status: int | None = None,
-        retry_after: int | None = None,
-        error_message: str | None = None,
-        body: bytes | None = None,
-        content_type: str = "application/json",
-        drop: bool = False,
-        truncate: bool = False,
-    ) -> Fault:
+    def fault(self, **settings: Unpack[FaultSettings]) -> Fault:
         """Let something go wrong until the fault is removed, or its ``with`` block is left.
 
-        See :class:`Fault` for what can go wrong. Of several faults the oldest that strikes wins.
+        Takes the settings of :class:`Fault`, which says what can go wrong. Of several faults the
+        oldest that strikes wins.
 
         :raises ConfigurationError: the fault contradicts itself, or does nothing.
         """
-        return self.add_fault(
-            Fault(
-                path=path,
-                method=method,
-                probability=probability,
-                times=times,
-                delay=delay,
-                status=status,
-                retry_after=retry_after,
-                error_message=error_message,
-                body=body,
-                content_type=content_type,
-                drop=drop,
-                truncate=truncate,
-            )
-        )
+        return self.add_fault(Fault(**settings))
 
     def add_fault(self, fault: Fault) -> Fault:
         """Put a fault in force that was made before; return it."""
@@ -346,8 +284,11 @@ class Emulator:
         """
         return self._faults.hold(method, path)
 
+    def _do(self, work: Callable[[Server], T]) -> T:
+        server = self._server
+        return server.do(partial(work, server))
+
     def _load(
         self, take: Callable[[Sequence[Item]], int], items: Iterable[Mapping[str, Any]]
     ) -> int:
-        server = self._server
-        return sum(server.do(partial(take, some)) for some in in_slices(items))
+        return sum(self._server.do(partial(take, some)) for some in in_slices(items))

@@ -6,8 +6,7 @@ import asyncio
 import random
 import threading
 from collections.abc import Callable, Mapping
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypedDict
 
 import attrs
 
@@ -37,6 +36,23 @@ FAULT_FIELDS: Final = frozenset(_TYPES)
 
 def _upper(method: str | None) -> str | None:
     return None if method is None else method.upper()
+
+
+class FaultSettings(TypedDict, total=False):
+    """What a fault is made of; see :class:`Fault`."""
+
+    path: str | None
+    method: str | None
+    probability: float
+    times: int | None
+    delay: float
+    status: int | None
+    retry_after: int | None
+    error_message: str | None
+    body: bytes | None
+    content_type: str
+    drop: bool
+    truncate: bool
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -148,12 +164,7 @@ class Fault:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.remove()
 
 
@@ -216,12 +227,7 @@ class Held:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.release()
 
 

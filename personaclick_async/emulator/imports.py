@@ -149,6 +149,11 @@ class Loader:
                     continue
         return taken
 
+    def computed(self, identifiers: Item, blocks: Item) -> None:
+        """Set what the service computes for one user, who is added if need be."""
+        with self._store.transaction():
+            self._profiles.load(identifiers, blocks)
+
     def profiles(self, some: Sequence[Item]) -> int:
         """Add or update profiles, with what the service computes; return how many.
 

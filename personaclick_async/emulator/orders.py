@@ -8,12 +8,15 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Final
 
+import attrs
+
 from personaclick_async import names
 from personaclick_async.codec import Json
 from personaclick_async.emulator import parameters as read
 from personaclick_async.emulator.profiles import Profiles
 from personaclick_async.emulator.refusals import Refused
 from personaclick_async.emulator.store import Store
+from personaclick_async.models.order import Order, OrderItem
 
 _CANCELLED: Final = frozenset({"cancelled", "canceled", "refunded"})
 _DONE: Final = frozenset({"delivered", "completed"})
@@ -29,33 +32,8 @@ _OLD_NAMES: Final = {
 }
 _LOCATION_ID: Final = "location_id"
 _LOCATION: Final = "location"
-_SHOWN: Final = (
-    _LOCATION_ID,
-    "promocode",
-    "offline",
-    "delivery_date",
-    "channel",
-    "tax_free",
-    "delivery_type",
-    "delivery_address",
-    "payment_type",
-    "bank_issuer",
-    "bank_pos_processor",
-    "bank_loyalty_program",
-    "bank_total_installment",
-    "payment_card_provider",
-    "gift_package",
-    "payment_structure",
-)
-_ITEM_SHOWN: Final = (
-    "discount_product",
-    "discount_coupon",
-    "discount_bonuses",
-    "delivery_company",
-    "barcode",
-    "line_id",
-    "cancel_reason",
-)
+_SHOWN: Final = [at.name for at in attrs.fields(Order)]
+_ITEM_SHOWN: Final = [at.name for at in attrs.fields(OrderItem)]
 
 Item = dict[str, Any]
 
@@ -77,18 +55,18 @@ class Orders:
         order_id = read.as_text(order.get(names.ID))
         if not order_id:
             raise Refused(422, "the order has no id")
-        known = self._store.order(self._shop, order_id)
-        body = {**(known or {"date": 0, "items": [], "status": "created"}), **order}
+        owner, known = self._store.order(self._shop, order_id) or (None, {})
+        body = {"date": 0, "status": "created", **known, **order}
         body[names.ID] = order_id
         body["date"] = _seconds(body["date"])
         if _total(body) is None:
             raise Refused(422, "the order's value is not a number")
         if not isinstance(body["status"], str):
             raise Refused(422, "the order's status is not a text")
-        owner = self._store.order_owner(self._shop, order_id) if known else self._buyer(order)
+        owner = owner or self._buyer(order)
         if owner is None:
             raise Refused(422, "the order names no customer")
-        body["items"] = _items_left(_items(known or {}), _items(order) if "items" in order else [])
+        body["items"] = _items_left(_items(known), _items(order))
         cancelled = body["status"].lower() in _CANCELLED
         self._store.put_order(self._shop, owner, body, cancelled=cancelled)
         location = read.as_text(order.get(_LOCATION_ID))
@@ -134,6 +112,7 @@ class Orders:
         total = _money(_total(order) or 0.0)
         moment = datetime.fromtimestamp(order["date"], UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
         return {
+            **{name: order.get(name) for name in _SHOWN},
             "_id": number,
             names.ID: order[names.ID],
             "date": moment,
@@ -143,7 +122,6 @@ class Orders:
             "internal_status": _internal_status(order),
             "stream": "default",
             "order_status": order.get("status"),
-            **{name: order.get(name) for name in _SHOWN},
             names.CUSTOM_PROPERTIES: order.get("custom", {}),
             "items": [self._shown_item(item) for item in _items(order)],
             "history": [{"status": order.get("status"), "date": moment}],
@@ -153,11 +131,11 @@ class Orders:
         # As the official SDKs read them: a text for the amount is 0 to them, a number for a
         # price is empty (protocol, section 5.4).
         return {
+            **{name: item.get(name) for name in _ITEM_SHOWN},
             "amount": _amount(item),
             "price": _money(item.get("price")),
             "original_price": _money(item.get("original_price")),
             "status": item.get("status", "created"),
-            **{name: item.get(name) for name in _ITEM_SHOWN},
             "item": self._store.product(self._shop, str(item.get(names.ID))),
         }
 

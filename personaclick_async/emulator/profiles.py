@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from typing import Final
 from urllib.parse import unquote
 
+import attrs
+
 from personaclick_async import names
 from personaclick_async.codec import Json
 from personaclick_async.emulator import parameters as read
@@ -17,6 +19,7 @@ from personaclick_async.emulator.parameters import Parameters
 from personaclick_async.emulator.refusals import Refused
 from personaclick_async.emulator.store import Store, StoredProfile
 from personaclick_async.models.fields import Kind
+from personaclick_async.models.profile import Profile
 from personaclick_async.models.update import FIELDS, RESERVED_NAMES
 
 _ID_CHARACTERS: Final = string.ascii_letters + string.digits
@@ -38,24 +41,13 @@ _PURGED_IDENTIFIERS: Final = (
 )
 _FULL_FIELDS: Final = [name for name, field in FIELDS.items() if field.in_full_answer]
 _MISSING: Final[Mapping[str, Json]] = {"null": None, "object": {}, "array": []}
-COMPUTED: Final = (
-    "computed_gender",
-    "children",
-    "child_gender",
-    "cosmetic_hair",
-    "cosmetic_skin",
-    "cosmetic_perfume",
-    "allergy",
-    "fashion_sizes",
-    "compatibility",
-    "vds",
-    "pets",
-    "jewelry",
-    "realty",
-    "income_level",
-)
+_HAS_EMAIL: Final = "has_email"
+_SCALARS: Final = {"computed_gender", "child_gender", "allergy", "vds", "income_level"}
+COMPUTED: Final = [
+    name for name in attrs.fields_dict(Profile) if name not in {*RESERVED_NAMES, _HAS_EMAIL}
+]
 """What the service computes from behaviour, and the emulator is told (protocol, section 4.1)."""
-BLOCKS: Final = frozenset(COMPUTED) - {"computed_gender", "child_gender", "vds", "income_level"}
+BLOCKS: Final = frozenset(COMPUTED) - _SCALARS
 
 
 def new_id() -> str:
@@ -154,13 +146,15 @@ class Profiles:
             _merge(profile.fields, more)
             self._store.save(profile)
 
-    def load(self, fields: Mapping[str, Json]) -> None:
+    def load(self, given: Mapping[str, Json], blocks: Mapping[str, Json] | None = None) -> None:
         """Add or update a profile from outside the service, with what the service computes.
+
+        :param blocks: what is computed; else it stands among the fields.
 
         :raises Refused: a value can't be one of its field; nothing was changed.
         """
-        computed = {name: fields[name] for name in COMPUTED if name in fields}
-        rest = {name: value for name, value in fields.items() if name not in computed}
+        computed = blocks or {name: given[name] for name in COMPUTED if name in given}
+        rest = {name: value for name, value in given.items() if name not in computed}
         did = read.did(rest)
         if did is not None:
             self.owner(did)
@@ -325,7 +319,7 @@ class Profiles:
         hidden = {name for name, public in self._store.properties(self._shop).items() if not public}
         answer: dict[str, Json] = {
             names.ID: str(profile.key),
-            "has_email": names.EMAIL in identifiers,
+            _HAS_EMAIL: names.EMAIL in identifiers,
             "gender": profile.fields.get("gender"),
             "bought_something": profile.fields.get("bought_something", False),
         }

@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final, TypedDict
+from typing import Any, Final, TypedDict, cast
 
 import attrs
 
@@ -52,17 +52,7 @@ CREATE TABLE IF NOT EXISTS queue (
 );
 CREATE TABLE IF NOT EXISTS counters (name TEXT PRIMARY KEY, count INTEGER NOT NULL) WITHOUT ROWID;
 """
-_TABLES: Final = (
-    "counters",
-    "queue",
-    "suppressed",
-    "orders",
-    "products",
-    "properties",
-    "devices",
-    "identifiers",
-    "profiles",
-)
+_KEPT: Final = "shops"
 
 
 @attrs.define(repr=False)
@@ -120,9 +110,12 @@ class Store:
 
     def clear(self) -> None:
         """Delete everything but the shops."""
+        tables = self.select("SELECT name FROM sqlite_master WHERE type = 'table'", ())
         with self.transaction():
-            for table in _TABLES:
-                self._db.execute(f"DELETE FROM {table}")  # noqa: S608 - names of our own
+            self._db.execute("PRAGMA defer_foreign_keys = ON")
+            for (table,) in tables:
+                if table != _KEPT and not table.startswith("sqlite_"):
+                    self._db.execute(f"DELETE FROM {table}")  # noqa: S608 - names of our own
 
     def select(
         self, query: str, parameters: Mapping[str, Any] | tuple[Any, ...]
@@ -130,22 +123,26 @@ class Store:
         """Run a query that only one caller needs."""
         return self._db.execute(query, parameters).fetchall()
 
+    def _row(self, query: str, *parameters: object) -> tuple[Any, ...] | None:
+        """Return the first row, if there is one."""
+        row: tuple[Any, ...] | None = self._db.execute(query, parameters).fetchone()
+        return row
+
+    def _json(self, query: str, *parameters: object) -> dict[str, Json] | None:
+        """Return the JSON object in the first column of the first row, if there is one."""
+        row = self._row(query, *parameters)
+        return codec.decode(row[0].encode()) if row else None
+
     # Shops
 
     def add_shop(self, shop: str, secret: str, *, active: bool) -> None:
         """Add a shop, or change the one with that id."""
-        self._db.execute(
-            "INSERT INTO shops VALUES (?, ?, ?) ON CONFLICT (shop_id) "
-            "DO UPDATE SET secret = excluded.secret, active = excluded.active",
-            (shop, secret, active),
-        )
+        self._db.execute("INSERT OR REPLACE INTO shops VALUES (?, ?, ?)", (shop, secret, active))
 
     def shop(self, shop: str) -> tuple[str, bool] | None:
         """Return a shop's secret and whether it is active."""
-        row = self._db.execute(
-            "SELECT secret, active FROM shops WHERE shop_id = ?", (shop,)
-        ).fetchone()
-        return None if row is None else (row[0], bool(row[1]))
+        row = self._row("SELECT secret, active FROM shops WHERE shop_id = ?", shop)
+        return row and (row[0], bool(row[1]))
 
     # Profiles, identifiers and devices
 
@@ -159,36 +156,29 @@ class Store:
 
     def profile(self, key: int) -> StoredProfile:
         """Return the profile with a number that the store gave."""
-        row = self._db.execute(
-            "SELECT fields, custom, computed FROM profiles WHERE profile = ?", (key,)
-        ).fetchone()
-        fields, custom, computed = (codec.decode(text.encode()) for text in row)
+        row = self._row("SELECT fields, custom, computed FROM profiles WHERE profile = ?", key)
+        fields, custom, computed = (codec.decode(text.encode()) for text in row or ())
         return StoredProfile(key, fields, custom, computed)
 
     def save(self, profile: StoredProfile) -> None:
         """Write a profile back."""
+        texts = map(_text, (profile.fields, profile.custom, profile.computed))
         self._db.execute(
             "UPDATE profiles SET fields = ?, custom = ?, computed = ? WHERE profile = ?",
-            (
-                _text(profile.fields),
-                _text(profile.custom),
-                _text(profile.computed),
-                profile.key,
-            ),
+            (*texts, profile.key),
         )
 
     def find(self, shop: str, kind: str, value: str) -> int | None:
         """Return the number of the profile that an identifier names."""
-        row = self._db.execute(
+        row = self._row(
             "SELECT profile FROM identifiers WHERE shop = ? AND kind = ? AND value = ?",
-            (shop, kind, value),
-        ).fetchone()
-        return None if row is None else int(row[0])
+            *(shop, kind, value),
+        )
+        return int(row[0]) if row else None
 
     def identifiers(self, key: int) -> dict[str, str]:
         """Return a profile's identifiers as they were given."""
-        rows = self._db.execute("SELECT kind, shown FROM identifiers WHERE profile = ?", (key,))
-        return dict(rows.fetchall())
+        return dict(self.select("SELECT kind, shown FROM identifiers WHERE profile = ?", (key,)))
 
     def name(self, shop: str, key: int, kind: str, value: str, shown: str) -> None:
         """Move an identifier to a profile, in place of the one of that kind.
@@ -207,37 +197,32 @@ class Store:
 
     def device(self, shop: str, did: str) -> tuple[int, str | None] | None:
         """Return the number of the device's profile, and its session."""
-        row = self._db.execute(
-            "SELECT profile, seance FROM devices WHERE shop = ? AND did = ?", (shop, did)
-        ).fetchone()
-        return None if row is None else (int(row[0]), row[1])
+        row = self._row("SELECT profile, seance FROM devices WHERE shop = ? AND did = ?", shop, did)
+        return row and (int(row[0]), row[1])
 
     def put_device(self, shop: str, did: str, key: int, seance: str | None) -> None:
         """Bind a device to a profile."""
         self._db.execute(
-            "INSERT INTO devices VALUES (?, ?, ?, ?) ON CONFLICT (shop, did) "
-            "DO UPDATE SET profile = excluded.profile, seance = excluded.seance",
-            (shop, did, key, seance),
+            "INSERT OR REPLACE INTO devices VALUES (?, ?, ?, ?)", (shop, did, key, seance)
         )
 
     def devices(self) -> list[Device]:
         """Return every device."""
-        rows = self._db.execute("SELECT shop, did, profile, seance FROM devices")
+        rows = self.select("SELECT shop, did, profile, seance FROM devices", ())
         return [
             {"shop_id": shop, "did": did, "profile": profile, "seance": seance}
             for shop, did, profile, seance in rows
         ]
 
-    def profile_keys(self, shop: str) -> Iterator[int]:
+    def profile_keys(self, shop: str) -> list[int]:
         """Return the number of every profile that has an identifier or some field."""
-        rows = self._db.execute(
+        rows = self.select(
             "SELECT profile FROM profiles WHERE shop = ? AND (fields <> '{}' OR custom <> '{}' "
             "OR computed <> '{}' "
             "OR EXISTS (SELECT 1 FROM identifiers AS i WHERE i.profile = profiles.profile))",
             (shop,),
         )
-        for (key,) in rows:
-            yield key
+        return [key for (key,) in rows]
 
     # Custom properties
 
@@ -249,39 +234,29 @@ class Store:
 
     def properties(self, shop: str) -> dict[str, bool]:
         """Return the declared properties, each with whether the frontend may see it."""
-        rows = self._db.execute("SELECT name, public FROM properties WHERE shop = ?", (shop,))
+        rows = self.select("SELECT name, public FROM properties WHERE shop = ?", (shop,))
         return {name: bool(public) for name, public in rows}
 
     # Products and orders
 
     def put_products(self, shop: str, products: Iterable[Mapping[str, Any]]) -> int:
         """Add products, or replace those with the same id."""
-        cursor = self._db.executemany(
-            "INSERT OR REPLACE INTO products VALUES (?, ?, ?)",
-            ((shop, product["id"], _text(product)) for product in products),
-        )
-        return cursor.rowcount
+        rows = ((shop, product["id"], _text(product)) for product in products)
+        return self._db.executemany(
+            "INSERT OR REPLACE INTO products VALUES (?, ?, ?)", rows
+        ).rowcount
 
     def product(self, shop: str, product_id: str) -> dict[str, Json] | None:
         """Return a product."""
-        row = self._db.execute(
-            "SELECT product FROM products WHERE shop = ? AND id = ?", (shop, product_id)
-        ).fetchone()
-        return None if row is None else codec.decode(row[0].encode())
+        query = "SELECT product FROM products WHERE shop = ? AND id = ?"
+        return self._json(query, shop, product_id)
 
-    def order(self, shop: str, order_id: str) -> dict[str, Json] | None:
-        """Return an order by the shop's id."""
-        row = self._db.execute(
-            "SELECT body FROM orders WHERE shop = ? AND id = ?", (shop, order_id)
-        ).fetchone()
-        return None if row is None else codec.decode(row[0].encode())
-
-    def order_owner(self, shop: str, order_id: str) -> int | None:
-        """Return the number of the profile that an order belongs to."""
-        row = self._db.execute(
-            "SELECT profile FROM orders WHERE shop = ? AND id = ?", (shop, order_id)
-        ).fetchone()
-        return None if row is None else int(row[0])
+    def order(self, shop: str, order_id: str) -> tuple[int, dict[str, Json]] | None:
+        """Return an order by the shop's id, after the number of its profile."""
+        row = self._row(
+            "SELECT profile, body FROM orders WHERE shop = ? AND id = ?", shop, order_id
+        )
+        return row and (int(row[0]), codec.decode(row[1].encode()))
 
     def put_order(self, shop: str, key: int, body: Mapping[str, Json], *, cancelled: bool) -> None:
         """Add an order, or change the one with that id; its place among the orders stays."""
@@ -294,7 +269,7 @@ class Store:
 
     def orders(self, key: int, since: int = 0) -> list[tuple[int, dict[str, Json]]]:
         """Return a profile's orders with the store's own numbers, oldest first."""
-        rows = self._db.execute(
+        rows = self.select(
             "SELECT number, body FROM orders WHERE profile = ? AND date >= ? ORDER BY date, number",
             (key, since),
         )
@@ -302,12 +277,11 @@ class Store:
 
     def last_order(self, key: int) -> dict[str, Json] | None:
         """Return a profile's newest order that is not cancelled."""
-        row = self._db.execute(
+        return self._json(
             "SELECT body FROM orders WHERE profile = ? AND NOT cancelled "
             "ORDER BY date DESC, number DESC LIMIT 1",
-            (key,),
-        ).fetchone()
-        return None if row is None else codec.decode(row[0].encode())
+            key,
+        )
 
     # Imports
 
@@ -317,7 +291,7 @@ class Store:
 
     def suppressed(self, shop: str) -> list[str]:
         """Return the suppressed addresses."""
-        rows = self._db.execute("SELECT email FROM suppressed WHERE shop = ?", (shop,))
+        rows = self.select("SELECT email FROM suppressed WHERE shop = ?", (shop,))
         return [email for (email,) in rows]
 
     def enqueue(self, shop: str, endpoint: str, body: bytes) -> None:
@@ -328,15 +302,13 @@ class Store:
 
     def first_number_in_queue(self) -> int | None:
         """Return the number of the oldest import that is not applied yet."""
-        row = self._db.execute("SELECT min(number) FROM queue").fetchone()
-        return None if row[0] is None else int(row[0])
+        row = self._row("SELECT number FROM queue ORDER BY number LIMIT 1")
+        return int(row[0]) if row else None
 
     def first_in_queue(self) -> tuple[int, str, str, bytes] | None:
         """Return the oldest import that is not applied yet."""
-        row: tuple[int, str, str, bytes] | None = self._db.execute(
-            "SELECT number, shop, endpoint, body FROM queue ORDER BY number LIMIT 1"
-        ).fetchone()
-        return row
+        query = "SELECT number, shop, endpoint, body FROM queue ORDER BY number LIMIT 1"
+        return cast("tuple[int, str, str, bytes] | None", self._row(query))
 
     def dequeue(self, number: int) -> None:
         """Take an applied import out of the queue."""
@@ -344,16 +316,13 @@ class Store:
 
     def counter(self, name: str) -> int:
         """Return a counter; one that was never set is 0."""
-        row = self._db.execute("SELECT count FROM counters WHERE name = ?", (name,)).fetchone()
-        return 0 if row is None else int(row[0])
+        row = self._row("SELECT count FROM counters WHERE name = ?", name)
+        return int(row[0]) if row else 0
 
     def counters(self, prefix: str) -> dict[str, int]:
         """Return the counters whose names begin with ``prefix``, by the rest of the name."""
-        rows = self._db.execute(
-            "SELECT substr(name, ?), count FROM counters WHERE substr(name, 1, ?) = ?",
-            (len(prefix) + 1, len(prefix), prefix),
-        )
-        return dict(rows.fetchall())
+        rows = self.select("SELECT name, count FROM counters", ())
+        return {k.removeprefix(prefix): count for k, count in rows if k.startswith(prefix)}
 
     def set_counter(self, name: str, count: int) -> None:
         """Set a counter."""
@@ -361,10 +330,8 @@ class Store:
 
     def count_all(self, shop: str) -> dict[str, int]:
         """Return how many of everything one shop has."""
-        counts = {"profiles": sum(1 for _ in self.profile_keys(shop))}
+        counts = {"profiles": len(self.profile_keys(shop))}
         for table in ("devices", "products", "orders", "suppressed", "queue"):
-            (counts[table],) = self._db.execute(
-                f"SELECT count(*) FROM {table} WHERE shop = ?",  # noqa: S608 - names of our own
-                (shop,),
-            ).fetchone()
+            query = f"SELECT count(*) FROM {table} WHERE shop = ?"  # noqa: S608 - names of our own
+            [(counts[table],)] = self.select(query, (shop,))
         return counts
