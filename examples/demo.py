@@ -1,9 +1,9 @@
 """The main job, from one end to the other: customers in, profiles and last orders out.
 
 Starts an emulator on a free loopback port, loads a shop into it, sends every customer's profile
-through the SDK, reads profiles back in three ways, follows visitors who log in, syncs the whole
-file in bulk, and prints what happened. Run it with ``make demo``, or ``make demo DATA=…`` for a
-folder of the same layout.
+through the SDK, also while the service fails, reads profiles back in three ways, follows visitors
+who log in, and syncs the whole file in bulk. Run it with ``make demo``, or ``make demo DATA=…``
+for a folder of the same layout.
 """
 
 from __future__ import annotations
@@ -20,11 +20,12 @@ from typing import TypeVar
 
 import attrs
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
+from rich.text import Text
 
 from examples import adventureworks
-from personaclick_async import FullProfile, PersonaClick, Product, ProfileUpdate
+from personaclick_async import FullProfile, PersonaClick, Product, ProfileUpdate, RetryPolicy
 from personaclick_async.emulator import Emulator
 from personaclick_async.sync import Route, SyncOptions
 from personaclick_async.sync.mapping import FieldMapping
@@ -36,31 +37,51 @@ MAPPING = Path(__file__).parent / "mappings" / "adventureworks.toml"
 AT_ONCE = 50
 READ_BACK = 2_000
 FORCED = 200
+FAILING = 200
 SHOWN = 3
+WIDTH = 44
 
-console = Console()
+console = Console(highlight=False)
 
 
 @attrs.define
 class Story:
-    """What happened, step by step, for the table at the end."""
+    """The steps so far; each has a line of its own, which stays when the step is done."""
 
-    steps: list[tuple[str, int, float]] = attrs.field(factory=list)
+    started: float = attrs.field(factory=time.perf_counter)
+    done: str = "ok" if console.options.ascii_only else "\N{CHECK MARK}"
 
     @contextmanager
     def step(self, title: str, count: int) -> Iterator[Callable[[], None]]:
-        """Show a step's progress and keep its time; gives what to call after each piece."""
+        """Show a step's progress; yields what to call after each piece."""
         started = time.perf_counter()
         with Progress(
-            TextColumn("  {task.description:<42}"),
+            TextColumn(f"    {{task.description:<{WIDTH}}}"),
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
-            TimeElapsedColumn(),
             console=console,
+            transient=True,
+            disable=not console.is_terminal,
         ) as progress:
             bar = progress.add_task(title, total=count)
             yield lambda: progress.advance(bar)
-        self.steps.append((title, count, time.perf_counter() - started))
+        rate = count / (time.perf_counter() - started)
+        self.tell(title, f"{count:>7,}", f"{rate:>9,.0f} a second")
+
+    def tell(self, title: str, count: str, more: str = "") -> None:
+        """Write the line of a step that is done."""
+        line = Text.assemble(
+            (f"  {self.done} ", "green"),
+            f"{title:<{WIDTH}}",
+            (count, "bold"),
+            (f"   {more}", "dim"),
+        )
+        console.print(line, soft_wrap=True)
+
+    @property
+    def seconds(self) -> float:
+        """How long it has taken so far."""
+        return time.perf_counter() - self.started
 
 
 async def each(
@@ -86,63 +107,91 @@ async def run(folder: Path) -> None:
     orders = list(adventureworks.orders(folder))
     products = list(adventureworks.products(folder))
     expected = adventureworks.last_orders(folder)
-    console.rule(f"[bold]A shop with {len(customers):,} customers[/], read from {folder}")
+    console.rule(f"[bold]A shop with {len(customers):,} customers")
     async with (
         Emulator() as emulator,
         PersonaClick(
-            emulator.shop_id, shop_secret=emulator.shop_secret, api_url=emulator.url, stream="demo"
+            emulator.shop_id,
+            shop_secret=emulator.shop_secret,
+            api_url=emulator.url,
+            stream="demo",
+            retry=RetryPolicy(first_wait=0.02, longest_wait=0.2),
         ) as client,
     ):
-        console.print(f"  The emulator listens on {emulator.url}\n")
+        console.print(f"  read from {folder}", style="dim", soft_wrap=True)
+        console.print(f"  the service is an emulator at {emulator.url}\n", style="dim")
         with story.step("load the catalogue", len(products)) as done:
             emulator.add_products(_counted(products, done))
         with story.step("load the orders", len(orders)) as done:
             emulator.add_orders(_counted(orders, done))
 
-        async def send(customer: adventureworks.Customer) -> None:
-            user = client.user(external_id=customer["external_id"])
-            await user.profile.set(ProfileUpdate(**customer))
-
-        with story.step("set profiles through the SDK", len(customers)) as done:
-            await each(customers, send, done)
-
-        known = customers[:READ_BACK]
-        with story.step("read profiles from the service", len(known)) as done:
-            await each(known, lambda customer: _compare(client, customer), done)
-        with story.step("read them again, from the cache", len(known)) as done:
-            await each(known, lambda customer: _compare(client, customer), done)
-        forced = known[:FORCED]
-        with story.step("read some of them with force", len(forced)) as done:
-            await each(forced, lambda customer: _compare(client, customer, force=True), done)
-
+        await _set_and_read(story, emulator, client, customers)
+        await _sync(story, emulator, client, folder, len(customers))
+        console.print("\n  Visitors log in on a device that is new, and the shop knows them:")
         buyers = [customer for customer in customers if customer["external_id"] in expected]
-        busiest = sorted(buyers, key=lambda one: -len(expected[one["external_id"]]))[:SHOWN]
-        for customer in busiest:
+        for customer in sorted(buyers, key=lambda one: -len(expected[one["external_id"]]))[:SHOWN]:
             bought = await _log_in_on_a_new_device(client, customer)
             ids = [product.id for product in bought]
             if ids != expected[customer["external_id"]]:
                 raise RuntimeError(f"the last order came back as {ids}")
-            console.print(_order_table(customer, bought))
+            _show_order(customer, bought)
 
-        path = folder / "adventureworks-packt" / "AdventureWorks_Customers.csv"
-        source = open_source(path, FieldMapping.load(MAPPING))
-        with story.step("sync the customers' file in bulk", len(customers)) as done:
-            async with client.sync(source, options=SyncOptions(route=Route.BULK)) as sync:
-                async for _ in sync:
-                    done()
-            emulator.drain()
-        account = sync.report
-        requests = "1 request" if account.requests == 1 else f"{account.requests:,} requests"
-        console.print(
-            f"\n  The file {account.source}: {account.read:,} rows read, {account.sent:,} sent in "
-            f"{requests}, {account.rejected:,} rejected, "
-            f"{account.failed:,} failed.",
-            soft_wrap=True,
-        )
-        if (account.sent, emulator.ignored_entries) != (len(customers), 0):
-            raise RuntimeError("not every customer of the file has arrived")
+        sent, cache = client.transport_stats, client.cache_stats
+        console.print()
+        story.tell("requests sent", f"{sent.requests:>7,}", f"{sent.retries:,} of them again")
+        story.tell("reads answered by the cache", f"{cache.hits:>7,}")
+        story.tell("all steps", f"{story.seconds:>5.2f} s")
 
-        console.print(_summary(story, client))
+
+async def _set_and_read(
+    story: Story,
+    emulator: Emulator,
+    client: PersonaClick,
+    customers: list[adventureworks.Customer],
+) -> None:
+    async def send(customer: adventureworks.Customer) -> None:
+        user = client.user(external_id=customer["external_id"])
+        await user.profile.set(ProfileUpdate(**customer))
+
+    with story.step("set profiles through the SDK", len(customers)) as done:
+        await each(customers, send, done)
+    some = customers[:FAILING]
+    with (
+        emulator.fault(path="/profile/set", status=503, probability=0.1),
+        story.step("again, while one request in ten fails", len(some)) as done,
+    ):
+        await each(some, send, done)
+
+    known = customers[:READ_BACK]
+    with story.step("read profiles from the service", len(known)) as done:
+        await each(known, lambda customer: _compare(client, customer), done)
+    with story.step("read them again, from the cache", len(known)) as done:
+        await each(known, lambda customer: _compare(client, customer), done)
+    forced = known[:FORCED]
+    with story.step("read some of them with force", len(forced)) as done:
+        await each(forced, lambda customer: _compare(client, customer, force=True), done)
+
+
+async def _sync(
+    story: Story, emulator: Emulator, client: PersonaClick, folder: Path, count: int
+) -> None:
+    path = folder / "adventureworks-packt" / "AdventureWorks_Customers.csv"
+    source = open_source(path, FieldMapping.load(MAPPING))
+    with story.step("sync the customers' file in bulk", count) as done:
+        async with client.sync(source, options=SyncOptions(route=Route.BULK)) as sync:
+            async for _ in sync:
+                done()
+        emulator.drain()
+    account = sync.report
+    if (account.sent, emulator.ignored_entries) != (count, 0):
+        raise RuntimeError("not every customer of the file has arrived")
+    requests = "1 request" if account.requests == 1 else f"{account.requests:,} requests"
+    console.print(
+        f"      {account.read:,} rows read, {account.sent:,} sent in {requests}, "
+        f"{account.rejected:,} rejected, {account.failed:,} failed",
+        style="dim",
+        soft_wrap=True,
+    )
 
 
 def _counted(items: Iterable[T], done: Callable[[], None]) -> Iterator[T]:
@@ -168,35 +217,18 @@ async def _log_in_on_a_new_device(
     return await visitor.orders.last_for_user()
 
 
-def _order_table(customer: adventureworks.Customer, bought: list[Product]) -> Table:
+def _show_order(customer: adventureworks.Customer, bought: list[Product]) -> None:
     name = " ".join((customer.get("first_name", ""), customer.get("last_name", "")))
-    table = Table(title=f"\nLast order of {name.strip()}", title_justify="left", min_width=72)
-    table.add_column("product", ratio=3)
-    table.add_column("category", ratio=2)
-    table.add_column("price", justify="right")
+    console.print(Text.assemble("\n    Last order of ", (name.strip(), "bold")))
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    table.add_column(width=4)
+    table.add_column(width=WIDTH - 4, no_wrap=True)
+    table.add_column(style="dim", width=20, no_wrap=True)
+    table.add_column(justify="right", no_wrap=True)
     for product in bought:
         category = product.categories[-1].name if product.categories else ""
-        table.add_row(product.name, category, product.price_full_formatted or "")
-    return table
-
-
-def _summary(story: Story, client: PersonaClick) -> Table:
-    table = Table(title="\nWhat happened", title_justify="left", min_width=72)
-    table.add_column("step", ratio=3)
-    table.add_column("count", justify="right")
-    table.add_column("time", justify="right")
-    table.add_column("per second", justify="right")
-    for title, count, seconds in story.steps:
-        table.add_row(title, f"{count:,}", f"{seconds:.2f} s", f"{count / seconds:,.0f}")
-    sent, cache = client.transport_stats, client.cache_stats
-    table.add_section()
-    table.add_row("requests sent", f"{sent.requests:,}", "", "")
-    table.add_row("of these sent again", f"{sent.retries:,}", "", "")
-    table.add_row("reads answered by the cache", f"{cache.hits:,}", "", "")
-    table.add_row("reads answered by the service", f"{cache.misses:,}", "", "")
-    total = sum(seconds for _, _, seconds in story.steps)
-    table.add_row("all steps", "", f"{total:.2f} s", "")
-    return table
+        table.add_row("", product.name, category, product.price_full_formatted or "")
+    console.print(table)
 
 
 def main() -> None:

@@ -187,6 +187,7 @@ async def test_a_body_that_says_that_it_is_too_large_is_not_read(
     writer.write(head.encode())
     assert b" 413 " in await asyncio.wait_for(reader.readline(), 10)
     writer.close()
+    await writer.wait_closed()
 
 
 async def test_two_hundred_half_open_connections_do_not_stop_it(
@@ -204,6 +205,7 @@ async def test_two_hundred_half_open_connections_do_not_stop_it(
         assert answer.status == 200
     for writer in writers:
         writer.close()
+        await writer.wait_closed()
 
 
 async def test_pages_of_other_sites_may_call_the_service_if_told() -> None:

@@ -29,6 +29,7 @@ async def ask(emulator: Emulator, line: str, headers: str = "", body: str = "") 
     writer.write(f"{head}{headers}{length}\r\n{body}".encode())
     whole = await reader.read()
     writer.close()
+    await writer.wait_closed()
     top, _, rest = whole.partition(b"\r\n\r\n")
     return int(top.split()[1]), json.loads(rest) if rest else None
 
