@@ -75,7 +75,7 @@ async def bare_aiohttp(url: str) -> AsyncIterator[dict[str, Call]]:
 async def session_as_here(url: str) -> AsyncIterator[dict[str, Call]]:
     """Aiohttp as this SDK sets it up, and nothing of the SDK besides."""
     address = URL(url + "profile")
-    async with new_session(Timeouts(), aiohttp.DefaultResolver(), headers=_HEADERS) as session:
+    async with new_session(Timeouts(), headers=_HEADERS) as session:
 
         async def get(did: str) -> object:
             answer = await session.request("GET", address, params=query(did))

@@ -133,7 +133,7 @@ class PersonaClick:
             session=session,
             ssl_context=ssl_context,
             trust_env=trust_env,
-            hooks=(hooks,) if isinstance(hooks, Hooks) else hooks,
+            hooks=hooks,
             clock=clock,
         )
         shop = Shop(
@@ -370,7 +370,10 @@ class PersonaClick:
         await self.close()
 
     def __repr__(self) -> str:
-        return f"<PersonaClick shop {self._core.shop.shop_id[:4]}… at {self._core.config.api_url}>"
+        core = getattr(self, "_core", None)
+        if core is None:  # shown in the traceback of a construction that failed
+            return "<PersonaClick, not set up>"
+        return f"<PersonaClick shop {core.shop.shop_id[:4]}… at {core.config.api_url}>"
 
 
 def _segment(value: Segment | str | None) -> Segment | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import timedelta
 from typing import Any, Final, TypeAlias
 from urllib.parse import urlsplit
@@ -91,18 +91,36 @@ class Timeouts:
     total: Seconds = attrs.field(default=30.0, converter=_seconds, validator=_finite)
 
 
+RETRIED_STATUSES: Final = frozenset(
+    {408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529, 530}
+)
+"""Failures that pass: the service's own, and those of the proxies in front of it (520 and up)."""
+
+
+def _statuses(value: Collection[int]) -> frozenset[int]:
+    # What is no collection goes on to the validator, which knows the field's name.
+    kinds = (list, tuple, set)
+    return frozenset(value) if isinstance(value, kinds) else value  # type: ignore[return-value]
+
+
+def _check_statuses(_: object, at: attrs.Attribute[Any], value: object) -> None:
+    if not isinstance(value, frozenset) or not all(type(one) is int for one in value):
+        raise ConfigurationError(f"{at.name}: expected HTTP statuses, as whole numbers")
+
+
 @attrs.frozen(kw_only=True)
 class RetryPolicy:
     """When and how often a call is sent again.
 
     Waits grow by a factor of two from ``first_wait`` to ``longest_wait``, each cut by a random
-    part of up to a half. A ``Retry-After`` of the service is waited out in full. A wait that
-    would end after ``total`` is not begun: the call fails at once.
+    part of up to a half. A ``Retry-After`` of the service is waited out in full, whatever the
+    status. A wait that would end after ``total`` is not begun: the call fails at once.
 
     :ivar attempts: how many times a request is sent at most; 1 means no retry.
     :ivar total: seconds from the first attempt in which a new one may begin.
     :ivar budget: retries allowed per call sent, on average over all calls of the client, so that
         an outage does not multiply traffic; a reserve of ten retries comes on top.
+    :ivar statuses: of an answer, after which a call is sent again.
     """
 
     attempts: int = attrs.field(default=4, validator=_count_from(1))
@@ -110,6 +128,9 @@ class RetryPolicy:
     longest_wait: Seconds = attrs.field(default=20.0, converter=_seconds, validator=_at_least(0))
     total: Seconds = attrs.field(default=90.0, converter=_seconds, validator=_at_least(0))
     budget: float = attrs.field(default=0.2, validator=_at_least(0))
+    statuses: frozenset[int] = attrs.field(
+        default=RETRIED_STATUSES, converter=_statuses, validator=_check_statuses
+    )
 
 
 @attrs.frozen(kw_only=True)
@@ -208,7 +229,7 @@ class Config:
 
 
 class Unset:
-    """The type of :data:`UNSET`: tells «not given» from None, which has a meaning of its own."""
+    """The type of :data:`UNSET`: tells "not given" from None, which has a meaning of its own."""
 
     def __repr__(self) -> str:
         return "<from the environment or the default>"
@@ -221,7 +242,9 @@ UNSET: Final = Unset()
 class CallOptions:
     """What ``with_options`` changes for the calls made through it.
 
-    :ivar timeout: seconds that one attempt may take in all, in place of ``Timeouts.total``.
+    :ivar timeout: seconds that the whole call may take: waits for limits, for a pause that the
+        service asked for and for a free connection, every attempt, and the waits between them.
+        ``Timeouts`` goes on to say how long each attempt may take.
     :ivar retries: how many times a request is sent again at most, in place of the policy's.
     :ivar stream: where the data comes from, in place of the client's.
     """

@@ -13,8 +13,23 @@ from types import TracebackType
 from typing import Any, Final, Protocol, Self
 
 from personaclick_async.config import Seconds
+from personaclick_async.errors import NoEventLoop
 
 _LOOKS_PER_SILENCE: Final = 4
+
+
+def running_loop() -> asyncio.AbstractEventLoop:
+    """Return the running event loop.
+
+    :raises NoEventLoop: there is none of asyncio's.
+    """
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        raise NoEventLoop(
+            "personaclick_async needs asyncio: make calls in a coroutine run by asyncio.run(…); "
+            "trio, curio and plain gevent can't run them"
+        ) from None
 
 
 class Incoming(Protocol):
@@ -34,13 +49,16 @@ class Deadline:
     :param silence: seconds for which no byte may come or go.
     :ivar incoming: the answer's body, once there is one.
     :ivar sent_bytes: how much of a large body has gone out.
+    :ivar has_passed: whether the time was over before the block had ended.
+    :ivar was_silent: whether that was for silence.
     """
 
     incoming: Incoming | None = None
     sent_bytes: int = 0
     _progress: int = 0
     _quiet_since: Seconds | None = None
-    _has_passed: bool = False
+    has_passed: bool = False
+    was_silent: bool = False
     _task: asyncio.Task[Any]
     _until: Seconds
     _begun_cancelling: int
@@ -75,7 +93,7 @@ class Deadline:
     ) -> None:
         self._deadlines.watched.discard(self)
         if (
-            self._has_passed
+            self.has_passed
             # Another cancellation than ours goes on its way, as with asyncio.timeout.
             and self._task.uncancel() <= self._begun_cancelling
             and kind is asyncio.CancelledError
@@ -83,13 +101,13 @@ class Deadline:
             raise TimeoutError
 
     def look(self, now: Seconds) -> Seconds | None:
-        """Give when to look again; None if the time is over, and then the task is cancelled."""
+        """Return when to look again; None if the time is over, and then the task is cancelled."""
         progress = self.sent_bytes + (0 if self.incoming is None else self.incoming.total_bytes)
         if self._quiet_since is None or progress != self._progress:
             self._progress, self._quiet_since = progress, now
         too_quiet = self._quiet_since + self._silence
         if now >= self._until or now >= too_quiet:
-            self._has_passed = True
+            self.has_passed, self.was_silent = True, now < self._until
             self._task.cancel()
             return None
         return min(self._until, too_quiet, now + self._silence / _LOOKS_PER_SILENCE)

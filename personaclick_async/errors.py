@@ -1,19 +1,15 @@
 """Every error that the package raises, under one root.
 
 No text or ``repr`` here holds a value that a caller sent or the service stored: only field
-names, types, rules, statuses and the service's own message with such values taken out.
+names, types, rules, statuses, hosts, and the service's own message if it repeats no such value.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
 
 from personaclick_async.escaping import printable
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from personaclick_async.protocol.answers import Answer
 
 __all__ = [
     "AnswerTooLarge",
@@ -25,6 +21,7 @@ __all__ = [
     "Forbidden",
     "MalformedAnswer",
     "NoCurrentUser",
+    "NoEventLoop",
     "NotFound",
     "PayloadTooLarge",
     "PersonaClickError",
@@ -79,7 +76,7 @@ class ValidationError(PersonaClickError, ValueError):
         self.given = given
 
     def within(self, path: str) -> ValidationError:
-        """Give the same error for a field that lies inside ``path``."""
+        """Return the same error for a field that lies inside ``path``."""
         return ValidationError(f"{path}.{self.field}", self.rule, self.given)
 
 
@@ -89,6 +86,27 @@ class ClientClosed(PersonaClickError, RuntimeError):
 
 class NoCurrentUser(PersonaClickError, LookupError):
     """``client.profile`` or ``client.orders`` was used where no current user is set."""
+
+
+class NoEventLoop(PersonaClickError, RuntimeError):
+    """A call was made where no event loop of asyncio runs."""
+
+
+class Answered(Protocol):
+    """The answer that an error is about; see :class:`~personaclick_async.Answer`."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    attempts: int
+    elapsed: float
+
+    @property
+    def endpoint(self) -> str:
+        """The call's name, such as ``profile/set``."""
+
+    def json(self) -> Any:  # noqa: ANN401 - any JSON
+        """Return the body as JSON."""
 
 
 class TransportError(PersonaClickError):
@@ -105,11 +123,11 @@ class TransportError(PersonaClickError):
 
 
 class ConnectionFailed(TransportError, ConnectionError):
-    """The service could not be reached, or the connection broke before the answer was whole."""
+    """The service could not be reached, or the connection broke before the answer was complete."""
 
 
 class TimedOut(TransportError, TimeoutError):
-    """A timeout of :class:`Timeouts` passed."""
+    """A timeout of :class:`Timeouts` or of ``with_options`` passed; says what was waited for."""
 
 
 class AnswerTooLarge(TransportError):
@@ -123,23 +141,25 @@ class MalformedAnswer(TransportError):
     """
 
     def __init__(
-        self, reason: str, *, endpoint: str, attempts: int, answer: Answer[Any] | None
+        self, reason: str, *, endpoint: str, attempts: int, answer: Answered | None
     ) -> None:
         super().__init__(reason, endpoint=endpoint, attempts=attempts)
         self.answer = answer
 
 
 class ServiceError(PersonaClickError):
-    """The service answered, and said no.
+    """The service answered with an error.
 
     Also for an answer with HTTP status 200 whose body says ``"status": "error"``
     (protocol, section 9).
 
     :ivar status: the HTTP status, or the one that the body names where it differs.
-    :ivar message: the service's message, without values that were sent; empty if there is none.
+    :ivar message: the service's message; empty if there is none. A message that repeats a value
+        that was sent is withheld, and this says so.
     :ivar endpoint: the call's name, such as ``profile/set``.
     :ivar attempts: how many times the request was sent.
     :ivar answer: the last answer as it came.
+    :ivar retry_after: seconds that the service asked to wait, if it did.
     """
 
     def __init__(
@@ -149,7 +169,8 @@ class ServiceError(PersonaClickError):
         status: int,
         endpoint: str,
         attempts: int,
-        answer: Answer[Any] | None = None,
+        answer: Answered | None = None,
+        retry_after: float | None = None,
     ) -> None:
         message = printable(message)
         said = f": {message}" if message else ""
@@ -159,6 +180,7 @@ class ServiceError(PersonaClickError):
         self.endpoint = endpoint
         self.attempts = attempts
         self.answer = answer
+        self.retry_after = retry_after
 
 
 class BadRequest(ServiceError):
@@ -186,27 +208,9 @@ class Unprocessable(ServiceError):
 
 
 class RateLimited(ServiceError):
-    """429: too many requests.
-
-    :ivar retry_after: seconds that the service asked to wait, if it said.
-    """
+    """429: too many requests. Also of a call that a limit of the client's own did not let out."""
 
     usual_status = 429
-
-    def __init__(
-        self,
-        message: str,
-        *,
-        status: int,
-        endpoint: str,
-        attempts: int,
-        answer: Answer[Any] | None = None,
-        retry_after: float | None = None,
-    ) -> None:
-        super().__init__(
-            message, status=status, endpoint=endpoint, attempts=attempts, answer=answer
-        )
-        self.retry_after = retry_after
 
 
 class ServerError(ServiceError):

@@ -39,11 +39,20 @@ class Limiter:
         self._under_way = 0
 
     def pause(self, seconds: Seconds) -> None:
-        """Let nothing through for some seconds: the service said «too many»."""
+        """Let nothing through for some seconds: it answered "too many"."""
         with self._lock:
             until = self._clock() + min(seconds, _LONGEST_PAUSE)
             self._paused_until = max(self._paused_until, until)
             self.is_open = False
+
+    @property
+    def reason(self) -> str:
+        """What holds requests back, in words."""
+        if self._clock() < self._paused_until:
+            return "the service asked to wait"
+        if self._limit is None:
+            return "no limit"
+        return f"the client's own limit, {self._limit.requests} in {self._limit.seconds:g} s"
 
     def wait_needed(self) -> Seconds:
         """Take a place and give 0, or give the seconds after which to try again."""

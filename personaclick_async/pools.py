@@ -3,48 +3,94 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import threading
+import warnings
+import weakref
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import suppress
+from functools import partial
+from typing import Final
 
 import aiohttp
 import attrs
-from aiohttp.abc import AbstractResolver, ResolveResult
+from multidict import CIMultiDict
 
 from personaclick_async.config import Config, Seconds, Timeouts
-from personaclick_async.deadlines import Deadlines
-from personaclick_async.errors import ClientClosed
-from personaclick_async.places import Places
-from personaclick_async.plain_request import ACCEPT_ENCODING, NoCookies, PlainRequest
+from personaclick_async.connections import CleanConnector
+from personaclick_async.deadlines import Deadlines, running_loop
+from personaclick_async.errors import ClientClosed, ConfigurationError
+
+_A_DAY: Final = 86_400.0
 
 
 @attrs.define(eq=False, repr=False)
 class Pool:
-    """What belongs to one event loop: its connections, and the calls under way on it."""
+    """What belongs to one event loop: its connections, and the calls in progress on it.
 
+    :ivar room: how many requests may be in flight at once.
+    :ivar in_progress: how many calls there are.
+    """
+
+    loop: asyncio.AbstractEventLoop
     session: aiohttp.ClientSession
-    places: Places
+    room: asyncio.Semaphore
     deadlines: Deadlines
-    lifetime: AsyncGenerator[None, None] | None = None
-    under_way: int = 0
+    lifetime: AsyncGenerator[None, None]
+    in_progress: int = 0
     idle: asyncio.Event = attrs.field(factory=asyncio.Event)
+    is_closed: bool = False
+    _held: asyncio.TimerHandle | None = None
+
+    def hold(self) -> None:
+        """Live as long as the event loop does: nobody but a timer of its own refers to the pool.
+
+        So a loop that is dropped without being closed takes its connections along.
+        """
+        self._held = self.loop.call_later(_A_DAY, self.hold)
 
     async def close(self, patience: Seconds) -> None:
-        """Wait for the calls under way, so many seconds at most, and close the connections."""
-        if self.under_way:
+        """Wait for the calls in progress, ``patience`` seconds at most, and close."""
+        if self.in_progress:
             self.idle.clear()
             with suppress(TimeoutError):
                 async with asyncio.timeout(patience):
                     await self.idle.wait()
-        if self.lifetime is not None:
-            await self.lifetime.aclose()
+        await self.close_connections()
+
+    async def close_connections(self) -> None:
+        """Close the connections now."""
+        self.let_go()
+        await self.lifetime.aclose()
+
+    def let_go(self) -> None:
+        """Let the pool end without a word."""
+        self.is_closed = True
+        if self._held is not None:
+            self._held.cancel()
+
+    def close_now(self) -> None:
+        """Close the connections as far as that is possible without the event loop."""
+        self.let_go()
+        closing = self.session.close()
+        with suppress(StopIteration, RuntimeError):
+            closing.send(None)
+        closing.close()
+
+    def __del__(self) -> None:
+        if not self.is_closed:
+            warnings.warn(
+                "an event loop ended with open connections of a PersonaClick client: "
+                "await client.close() on it before it ends, or run it with asyncio.run()",
+                ResourceWarning,
+                stacklevel=2,
+                source=self,
+            )
+            self.close_now()
 
 
 class Pools:
     """The pools of a client.
 
-    :ivar by_loop: those that are open.
     :ivar is_closed: whether no other will be opened.
     """
 
@@ -62,112 +108,146 @@ class Pools:
         self._trust_env = trust_env
         self._lock = threading.Lock()
         self._abandoned: list[Pool] = []
-        self.by_loop: dict[asyncio.AbstractEventLoop, Pool] = {}
+        self._by_loop: dict[int, weakref.ref[Pool]] = {}
         self.is_closed = False
 
+    def here(self) -> Pool | None:
+        """Return the pool of the running event loop, if there is one that takes calls."""
+        known = self._by_loop.get(id(running_loop()))
+        pool = None if known is None else known()
+        return None if pool is None or pool.is_closed or self.is_closed else pool
+
     async def open(self) -> Pool:
-        """Open the pool of the running event loop, and forget those of loops that have ended.
+        """Open the pool of the running event loop.
 
         :raises ClientClosed: there are to be no more.
+        :raises ConfigurationError: the session given is closed, or of another event loop.
         """
         if self.is_closed:
             raise closed_error()
-        loop = asyncio.get_running_loop()
+        loop = running_loop()
         pool = self._new(loop)
+        number = id(loop)
         with self._lock:
-            for gone in [other for other in self.by_loop if other.is_closed()]:
-                del self.by_loop[gone]
-            self.by_loop[loop] = pool
-        if pool.lifetime is not None:
-            await anext(pool.lifetime)
+            self._by_loop[number] = weakref.ref(pool, partial(self._forget, number))
+        pool.hold()
+        await anext(pool.lifetime)
         return pool
 
     async def close(self, *, patience: Seconds) -> None:
-        """Open no more, wait for the calls under way, then close; see :meth:`Pool.close`."""
+        """Open no more, wait for the calls in progress, then close; see :meth:`Pool.close`."""
         self.is_closed = True
         here = asyncio.get_running_loop()
-        with self._lock:
-            pools = list(self.by_loop.items())
-            self.by_loop.clear()
-        for loop, pool in pools:
-            if loop is here:
-                await pool.close(patience)
-            elif loop.is_running():
-                closing = asyncio.run_coroutine_threadsafe(pool.close(patience), loop)
-                await asyncio.wrap_future(closing)
+        own: Pool | None = None
+        elsewhere: list[asyncio.Future[None]] = []
+        for pool in self._take_all():
+            if pool.loop is here:
+                own = pool
+            elif pool.loop.is_running():
+                closing = asyncio.run_coroutine_threadsafe(pool.close(patience), pool.loop)
+                elsewhere.append(asyncio.wrap_future(closing))
+            else:
+                pool.close_now()
+        if own is not None:
+            await own.close(patience)
+        if elsewhere:
+            # A loop that stands still in its thread is not waited for.
+            await asyncio.wait(elsewhere, timeout=patience + 1)
 
     def start_over_after_fork(self) -> None:
         """Forget the parent's connections and locks, without closing what is the parent's."""
         self._lock = threading.Lock()
-        self._abandoned.extend(self.by_loop.values())
-        self.by_loop.clear()
+        for pool in self._take_all():
+            pool.let_go()
+            self._abandoned.append(pool)
+
+    def _take_all(self) -> list[Pool]:
+        with self._lock:
+            pools = [pool for known in self._by_loop.values() if (pool := known()) is not None]
+            self._by_loop.clear()
+        return [pool for pool in pools if not pool.is_closed]
+
+    def _forget(self, number: int, gone: weakref.ref[Pool]) -> None:
+        # Without the lock: the collector may run this wherever it is held.
+        if self._by_loop.get(number) is gone:
+            self._by_loop.pop(number, None)
 
     def _new(self, loop: asyncio.AbstractEventLoop) -> Pool:
-        places, deadlines = Places(self._config.max_concurrency), Deadlines(loop)
-        if self._given_session is not None:
-            return Pool(self._given_session, places, deadlines)
-        resolver = _TimedResolver(self._config.timeouts.connect)
-        session = new_session(
-            self._config.timeouts, resolver, headers=self._headers, trust_env=self._trust_env
+        given = self._given_session
+        session = (
+            new_session(self._config.timeouts, headers=self._headers, trust_env=self._trust_env)
+            if given is None
+            else _session_like(given, self._config.timeouts, self._headers)
         )
-        return Pool(session, places, deadlines, _close_with_loop(session, resolver))
-
-
-def timeout_of(timeouts: Timeouts) -> aiohttp.ClientTimeout:
-    """Give what aiohttp is to watch; the rest of what may take long is for the deadlines."""
-    return aiohttp.ClientTimeout(total=None, sock_connect=timeouts.connect)
+        room = asyncio.Semaphore(self._config.max_concurrency)
+        return Pool(loop, session, room, Deadlines(loop), _close_with_loop(session))
 
 
 def new_session(
-    timeouts: Timeouts,
-    resolver: AbstractResolver,
-    *,
-    headers: Mapping[str, str],
-    trust_env: bool = False,
+    timeouts: Timeouts, *, headers: Mapping[str, str], trust_env: bool = False
 ) -> aiohttp.ClientSession:
     """Make a session of the client's own."""
     return aiohttp.ClientSession(
-        # The places are the limit: time spent waiting for one is not an attempt's time.
-        connector=aiohttp.TCPConnector(limit=0, resolver=resolver),
+        # The pool's room is the limit: time spent waiting for it is not an attempt's time.
+        connector=CleanConnector(limit=0),
         # The service sets a did cookie on init; with a jar two users would become one.
-        cookie_jar=NoCookies(),
-        headers={**headers, "Accept-Encoding": ACCEPT_ENCODING},
-        request_class=aiohttp.ClientRequest if trust_env else PlainRequest,
-        timeout=timeout_of(timeouts),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        headers=headers,
+        timeout=_timeout(timeouts),
         trust_env=trust_env,
     )
 
 
+def _session_like(
+    given: aiohttp.ClientSession, timeouts: Timeouts, headers: Mapping[str, str]
+) -> aiohttp.ClientSession:
+    """Make a session on the connector of an application's own, with its headers and tracing.
+
+    Not with its cookie jar, which sends one visitor's device for another, nor with its
+    ``raise_for_status`` and timeouts: statuses and time are the client's to look at.
+
+    :raises ConfigurationError: it is closed, or of another event loop.
+    """
+    if given.closed:
+        raise ConfigurationError("session: expected one that is open, got one that is closed")
+    if not isinstance(given.connector, CleanConnector):
+        warnings.warn(
+            "this session's connector does not notice a stray answer on an idle connection, which "
+            "may give one user the answer of another: make the session with "
+            "aiohttp.ClientSession(connector=personaclick_async.CleanConnector())",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+    both = CIMultiDict(given.headers)
+    both.update(headers)
+    with suppress(RuntimeError):
+        return aiohttp.ClientSession(
+            connector=given.connector,
+            connector_owner=False,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers=both,
+            auth=given.auth,
+            skip_auto_headers=given.skip_auto_headers,
+            trace_configs=list(given.trace_configs),
+            timeout=_timeout(timeouts),
+            trust_env=given.trust_env,
+        )
+    raise ConfigurationError(
+        "session: it belongs to another event loop; make one client per loop, or pass no session"
+    )
+
+
+def _timeout(timeouts: Timeouts) -> aiohttp.ClientTimeout:
+    """Return what aiohttp is to watch; the rest of what may take long is for the deadlines."""
+    return aiohttp.ClientTimeout(total=None, connect=timeouts.connect)
+
+
 def closed_error() -> ClientClosed:
-    """Make the error of a call that comes too late."""
+    """Return the error of a call that comes too late."""
     return ClientClosed("this client was closed; make a new one")
 
 
-class _TimedResolver(AbstractResolver):
-    """Looks host names up, but not for ever."""
-
-    def __init__(self, patience: Seconds) -> None:
-        self._resolver = aiohttp.DefaultResolver()
-        self._patience = patience
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[ResolveResult]:
-        """Look a name up.
-
-        :raises TimeoutError: it takes too long.
-        """
-        async with asyncio.timeout(self._patience):
-            return await self._resolver.resolve(host, port, family)
-
-    async def close(self) -> None:
-        """Let go of what it holds."""
-        await self._resolver.close()
-
-
-async def _close_with_loop(
-    session: aiohttp.ClientSession, resolver: _TimedResolver
-) -> AsyncGenerator[None, None]:
+async def _close_with_loop(session: aiohttp.ClientSession) -> AsyncGenerator[None, None]:
     """Close the session when its event loop shuts down, if nobody did before.
 
     asyncio.run, uvloop and the test runners all close a loop's async generators while it can
@@ -177,4 +257,3 @@ async def _close_with_loop(
         yield
     finally:
         await session.close()
-        await resolver.close()

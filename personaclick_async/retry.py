@@ -14,8 +14,7 @@ import attrs
 from personaclick_async.config import RetryPolicy, Seconds
 from personaclick_async.names import Repeat
 
-RETRIED_STATUSES: Final = frozenset({429, 500, 502, 503, 504})
-_REFUSED_UNREAD: Final = frozenset({429, 503})
+_REFUSED_UNREAD: Final = frozenset({425, 429, 503})
 _RESERVE: Final = 10.0
 
 
@@ -27,19 +26,22 @@ class Failure:
     :ivar retry_after: seconds that the service asked to wait, if it did.
     :ivar unsent: whether the request certainly never reached the service.
     :ivar hopeless: whether another attempt would fail the same way (a bad certificate).
+    :ivar stale: whether a connection that had been used before broke in place of an answer, as
+        happens when the server closes it in the moment of the request.
     """
 
     status: int | None = None
     retry_after: Seconds | None = None
     unsent: bool = False
     hopeless: bool = False
+    stale: bool = False
 
 
-def may_repeat(failure: Failure, repeat: Repeat) -> bool:
+def may_repeat(policy: RetryPolicy, failure: Failure, repeat: Repeat) -> bool:
     """Whether sending the request again is both useful and safe."""
     if failure.hopeless:
         return False
-    if failure.status is not None and failure.status not in RETRIED_STATUSES:
+    if failure.status is not None and failure.status not in policy.statuses:
         return False
     if repeat is Repeat.ALWAYS:
         return True
@@ -49,7 +51,7 @@ def may_repeat(failure: Failure, repeat: Repeat) -> bool:
 def wait_before_next(
     policy: RetryPolicy, failure: Failure, *, attempt: int, elapsed: Seconds, chance: float
 ) -> Seconds | None:
-    """Give the seconds to wait before the next attempt, or None to give up.
+    """Return the seconds to wait before the next attempt, or None to give up.
 
     :param attempt: how many attempts have failed.
     :param elapsed: seconds since the first attempt began.

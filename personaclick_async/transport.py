@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import platform
 import random
 import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from typing import Any, Final, TypeVar
+from contextlib import suppress
+from typing import Any, Final, Generic, TypeVar
 
 import aiohttp
 import attrs
@@ -17,19 +19,19 @@ from yarl import URL
 
 from personaclick_async._version import __version__
 from personaclick_async.config import CallOptions, Config, Seconds
+from personaclick_async.connections import Connecting, connecting, failure_of
 from personaclick_async.deadlines import Deadline
 from personaclick_async.errors import (
     AnswerTooLarge,
-    ConnectionFailed,
+    ConfigurationError,
     PersonaClickError,
     RateLimited,
     TimedOut,
 )
 from personaclick_async.hooks import Attempt, Hooks, tell
 from personaclick_async.limiter import Limiter
-from personaclick_async.names import Endpoint, Family
-from personaclick_async.plain_request import JsonBody
-from personaclick_async.pools import Pool, Pools, closed_error, timeout_of
+from personaclick_async.names import Endpoint, Family, Repeat
+from personaclick_async.pools import Pool, Pools, closed_error
 from personaclick_async.protocol.answers import Answer, refusal
 from personaclick_async.protocol.requests import Call
 from personaclick_async.retry import Failure, RetryBudget, may_repeat, wait_before_next
@@ -66,7 +68,7 @@ class TransportStats:
 
 
 @attrs.frozen(eq=False, repr=False)
-class _Way:
+class _Route:
     """Where an endpoint's requests go, and what holds them back."""
 
     url: URL
@@ -82,8 +84,39 @@ class _Failed:
     seen: Attempt | None = None
 
 
+@attrs.define(eq=False, repr=False)
+class _Sending(Generic[T]):
+    """A call on its way.
+
+    :ivar started: when it began, by the client's clock.
+    :ivar ends: when the call's own timeout is over, by the monotonic clock; None without one.
+    :ivar attempts: how many times the request was sent.
+    :ivar stale: how many of those met a connection that the server was about to close.
+    """
+
+    call: Call[T]
+    options: CallOptions
+    started: Seconds
+    ends: Seconds | None
+    attempts: int = 0
+    stale: int = 0
+
+    @property
+    def left(self) -> Seconds:
+        """Seconds until the call's own timeout."""
+        return math.inf if self.ends is None else self.ends - time.monotonic()
+
+    def late(self, waiting_for: str) -> TimedOut:
+        """Return the error of a call whose own timeout is over, or would be."""
+        return TimedOut(
+            f"not done within its {self.options.timeout:g} s, waited for {waiting_for}",
+            endpoint=self.call.endpoint.name,
+            attempts=self.attempts,
+        )
+
+
 class Transport:
-    """Sends calls and gives answers; every failure is an error of this package."""
+    """Sends calls and returns answers; every failure is an error of this package."""
 
     def __init__(
         self,
@@ -92,17 +125,17 @@ class Transport:
         session: aiohttp.ClientSession | None = None,
         ssl_context: ssl.SSLContext | None = None,
         trust_env: bool = False,
-        hooks: Sequence[Hooks] = (),
+        hooks: Hooks | Sequence[Hooks] = (),
         clock: Callable[[], Seconds] = time.monotonic,
     ) -> None:
         self._config = config
-        self._hooks = tuple(hooks)
-        self._has_own_sessions = session is None
+        self._hooks = _checked_hooks(hooks)
+        _check(session, aiohttp.ClientSession, "session", "an aiohttp.ClientSession")
+        _check(ssl_context, ssl.SSLContext, "ssl_context", "an ssl.SSLContext")
         self._ssl = ssl_context or True
         self._clock = clock
         self._base = URL(config.api_url)
-        self._ways: dict[str, _Way] = {}
-        self._timeout = timeout_of(config.timeouts)
+        self._routes: dict[str, _Route] = {}
         self._pools = Pools(config, headers=_HEADERS, session=session, trust_env=trust_env)
         self._limiters = {
             family: Limiter(config.limits.get(family), self._clock) for family in Family
@@ -113,44 +146,38 @@ class Transport:
     async def send(self, call: Call[T], options: CallOptions, then: Callable[[Answer[T]], R]) -> R:
         """Send a call until it is answered with success, or until there is no point in trying.
 
-        :param then: makes of the answer what is given; a coroutine around this one to do it would
+        :param then: makes the result of the answer; a coroutine around this one to do it would
             cost more.
         :raises PersonaClickError: see the errors module; the last attempt's failure is raised.
         """
-        pool = self._pools.by_loop.get(asyncio.get_running_loop())
-        if pool is None or self._pools.is_closed:
-            pool = await self._pools.open()
-        way = self._ways.get(call.endpoint.path) or self._open_way(call.endpoint)
-        limiter = way.limiter
-        started = self._clock()
-        attempt = 0
-        pool.under_way += 1
+        pool = self._pools.here() or await self._pools.open()
+        route = self._routes.get(call.endpoint.path) or self._open_route(call.endpoint)
+        limiter = route.limiter
+        ends = None if options.timeout is None else time.monotonic() + options.timeout
+        sending = _Sending(call, options, self._clock(), ends)
+        pool.in_progress += 1
         self.stats.calls += 1
         try:
             while True:
                 is_held = not limiter.is_open
                 if is_held:
-                    patience = self._config.retry.total - (self._clock() - started)
-                    await self._enter(limiter, patience, call, attempt)
-                attempt += 1
+                    await self._enter(limiter, sending)
                 try:
                     attempting = self._watched_attempt if self._hooks else self._attempt
-                    outcome = await attempting(pool, call, options, attempt, started)
+                    outcome = await attempting(pool, route, sending)
                 finally:
                     if is_held:
                         limiter.give_back()
                 if isinstance(outcome, Answer):
                     return then(outcome)
-                await self._before_next(
-                    limiter, call, options, outcome, attempts=attempt, started=started
-                )
+                await self._before_next(limiter, sending, outcome)
         finally:
-            pool.under_way -= 1
-            if self._pools.is_closed and not pool.under_way:
+            pool.in_progress -= 1
+            if self._pools.is_closed and not pool.in_progress:
                 pool.idle.set()
 
     async def close(self, *, patience: Seconds = 30.0) -> None:
-        """Refuse new calls, wait for those under way on this event loop, then close.
+        """Refuse new calls, wait for those in progress, then close.
 
         :param patience: seconds to wait; calls that take longer fail as their connection closes.
         """
@@ -162,91 +189,93 @@ class Transport:
         for limiter in self._limiters.values():
             limiter.start_over_after_fork()
 
-    async def _enter(
-        self, limiter: Limiter, patience: Seconds, call: Call[Any], attempts: int
-    ) -> None:
+    async def _enter(self, limiter: Limiter, sending: _Sending[Any]) -> None:
         if not limiter.wait_needed():
             return
         began = self._clock()
-        too_long = await limiter.enter(patience)
+        patience = self._config.retry.total - (began - sending.started)
+        reason = limiter.reason
+        too_long = await limiter.enter(min(patience, sending.left))
         waited = self._clock() - began
         self.stats.waits += 1
         self.stats.waited += waited
+        name = sending.call.endpoint.name
         log.debug(
-            "%s: held back for %.2f s by a limit",
-            call.endpoint.name,
+            "%s: waited %.2f s (%s)",
+            name,
             waited,
-            extra={"endpoint": call.endpoint.name, "attempt": attempts + 1, "wait": waited},
+            reason,
+            extra={"endpoint": name, "attempt": sending.attempts + 1, "wait": waited},
         )
-        if too_long is not None:
-            raise RateLimited(
-                "held back by the client's own limit, not sent",
-                status=RateLimited.usual_status,
-                endpoint=call.endpoint.name,
-                attempts=attempts,
-                retry_after=too_long,
-            )
+        if too_long is None:
+            return
+        if too_long > sending.left:
+            raise sending.late(f"its turn ({limiter.reason})")
+        raise RateLimited(
+            f"not sent, {limiter.reason}",
+            status=RateLimited.usual_status,
+            endpoint=name,
+            attempts=sending.attempts,
+            retry_after=too_long,
+        )
 
-    async def _before_next(
-        self,
-        limiter: Limiter,
-        call: Call[Any],
-        options: CallOptions,
-        failed: _Failed,
-        *,
-        attempts: int,
-        started: Seconds,
-    ) -> None:
+    async def _before_next(self, limiter: Limiter, sending: _Sending[Any], failed: _Failed) -> None:
         """Wait for the time of the next attempt, or raise what the last one failed with."""
-        policy = self._config.retry
-        if options.retries is not None:
-            policy = attrs.evolve(policy, attempts=options.retries + 1)
-        failure = failed.failure
-        wait = wait_before_next(
-            policy,
-            failure,
-            attempt=attempts,
-            elapsed=self._clock() - started,
-            chance=random.random(),  # noqa: S311 - spreads load, guards nothing
-        )
+        policy, call, failure = self._config.retry, sending.call, failed.failure
         if failure.status == RateLimited.usual_status and failure.retry_after is not None:
             limiter.pause(failure.retry_after)
-        if wait is None or not may_repeat(failure, call.endpoint.repeat):
-            raise failed.error
-        if not self._budget.spend(calls=self.stats.calls):
-            raise failed.error
+        if failure.stale and call.endpoint.repeat is Repeat.ALWAYS:
+            # The next one gets a new connection, so this happens once.
+            sending.stale += 1
+            wait: Seconds | None = 0.0
+        else:
+            if sending.options.retries is not None:
+                policy = attrs.evolve(policy, attempts=sending.options.retries + 1)
+            wait = wait_before_next(
+                policy,
+                failure,
+                attempt=sending.attempts - sending.stale,
+                elapsed=self._clock() - sending.started,
+                chance=random.random(),  # noqa: S311 - spreads load, guards nothing
+            )
+            if wait is None or not may_repeat(policy, failure, call.endpoint.repeat):
+                raise failed.error
+            if wait > sending.left:
+                raise sending.late(f"the next attempt, after {type(failed.error).__name__}")
+            if not self._budget.spend(calls=self.stats.calls):
+                raise failed.error
         self.stats.retries += 1
+        name = call.endpoint.name
         log.info(
             "%s: attempt %d failed (%s), next in %.2f s",
-            call.endpoint.name,
-            attempts,
+            name,
+            sending.attempts,
             type(failed.error).__name__,
             wait,
-            extra={"endpoint": call.endpoint.name, "attempt": attempts, "wait": wait},
+            extra={"endpoint": name, "attempt": sending.attempts, "wait": wait},
         )
         if failed.seen is not None:
             failed.seen.wait = wait
             tell((hooks.on_retry for hooks in self._hooks), failed.seen)
-        await asyncio.sleep(wait)
+        if wait:
+            await asyncio.sleep(wait)
 
     async def _watched_attempt(
-        self, pool: Pool, call: Call[T], options: CallOptions, number: int, started: Seconds
+        self, pool: Pool, route: _Route, sending: _Sending[T]
     ) -> Answer[T] | _Failed:
         """Make an attempt with the hooks around it."""
-        endpoint = call.endpoint
+        endpoint = sending.call.endpoint
         seen = Attempt(
             endpoint=endpoint.name,
             method=endpoint.method,
-            url=str(self._ways[endpoint.path].url),
-            number=number,
-            headers={**_HEADERS, **call.headers},
+            url=str(route.url),
+            number=sending.attempts + 1,
+            headers={**_HEADERS, **sending.call.headers},
         )
         began = self._clock()
         tell((hooks.on_request for hooks in self._hooks), seen)
         try:
-            outcome = await self._attempt(
-                pool, call, options, number, started, headers=seen.headers
-            )
+            outcome = await self._attempt(pool, route, sending, headers=seen.headers)
             if isinstance(outcome, Answer):
                 seen.status = outcome.status
             else:
@@ -260,41 +289,39 @@ class Transport:
     async def _attempt(
         self,
         pool: Pool,
-        call: Call[T],
-        options: CallOptions,
-        number: int,
-        started: Seconds,
+        route: _Route,
+        sending: _Sending[T],
         *,
         headers: Mapping[str, str] | None = None,
     ) -> Answer[T] | _Failed:
-        self.stats.requests += 1
+        call = sending.call
         endpoint, body = call.endpoint, call.body
-        if headers is None:
-            # A session of ours sends the client's headers by itself.
-            headers = {} if self._has_own_sessions else _HEADERS
-        if not pool.places.take():
-            await pool.places.wait()
+        timeouts = self._config.timeouts
+        if sending.ends is not None and pool.room.locked():
+            await self._wait_for_room(pool, sending)
+        else:
+            await pool.room.acquire()
+        self.stats.requests += 1
+        sending.attempts += 1
+        attempt = Connecting(fresh=sending.stale > 0)
+        before = connecting.set(attempt)
+        usual = call.attempt_timeout or timeouts.total
+        seconds = min(usual, sending.left)
+        deadline = Deadline(pool.deadlines, seconds, timeouts.read)
         try:
-            with Deadline(
-                pool.deadlines,
-                options.timeout or self._config.timeouts.total,
-                self._config.timeouts.read,
-            ) as deadline:
-                sent: JsonBody | AsyncIterator[memoryview] | None = None
-                if body is not None:
-                    if len(body) > _PIECE_BYTES:
-                        headers = {**headers, **call.headers, "Content-Length": str(len(body))}
-                        sent = _pieces(body, deadline)
-                    else:
-                        sent = JsonBody(body)
+            with deadline:
+                headers = call.headers if headers is None else headers
+                sent: bytes | AsyncIterator[memoryview] | None = body
+                if body is not None and len(body) > _PIECE_BYTES:
+                    headers = {**headers, "Content-Length": str(len(body))}
+                    sent = _pieces(body, deadline)
                 response = await pool.session.request(
                     endpoint.method,
-                    self._ways[endpoint.path].url,
+                    route.url,
                     params=call.query or None,
                     data=sent,
                     headers=headers,
                     allow_redirects=False,
-                    timeout=self._timeout,
                     ssl=self._ssl,
                 )
                 try:
@@ -317,35 +344,81 @@ class Transport:
         else:
             cause = None
         finally:
-            pool.places.give_back()
+            connecting.reset(before)
+            pool.room.release()
         # Past the handler on purpose: aiohttp's texts hold the URL, whose query holds the secret
         # and the user, and a chained exception would carry them into every traceback.
-        if cause is not None:
-            return _Failed(*_failure(cause, endpoint.name, number))
-        if read is None:
-            too_large = AnswerTooLarge(
-                f"the answer is larger than {limit} bytes",
-                endpoint=endpoint.name,
-                attempts=number,
-            )
-            return _Failed(too_large, Failure(hopeless=True))
+        if cause is not None or read is None:
+            return self._lost(cause, sending, attempt, deadline, is_cut=seconds < usual)
         answer = Answer(
             call=call,
             status=response.status,
             headers=response.headers,
             body=read,
-            attempts=number,
-            elapsed=self._clock() - started,
+            attempts=sending.attempts,
+            elapsed=self._clock() - sending.started,
         )
         error = refusal(answer)
         if error is None:
             return answer
-        return _Failed(error, Failure(error.status, getattr(error, "retry_after", None)))
+        return _Failed(error, Failure(error.status, error.retry_after))
 
-    def _open_way(self, endpoint: Endpoint) -> _Way:
+    def _lost(
+        self,
+        cause: Exception | None,
+        sending: _Sending[Any],
+        attempt: Connecting,
+        deadline: Deadline,
+        *,
+        is_cut: bool = False,
+    ) -> _Failed:
+        """Return what an attempt without a complete answer failed with.
+
+        :param cause: None if the answer was too large.
+        :param is_cut: whether the call's own timeout left less time than an attempt usually has.
+        """
+        endpoint, attempts = sending.call.endpoint.name, sending.attempts
+        if cause is None:
+            reason = f"the answer is larger than {self._config.max_answer_bytes} bytes"
+            too_large = AnswerTooLarge(reason, endpoint=endpoint, attempts=attempts)
+            return _Failed(too_large, Failure(hopeless=True))
+        if deadline.has_passed and not deadline.was_silent and is_cut:
+            what = "an answer" if attempt.is_connected else "a connection"
+            return _Failed(sending.late(what), Failure(hopeless=True))
+        timeouts = self._config.timeouts
+        usual = sending.call.attempt_timeout or timeouts.total
+        patience = f"{timeouts.read if deadline.was_silent else usual:g} s"
+        error, failure = failure_of(
+            cause, attempt, endpoint=endpoint, attempts=attempts, patience=patience
+        )
+        return _Failed(error, failure)
+
+    async def _wait_for_room(self, pool: Pool, sending: _Sending[Any]) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(sending.left):
+                await pool.room.acquire()
+                return
+        most = self._config.max_concurrency
+        raise sending.late(f"one of {most} other requests to end (max_concurrency)")
+
+    def _open_route(self, endpoint: Endpoint) -> _Route:
         url = self._base.join(URL(endpoint.path.lstrip("/")))
-        way = self._ways[endpoint.path] = _Way(url, self._limiters[endpoint.family])
-        return way
+        route = self._routes[endpoint.path] = _Route(url, self._limiters[endpoint.family])
+        return route
+
+
+def _check(value: object, kind: type, name: str, noun: str) -> None:
+    if value is not None and not isinstance(value, kind):
+        raise ConfigurationError(f"{name}: expected {noun}, got {type(value).__name__}")
+
+
+def _checked_hooks(hooks: Hooks | Sequence[Hooks]) -> tuple[Hooks, ...]:
+    given = (hooks,) if isinstance(hooks, Hooks) else hooks
+    if not isinstance(given, list | tuple) or not all(isinstance(one, Hooks) for one in given):
+        raise ConfigurationError(
+            f"hooks: expected Hooks(on_request=…) or a sequence of them, got {type(hooks).__name__}"
+        )
+    return tuple(given)
 
 
 async def _pieces(body: bytes, deadline: Deadline) -> AsyncIterator[memoryview]:
@@ -354,27 +427,6 @@ async def _pieces(body: bytes, deadline: Deadline) -> AsyncIterator[memoryview]:
     for start in range(0, len(body), _PIECE_BYTES):
         yield view[start : start + _PIECE_BYTES]
         deadline.sent_bytes = start
-
-
-def _failure(cause: Exception, endpoint: str, attempts: int) -> tuple[PersonaClickError, Failure]:
-    kind = type(cause).__name__
-    match cause:
-        case TimeoutError():
-            unsent = isinstance(cause, aiohttp.ConnectionTimeoutError)
-            what = "no connection" if unsent else "no answer"
-            error: PersonaClickError = TimedOut(
-                f"{what} within the timeout", endpoint=endpoint, attempts=attempts
-            )
-            return error, Failure(unsent=unsent)
-        case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientConnectorSSLError():
-            reason, failure = "the server's certificate is not accepted", Failure(hopeless=True)
-        case aiohttp.ClientConnectorDNSError():
-            reason, failure = "the host name is not known", Failure(unsent=True)
-        case aiohttp.ClientConnectorError():
-            reason, failure = "no connection", Failure(unsent=True)
-        case _:
-            reason, failure = f"the connection broke ({kind})", Failure()
-    return ConnectionFailed(reason, endpoint=endpoint, attempts=attempts), failure
 
 
 async def _read(response: aiohttp.ClientResponse, limit: int) -> bytes | None:

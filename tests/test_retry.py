@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from personaclick_async import RetryPolicy
+from personaclick_async import ConfigurationError, RetryPolicy
 from personaclick_async.names import Repeat
 from personaclick_async.retry import Failure, RetryBudget, may_repeat, wait_before_next
 
@@ -19,6 +21,11 @@ from personaclick_async.retry import Failure, RetryBudget, may_repeat, wait_befo
         (Failure(500), True, False),
         (Failure(502), True, False),
         (Failure(504), True, False),
+        (Failure(408), True, False),
+        (Failure(425), True, True),
+        (Failure(520), True, False),
+        (Failure(530), True, False),
+        (Failure(501), False, False),
         (Failure(400), False, False),
         (Failure(404), False, False),
         (Failure(200), False, False),
@@ -30,8 +37,20 @@ from personaclick_async.retry import Failure, RetryBudget, may_repeat, wait_befo
 def test_only_what_is_safe_and_useful_is_repeated(
     failure: Failure, always: bool, unless_processed: bool
 ) -> None:
-    assert may_repeat(failure, Repeat.ALWAYS) is always
-    assert may_repeat(failure, Repeat.UNLESS_PROCESSED) is unless_processed
+    assert may_repeat(RetryPolicy(), failure, Repeat.ALWAYS) is always
+    assert may_repeat(RetryPolicy(), failure, Repeat.UNLESS_PROCESSED) is unless_processed
+
+
+def test_the_statuses_to_retry_are_a_setting() -> None:
+    policy = RetryPolicy(statuses={418})
+    assert may_repeat(policy, Failure(418), Repeat.ALWAYS)
+    assert not may_repeat(policy, Failure(503), Repeat.ALWAYS)
+
+
+@pytest.mark.parametrize("statuses", [503, "503", ["503"], None, [True]])
+def test_statuses_that_are_none_are_refused(statuses: Any) -> None:
+    with pytest.raises(ConfigurationError, match="statuses: expected HTTP statuses"):
+        RetryPolicy(statuses=statuses)
 
 
 POLICY = RetryPolicy(attempts=10, first_wait=1, longest_wait=8, total=100)

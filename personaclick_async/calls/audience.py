@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-import attrs
-
 from personaclick_async.calls.scope import Core
 from personaclick_async.config import CallOptions, Seconds
 from personaclick_async.protocol import requests
@@ -25,14 +23,13 @@ async def import_audience(core: Core, options: CallOptions, body: bytes) -> None
     :raises ServiceError: the service refused; its subclasses say why.
     :raises TransportError: no usable answer came; the import may be under way.
     """
-    if options.timeout is None:
-        options = attrs.evolve(options, timeout=upload_timeout(core, len(body)))
+    call = requests.import_audience(body, attempt_timeout=upload_timeout(core, len(body)))
     try:
-        await core.transport.send(requests.import_audience(body), options, Answer.parse)
+        await core.transport.send(call, options, Answer.parse)
     finally:
         core.profiles.clear()
 
 
 def upload_timeout(core: Core, size: int) -> Seconds:
-    """Give the seconds that one attempt may take to send ``size`` bytes and be answered."""
+    """Return the seconds that one attempt may take to send ``size`` bytes and be answered."""
     return core.config.timeouts.total + size / _SLOWEST_BYTES_PER_SECOND

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import html
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Final, Generic, TypeVar
+from urllib.parse import unquote
 
 import attrs
 
@@ -31,7 +33,9 @@ from personaclick_async.protocol.requests import Call
 T = TypeVar("T")
 
 _OK: Final = 200
-_STATUS_KEY: Final = f'"{names.STATUS}"'.encode()
+_PARTIAL: Final = 206
+# The key as it is, with letters escaped, or in UTF-16. Without them a body need not be decoded.
+_SIGNS_OF_A_STATUS: Final = (f'"{names.STATUS}"'.encode(), b"\\u00", b"\0")
 _FIRST_ERROR: Final = 400
 _FIRST_SERVER_ERROR: Final = 500
 
@@ -51,19 +55,29 @@ _BY_STATUS: Final[Mapping[int, type[ServiceError]]] = {
 # The sources disagree on the status of wrong credentials; the message settles it (section 9).
 _ABOUT_CREDENTIALS: Final = re.compile(r"(?i)\b(?:shop|shop_id|shop_secret|secret)\b")
 _PROFILE_WORD: Final = re.compile(r"(?i)\b(?:profile|device|did|user)\b")
+_TELLING_WORD: Final = re.compile(
+    r"(?i)shop|shop_id|shop_secret|secret|profile|device|did|user|not|found"
+)
 _NOT_FOUND: Final = re.compile(r"(?i)\bnot found\b")
 
-_TELLING_WORDS: Final = frozenset(
-    {"shop", "shop_id", "shop_secret", "secret", "profile", "device", "did", "user", "not", "found"}
+# These the service says of anybody: a value that is a part of one ("Pro" of "Profile") is not
+# what it quotes.
+_KNOWN_MESSAGES: Final = re.compile(
+    r"(?i)(?:shop|device|profile(?: with `?old_(?:email|phone|external_id)`?)?) not found"
+    r"|identifier is not valid"
 )
 
+WITHHELD: Final = "message withheld, it repeats what was sent"
+"""Stands in an error for a service's message that quotes the request."""
+
+_LONGEST_WAIT: Final = 1e10
 _SHORTEST_PRIVATE: Final = 3
 _LONGEST_MESSAGE: Final = 300
 _LONGEST_KIND: Final = 40
 _LONGEST_LOOKED_THROUGH: Final = 10_000
+_LARGEST_BODY_LOOKED_THROUGH: Final = 128 * 1024
 _EMAIL_LIKE: Final = re.compile(r"[^\s@]{1,64}@[^\s@]{1,255}")
 _LONG_NUMBER: Final = re.compile(r"\d{7,}")
-_WORDS_GO_ON: Final = re.compile(r"(?<=\w)(?=\w)")
 _REDACTED: Final = "[redacted]"
 
 
@@ -92,7 +106,7 @@ class Answer(Generic[T]):
         return self.call.endpoint.name
 
     def json(self) -> Json:
-        """Give the body as JSON.
+        """Return the body as JSON.
 
         :raises MalformedAnswer: it is not JSON.
         """
@@ -103,7 +117,7 @@ class Answer(Generic[T]):
         raise self._malformed(reason)
 
     def parse(self) -> T:
-        """Give the typed result of the call.
+        """Return the typed result of the call.
 
         :raises MalformedAnswer: the body is not what the call promises.
         """
@@ -116,7 +130,8 @@ class Answer(Generic[T]):
 
     def _malformed(self, reason: str) -> MalformedAnswer:
         kind = self.headers.get("Content-Type", "no content type")[:_LONGEST_KIND]
-        kind = without_private(kind, self.call.private_values())
+        if quotations(kind, self.call.private_values()) or _EMAIL_LIKE.search(kind):
+            kind = "a content type that repeats what was sent"
         return MalformedAnswer(
             f"{reason} (status {self.status}, {len(self.body)} bytes, {kind})",
             endpoint=self.endpoint,
@@ -141,36 +156,29 @@ class Answer(Generic[T]):
 
 
 def refusal(answer: Answer[T]) -> ServiceError | None:
-    """Give the error that an answer means, or None if it is a success.
+    """Return the error that an answer means, or None if it is a success.
 
     Looks for every envelope that the service and its SDKs know, at every status.
     """
     body = answer.body
-    if answer.status == _OK and (body == names.SUCCESS_BODY or _STATUS_KEY not in body):
+    if answer.status == _OK and (
+        body == names.SUCCESS_BODY or not any(sign in body for sign in _SIGNS_OF_A_STATUS)
+    ):
         return None
-    said = _body_object(answer.body)
+    said = _body_object(body)
     status = _status(answer.status, said)
-    failed = not _OK <= status < 300 or said.get(names.STATUS) == names.STATUS_ERROR  # noqa: PLR2004
-    if not failed:
+    is_success = _OK <= status < 300 and status != _PARTIAL  # noqa: PLR2004 - the end of 2xx
+    if is_success and str(said.get(names.STATUS)).lower() != names.STATUS_ERROR:
         return None
-    private = set(answer.call.private_values())
-    kind = _kind(status, _own_words(_message(said), private))
-    message = without_private(_message(said), private)
-    if kind is RateLimited:
-        return RateLimited(
-            message,
-            status=status,
-            endpoint=answer.endpoint,
-            attempts=answer.attempts,
-            answer=answer,
-            retry_after=retry_after(answer.headers, datetime.now(UTC)),
-        )
-    return kind(
-        message,
+    message = _message(said)
+    shown, own_words = _without_quotations(message, answer.call)
+    return _kind(status, own_words)(
+        shown,
         status=status,
         endpoint=answer.endpoint,
         attempts=answer.attempts,
         answer=answer,
+        retry_after=retry_after(answer.headers, datetime.now(UTC)),
     )
 
 
@@ -179,8 +187,8 @@ def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
     value = headers.get("Retry-After", "").strip()
     if not value:
         return None
-    if re.fullmatch(r"\d{1,9}(?:\.\d{1,9})?", value, re.ASCII):
-        return float(value)
+    if re.fullmatch(r"\d+(?:\.\d+)?", value, re.ASCII):
+        return min(float(value), _LONGEST_WAIT)
     try:
         when = parsedate_to_datetime(value)
     except (ValueError, OverflowError):
@@ -190,51 +198,75 @@ def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
     return max(0.0, (when - now).total_seconds())
 
 
-def without_private(message: str, private: Iterable[str]) -> str:
-    """Take out of a message what a request carried, and what looks like an address or a number.
+def _without_quotations(message: str, call: Call[Any]) -> tuple[str, str]:
+    """Return a message as it may be shown, and the service's own words in it.
 
-    Also where it is written in other case, or as a URL, JSON or HTML spells it.
+    One that repeats a value that the request carried is not shown at all, however the value is
+    escaped. A shop's address may hold a word that tells the kind of an error; only the service's
+    own words do, and what is in them of a value ("Pro" of "Profile") stays there.
     """
-    values = {value for value in private if len(value) >= _SHORTEST_PRIVATE}
-    message = _without(message, _quoted(message, values))
-    message = _LONG_NUMBER.sub(_REDACTED, _EMAIL_LIKE.sub(_REDACTED, message))
-    return " ".join(message.split())[:_LONGEST_MESSAGE]
+    if not message or _KNOWN_MESSAGES.fullmatch(message.strip()):
+        return message, message
+    if call.body is not None and len(call.body) > _LARGEST_BODY_LOOKED_THROUGH:
+        # To look for all its values would take longer than the call (32 MB: a second).
+        return WITHHELD, message
+    quoted = quotations(message, call.private_values())
+    own_words = _EMAIL_LIKE.sub("", _views(message)[-1])
+    for value in sorted(quoted, key=len, reverse=True):
+        if not _TELLING_WORD.fullmatch(value):
+            own_words = re.sub(rf"(?i)(?<!\w){re.escape(value)}(?!\w)", "", own_words)
+    shown = _LONG_NUMBER.sub(_REDACTED, _EMAIL_LIKE.sub(_REDACTED, message))
+    shown = " ".join(shown.split())[:_LONGEST_MESSAGE]
+    return WITHHELD if quoted else shown, own_words
 
 
-def _own_words(message: str, private: Iterable[str]) -> str:
-    """Give a message without what it quotes, so that only the service's words tell its kind.
-
-    A shop's address or a secret's text may hold such a word. A value that is one, as "shop" for
-    a customer's channel, or is part of one, as the tier "Pro" of "Profile", leaves it alone.
-    """
-    message = _EMAIL_LIKE.sub(_REDACTED, message)
-    values = {value for value in private if value and value.lower() not in _TELLING_WORDS}
-    return _without(
-        message,
-        [
-            (begin, end)
-            for begin, end in _quoted(message, values)
-            if not _WORDS_GO_ON.match(message, begin) and not _WORDS_GO_ON.match(message, end)
-        ],
-    )
+def quotations(message: str, values: Iterable[str]) -> list[str]:
+    """Return which of the values a message repeats, in whatever case and however escaped."""
+    views = _views(message)
+    texts = [view.casefold() for view in views]
+    # Escapes of marks differ, and marks tell nobody's name: letters and digits are compared.
+    plain = {_letters(view) for view in views}
+    found: list[str] = []
+    for value in {value for value in values if len(value) >= _SHORTEST_PRIVATE}:
+        forms = {_letters(view) for view in _views(value)}
+        if any(value.casefold() in text for text in texts) or any(
+            form in text for form in forms if len(form) >= _SHORTEST_PRIVATE for text in plain
+        ):
+            found.append(value)
+    return found
 
 
-def _quoted(message: str, values: Iterable[str]) -> list[tuple[int, int]]:
-    # Its tables are a hundredth of what importing the package takes, and refusals are rare.
-    from personaclick_async.protocol.quotations import places  # noqa: PLC0415
-
-    return places(message, values)
+def _letters(text: str) -> str:
+    return "".join(filter(str.isalnum, text.casefold()))
 
 
-def _without(message: str, where: Iterable[tuple[int, int]]) -> str:
-    # All at once: a value may be part of the word that another one is replaced by.
-    kept: list[str] = []
-    done = 0
-    for begin, end in sorted(where):
-        if begin > done or not kept:
-            kept += message[done:begin], _REDACTED
-        done = max(done, end)
-    return "".join(kept) + message[done:]
+def _views(text: str) -> list[str]:
+    """Return a text as it is, and with each kind of escape undone, also within another."""
+    views = [text]
+    for view in views:  # grows while it is gone through
+        for undo in _UNESCAPE:
+            undone = undo(view)
+            if len(views) < _MOST_VIEWS and undone not in views:
+                views.append(undone)
+    return views
+
+
+def _without_backslashes(text: str) -> str:
+    return _BACKSLASHED.sub(_unescaped, text) if "\\" in text else text
+
+
+def _unescaped(found: re.Match[str]) -> str:
+    run = found[0]
+    if run[1] == "u":
+        return bytes.fromhex(run.replace("\\u", "")).decode("utf-16-be", "replace")
+    if run[1] == "x":
+        return bytes.fromhex(run.replace("\\x", "")).decode("utf-8", "replace")
+    return " " if run[1] in "nrtbf" else run[1]
+
+
+_BACKSLASHED: Final = re.compile(r"(?:\\u[0-9A-Fa-f]{4})+|(?:\\x[0-9A-Fa-f]{2})+|\\.", re.DOTALL)
+_UNESCAPE: Final[tuple[Callable[[str], str], ...]] = (unquote, html.unescape, _without_backslashes)
+_MOST_VIEWS: Final = 12
 
 
 def _body_object(body: bytes) -> dict[str, Json]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from datetime import date
-from functools import partial
 from typing import Final, Generic, NamedTuple, TypeVar
 
 import attrs
@@ -27,9 +26,9 @@ from personaclick_async.models.session import InitAnswer
 from personaclick_async.models.update import ProfileUpdate, to_wire
 
 T = TypeVar("T")
+P = TypeVar("P", bound=Profile)
 
-_read_profile: Final = partial(read_object, Profile)
-_read_full_profile: Final = partial(read_object, FullProfile)
+_SMALLEST_PROFILE: Final = 32
 
 JSON_BODY: Final[Mapping[str, str]] = {"Content-Type": "application/json"}
 """The headers of a request that has a body."""
@@ -49,12 +48,14 @@ class Call(Generic[T]):
     :ivar query: parameters in the order in which they are sent, not yet encoded.
     :ivar body: the request's body, encoded, or None.
     :ivar read: makes the result of the body of a successful answer.
+    :ivar attempt_timeout: seconds that one attempt may take, in place of ``Timeouts.total``.
     """
 
     endpoint: names.Endpoint
     read: Callable[[bytes], T]
     query: Mapping[str, str] = _NO_HEADERS
     body: bytes | None = None
+    attempt_timeout: float | None = None
 
     @property
     def headers(self) -> Mapping[str, str]:
@@ -62,7 +63,7 @@ class Call(Generic[T]):
         return _NO_HEADERS if self.body is None else JSON_BODY
 
     def private_values(self) -> Iterator[str]:
-        """Give every text that the request carries and an error text must not repeat."""
+        """Yield every text that the request carries and an error text must not repeat."""
         sent = codec.decode(self.body) if self.body else {}
         for name, value in (*self.query.items(), *sent.items()):
             if name not in _PUBLIC:
@@ -262,6 +263,20 @@ def _read_init(body: bytes) -> InitAnswer:
     return answer
 
 
+def _read_profile(body: bytes) -> Profile:
+    return _with_something(read_object(Profile, body), body)
+
+
+def _read_full_profile(body: bytes) -> FullProfile:
+    return _with_something(read_object(FullProfile, body), body)
+
+
+def _with_something(profile: P, body: bytes) -> P:
+    if len(body) < _SMALLEST_PROFILE and not codec.decode_answer(body):
+        raise WrongShape("the body is an empty object")
+    return profile
+
+
 def _read_products(body: bytes) -> list[Product]:
     return read_objects(Product, body, wrappers=((names.PRODUCTS,), (names.DATA,)))
 
@@ -289,27 +304,6 @@ def _read_done(body: bytes) -> None:
         raise WrongShape(f"the body does not say {names.STATUS_SUCCESS}")
 
 
-LOOKED_THROUGH_BYTES: Final = 128 * 1024
-"""Up to here an import's body is looked through for what an error text must not repeat.
-
-Beyond, that would take longer than the call, on the event loop (32 MB: a second and 300 MB).
-"""
-
-
-@attrs.define(repr=False)
-class AudienceCall(Call[None]):
-    """An import of many records.
-
-    The message of the error of one larger than :data:`LOOKED_THROUGH_BYTES` may repeat what was
-    in it and is not to be shown.
-    """
-
-    def private_values(self) -> Iterator[str]:
-        """Give the texts of a small body; of a large one none, see the class."""
-        if self.body is not None and len(self.body) <= LOOKED_THROUGH_BYTES:
-            yield from super().private_values()
-
-
 def audience_envelope(shop: Shop, *, segment_id: int | None = None) -> tuple[bytes, bytes]:
     """Give what stands before and after the entries of an audience, which commas separate (2.9).
 
@@ -325,6 +319,6 @@ def audience_envelope(shop: Shop, *, segment_id: int | None = None) -> tuple[byt
     return whole[:-2], whole[-2:]
 
 
-def import_audience(body: bytes) -> Call[None]:
+def import_audience(body: bytes, *, attempt_timeout: float | None = None) -> Call[None]:
     """Queue profiles for import; the body is an envelope with entries in it (2.9)."""
-    return AudienceCall(names.IMPORT_AUDIENCE, _read_done, body=body)
+    return Call(names.IMPORT_AUDIENCE, _read_done, body=body, attempt_timeout=attempt_timeout)

@@ -18,7 +18,7 @@ from personaclick_async.calls.audience import import_audience
 from personaclick_async.calls.scope import Core
 from personaclick_async.config import CallOptions
 from personaclick_async.errors import PayloadTooLarge, PersonaClickError
-from personaclick_async.protocol.requests import LOOKED_THROUGH_BYTES, audience_envelope
+from personaclick_async.protocol.requests import audience_envelope
 from personaclick_async.sync.bisection import Bisection, Part
 from personaclick_async.sync.chunks import Chunk, Slice
 from personaclick_async.sync.delivery import Delivery, Halted
@@ -184,7 +184,6 @@ class BulkRoute:
                     packed.rows[alone],
                     packed.record(begin, end),
                     error,
-                    message_is_clean=len(body) <= LOOKED_THROUGH_BYTES,
                 )
                 await self._refused(ready, part, refused)
 

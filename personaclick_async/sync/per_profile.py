@@ -22,7 +22,6 @@ from personaclick_async.config import CallOptions
 from personaclick_async.errors import PersonaClickError
 from personaclick_async.models.identity import Identity
 from personaclick_async.names import IDENTIFIERS
-from personaclick_async.places import Places
 from personaclick_async.protocol import requests
 from personaclick_async.protocol.answers import Answer
 from personaclick_async.sync.chunks import Chunk, seal
@@ -83,7 +82,7 @@ class PerProfileRoute:
         self._thread = thread
         self._lanes: Lanes[_Job] = Lanes()
         self._begin: asyncio.Queue[_Job | None] = asyncio.Queue()
-        self._under_way = Places(_UNDER_WAY_PER_WORKER * options.concurrency)
+        self._under_way = asyncio.Semaphore(_UNDER_WAY_PER_WORKER * options.concurrency)
         self._answered: list[_Job] = []
         self._news = asyncio.Event()
         self._enough = asyncio.Event()
@@ -128,7 +127,7 @@ class PerProfileRoute:
         """Let the workers go who wait for something."""
         for _ in range(self._concurrency):
             self._begin.put_nowait(None)
-            self._under_way.give_back()
+            self._under_way.release()
 
     # Reading
 
@@ -188,8 +187,7 @@ class PerProfileRoute:
     async def _work(self) -> None:
         jobs = self._begin
         while (job := jobs.get_nowait() if jobs.qsize() else await jobs.get()) is not None:
-            if not self._under_way.take():
-                await self._under_way.wait()
+            await self._under_way.acquire()
             job.problem = self._held_back(job)
             if job.problem is None:
                 call = requests.set_named_profile(
@@ -253,7 +251,7 @@ class PerProfileRoute:
             self._alive -= len(answered)
             self._room.set()
             for _ in answered:
-                self._under_way.give_back()
+                self._under_way.release()
             if self._ledger.report.failed > _MOST_FAILED:
                 raise SyncStopped(
                     f"more than {_MOST_FAILED} records have failed", report=self._ledger.report

@@ -15,7 +15,7 @@ from personaclick_async import MalformedAnswer, NotFound, ServiceError
 from personaclick_async.codec import decode
 from personaclick_async.models.decoding import read_object
 from personaclick_async.models.profile import Profile
-from personaclick_async.protocol.answers import Answer, refusal, without_private
+from personaclick_async.protocol.answers import Answer, refusal
 from personaclick_async.protocol.requests import Call
 from tests.trust import targets
 from tests.trust.found import seeds
@@ -139,37 +139,12 @@ def test_retry_after_of_any_text() -> None:
             targets.headers(seed[:cut] + bytes([chance.randrange(256)]) + seed[cut:])
 
 
-def test_what_is_taken_out_of_a_message_is_not_taken_out_of_what_replaced_it() -> None:
-    word = "[redacted]"
-    parts = [word[i:j] for i in range(len(word)) for j in range(i + 3, len(word) + 1)]
-    assert without_private("Ada is known", ["Ada", *parts]) == "[redacted] is known"
-
-
-def test_of_values_that_overlap_nothing_is_left() -> None:
-    said = without_private("no canary@shop.exampleton here", ["canary@shop", "shop.exampleton"])
-    assert said == "no [redacted] here"
-
-
-@pytest.mark.parametrize(
-    ("message", "value", "left"),
-    [
-        ("no ADA", "ada", "no [redacted]"),
-        ("no \u03a3\u0391\u03a3!", "\u03c3\u03b1\u03c2", "no [redacted]!"),
-        ("\u0130\u0130 Ada", "ada", "\u0130\u0130 [redacted]"),
-        ("no Ad%C3%A1n%20B", "Ad\u00e1n B", "no [redacted]"),
-        ("no Ad%C3%A1n+B", "Ad\u00e1n B", "no [redacted]"),
-    ],
-)
-def test_values_are_taken_out_in_any_spelling(message: str, value: str, left: str) -> None:
-    assert without_private(message, [value]) == left
-
-
 def test_a_content_type_that_quotes_the_request_is_not_shown() -> None:
     call = targets.CALLS[4]
     with pytest.raises(MalformedAnswer) as caught:
         answer(call, 200, b"<html>", Content_Type="text/Canaryfirst").parse()
     assert "anary" not in str(caught.value)
-    assert "text/[redacted]" in str(caught.value)
+    assert "a content type that repeats what was sent" in str(caught.value)
 
 
 def test_words_far_apart_still_tell_that_nobody_was_found() -> None:
