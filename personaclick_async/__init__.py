@@ -13,6 +13,7 @@ from personaclick_async.config import (
     RetryPolicy,
     Timeouts,
 )
+from personaclick_async.connections import CleanConnector
 from personaclick_async.errors import (
     AnswerTooLarge,
     AuthenticationFailed,
@@ -23,6 +24,7 @@ from personaclick_async.errors import (
     Forbidden,
     MalformedAnswer,
     NoCurrentUser,
+    NoEventLoop,
     NotFound,
     PayloadTooLarge,
     PersonaClickError,
@@ -54,6 +56,7 @@ __all__ = [
     "AuthenticationFailed",
     "BadRequest",
     "CachePolicy",
+    "CleanConnector",
     "ClientClosed",
     "ConfigurationError",
     "ConnectionFailed",
@@ -68,6 +71,7 @@ __all__ = [
     "Kid",
     "MalformedAnswer",
     "NoCurrentUser",
+    "NoEventLoop",
     "NotFound",
     "Order",
     "PayloadTooLarge",

@@ -11,6 +11,7 @@ import attrs
 from cachetools import TTLCache
 
 from personaclick_async.config import CachePolicy, Seconds
+from personaclick_async.deadlines import running_loop
 from personaclick_async.models.identity import Identity
 from personaclick_async.store import CacheStats, ProfileStore
 
@@ -93,7 +94,7 @@ class ProfileCache:
         A forced read never joins a request that began before it. Cancelling one caller does not
         cancel the others.
         """
-        loop = asyncio.get_running_loop()
+        loop = running_loop()
         while not force:
             joined = self._newest.get(key)
             if joined is None or joined.loop is not loop:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Final, Self
+from weakref import WeakSet
 
 import aiohttp
 
@@ -160,6 +162,7 @@ class PersonaClick:
 
         self.profile = ProfileCalls(which)
         self.orders = OrderCalls(which)
+        _clients.add(self)
 
     @property
     def config(self) -> Config:
@@ -346,7 +349,10 @@ class PersonaClick:
         return await self.sync(source, options=options).run()
 
     def start_over_after_fork(self) -> None:
-        """Forget connections and locks of the parent, in a process that was forked off."""
+        """Forget connections and locks of the parent, in a process that was forked off.
+
+        ``os.fork`` does it by itself, with every client.
+        """
         self._core.transport.start_over_after_fork()
         self._core.profiles.start_over_after_fork()
 
@@ -374,6 +380,18 @@ class PersonaClick:
         if core is None:  # shown in the traceback of a construction that failed
             return "<PersonaClick, not set up>"
         return f"<PersonaClick shop {core.shop.shop_id[:4]}… at {core.config.api_url}>"
+
+
+_clients: Final[WeakSet[PersonaClick]] = WeakSet()
+
+
+def _start_over_after_fork() -> None:
+    for client in _clients:
+        client.start_over_after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_start_over_after_fork)
 
 
 def _segment(value: Segment | str | None) -> Segment | None:

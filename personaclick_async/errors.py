@@ -174,7 +174,8 @@ class ServiceError(PersonaClickError):
     ) -> None:
         message = printable(message)
         said = f": {message}" if message else ""
-        super().__init__(f"{endpoint} answered {status}{said} ({_times(attempts)})")
+        what = f"answered {status}" if attempts else "was not asked"
+        super().__init__(f"{endpoint} {what}{said} ({_times(attempts)})")
         self.message = message
         self.status = status
         self.endpoint = endpoint

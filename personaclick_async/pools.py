@@ -39,34 +39,35 @@ class Pool:
     in_progress: int = 0
     idle: asyncio.Event = attrs.field(factory=asyncio.Event)
     is_closed: bool = False
-    _held: asyncio.TimerHandle | None = None
+    _held: weakref.ref[asyncio.TimerHandle] | None = None
 
     def hold(self) -> None:
         """Live as long as the event loop does: nobody but a timer of its own refers to the pool.
 
         So a loop that is dropped without being closed takes its connections along.
         """
-        self._held = self.loop.call_later(_A_DAY, self.hold)
+        self._held = weakref.ref(self.loop.call_later(_A_DAY, self.hold))
 
     async def close(self, patience: Seconds) -> None:
         """Wait for the calls in progress, ``patience`` seconds at most, and close."""
-        if self.in_progress:
-            self.idle.clear()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(patience):
-                    await self.idle.wait()
-        await self.close_connections()
-
-    async def close_connections(self) -> None:
-        """Close the connections now."""
-        self.let_go()
-        await self.lifetime.aclose()
+        try:
+            if self.in_progress:
+                self.idle.clear()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(patience):
+                        await self.idle.wait()
+            self.let_go()
+            await self.lifetime.aclose()
+        except BaseException:  # a cancellation: nothing may be left open
+            self.close_now()
+            raise
 
     def let_go(self) -> None:
         """Let the pool end without a word."""
         self.is_closed = True
-        if self._held is not None:
-            self._held.cancel()
+        held = None if self._held is None else self._held()
+        if held is not None:
+            held.cancel()
 
     def close_now(self) -> None:
         """Close the connections as far as that is possible without the event loop."""
@@ -77,7 +78,7 @@ class Pool:
         closing.close()
 
     def __del__(self) -> None:
-        if not self.is_closed:
+        if not (self.is_closed or self.session.closed):
             warnings.warn(
                 "an event loop ended with open connections of a PersonaClick client: "
                 "await client.close() on it before it ends, or run it with asyncio.run()",
@@ -224,6 +225,7 @@ def _session_like(
         return aiohttp.ClientSession(
             connector=given.connector,
             connector_owner=False,
+            loop=asyncio.get_running_loop(),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers=both,
             auth=given.auth,

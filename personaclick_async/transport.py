@@ -212,7 +212,7 @@ class Transport:
         if too_long > sending.left:
             raise sending.late(f"its turn ({limiter.reason})")
         raise RateLimited(
-            f"not sent, {limiter.reason}",
+            f"held back, {limiter.reason}",
             status=RateLimited.usual_status,
             endpoint=name,
             attempts=sending.attempts,
@@ -224,7 +224,8 @@ class Transport:
         policy, call, failure = self._config.retry, sending.call, failed.failure
         if failure.status == RateLimited.usual_status and failure.retry_after is not None:
             limiter.pause(failure.retry_after)
-        if failure.stale and call.endpoint.repeat is Repeat.ALWAYS:
+        is_cheap = call.endpoint.family is not Family.IMPORT
+        if failure.stale and is_cheap and call.endpoint.repeat is Repeat.ALWAYS:
             # The next one gets a new connection, so this happens once.
             sending.stale += 1
             wait: Seconds | None = 0.0

@@ -110,13 +110,14 @@ class Delivery:
 
     async def send(
         self,
-        request: Callable[[], Awaitable[None]],
+        request: Callable[[], Awaitable[int | None]],
         size: int,
         *,
         after_failure: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         """Make a request until the service has taken it.
 
+        :param request: returns how many times it was sent, None for once.
         :param size: of the request's body, in bytes, for the report.
         :param after_failure: called each time that the request has failed; it may have been
             carried out all the same.
@@ -131,11 +132,12 @@ class Delivery:
         while not self.is_halted:
             error = None if self._limit is None else await self._held_back(self._limit)
             is_unsent = error is not None
+            sent = 0
             if self.is_halted:
                 break
             if error is None:
                 try:
-                    await request()
+                    sent = await request() or 1
                 except BaseException as caught:
                     if after_failure is not None:
                         await after_failure()
@@ -143,7 +145,8 @@ class Delivery:
                         raise
                     # As a value: raised from here, it would drag the chain of handlers along.
                     error = caught.with_traceback(None)
-            sent = 1 if error is None else getattr(error, "attempts", 0)
+            if error is not None:
+                sent = getattr(error, "attempts", 0)
             self._report.requests += sent
             self._report.bytes_sent += size * sent
             self._report.retries += sent if attempt else 0

@@ -195,7 +195,7 @@ class PerProfileRoute:
                 )
                 try:
                     await self._delivery.send(
-                        partial(self._core.transport.send, call, self._call_options, Answer.parse),
+                        partial(self._core.transport.send, call, self._call_options, _attempts_of),
                         len(call.body or b""),
                         after_failure=partial(self._forget, (job.record,)),
                     )
@@ -272,6 +272,11 @@ def _identities(record: Record) -> Iterator[Identity]:
         value = record.wire.get(kind)
         if value is not None:
             yield Identity.checked(kind, str(value))
+
+
+def _attempts_of(answer: Answer[None]) -> int:
+    answer.parse()
+    return answer.attempts
 
 
 def _settlements(answered: list[_Job]) -> list[Settlement]:

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
+import signal
 import threading
+import time
 import warnings
 import weakref
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
 
-from personaclick_async import ClientClosed, PersonaClick
+from personaclick_async import ClientClosed, NoEventLoop, PersonaClick
 from personaclick_async.emulator import Emulator
 from tests.conftest import MakeClient
+from tests.wire.servers import open_sockets
 
 
 def settings(emulator: Emulator) -> dict[str, Any]:
@@ -48,8 +53,91 @@ def test_loops_that_have_ended_are_let_go(emulator: Emulator) -> None:
         asyncio.run(visit())
     gc.collect()
 
-    assert [loop() is None for loop in loops] == [True, True, True, False]
+    assert [loop() for loop in loops] == [None] * 4
     asyncio.run(client.close())
+
+
+def test_loops_that_are_dropped_without_being_closed_take_their_connections_along(
+    emulator: Emulator,
+) -> None:
+    client = PersonaClick(**settings(emulator), cache=None)
+    loops = []
+    before = open_sockets()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        for _ in range(20):
+            loop = asyncio.new_event_loop()
+            loop.run_until_complete(client.user(did="device0001").profile.get())
+            loops.append(weakref.ref(loop))
+            del loop
+        gc.collect()
+        gc.collect()
+
+    assert [loop() for loop in loops] == [None] * 20
+    # The server's ends of them close as soon as it sees that.
+    for _ in range(100):
+        if open_sockets() <= before:
+            break
+        time.sleep(0.02)
+    assert open_sockets() <= before
+    asyncio.run(client.close())
+
+
+def test_a_loop_that_ends_without_closing_the_client_is_told_of(emulator: Emulator) -> None:
+    client = PersonaClick(**settings(emulator), cache=None)
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(client.user(did="device0001").profile.get())
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        loop.close()
+        gc.collect()
+
+    ours = [str(one.message) for one in said if "Unclosed" in str(one.message)]
+    assert ours == []
+    (told,) = [one for one in said if "PersonaClick" in str(one.message)]
+    assert told.category is ResourceWarning
+    assert "await client.close()" in str(told.message)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_child_that_was_forked_off_a_running_loop_closes_at_once(emulator: Emulator) -> None:
+    client = PersonaClick(**settings(emulator), cache=None)
+
+    async def visit() -> int:
+        reading = asyncio.create_task(client.user(did="device0001").profile.get())
+        await held.arrived()
+        child = os.fork()
+        if child == 0:
+            signal.alarm(5)  # ends a child that waits for the parent's event loop
+            try:
+                asyncio.run(client.close())
+                os._exit(0)
+            finally:
+                os._exit(1)
+        held.release()
+        await reading
+        _, status = await asyncio.to_thread(os.waitpid, child, 0)
+        return os.waitstatus_to_exitcode(status)
+
+    with emulator.hold("GET", "/profile") as held:
+        assert asyncio.run(visit()) == 0
+    asyncio.run(client.close())
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda client: client.init(),
+        lambda client: client.user(did="device0001").profile.get(),
+        lambda client: client.user(did="device0001").profile.set(age=1),
+    ],
+)
+def test_without_asyncio_the_error_says_what_is_missing(
+    emulator: Emulator, ask: Callable[[PersonaClick], Coroutine[Any, Any, object]]
+) -> None:
+    call = ask(PersonaClick(**settings(emulator)))
+    with pytest.raises(NoEventLoop, match="needs asyncio"):
+        call.send(None)
 
 
 def test_one_client_serves_loops_in_many_threads_at_once(emulator: Emulator) -> None:

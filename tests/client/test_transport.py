@@ -7,11 +7,14 @@ from typing import Any
 
 import aiohttp
 import pytest
+from yarl import URL
 
 from personaclick_async import (
     AnswerTooLarge,
     AuthenticationFailed,
     BadRequest,
+    CleanConnector,
+    ConfigurationError,
     ConnectionFailed,
     Family,
     Forbidden,
@@ -149,7 +152,9 @@ async def test_a_wait_longer_than_the_total_fails_at_once(
 
     assert caught.value.retry_after == 3600
     assert caught.value.attempts == 1
-    with pytest.raises(RateLimited, match="held back by the client's own limit, not sent"):
+    with pytest.raises(
+        RateLimited, match="profile was not asked: held back, the service asked to wait"
+    ):
         await client.user(did="device0002").profile.get()
     assert len(emulator.requests) == 1
 
@@ -177,13 +182,114 @@ async def test_retries_can_be_chosen_per_call(client: PersonaClick, emulator: Em
             assert caught.value.attempts == len(emulator.requests) == retries + 1
 
 
-async def test_a_slow_answer_times_out(client: PersonaClick, emulator: Emulator) -> None:
-    user = client.with_options(timeout=0.05, retries=1).user(did="device0001")
-    with emulator.fault(delay=5), pytest.raises(TimedOut) as caught:
-        await user.profile.get()
+async def test_a_slow_answer_times_out(make_client: MakeClient, emulator: Emulator) -> None:
+    client = make_client(timeouts=Timeouts(total=0.05), retry=RetryPolicy(attempts=2, first_wait=0))
+    with (
+        emulator.fault(delay=5),
+        pytest.raises(TimedOut, match=r"no answer within 0.05 s") as caught,
+    ):
+        await client.user(did="device0001").profile.get()
 
     assert caught.value.attempts == 2
     assert isinstance(caught.value, TimeoutError)
+
+
+async def test_a_timeout_of_the_call_bounds_an_answer(
+    client: PersonaClick, emulator: Emulator
+) -> None:
+    user = client.with_options(timeout=0.05).user(did="device0001")
+    with emulator.fault(delay=5), pytest.raises(TimedOut, match="waited for an answer") as caught:
+        await user.profile.get()
+    assert caught.value.attempts == 1
+
+
+async def test_a_timeout_of_the_call_bounds_a_pause_of_the_shop(
+    make_client: MakeClient, emulator: Emulator
+) -> None:
+    client = make_client(retry=RetryPolicy())
+    with emulator.fault(status=429, retry_after=30, times=1):
+        waiting = asyncio.create_task(client.user(did="device0001").profile.get())
+        while client.transport_stats.retries == 0:  # noqa: ASYNC110 - a counter has no event
+            await asyncio.sleep(0.01)
+        async with asyncio.timeout(5):
+            with pytest.raises(TimedOut, match=r"its turn .the service asked to wait") as caught:
+                await (
+                    client.with_options(timeout=0.2, retries=0)
+                    .user(did="device0002")
+                    .profile.set(age=1)
+                )
+    assert caught.value.attempts == 0
+    waiting.cancel()
+
+
+async def test_a_timeout_of_the_call_bounds_a_limit(
+    make_client: MakeClient, emulator: Emulator
+) -> None:
+    client = make_client(limits={Family.PROFILE: RateLimit(1, 60)})
+    await client.user(did="device0001").profile.get()
+    async with asyncio.timeout(5):
+        with pytest.raises(TimedOut, match="the client's own limit, 1 in 60 s"):
+            await client.with_options(timeout=0.2).user(did="device0002").profile.get()
+
+
+async def test_a_timeout_of_the_call_bounds_the_wait_for_other_requests(
+    make_client: MakeClient, emulator: Emulator
+) -> None:
+    client = make_client(max_concurrency=1)
+    with emulator.hold("GET", "/profile") as held:
+        first = asyncio.create_task(client.user(did="device0001").profile.get())
+        await held.arrived()
+        async with asyncio.timeout(5):
+            with pytest.raises(TimedOut, match="max_concurrency") as caught:
+                await client.with_options(timeout=0.1).user(did="device0002").profile.get()
+    assert caught.value.attempts == 0
+    await first
+    # The place that the late one wanted is not lost.
+    await client.user(did="device0003").profile.get()
+
+
+async def test_a_timeout_of_the_call_bounds_retries(
+    make_client: MakeClient, emulator: Emulator
+) -> None:
+    client = make_client(retry=RetryPolicy(first_wait=10))
+    with emulator.fault(status=503), pytest.raises(TimedOut, match="after ServiceUnavailable"):
+        async with asyncio.timeout(5):
+            await client.with_options(timeout=0.5).user(did="device0001").profile.get()
+
+
+async def test_a_503_that_says_when_is_waited_for_without_holding_others_back(
+    client: PersonaClick, emulator: Emulator
+) -> None:
+    with emulator.fault(status=503, retry_after=1, times=1):
+        one = asyncio.create_task(client.user(did="device0001").profile.get())
+        while client.transport_stats.retries == 0:  # noqa: ASYNC110 - a counter has no event
+            await asyncio.sleep(0.01)
+        await client.user(did="device0002").profile.get()
+        assert not one.done()
+        await one
+
+    refused, other, again = emulator.requests_to("/profile")
+    assert (refused.status, other.status, again.status) == (503, 200, 200)
+    assert again.arrived_at - refused.arrived_at >= 1
+
+
+@pytest.mark.parametrize("status", [408, 425, 520, 524, 529, 530])
+async def test_what_proxies_say_is_tried_again(
+    client: PersonaClick, emulator: Emulator, status: int
+) -> None:
+    with emulator.fault(status=status, times=1):
+        await client.user(did="device0001").profile.set(first_name="Ada")
+    assert [request.status for request in emulator.requests] == [status, 200]
+
+
+async def test_the_statuses_that_are_tried_again_are_a_setting(
+    make_client: MakeClient, emulator: Emulator
+) -> None:
+    client = make_client(retry=RetryPolicy(first_wait=0, statuses={418}))
+    with emulator.fault(status=418, times=1):
+        await client.user(did="device0001").profile.get()
+    with emulator.fault(status=503, times=1), pytest.raises(ServiceUnavailable):
+        await client.user(did="device0002").profile.get()
 
 
 async def test_the_clients_timeouts_hold_without_options(
@@ -323,7 +429,9 @@ async def test_a_redirect_is_not_followed(client: PersonaClick, emulator: Emulat
 async def test_a_session_of_the_callers_own_is_used_and_not_closed(
     make_client: MakeClient, emulator: Emulator
 ) -> None:
-    async with aiohttp.ClientSession(headers={"X-Theirs": "yes"}) as session:
+    async with aiohttp.ClientSession(
+        connector=CleanConnector(), headers={"X-Theirs": "yes"}
+    ) as session:
         client = make_client(session=session)
         await client.user(did="device0001").profile.get()
         await client.close()
@@ -332,3 +440,93 @@ async def test_a_session_of_the_callers_own_is_used_and_not_closed(
         headers: Any = emulator.requests[0].headers
         assert headers["X-Theirs"] == "yes"
         assert headers["User-Agent"].startswith("personaclick-async/")
+
+
+async def test_a_session_without_clean_connections_is_warned_of(
+    make_client: MakeClient, emulator: Emulator
+) -> None:
+    async with aiohttp.ClientSession() as session:
+        client = make_client(session=session)
+        with pytest.warns(RuntimeWarning, match=r"connector=personaclick_async.CleanConnector\(\)"):
+            await client.user(did="device0001").profile.get()
+
+
+async def test_cookies_of_the_callers_own_session_are_neither_sent_nor_kept(
+    make_client: MakeClient, emulator: Emulator
+) -> None:
+    jar = aiohttp.CookieJar(unsafe=True)
+    jar.update_cookies({"did": "visitor1"}, URL(emulator.url))
+    async with aiohttp.ClientSession(connector=CleanConnector(), cookie_jar=jar) as session:
+        client = make_client(session=session)
+        await client.init()
+        await client.init()
+
+    assert all("Cookie" not in request.headers for request in emulator.requests)
+    assert [(cookie.key, cookie.value) for cookie in jar] == [("did", "visitor1")]
+
+
+async def test_a_session_that_raises_for_statuses_changes_no_error(
+    make_client: MakeClient, emulator: Emulator
+) -> None:
+    async with aiohttp.ClientSession(connector=CleanConnector(), raise_for_status=True) as session:
+        client = make_client(session=session)
+        with emulator.fault(status=404, times=1), pytest.raises(NotFound) as caught:
+            await client.user(did="device0001").profile.get()
+    assert caught.value.attempts == 1
+
+
+def test_a_session_of_another_event_loop_is_refused(
+    make_client: MakeClient, emulator: Emulator
+) -> None:
+    async def make() -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(connector=CleanConnector())
+
+    other = asyncio.new_event_loop()
+    session = other.run_until_complete(make())
+    client = make_client(session=session)
+    with pytest.raises(ConfigurationError, match="session: it belongs to another event loop"):
+        asyncio.run(client.user(did="device0001").profile.get())
+    other.run_until_complete(session.close())
+    other.close()
+    with pytest.raises(ConfigurationError, match="session: expected one that is open"):
+        asyncio.run(client.user(did="device0001").profile.get())
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ({"ssl_context": "ca.pem"}, "ssl_context: expected an ssl.SSLContext, got str"),
+        ({"session": object()}, "session: expected an aiohttp.ClientSession, got object"),
+        ({"hooks": print}, "hooks: expected Hooks"),
+        ({"hooks": [print]}, "hooks: expected Hooks"),
+    ],
+)
+def test_wrong_arguments_are_refused_at_construction(setting: Any, message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        PersonaClick("e0" * 15, **setting)
+
+
+def test_a_client_that_was_never_set_up_can_be_shown() -> None:
+    assert repr(PersonaClick.__new__(PersonaClick)) == "<PersonaClick, not set up>"
+
+
+async def test_who_refuses_the_connection_is_said(
+    make_client: MakeClient, unused_tcp_port: int
+) -> None:
+    for host in ("127.0.0.1", "localhost"):
+        client = make_client(
+            api_url=f"http://{host}:{unused_tcp_port}", retry=RetryPolicy(attempts=1)
+        )
+        with pytest.raises(ConnectionFailed) as caught:
+            await client.user(did="device0001").profile.get()
+        assert str(caught.value) == (
+            f"profile: could not connect to {host}:{unused_tcp_port} "
+            "(connection refused) (1 attempt)"
+        )
+        assert caught.value.__cause__ is caught.value.__context__ is None
+
+
+async def test_a_host_that_nobody_knows_is_said(make_client: MakeClient) -> None:
+    client = make_client(api_url="http://nowhere.invalid/", retry=RetryPolicy(attempts=1))
+    with pytest.raises(ConnectionFailed, match=r"could not find the host nowhere.invalid"):
+        await client.user(did="device0001").profile.get()

@@ -40,7 +40,7 @@ SENT: Final = json.dumps(flat_row())
 SAYS_NOTHING: Final = {
     # What they hold are settings, counts and names of columns, chosen by whoever writes the code.
     *(sdk.CachePolicy, CacheStats, CallOptions, sdk.RateLimit, sdk.RetryPolicy),
-    *(sdk.Timeouts, TransportStats),
+    *(sdk.Timeouts, TransportStats, sdk.CleanConnector),
     *(sync.Checked, sync.Delivered, sync.Failed, sync.Queued, sync.Unchanged, sync.Waiting),
     *(sync.PreparedPartitions, sync.SyncOptions, emulator.Behaviour),
     *(sources.Layout, mapping.CompiledMapping, mapping.FieldMapping, mapping.Origin),

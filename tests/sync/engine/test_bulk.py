@@ -144,7 +144,7 @@ async def test_the_bad_records_of_a_refused_chunk_are_found(
 
     assert Counter(type(one) for one in results) == {Queued: 117, Refused: 3}
     assert [row.row for row in rejects.rows] == [14, 15, 91]
-    assert f"answered {status}: [redacted] is no name" in rejects.rows[0].rule
+    assert f"answered {status}: message withheld" in rejects.rows[0].rule
     assert rejects.rows[0].source_row["first_name"] == "BADNAME"
     assert stored(emulator) == expected([row for row in rows if row["first_name"] != "BADNAME"])
     assert len(picky.bodies) <= 40

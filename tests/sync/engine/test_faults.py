@@ -115,7 +115,7 @@ async def test_a_service_that_is_not_there(
     make_client: MakeClient, unused_tcp_port: int, quick: dict[str, Any]
 ) -> None:
     client = make_client(api_url=f"http://127.0.0.1:{unused_tcp_port}")
-    with pytest.raises(SyncStopped, match="profile/set: no connection"):
+    with pytest.raises(SyncStopped, match="profile/set: could not connect to"):
         await start(client, people(5), patience=0, **quick).run()
 
 

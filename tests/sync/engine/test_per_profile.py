@@ -194,7 +194,7 @@ async def test_a_record_that_the_service_refuses_is_set_aside(
 
     assert Counter(type(one) for one in results) == {Delivered: 28, Refused: 2}
     assert sorted(row.row for row in rejects.rows) == [8, 21]
-    assert "answered 422: first_name [redacted] is not a name" in rejects.rows[0].rule
+    assert "answered 422: message withheld" in rejects.rows[0].rule
     assert rejects.rows[0].source_row["first_name"] == "BADNAME"
     assert "BADNAME" not in repr(rejects.rows)
     assert (sync.report.sent, sync.report.rejected, sync.report.read) == (28, 2, 30)
