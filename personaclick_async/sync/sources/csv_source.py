@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from os import PathLike
+from typing import Final
 
 import attrs
 
@@ -16,6 +17,8 @@ from personaclick_async.sync.sources.csv_rows import read_rows
 from personaclick_async.sync.sources.encodings import KEEP_BYTES
 from personaclick_async.sync.sources.files import FileInput, Input, lines_hint
 from personaclick_async.sync.sources.layout import Layout, SeenLayout, see_layout
+
+_MARKS: Final = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 
 
 class CsvSource(Table):
@@ -47,11 +50,6 @@ class CsvSource(Table):
         self._given = layout or Layout()
 
     @property
-    def delimiter(self) -> str:
-        """What separates fields."""
-        return self._layout.marks.delimiter
-
-    @property
     def encoding(self) -> str:
         """The text's encoding."""
         return self._layout.encoding.name
@@ -59,8 +57,8 @@ class CsvSource(Table):
     @property
     def notices(self) -> tuple[str, ...]:
         """The encoding and the delimiter, and how they were found."""
-        encoding, mark = self._layout.encoding, self.delimiter
-        by = {"\t": "tabs"}.get(mark, f"'{mark}'")
+        encoding, mark = self._layout.encoding, self._layout.marks.delimiter
+        by = _MARKS.get(mark, f"'{mark}'")
         return (f"{self.name}: read as {encoding.name} ({encoding.reason}), separated by {by}",)
 
     @property

@@ -114,12 +114,12 @@ def find_encoding(source: Input, given: str | None, *, otherwise: str | None = N
         if _is_wide(head, name):
             return Encoding(name, reason="by its zero bytes")
     if otherwise is not None:
-        return Encoding(otherwise, reason="as it should be")
+        return Encoding(otherwise, reason="what JSON is in")
     if source.content_hash is None:
         # All that can be seen beforehand; where it is cut, half a letter may be left.
         blocks = iter([head[: max(head.rfind(b"\n"), 0)] if len(head) == HEAD_BYTES else head])
     elif _is_utf8(_blocks(source)):
-        return Encoding(_UTF8, reason="as all of it is valid")
+        return Encoding(_UTF8, reason="all of it is valid")
     else:
         blocks = _blocks(source)
     return _legacy(source.name, lines_of(blocks, _EVIDENCE))
@@ -127,7 +127,7 @@ def find_encoding(source: Input, given: str | None, *, otherwise: str | None = N
 
 def _legacy(name: str, evidence: bytes) -> Encoding:
     if _is_mostly_utf8(evidence):
-        return Encoding(_UTF8, reason="as nearly all of it is valid")
+        return Encoding(_UTF8, reason="nearly all of it is valid")
     found = code_page_of(evidence)
     if found is not None:
         return Encoding(found, reason="by its letters")
