@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import attrs
 import typer
@@ -19,7 +19,6 @@ from personaclick_async.cli.outcome import Exit, code_of, complain, fail, note
 from personaclick_async.cli.progress import progress
 from personaclick_async.cli.reading import Reading, watched
 from personaclick_async.cli.summary import Summary
-from personaclick_async.cli.sync import Sending
 from personaclick_async.errors import ConfigurationError, PersonaClickError, ValidationError
 from personaclick_async.sync import (
     FaultyRow,
@@ -35,6 +34,9 @@ from personaclick_async.sync.mapping import FieldMapping
 from personaclick_async.sync.rejects import RejectFile, RejectsFailed
 from personaclick_async.sync.shards import Shard
 from personaclick_async.sync.sources import SourceFailed, TableSource
+
+if TYPE_CHECKING:
+    from personaclick_async.cli.sync import Sending
 
 
 class LateRejects:
