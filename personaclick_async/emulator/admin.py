@@ -8,7 +8,7 @@ import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from importlib.resources import files
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from aiohttp import web
 
@@ -74,6 +74,14 @@ async def read_body(request: web.Request, limit: int, *, oversize: int = 413) ->
     return bytes(body)
 
 
+class Watched(NamedTuple):
+    """What a running emulator is watched and steered by."""
+
+    recorder: Recorder
+    faults: Faults
+    reset: Callable[[], None]
+
+
 class Admin:
     """Answers the addresses under ``/_emulator/``.
 
@@ -88,25 +96,20 @@ class Admin:
         service: Service,
         loader: Loader,
         settings: EmulatorSettings,
-        *,
-        recorder: Recorder,
-        faults: Faults,
-        reset: Callable[[], None],
+        watched: Watched,
     ) -> None:
         self._store = store
         self._service = service
-        self._loader = loader
         self._settings = settings
-        self._recorder = recorder
-        self._faults = faults
-        self._reset = reset
+        self._recorder = watched.recorder
+        self._faults = watched.faults
+        self._reset = watched.reset
         self._token = secrets.token_urlsafe(24)
         self._numbers: dict[Fault, int] = {}
         queries = Queries(store, service.profiles(settings.shop_id), settings.shop_id)
         self._profile_of = queries.profile
         self._handlers: dict[tuple[str, str], Handler] = {
             ("GET", "status"): self._status,
-            ("GET", "overview"): self._overview,
             ("GET", "profile"): self._profile,
             ("GET", "requests"): self._requests,
             ("GET", "stream"): self._stream,
@@ -169,24 +172,11 @@ class Admin:
 
     async def _status(self, _: web.Request) -> web.Response:
         counts = sorted(self._recorder.counts().items(), key=str)
-        return _json(
-            {
-                **self._stored(),
-                "requests": [
-                    {"method": method, "path": path, names.STATUS: status, "count": count}
-                    for (method, path, status), count in counts
-                ],
-            }
-        )
-
-    async def _overview(self, _: web.Request) -> web.Response:
-        return _json(
-            {
-                **self._stored(),
-                "currency": self._settings.currency,
-                "faults": self._shown_faults(),
-            }
-        )
+        answered = [
+            {"method": method, "path": path, names.STATUS: status, "count": count}
+            for (method, path, status), count in counts
+        ]
+        return _json({**self._stored(), "requests": answered, "faults": self._shown_faults()})
 
     def _stored(self) -> dict[str, Json]:
         ignored = self._service.imports.ignored

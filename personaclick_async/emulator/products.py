@@ -11,6 +11,10 @@ from urllib.parse import urlsplit
 from personaclick_async.codec import Json
 
 _SIZES: Final = ("120", "140", "160", "180", "200", "220", "310", "520", "original")
+_NUMBERS: Final = {
+    *("price", "price_full", "oldprice", "oldprice_full", "discount", "discount_percent"),
+    "stock_quantity",
+}
 _FEW: Final = range(2, 11)
 _LISTS: Final = (
     "category_ids",
@@ -33,7 +37,12 @@ def complete(product: Mapping[str, Any], currency: str) -> dict[str, Any]:
     """
     if product.get("id") in (None, ""):
         raise ValueError("a product has no id")
-    full = {key: value for key, value in product.items() if value is not None}
+    full = {
+        key: value
+        for key, value in product.items()
+        # Feeds write an empty text for a price that there is not; some a flag for the discount.
+        if value is not None and not (key in _NUMBERS and (value == "" or isinstance(value, bool)))
+    }
     full["id"] = str(full["id"])
     full.setdefault("currency", currency)
     _derive_from_import(full)

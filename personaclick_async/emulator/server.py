@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from concurrent.futures import CancelledError, Future
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from aiohttp import web
 
-from personaclick_async.emulator.admin import Admin
+from personaclick_async.emulator.admin import Admin, Watched
 from personaclick_async.emulator.behaviour import Behaviour
 from personaclick_async.emulator.faults import Faults
 from personaclick_async.emulator.imports import Loader
@@ -44,7 +44,7 @@ _LOGGER.addFilter(_OnlyKinds())
 
 
 class Server:
-    """A started server; started by :meth:`start`, ended by :meth:`stop`."""
+    """A server in a thread of its own; started by :meth:`start`, ended by :meth:`stop`."""
 
     port: int
     store: Store
@@ -64,8 +64,7 @@ class Server:
         self._recorder = recorder
         self._faults = faults
         self._lock = threading.Lock()
-        self._over = False
-        self._asked: set[Future[Any]] = set()
+        self._is_over = False
         self._thread: threading.Thread | None = None
 
     def start(self, host: str, port: int, database: str | Path, *, local_only: bool) -> None:
@@ -93,7 +92,7 @@ class Server:
     def stop(self) -> None:
         """Stop serving, and wait for the thread's end."""
         with self._lock:
-            if not self._over:
+            if not self._is_over:
                 self._loop.call_soon_threadsafe(self._stop.set)
         if self._thread is not None:
             self._thread.join()
@@ -107,29 +106,16 @@ class Server:
         *,
         local_only: bool,
     ) -> None:
-        settings = self._settings
+        settings, behaviour = self._settings, self._behaviour
         self.store = Store(database)
         try:
             self.store.add_shop(settings.shop_id, settings.shop_secret, active=settings.active)
-            self.service = Service(self.store, settings, self._behaviour)
-            self.loader = Loader(self.store, self._behaviour, settings.shop_id, settings.currency)
-            admin = Admin(
-                self.store,
-                self.service,
-                self.loader,
-                settings,
-                recorder=self._recorder,
-                faults=self._faults,
-                reset=self.reset,
-            )
+            self.service = Service(self.store, settings, behaviour)
+            self.loader = Loader(self.store, behaviour, settings.shop_id, settings.currency)
+            watched = Watched(self._recorder, self._faults, self.reset)
+            admin = Admin(self.store, self.service, self.loader, settings, watched)
             self._front = Front(
-                self.service,
-                admin,
-                settings,
-                self._behaviour,
-                recorder=self._recorder,
-                faults=self._faults,
-                local_only=local_only,
+                self.service, admin, settings, behaviour, watched, local_only=local_only
             )
             runner = web.AppRunner(
                 self._front.application(),
@@ -156,15 +142,12 @@ class Server:
                 self._faults.release_all()
                 await runner.cleanup()
         finally:
-            self._end()
+            with self._lock:
+                self._is_over = True
+            for _ in range(3):
+                # What was asked before is answered: its task is made, and runs.
+                await asyncio.sleep(0)
             self.store.close()
-
-    def _end(self) -> None:
-        with self._lock:
-            self._over = True
-            asked, self._asked = self._asked, set()
-        for done in asked:
-            done.set_exception(RuntimeError(_NOT_RUNNING))
 
     async def _apply_imports(self) -> None:
         came = self.service.imports.came
@@ -180,24 +163,11 @@ class Server:
 
         :raises RuntimeError: the emulator is not running.
         """
-        done: Future[T] = Future()
 
-        def run() -> None:
-            with self._lock:
-                self._asked.discard(done)
-            if done.done():
-                return
-            try:
-                done.set_result(work())
-            except BaseException as error:  # noqa: BLE001 - raised again by the caller
-                done.set_exception(error)
+        async def done() -> T:
+            return work()
 
-        with self._lock:
-            if self._over:
-                raise RuntimeError(_NOT_RUNNING)
-            self._asked.add(done)
-            self._loop.call_soon_threadsafe(run)
-        return done.result()
+        return self._wait(done(), None)
 
     def drain(self, timeout: float) -> None:
         """Wait until every import that was accepted has been applied.
@@ -205,17 +175,23 @@ class Server:
         :raises TimeoutError: that took longer than ``timeout`` seconds.
         :raises RuntimeError: the emulator is not running, or stopped meanwhile.
         """
-        with self._lock:
-            if self._over:
-                raise RuntimeError(_NOT_RUNNING)
-            waiting = asyncio.run_coroutine_threadsafe(self._applied(), self._loop)
         try:
-            waiting.result(timeout)
+            self._wait(self._applied(), timeout)
         except TimeoutError:
-            waiting.cancel()
             raise TimeoutError(f"imports were not applied within {timeout:g} s") from None
+
+    def _wait(self, work: Coroutine[Any, Any, T], timeout: float | None) -> T:
+        with self._lock:
+            if self._is_over:
+                work.close()
+                raise RuntimeError(_NOT_RUNNING)
+            waiting = asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            return waiting.result(timeout)
         except CancelledError:
             raise RuntimeError(_NOT_RUNNING) from None
+        finally:
+            waiting.cancel()
 
     async def _applied(self) -> None:
         while self.store.first_number_in_queue() is not None:

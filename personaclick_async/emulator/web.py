@@ -12,10 +12,10 @@ from yarl import URL
 from personaclick_async import codec, names
 from personaclick_async.codec import Json
 from personaclick_async.emulator import parameters as read
-from personaclick_async.emulator.admin import PREFIX, Admin, read_body
+from personaclick_async.emulator.admin import PREFIX, Admin, Watched, read_body
 from personaclick_async.emulator.behaviour import Behaviour
-from personaclick_async.emulator.faults import Fault, Faults
-from personaclick_async.emulator.recording import RecordedRequest, Recorder
+from personaclick_async.emulator.faults import Fault
+from personaclick_async.emulator.recording import RecordedRequest
 from personaclick_async.emulator.refusals import Quota, Refused, envelope
 from personaclick_async.emulator.service import Service
 from personaclick_async.emulator.settings import EmulatorSettings, is_loopback
@@ -39,9 +39,8 @@ class Front:
         admin: Admin,
         settings: EmulatorSettings,
         behaviour: Behaviour,
+        watched: Watched,
         *,
-        recorder: Recorder,
-        faults: Faults,
         local_only: bool,
     ) -> None:
         clock = asyncio.get_running_loop().time
@@ -49,8 +48,8 @@ class Front:
         self._admin = admin
         self._settings = settings
         self._behaviour = behaviour
-        self._recorder = recorder
-        self._faults = faults
+        self._recorder = watched.recorder
+        self._faults = watched.faults
         self._local_only = local_only
         over = behaviour.over_limit
         self._imports = Quota(settings.import_limit, settings.import_window, clock, status=over)

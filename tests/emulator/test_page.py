@@ -160,7 +160,7 @@ async def test_faults_are_switched_on_and_off(
     with pytest.raises(ServiceUnavailable):
         await client.user(external_id=7).profile.set(first_name="Ada")
 
-    first, second = (await answer_of(http, "overview"))["faults"]
+    first, second = (await answer_of(http, "status"))["faults"]
     assert (first["status"], first["hits"], second["delay"]) == (503, 1, 0.01)
     async with http.delete(
         "/_emulator/faults", params={"number": first["number"]}, headers=headers
@@ -197,7 +197,7 @@ async def test_a_fault_that_cannot_be_is_refused(
     async with http.post("/_emulator/faults", data=body, headers=await token(http)) as answer:
         assert answer.status == 422
         assert (await answer.json())["payload"]["message"].startswith(said)
-    assert (await answer_of(http, "overview"))["faults"] == []
+    assert (await answer_of(http, "status"))["faults"] == []
 
 
 @pytest.mark.parametrize(
@@ -211,10 +211,10 @@ async def test_changes_need_the_pages_token(
             method, f"/_emulator/{path}", json={"drop": True}, headers=headers
         ) as answer:
             assert answer.status == (403 if headers else 401)
-    assert (await answer_of(http, "overview"))["faults"] == []
+    assert (await answer_of(http, "status"))["faults"] == []
 
 
-@pytest.mark.parametrize("path", ["", "page.js", "profiles", "requests", "stream", "overview"])
+@pytest.mark.parametrize("path", ["", "page.js", "profiles", "requests", "stream", "status"])
 async def test_a_name_that_is_not_this_machines_is_turned_away(
     http: aiohttp.ClientSession, path: str
 ) -> None:

@@ -77,6 +77,13 @@ def test_a_discount_is_the_integer_part(price: Any, old: Any, discount: int) -> 
     assert product["discount_formatted"] == f"{discount}%"
 
 
+@pytest.mark.parametrize("old", ["", None, True])
+def test_a_number_that_is_empty_or_a_flag_is_not_given(old: Any) -> None:
+    product = complete({"id": "a", "price": 5, "oldprice": old, "discount": True}, "$")
+    assert "oldprice" not in product
+    assert "discount" not in product
+
+
 def test_a_discount_that_is_given_counts() -> None:
     given = {"id": "a", "price": 1, "oldprice": 2}
     assert complete({**given, "discount_percent": 15}, "$")["discount"] == 15

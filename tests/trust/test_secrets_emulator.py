@@ -14,7 +14,7 @@ from tests.trust.test_secrets_logs import a_client, every_call
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(1)>\u2028'\"&lt;"
 PAGES = ["", "page.js", "page.css", "icon.svg"]
-SHOWS = ["overview", "profiles", "devices", "orders", "products", "requests", "profile?key=1"]
+SHOWS = ["status", "profiles", "devices", "orders", "products", "requests", "profile?key=1"]
 
 
 def texts_of(value: Json) -> str:
@@ -74,7 +74,7 @@ async def test_a_hostile_profile_is_served_as_json_that_no_browser_takes_for_a_p
             assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
             assert answer.headers["Cache-Control"] == "no-store"
             shown = HOSTILE in texts_of(await answer.json())
-            assert shown is (path not in {"overview", "devices", "products"})
+            assert shown is (path not in {"status", "devices", "products"})
     for path in PAGES:
         async with http.get(f"/_emulator/{path}") as answer:
             assert "alert(1)" not in await answer.text()

@@ -369,7 +369,7 @@ async function begin() {
   find("reset").addEventListener("click", reset);
   find("copy").replaceWith(copyButton("Copy", () => find("snippet").textContent));
   find("snippet").textContent = `export PERSONACLICK_API_URL=${location.origin}/`;
-  const about = await ask("overview");
+  const about = await ask("status");
   find("shop").textContent = `shop ${about.shop_id.slice(0, 8)}… at ${location.host}`;
   find("snippet").textContent += `\nexport PERSONACLICK_SHOP_ID=${about.shop_id}`;
   showFaults(about.faults);
