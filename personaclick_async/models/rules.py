@@ -55,8 +55,9 @@ _YEAR: Final = r"(?:19|20)[0-9]{2}"
 _BYTE: Final = r"(?:25[0-5]|2[0-4][0-9]|1?[0-9]{1,2})"
 # The trunk zero of +49 (0)30 is not dialled after the country's code.
 _NO_PHONE: Final = re.compile(
-    rf"{_YEAR}([-.]){_MONTH}\1{_DAY}|{_DAY}([-.]){_MONTH}\2(?:{_YEAR}|[0-9]{{2}})"
-    rf"|{_MONTH}([-.]){_DAY}\3(?:{_YEAR}|[0-9]{{2}})|{_BYTE}(?:\.{_BYTE}){{3}}|.+\(0\).*"
+    rf"{_YEAR}[-. ]{_MONTH}[-. ]{_DAY}"
+    rf"|(?:{_DAY}[-. ]{_MONTH}|{_MONTH}[-. ]{_DAY})(?:[-. ]{_YEAR}|[-.][0-9]{{2}})"
+    rf"|{_BYTE}(?:\.{_BYTE}){{3}}|.+\(0\).*"
 )
 _DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _GENDERS: Final[Mapping[str, str]] = {
