@@ -32,11 +32,13 @@ class Marks:
     """What separates fields, and what stands around those that hold a separator, if anything.
 
     :ivar escape: what stands before a quote inside quotes, where it is not doubled.
+    :ivar is_spaced: whether white space stands between a delimiter and what it separates.
     """
 
     delimiter: str
     quote: str | None
     escape: str | None = None
+    is_spaced: bool = False
 
     def reader(self, lines: Iterator[str]) -> Iterator[list[str]]:
         """Split lines with these marks; anything but a delimiter after a quote is an error."""
@@ -46,6 +48,7 @@ class Marks:
             delimiter=self.delimiter,
             quotechar=self.quote,
             escapechar=self.escape,
+            skipinitialspace=self.is_spaced,
             strict=True,
             **quoting,
         )

@@ -23,6 +23,7 @@ from personaclick_async.sync.sources.files import HEAD_BYTES, Input
 
 _DELIMITERS: Final = (",", ";", "\t", "|")
 _ROWS_TO_JUDGE_BY: Final = 100
+_ONE_IN: Final = 5
 # What a reject file begins with, whatever the delimiter of its source was.
 _REJECTS: Final = re.compile(f'{BOOKKEEPING[0]}([^\r"])' + r"\1".join(BOOKKEEPING[1:]))
 _REJECT_LINES: Final = f'{{"{BOOKKEEPING[0]}": '
@@ -157,7 +158,8 @@ def see_layout(source: Input, layout: Layout) -> SeenLayout:
     lines_before = layout.skip_rows + (said is not None)
     text = "".join(text.splitlines(keepends=True)[lines_before:]) if lines_before else text
     delimiter = layout.delimiter or (said[1] if said else _find_delimiter(text, layout))
-    marks = Marks(delimiter, layout.quote, layout.escape)
+    is_spaced = f"{delimiter} {layout.quote}" in text  # 1, "Ada"
+    marks = Marks(delimiter, layout.quote, layout.escape, is_spaced)
     columns, has_header = layout.name_columns(_rows(text, marks), source.name)
     return SeenLayout(encoding, marks, columns, has_header, lines_before)
 
@@ -194,7 +196,7 @@ def _is_data(header: Sequence[str], rows: Sequence[Sequence[object]]) -> bool:
         below = [row[index] for row in others if index < len(row) and row[index]]
         if not name or not below:
             continue
-        is_one_of_them = name in below
+        is_one_of_them = below.count(name) * _ONE_IN >= len(below)
         are_numbers = _NUMBER.fullmatch(name) and all(map(_NUMBER.fullmatch, below))
         if is_one_of_them or are_numbers:
             return True

@@ -20,11 +20,18 @@ from personaclick_async.sync.sources.layout import Layout
 _ROWS_TO_JUDGE_BY: Final = 100
 # A spreadsheet keeps 15 digits of a number; the others of a longer id are zeros by now.
 _LARGEST_NUMBER: Final = 10**15
-_SHEET_FILE: Final = re.compile(rb'<sheet\b[^>]*\br:id="([^"]*)"')
-_TARGET: Final = re.compile(rb"<Relationship\b[^>]*>")
-# Cells that hold an error, or a formula whose value nobody has worked out.
-_CELL: Final = re.compile(rb'<c r="([A-Z]+)(\d+)"([^>]*)>(.*?)</c>', re.DOTALL)
+
+# What of an .xlsx calamine does not tell: errors, formulas that nobody has worked out, and zeros
+# in front of a number that are only in its format.
+_SHEET_ID: Final = re.compile(rb'<sheet\b[^>]*\br:id="([^"]*)"')
+_LINK: Final = re.compile(rb"<Relationship\b[^>]*>")
+_CELL: Final = re.compile(rb'<c r="([A-Z]+)(\d+)"([^>/]*)>(.*?)</c>', re.DOTALL)
 _VALUE: Final = re.compile(rb"<v>(.*?)</v>", re.DOTALL)
+_IS_NUMBER: Final = re.compile(rb'^(?!.*\bt="(?!n"))')
+_STYLE: Final = re.compile(rb'\bs="(\d+)"')
+_FORMAT: Final = re.compile(rb'<numFmt\b[^>]*numFmtId="(\d+)"[^>]*formatCode="(0{2,})"')
+_STYLES: Final = re.compile(rb"<cellXfs\b.*?</cellXfs>", re.DOTALL)
+_FORMAT_OF_STYLE: Final = re.compile(rb'<xf\b[^>]*numFmtId="(\d+)"')
 
 
 class SheetSource(Table):
@@ -100,7 +107,12 @@ class SheetSource(Table):
 
     def _sheets(self, book: Any) -> list[str]:  # noqa: ANN401 - calamine may not be there
         """Return the name of the sheet to read, then those of the others with something on them."""
-        full = [name for name in book.sheet_names if book.get_sheet_by_name(name).height]
+        full = [
+            sheet.name
+            for sheet in book.sheets_metadata
+            if sheet.visible == self._calamine.SheetVisibleEnum.Visible
+            if book.get_sheet_by_name(sheet.name).height
+        ]
         chosen = self._layout.sheet
         if chosen is None:
             return full
@@ -124,11 +136,11 @@ class SheetSource(Table):
             if not names:
                 yield iter(())
                 return
-            bad = _unreadable_cells(file, list(book.sheet_names).index(names[0]))
+            other = _other_cells(file, list(book.sheet_names).index(names[0]))
             sheet = book.get_sheet_by_name(names[0])
             left = sheet.start[1] if sheet.start else 0  # empty columns before the first
             numbered = islice(enumerate(sheet.iter_rows()), self._layout.skip_rows, None)
-            filled = (_row(cells, bad.get(number, {}), left) for number, cells in numbered)
+            filled = (_row(cells, other.get(number, {}), left) for number, cells in numbered)
             yield (row for row in filled if any(cell not in ("", None) for cell in row))
 
     @contextmanager
@@ -147,12 +159,12 @@ class SheetSource(Table):
                 yield book, file
 
 
-def _row(cells: Sequence[Any], bad: dict[int, str], left: int) -> list[Any]:
+def _row(cells: Sequence[Any], other: dict[int, object], left: int) -> list[Any]:
     row = list(map(_cell, cells))
-    for column, written in bad.items():
+    for column, value in other.items():
         place = max(0, column - left)
         row += [""] * (place + 1 - len(row))
-        row[place] = Unreadable(written)
+        row[place] = value
     return row
 
 
@@ -165,25 +177,41 @@ def _cell(cell: object) -> object:
     return int(cell) if cell.is_integer() else cell
 
 
-def _unreadable_cells(file: IO[bytes], sheet: int) -> dict[int, dict[int, str]]:
-    """Return the cells of an .xlsx that calamine takes for empty and that are not, by row."""
-    found: dict[int, dict[int, str]] = {}
+def _other_cells(file: IO[bytes], sheet: int) -> dict[int, dict[int, object]]:
+    """Return the cells of an .xlsx that are not as calamine has them, by row and column."""
+    found: dict[int, dict[int, object]] = {}
     with suppress(zipfile.BadZipFile, KeyError, IndexError), zipfile.ZipFile(file) as archive:
         content = archive.read(_path_of(archive, sheet))
-        if b't="e"' not in content and b"<f" not in content:
+        widths = _padded_styles(archive)
+        if not widths and b't="e"' not in content and b"<f" not in content:
             return found
         for letters, row, attributes, inner in _CELL.findall(content):
-            value = _VALUE.search(inner)
-            text = value[1].decode("utf-8", "replace") if value else ""
+            matched = _VALUE.search(inner)
+            text = matched[1].decode("utf-8", "replace") if matched else ""
+            style = _STYLE.search(attributes)
+            width = widths.get(int(style[1])) if style else None
+            value: object = None
             is_unknown = b"<f" in inner and not text and b't="str"' not in attributes
             if b't="e"' in attributes or is_unknown:
-                found.setdefault(int(row) - 1, {})[_place(letters)] = text or "=?"
+                value = Unreadable(text or "=?")
+            elif width and text.isdecimal() and _IS_NUMBER.search(attributes):
+                value = text.zfill(width)
+            if value is not None:
+                found.setdefault(int(row) - 1, {})[_place(letters)] = value
     return found
 
 
+def _padded_styles(archive: zipfile.ZipFile) -> dict[int, int]:
+    """Return how many digits a number has at least, by the style of its cell."""
+    styles = archive.read("xl/styles.xml")
+    widths = {number: len(zeros) for number, zeros in _FORMAT.findall(styles)}
+    used = _FORMAT_OF_STYLE.findall(b"".join(_STYLES.findall(styles)))
+    return {style: widths[number] for style, number in enumerate(used) if number in widths}
+
+
 def _path_of(archive: zipfile.ZipFile, sheet: int) -> str:
-    number = _SHEET_FILE.findall(archive.read("xl/workbook.xml"))[sheet]
-    links = _TARGET.findall(archive.read("xl/_rels/workbook.xml.rels"))
+    number = _SHEET_ID.findall(archive.read("xl/workbook.xml"))[sheet]
+    links = _LINK.findall(archive.read("xl/_rels/workbook.xml.rels"))
     [link] = [one for one in links if b'Id="' + number + b'"' in one]
     target = link.partition(b'Target="')[2].partition(b'"')[0].decode()
     return target.removeprefix("/") if target.startswith("/") else f"xl/{target}"

@@ -168,3 +168,14 @@ def test_a_header_of_a_megabyte_is_read(make_file: MakeFile) -> None:
 def test_a_layout_that_cannot_be_is_refused(said: dict[str, object]) -> None:
     with pytest.raises(ConfigurationError, match=next(iter(said))):
         Layout(**said)  # type: ignore[arg-type]
+
+
+def test_white_space_may_stand_before_a_quote(make_file: MakeFile) -> None:
+    path = make_file(
+        "people.csv", 'id, email, name\n1, "ada@shop.example", "Ada"\n2, "b@x.example",\n'
+    )
+
+    assert wires(CsvSource(path, PEOPLE).outcomes()) == [
+        ADA,
+        {"external_id": "2", "email": "b@x.example"},
+    ]

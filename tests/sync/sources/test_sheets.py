@@ -189,3 +189,35 @@ def test_without_the_extra_it_says_what_to_install(
 
     with pytest.raises(ConfigurationError, match=r"personaclick-async\[excel\]"):
         SheetSource(people(tmp_path / "people.xlsx", 1))
+
+
+def test_zeros_that_only_the_format_shows_are_kept(tmp_path: Path) -> None:
+    path = workbook(
+        tmp_path / "people.xlsx", [["id", "email", "name"], [1001, "ada@shop.example", 7]]
+    )
+    book = openpyxl.load_workbook(path)
+    book.active["A2"].number_format = "0000000"
+    book.active["C2"].number_format = "#,##0"
+    book.active["B1"].number_format = "0000000"  # a text
+    book.active["D2"].number_format = "0000000"  # nothing
+    book.save(path)
+
+    assert wires(SheetSource(path).outcomes()) == [
+        {"external_id": "0001001", "email": "ada@shop.example", "name": 7}
+    ]
+
+
+def test_a_hidden_sheet_is_read_only_by_its_name(tmp_path: Path) -> None:
+    book = openpyxl.Workbook()
+    book.active.title = "Lists"
+    book.active.append(["x"])
+    book.active.sheet_state = "hidden"
+    for row in (["id", "email", "name"], [1001, "ada@shop.example", "Ada"]):
+        (book["People"] if "People" in book else book.create_sheet("People")).append(row)
+    book.save(tmp_path / "people.xlsx")
+
+    source = SheetSource(tmp_path / "people.xlsx", PEOPLE)
+
+    assert wires(source.outcomes()) == [ADA]
+    assert source.notices == ("people.xlsx: sheet 'People' of a workbook",)
+    assert SheetSource(tmp_path / "people.xlsx", layout=Layout(sheet="Lists")).columns == ("x",)
