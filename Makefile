@@ -40,6 +40,10 @@ docs: $(READY)
 bench: $(READY)
 	$(BIN)/python -m benchmarks
 
+# How large the package is, and how much of it a call goes through.
+size: $(READY)
+	$(BIN)/python -m benchmarks.size
+
 # Property-based tests with other inputs each time; `make test` takes the same ones every time.
 explore: $(READY)
 	$(BIN)/pytest -n 2 -m hypothesis --hypothesis-profile=explore

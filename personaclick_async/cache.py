@@ -117,7 +117,8 @@ class ProfileCache:
             flight.fail(error)
             raise
         self._land(key, flight, body if fresh_for >= self._memory_ttl > 0 else None)
-        flight.succeed(body)
+        if flight.waiting:
+            flight.succeed(body)
         return body
 
     async def forget(self, *keys: Identity) -> None:

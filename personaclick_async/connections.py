@@ -84,16 +84,14 @@ def _is_clean(connection: aiohttp.connector.Connection) -> bool:
     if protocol is None or transport is None or protocol.should_close:
         return False
     socket = transport.get_extra_info("socket")
+    if socket is None or socket.fileno() < 0:
+        return False
     # Readable means a stray answer that the event loop has not seen yet, or the connection's end.
-    return socket is not None and socket.fileno() >= 0 and not _is_readable(socket.fileno())
-
-
-def _is_readable(descriptor: int) -> bool:
-    if hasattr(select, "poll"):
-        poller = select.poll()
-        poller.register(descriptor, select.POLLIN)
-        return bool(poller.poll(0))
-    return bool(select.select([descriptor], [], [], 0)[0])
+    if not hasattr(select, "poll"):
+        return not select.select([socket.fileno()], [], [], 0)[0]
+    poller = select.poll()
+    poller.register(socket.fileno(), select.POLLIN)
+    return not poller.poll(0)
 
 
 def failure_of(

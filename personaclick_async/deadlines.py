@@ -12,6 +12,8 @@ from time import monotonic
 from types import TracebackType
 from typing import Any, Final, Protocol, Self
 
+import attrs
+
 from personaclick_async.config import Seconds
 from personaclick_async.errors import NoEventLoop
 
@@ -40,6 +42,7 @@ class Incoming(Protocol):
         """How many there are so far."""
 
 
+@attrs.define(eq=False, repr=False)
 class Deadline:
     """The time that an attempt of the current task has, as a context manager.
 
@@ -53,20 +56,18 @@ class Deadline:
     :ivar was_silent: whether that was for silence.
     """
 
-    incoming: Incoming | None = None
-    sent_bytes: int = 0
-    _progress: int = 0
-    _quiet_since: Seconds | None = None
-    has_passed: bool = False
-    was_silent: bool = False
-    _task: asyncio.Task[Any]
-    _until: Seconds
-    _begun_cancelling: int
-
-    def __init__(self, deadlines: Deadlines, total: Seconds, silence: Seconds) -> None:
-        self._deadlines = deadlines
-        self._total = total
-        self._silence = silence
+    _deadlines: Deadlines
+    _total: Seconds
+    _silence: Seconds
+    incoming: Incoming | None = attrs.field(default=None, init=False)
+    sent_bytes: int = attrs.field(default=0, init=False)
+    has_passed: bool = attrs.field(default=False, init=False)
+    was_silent: bool = attrs.field(default=False, init=False)
+    _progress: int = attrs.field(default=0, init=False)
+    _quiet_since: Seconds | None = attrs.field(default=None, init=False)
+    _task: asyncio.Task[Any] = attrs.field(init=False)
+    _until: Seconds = attrs.field(init=False)
+    _begun_cancelling: int = attrs.field(init=False)
 
     def __enter__(self) -> Self:
         deadlines, total = self._deadlines, self._total

@@ -307,14 +307,14 @@ class Transport:
         attempt = Connecting(fresh=sending.stale > 0)
         before = connecting.set(attempt)
         usual = call.attempt_timeout or timeouts.total
-        seconds = min(usual, sending.left)
+        seconds = usual if sending.ends is None else min(usual, sending.left)
         deadline = Deadline(pool.deadlines, seconds, timeouts.read)
         try:
             with deadline:
-                headers = call.headers if headers is None else headers
+                headers = headers or (None if body is None else call.headers)
                 sent: bytes | AsyncIterator[memoryview] | None = body
                 if body is not None and len(body) > _PIECE_BYTES:
-                    headers = {**headers, "Content-Length": str(len(body))}
+                    headers = {**(headers or {}), "Content-Length": str(len(body))}
                     sent = _pieces(body, deadline)
                 response = await pool.session.request(
                     endpoint.method,

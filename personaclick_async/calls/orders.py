@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import date
 from functools import partial
 
+import attrs
+
 from personaclick_async.calls.scope import WhichScope
 from personaclick_async.models import rules
 from personaclick_async.models.order import Order
@@ -30,11 +32,11 @@ class RawOrderCalls:
         return await self._which().ask(partial(requests.orders_by_user, date_from=since))
 
 
+@attrs.frozen(repr=False)
 class OrderCalls:
     """The orders of one user."""
 
-    def __init__(self, which: WhichScope) -> None:
-        self._which = which
+    _which: WhichScope
 
     @property
     def raw(self) -> RawOrderCalls:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import Final, Unpack
 
+import attrs
+
 from personaclick_async.calls.scope import Scope, WhichScope
 from personaclick_async.errors import ValidationError
 from personaclick_async.models.identity import Identity
@@ -51,11 +53,11 @@ class RawProfileCalls:
             await scope.core.profiles.forget(scope.visit.identity)
 
 
+@attrs.frozen(repr=False)
 class ProfileCalls:
     """The profile of one user: read, written, purged."""
 
-    def __init__(self, which: WhichScope) -> None:
-        self._which = which
+    _which: WhichScope
 
     @property
     def raw(self) -> RawProfileCalls:
@@ -78,8 +80,9 @@ class ProfileCalls:
         :raises TransportError: no usable answer came.
         """
         scope = self._which()
-        body = await profile_body(scope, force=force)
-        return requests.read_profile_body(scope.visit.identity, body)
+        loaded: list[Profile] = []
+        body = await profile_body(scope, force=force, loaded=loaded)
+        return loaded[0] if loaded else requests.read_profile_body(scope.visit.identity, body)
 
     async def full(self) -> FullProfile:
         """Read the full profile with the shop's secret; always from the service.
@@ -120,15 +123,18 @@ class ProfileCalls:
         (await self.raw.purge()).parse()
 
 
-async def profile_body(scope: Scope, *, force: bool) -> bytes:
-    """Read the profile as :meth:`ProfileCalls.get` does, and return the JSON of the answer."""
+async def profile_body(scope: Scope, *, force: bool, loaded: list[Profile] | None = None) -> bytes:
+    """Read the profile as :meth:`ProfileCalls.get` does, and return the JSON of the answer.
+
+    :param loaded: receives the profile if it was parsed on the way.
+    """
     cache, visit = scope.core.profiles, scope.visit
     cached = None if force else cache.get(visit.identity)
     if cached is not None:
         return cached
     if visit.start is not None:
         await visit.begin()
-    return await cache.read(visit.identity, scope.load_profile, force=force)
+    return await cache.read(visit.identity, partial(scope.load_profile, loaded), force=force)
 
 
 async def send_update(

@@ -14,6 +14,7 @@ import attrs
 from personaclick_async.cache import ProfileCache
 from personaclick_async.config import CallOptions, Config
 from personaclick_async.models.identity import Identity
+from personaclick_async.models.profile import Profile
 from personaclick_async.models.session import SESSION_LIFETIME, Session
 from personaclick_async.names import DID, Segment
 from personaclick_async.protocol import requests
@@ -33,7 +34,7 @@ _SEANCE_CHARACTERS: Final = string.ascii_letters + string.digits
 
 
 def utc_now() -> datetime:
-    """Give the current time, aware."""
+    """Return the current time, aware."""
     return datetime.now(UTC)
 
 
@@ -98,16 +99,11 @@ class Visit:
         self.identity = Identity.device(session.did)
         self.seance, self.expires_at, self.start = session.seance, session.expires_at, None
 
-    def current_seance(self) -> str | None:
-        """Give the session id to send, a new one if the session is over."""
-        if self.expires_at is not None and self.now() >= self.expires_at:
-            self.seance, self.expires_at = new_seance(), None
-        return self.seance
-
-    def happened(self) -> None:
+    def answered(self, answer: Answer[T]) -> Answer[T]:
         """Note that the service answered: the session, if there is one, lasts two more hours."""
         if self.seance is not None:
             self.expires_at = self.now() + SESSION_LIFETIME
+        return answer
 
 
 @attrs.define(eq=False, repr=False)
@@ -119,17 +115,17 @@ class Scope:
     options: CallOptions
 
     def __call__(self) -> Scope:
-        """Give itself: where scopes are looked for, this one is found."""
+        """Return self, so that a scope can serve as its own provider."""
         return self
 
     def context(self) -> RequestContext:
-        """Say on whose behalf the next request is made."""
+        """Say on whose behalf the next request is made, in a new session if the old one is over."""
         visit = self.visit
+        if visit.expires_at is not None and visit.now() >= visit.expires_at:
+            visit.seance, visit.expires_at = new_seance(), None
         stream = self.options.stream or self.core.config.stream
         # Not RequestContext(…), for which a NamedTuple has a slow function of its own.
-        return tuple.__new__(
-            RequestContext, (visit.identity, visit.current_seance(), stream, visit.segment)
-        )
+        return tuple.__new__(RequestContext, (visit.identity, visit.seance, stream, visit.segment))
 
     def ask(self, make: Callable[[Shop, RequestContext], Call[T]]) -> Awaitable[Answer[T]]:
         """Make a call for this user and send it, which keeps their session alive.
@@ -139,21 +135,22 @@ class Scope:
         if self.visit.start is not None:
             return self._begin_and_ask(make)
         call = make(self.core.shop, self.context())
-        return self.core.transport.send(call, self.options, self._as_it_came)
+        return self.core.transport.send(call, self.options, self.visit.answered)
 
-    async def load_profile(self) -> bytes:
-        """Read the profile and return the body of the answer, which is one that can be parsed."""
+    async def load_profile(self, loaded: list[Profile] | None = None) -> bytes:
+        """Read the profile and return the body of the answer, which is one that can be parsed.
+
+        :param loaded: receives the profile: who makes the request need not parse it again.
+        """
         answer = await self.ask(requests.read_profile)
-        answer.parse()
+        profile = answer.parse()
+        if loaded is not None:
+            loaded.append(profile)
         return answer.body
 
     async def _begin_and_ask(self, make: Callable[[Shop, RequestContext], Call[T]]) -> Answer[T]:
         await self.visit.begin()
         return await self.ask(make)
-
-    def _as_it_came(self, answer: Answer[T]) -> Answer[T]:
-        self.visit.happened()
-        return answer
 
 
 WhichScope: TypeAlias = Callable[[], Scope]

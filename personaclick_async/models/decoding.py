@@ -32,7 +32,8 @@ def read_object(cls: type[R], body: bytes) -> R:
         read: R = _decoder(cls).decode(body)  # type: ignore[arg-type]  # mypy looks at the hash of instances
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
         read = _coerced(cls, _parsed(body))
-    return keep_source(read, body)
+    object.__setattr__(read, "_source", body)  # what keep_source does, of every profile read
+    return read
 
 
 def read_objects(cls: type[R], body: bytes, *, wrappers: tuple[tuple[str, ...], ...]) -> list[R]:

@@ -34,8 +34,7 @@ T = TypeVar("T")
 
 _OK: Final = 200
 _PARTIAL: Final = 206
-# The key as it is, with letters escaped, or in UTF-16. Without them a body need not be decoded.
-_SIGNS_OF_A_STATUS: Final = (f'"{names.STATUS}"'.encode(), b"\\u00", b"\0")
+_STATUS_KEY: Final = f'"{names.STATUS}"'.encode()
 _FIRST_ERROR: Final = 400
 _FIRST_SERVER_ERROR: Final = 500
 
@@ -162,7 +161,9 @@ def refusal(answer: Answer[T]) -> ServiceError | None:
     """
     body = answer.body
     if answer.status == _OK and (
-        body == names.SUCCESS_BODY or not any(sign in body for sign in _SIGNS_OF_A_STATUS)
+        body == names.SUCCESS_BODY
+        # The key as it is, with letters escaped, or in UTF-16; else a body need not be decoded.
+        or not (_STATUS_KEY in body or b"\\u00" in body or b"\0" in body)
     ):
         return None
     said = _body_object(body)

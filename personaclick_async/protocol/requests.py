@@ -26,7 +26,6 @@ from personaclick_async.models.session import InitAnswer
 from personaclick_async.models.update import ProfileUpdate, to_wire
 
 T = TypeVar("T")
-P = TypeVar("P", bound=Profile)
 
 _SMALLEST_PROFILE: Final = 32
 
@@ -139,7 +138,7 @@ def init(
 
 def read_profile(shop: Shop, context: RequestContext) -> Call[Profile]:
     """Read the public profile; for a user who is no device it is the full one (2.2)."""
-    read = _read_profile if context.identity.is_device else _read_full_profile
+    read = _read_profile if context.identity.kind == names.DID else _read_full_profile
     return Call(names.PROFILE, read, _query(shop, context))
 
 
@@ -264,17 +263,22 @@ def _read_init(body: bytes) -> InitAnswer:
 
 
 def _read_profile(body: bytes) -> Profile:
-    return _with_something(read_object(Profile, body), body)
+    profile = read_object(Profile, body)
+    if len(body) < _SMALLEST_PROFILE:
+        _require_something(body)
+    return profile
 
 
 def _read_full_profile(body: bytes) -> FullProfile:
-    return _with_something(read_object(FullProfile, body), body)
-
-
-def _with_something(profile: P, body: bytes) -> P:
-    if len(body) < _SMALLEST_PROFILE and not codec.decode_answer(body):
-        raise WrongShape("the body is an empty object")
+    profile = read_object(FullProfile, body)
+    if len(body) < _SMALLEST_PROFILE:
+        _require_something(body)
     return profile
+
+
+def _require_something(body: bytes) -> None:
+    if not codec.decode_answer(body):
+        raise WrongShape("the body is an empty object")
 
 
 def _read_products(body: bytes) -> list[Product]:
