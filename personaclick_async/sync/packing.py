@@ -12,6 +12,7 @@ import attrs
 
 from personaclick_async import codec
 from personaclick_async.codec import Json
+from personaclick_async.names import EXTERNAL_ID
 from personaclick_async.sync.bisection import Part
 from personaclick_async.sync.chunks import Chunk, ContentDigest, check_same
 from personaclick_async.sync.options import Route
@@ -55,8 +56,12 @@ def encode(outcomes: Sequence[Outcome], route: Route, largest: int) -> Encoded:
         outcome = one
         content = b""
         if isinstance(one, Record):
+            wire = one.wire
+            if route is Route.BULK and isinstance(wire.get(EXTERNAL_ID), int):
+                # import/audience documents a text (protocol, section 2.9).
+                wire = {**wire, EXTERNAL_ID: str(wire[EXTERNAL_ID])}
             try:
-                content = codec.encode(one.wire)
+                content = codec.encode(wire)
             except (TypeError, ValueError, OverflowError, RecursionError):
                 outcome = rejected(one, "record", "values that JSON knows", "others")
             if len(content) > largest:
