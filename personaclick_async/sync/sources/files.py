@@ -15,9 +15,10 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from functools import cached_property
+from functools import cached_property, partial
+from itertools import chain
 from pathlib import Path
-from typing import IO, Any, BinaryIO, Final, Protocol, cast
+from typing import IO, Any, BinaryIO, Final, TypeAlias, cast
 from urllib.parse import urlsplit
 
 from personaclick_async.errors import ConfigurationError
@@ -31,35 +32,11 @@ _ZIP: Final = b"PK\x03\x04"
 _ZSTD: Final = b"\x28\xb5\x2f\xfd"
 _LONGEST_MAGIC: Final = 6
 _ZSTD_BLOCK: Final = 8192
+_BLOCK: Final = 1024 * 1024
 _GONE: Final = 404
 # What a zip file holds if it is a workbook, of Excel or of OpenDocument.
 _WORKBOOK: Final = ("[Content_Types].xml", "mimetype")
 _NO_CONTENT: Final = ("__MACOSX/", ".DS_Store")
-
-
-class Input(Protocol):
-    """Bytes to read, unpacked."""
-
-    @property
-    def name(self) -> str:
-        """A name for errors and reports."""
-
-    @property
-    def size(self) -> int | None:
-        """How many bytes there are, unpacked and roughly; None if that can't be told."""
-
-    @property
-    def content_hash(self) -> str | None:
-        """A hash of all bytes; None where they can't be read twice."""
-
-    def head(self) -> bytes:
-        """Return the first bytes without using them up: all of them, or HEAD_BYTES."""
-
-    def open(self) -> AbstractContextManager[io.BufferedReader]:
-        """Read from the start.
-
-        :raises SourceFailed: that is not possible, or breaks off later.
-        """
 
 
 class FileInput:
@@ -108,7 +85,7 @@ class FileInput:
             before = _state(raw)
             if self._state not in (None, before):
                 raise self._changed()
-            yield _unpacked(raw, self.name)
+            yield _unpacked(raw, self)
             if _state(raw) != before:
                 raise self._changed()
 
@@ -136,11 +113,11 @@ class RemoteInput(FileInput):
         _filesystem(url, self.name)
 
     @cached_property
-    def _copy(self) -> _Copy:
+    def _copy(self) -> io.BufferedReader:
         files, path = _filesystem(self._url, self.name)
         try:
             with files.open(path, "rb") as remote:
-                return _Copy(remote)
+                copy = _copied(remote)
         except Exception as error:  # noqa: BLE001 - each protocol has its own; texts quote the URL
             cause = error.__cause__
             is_refused = isinstance(cause, OSError) or getattr(cause, "status", _GONE) != _GONE
@@ -149,9 +126,11 @@ class RemoteInput(FileInput):
             reason = type(cause or error).__name__
             host = urlsplit(self._url).netloc.rpartition("@")[2] or urlsplit(self._url).scheme
             raise SourceFailed(f"{self.name}: can't be fetched from {host}: {reason}") from None
+        weakref.finalize(self, copy.close)
+        return copy
 
     def _opened(self) -> AbstractContextManager[io.BufferedReader]:
-        return io.BufferedReader(self._copy.reader())
+        return _opened_again(self._copy)
 
 
 class StreamInput:
@@ -174,7 +153,7 @@ class StreamInput:
         with translated(self.name):
             is_buffered = isinstance(self._raw, io.BufferedReader)
             raw = self._raw if is_buffered else io.BufferedReader(cast("io.RawIOBase", self._raw))
-            stream = _unpacked(cast("io.BufferedReader", raw), self.name)
+            stream = _unpacked(cast("io.BufferedReader", raw), self)
             return stream, stream.read(HEAD_BYTES)
 
     @contextmanager
@@ -185,72 +164,44 @@ class StreamInput:
             raise SourceFailed(f"{self.name}: can be read only once; write it to a file first")
         self._used = True
         with translated(self.name):
-            yield io.BufferedReader(_Chain(head, rest))
+            more = iter(partial(rest.read1, _BLOCK), b"")
+            yield io.BufferedReader(_Blocks(chain([head], more)))
 
 
-class _Chain(io.RawIOBase):
-    """Bytes that were read before, then the rest."""
+Input: TypeAlias = FileInput | StreamInput
+"""Bytes to read, unpacked: a name, a size, a hash where they can be read twice, and the head."""
 
-    def __init__(self, head: bytes, rest: io.BufferedReader) -> None:
-        self._head = memoryview(head)
-        self._rest = rest
+
+class _Blocks(io.RawIOBase):
+    """Blocks of bytes, read as they come."""
+
+    def __init__(self, blocks: Iterator[bytes]) -> None:
+        self._blocks = blocks
+        self._left = memoryview(b"")
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: memoryview, /) -> int:  # type: ignore[override]  # a writable buffer
-        if not self._head:
-            return self._rest.readinto(buffer)
-        count = min(len(buffer), len(self._head))
-        buffer[:count] = self._head[:count]
-        self._head = self._head[count:]
+        while not self._left:
+            block = next(self._blocks, None)
+            if block is None:
+                return 0
+            self._left = memoryview(block)
+        count = min(len(buffer), len(self._left))
+        buffer[:count] = self._left[:count]
+        self._left = self._left[count:]
         return count
 
 
-class _Copy:
-    """Bytes in a temporary file without a name, which can be read several times at once."""
-
-    def __init__(self, stream: IO[bytes]) -> None:
-        self.number, path = tempfile.mkstemp()
-        weakref.finalize(self, os.close, self.number)
-        Path(path).unlink()
-        with open(self.number, "wb", closefd=False) as file:
-            shutil.copyfileobj(stream, file, 1024 * 1024)
-
-    def reader(self) -> _CopyReader:
-        """Return a reader with a position of its own."""
-        return _CopyReader(self)
-
-
-class _CopyReader(io.RawIOBase):
-    def __init__(self, copy: _Copy) -> None:
-        self._copy = copy
-        self._at = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def fileno(self) -> int:
-        return self._copy.number
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
-        start = (0, self._at, os.fstat(self._copy.number).st_size)[whence]
-        self._at = start + offset
-        return self._at
-
-    def readinto(self, buffer: memoryview, /) -> int:  # type: ignore[override]  # a writable buffer
-        count = os.preadv(self._copy.number, [buffer], self._at)
-        self._at += count
-        return count
-
-
-def seekable(stream: io.BufferedReader) -> io.BufferedReader:
+@contextmanager
+def seekable(stream: io.BufferedReader) -> Iterator[io.BufferedReader]:
     """Make a stream seekable, by way of a temporary file if need be."""
-    is_file = isinstance(stream.raw, io.FileIO | _CopyReader)
-    return stream if is_file else io.BufferedReader(_Copy(stream).reader())
+    if isinstance(stream.raw, io.FileIO):
+        yield stream
+    else:
+        with _copied(stream) as copy:
+            yield copy
 
 
 def lines_hint(source: Input, *, header_lines: int = 0) -> int | None:
@@ -301,7 +252,7 @@ def _state(raw: BinaryIO) -> tuple[int, int, int]:
     return stat.st_size, stat.st_mtime_ns, stat.st_ino
 
 
-def _unpacked(stream: io.BufferedReader, name: str) -> io.BufferedReader:
+def _unpacked(stream: io.BufferedReader, owner: Input) -> io.BufferedReader:
     """Take the packing off that the first bytes tell of; a workbook stays as it is."""
     magic = stream.peek(_LONGEST_MAGIC)
     packed: Any
@@ -312,63 +263,58 @@ def _unpacked(stream: io.BufferedReader, name: str) -> io.BufferedReader:
     elif magic.startswith(b"\xfd7zXZ\0"):
         packed = lzma.LZMAFile(stream)  # noqa: SIM115 - closed with the file below it
     elif magic.startswith(_ZSTD):
-        packed = _Zstandard(stream, need("zstandard", extra="files", purpose=name))
+        packed = _Blocks(_frames(stream, need("zstandard", extra="files", purpose=owner.name)))
     elif magic.startswith(_ZIP):
-        return _unzipped(stream, name)
+        return _unzipped(stream, owner)
     else:
         return stream
     # The lines of packed files are slow by themselves: a call in Python each.
     return io.BufferedReader(packed)
 
 
-class _Zstandard(io.RawIOBase):
-    """Frames of Zstandard, unpacked; the library's own reader takes a cut file for a whole one."""
-
-    def __init__(self, stream: io.BufferedReader, zstandard: Any) -> None:  # noqa: ANN401
-        self._stream = stream
-        self._zstandard = zstandard
-        self._frame: Any = None
-        self._unpacked = b""
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: memoryview, /) -> int:  # type: ignore[override]  # a writable buffer
-        rest = b""
-        while rest or not self._unpacked:
-            packed = rest or self._stream.read(_ZSTD_BLOCK)
-            if not packed:
-                if self._frame is not None:
-                    raise EOFError
-                return 0
-            self._frame = self._frame or self._zstandard.ZstdDecompressor().decompressobj()
+def _frames(stream: io.BufferedReader, zstandard: Any) -> Iterator[bytes]:  # noqa: ANN401
+    """Unpack Zstandard; the library's own reader takes a file that breaks off for a whole one."""
+    frame: Any = None
+    while packed := stream.read(_ZSTD_BLOCK):
+        while packed:
+            frame = frame or zstandard.ZstdDecompressor().decompressobj()
             try:
-                self._unpacked += self._frame.decompress(packed)
-            except self._zstandard.ZstdError:
+                yield frame.decompress(packed)
+            except zstandard.ZstdError:
                 raise zlib.error from None
-            rest = self._frame.unused_data
-            self._frame = None if self._frame.eof else self._frame
-        count = min(len(buffer), len(self._unpacked))
-        buffer[:count] = self._unpacked[:count]
-        self._unpacked = self._unpacked[count:]
-        return count
+            packed, frame = frame.unused_data, None if frame.eof else frame
+    if frame is not None:
+        raise EOFError
 
 
-def _unzipped(stream: io.BufferedReader, name: str) -> io.BufferedReader:
-    stream = seekable(stream)
-    stream.seek(0)
+def _unzipped(stream: io.BufferedReader, owner: Input) -> io.BufferedReader:
+    if not isinstance(stream.raw, io.FileIO):
+        stream = _copied(stream)
+        weakref.finalize(owner, stream.close)
     archive = zipfile.ZipFile(stream)
-    names = archive.namelist()
-    stream.seek(0)
-    if any(one in names for one in _WORKBOOK):
+    if any(one in archive.namelist() for one in _WORKBOOK):
+        stream.seek(0)
         return stream
-    members = [
-        one
-        for one in archive.infolist()
-        if not one.is_dir() and not any(part in one.filename for part in _NO_CONTENT)
-    ]
-    if len(members) != 1:
-        raise ConfigurationError(f"{name}: expected a zip file with one file, found {len(members)}")
-    if members[0].flag_bits & 1:
-        raise ConfigurationError(f"{name}: is encrypted; unpack it first")
-    return io.BufferedReader(cast("io.RawIOBase", archive.open(members[0])))
+    parts = [one for one in archive.infolist() if not one.is_dir()]
+    parts = [one for one in parts if not any(word in one.filename for word in _NO_CONTENT)]
+    if len(parts) != 1:
+        found = f"expected a zip file with one file, found {len(parts)}"
+        raise ConfigurationError(f"{owner.name}: {found}")
+    if parts[0].flag_bits & 1:
+        raise ConfigurationError(f"{owner.name}: is encrypted; unpack it first")
+    return io.BufferedReader(cast("io.RawIOBase", archive.open(parts[0])))
+
+
+def _copied(stream: IO[bytes]) -> io.BufferedReader:
+    """Copy a stream to a file without a name, of which nothing is left whatever happens."""
+    with tempfile.TemporaryFile() as file:
+        shutil.copyfileobj(stream, file, _BLOCK)
+        file.flush()
+        return _opened_again(file)
+
+
+def _opened_again(file: IO[bytes]) -> io.BufferedReader:
+    """Open a file once more, with a position of its own."""
+    again = Path(f"/dev/fd/{file.fileno()}").open("rb")  # noqa: SIM115 - the caller closes it
+    again.seek(0)
+    return again

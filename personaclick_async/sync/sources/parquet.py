@@ -132,9 +132,9 @@ class ParquetSource(Table):
     @contextmanager
     def _file(self) -> Iterator[Any]:
         # Parquet is read from its end, which a packed file or a stream can't do.
-        with self._input.open() as stream:
+        with self._input.open() as stream, seekable(stream) as whole:
             try:
-                yield self._parquet.ParquetFile(seekable(stream))
+                yield self._parquet.ParquetFile(whole)
             except (self._arrow.ArrowException, OSError):
                 raise SourceFailed(f"{self.name}: is broken, or not Parquet") from None
 

@@ -145,8 +145,7 @@ class SheetSource(Table):
 
     @contextmanager
     def _workbook(self) -> Iterator[tuple[Any, IO[bytes]]]:
-        with self._input.open() as stream:
-            file = seekable(stream)
+        with self._input.open() as stream, seekable(stream) as file:
             try:
                 book = self._calamine.CalamineWorkbook.from_filelike(file)
             except self._calamine.PasswordError:

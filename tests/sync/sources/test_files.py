@@ -17,6 +17,7 @@ from personaclick_async import ConfigurationError
 from personaclick_async.sync.sources import (
     CsvSource,
     RemoteInput,
+    SheetSource,
     SourceFailed,
     StreamInput,
     open_source,
@@ -192,3 +193,21 @@ def test_a_missing_column_names_the_file_before_any_row_is_read(make_file: MakeF
 
     with pytest.raises(ConfigurationError, match=r"two\.csv: .*'email'"):
         next(open_source([one, two], PEOPLE).outcomes())
+
+
+@pytest.mark.parametrize("kind", ["gz", "zip"])
+@pytest.mark.parametrize("as_stream", [False, True])
+def test_a_workbook_may_be_packed_too(tmp_path: Path, kind: str, as_stream: bool) -> None:
+    openpyxl: Any = pytest.importorskip("openpyxl")
+    book = openpyxl.Workbook()
+    for row in (["id", "email", "name"], [1, "ada@shop.example", "Ada"]):
+        book.active.append(row)
+    whole = io.BytesIO()
+    book.save(whole)
+    path = tmp_path / "people"
+    path.write_bytes(PACKERS[kind](whole.getvalue()))
+
+    source: Any = StreamInput(io.BytesIO(path.read_bytes())) if as_stream else path
+    rows = SheetSource(source, PEOPLE).outcomes()
+
+    assert wires(rows) == [ADA]
