@@ -35,7 +35,7 @@ _MADE_BY_CALLS = re.compile(
     r"|sync\.records\.Source|sync\.mapping\.kinds\.\w+|sync\.sources\.opening\.SourceKind"
     r"|sync\.sources\.base\.TableSource|emulator\.recording\.\w+|emulator\.faults\.\w+"
     r"|integrations\.visitors\.(?:Visitor|NoConsent)|integrations\.incoming\.\w+"
-    r"|store\.ProfileStore|sync\.ready\.PreparedPartitions"
+    r"|store\.ProfileStore"
     r")"
 )
 # The default of arguments that are not given: the text says what applies then.

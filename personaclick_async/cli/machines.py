@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from importlib import import_module
@@ -12,11 +13,13 @@ from typing import Any, Final, Self
 import attrs
 
 from personaclick_async.cli.outcome import stderr
+from personaclick_async.client import PersonaClick
 from personaclick_async.config import DOCUMENTED_LIMITS, UNSET, RateLimit, Unset
 from personaclick_async.errors import ConfigurationError
 from personaclick_async.names import Family
-from personaclick_async.sync import Records, SyncOptions
+from personaclick_async.sync import Report, SyncOptions
 from personaclick_async.sync.mapping import FieldMapping
+from personaclick_async.sync.parts import PartSettings, finish_parts, parts_of
 from personaclick_async.sync.shards import Shard, ShardOf
 from personaclick_async.sync.sources import Layout, SourceKind, TableSource
 
@@ -30,7 +33,7 @@ class Machines:
     shard: Shard | None
     by: str | None
     dask: str | None
-    spool: Path | None
+    parts_folder: Path | None
     limit_url: str | None = attrs.field(repr=False)
 
     @classmethod
@@ -40,7 +43,7 @@ class Machines:
         shard: str | None,
         by: str | None,
         dask: str | None,
-        spool: Path | None,
+        parts_folder: Path | None,
         limit_url: str | None,
     ) -> Self:
         """Read the options.
@@ -51,12 +54,12 @@ class Machines:
             raise ConfigurationError("--shard and --dask: expected one of them, got both")
         if by is not None and shard is None:
             raise ConfigurationError("--shard-by: only shards are told apart by an identifier")
-        if dask is not None and not dask.startswith(_LOCAL) and spool is None:
+        if dask is not None and not dask.startswith(_LOCAL) and parts_folder is None:
             raise ConfigurationError(
-                "--spool: expected a folder that the cluster's machines and this one share"
+                "--parts-folder: expected a folder that the cluster's machines and this one share"
             )
         parsed = None if shard is None else Shard.parse(shard)
-        return cls(shard=parsed, by=by, dask=dask, spool=spool, limit_url=limit_url)
+        return cls(shard=parsed, by=by, dask=dask, parts_folder=parts_folder, limit_url=limit_url)
 
     def share_of(self, source: TableSource) -> TableSource:
         """Give the share that is to be sent: all of it unless there are shards."""
@@ -70,28 +73,43 @@ class Machines:
         part_of = self.shard.part_of
         return {family: part_of(limit) for family, limit in DOCUMENTED_LIMITS.items()}
 
-    @contextmanager
-    def records(
+    @property
+    def uses_cluster(self) -> bool:
+        """Whether a cluster's workers send."""
+        return self.dask is not None
+
+    async def sync_on_cluster(
         self,
-        source: TableSource,
+        client: PersonaClick,
         where: str,
         mapping: FieldMapping | None,
         *,
         kind: SourceKind | None,
         layout: Layout,
-    ) -> Iterator[Records]:
-        """Give what is to be synced: the source itself, or what a cluster makes of it."""
-        if self.dask is None:
-            yield source
-            return
+        options: SyncOptions,
+        rejects: Path,
+        report: Report,
+    ) -> None:
+        """Divide the source into as many parts as the cluster has threads, and sync them there."""
         distributed: Any = _need("distributed", "dask")
-        partitions = _need("personaclick_async.integrations.dask", "dask").DaskPartitions
-        with _cluster(distributed, self.dask) as address, distributed.Client(address) as client:
-            stderr.print(f"the cluster's dashboard: {client.dashboard_link}", highlight=False)
-            spool = self.spool or Path("personaclick-spool")
-            yield partitions(
-                client, where, mapping, spool=spool.absolute(), kind=kind, layout=layout
+        sync_on_dask = _need("personaclick_async.integrations.dask", "dask").sync_on_dask
+        config = client.config
+        if config.shop_secret is not None:
+            # For a local cluster; that of other machines has its own environment.
+            os.environ.setdefault("PERSONACLICK_SHOP_SECRET", config.shop_secret)
+        with _cluster(distributed, self.dask or "") as address, distributed.Client(address) as on:
+            stderr.print(f"the cluster's dashboard: {on.dashboard_link}", highlight=False)
+            parts = parts_of(where, sum(on.nthreads().values()), mapping, kind=kind, layout=layout)
+            settings = PartSettings(
+                shop_id=config.shop_id,
+                api_url=config.api_url,
+                parts=len(parts),
+                folder=(self.parts_folder or Path("personaclick-parts")).absolute(),
+                options=attrs.evolve(options, rejects=None, journal=None, skip_unchanged=False),
+                limits=config.limits,
             )
+            await sync_on_dask(on, parts, settings, report)
+            finish_parts(parts, settings, rejects)
 
     @asynccontextmanager
     async def shared(self, options: SyncOptions, shop_id: str) -> AsyncIterator[SyncOptions]:

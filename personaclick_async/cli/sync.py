@@ -86,9 +86,12 @@ class Sending:
             "--dask", help="Use a cluster: its scheduler's address, or local:4 for 4 processes."
         ),
     ] = None
-    spool: Annotated[
+    parts_folder: Annotated[
         Path | None,
-        _machines("--spool", help="A private folder that this machine and the cluster's share."),
+        _machines(
+            "--parts-folder",
+            help="Journals of the cluster's parts: a private folder that all machines see.",
+        ),
     ] = None
     shared_limit: Annotated[
         str | None,

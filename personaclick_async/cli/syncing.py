@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -23,7 +24,6 @@ from personaclick_async.errors import ConfigurationError, PersonaClickError, Val
 from personaclick_async.sync import (
     FaultyRow,
     JournalFailed,
-    Records,
     Report,
     Route,
     SyncOptions,
@@ -86,7 +86,7 @@ def run_sync(
             shard=sending.shard,
             by=sending.shard_by,
             dask=sending.dask,
-            spool=sending.spool,
+            parts_folder=sending.parts_folder,
             limit_url=sending.shared_limit,
         )
         if sending.dask is not None and reading.limit is not None:
@@ -105,20 +105,25 @@ def run_sync(
             if not as_json:
                 for notice in source.notices:
                     note(notice)
-            with machines.records(
-                source, reading.source, mapping, kind=kind, layout=layout
-            ) as records:
-                # A query may have nothing to tell, and so may a share; a file should.
-                needs_rows = reading.query is None and machines.shard is None
-                run = _Run(
-                    connection=connection,
-                    records=records,
-                    options=options,
-                    machines=machines,
-                    summary=summary,
-                    needs_rows=needs_rows,
-                )
-                end = run.to_the_end(is_resumable=reading.is_resumable, as_json=as_json)
+            # A query may have nothing to tell, and so may a share; a file should.
+            needs_rows = reading.query is None and machines.shard is None
+            run = _Run(
+                connection=connection,
+                source=source,
+                on_cluster=partial(
+                    machines.sync_on_cluster,
+                    where=reading.source,
+                    mapping=mapping,
+                    kind=kind,
+                    layout=layout,
+                    rejects=path,
+                ),
+                options=options,
+                machines=machines,
+                summary=summary,
+                needs_rows=needs_rows,
+            )
+            end = run.to_the_end(is_resumable=reading.is_resumable, as_json=as_json)
     except PersonaClickError as error:
         fail(error, as_json=as_json)
     if run.report is not None:
@@ -134,7 +139,8 @@ class _Run:
     """
 
     connection: Connection
-    records: Records
+    source: TableSource
+    on_cluster: Callable[..., Awaitable[None]]
     options: SyncOptions
     machines: Machines
     summary: Summary | None
@@ -154,7 +160,7 @@ class _Run:
             complain(type(error).__name__, str(error), as_json=as_json)
             return typer.Exit(_code_of(error))
         report = self.report
-        incomplete = report is not None and (report.rejected or report.failed)
+        incomplete = report is not None and (report.rejected or report.incomplete or report.failed)
         return typer.Exit(Exit.INCOMPLETE if incomplete else Exit.DONE)
 
     async def _work(self, *, shows_progress: bool) -> None:
@@ -163,12 +169,15 @@ class _Run:
             self.connection.client(limits=limits, sends=sends) as client,
             self.machines.shared(self.options, client.config.shop_id) as options,
         ):
-            sync = client.sync(self.records, options=options)
-            self.report = sync.report
-            async with progress(sync.report, shown=shows_progress):
-                await (self.summary.gather(sync) if self.summary else sync.run())
-        if self.needs_rows and not sync.report.read:
-            raise ValidationError(sync.report.source, "rows of data", "none")
+            sync = client.sync(self.source, options=options)
+            report = self.report = sync.report
+            async with progress(report, shown=shows_progress):
+                if self.machines.uses_cluster and sends:
+                    await self.on_cluster(client, options=options, report=report)
+                else:
+                    await (self.summary.gather(sync) if self.summary else sync.run())
+        if self.needs_rows and not report.read:
+            raise ValidationError(report.source, "rows of data", "none")
 
 
 def _options(sending: Sending, sink: LateRejects) -> SyncOptions:

@@ -1,128 +1,105 @@
-"""Syncs on a Dask cluster: workers read, map, check and pack; this process sends.
+"""Parts of a data set synced by the workers of a Dask cluster (the extra ``dask``).
 
 ::
 
-    from distributed import Client
-    from personaclick_async.integrations.dask import DaskPartitions
+    parts = parts_of("/nfs/data/*.csv", 8, mapping)
+    settings = PartSettings(shop_id="…", parts=len(parts), folder="/nfs/state")
+    report = await sync_on_dask(Client("tcp://scheduler:8786"), parts, settings)
 
-    partitions = DaskPartitions(Client(…), "data/*.csv", mapping, spool="/shared/spool")
-    async with client.sync(partitions, options=SyncOptions(journal="sync.db")) as sync:
-        async for result in sync:
-            …
-    print(sync.report)
-
-Needs the extra ``dask``. Workers that are lost are Dask's concern: it hands their partitions to
-others, which go on with what the lost ones have left in the spool. A sender that is lost is the
-journal's: run the same again.
+The parts of a worker that is lost are run again on another one, which resumes from their
+journals. Workers read the secret from their own environment.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
-from collections.abc import AsyncGenerator, Sequence
-from typing import TYPE_CHECKING, cast
+from collections.abc import Sequence
+from typing import Any
+
+import attrs
 
 try:
-    from distributed import Client
+    from distributed import Client, as_completed
 except ImportError as missing:
     raise ImportError("Dask is not installed: pip install 'personaclick-async[dask]'") from missing
 
-from personaclick_async.integrations.dask_frames import is_frame, land_all, version_of
-from personaclick_async.integrations.dask_work import ClusterFailed, DaskWork
-from personaclick_async.sync.mapping import FieldMapping
-from personaclick_async.sync.partitions import (
-    Partition,
-    Prepared,
-    Survey,
-    name_of,
-    partitions_of,
-    prepare,
-    survey,
+from personaclick_async.errors import PersonaClickError
+from personaclick_async.sync.parts import (
+    Part,
+    PartSettings,
+    prepare_parts,
+    stop_parts,
+    sync_part,
 )
-from personaclick_async.sync.ready import PreparedPartitions
-from personaclick_async.sync.sources import Layout, SourceKind
-from personaclick_async.sync.spool import Spool
+from personaclick_async.sync.report import Report
 
-if TYPE_CHECKING:
-    from dask.dataframe import DataFrame
-
-__all__ = ["ClusterFailed", "DaskPartitions"]
+__all__ = ["ClusterFailed", "sync_on_dask"]
 
 
-class DaskPartitions(PreparedPartitions):
-    """Many files, or a dataframe, that a Dask cluster makes ready for ``client.sync(…)``.
+class ClusterFailed(PersonaClickError):
+    """A part failed for no reason of ours: its worker died over it again and again."""
 
-    Records are sent in the order of the partitions: a person's may be in any of them.
 
-    :param cluster: the cluster's client, blocking or asynchronous.
-    :param source: a pattern such as ``data/*.csv``, in the order of names; several paths or
-        patterns; partitions made by :func:`.partitions_of`; or a ``dask.dataframe``, whose
-        partitions are first written to the spool as Parquet.
-    :param mapping: which column becomes which field.
-    :param spool: a folder that the workers and this process see under the same path. It needs
-        room for the partitions that are ready and not yet sent (``ahead``), and for a dataframe.
-    :param kind: how the files are written, where their suffixes do not say.
-    :param layout: how delimited text is written.
-    :param max_chunk_bytes: the largest body, envelope included; the documented 32 MiB unless set.
-    :param ahead: how many partitions the cluster works on, or has ready, before the first of
-        them is sent; two for each of its threads unless set.
-    :param version: of a dataframe: tells whether it is still the same; Dask's own token for it
-        unless given.
-    :ivar partitions: the files; of a dataframe, once it is surveyed.
-    :raises ConfigurationError: no file fits, or an option is out of its bounds.
+async def sync_on_dask(
+    cluster: Client, parts: Sequence[Part], settings: PartSettings, report: Report | None = None
+) -> Report:
+    """Sync all parts on a cluster, and return the sum of their reports.
+
+    When the caller is cancelled, or a part stops, the others end within a second or two; running
+    the same again resumes all of them.
+
+    :param cluster: the cluster's client, a blocking one.
+    :param report: where to add up reports as parts end, for a progress line.
+    :raises ClusterFailed: workers died over a part again and again.
+    :raises PersonaClickError: what stopped a part.
     """
-
-    def __init__(
-        self,
-        cluster: Client,
-        source: str | os.PathLike[str] | Sequence[str | os.PathLike[str] | Partition] | DataFrame,
-        mapping: FieldMapping | None = None,
-        *,
-        spool: str | os.PathLike[str],
-        kind: SourceKind | None = None,
-        layout: Layout | None = None,
-        max_chunk_bytes: int | None = None,
-        ahead: int | None = None,
-        version: str | None = None,
-    ) -> None:
-        self.cluster = cluster
-        self.work = DaskWork(cluster, ahead=ahead)
-        self._mapping = mapping
-        self._frame: DataFrame | None = None
-        self._landing: Spool | None = None
-        self.partitions: list[Partition] = []
-        if is_frame(source):
-            self._frame = cast("DataFrame", source)
-            token = version or version_of(self._frame)
-            self._landing = Spool(spool, f"dataframe {token} {self._frame.npartitions}")
-            name = "dataframe"
-        else:
-            files = cast("Sequence[str | Partition]", source)
-            self.partitions = partitions_of(files, mapping, kind=kind, layout=layout)
-            name = name_of(self.partitions)
-        super().__init__(name=name, spool=spool, max_chunk_bytes=max_chunk_bytes)
-
-    async def survey(self) -> Sequence[Survey]:
-        """Look all partitions over, on the cluster."""
-        if self._frame is not None and self._landing is not None:
-            paths = await land_all(self._frame, self.cluster, self.work, self._landing)
-            self.partitions = [Partition(where=path, mapping=self._mapping) for path in paths]
-        arguments = [(partition,) for partition in self.partitions]
-        return [one async for one in self.work.in_order("survey", survey, arguments)]
-
-    async def prepare(
-        self, surveys: Sequence[Survey], spool: Spool
-    ) -> AsyncGenerator[Prepared, None]:
-        """Have all partitions prepared on the cluster."""
-        arguments = (
-            (partition, spool, index, found.fingerprint, self.max_chunk_bytes)
-            for index, (partition, found) in enumerate(zip(self.partitions, surveys, strict=True))
+    total = Report() if report is None else report
+    await asyncio.to_thread(prepare_parts, settings)
+    futures = [
+        cluster.submit(
+            sync_part, part, settings, key=f"personaclick-part-{part.key}-{id(total)}", pure=False
         )
-        async for prepared in self.work.in_order("prepare", prepare, arguments):
-            yield prepared
+        for part in parts
+    ]
+    ended: asyncio.Queue[Any] = asyncio.Queue()
+    loop = asyncio.get_running_loop()
 
-    async def close(self, *, is_complete: bool) -> None:
-        """Take away what a dataframe has left in the spool, once all of it is delivered."""
-        if is_complete and self._landing is not None:
-            await asyncio.to_thread(self._landing.remove)
+    def watch() -> None:
+        for future in as_completed(futures):  # type: ignore[no-untyped-call]
+            loop.call_soon_threadsafe(ended.put_nowait, future)
+
+    watching = asyncio.create_task(asyncio.to_thread(watch))
+    try:
+        for _ in futures:
+            future = await ended.get()
+            _add(total, await asyncio.to_thread(_result, future))
+    except BaseException:
+        stop_parts(settings)
+        raise
+    finally:
+        # What runs can't be taken back, only told to stop; the journals belong to it until then.
+        await asyncio.wait([watching])
+    return total
+
+
+def _result(future: Any) -> Report:  # noqa: ANN401 - a future of Dask
+    try:
+        report: Report = future.result()
+    except PersonaClickError:
+        raise
+    except Exception as error:  # noqa: BLE001 - Dask raises what it likes
+        raise ClusterFailed(f"a part can't be synced ({type(error).__name__})") from None
+    return report
+
+
+def _add(total: Report, part: Report) -> None:
+    """Add up what can be added; the rest is the first part's."""
+    for field in attrs.fields(Report):
+        value = getattr(part, field.name)
+        before = getattr(total, field.name)
+        if isinstance(value, bool):
+            setattr(total, field.name, value)
+        elif isinstance(value, int) and field.name != "total":
+            setattr(total, field.name, before + value)
+        elif not before:
+            setattr(total, field.name, value)

@@ -2,9 +2,8 @@
 
 from personaclick_async.sync.engine import Sync
 from personaclick_async.sync.errors import JournalFailed, SyncRefused, SyncStopped
-from personaclick_async.sync.intake import Records
 from personaclick_async.sync.options import Limit, RejectSink, Route, SyncOptions, Unfinished
-from personaclick_async.sync.ready import PreparedPartitions
+from personaclick_async.sync.reading import Records
 from personaclick_async.sync.records import (
     Fault,
     FaultyRow,
@@ -36,7 +35,6 @@ __all__ = [
     "Limit",
     "Omitted",
     "Outcome",
-    "PreparedPartitions",
     "Queued",
     "Record",
     "Records",

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from personaclick_async.sync.errors import JournalFailed, SyncRefused
+from personaclick_async.sync.errors import JournalFailed, JournalLocked, SyncRefused
 
 _FORMAT: Final = 1
 _APPLICATION_ID: Final = 0x50434A31  # "PCJ1"
@@ -24,7 +24,8 @@ CREATE TABLE runs(
     route TEXT NOT NULL, settings TEXT NOT NULL, state TEXT NOT NULL DEFAULT 'unfinished',
     started_at TEXT NOT NULL, ended_at TEXT, sent INTEGER NOT NULL DEFAULT 0,
     queued INTEGER NOT NULL DEFAULT 0, unchanged INTEGER NOT NULL DEFAULT 0,
-    rejected INTEGER NOT NULL DEFAULT 0);
+    rejected INTEGER NOT NULL DEFAULT 0,
+    incomplete INTEGER NOT NULL DEFAULT 0);
 CREATE UNIQUE INDEX one_unfinished_run ON runs(source) WHERE state = 'unfinished';
 CREATE TABLE chunks(
     id INTEGER PRIMARY KEY AUTOINCREMENT, run INTEGER NOT NULL REFERENCES runs,
@@ -147,7 +148,7 @@ def _make(path: Path) -> None:
 def _refused_or_failed(error: sqlite3.Error) -> SyncRefused | JournalFailed:
     code = getattr(error, "sqlite_errorcode", None)
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-        return SyncRefused("journal: another sync is using it; wait for it, or take another file")
+        return JournalLocked("journal: another sync is using it; wait for it, or take another file")
     if code == sqlite3.SQLITE_NOTADB:
         return SyncRefused("journal: the file is no database")
     return _failed(error)

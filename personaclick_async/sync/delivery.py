@@ -17,10 +17,10 @@ from personaclick_async.calls.scope import Now
 from personaclick_async.config import RetryPolicy, Seconds
 from personaclick_async.errors import ConfigurationError, PersonaClickError
 from personaclick_async.retry import Failure, wait_before_next
+from personaclick_async.sync.admission import Verdict, describe, judge
 from personaclick_async.sync.errors import SyncStopped
 from personaclick_async.sync.options import Limit
 from personaclick_async.sync.report import Report, Waiting
-from personaclick_async.sync.routes import Verdict, describe, judge
 
 log: Final = logging.getLogger("personaclick_async")
 
@@ -91,36 +91,22 @@ class Delivery:
         self._refused = 0
         self.is_halted = False
         self._halted = asyncio.Event()
-        self._at_halt: list[Callable[[], None]] = []
 
     def halt(self) -> None:
         """Send nothing more; requests under way are not touched, waits end."""
         if not self.is_halted:
             self.is_halted = True
             self._halted.set()
-            for act in self._at_halt:
-                act()
 
-    def on_halt(self, act: Callable[[], None]) -> None:
-        """Have something done at the moment of :meth:`halt`, or now if that has passed."""
-        if self.is_halted:
-            act()
-        else:
-            self._at_halt.append(act)
+    async def wait_for_halt(self) -> None:
+        """Return when the sync is to end."""
+        await self._halted.wait()
 
-    async def send(
-        self,
-        request: Callable[[], Awaitable[int | None]],
-        size: int,
-        *,
-        after_failure: Callable[[], Awaitable[None]] | None = None,
-    ) -> None:
+    async def send(self, request: Callable[[], Awaitable[int | None]], size: int) -> None:
         """Make a request until the service has taken it.
 
         :param request: returns how many times it was sent, None for once.
         :param size: of the request's body, in bytes, for the report.
-        :param after_failure: called each time that the request has failed; it may have been
-            carried out all the same.
         :raises PersonaClickError: the service has refused it, or failed on it again and again
             while it took others.
         :raises SyncStopped: patience is at its end, or nothing will ever get through.
@@ -138,11 +124,7 @@ class Delivery:
             if error is None:
                 try:
                     sent = await request() or 1
-                except BaseException as caught:
-                    if after_failure is not None:
-                        await after_failure()
-                    if not isinstance(caught, PersonaClickError):
-                        raise
+                except PersonaClickError as caught:
                     # As a value: raised from here, it would drag the chain of handlers along.
                     error = caught.with_traceback(None)
             if error is not None:
@@ -161,7 +143,7 @@ class Delivery:
             if verdict is Verdict.RECORD:
                 raise error
             if verdict is Verdict.STOP:
-                raise self._stopped(f"nothing can be delivered: {describe(error)}", error)
+                raise self.stopped(f"nothing can be delivered: {describe(error)}", error)
             attempt += 1
             among_others += self._outage.answers != answers
             answers = self._outage.answers
@@ -181,6 +163,7 @@ class Delivery:
         """
         self._refused += 1
         if self._refused >= self._max_refused:
+            self.halt()
             raise SyncStopped(
                 f"the last {self._refused} records were all refused, with none accepted in "
                 "between: look at the reasons of the rejected ones; if they are as they should "
@@ -198,7 +181,7 @@ class Delivery:
             while not self.is_halted and (wait := await limit.wait_needed()):
                 await self._sleep(wait)
         except ConfigurationError as error:
-            raise self._stopped(f"nothing can be delivered: {error}", error) from None
+            raise self.stopped(f"nothing can be delivered: {error}", error) from None
         except PersonaClickError as error:
             return error.with_traceback(None)
         return None
@@ -220,7 +203,7 @@ class Delivery:
             chance=random.random(),  # noqa: S311 - spreads load, guards nothing
         )
         if wait is None:
-            raise self._stopped(f"the service stays out of reach: {describe(error)}", error)
+            raise self.stopped(f"the service stays out of reach: {describe(error)}", error)
         now = self._now()
         since = self._report.waiting.since if self._report.waiting else now
         if self._report.waiting is None:
@@ -228,5 +211,6 @@ class Delivery:
         self._report.waiting = Waiting(describe(error), since, now + timedelta(seconds=wait))
         await self._sleep(wait)
 
-    def _stopped(self, reason: str, error: PersonaClickError) -> SyncStopped:
+    def stopped(self, reason: str, error: PersonaClickError | None = None) -> SyncStopped:
+        """Return the error that ends the sync."""
         return SyncStopped(reason, report=self._report, status=getattr(error, "status", None))

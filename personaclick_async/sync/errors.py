@@ -14,6 +14,10 @@ class SyncRefused(ConfigurationError):
     """A sync can't begin as asked: says what stands against it and what to do. Nothing was sent."""
 
 
+class JournalLocked(SyncRefused):
+    """Another process has the journal open."""
+
+
 class JournalFailed(PersonaClickError):
     """The journal can't be written or read: a full disk, a broken file.
 

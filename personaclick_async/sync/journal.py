@@ -22,26 +22,13 @@ from typing import Final
 import attrs
 
 from personaclick_async import codec
-from personaclick_async.sync.chunks import Chunk, Marks, Plan
+from personaclick_async.sync.batch import Chunk, Marks
 from personaclick_async.sync.database import Database
 from personaclick_async.sync.options import Route
+from personaclick_async.sync.reading import Plan
+from personaclick_async.sync.report import Tally
 
 _HASH_BYTES: Final = 16
-
-
-@attrs.define(kw_only=True)
-class Tally:
-    """How many rows met which fate."""
-
-    sent: int = 0
-    queued: int = 0
-    unchanged: int = 0
-    rejected: int = 0
-
-    @property
-    def settled(self) -> int:
-        """The rows counted; queued ones are among those sent."""
-        return self.sent + self.unchanged + self.rejected
 
 
 @attrs.frozen(kw_only=True)
@@ -86,7 +73,8 @@ class Journal:
         """Give the run of a source that has not ended, with what it left to do."""
         with self._transaction() as db:
             found = db.execute(
-                "SELECT id, fingerprint, route, settings, sent, queued, unchanged, rejected"
+                "SELECT id, fingerprint, route, settings, sent, queued, unchanged, rejected,"
+                " incomplete"
                 " FROM runs WHERE source = ? AND state = 'unfinished'",
                 (source,),
             ).fetchone()
@@ -191,7 +179,7 @@ class Journal:
                 )
             db.execute(
                 "UPDATE runs SET sent = sent + ?, queued = queued + ?, unchanged = unchanged + ?,"
-                " rejected = rejected + ? WHERE id = ?",
+                " rejected = rejected + ?, incomplete = incomplete + ? WHERE id = ?",
                 (*attrs.astuple(tally), run),
             )
         self._underway.difference_update(done)
@@ -213,9 +201,9 @@ class Journal:
         """
         changed = []
         with self._transaction(ends=False) as db:
-            for persons, content in records:
+            for identifiers, content in records:
                 what = self._hash(content)
-                keys = [self._person(scope, *person) for person in persons]
+                keys = [self._person(scope, *person) for person in identifiers]
                 known = db.execute(_known(len(keys)), keys).fetchall()
                 unchanged = len(known) == len(keys) and all(
                     last == what and where not in self._underway for last, where in known
@@ -228,12 +216,12 @@ class Journal:
                     )
         return changed
 
-    def forget(self, scope: str, persons: Iterable[tuple[str, str]]) -> None:
+    def forget(self, scope: str, identifiers: Iterable[tuple[str, str]]) -> None:
         """Forget what people were sent: it was refused after all."""
         with self._transaction() as db:
             db.executemany(
                 "DELETE FROM contents WHERE person = ?",
-                [(self._person(scope, *person),) for person in persons],
+                [(self._person(scope, *person),) for person in identifiers],
             )
 
     def _person(self, scope: str, name: str, value: str) -> bytes:
@@ -244,6 +232,6 @@ class Journal:
 
 
 @cache
-def _known(persons: int) -> str:
-    places = ", ".join("?" * persons)
+def _known(identifiers: int) -> str:
+    places = ", ".join("?" * identifiers)
     return f"SELECT content, chunk FROM contents WHERE person IN ({places})"  # noqa: S608

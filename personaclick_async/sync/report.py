@@ -70,6 +70,30 @@ class Waiting:
 
 
 @attrs.define(kw_only=True)
+class Tally:
+    """How many rows were settled, and how."""
+
+    sent: int = 0
+    queued: int = 0
+    unchanged: int = 0
+    rejected: int = 0
+    incomplete: int = 0
+
+    def add(self, other: Tally) -> None:
+        """Add the counts of another."""
+        self.sent += other.sent
+        self.queued += other.queued
+        self.unchanged += other.unchanged
+        self.rejected += other.rejected
+        self.incomplete += other.incomplete
+
+    @property
+    def settled(self) -> int:
+        """The rows counted; queued ones are among those sent."""
+        return self.sent + self.unchanged + self.rejected
+
+
+@attrs.define(kw_only=True)
 class Report:
     """The account of a sync, true at any moment while it runs; a progress line can poll it.
 
@@ -84,7 +108,8 @@ class Report:
     :ivar queued: how many of those are only queued (the bulk route), their fate not known.
     :ivar unchanged: records not sent because the same was delivered before.
     :ivar rejected: rows that can't be sent, or that the service refused one by one.
-    :ivar failed: records on which the service failed, and those of the same person after them.
+    :ivar incomplete: how many of the records were sent without some of their values.
+    :ivar failed: records on which the service failed, and later ones of the same person.
     :ivar checked: records that a dry run found fit to be sent.
     :ivar earlier: how many of the rows read were settled by earlier runs of this sync.
     :ivar requests: requests sent by this run, repeated ones included.
@@ -93,6 +118,7 @@ class Report:
     :ivar waiting: what the sync waits for, while the service is down.
     :ivar started_at: when this run began.
     :ivar ended_at: when it ended, however it ended.
+    :ivar is_complete: whether it came to the end of its source.
     """
 
     source: str = ""
@@ -103,6 +129,7 @@ class Report:
     queued: int = 0
     unchanged: int = 0
     rejected: int = 0
+    incomplete: int = 0
     failed: int = 0
     checked: int = 0
     earlier: int = 0
@@ -112,11 +139,20 @@ class Report:
     waiting: Waiting | None = None
     started_at: datetime | None = None
     ended_at: datetime | None = None
+    is_complete: bool = False
 
     @property
     def settled(self) -> int:
         """How many rows have met their fate."""
         return self.sent + self.unchanged + self.rejected + self.failed + self.checked
+
+    def add(self, tally: Tally) -> None:
+        """Count settled rows."""
+        self.sent += tally.sent
+        self.queued += tally.queued
+        self.unchanged += tally.unchanged
+        self.rejected += tally.rejected
+        self.incomplete += tally.incomplete
 
     def elapsed(self, now: datetime) -> Seconds:
         """Give the seconds since the start of this run, until its end or ``now``."""

@@ -19,8 +19,8 @@ from personaclick_async import codec
 from personaclick_async.config import RateLimit
 from personaclick_async.errors import ConfigurationError
 from personaclick_async.names import IDENTIFIERS
-from personaclick_async.sync.records import Outcome, Record
-from personaclick_async.sync.routes import PRIORITY, rejected
+from personaclick_async.sync.admission import PRIORITY, rejected
+from personaclick_async.sync.records import Fault, Outcome, Record
 from personaclick_async.sync.sources.base import Numbered, Sample, TableSource
 
 _SHARD: Final = re.compile(r"(\d{1,6})/(\d{1,6})")
@@ -149,7 +149,8 @@ class ShardOf:
                 return outcome if has(value) else None
             if not has(f"row {outcome.row}"):
                 return None
-            return rejected(outcome, str(by), "a value, by which shards are told apart", "none")
+            rule = "a value, by which shards are told apart"
+            return rejected(outcome, Fault(str(by), rule, "none"))
 
         with closing(self._source.numbered(after_row=after_row, before=before)) as rows:
             while True:

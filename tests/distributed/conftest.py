@@ -14,8 +14,8 @@ from distributed import Client, LocalCluster
 from personaclick_async import PersonaClick
 from personaclick_async.emulator import Emulator, EmulatorSettings
 from personaclick_async.emulator.settings import DEFAULT_SECRET
-from personaclick_async.integrations.dask import DaskPartitions
-from personaclick_async.sync import Sync, SyncOptions
+from personaclick_async.sync import SyncOptions
+from personaclick_async.sync.parts import Part, PartSettings, parts_of
 from tests.conftest import MakeClient
 
 MakeEmulator = Callable[..., Emulator]
@@ -29,7 +29,7 @@ def cluster() -> Iterator[LocalCluster]:
         threads_per_worker=1,
         processes=True,
         dashboard_address=":0",  # None asks for a port that another cluster may have
-        # Workers that send have the secret from their environment.
+        # Workers have the secret from their environment.
         env={"PERSONACLICK_SHOP_SECRET": DEFAULT_SECRET},
     ) as cluster:
         yield cluster
@@ -68,31 +68,30 @@ class Site:
     dask: Client
     folder: Path
 
-    @property
-    def spool(self) -> Path:
-        """The folder that workers and the sender share."""
-        return self.folder / "spool"
+    def settings(self, parts: list[Part], *, limits: Any = None, **options: Any) -> PartSettings:
+        """Return settings of parts that are sent to the emulator."""
+        return PartSettings(
+            shop_id=self.emulator.shop_id,
+            api_url=self.emulator.url,
+            parts=len(parts),
+            folder=self.folder / "state",
+            options=SyncOptions(**options),
+            limits=limits or {},
+        )
 
-    @property
-    def journal(self) -> Path:
-        """The sender's journal."""
-        return self.folder / "sync.journal"
-
-    def left(self) -> list[Path]:
-        """Give what is left in the spool."""
-        return list(self.spool.iterdir())
-
-    def source(self, source: Any, **options: Any) -> DaskPartitions:
-        """Have partitions prepared, with short chunks."""
-        options = {"spool": self.spool, "max_chunk_bytes": 20_000, **options}
-        return DaskPartitions(options.pop("dask", self.dask), source, **options)
-
-    def sync(self, source: DaskPartitions, **options: Any) -> Sync:
-        """Deliver them."""
-        return self.client.sync(source, options=SyncOptions(**options))
+    def parts(self, pattern: str, count: int = 4) -> list[Part]:
+        """Return the parts of some files."""
+        return parts_of(pattern, count)
 
 
 @pytest.fixture
-def site(make_client: MakeClient, emulator: Emulator, dask_client: Client, tmp_path: Path) -> Site:
+def site(
+    make_client: MakeClient,
+    emulator: Emulator,
+    dask_client: Client,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Site:
     """A client without a limit of its own, the emulator, the cluster, and a folder."""
+    monkeypatch.setenv("PERSONACLICK_SHOP_SECRET", emulator.shop_secret)
     return Site(make_client(limits={}), emulator, dask_client, tmp_path)

@@ -68,7 +68,7 @@ def test_a_cluster_by_its_address(
     pattern = write_csv_parts(tmp_path / "data", rows, 4)
     address = cluster.scheduler_address
     done = run(
-        environment, pattern, "--dask", address, "--spool", str(tmp_path / "spool"), "--json"
+        environment, pattern, "--dask", address, "--parts-folder", str(tmp_path / "state"), "--json"
     )
 
     assert done.exit_code == Exit.INCOMPLETE, done.output
@@ -86,7 +86,7 @@ def test_a_cluster_by_its_address(
 def test_a_cluster_on_this_machine(
     environment: dict[str, str], emulator: Emulator, tmp_path: Path
 ) -> None:
-    rows = people(500, versions=2)
+    rows = people(1000)
     pattern = write_parts(tmp_path / "data", rows, 5)
     done = subprocess.run(
         [sys.executable, "-m", "personaclick_async.cli", "sync", pattern, "--dask", "local:2"],
@@ -108,7 +108,7 @@ def test_a_cluster_on_this_machine(
         (("--shard", "9/8"), "shard: expected 1/N to N/N"),
         (("--shard", "1/2", "--dask", "local:2"), "expected one of them, got both"),
         (("--shard-by", "email"), "only shards are told apart"),
-        (("--dask", "tcp://scheduler:8786"), "--spool: expected a folder"),
+        (("--dask", "tcp://scheduler:8786"), "--parts-folder: expected a folder"),
         (("--dask", "local:many"), "or local:4"),
     ],
 )

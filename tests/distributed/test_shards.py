@@ -119,7 +119,11 @@ async def test_every_real_customer_arrives_by_shards(site: Site) -> None:
 
 async def test_a_journal_does_not_mistake_one_shard_for_another(site: Site) -> None:
     rows = people(90)
-    options: dict[str, Any] = {"journal": site.journal, "chunk_rows": 5, "concurrency": 1}
+    options: dict[str, Any] = {
+        "journal": site.folder / "sync.journal",
+        "chunk_rows": 5,
+        "concurrency": 1,
+    }
     sync = site.client.sync(
         ShardOf(source_of(rows), Shard(1, 2)), options=SyncOptions(route="per-profile", **options)
     )

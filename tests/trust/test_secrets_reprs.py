@@ -42,7 +42,7 @@ SAYS_NOTHING: Final = {
     *(sdk.CachePolicy, CacheStats, CallOptions, sdk.RateLimit, sdk.RetryPolicy),
     *(sdk.Timeouts, TransportStats, sdk.CleanConnector),
     *(sync.Checked, sync.Delivered, sync.Failed, sync.Queued, sync.Unchanged, sync.Waiting),
-    *(sync.PreparedPartitions, sync.SyncOptions, emulator.Behaviour),
+    *(sync.SyncOptions, emulator.Behaviour),
     *(sources.Layout, mapping.CompiledMapping, mapping.FieldMapping, mapping.Origin),
 }
 

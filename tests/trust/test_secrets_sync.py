@@ -7,10 +7,8 @@ import os
 import sqlite3
 import stat
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import closing, suppress
+from contextlib import closing
 from hashlib import blake2b, md5, sha1, sha256
-from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
@@ -18,8 +16,6 @@ import pytest
 from personaclick_async.emulator import Emulator, EmulatorSettings
 from personaclick_async.sync import SyncOptions, SyncStopped
 from personaclick_async.sync.rejects import RejectFile
-from personaclick_async.sync.spool import Spool, write_whole
-from personaclick_async.sync.submitted import SubmittedPartitions
 from tests.sync.engine.support import source_of
 from tests.trust.canaries import CANARIES, flat_row, found_in, shown_by
 from tests.trust.test_secrets_logs import a_client
@@ -138,61 +134,6 @@ async def test_a_reject_file_is_for_its_owner_alone_and_never_holds_the_secret(
     held = found_in(path.read_bytes())
     assert {"email", "custom", "last_name"} <= set(held)  # by design: to be mended and fed back
     assert "shop_secret" not in held
-
-
-@pytest.mark.usefixtures("open_umask")
-async def test_a_spool_is_for_its_owner_alone_and_is_emptied(
-    shop: Emulator, tmp_path: Path
-) -> None:
-    source, spool = tmp_path / "in", tmp_path / "spool"
-    source.mkdir()
-    row = {name: value for name, value in flat_row().items() if isinstance(value, str)}
-    for number in range(3):
-        lines = [{**row, "external_id": f"{row['external_id']}{number}{n}"} for n in range(5)]
-        lines.append({**row, "email": "none"})
-        (source / f"{number}.jsonl").write_text("".join(json.dumps(one) + "\n" for one in lines))
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        partitions = SubmittedPartitions(pool.submit, str(source / "*.jsonl"), None, spool=spool)
-        modes: dict[Path, tuple[bool, int]] = {}
-        held: dict[Path, list[str]] = {}
-        async with (
-            a_client(shop.url) as client,
-            client.sync(partitions, options=SyncOptions(journal=tmp_path / "sync.db")) as sync,
-        ):
-            async for _ in sync:
-                for path in spool.rglob("*"):
-                    with suppress(FileNotFoundError):  # one that was delivered meanwhile
-                        modes[path] = (path.is_dir(), mode(path))
-                        if path.is_file() and path not in held:
-                            held[path] = found_in(path.read_bytes())
-
-    assert sync.report.sent == 15
-    assert set(modes.values()) == {(True, 0o700), (False, 0o600)}
-    assert mode(spool) == 0o700
-    assert any("email" in names for names in held.values())
-    assert not any("shop_secret" in names for names in held.values())
-    assert found_in("\n".join(map(str, modes))) == []
-    assert found_in((tmp_path / "sync.db").read_bytes()) == []
-    assert [path for path in spool.rglob("*") if path.is_file()] == []
-
-
-@pytest.mark.usefixtures("open_umask")
-def test_what_is_written_to_a_spool_is_private_from_its_first_byte(tmp_path: Path) -> None:
-    spool = Spool(tmp_path / "spool", "people")
-    spool.make()
-    part = spool.part("0")
-    modes: list[int] = []
-
-    def pieces() -> Iterator[bytes]:
-        for _ in range(2):
-            yield CANARIES["email"].encode()
-            modes.extend(mode(file) for file in part.iterdir())
-
-    write_whole(part / "chunk", pieces())
-
-    assert [mode(spool.path.parent), mode(spool.path), mode(part)] == [0o700] * 3
-    assert set(modes) == {0o600}
-    assert mode(part / "chunk") == 0o600
 
 
 @pytest.mark.parametrize("route", ROUTES)

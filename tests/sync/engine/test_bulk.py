@@ -12,7 +12,7 @@ import pytest
 from personaclick_async import CLEAR, Family, PersonaClick, RateLimit, codec
 from personaclick_async.emulator import Emulator
 from personaclick_async.sync import Queued, Record, Refused, Route, SyncStopped
-from personaclick_async.sync.routes import BULK_FROM
+from personaclick_async.sync.admission import BULK_FROM
 from tests.conftest import MakeClient
 from tests.sync.engine.conftest import MakeEmulator
 from tests.sync.engine.support import (
@@ -218,15 +218,3 @@ async def test_records_alive_at_once_are_bounded(client: PersonaClick, emulator:
     assert (await sync.run()).sent == 10_000
     # One slice being read, one being packed: a packed record is bytes.
     assert most <= 3 * 50
-
-
-async def test_the_shops_own_user_id_goes_as_a_text(
-    make_client: MakeClient, emulator: Emulator
-) -> None:
-    picky = Picky(emulator, lambda _: False)
-    async with picky.server() as server:
-        client = make_client(api_url=str(server.make_url("/")))
-        records = [{"external_id": 7, "first_name": "Ada"}, {"external_id": "007", "age": 8}]
-        await start(client, records, route="bulk").run()
-    [body] = picky.bodies
-    assert [one["external_id"] for one in codec.decode(body)["audience"]] == ["7", "007"]

@@ -13,8 +13,9 @@ import pytest
 
 from personaclick_async import ConfigurationError
 from personaclick_async.sync import JournalFailed, Route, SyncRefused
-from personaclick_async.sync.chunks import Chunk
-from personaclick_async.sync.journal import Journal, Tally
+from personaclick_async.sync.batch import Chunk
+from personaclick_async.sync.journal import Journal
+from personaclick_async.sync.report import Tally
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 ADA = (("email", "ada@shop.example"), ("external_id", "7"))

@@ -118,7 +118,7 @@ async def test_a_full_disk_stops_the_sync_and_nothing_is_lost(
     runner: Runner, emulator: Emulator, tmp_path: Path
 ) -> None:
     rows = fit(sample())
-    await runner.start(tmp_path, "per-profile", largest_file=100_000)
+    await runner.start(tmp_path, "per-profile", largest_file=150_000)
     error = await runner.said()
     assert error is not None
     assert error["error"] == "JournalFailed"
@@ -143,6 +143,6 @@ async def test_two_processes_on_one_journal(
     first.close()
 
     assert second is not None
-    assert second["error"] == "SyncRefused"
+    assert second["error"] == "JournalLocked"
     assert "another sync is using it" in second["text"]
     assert emulator.requests == []

@@ -124,7 +124,7 @@ async def test_content_that_changed_under_the_same_fingerprint_is_noticed(
     emulator.clear_faults()
     rows[3] = {**rows[3], "first_name": "Another"}
     before = len(emulator.requests)
-    with pytest.raises(SyncRefused, match=r"rows 1 to \d+ are not what they were"):
+    with pytest.raises(SyncRefused, match=r"rows 1 to \d+ have changed"):
         await start(client, source_of(rows), **options).run()
     assert len(emulator.requests) == before
 

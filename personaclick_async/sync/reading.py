@@ -5,39 +5,112 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping
+from itertools import islice
 from typing import Final, TypeAlias, TypeGuard
 
-from personaclick_async.sync.chunks import Plan, Slice, cut
+import attrs
+
+from personaclick_async.sync.batch import Chunk, changed
 from personaclick_async.sync.errors import SyncRefused
 from personaclick_async.sync.items import Item
-from personaclick_async.sync.ready import PreparedPartitions, ReadyReader
 from personaclick_async.sync.records import Outcome, Source
 from personaclick_async.sync.sources.iterable import IterableSource
-from personaclick_async.sync.threads import OneThread
+from personaclick_async.sync.thread import OneThread
 
-Records: TypeAlias = Source | PreparedPartitions | Iterable[Item] | AsyncIterable[Item]
+Records: TypeAlias = Source | Iterable[Item] | AsyncIterable[Item]
 """What can be synced."""
 
 _NAMELESS: Final = "records"
 
 
-Reader: TypeAlias = "SourceReader | AsyncReader | ReadyReader"
-"""Gives slices of a source."""
+@attrs.frozen
+class Slice:
+    """Some rows in order, all of one chunk of an earlier run or all new.
+
+    :ivar chunk: the chunk of an earlier run that they belong to.
+    :ivar ends_chunk: whether they are that chunk's last.
+    """
+
+    outcomes: list[Outcome]
+    chunk: Chunk | None = None
+    ends_chunk: bool = False
+
+
+@attrs.frozen
+class Plan:
+    """What an earlier run has left to do.
+
+    :ivar open_chunks: chunks that are not done, in the order of their rows.
+    :ivar done_until: the last row that any chunk held; rows up to it in no open chunk are done.
+    """
+
+    open_chunks: tuple[Chunk, ...] = ()
+    done_until: int = 0
+
+    @property
+    def after_row(self) -> int:
+        """The row after which to start reading."""
+        if self.open_chunks:
+            return self.open_chunks[0].first_row - 1
+        return self.done_until
+
+
+def cut(outcomes: Iterable[Outcome], plan: Plan, at_most: int) -> Iterator[Slice]:
+    """Cut what a source gives after ``plan.after_row`` into slices of ``at_most`` rows.
+
+    Rows that are done are left out. Reads as it goes.
+
+    :raises SyncRefused: rows don't come in order, or an open chunk's rows are gone.
+    """
+    rows = iter(outcomes)
+    row = plan.after_row
+    left = list(reversed(plan.open_chunks))
+    while left:
+        # Row by row, until the last open chunk has ended.
+        taken: list[Outcome] = []
+        chunk = left[-1]
+        for outcome in rows:
+            row = _next_row(outcome, row)
+            if row > chunk.last_row or (taken and row < chunk.first_row):
+                raise changed(chunk)
+            if row < chunk.first_row:
+                continue
+            taken.append(outcome)
+            if row == chunk.last_row:
+                break
+            if len(taken) >= at_most:
+                yield Slice(taken, chunk)
+                taken = []
+        else:
+            raise changed(chunk)
+        yield Slice(taken, chunk, ends_chunk=True)
+        left.pop()
+    while new := list(islice(rows, at_most)):
+        for outcome in new:
+            row = _next_row(outcome, row)
+        if new[0].row <= plan.done_until:
+            new = [outcome for outcome in new if outcome.row > plan.done_until]
+        if new:
+            yield Slice(new)
+
+
+def _next_row(outcome: Outcome, before: int) -> int:
+    if outcome.row <= before:
+        raise SyncRefused(f"the source gave row {outcome.row} after row {before}")
+    return outcome.row
 
 
 def reader_of(source: Records, thread: OneThread) -> Reader:
-    """Make the reader for a source.
+    """Return the reader for a source.
 
     :raises SyncRefused: it is none.
     """
-    if isinstance(source, PreparedPartitions):
-        return ReadyReader(source, thread)
     if _is_source(source):
-        return SourceReader(source, thread)
+        return Reader(SourceSlices(source, thread))
     if isinstance(source, AsyncIterable):
-        return AsyncReader(source, thread)
+        return Reader(AsyncSlices(source, thread))
     if isinstance(source, Iterable) and not isinstance(source, str | bytes | Mapping):
-        return SourceReader(IterableSource(source), thread)
+        return Reader(SourceSlices(IterableSource(source), thread))
     raise SyncRefused(
         "source: expected a Source, or an iterable or async iterable of updates, got "
         + type(source).__name__
@@ -49,7 +122,7 @@ def _is_source(source: Records) -> TypeGuard[Source]:
     return callable(getattr(source, "outcomes", None))
 
 
-class SourceReader:
+class SourceSlices:
     """Reads a blocking source on a thread."""
 
     def __init__(self, source: Source, thread: OneThread) -> None:
@@ -63,15 +136,15 @@ class SourceReader:
         return self._source.name
 
     async def fingerprint(self) -> str | None:
-        """Give the source's fingerprint."""
+        """Return the source's fingerprint."""
         return await self._thread.run(lambda: self._source.fingerprint)
 
     async def size_hint(self) -> int | None:
-        """Give the number of rows, roughly."""
+        """Return the number of rows, roughly."""
         return await self._thread.run(lambda: self._source.size_hint)
 
     def start(self, plan: Plan, rows: int) -> None:
-        """Set out to read what the plan leaves to do, in slices of at most ``rows``."""
+        """Start reading what the plan leaves to do, in slices of at most ``rows``."""
         self._slices = self._read(plan, rows)
 
     def _read(self, plan: Plan, rows: int) -> Iterator[Slice]:
@@ -88,42 +161,39 @@ class SourceReader:
         return await self._thread.run(lambda: next(self._slices, None))
 
     async def close(self) -> None:
-        """Let go of the source, as soon as a read that is under way ends."""
+        """Close the source, as soon as a read in progress ends."""
         self._thread.close(getattr(self._slices, "close", None))
 
 
-class AsyncReader:
+class AsyncSlices:
     """Reads an async iterable on the event loop, and checks what it gives on a thread.
 
-    A slice is what has come until the one before was worked off: a slow source makes short
-    slices and nobody waits for a full one.
+    A slice is what has come while the one before was worked off: a slow source makes short
+    slices and nobody waits for a full one. It has no fingerprint and can't be resumed.
     """
+
+    name: str = _NAMELESS
 
     def __init__(self, items: AsyncIterable[Item], thread: OneThread) -> None:
         self._items: AsyncIterator[Item] = aiter(items)
         self._thread = thread
-        self._come: deque[Item] = deque()
+        self._waiting: deque[Item] = deque()
         self._changed = asyncio.Event()
         self._room = asyncio.Event()
         self._pump: asyncio.Task[None] | None = None
         self._row = 0
         self._rows = 1
 
-    @property
-    def name(self) -> str:
-        """An async iterable has no name of its own."""
-        return _NAMELESS
-
     async def fingerprint(self) -> str | None:
-        """Give None: it can't be known."""
+        """Return None."""
         return None
 
     async def size_hint(self) -> int | None:
-        """Give None: it can't be known."""
+        """Return None."""
         return None
 
     def start(self, plan: Plan, rows: int) -> None:
-        """Set out to read in slices of at most ``rows``; there is never anything to resume."""
+        """Start reading in slices of at most ``rows``."""
         self._row = plan.done_until
         self._rows = rows
         self._pump = asyncio.create_task(self._fetch())
@@ -131,9 +201,9 @@ class AsyncReader:
     async def _fetch(self) -> None:
         try:
             async for item in self._items:
-                self._come.append(item)
+                self._waiting.append(item)
                 self._changed.set()
-                while len(self._come) >= self._rows:
+                while len(self._waiting) >= self._rows:
                     self._room.clear()
                     await self._room.wait()
         finally:
@@ -141,24 +211,26 @@ class AsyncReader:
 
     async def next(self) -> Slice | None:
         """Read on."""
-        while not self._come and self._pump is not None and not self._pump.done():
+        while not self._waiting and self._pump is not None and not self._pump.done():
             self._changed.clear()
             await self._changed.wait()
-        if not self._come:
+        if not self._waiting:
             if self._pump is not None:
                 await self._pump
             return None
-        items = list(self._come)
-        self._come.clear()
+        items = list(self._waiting)
+        self._waiting.clear()
         self._room.set()
-        after = self._row
-        found = await self._thread.run(lambda: next(cut_all(items, after), None))
+        source, plan = IterableSource(items), Plan((), self._row)
+        found = await self._thread.run(
+            lambda: next(cut(source.outcomes(before=plan.done_until), plan, len(items)), None)
+        )
         if found is not None:
             self._row = found.outcomes[-1].row
         return found
 
     async def close(self) -> None:
-        """Let go of the source."""
+        """Close the source."""
         if self._pump is not None:
             self._pump.cancel()
             await asyncio.gather(self._pump, return_exceptions=True)
@@ -168,18 +240,18 @@ class AsyncReader:
         self._thread.close()
 
 
-class Intake:
+class Reader:
     """Gives slices, some of which may have been looked at before."""
 
-    def __init__(self, reader: Reader) -> None:
-        self._reader = reader
+    def __init__(self, slices: SourceSlices | AsyncSlices) -> None:
+        self.slices = slices
         self._ahead: deque[Slice] = deque()
 
     async def peek(self, rows: int) -> tuple[list[Outcome], bool]:
-        """Look at the next rows, about so many; also say whether these are all that is left."""
+        """Return about so many of the next rows, and whether these are all that is left."""
         seen: list[Outcome] = []
         while len(seen) < rows:
-            found = await self._reader.next()
+            found = await self.slices.next()
             if found is None:
                 return seen, True
             self._ahead.append(found)
@@ -187,10 +259,5 @@ class Intake:
         return seen, False
 
     async def next(self) -> Slice | None:
-        """Give the next slice; None at the end."""
-        return self._ahead.popleft() if self._ahead else await self._reader.next()
-
-
-def cut_all(items: list[Item], after_row: int) -> Iterator[Slice]:
-    """Make one slice of all items."""
-    return cut(IterableSource(items).outcomes(before=after_row), Plan((), after_row), len(items))
+        """Return the next slice; None at the end."""
+        return self._ahead.popleft() if self._ahead else await self.slices.next()

@@ -5,30 +5,29 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from personaclick_async import codec
 from personaclick_async.protocol.requests import Shop, audience_envelope
 from personaclick_async.sync import Fault, Outcome, Record, Rejected, Route
-from personaclick_async.sync.bisection import Part
-from personaclick_async.sync.chunks import Chunk, Marks
-from personaclick_async.sync.packing import Encoded, Envelope, Filling, Packed, encode
+from personaclick_async.sync.batch import Batch, Chunk, Encoded, Marks, encode
+from personaclick_async.sync.errors import SyncRefused
 
 SHOP = Shop(shop_id="e0" * 15, secret="5e" * 16)
-ENVELOPE = Envelope(*audience_envelope(SHOP, segment_id=5))
+ENVELOPE = audience_envelope(SHOP, segment_id=5)
+ENVELOPE_SIZE = sum(map(len, ENVELOPE))
 
 
 def record(row: int, name: str = "Ada") -> Record:
     return Record(row, {"external_id": str(row), "first_name": name})
 
 
-def filled(outcomes: list[Outcome], settled: bytes = b"") -> Filling:
-    filling = Filling(
-        Chunk(id=1, first_row=outcomes[0].row, settled=Marks(settled)), ENVELOPE, b"salt"
-    )
-    filling.add(encode(outcomes, Route.BULK, 10**6), frozenset())
-    return filling
+def filled(outcomes: list[Outcome], settled: bytes = b"") -> Batch:
+    batch = Batch(Chunk(id=1, first_row=outcomes[0].row, settled=Marks(settled)), b"salt", ENVELOPE)
+    batch.add(encode(outcomes, Route.BULK, 10**6), frozenset())
+    return batch
 
 
 def audience(body: bytes) -> list[dict[str, Any]]:
@@ -47,36 +46,35 @@ def test_chunks_hold_everything_and_never_a_byte_too_many(
     names: list[str], most: int, at_once: int
 ) -> None:
     left = encode(
-        [record(row, name) for row, name in enumerate(names, 1)], Route.BULK, most - ENVELOPE.size
+        [record(row, name) for row, name in enumerate(names, 1)], Route.BULK, most - ENVELOPE_SIZE
     )
-    packed: list[Packed] = []
-    filling = Filling(Chunk(id=1, first_row=1), ENVELOPE, b"salt")
+    packed: list[Batch] = []
+    batch = Batch(Chunk(id=1, first_row=1), b"salt", ENVELOPE)
     while len(left):
-        fitting = min(filling.fitting(left.contents, most), at_once)
+        fitting = min(batch.fitting(left.contents, most), at_once)
         if fitting:
-            filling.add(left[:fitting], frozenset())
+            batch.add(left[:fitting], frozenset())
             left = left[fitting:]
         if not fitting or not len(left):
-            packed.append(filling.seal())
-            filling = Filling(Chunk(id=1, first_row=1), ENVELOPE, b"salt")
+            batch.seal()
+            packed.append(batch)
+            batch = Batch(Chunk(id=1, first_row=1), b"salt", ENVELOPE)
 
     assert all(len(one.body) <= most for one in packed)
     assert [entry["first_name"] for one in packed for entry in audience(one.body)] == names
     assert [row for one in packed for row in one.rows] == list(range(1, len(names) + 1))
     # No chunk ends early: the next record would not have fitted.
     for one, following in pairwise(packed):
-        first = following.ends[0] - len(ENVELOPE.head)
+        first = following.ends[0] - len(ENVELOPE[0])
         assert len(one.body) + 1 + first > most
 
 
 def test_a_part_is_a_body_of_its_own() -> None:
-    packed = filled([record(row) for row in range(1, 5)]).seal()
-    begin, end = packed.ends[0] + 1, packed.ends[2]
-    assert [entry["external_id"] for entry in audience(packed.part(Part(1, 3), begin, end))] == [
-        "2", "3",
-    ]  # fmt: skip
-    assert packed.part(Part(0, 4), len(ENVELOPE.head), packed.ends[3]) is packed.body
-    assert packed.record(packed.ends[0] + 1, packed.ends[1])["external_id"] == "2"
+    packed = filled([record(row) for row in range(1, 5)])
+    packed.seal()
+    assert [entry["external_id"] for entry in audience(packed.body_of(1, 3))] == ["2", "3"]
+    assert packed.body_of(0, 4) is packed.body
+    assert packed.record(1)["external_id"] == "2"
 
 
 def test_what_is_not_sent_is_set_aside_but_belongs_to_the_chunk() -> None:
@@ -84,11 +82,12 @@ def test_what_is_not_sent_is_set_aside_but_belongs_to_the_chunk() -> None:
     rows: list[Outcome] = [record(1), rejected, record(3), record(4)]
     whole = filled([record(1), rejected, record(3), record(4)])
     assert whole.aside == [1]
-    some = Filling(Chunk(id=1, first_row=1), ENVELOPE, b"salt")
+    some = Batch(Chunk(id=1, first_row=1), b"salt", ENVELOPE)
     fresh = some.add(encode(rows, Route.BULK, 10**6), frozenset({2}))
     assert fresh == 4
     assert (some.aside, some.unchanged, some.rejected) == ([1, 2], [3], [rejected])
-    assert list(some.seal().rows) == [1, 4]
+    some.seal()
+    assert list(some.rows) == [1, 4]
     whole.seal()
     assert some.chunk.digest == whole.chunk.digest
     assert (some.chunk.rows, some.chunk.last_row) == (4, 4)
@@ -97,16 +96,16 @@ def test_what_is_not_sent_is_set_aside_but_belongs_to_the_chunk() -> None:
 def test_settled_rows_are_left_out_of_a_resumed_chunk() -> None:
     first = filled([record(1), record(2), record(3)])
     first.seal()
-    again = Filling(
+    again = Batch(
         Chunk(id=1, first_row=1, rows=3, digest=first.chunk.digest, settled=Marks(b"\x02")),
-        ENVELOPE,
         b"salt",
+        ENVELOPE,
     )
     assert again.add(encode([record(n) for n in (1, 2, 3)], Route.BULK, 10**6), frozenset()) == 2
-    packed = again.seal()
-    assert list(packed.rows) == [1, 3]
-    assert list(packed.positions) == [0, 2]
-    assert len(audience(packed.body)) == 2
+    again.seal()
+    assert list(again.rows) == [1, 3]
+    assert list(again.positions) == [0, 2]
+    assert len(audience(again.body)) == 2
 
 
 def test_a_record_larger_than_any_body_is_rejected_by_its_size() -> None:
@@ -126,3 +125,46 @@ def test_what_json_does_not_know_is_rejected() -> None:
 def test_slices_of_rows() -> None:
     encoded = encode([record(1), record(2)], Route.BULK, 1000)
     assert encoded[1:] == Encoded(encoded.outcomes[1:], encoded.contents[1:])
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 2**40), st.text(max_size=20)), min_size=1),
+    st.data(),
+)
+def test_a_digest_does_not_depend_on_the_slices(
+    rows: list[tuple[int, str]], data: st.DataObject
+) -> None:
+    where = data.draw(st.integers(0, len(rows)))
+    digests = []
+    for parts in ([rows], [rows[:where], rows[where:]]):
+        batch = Batch(Chunk(id=1, first_row=1), b"salt")
+        for part in filter(None, parts):
+            batch.add(encode([record(*one) for one in part], Route.BULK, 10**6), frozenset())
+        batch.seal()
+        digests.append(batch.chunk.digest)
+    assert digests[0] == digests[1]
+
+
+def test_a_digest_sees_content_numbers_and_salt() -> None:
+    def sealed(salt: bytes, row: int, name: str, chunk: Chunk | None = None) -> Chunk:
+        batch = Batch(chunk or Chunk(id=1, first_row=1), salt)
+        batch.add(encode([record(row, name)], Route.BULK, 10**6), frozenset())
+        batch.seal()
+        return batch.chunk
+
+    usual = sealed(b"salt", 1, "a").digest
+    assert usual == sealed(b"salt", 1, "a").digest
+    others = [sealed(b"other", 1, "a"), sealed(b"salt", 2, "a"), sealed(b"salt", 1, "b")]
+    assert len({usual, *(one.digest for one in others)}) == 4
+    with pytest.raises(SyncRefused):
+        sealed(b"salt", 1, "b", sealed(b"salt", 1, "a"))
+
+
+@given(st.lists(st.integers(0, 200)), st.lists(st.integers(0, 200)))
+def test_marks_outlive_being_written_down(first: list[int], second: list[int]) -> None:
+    marks = Marks()
+    marks.add(first)
+    again = Marks(bytes(marks))
+    again.add(second)
+    assert again.count == len({*first, *second})
+    assert {n for n in range(201) if n in again} == {*first, *second}

@@ -8,17 +8,17 @@ import pytest
 
 from personaclick_async import CLEAR, ProfileUpdate, errors
 from personaclick_async.sync import Record, Rejected, Route
-from personaclick_async.sync.items import outcome_of
-from personaclick_async.sync.records import identifiers_of
-from personaclick_async.sync.routes import (
+from personaclick_async.sync.admission import (
     BULK_FROM,
     Verdict,
-    admit,
+    admitted,
     choose_route,
     describe,
     judge,
     refusal,
 )
+from personaclick_async.sync.items import outcome_of
+from personaclick_async.sync.records import Outcome, identifiers_of
 
 CANARY = "canary@shop.example"
 
@@ -27,6 +27,10 @@ def record(**fields: Any) -> Record:
     outcome = outcome_of(ProfileUpdate.from_flat(fields), 1)
     assert isinstance(outcome, Record)
     return outcome
+
+
+def admit(one: Outcome, route: Route) -> Outcome:
+    return admitted(one, route, 10**6)[0]
 
 
 def test_many_records_that_can_go_in_bulk_do() -> None:
@@ -54,7 +58,7 @@ def test_few_records_go_one_by_one() -> None:
 
 
 @pytest.mark.parametrize("route", [Route.BULK, Route.PER_PROFILE])
-def test_a_record_of_nobody_is_rejected(route: Route) -> None:
+def test_a_record_without_an_identifier_is_rejected(route: Route) -> None:
     nobody = admit(record(first_name="Ada"), route)
     assert isinstance(nobody, Rejected)
     assert nobody.field == "user"
@@ -105,8 +109,8 @@ def test_what_follows_from_a_failure(error: errors.PersonaClickError, verdict: V
 
 
 def test_a_refusal_keeps_the_row_out_of_its_texts() -> None:
-    error = _service(errors.Unprocessable, 422)
-    rejected = refusal(7, {"email": CANARY}, error, message_is_clean=False)
-    assert "profile/set answered 422" in rejected.rule
+    error = errors.Unprocessable("not valid", status=422, endpoint="profile/set", attempts=1)
+    rejected = refusal(7, {"email": CANARY}, error)
+    assert "profile/set answered 422: not valid" in rejected.rule
     assert CANARY not in repr(rejected)
     assert rejected.source_row == {"email": CANARY}

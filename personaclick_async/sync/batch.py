@@ -1,0 +1,246 @@
+"""A batch: rows that are packed, journaled and sent together. No I/O; a thread can run it."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable, Sequence
+from hashlib import blake2b
+from io import BytesIO
+from itertools import accumulate, islice
+from typing import Final
+
+import attrs
+
+from personaclick_async import codec
+from personaclick_async.codec import Json
+from personaclick_async.sync.admission import admitted
+from personaclick_async.sync.errors import SyncRefused
+from personaclick_async.sync.options import Route
+from personaclick_async.sync.records import Omitted, Outcome, Record, Rejected
+
+_COMMA: Final = b","
+_DIGEST_BYTES: Final = 16
+
+
+class Marks:
+    """Which positions of a chunk are settled: one bit each."""
+
+    def __init__(self, bits: bytes = b"") -> None:
+        self._bits = bytearray(bits)
+        self.count = sum(byte.bit_count() for byte in bits)
+
+    def __contains__(self, position: int) -> bool:
+        byte, bit = divmod(position, 8)
+        return byte < len(self._bits) and bool(self._bits[byte] >> bit & 1)
+
+    def add(self, positions: Iterable[int]) -> None:
+        """Mark positions; one that is marked already stays marked."""
+        bits = self._bits
+        for position in positions:
+            byte, bit = divmod(position, 8)
+            if byte >= len(bits):
+                bits.extend(bytes(byte + 1 - len(bits)))
+            if not bits[byte] >> bit & 1:
+                bits[byte] |= 1 << bit
+                self.count += 1
+
+    def __bytes__(self) -> bytes:
+        return bytes(self._bits)
+
+
+@attrs.define(eq=False, kw_only=True)
+class Chunk:
+    """What the journal knows of a batch.
+
+    :ivar id: its number in the journal.
+    :ivar rows: how many rows it has; numbers may be missing between the first and the last.
+    :ivar digest: a keyed hash of the rows, by which a changed source is recognised.
+    """
+
+    id: int
+    first_row: int
+    last_row: int = 0
+    rows: int = 0
+    digest: bytes = b""
+    settled: Marks = attrs.field(factory=Marks)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether every row is settled."""
+        return self.settled.count == self.rows
+
+
+@attrs.frozen
+class Encoded:
+    """Rows admitted to a route, each with its record as JSON (empty if it is rejected)."""
+
+    outcomes: list[Outcome]
+    contents: list[bytes]
+
+    def __len__(self) -> int:
+        return len(self.outcomes)
+
+    def __getitem__(self, which: slice) -> Encoded:
+        return Encoded(self.outcomes[which], self.contents[which])
+
+
+def encode(outcomes: Sequence[Outcome], route: Route, largest: int) -> Encoded:
+    """Admit rows to a route and encode their records.
+
+    :param largest: the bytes that one record may have.
+    """
+    rows: list[Outcome] = []
+    contents: list[bytes] = []
+    for one in outcomes:
+        outcome, content = admitted(one, route, largest)
+        rows.append(outcome)
+        contents.append(content)
+    return Encoded(rows, contents)
+
+
+class Batch:
+    """A chunk's rows on their way: first filled and sealed, then sent.
+
+    :ivar rejected: its rows that can't be sent.
+    :ivar incomplete: what its records are sent without.
+    :ivar unchanged: the row numbers of its records that need not be sent.
+    :ivar aside: the positions in the chunk of what is rejected or unchanged.
+    :ivar rows: the row numbers of the records to send.
+    :ivar positions: their positions in the chunk.
+    :ivar ends: where each of them ends in ``body``.
+    :ivar body: the records, with commas between them, inside the envelope; set by :meth:`seal`.
+    :param salt: the journal's key. Without a journal nothing is ever compared, nor hashed.
+    :param envelope: what stands before and after the records in a body.
+    """
+
+    def __init__(
+        self, chunk: Chunk, salt: bytes | None, envelope: tuple[bytes, bytes] = (b"", b"")
+    ) -> None:
+        self.chunk = chunk
+        self.rejected: list[Rejected] = []
+        self.incomplete: list[Omitted] = []
+        self.unchanged: list[int] = []
+        self.aside: list[int] = []
+        self.rows = array("q")
+        self.positions = array("Q")
+        self.ends = array("Q")
+        self.body = b""
+        self.total = 0
+        self._last_row = 0
+        self._head, self._tail = envelope
+        # A BytesIO hands its bytes over without a copy, which a bytearray can't.
+        self._buffer = BytesIO()
+        self._end = self._buffer.write(self._head)
+        self._needed = len(self._head) + len(self._tail)
+        self._hashes = None
+        if salt is not None:
+            self._hashes = tuple(blake2b(key=salt, digest_size=_DIGEST_BYTES) for _ in range(2))
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def fitting(self, contents: Sequence[bytes], most: int) -> int:
+        """Return how many of the next records still fit into a body of ``most`` bytes.
+
+        Unchanged ones count as if they were sent, so that a chunk's rows do not depend on what
+        was delivered before.
+        """
+        needed = self._needed
+        for count, content in enumerate(contents):
+            needed += len(content) + 1
+            if needed > most + 1:
+                return count
+        return len(contents)
+
+    def add(self, encoded: Encoded, unchanged: frozenset[int]) -> int:
+        """Add the next rows; return how many were not settled by an earlier run.
+
+        :param unchanged: positions of records that are not to be sent.
+        """
+        numbers = [outcome.row for outcome in encoded.outcomes]
+        before = len(self.aside)
+        going = self._sorted_out(encoded, unchanged)
+        contents = [encoded.contents[index] for index in going]
+        if contents:
+            comma = _COMMA if self.ends else b""
+            self._buffer.write(comma + _COMMA.join(contents))
+            begin = self._end + len(comma) - 1
+            sizes = (len(content) + 1 for content in contents)
+            self.ends.extend(islice(accumulate(sizes, initial=begin), 1, None))
+            self._end = self.ends[-1]
+            self.rows.extend([numbers[index] for index in going])
+            self.positions.extend([self.total + index for index in going])
+        if self._hashes is not None:
+            # Independent of the slices in which the rows come.
+            content_hash, number_hash = self._hashes
+            content_hash.update(b"\n".join(encoded.contents) + b"\n")
+            number_hash.update(array("q", numbers).tobytes())
+        self._needed += sum(map(len, encoded.contents)) + len(encoded)
+        self.total += len(encoded)
+        self._last_row = numbers[-1]
+        return len(contents) + len(self.aside) - before
+
+    def _sorted_out(self, encoded: Encoded, unchanged: frozenset[int]) -> Sequence[int]:
+        """Set aside what is not to be sent; return the indexes of the rest."""
+        settled = self.chunk.settled
+        if not settled.count and not unchanged and b"" not in encoded.contents:
+            self.incomplete += [
+                one.omitted for one in encoded.outcomes if isinstance(one, Record) and one.omitted
+            ]
+            return range(len(encoded))
+        going: list[int] = []
+        for index, outcome in enumerate(encoded.outcomes):
+            position = self.total + index
+            if position in settled:
+                continue
+            if isinstance(outcome, Rejected):
+                self.rejected.append(outcome)
+                self.aside.append(position)
+            elif position in unchanged:
+                self.unchanged.append(outcome.row)
+                self.aside.append(position)
+            else:
+                going.append(index)
+                if outcome.omitted:
+                    self.incomplete.append(outcome.omitted)
+        return going
+
+    def seal(self) -> None:
+        """End the batch: give its chunk its extent, and make the body.
+
+        :raises SyncRefused: it is the chunk of an earlier run, and its rows have changed.
+        """
+        chunk = self.chunk
+        digest = b"".join(one.digest() for one in self._hashes or ())
+        if chunk.digest and (self.total, digest) != (chunk.rows, chunk.digest):
+            raise changed(chunk)
+        chunk.last_row, chunk.rows, chunk.digest = self._last_row, self.total, digest
+        self._buffer.write(self._tail)
+        self.body = self._buffer.getvalue()
+        self._buffer.close()
+
+    # What senders use
+
+    def begin(self, index: int) -> int:
+        """Return where the record at an index begins in the body."""
+        return self.ends[index - 1] + 1 if index else len(self._head)
+
+    def body_of(self, first: int, end: int) -> bytes:
+        """Return a body with the records from ``first`` to before ``end``."""
+        if end - first == len(self):
+            return self.body
+        records = memoryview(self.body)[self.begin(first) : self.ends[end - 1]]
+        return b"".join((self._head, records, self._tail))
+
+    def record(self, index: int) -> dict[str, Json]:
+        """Return the fields of a record."""
+        fields: dict[str, Json] = codec.decode(self.body[self.begin(index) : self.ends[index]])
+        return fields
+
+
+def changed(chunk: Chunk) -> SyncRefused:
+    """Return the error for rows that are not what they were."""
+    return SyncRefused(
+        f"rows {chunk.first_row} to {chunk.last_row} have changed since the sync was interrupted: "
+        "restore the source to resume, or start again with --restart (unfinished='restart')"
+    )

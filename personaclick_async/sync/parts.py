@@ -1,0 +1,279 @@
+"""A part of a data set that one process syncs: the same on any engine, or on none.
+
+An engine has to run :func:`sync_part` somewhere for each part. A part that is run again, because
+its machine was lost, resumes from its journal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import shutil
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Final
+
+import attrs
+import msgspec
+
+from personaclick_async import codec
+from personaclick_async.client import PersonaClick
+from personaclick_async.config import DOCUMENTED_LIMITS, UNSET, RateLimit
+from personaclick_async.errors import ConfigurationError
+from personaclick_async.names import Family
+from personaclick_async.sync.engine import Sync
+from personaclick_async.sync.errors import JournalLocked
+from personaclick_async.sync.mapping import FieldMapping
+from personaclick_async.sync.options import SyncOptions
+from personaclick_async.sync.rejects import RejectFile
+from personaclick_async.sync.report import Report
+from personaclick_async.sync.shards import Shard, ShardOf
+from personaclick_async.sync.sources import Layout, SourceKind, TableSource, open_source
+from personaclick_async.sync.sources.layout import is_reject_file
+from personaclick_async.sync.sources.opening import expand, input_of
+
+_TICK_SECONDS: Final = 0.5
+_LOCKED_SECONDS: Final = 60.0
+_STOP: Final = "stop"
+
+
+@attrs.frozen(kw_only=True)
+class Part:
+    """Some files, or a shard of them. Small, and can be pickled.
+
+    :ivar files: paths or addresses that mean the same on every machine.
+    """
+
+    files: tuple[str, ...]
+    mapping: FieldMapping | None = None
+    kind: SourceKind | None = None
+    layout: Layout | None = None
+    shard: Shard | None = None
+    by: str | None = None
+
+    @property
+    def key(self) -> str:
+        """What tells it from others: a hash, also the name of its journal."""
+        whole = codec.encode([self.files, str(self.shard), self.by])
+        return hashlib.sha256(whole).hexdigest()[:16]
+
+    def open(self) -> TableSource:
+        """Open its source.
+
+        :raises ConfigurationError: a file is not there, or can't be read.
+        """
+        files = self.files[0] if len(self.files) == 1 else self.files
+        source = open_source(files, self.mapping, kind=self.kind, layout=self.layout)
+        return source if self.shard is None else ShardOf(source, self.shard, by=self.by)
+
+
+def parts_of(
+    where: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+    count: int,
+    mapping: FieldMapping | None = None,
+    *,
+    kind: SourceKind | None = None,
+    layout: Layout | None = None,
+    by: str | None = None,
+) -> list[Part]:
+    """Divide files into ``count`` parts at most; a single file into so many shards.
+
+    :param where: a path, a pattern such as ``data/*.csv``, or several of these.
+    :param by: the identifier by which users are divided among shards.
+    :raises ConfigurationError: no file fits.
+    """
+    patterns = [where] if isinstance(where, str | os.PathLike) else where
+    named = [expand(os.fspath(one)) for one in patterns]
+    files = [
+        file
+        for found in named
+        for file in found
+        if len(found) == 1 or not is_reject_file(input_of(file).head())
+    ]
+    if not files:
+        raise ConfigurationError("source: expected at least one file")
+    if len(files) == 1:
+        shards = [Shard(number, count) for number in range(1, count + 1)]
+        return [
+            Part(files=(files[0],), mapping=mapping, kind=kind, layout=layout, shard=one, by=by)
+            for one in (shards if count > 1 else [None])
+        ]
+    return [
+        Part(files=tuple(files[index::count]), mapping=mapping, kind=kind, layout=layout)
+        for index in range(min(count, len(files)))
+    ]
+
+
+@attrs.frozen(kw_only=True)
+class PartSettings:
+    """What all parts of a sync are told. The secret is not among it.
+
+    :ivar parts: how many parts there are: each takes that share of the limits.
+    :ivar folder: where their journals and reject files lie, for all machines to see.
+    :ivar options: as for any sync; each part has its own journal and reject file.
+    :ivar limits: those of the whole shop; ``{}`` for a service without.
+    """
+
+    shop_id: str
+    api_url: str | None = None
+    parts: int
+    folder: Path = attrs.field(converter=Path)
+    options: SyncOptions = attrs.field(factory=SyncOptions)
+    limits: Mapping[Family, RateLimit] = attrs.field(factory=lambda: DOCUMENTED_LIMITS)
+
+
+def sync_part(part: Part, settings: PartSettings) -> Report:
+    """Sync a part to its end, and return its report. Can be run again at any moment, anywhere.
+
+    Reads ``PERSONACLICK_SHOP_SECRET`` from the environment of the machine that it runs on. Ends
+    early when somebody calls :func:`stop_parts`.
+
+    :raises PersonaClickError: what an ordinary sync raises.
+    """
+    return asyncio.run(_sync(part, settings))
+
+
+def stop_parts(settings: PartSettings) -> None:
+    """Have all running parts end within a second or two; running them again resumes."""
+    (settings.folder / _STOP).touch()
+
+
+def prepare_parts(settings: PartSettings) -> None:
+    """Make the folder, private to its owner; call it once before the parts."""
+    settings.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    (settings.folder / _STOP).unlink(missing_ok=True)
+
+
+def finish_parts(
+    parts: Sequence[Part], settings: PartSettings, rejects: Path | None = None
+) -> None:
+    """Forget that the parts have ended, so that the next sync sends them again.
+
+    Until then, a part that has ended is not sent again when the others are resumed.
+
+    :param rejects: a file to which the rejected rows of all parts are moved.
+    """
+    for part in parts:
+        _done(part, settings).unlink(missing_ok=True)
+    if rejects is not None:
+        _gather_rejects(parts, settings, rejects)
+
+
+def _gather_rejects(parts: Sequence[Part], settings: PartSettings, target: Path) -> None:
+    """Append the rejected rows of all parts to one file, with the header of the first."""
+    files = [path for part in parts if (path := rejects_of(part, settings)).exists()]
+    header = b""
+    for path in files:
+        with path.open("rb") as one, target.open("ab") as all_of_them:
+            if path.suffix == ".csv":
+                first = one.readline()
+                header = header or first
+                if first == header and all_of_them.tell():
+                    first = b""
+                all_of_them.write(first)
+            shutil.copyfileobj(one, all_of_them)
+        path.unlink()
+    if files:
+        target.chmod(0o600)
+
+
+def rejects_of(part: Part, settings: PartSettings) -> Path:
+    """Return where a part's rejected rows are."""
+    suffix = ".csv" if part.open().columns else ".jsonl"
+    return settings.folder / f"{part.key}-rejected{suffix}"
+
+
+async def _sync(part: Part, settings: PartSettings) -> Report:
+    await _after_a_predecessor(_journal_of(part, settings), settings.limits.values())
+    until = time.monotonic() + _LOCKED_SECONDS
+    while True:
+        try:
+            return await _sync_once(part, settings)
+        except JournalLocked:
+            # A worker that its engine believes lost may still be about to end.
+            if time.monotonic() > until:
+                raise
+        await asyncio.sleep(_TICK_SECONDS)
+
+
+async def _sync_once(part: Part, settings: PartSettings) -> Report:
+    source = part.open()
+    ended = _Ended(settings.shop_id, settings.api_url, await asyncio.to_thread(_print, source))
+    if (earlier := ended.recall(_done(part, settings))) is not None:
+        return earlier
+    share = Shard(1, settings.parts).part_of
+    limits = {family: share(limit) for family, limit in settings.limits.items()}
+    rejects = RejectFile(rejects_of(part, settings), source.columns)
+    options = attrs.evolve(settings.options, journal=_journal_of(part, settings), rejects=rejects)
+    api_url = settings.api_url or UNSET
+    with closing(rejects):
+        client = PersonaClick(settings.shop_id, api_url=api_url, limits=limits, cache=None)
+        async with client, client.sync(source, options=options) as sync:
+            watching = asyncio.create_task(_watch(settings.folder / _STOP, sync))
+            try:
+                await sync.run()
+            finally:
+                watching.cancel()
+                await asyncio.gather(watching, return_exceptions=True)
+    if sync.report.is_complete and not sync.report.failed:
+        ended.remember(_done(part, settings), sync.report)
+    return sync.report
+
+
+def _print(source: TableSource) -> str | None:
+    return source.fingerprint
+
+
+@attrs.frozen
+class _Ended:
+    """What has been synced, where to, and how it ended."""
+
+    shop_id: str
+    api_url: str | None
+    fingerprint: str | None
+    report: Report | None = None
+
+    def recall(self, path: Path) -> Report | None:
+        """Return the report of the same, if it has ended before."""
+        try:
+            known = msgspec.json.decode(path.read_bytes(), type=_Ended)
+        except (FileNotFoundError, msgspec.MsgspecError):
+            return None
+        is_same = attrs.evolve(known, report=None) == self and self.fingerprint is not None
+        return known.report if is_same else None
+
+    def remember(self, path: Path, report: Report) -> None:
+        """Write down that it has ended."""
+        path.write_bytes(codec.encode(attrs.evolve(self, report=report)))
+
+
+def _done(part: Part, settings: PartSettings) -> Path:
+    return settings.folder / f"{part.key}.done"
+
+
+def _journal_of(part: Part, settings: PartSettings) -> Path:
+    return settings.folder / f"{part.key}.db"
+
+
+async def _after_a_predecessor(journal: Path, limits: Iterable[RateLimit]) -> None:
+    """Wait until what a killed predecessor has sent is out of the window of the limits."""
+    seconds = max((limit.seconds for limit in limits), default=0.0)
+    since = time.time() - _last_change(journal)
+    await asyncio.sleep(max(0.0, min(seconds, seconds - since)))
+
+
+def _last_change(journal: Path) -> float:
+    changes = [0.0]
+    for file in (journal, Path(f"{journal}-wal")):
+        with suppress(FileNotFoundError):
+            changes.append(file.stat().st_mtime)
+    return max(changes)
+
+
+async def _watch(stop: Path, sync: Sync) -> None:
+    while not await asyncio.to_thread(stop.exists):  # noqa: ASYNC110 - another machine makes it
+        await asyncio.sleep(_TICK_SECONDS)
+    await sync.stop()
