@@ -120,7 +120,7 @@ def test_the_last_order_is_a_table(shell: Shell, emulator: Emulator) -> None:
         (
             ["profile", "get", "--did", "d", "--api-url", "http://127.0.0.1:9"],
             Exit.UNREACHABLE,
-            "no connection",
+            "could not connect to 127.0.0.1:9 (connection refused)",
         ),
         (["init", "--secret-file", "missing"], Exit.CONFIGURATION, "can't be read"),
         (["init", "--secret-file", "/dev/zero"], Exit.CONFIGURATION, "expected a file, got a"),
