@@ -12,7 +12,7 @@ from weakref import WeakSet
 import aiohttp
 import attrs
 
-from personaclick_async.errors import ConnectionFailed, PersonaClickError, TimedOut
+from personaclick_async.errors import ConnectionFailed, MalformedAnswer, PersonaClickError, TimedOut
 from personaclick_async.retry import Failure
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from aiohttp.tracing import Trace
 
+_ENCODING: Final = re.compile(r"content-encoding: \w+ \((\w+)\)\. Please install `([\w.]+)`")
 _ERRNO: Final = re.compile(r"\[Errno (\d+)\]")
 
 
@@ -113,6 +114,12 @@ def failure_of(
         case TimeoutError():
             late = TimedOut(f"no answer within {patience}", endpoint=endpoint, attempts=attempts)
             return late, Failure()
+        case aiohttp.ClientResponseError() if found := _ENCODING.search(cause.message):
+            reason = (
+                f"the answer is encoded as {found[1]}, which takes the package {found[2]} to read"
+            )
+            error = MalformedAnswer(reason, endpoint=endpoint, attempts=attempts, answer=None)
+            return error, Failure(hopeless=True)
         case aiohttp.ClientConnectorCertificateError():
             failure = Failure(hopeless=True)
             why = getattr(cause.certificate_error, "verify_message", "") or "no reason given"
