@@ -309,6 +309,11 @@ async def test_what_changes_elsewhere_is_seen_without_a_reload(
     await window.until("document.querySelector('#products summary')")
     assert "1 234.00 $" in await window.text("#products")
 
+    emulator.add_orders([{"id": "o1", "external_id": "7", "date": 1_777_638_896}])
+    await window.click("#tab-orders")
+    await window.until("document.querySelector('#orders summary')")
+    assert "2026-05-01" in await window.text("#orders")
+
     with emulator.fault(path="/profile", status=503):
         await window.until("document.querySelector('#fault-count').innerText == '1'")
     await window.until("document.querySelector('#fault-count').innerText == ''")

@@ -223,10 +223,10 @@ function deviceItem({ did, profile, seance }) {
 function orderItem({ number, profile, order, products }) {
   const items = order.items ?? [];
   const what = items.map((item) => products[item.id] ?? item.id).join(", ");
-  const day = new Date(order.date);
+  const day = new Date(order.date * 1000);
   const summary = make("summary", "row",
     make("span", "what", make("b", "", `Order ${order.id}`), make("span", "", what)),
-    make("span", "time", isNaN(day) ? `profile ${profile}` : day.toISOString().slice(0, 10)));
+    make("span", "time", !order.date ? `profile ${profile}` : day.toISOString().slice(0, 10)));
   return folded(summary, async () => [make("pre", "", pretty(order))], number);
 }
 
