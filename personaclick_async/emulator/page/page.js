@@ -148,6 +148,14 @@ function countRequests(shown) {
     ? `the latest ${shown}` : `${shown} of the latest ${requests.length}`;
 }
 
+// Requests that come while the others are asked for are kept.
+async function refresh() {
+  requests = [];
+  const known = await ask("requests");
+  const newest = known[0]?.number ?? 0;
+  requests = [...requests.filter((request) => request.number > newest), ...known];
+}
+
 function come(request) {
   requests.unshift(request);
   requests.length = Math.min(requests.length, mostRequests);
@@ -330,7 +338,7 @@ function listen() {
   stream.onopen = async () => {
     live.className = "live on";
     live.textContent = "live";
-    requests = await ask("requests");
+    await refresh();
     search();
   };
   stream.onmessage = (event) => { if (!paused) come(JSON.parse(event.data)); };
@@ -359,7 +367,7 @@ async function begin() {
   find("pause").addEventListener("click", async () => {
     paused = !paused;
     find("pause").textContent = paused ? "Go on" : "Pause";
-    if (!paused) requests = await ask("requests");
+    if (!paused) await refresh();
     showRequests();
   });
   find("clear").addEventListener("click", async () => {
