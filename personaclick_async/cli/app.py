@@ -21,7 +21,8 @@ from personaclick_async.cli.outcome import (
     show_fields,
 )
 from personaclick_async.cli.probe import probe
-from personaclick_async.cli.sync import sync
+from personaclick_async.cli.reading import Reading
+from personaclick_async.cli.sending import Sending
 from personaclick_async.codec import Json
 from personaclick_async.models.product import Product
 
@@ -38,9 +39,19 @@ profile = typer.Typer(help="Read and write one user's profile.", no_args_is_help
 orders = typer.Typer(help="Read one user's orders.", no_args_is_help=True)
 app.add_typer(profile, name="profile")
 app.add_typer(orders, name="orders")
-app.command("sync")(sync)
 app.command("mapping")(mapping)
 app.command("probe")(probe)
+
+
+@app.command()
+@with_options
+def sync(
+    reading: Reading, *, sending: Sending, connection: Connection, as_json: AsJson = False
+) -> None:
+    """Send every customer of a file, a query or a stream; resume after any interruption."""
+    from personaclick_async.cli.syncing import run_sync  # noqa: PLC0415 - only this command
+
+    run_sync(reading, sending, connection, as_json=as_json)
 
 
 def _print_version(wanted: bool) -> None:  # noqa: FBT001 - typer's callbacks are like this

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
 import attrs
 import typer
@@ -19,6 +19,7 @@ from personaclick_async.cli.options import Connection
 from personaclick_async.cli.outcome import Exit, code_of, complain, fail, note
 from personaclick_async.cli.progress import progress
 from personaclick_async.cli.reading import Reading, watched
+from personaclick_async.cli.sending import Sending
 from personaclick_async.cli.summary import Summary
 from personaclick_async.errors import ConfigurationError, PersonaClickError, ValidationError
 from personaclick_async.sync import (
@@ -34,9 +35,6 @@ from personaclick_async.sync.mapping import FieldMapping
 from personaclick_async.sync.rejects import RejectFile, RejectsFailed
 from personaclick_async.sync.shards import Shard
 from personaclick_async.sync.sources import SourceFailed, TableSource
-
-if TYPE_CHECKING:
-    from personaclick_async.cli.sync import Sending
 
 
 class LateRejects:

@@ -11,7 +11,7 @@ import pytest
 
 from personaclick_async.cli.outcome import Exit
 from personaclick_async.cli.reading import KindName
-from personaclick_async.cli.sync import RouteName, Sending
+from personaclick_async.cli.sending import RouteName, Sending
 from personaclick_async.emulator import Emulator
 from personaclick_async.sync import Route, SyncOptions
 from personaclick_async.sync.sources import SourceKind

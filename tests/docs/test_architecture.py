@@ -26,8 +26,7 @@ LAYERS = (
     ("protocol",),
     ("transport", "cache"),
     ("calls",),
-    ("sync",),
-    ("client",),
+    ("client", "sync"),
     ("facade",),
     ("cli",),
 )

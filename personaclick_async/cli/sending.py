@@ -1,4 +1,4 @@
-"""The command ``sync``: its options. What it does is in ``syncing``, which imports the sync."""
+"""The options of the command ``sync`` that say how records are sent."""
 
 from __future__ import annotations
 
@@ -8,9 +8,6 @@ from typing import Annotated, Final, Literal, TypeAlias
 
 import attrs
 import typer
-
-from personaclick_async.cli.options import AsJson, Connection, with_options
-from personaclick_async.cli.reading import Reading
 
 RouteName: TypeAlias = Literal["auto", "bulk", "per-profile"]
 
@@ -101,13 +98,3 @@ class Sending:
             help="A Redis that keeps the quota for all shards, in place of a part for each.",
         ),
     ] = None
-
-
-@with_options
-def sync(
-    reading: Reading, *, sending: Sending, connection: Connection, as_json: AsJson = False
-) -> None:
-    """Send every customer of a file, a query or a stream; resume after any interruption."""
-    from personaclick_async.cli.syncing import run_sync  # noqa: PLC0415 - only this command
-
-    run_sync(reading, sending, connection, as_json=as_json)
