@@ -16,6 +16,7 @@ _SAMPLE_ROWS: Final = 10_000
 @with_options
 def mapping(reading: Reading, *, as_json: AsJson = False) -> None:
     """Propose a mapping for a source, as TOML: check it, and give it to sync --map."""
+    from personaclick_async.cli.syncing import stop_code  # noqa: PLC0415 - only here
     from personaclick_async.sync.proposal import propose_mapping  # noqa: PLC0415 - only here
 
     try:
@@ -25,7 +26,7 @@ def mapping(reading: Reading, *, as_json: AsJson = False) -> None:
             raise ValidationError(source.name, "rows of data", "none")
         proposal = propose_mapping(sample)
     except PersonaClickError as error:
-        fail(error, as_json=as_json)
+        fail(error, as_json=as_json, code=stop_code(error))
     if as_json:
         print_json({"mapping": proposal, "notices": list(source.notices)})
     else:

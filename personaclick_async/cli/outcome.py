@@ -98,14 +98,14 @@ def run(work: Coroutine[Any, Any, T], *, as_json: bool) -> T:
         raise
 
 
-def fail(error: PersonaClickError, *, as_json: bool) -> NoReturn:
+def fail(error: PersonaClickError, *, as_json: bool, code: Exit | None = None) -> NoReturn:
     """End the process with an error's code; the error goes to standard error."""
     complain(type(error).__name__, str(error), as_json=as_json)
     if not as_json:
         # An encoding that can't be told: a line of the text in each, to choose by.
         for candidate in getattr(error, "candidates", ()):
             note(f"--encoding {candidate.encoding:<12} {candidate.sample}")
-    raise typer.Exit(code_of(error))
+    raise typer.Exit(code_of(error) if code is None else code)
 
 
 def complain(name: str, message: str, *, as_json: bool, **more: Json) -> None:

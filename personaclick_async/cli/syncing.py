@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import NoReturn
+from typing import Final, NoReturn
 
 import attrs
 import typer
@@ -23,6 +23,7 @@ from personaclick_async.cli.sending import Sending
 from personaclick_async.cli.summary import Summary
 from personaclick_async.errors import ConfigurationError, PersonaClickError, ValidationError
 from personaclick_async.sync import (
+    Cause,
     FaultyRow,
     JournalFailed,
     Report,
@@ -31,10 +32,19 @@ from personaclick_async.sync import (
     SyncStopped,
     Unfinished,
 )
+from personaclick_async.sync.errors import JournalLocked
 from personaclick_async.sync.mapping import FieldMapping
 from personaclick_async.sync.rejects import RejectFile, RejectsFailed
 from personaclick_async.sync.shards import Shard
 from personaclick_async.sync.sources import SourceFailed, TableSource
+
+_STOPS: Final = {
+    Cause.CREDENTIALS: Exit.NO_PERMISSION,
+    Cause.UNREACHABLE: Exit.UNREACHABLE,
+    Cause.REFUSED_IN_A_ROW: Exit.ALL_REFUSED,
+    Cause.REDIRECTED: Exit.CONFIGURATION,
+    Cause.LIMIT: Exit.CONFIGURATION,
+}
 
 
 class LateRejects:
@@ -123,7 +133,7 @@ def run_sync(
             )
             end = run.to_the_end(is_resumable=reading.is_resumable, as_json=as_json)
     except PersonaClickError as error:
-        fail(error, as_json=as_json)
+        fail(error, as_json=as_json, code=stop_code(error))
     if run.report is not None:
         show(run.report, path, summary, source.notices, as_json=as_json)
     raise end
@@ -155,8 +165,9 @@ class _Run:
             interrupted.is_told = True
             return interrupted
         except PersonaClickError as error:
-            complain(type(error).__name__, str(error), as_json=as_json)
-            return typer.Exit(_code_of(error))
+            more = {"cause": error.cause.value} if isinstance(error, SyncStopped) else {}
+            complain(type(error).__name__, str(error), as_json=as_json, **more)
+            return typer.Exit(stop_code(error))
         report = self.report
         incomplete = report is not None and (report.rejected or report.incomplete or report.failed)
         return typer.Exit(Exit.INCOMPLETE if incomplete else Exit.DONE)
@@ -230,14 +241,14 @@ def _interrupted(options: SyncOptions, *, is_resumable: bool) -> str:
     return "interrupted, not finished: this source can't be resumed, the next run sends all of it"
 
 
-def _code_of(error: PersonaClickError) -> Exit:
+def stop_code(error: PersonaClickError) -> Exit:
     """Return the exit code for what ended a sync."""
     match error:
-        case SyncStopped(status=401 | 403):
-            return Exit.NO_PERMISSION
+        case SyncStopped(status=429):
+            return Exit.RATE_LIMITED
         case SyncStopped():
-            return Exit.UNREACHABLE
-        case JournalFailed():
+            return _STOPS.get(error.cause, Exit.FAILED)
+        case JournalFailed() | JournalLocked():
             return Exit.JOURNAL_FAILED
         case RejectsFailed():
             return Exit.REJECTS_FAILED

@@ -1,7 +1,7 @@
 """Batch syncs: records from files, queries and iterables to the platform, nothing lost."""
 
 from personaclick_async.sync.engine import Sync
-from personaclick_async.sync.errors import JournalFailed, SyncRefused, SyncStopped
+from personaclick_async.sync.errors import Cause, JournalFailed, SyncRefused, SyncStopped
 from personaclick_async.sync.options import Limit, RejectSink, Route, SyncOptions, Unfinished
 from personaclick_async.sync.reading import Records
 from personaclick_async.sync.records import (
@@ -26,6 +26,7 @@ from personaclick_async.sync.report import (
 )
 
 __all__ = [
+    "Cause",
     "Checked",
     "Delivered",
     "Failed",

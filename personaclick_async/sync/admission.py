@@ -11,6 +11,7 @@ from personaclick_async.codec import Json
 from personaclick_async.errors import (
     AuthenticationFailed,
     BadRequest,
+    ConfigurationError,
     Forbidden,
     NotFound,
     PayloadTooLarge,
@@ -22,6 +23,7 @@ from personaclick_async.errors import (
     Unprocessable,
 )
 from personaclick_async.names import EMAIL, EXTERNAL_ID, IDENTIFIERS, LOYALTY_ID, PHONE, TELEGRAM_ID
+from personaclick_async.sync.errors import Cause
 from personaclick_async.sync.options import Route
 from personaclick_async.sync.records import (
     NO_IDENTIFIER,
@@ -32,6 +34,8 @@ from personaclick_async.sync.records import (
     Rejected,
     has_identifier,
 )
+
+_REDIRECTS: Final = range(300, 400)
 
 BULK_FROM: Final = 10_000
 """From so many records on, ``auto`` means bulk, if they can go there."""
@@ -126,6 +130,21 @@ def judge(error: PersonaClickError) -> Verdict:
             return Verdict.RECORD
         case _:
             return Verdict.STOP
+
+
+def cause_of(error: PersonaClickError | None) -> Cause:
+    """Return why a sync ends after a failure."""
+    match error:
+        case AuthenticationFailed() | Forbidden():
+            return Cause.CREDENTIALS
+        case RateLimited() | ServerError() | TransportError():
+            return Cause.UNREACHABLE
+        case ServiceError() if error.status in _REDIRECTS:
+            return Cause.REDIRECTED
+        case ConfigurationError():
+            return Cause.LIMIT
+        case _:
+            return Cause.FAILED
 
 
 def refusal(row: int, wire: Mapping[str, Json], error: PersonaClickError) -> Refused:

@@ -242,5 +242,5 @@ def changed(chunk: Chunk) -> SyncRefused:
     """Return the error for rows that are not what they were."""
     return SyncRefused(
         f"rows {chunk.first_row} to {chunk.last_row} have changed since the sync was interrupted: "
-        "restore the source to resume, or start again with --restart (unfinished='restart')"
+        "restore the source to resume, or start again with --restart"
     )

@@ -17,8 +17,8 @@ from personaclick_async.calls.scope import Now
 from personaclick_async.config import RetryPolicy, Seconds
 from personaclick_async.errors import ConfigurationError, PersonaClickError
 from personaclick_async.retry import Failure, wait_before_next
-from personaclick_async.sync.admission import Verdict, describe, judge
-from personaclick_async.sync.errors import SyncStopped
+from personaclick_async.sync.admission import Verdict, cause_of, describe, judge
+from personaclick_async.sync.errors import Cause, SyncStopped
 from personaclick_async.sync.options import Limit
 from personaclick_async.sync.report import Report, Waiting
 
@@ -143,7 +143,9 @@ class Delivery:
             if verdict is Verdict.RECORD:
                 raise error
             if verdict is Verdict.STOP:
-                raise self.stopped(f"nothing can be delivered: {describe(error)}", error)
+                message = getattr(error, "message", "")
+                said = f": {message}" if message else ""
+                raise self.stopped(f"nothing can be delivered: {describe(error)}{said}", error)
             attempt += 1
             among_others += self._outage.answers != answers
             answers = self._outage.answers
@@ -166,9 +168,9 @@ class Delivery:
             self.halt()
             raise SyncStopped(
                 f"the last {self._refused} records were all refused, with none accepted in "
-                "between: look at the reasons of the rejected ones; if they are as they should "
-                "be, raise max_refused_in_a_row",
+                "between: look at the reasons of the rejected ones before running it again",
                 report=self._report,
+                cause=Cause.REFUSED_IN_A_ROW,
             )
 
     async def _held_back(self, limit: Limit) -> PersonaClickError | None:
@@ -213,4 +215,5 @@ class Delivery:
 
     def stopped(self, reason: str, error: PersonaClickError | None = None) -> SyncStopped:
         """Return the error that ends the sync."""
-        return SyncStopped(reason, report=self._report, status=getattr(error, "status", None))
+        status = getattr(error, "status", None)
+        return SyncStopped(reason, report=self._report, cause=cause_of(error), status=status)

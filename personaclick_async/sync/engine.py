@@ -231,7 +231,6 @@ class Sync:
             raise SyncRefused(
                 f"an earlier sync of this source has not finished, and can't be resumed: {changes}."
                 " Restore what it was to resume, or send everything again with --restart"
-                " (unfinished='restart')"
             )
         return earlier
 

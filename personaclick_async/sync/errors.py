@@ -2,12 +2,30 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from personaclick_async.errors import ConfigurationError, PersonaClickError
 
 if TYPE_CHECKING:
     from personaclick_async.sync.report import Report
+
+
+class Cause(StrEnum):
+    """Why a sync stopped."""
+
+    CREDENTIALS = "credentials"
+    """The service does not know the shop, or refuses its secret."""
+    UNREACHABLE = "unreachable"
+    """The service gave no usable answer for as long as ``patience`` says."""
+    REFUSED_IN_A_ROW = "refused-in-a-row"
+    """The service refused one record after the other."""
+    REDIRECTED = "redirected"
+    """The service is at another address."""
+    LIMIT = "limit"
+    """The limit that several processes share can't be asked."""
+    FAILED = "failed"
+    """Some other answer that stands against everything."""
 
 
 class SyncRefused(ConfigurationError):
@@ -29,10 +47,14 @@ class SyncStopped(PersonaClickError):
     """A sync gave up before the end of its source. Run it again to go on, if it has a journal.
 
     :ivar report: what was done until then.
+    :ivar cause: why, for programs.
     :ivar status: the service's last status, if it answered.
     """
 
-    def __init__(self, reason: str, *, report: Report, status: int | None = None) -> None:
+    def __init__(
+        self, reason: str, *, report: Report, cause: Cause, status: int | None = None
+    ) -> None:
         super().__init__(reason)
         self.report = report
+        self.cause = cause
         self.status = status

@@ -107,7 +107,7 @@ async def test_what_has_changed_is_refused_by_name(
     with pytest.raises(SyncRefused, match=names) as caught:
         await resumed.run()
     assert isinstance(caught.value, ConfigurationError)
-    assert "unfinished='restart'" in str(caught.value)
+    assert "--restart" in str(caught.value)
     assert len(emulator.requests) == before
 
 
