@@ -21,12 +21,17 @@ COMMAND = f"{sys.executable} -m personaclick_command"
 SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 
 # A shell runs what it puts in the background with Ctrl-C ignored; so may whoever runs the tests.
+# Here it is ignored until the command begins: Python itself would print a traceback before.
 IN_THE_FOREGROUND = """
 import signal
-signal.signal(signal.SIGINT, signal.default_int_handler)
 from personaclick_command import main
+signal.signal(signal.SIGINT, signal.default_int_handler)
 main()
 """
+
+
+def ignore_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 @pytest.fixture
@@ -45,6 +50,7 @@ def start(shell: Shell, *arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-c", IN_THE_FOREGROUND, *arguments],
         env={**os.environ, **shell.environment},
+        preexec_fn=ignore_interrupts,  # noqa: PLW1509 - no threads of the parent matter here
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
