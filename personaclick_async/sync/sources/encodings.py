@@ -127,7 +127,7 @@ def find_encoding(source: Input, given: str | None, *, otherwise: str | None = N
 
 def _legacy(name: str, evidence: bytes) -> Encoding:
     if _is_mostly_utf8(evidence):
-        return Encoding(_UTF8, reason="nearly all of it is valid")
+        return Encoding(_UTF8, reason="what was seen of it is valid")
     found = code_page_of(evidence)
     if found is not None:
         return Encoding(found, reason="by its letters")

@@ -11,6 +11,8 @@ from typing import Final
 import attrs
 
 from personaclick_async.errors import ConfigurationError
+from personaclick_async.models.update import FIELDS
+from personaclick_async.sync.mapping.spellings import same
 from personaclick_async.sync.sources.base import BOOKKEEPING, BrokenRow, Row, distinct
 from personaclick_async.sync.sources.csv_rows import Marks, read_rows
 from personaclick_async.sync.sources.encodings import (
@@ -28,11 +30,14 @@ _ONE_IN: Final = 5
 _REJECTS: Final = re.compile(f'{BOOKKEEPING[0]}([^\r"])' + r"\1".join(BOOKKEEPING[1:]))
 _REJECT_LINES: Final = f'{{"{BOOKKEEPING[0]}": '
 _SAYS_DELIMITER: Final = re.compile("sep=(.)\r?\n", re.IGNORECASE)
+_ADDRESS: Final = re.compile(r"[^@\s]+@[^@\s]+\.\w+")
 _DATA: Final = re.compile(
-    r"[^@\s]+@[^@\s]+\.\w+"  # an e-mail address
-    r"|\d{1,4}([-/.])\d{1,2}\1\d{1,4}.*"  # a date
+    r"\d{1,4}([-/.])\d{1,2}\1\d{1,4}.*"  # a date
     r"|\+?[\d\s().-]{7,}"  # a phone number, or another long one
     r"|https?://.*"
+)
+_KNOWN: Final = frozenset(
+    same(name) for field, facts in FIELDS.items() for name in (field, *facts.column_names)
 )
 _NUMBER: Final = re.compile(r"[-+]?\d+([.,]\d+)?")
 
@@ -106,8 +111,13 @@ class Layout:
         if self.header is False:
             width = max(len(row) for row in rows if not isinstance(row, BrokenRow))
             return distinct([""] * width), False
-        header = ["" if cell is None else str(cell).strip() for cell in first]
+        header = [_text(cell).strip("\ufeff\u200b").strip() for cell in first]
         below = [row for row in rest if not isinstance(row, BrokenRow)]
+        if _width(first) == 1 and below and min(map(_width, below)) > 1 and self.header is None:
+            raise ConfigurationError(
+                f"{name}: expected a header, found one word above the table; say how many lines"
+                " stand before the header (--skip-rows)"
+            )
         if self.header is None and _is_data(header, below):
             raise ConfigurationError(
                 f"{name}: expected a header, found a row of data; if there is none, say so"
@@ -173,11 +183,11 @@ def is_reject_file(head: bytes) -> bool:
 def _find_delimiter(text: str, layout: Layout) -> str:
     """Take the delimiter that cuts the rows into the same number of fields, and into most."""
 
-    def merit(delimiter: str) -> tuple[bool, float, int]:
+    def merit(delimiter: str) -> tuple[bool, bool, float, int]:
         rows = _rows(text, Marks(delimiter, layout.quote, layout.escape))
-        widths = [len(row) for row in rows if not isinstance(row, BrokenRow)]
-        first = widths[0] if widths else 0
-        return first > 1, widths.count(first) / max(len(widths), 1), first
+        widths = [len(row) for row in rows if not isinstance(row, BrokenRow)] or [0]
+        first, usual = widths[0], max(widths, key=widths.count)
+        return first > 1, usual > 1, widths.count(first) / len(widths), first
 
     taken = (layout.quote, layout.escape)
     return max((one for one in _DELIMITERS if one not in taken), key=merit)
@@ -189,7 +199,11 @@ def _rows(text: str, marks: Marks) -> list[Row]:
 
 def _is_data(header: Sequence[str], rows: Sequence[Sequence[object]]) -> bool:
     """Tell whether what should be a header looks like one more row."""
-    if any(_DATA.fullmatch(name) for name in header):
+    if any(map(_ADDRESS.fullmatch, header)):
+        return True
+    if any(same(name) in _KNOWN for name in header):
+        return False
+    if any(map(_DATA.fullmatch, header)):
         return True
     others = [list(map(_text, row)) for row in rows if list(map(_text, row)) != list(header)]
     for index, name in enumerate(header):

@@ -48,6 +48,7 @@ def test_a_first_row_that_looks_like_data_is_no_header(make_file: MakeFile, text
         "ID,E-Mail,Date of birth (DD.MM.YYYY)",
         "Kundennummer,2024,2025",
         "id,1,2",
+        "email,2024-01-01,2024-02-01",
         "顧客番号,メール,氏名",
         "id,[Email],{name}",
         "a,b,c",
@@ -57,6 +58,28 @@ def test_a_header_is_one(make_file: MakeFile, header: str) -> None:
     path = make_file("people.csv", f"{header}\n1,ada@shop.example,Ada\n2,b@shop.example,B\n")
 
     assert CsvSource(path).columns == tuple(header.split(","))
+
+
+def test_a_value_that_is_called_as_its_column_is_no_doubt(make_file: MakeFile) -> None:
+    path = make_file("people.csv", "type,email\ntype,ada@shop.example\nx,b@shop.example\n")
+
+    assert CsvSource(path).columns == ("type", "email")
+
+
+@pytest.mark.parametrize("title", ["Customers of 2026", "Customers\n", '"Customers, all"'])
+def test_a_title_above_the_header_is_asked_about(make_file: MakeFile, title: str) -> None:
+    path = make_file("people.csv", f"{title}\nid,email,name\n1,ada@shop.example,Ada\n")
+
+    with pytest.raises(ConfigurationError, match="--skip-rows"):
+        CsvSource(path).sample()
+    lines = 1 + title.count("\n")
+    assert wires(CsvSource(path, PEOPLE, layout=Layout(skip_rows=lines)).outcomes()) == [ADA]
+
+
+def test_marks_before_the_first_name_are_taken_away(make_file: MakeFile) -> None:
+    path = make_file("people.csv", "\ufeff\ufeffid,email,name\n1,ada@shop.example,Ada\n")
+
+    assert wires(CsvSource(path, PEOPLE).outcomes()) == [ADA]
 
 
 def test_a_header_that_is_repeated_further_down_is_still_one(make_file: MakeFile) -> None:
