@@ -250,7 +250,7 @@ class PersonaClick:
     def user_of(
         self, identity: Identity, *, seance: str | None = None, segment: Segment | None = None
     ) -> User:
-        """Give the user with an identity made before; see :meth:`user`.
+        """Return the user with an identity made before; see :meth:`user`.
 
         :raises ConfigurationError: the identity needs the secret and the client has none.
         """
@@ -309,7 +309,7 @@ class PersonaClick:
         retries: int | None = None,
         stream: str | None = None,
     ) -> Self:
-        """Give a view of this client whose calls use other options; see :class:`CallOptions`.
+        """Return a view of this client whose calls use other options; see :class:`CallOptions`.
 
         The view shares everything with its client and is not closed by itself.
         """

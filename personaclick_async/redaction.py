@@ -117,7 +117,7 @@ class Redactor:
         )
 
     def __call__(self, text: str) -> str:
-        """Give the text with ``[redacted]`` in place of what it must not say."""
+        """Return the text with ``[redacted]`` in place of secrets and personal data."""
         if self._secrets is not None:
             text = self._secrets.sub(REDACTED, text)
         text = _without_parameters(text)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def personaclick_emulator() -> Iterator[Emulator]:
-    """Give each test a running emulator of its own, empty, on a free loopback port.
+    """Provide each test with a running emulator of its own, empty, on a free loopback port.
 
     A plain fixture, so that it serves synchronous tests and every asynchronous plugin alike.
     """

@@ -123,7 +123,7 @@ class User:
         retries: int | None = None,
         stream: str | None = None,
     ) -> Self:
-        """Give the same user, whose calls use other options; see :class:`CallOptions`."""
+        """Return the same user, whose calls use other options; see :class:`CallOptions`."""
         options = changed(self.scope.options, timeout=timeout, retries=retries, stream=stream)
         return type(self)(self.scope.core, self.scope.visit, options, self.settings)
 
@@ -149,7 +149,7 @@ class DeviceUser(User):
 def changed(
     options: CallOptions, *, timeout: Seconds | None, retries: int | None, stream: str | None
 ) -> CallOptions:
-    """Give options with those changed that are not None."""
+    """Return options with those changed that are not None."""
     return CallOptions(
         timeout=options.timeout if timeout is None else timeout,
         retries=options.retries if retries is None else retries,
@@ -178,13 +178,13 @@ def current(core: Core, user: User | NoCurrentUser) -> Iterator[None]:
 
 
 def get_current(core: Core) -> User | None:
-    """Give the current user of a client, if there is one."""
+    """Return the current user of a client, if there is one."""
     user = _current.get().get(id(core))
     return user if isinstance(user, User) else None
 
 
 def require_current(core: Core) -> User:
-    """Give the current user of a client.
+    """Return the current user of a client.
 
     :raises NoCurrentUser: there is none; says how to set one.
     """

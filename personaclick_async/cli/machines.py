@@ -62,7 +62,7 @@ class Machines:
         return cls(shard=parsed, by=by, dask=dask, parts_folder=parts_folder, limit_url=limit_url)
 
     def share_of(self, source: TableSource) -> TableSource:
-        """Give the share that is to be sent: all of it unless there are shards."""
+        """Return the share that is to be sent: all of it unless there are shards."""
         return source if self.shard is None else ShardOf(source, self.shard, by=self.by)
 
     @property
@@ -113,7 +113,7 @@ class Machines:
 
     @asynccontextmanager
     async def shared(self, options: SyncOptions, shop_id: str) -> AsyncIterator[SyncOptions]:
-        """Give the options with the limit that is shared, if one is."""
+        """Return the options with the limit that is shared, if one is."""
         if self.limit_url is None:
             yield options
             return
@@ -133,7 +133,7 @@ def _need(module: str, extra: str) -> ModuleType:
 
 @contextmanager
 def _cluster(distributed: Any, where: str) -> Iterator[str]:  # noqa: ANN401 - Dask has few types
-    """Give a scheduler's address; for ``local:4``, of a cluster that is started for it."""
+    """Return a scheduler's address; for ``local:4``, of a cluster that is started for it."""
     kind, _, count = where.partition(":")
     if kind != _LOCAL:
         yield where

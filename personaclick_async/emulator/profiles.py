@@ -302,7 +302,7 @@ class Profiles:
         self._store.save(profile)
 
     def change(self, kind: str, old: str, new: str) -> None:
-        """Give a profile another identifier; who held the new one loses it (protocol, 2.5).
+        """Assign a profile another identifier; its previous owner loses it (protocol, 2.5).
 
         :raises Refused: no profile has the old identifier.
         """

@@ -150,7 +150,7 @@ class Telemetry:
 
 @lru_cache(maxsize=1024)
 def _target(method: str, url: str) -> dict[str, str | int]:
-    """Give the attributes that spans and durations share; not to be changed."""
+    """Return the attributes that spans and durations share; not to be changed."""
     parts = urlsplit(url)
     return {
         _METHOD: method,

@@ -79,7 +79,7 @@ class Counts:
         weakref.finalize(owner, source.let_go).atexit = False
 
     def of(self, instrument: str) -> Iterator[metrics.Observation]:
-        """Give the sums that an instrument reports."""
+        """Return the sums that an instrument reports."""
         with self._lock:
             self._settle()
             sums = self._past.copy()
@@ -151,7 +151,7 @@ _sharing: Final = threading.Lock()
 
 
 def counts_for(provider: metrics.MeterProvider | None) -> Counts:
-    """Give a provider's one set of counts: a second instrument of a name would report nothing."""
+    """Return a provider's one set of counts: a second instrument of a name would report nothing."""
     own = metrics.get_meter_provider()
     is_own = provider is None or provider is own
     keys = (own, _OWN) if is_own else (provider,)
@@ -166,5 +166,5 @@ def counts_for(provider: metrics.MeterProvider | None) -> Counts:
 
 
 def meter_of(provider: metrics.MeterProvider | None) -> metrics.Meter:
-    """Give this package's meter; of the application's own provider if None."""
+    """Return this package's meter; of the application's own provider if None."""
     return metrics.get_meter(SCOPE, __version__, meter_provider=provider)

@@ -100,7 +100,7 @@ class Shop:
     query_user_id_name: str = names.EXTERNAL_ID
 
     def require_secret(self, purpose: str) -> str:
-        """Give the secret.
+        """Return the secret.
 
         :raises ConfigurationError: there is none; says what it is needed for.
         """
@@ -309,7 +309,7 @@ def _read_done(body: bytes) -> None:
 
 
 def audience_envelope(shop: Shop, *, segment_id: int | None = None) -> tuple[bytes, bytes]:
-    """Give what stands before and after the entries of an audience, which commas separate (2.9).
+    """Return what stands before and after the entries of an audience, which commas separate (2.9).
 
     :raises ConfigurationError: the shop's secret is needed and missing.
     """

@@ -51,19 +51,19 @@ class Bisection:
         self._part = Part(0, 0)
 
     def size(self, part: Part) -> int:
-        """Give the bytes of a part's records with the commas between them."""
+        """Return the bytes of a part's records with the commas between them."""
         return self._ends[part.end - 1] - self.begin(part)
 
     def begin(self, part: Part) -> int:
-        """Give where a part's first record starts."""
+        """Return where a part's first record starts."""
         return self._ends[part.first - 1] + 1 if part.first else self._start
 
     def end(self, part: Part) -> int:
-        """Give where a part's last record ends."""
+        """Return where a part's last record ends."""
         return self._ends[part.end - 1]
 
     def next(self) -> Part | None:
-        """Give the part to send now; None when there is none left."""
+        """Return the part to send now; None when there is none left."""
         while self._left:
             self._part = self._left.pop()
             if len(self._part) > _ONE and (self._part.is_bad or self.size(self._part) > self.most):

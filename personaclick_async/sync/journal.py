@@ -70,7 +70,7 @@ class Journal:
     # Runs
 
     def unfinished(self, source: str) -> Run | None:
-        """Give the run of a source that has not ended, with what it left to do."""
+        """Return the run of a source that has not ended, with what it left to do."""
         with self._transaction() as db:
             found = db.execute(
                 "SELECT id, fingerprint, route, settings, sent, queued, unchanged, rejected,"

@@ -241,7 +241,7 @@ class AsyncSlices:
 
 
 class Reader:
-    """Gives slices, some of which may have been looked at before."""
+    """Yield slices, some of which may have been looked at before."""
 
     def __init__(self, slices: SourceSlices | AsyncSlices) -> None:
         self.slices = slices

@@ -155,18 +155,18 @@ class Report:
         self.incomplete += tally.incomplete
 
     def elapsed(self, now: datetime) -> Seconds:
-        """Give the seconds since the start of this run, until its end or ``now``."""
+        """Return the seconds since the start of this run, until its end or ``now``."""
         if self.started_at is None:
             return 0.0
         return ((self.ended_at or now) - self.started_at).total_seconds()
 
     def rate(self, now: datetime) -> float:
-        """Give the rows settled per second by this run."""
+        """Return the rows settled per second by this run."""
         elapsed = self.elapsed(now)
         return (self.settled - self.earlier) / elapsed if elapsed > 0 else 0.0
 
     def seconds_left(self, now: datetime) -> Seconds | None:
-        """Give the seconds that remain at this rate; None if that can't be told."""
+        """Return the seconds that remain at this rate; None if that can't be told."""
         rate = self.rate(now)
         if self.total is None or rate <= 0:
             return None

@@ -58,7 +58,7 @@ class Shard:
         return int.from_bytes(digest) % self.of == self.number - 1
 
     def part_of(self, limit: RateLimit) -> RateLimit:
-        """Give this share's part of a limit that holds for all shares together.
+        """Return this share's part of a limit that holds for all shares together.
 
         All parts together never exceed it, and need no word between the machines.
         """
@@ -163,5 +163,5 @@ class ShardOf:
                     yield outcome
 
     def sample(self, limit: int = 100) -> Sample:
-        """Give the source's first rows."""
+        """Return the source's first rows."""
         return self._source.sample(limit)
