@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Final, Self
 from weakref import WeakSet
 
 import aiohttp
+import attrs
 
 from personaclick_async.cache import ProfileCache
 from personaclick_async.calls.orders import OrderCalls
 from personaclick_async.calls.profile import ProfileCalls
 from personaclick_async.calls.scope import NO_DEVICE, Core, Now, Scope, Start, Visit, utc_now
 from personaclick_async.calls.session import session_of, start_session
+from personaclick_async.codec import Json
 from personaclick_async.config import (
     NO_OPTIONS,
     UNSET,
@@ -35,8 +37,9 @@ from personaclick_async.errors import NoCurrentUser, ValidationError
 from personaclick_async.hooks import Hooks
 from personaclick_async.models.identity import Identity
 from personaclick_async.models.session import Session
-from personaclick_async.names import Family, Segment
-from personaclick_async.protocol.requests import Shop
+from personaclick_async.names import EXTERNAL_ID, TELEGRAM_ID, Family, Segment
+from personaclick_async.protocol.answers import Answer
+from personaclick_async.protocol.requests import Shop, any_request
 from personaclick_async.store import CacheStats, ProfileStore
 from personaclick_async.transport import Transport, TransportStats
 from personaclick_async.user import (
@@ -191,20 +194,23 @@ class PersonaClick:
         did: str | None = None,
         seance: str | None = None,
         segment: Segment | str | None = None,
+        tz: float | None = None,
     ) -> DeviceUser:
-        """Start a session for a visitor, or go on with theirs, and give the visitor as a user.
+        """Start a visitor's session, or continue it, and return the visitor as a user.
 
         Without arguments the service makes a new device. With a session (or a ``did``) the device
         stays the same; a session that is over is renewed (two hours after the last event;
         protocol, section 6.2). Keep ``user.session`` in the visitor's cookies.
 
+        :param tz: the visitor's offset from GMT in hours, if the service shall know it.
+        :raises ValidationError: an argument is malformed.
         :raises ServiceError: the service refused; its subclasses say why.
         :raises TransportError: no usable answer came.
         """
         if session is None and did is not None:
             session = Session(did=Identity.device(did).value, seance=seance)
         group = _segment(segment)
-        answer = await start_session(self._core, self._options, session)
+        answer = await start_session(self._core, self._options, session, tz=tz)
         visit = Visit.of_session(session_of(self._core, answer), self._core.now, group)
         return DeviceUser(self._core, visit, self._options, answer)
 
@@ -225,7 +231,8 @@ class PersonaClick:
         """Name the user to make calls for: a device, or a customer by exactly one identifier.
 
         A device is named by the session that the application kept, or by ``did`` and ``seance``.
-        The other identifiers are for the back office and need the shop's secret. No I/O.
+        The other identifiers are for the back office and need the shop's secret: ``external_id``
+        and ``telegram_id`` for all calls but ``orders.last_for_user``. No I/O.
 
         :raises ValidationError: none or several identifiers were given, or one is malformed.
         :raises ConfigurationError: an identifier needs the secret and the client has none.
@@ -254,7 +261,8 @@ class PersonaClick:
 
         :raises ConfigurationError: the identity needs the secret and the client has none.
         """
-        if not identity.is_device:
+        # The last order of the other two can be read without the secret.
+        if not identity.is_device and identity.kind not in (EXTERNAL_ID, TELEGRAM_ID):
             self._core.shop.require_secret(f"name a user by {identity.kind}")
         visit = Visit(identity, self._core.now, segment, seance)
         return User(self._core, visit, self._options)
@@ -319,6 +327,42 @@ class PersonaClick:
             changed(self._options, timeout=timeout, retries=retries, stream=stream),
         )
         return view
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        parameters: Mapping[str, Json] | None = None,
+        *,
+        repeat: bool = False,
+    ) -> Answer[Json]:
+        """Call an endpoint that has no method here, with this client's credentials and limits.
+
+        ::
+
+            answer = await client.request("POST", "/segments/add", {"email": …, "segment_id": 5})
+            print(answer.json())
+
+        A POST or DELETE drops the cached profiles, for it may have changed any of them.
+
+        :param path: without a query, such as ``/segments/add``; put nothing personal into it.
+        :param parameters: the query of a GET, else the fields of the JSON body; ``shop_id`` and
+            ``shop_secret`` are added.
+        :param repeat: whether the request may be sent again after a failure, because twice has
+            the effect of once.
+        :raises ValidationError: the method, the path or a parameter is none.
+        :raises ServiceError: the service answered with an error; its subclasses say which.
+        :raises TransportError: no usable answer came.
+        """
+        core, options = self._core, self._options
+        call = any_request(core.shop, method, path, parameters or {}, repeat=repeat)
+        if not repeat:
+            options = attrs.evolve(options, retries=0)
+        try:
+            return await core.transport.send(call, options, lambda answer: answer)
+        finally:
+            if method != "GET":
+                core.profiles.clear()
 
     def sync(self, source: Records, *, options: SyncOptions | None = None) -> Sync:
         """Send many records: give a sync to iterate over, for the fate of each as it is known.

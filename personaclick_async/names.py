@@ -116,6 +116,8 @@ class Family(StrEnum):
     PROFILE = "profile"
     ORDERS = "orders"
     IMPORT = "import"
+    OTHER = "other"
+    """What has no method of its own; see ``client.request``."""
 
 
 @attrs.frozen

@@ -9,7 +9,9 @@ from personaclick_async.protocol import requests
 from personaclick_async.protocol.answers import Answer
 
 
-async def start_session(core: Core, options: CallOptions, session: Session | None) -> InitAnswer:
+async def start_session(
+    core: Core, options: CallOptions, session: Session | None, *, tz: float | None = None
+) -> InitAnswer:
     """Ask the service for a session, on the device that there is or on a new one.
 
     A session that is over is not mentioned, so that the service makes a new one; a device id that
@@ -20,7 +22,7 @@ async def start_session(core: Core, options: CallOptions, session: Session | Non
         did = session.did
         seance = None if session.is_over(core.now()) else session.seance
     call = requests.init(
-        core.shop, did=did, seance=seance, stream=options.stream or core.config.stream
+        core.shop, did=did, seance=seance, stream=options.stream or core.config.stream, tz=tz
     )
     return await core.transport.send(call, options, Answer.parse)
 

@@ -6,6 +6,7 @@ refer to ``docs/protocol.md``.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from datetime import date
 from typing import Final, Generic, NamedTuple, TypeVar
@@ -28,6 +29,18 @@ from personaclick_async.models.update import ProfileUpdate, to_wire
 T = TypeVar("T")
 
 _SMALLEST_PROFILE: Final = 32
+_WESTERNMOST: Final = -12
+_EASTERNMOST: Final = 14
+
+_METHODS: Final = ("GET", "POST", "PUT", "DELETE")
+_PATH: Final = re.compile(r"/?[\w-]+(?:/[\w-]+)*/?", re.ASCII)
+_FAMILIES: Final[Mapping[str, names.Family]] = {
+    "init": names.Family.SESSION,
+    "profile": names.Family.PROFILE,
+    "orders": names.Family.ORDERS,
+    "import": names.Family.IMPORT,
+    "sync": names.Family.IMPORT,
+}
 
 JSON_BODY: Final[Mapping[str, str]] = {"Content-Type": "application/json"}
 """The headers of a request that has a body."""
@@ -126,14 +139,76 @@ class RequestContext(NamedTuple):
 
 
 def init(
-    shop: Shop, *, did: str | None = None, seance: str | None = None, stream: str | None = None
+    shop: Shop,
+    *,
+    did: str | None = None,
+    seance: str | None = None,
+    stream: str | None = None,
+    tz: float | None = None,
 ) -> Call[InitAnswer]:
-    """Start or continue a session; the service makes a device id where none is sent (2.1)."""
+    """Start or continue a session; the service makes a device id where none is sent (2.1).
+
+    :param tz: the visitor's offset from GMT in hours.
+    :raises ValidationError: ``tz`` is no offset.
+    """
     query = {names.SHOP_ID: shop.shop_id}
     if did is not None:
         query[names.DID] = did
+    if tz is not None:
+        if type(tz) not in (int, float) or not _WESTERNMOST <= tz <= _EASTERNMOST:
+            raise rules.refuse(names.TZ, "hours from GMT, -12 to 14", tz)
+        query[names.TZ] = f"{tz:g}"
     _add_labels(query, seance, stream)
     return Call(names.INIT, _read_init, query)
+
+
+def any_request(
+    shop: Shop, method: str, path: str, parameters: Mapping[str, Json], *, repeat: bool
+) -> Call[Json]:
+    """Ask an endpoint that this package has no call for, with the shop's credentials (1).
+
+    :param parameters: the query of a GET, else the fields of the JSON body.
+    :raises ValidationError: the method, the path or a parameter is none.
+    """
+    if method not in _METHODS:
+        raise ValidationError("method", " or ".join(_METHODS), "another value")
+    if type(path) is not str or not _PATH.fullmatch(path):
+        raise rules.refuse("path", "a path such as /segments/add, without a query", path)
+    if not isinstance(parameters, Mapping):
+        raise rules.refuse("parameters", "a mapping of names to values", parameters)
+    credentials = {names.SHOP_ID: shop.shop_id}
+    if shop.secret is not None:
+        credentials[names.SHOP_SECRET] = shop.secret
+    for name in credentials.keys() & parameters.keys():
+        raise ValidationError(name, "nothing: the client adds it", "a value")
+    name = path.strip("/")
+    endpoint = names.Endpoint(
+        name,
+        method,
+        f"/{name}",
+        _FAMILIES.get(name.partition("/")[0], names.Family.OTHER),
+        names.Repeat.ALWAYS if repeat else names.Repeat.UNLESS_PROCESSED,
+    )
+    if method == "GET":
+        query = {key: _as_text(key, value) for key, value in parameters.items()}
+        return Call(endpoint, _read_json, {**credentials, **query})
+    try:
+        body = codec.encode({**credentials, **parameters})
+    except (TypeError, ValueError, RecursionError):
+        body = None
+    if body is None:  # outside the handler: the encoder's exception may quote a value
+        raise rules.refuse("parameters", "what JSON can say", parameters)
+    return Call(endpoint, _read_json, body=body)
+
+
+def _as_text(name: str, value: Json) -> str:
+    match value:
+        case bool():
+            return "true" if value else "false"
+        case str() | int() | float():
+            return str(value)
+        case _:
+            raise rules.refuse(name, "a text, a number or a boolean, in a query", value)
 
 
 def read_profile(shop: Shop, context: RequestContext) -> Call[Profile]:
@@ -198,8 +273,18 @@ def purge_profile(shop: Shop, context: RequestContext) -> Call[None]:
 
 
 def last_order(shop: Shop, context: RequestContext) -> Call[list[Product]]:
-    """Read the products of the user's last order (2.6)."""
-    query = _query(shop, context)
+    """Read the products of the user's last order (2.6).
+
+    Customers named by the shop's own id or by Telegram's need no secret, and none is sent: it
+    would stand in a URL for nothing.
+    """
+    kind, value = context.identity
+    if kind in (names.EXTERNAL_ID, names.TELEGRAM_ID):
+        name = shop.query_user_id_name if kind == names.EXTERNAL_ID else kind
+        query = {names.SHOP_ID: shop.shop_id, name: value}
+        _add_labels(query, context.seance, context.stream)
+    else:
+        query = _query(shop, context)
     if context.segment is not None:
         query[names.SEGMENT] = context.segment.value
     return Call(names.LAST_ORDER, _read_products, query)
@@ -297,13 +382,17 @@ def _read_orders(body: bytes) -> list[Order]:
     )
 
 
+def _read_json(body: bytes) -> Json:
+    try:
+        return codec.decode_answer(body)
+    except ValueError:
+        raise WrongShape("the body is not JSON") from None
+
+
 def _read_done(body: bytes) -> None:
     if body == names.SUCCESS_BODY:
         return
-    try:
-        said = codec.decode_answer(body)
-    except ValueError:
-        raise WrongShape("the body is not JSON") from None
+    said = _read_json(body)
     if not isinstance(said, dict) or said.get(names.STATUS) != names.STATUS_SUCCESS:
         raise WrongShape(f"the body does not say {names.STATUS_SUCCESS}")
 

@@ -142,3 +142,12 @@ async def test_a_user_is_named_in_exactly_one_way(
 ) -> None:
     with pytest.raises(ValidationError):
         client.user(**named)
+
+
+@pytest.mark.parametrize(("tz", "sent"), [(3, "3"), (-3.5, "-3.5"), (0, "0")])
+async def test_the_offset_of_the_visitor_is_sent_if_asked_to(
+    client: PersonaClick, emulator: Emulator, tz: float, sent: str
+) -> None:
+    await client.init()
+    await client.init(tz=tz)
+    assert [request.query.get("tz") for request in emulator.requests] == [None, sent]

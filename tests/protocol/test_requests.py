@@ -53,7 +53,7 @@ def body(call: Call[Any]) -> dict[str, Any]:
             "/orders/last_for_user",
             {**VISIT, "segment": "A"},
         ),
-        (requests.last_order(SHOP, PERSON), "GET", "/orders/last_for_user", NAMED),
+        (requests.last_order(SHOP, PERSON), "GET", "/orders/last_for_user", {"external_id": "7"}),
         (requests.orders_by_user(SHOP, PERSON), "GET", "/orders/by_user", NAMED),
         (
             requests.orders_by_user(SHOP, PERSON, date_from=date(2026, 5, 1)),
@@ -81,7 +81,10 @@ def test_each_identifier_goes_by_its_name_and_needs_the_secret(kind: str) -> Non
         kind: "value",
         "shop_secret": "top-secret",
     }
-    for build in (requests.read_profile, requests.read_full_profile, requests.last_order):
+    builds = [requests.read_profile, requests.read_full_profile]
+    if kind not in ("external_id", "telegram_id"):
+        builds.append(requests.last_order)
+    for build in builds:
         with pytest.raises(ConfigurationError, match="shop_secret is needed"):
             build(PUBLIC, context)
 
@@ -155,3 +158,44 @@ def test_a_customer_named_by_the_fields_is_updated_with_the_secret() -> None:
     assert wire["external_id"] == 8
     with pytest.raises(ConfigurationError, match="shop_secret"):
         requests.set_named_profile(PUBLIC, wire)
+
+
+@pytest.mark.parametrize("shop", [SHOP, PUBLIC])
+@pytest.mark.parametrize("kind", ["external_id", "telegram_id"])
+def test_the_last_order_by_these_needs_and_sends_no_secret(kind: str, shop: Shop) -> None:
+    query = requests.last_order(shop, RequestContext(identity=Identity(kind, "7"))).query
+    assert query == {"shop_id": SHOP_ID, kind: "7"}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "parameters", "field"),
+    [
+        ("get", "/x", {}, "method"),
+        ("PATCH", "/x", {}, "method"),
+        ("GET", "", {}, "path"),
+        ("GET", "/x?a=b", {}, "path"),
+        ("GET", "/../x", {}, "path"),
+        ("GET", "//elsewhere.example/x", {}, "path"),
+        ("GET", "https://elsewhere.example/x", {}, "path"),
+        ("GET", 5, {}, "path"),
+        ("GET", "/x", [1], "parameters"),
+        ("GET", "/x", {"a": [1]}, "a"),
+        ("GET", "/x", {"a": None}, "a"),
+        ("POST", "/x", {"a": object()}, "parameters"),
+        ("POST", "/x", {"shop_id": "other"}, "shop_id"),
+        ("POST", "/x", {"shop_secret": "other"}, "shop_secret"),
+    ],
+)
+def test_a_request_that_cannot_be_made_is_refused(
+    method: str, path: Any, parameters: Any, field: str
+) -> None:
+    with pytest.raises(ValidationError) as caught:
+        requests.any_request(SHOP, method, path, parameters, repeat=False)
+    assert caught.value.field == field
+    assert caught.value.__context__ is None
+
+
+@pytest.mark.parametrize("tz", [-13, 15, True, "3", float("nan")])
+def test_an_offset_that_is_none_is_refused(tz: Any) -> None:
+    with pytest.raises(ValidationError, match="tz: expected hours from GMT"):
+        requests.init(SHOP, tz=tz)
