@@ -88,20 +88,27 @@ class ProfileCache:
         self.stats.hits += 1
         return body
 
-    async def read(self, key: Identity, load: Load, *, force: bool = False) -> bytes:
+    async def read(
+        self, key: Identity, load: Load, *, force: bool = False, patience: Seconds | None = None
+    ) -> bytes:
         """Return the answer of a request for this profile, shared by concurrent readers.
 
         A forced read never joins a request that began before it. Cancelling one caller does not
         cancel the others.
+
+        :param patience: seconds to wait for another caller's request; ``load`` has its own.
+        :raises TimeoutError: the other's request took longer.
         """
         loop = running_loop()
+        until = None if patience is None else loop.time() + patience
         while not force:
             joined = self._newest.get(key)
             if joined is None or joined.loop is not loop:
                 break
             self.stats.coalesced += 1
             try:
-                return await joined.join()
+                async with asyncio.timeout_at(until):
+                    return await joined.join()
             except _LeaderCancelled:
                 self.stats.coalesced -= 1
         # The first caller loads in its own task: a task for it would cost each read a tenth.

@@ -8,11 +8,11 @@ from typing import Final, Unpack
 import attrs
 
 from personaclick_async.calls.scope import Scope, WhichScope
-from personaclick_async.errors import ValidationError
+from personaclick_async.errors import PersonaClickError, TimedOut, ValidationError
 from personaclick_async.models.identity import Identity
 from personaclick_async.models.profile import FullProfile, Profile
 from personaclick_async.models.update import CLEAR, ProfileFields, ProfileUpdate, names_fields
-from personaclick_async.names import IDENTIFIERS
+from personaclick_async.names import IDENTIFIERS, PROFILE
 from personaclick_async.protocol import requests
 from personaclick_async.protocol.answers import Answer
 
@@ -134,7 +134,14 @@ async def profile_body(scope: Scope, *, force: bool, loaded: list[Profile] | Non
         return cached
     if visit.start is not None:
         await visit.begin()
-    return await cache.read(visit.identity, partial(scope.load_profile, loaded), force=force)
+    load, timeout = partial(scope.load_profile, loaded), scope.options.timeout
+    try:
+        return await cache.read(visit.identity, load, force=force, patience=timeout)
+    except PersonaClickError:
+        raise
+    except TimeoutError:
+        reason = f"not done within its {timeout:g} s, waited for another caller's request"
+    raise TimedOut(reason, endpoint=PROFILE.name, attempts=0)
 
 
 async def send_update(

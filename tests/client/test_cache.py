@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from personaclick_async import CachePolicy, PersonaClick, ServiceUnavailable, User
+from personaclick_async import CachePolicy, PersonaClick, ServiceUnavailable, TimedOut, User
 from personaclick_async.emulator import Emulator
 from tests.conftest import MakeClient
 
@@ -246,3 +246,17 @@ async def test_loops_in_other_threads_share_the_cache(user: User, emulator: Emul
     await asyncio.to_thread(thread.join)
     assert found == ["red"]
     assert reads(emulator) == 1
+
+
+async def test_a_timeout_bounds_a_read_that_shares_anothers_request(
+    client: PersonaClick, user: User, emulator: Emulator
+) -> None:
+    with emulator.hold("GET", "/profile") as held:
+        leader = asyncio.create_task(user.profile.get())
+        await held.arrived()
+        hasty = client.with_options(timeout=0.05).user(did="device0001")
+        with pytest.raises(TimedOut, match="another caller's request"):
+            await hasty.profile.get()
+        assert not leader.done()
+    await leader
+    assert len(emulator.requests_to("/profile")) == 1
