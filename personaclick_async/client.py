@@ -293,8 +293,11 @@ class PersonaClick:
     def set_current_user(self, user: User | None) -> None:
         """Make a user the current one, in this task and in those it starts from now on.
 
-        Meant for the start of a request: other requests, running in tasks of their own, are not
-        affected.
+        For the start of a request that has a task of its own; other requests are not affected.
+        It ends with the task's event loop at the latest. Where several requests share a task or
+        a thread, use :meth:`as_user`, which ends with its block.
+
+        :raises ConfigurationError: no task is running.
         """
         set_current(self._core, user)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -14,17 +15,32 @@ from personaclick_async.calls.profile import ProfileCalls
 from personaclick_async.calls.scope import Core, Scope, Visit
 from personaclick_async.calls.session import session_of, start_session
 from personaclick_async.config import NO_OPTIONS, CallOptions, Seconds
-from personaclick_async.errors import NoCurrentUser, ValidationError
+from personaclick_async.errors import ConfigurationError, NoCurrentUser, ValidationError
 from personaclick_async.models.identity import Identity
 from personaclick_async.models.session import InitAnswer, Session
 
-_NOBODY: Final[dict[int, User | NoCurrentUser]] = {}
+
+@attrs.frozen(eq=False, repr=False)
+class _Current:
+    """The current user, or why there is none.
+
+    :ivar loop: the event loop of the task that set it without a block. It holds only while that
+        loop runs: a WSGI worker's thread keeps its context from one request to the next.
+    """
+
+    user: User | NoCurrentUser
+    loop: asyncio.AbstractEventLoop | None = None
+
+    @property
+    def holds(self) -> bool:
+        return self.loop is None or self.loop.is_running()
+
+
+_NOBODY: Final[dict[int, _Current]] = {}
 
 # One variable for all clients, for a context keeps each variable it ever met; by client, because
 # an application may serve several shops in one request.
-_current: ContextVar[dict[int, User | NoCurrentUser]] = ContextVar(
-    "personaclick_current_user", default=_NOBODY
-)
+_current: ContextVar[dict[int, _Current]] = ContextVar("personaclick_current_user", default=_NOBODY)
 
 
 class User:
@@ -157,30 +173,47 @@ def changed(
     )
 
 
-def set_current(core: Core, user: User | NoCurrentUser | None) -> None:
+def set_current(core: Core, user: User | None) -> None:
     """Make ``user`` the current one in this task and in those that it starts from now on.
 
-    An error in place of the user says why there is none.
+    :raises ConfigurationError: no task is running, so that nothing would end it.
     """
-    others = {key: value for key, value in _current.get().items() if key != id(core)}
-    _current.set(others if user is None else {**others, id(core): user})
+    if user is None:
+        _put(core, None)
+        return
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:
+        task = None
+    if task is None:
+        raise ConfigurationError(
+            "set_current_user: expected a running task; elsewhere the user would still be current "
+            "in the thread's next request: use a block, `with client.as_user(user):`"
+        )
+    _put(core, _Current(user, task.get_loop()))
 
 
 @contextmanager
 def current(core: Core, user: User | NoCurrentUser) -> Iterator[None]:
-    """Make ``user`` the current one for a ``with`` block."""
+    """Make ``user`` the current one for a ``with`` block; an error says why there is none."""
     before = _current.get().get(id(core))
-    set_current(core, user)
+    _put(core, _Current(user))
     try:
         yield
     finally:
-        set_current(core, before)
+        _put(core, before)
 
 
 def get_current(core: Core) -> User | None:
     """Return the current user of a client, if there is one."""
-    user = _current.get().get(id(core))
+    user = current_or_reason(core)
     return user if isinstance(user, User) else None
+
+
+def current_or_reason(core: Core) -> User | NoCurrentUser | None:
+    """Return the current user of a client, the reason given for having none, or None."""
+    found = _current.get().get(id(core))
+    return found.user if found is not None and found.holds else None
 
 
 def require_current(core: Core) -> User:
@@ -188,7 +221,7 @@ def require_current(core: Core) -> User:
 
     :raises NoCurrentUser: there is none; says how to set one.
     """
-    user = _current.get().get(id(core))
+    user = current_or_reason(core)
     if isinstance(user, NoCurrentUser):
         raise type(user)(*user.args)
     if user is None:
@@ -197,3 +230,8 @@ def require_current(core: Core) -> User:
             "or make the call for a user: client.user(did=…).profile.get()"
         )
     return user
+
+
+def _put(core: Core, current: _Current | None) -> None:
+    others = {key: value for key, value in _current.get().items() if key != id(core)}
+    _current.set(others if current is None else {**others, id(core): current})

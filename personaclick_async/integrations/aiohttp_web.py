@@ -9,9 +9,11 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from personaclick_async.client import PersonaClick
+from personaclick_async.config import Seconds
 from personaclick_async.errors import ConfigurationError
 from personaclick_async.integrations.cookies import CookiePolicy
 from personaclick_async.integrations.incoming import IncomingRequest
+from personaclick_async.integrations.lifespan import PATIENCE
 from personaclick_async.integrations.visitors import NoConsent, Visitor, VisitorPolicy, Visitors
 from personaclick_async.user import User
 
@@ -38,7 +40,11 @@ _VISITOR: Final[Any] = web.RequestKey(_NAME, Visitor) if hasattr(web, "RequestKe
 
 
 def setup(
-    app: web.Application, client: PersonaClick, *, policy: VisitorPolicy | None = None
+    app: web.Application,
+    client: PersonaClick,
+    *,
+    policy: VisitorPolicy | None = None,
+    patience: Seconds = PATIENCE,
 ) -> None:
     """Make each request's visitor the client's current user, and close the client at the end.
 
@@ -47,15 +53,16 @@ def setup(
     :param app: the application, before it is started.
     :param client: the shop's client.
     :param policy: how visitors are found; see :class:`VisitorPolicy`.
+    :param patience: seconds for which the end waits for calls in flight.
     """
     app[CLIENT] = client
     app.middlewares.append(visitor_middleware(client, policy=policy))
     app.on_response_prepare.append(set_cookies)
-    app.cleanup_ctx.append(client_context(client))
+    app.cleanup_ctx.append(client_context(client, patience=patience))
 
 
 def visitor_middleware(client: PersonaClick, *, policy: VisitorPolicy | None = None) -> Middleware:
-    """Give the middleware alone; :func:`set_cookies` has to be in ``on_response_prepare``."""
+    """Return the middleware alone; :func:`set_cookies` has to be in ``on_response_prepare``."""
     visitors = Visitors(client, policy)
 
     @web.middleware
@@ -77,18 +84,22 @@ async def set_cookies(request: web.Request, response: web.StreamResponse) -> Non
             response.headers.add(name, value)
 
 
-def client_context(client: PersonaClick) -> Callable[[web.Application], AsyncIterator[None]]:
-    """Give what closes the client with the application, for ``app.cleanup_ctx``."""
+def client_context(
+    client: PersonaClick, *, patience: Seconds = PATIENCE
+) -> Callable[[web.Application], AsyncIterator[None]]:
+    """Return what closes the client with the application, for ``app.cleanup_ctx``."""
 
     async def run(_: web.Application) -> AsyncIterator[None]:
-        async with client:
+        try:
             yield
+        finally:
+            await client.close(patience=patience)
 
     return run
 
 
 def current_user(request: web.Request) -> User:
-    """Give the request's visitor. No I/O.
+    """Return the request's visitor. No I/O.
 
     :raises NoConsent: they have not agreed to be known.
     :raises NoCurrentUser: the service gave them no session.
@@ -98,7 +109,7 @@ def current_user(request: web.Request) -> User:
 
 
 def current_user_or_none(request: web.Request) -> User | None:
-    """Give the request's visitor, or None if they can't be known. No I/O.
+    """Return the request's visitor, or None if they can't be known. No I/O.
 
     :raises ConfigurationError: the middleware is missing.
     """

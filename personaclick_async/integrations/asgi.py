@@ -6,17 +6,20 @@ from collections.abc import Mapping
 from typing import Final
 
 from personaclick_async.client import PersonaClick
+from personaclick_async.config import Seconds
 from personaclick_async.errors import ConfigurationError
-from personaclick_async.integrations.asgi_types import (
+from personaclick_async.integrations.cookies import CookiePolicy
+from personaclick_async.integrations.incoming import IncomingRequest
+from personaclick_async.integrations.lifespan import (
+    PATIENCE,
     ASGIApp,
     ASGIScope,
+    LifespanMiddleware,
     Message,
     Receive,
     Send,
+    lifespan,
 )
-from personaclick_async.integrations.cookies import CookiePolicy
-from personaclick_async.integrations.incoming import IncomingRequest
-from personaclick_async.integrations.lifespan import LifespanMiddleware, lifespan
 from personaclick_async.integrations.visitors import NoConsent, Visitor, VisitorPolicy, Visitors
 
 __all__ = [
@@ -39,7 +42,7 @@ _BEGINS: Final = frozenset(
 
 
 class VisitorMiddleware:
-    """Makes each request's visitor the client's current user, and keeps them in cookies.
+    """Makes each request's visitor the client's current user, known by cookies.
 
     ::
 
@@ -55,6 +58,7 @@ class VisitorMiddleware:
     :param policy: how visitors are found; see :class:`VisitorPolicy`.
     :param close_client: close the client when the server says that the application ends, for
         applications without a ``lifespan=``.
+    :param patience: seconds for which that waits for calls in flight.
     """
 
     def __init__(
@@ -64,10 +68,11 @@ class VisitorMiddleware:
         *,
         policy: VisitorPolicy | None = None,
         close_client: bool = False,
+        patience: Seconds = PATIENCE,
     ) -> None:
         self._app = app
         self._visitors = Visitors(client, policy)
-        self._rest = LifespanMiddleware(app, client) if close_client else app
+        self._rest = LifespanMiddleware(app, client, patience=patience) if close_client else app
 
     async def __call__(self, scope: ASGIScope, receive: Receive, send: Send) -> None:
         """Serve a request, a websocket, or the events of the application's life."""
@@ -87,7 +92,7 @@ class VisitorMiddleware:
 
 
 def visitor_of(scope: Mapping[str, object]) -> Visitor:
-    """Give the visitor of a request that came through the middleware.
+    """Return the visitor of a request that came through the middleware.
 
     :raises ConfigurationError: it did not.
     """

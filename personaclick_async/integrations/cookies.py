@@ -19,8 +19,8 @@ SameSite: TypeAlias = Literal["Lax", "Strict", "None"]
 DEVICE_SECONDS: Final = 400 * 24 * 60 * 60
 """How long the device cookie lasts, from its last renewal: the longest that browsers grant."""
 
-# What means the same in a cookie, a query and a header; the service's own ids are ten letters
-# and digits (protocol, 6.1). All else was not set by this module.
+# Characters that mean the same in a cookie, a query and a header; the service's own ids are ten
+# letters and digits (protocol, 6.1).
 _ID: Final = re.compile(r"[A-Za-z0-9._~-]{1,64}")
 _NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _DOMAIN: Final = re.compile(r"\.?[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?")
@@ -28,13 +28,13 @@ _PATH: Final = re.compile(r"/[!-:<-~]*")
 
 
 def acceptable_id(value: str | None) -> str | None:
-    """Give a device or session id that a visitor sent, or None if it can't be one."""
+    """Return a device or session id that a visitor sent, or None if it can't be one."""
     return value if value is not None and _ID.fullmatch(value) else None
 
 
 @attrs.frozen(kw_only=True, repr=False)
 class SetCookie:
-    """One cookie to be set; ``max_age`` in seconds, 0 deletes it."""
+    """A cookie to set; ``max_age`` in seconds, 0 deletes it."""
 
     name: str
     value: str
@@ -46,7 +46,7 @@ class SetCookie:
     same_site: SameSite
 
     def header(self) -> str:
-        """Give the value of the ``Set-Cookie`` header."""
+        """Return the value of the ``Set-Cookie`` header."""
         parts = [f"{self.name}={self.value}", f"Max-Age={self.max_age}", f"Path={self.path}"]
         if self.domain is not None:
             parts.append(f"Domain={self.domain}")
@@ -75,9 +75,11 @@ class CookiePolicy:
         hours from the last call (protocol, section 6.2).
     :ivar domain: for a shop on several hosts of one domain; else the cookies stay on their host.
     :ivar path: where they are sent.
-    :ivar secure: only over https. On ``http://localhost`` and loopback addresses, where one
-        develops, they are set without.
-    :ivar http_only: keep them from the page's scripts.
+    :ivar secure: only over https, and on ``http://localhost`` in browsers that take it for secure
+        (all but Safari).
+    :ivar plain_on_localhost: leave ``Secure`` out on plain http to ``localhost`` and loopback
+        addresses, for Safari and clients that are no browsers; never where a proxy's header is.
+    :ivar http_only: hidden from the page's scripts.
     :ivar same_site: whether requests from other sites carry them.
     :raises ConfigurationError: browsers would refuse such cookies.
     """
@@ -87,6 +89,7 @@ class CookiePolicy:
     domain: str | None = attrs.field(default=None)
     path: str = attrs.field(default="/")
     secure: bool = True
+    plain_on_localhost: bool = False
     http_only: bool = True
     same_site: SameSite = attrs.field(default="Lax")
 
@@ -121,10 +124,10 @@ class CookiePolicy:
     def shared_with_browser_sdk(
         cls, *, domain: str | None = None, secure: bool = True, same_site: SameSite = "Lax"
     ) -> CookiePolicy:
-        """Use the browser SDK's own cookies, so that page and backend speak of one device.
+        """Use the browser SDK's own cookies, so that page and backend use the same device.
 
         The page's scripts have to read and write them: they are not HttpOnly. The names are those
-        that shops' pages are seen to set; no public document states them.
+        that shops' pages were observed to set; no public document states them.
         """
         return cls(
             device="personaclick_device_id",
@@ -136,17 +139,17 @@ class CookiePolicy:
         )
 
     def device_of(self, request: IncomingRequest) -> str | None:
-        """Give the device id that the request bears; what can't be one does not count."""
+        """Return the request's device id; a value that can't be one is ignored."""
         return _first_acceptable(request.cookie_values(self.device))
 
     def session_of(self, request: IncomingRequest) -> str | None:
-        """Give the session id that the request bears; what can't be one does not count."""
+        """Return the request's session id; a value that can't be one is ignored."""
         return _first_acceptable(request.cookie_values(self.session))
 
     def keep(
         self, session: Session, now: datetime, *, request: IncomingRequest
     ) -> Iterator[SetCookie]:
-        """Give the cookies that keep a session which is under way."""
+        """Return the cookies that keep a session that is not over."""
         if acceptable_id(session.did):
             yield self._cookie(self.device, session.did, DEVICE_SECONDS, request)
         if session.seance is not None and session.expires_at is not None:
@@ -155,20 +158,21 @@ class CookiePolicy:
                 yield self._cookie(self.session, session.seance, left, request)
 
     def delete(self, request: IncomingRequest) -> Iterator[SetCookie]:
-        """Give what deletes the cookies that the request bears."""
+        """Return cookies that delete those of the request."""
         for name in (self.device, self.session):
             if request.cookie_values(name):
                 yield self._cookie(name, "", 0, request)
 
     def _cookie(self, name: str, value: str, max_age: int, request: IncomingRequest) -> SetCookie:
         must_be_secure = name.startswith("__") or self.same_site == "None"
+        plain = self.plain_on_localhost and request.is_to_localhost and not request.is_forwarded
         return SetCookie(
             name=name,
             value=value,
             max_age=max_age,
             path=self.path,
             domain=self.domain,
-            secure=self.secure and (must_be_secure or not request.is_local_development),
+            secure=self.secure and (must_be_secure or not (plain and request.is_unencrypted)),
             http_only=self.http_only,
             same_site=self.same_site,
         )

@@ -60,7 +60,7 @@ _VISITOR: Final = "_personaclick_visitor"
 
 
 def get_client() -> PersonaClick:
-    """Give the client: that of the setting ``PERSONACLICK_CLIENT``, or one made of the environment.
+    """Return the client: the setting ``PERSONACLICK_CLIENT``, or one made from the environment.
 
     The same one each time; its pools are made per event loop, so it serves WSGI as well.
 
@@ -104,7 +104,7 @@ class VisitorMiddleware:
 
 
 def current_user(request: HttpRequest) -> User:
-    """Give the request's visitor. No I/O.
+    """Return the request's visitor. No I/O.
 
     :raises NoConsent: they have not agreed to be known.
     :raises NoCurrentUser: the service gave them no session.
@@ -114,7 +114,7 @@ def current_user(request: HttpRequest) -> User:
 
 
 def current_user_or_none(request: HttpRequest) -> User | None:
-    """Give the request's visitor, or None if they can't be known. No I/O.
+    """Return the request's visitor, or None if they can't be known. No I/O.
 
     :raises ConfigurationError: the middleware is missing.
     """

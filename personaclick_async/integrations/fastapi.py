@@ -41,7 +41,7 @@ __all__ = [
 
 
 async def client(connection: HTTPConnection) -> PersonaClick:
-    """Give the client that the middleware was made with.
+    """Return the client that the middleware was made with.
 
     :raises ConfigurationError: the middleware is missing.
     """
@@ -49,7 +49,7 @@ async def client(connection: HTTPConnection) -> PersonaClick:
 
 
 async def current_user(connection: HTTPConnection) -> User:
-    """Give the request's visitor. No I/O.
+    """Return the request's visitor. No I/O.
 
     :raises NoConsent: they have not agreed to be known.
     :raises NoCurrentUser: the service gave them no session.
@@ -59,7 +59,7 @@ async def current_user(connection: HTTPConnection) -> User:
 
 
 async def current_user_or_none(connection: HTTPConnection) -> User | None:
-    """Give the request's visitor, or None if they can't be known. No I/O.
+    """Return the request's visitor, or None if they can't be known. No I/O.
 
     :raises ConfigurationError: the middleware is missing.
     """

@@ -1,4 +1,4 @@
-"""A request as it reached a web application, whatever the framework."""
+"""A request as a web application receives it, whatever the framework."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any, Final
 import attrs
 
 _UNENCRYPTED: Final = frozenset({"http", "ws"})
+_OF_PROXIES: Final = frozenset({"forwarded", "via", "x-real-ip", "x-client-ip"})
 
 
 @attrs.define(kw_only=True, eq=False, repr=False, slots=False)
@@ -22,8 +23,8 @@ class IncomingRequest:
     :ivar path: the path, decoded.
     :ivar scheme: ``http``, ``https``, ``ws`` or ``wss``, as the server sees it.
     :ivar header_fields: the headers in their order, names in lower case.
-    :ivar native: the framework's own: the ASGI scope, aiohttp's ``web.Request`` or Django's
-        ``HttpRequest``.
+    :ivar native: the framework's own: the ASGI scope, the WSGI environment, aiohttp's
+        ``web.Request`` or Django's ``HttpRequest``.
     """
 
     method: str
@@ -33,7 +34,7 @@ class IncomingRequest:
     native: Any
 
     def header(self, name: str) -> str | None:
-        """Give the first header of that name, or None."""
+        """Return the first header of that name, or None."""
         wanted = name.lower()
         return next((value for key, value in self.header_fields if key == wanted), None)
 
@@ -43,7 +44,7 @@ class IncomingRequest:
         return {name: values[0] for name, values in self._cookies.items()}
 
     def cookie_values(self, name: str) -> Sequence[str]:
-        """Give every value that came under a name.
+        """Return every value that came under a name.
 
         A browser sends several where cookies differ in their path or domain, and anyone who
         controls a sibling domain can add one.
@@ -62,9 +63,24 @@ class IncomingRequest:
         return found
 
     @property
-    def is_local_development(self) -> bool:
-        """Whether it came unencrypted to a loopback address, where Secure cookies would be lost."""
-        return self.scheme in _UNENCRYPTED and _is_loopback(self.header("host") or "")
+    def is_unencrypted(self) -> bool:
+        """Whether it came over plain http, as far as the server and the proxies before it say."""
+        if not self.is_forwarded:
+            return self.scheme in _UNENCRYPTED
+        proto = self.header("x-forwarded-proto") or ""
+        return proto.partition(",")[0].strip().lower() in _UNENCRYPTED
+
+    @property
+    def is_forwarded(self) -> bool:
+        """Whether it came through a proxy that says so."""
+        return any(
+            name.startswith("x-forwarded-") or name in _OF_PROXIES for name, _ in self.header_fields
+        )
+
+    @property
+    def is_to_localhost(self) -> bool:
+        """Whether it names a loopback address as its host."""
+        return _is_loopback(self.header("host") or "")
 
     def __repr__(self) -> str:
         return "<IncomingRequest>"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, cast
 
 from personaclick_async.client import PersonaClick
+from personaclick_async.config import Seconds
 from personaclick_async.integrations.asgi import (
     CookiePolicy,
     IncomingRequest,
@@ -14,6 +15,7 @@ from personaclick_async.integrations.asgi import (
     lifespan,
     visitor_of,
 )
+from personaclick_async.integrations.lifespan import PATIENCE
 from personaclick_async.user import User
 
 try:
@@ -62,11 +64,19 @@ class PersonaClickPlugin(InitPlugin):
 
     :param client: the shop's client.
     :param policy: how visitors are found; see :class:`VisitorPolicy`.
+    :param patience: seconds for which the application's end waits for calls in flight.
     """
 
-    def __init__(self, client: PersonaClick, *, policy: VisitorPolicy | None = None) -> None:
+    def __init__(
+        self,
+        client: PersonaClick,
+        *,
+        policy: VisitorPolicy | None = None,
+        patience: Seconds = PATIENCE,
+    ) -> None:
         self._client = client
         self._policy = policy
+        self._patience = patience
 
     def on_app_init(self, app_config: AppConfig) -> AppConfig:
         """Add the middleware, the dependencies and the lifespan to an application's settings."""
@@ -75,7 +85,7 @@ class PersonaClickPlugin(InitPlugin):
         app_config.middleware.append(
             DefineMiddleware(middleware, client=self._client, policy=self._policy)
         )
-        app_config.lifespan.append(lifespan(self._client))
+        app_config.lifespan.append(lifespan(self._client, patience=self._patience))
         app_config.dependencies |= {
             "personaclick": Provide(_client, sync_to_thread=False),
             "current_user": Provide(_current_user, sync_to_thread=False),

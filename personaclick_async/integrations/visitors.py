@@ -1,9 +1,11 @@
-"""Who a web request's visitor is, and what their browser is told to keep."""
+"""Finding the visitor of a web request, and the cookies for their browser."""
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import logging
+import math
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
@@ -14,11 +16,17 @@ import attrs
 
 from personaclick_async.client import PersonaClick
 from personaclick_async.config import Seconds
-from personaclick_async.errors import ConfigurationError, NoCurrentUser, PersonaClickError
+from personaclick_async.errors import (
+    ConfigurationError,
+    ConnectionFailed,
+    NoCurrentUser,
+    PersonaClickError,
+    TimedOut,
+)
 from personaclick_async.integrations.cookies import CookiePolicy, SetCookie, acceptable_id
 from personaclick_async.integrations.incoming import IncomingRequest
-from personaclick_async.integrations.starting import Starter
 from personaclick_async.models.session import Session
+from personaclick_async.names import INIT
 from personaclick_async.user import User
 
 T = TypeVar("T")
@@ -26,6 +34,9 @@ Named: TypeAlias = User | Session | None
 Start: TypeAlias = Literal["on first use", "on arrival"]
 
 log: Final = logging.getLogger("personaclick_async")
+
+PRIVATE: Final = "private"
+"""The ``Cache-Control`` of a response that sets cookies and has none of its own."""
 
 _LONG_OVER: Final = datetime.fromtimestamp(0, UTC)
 
@@ -38,24 +49,24 @@ class NoConsent(NoCurrentUser):
 class VisitorPolicy:
     """How a request's visitor is found, and when a session is started for a new one.
 
-    The first of these that names somebody decides: ``identify``, ``device_header``, the cookies.
+    The first of these that yields a user is used: ``identify``, ``device_header``, the cookies.
 
     :ivar consent: whether the visitor has agreed to be known; a function of the request, plain or
-        async. Where it gives False nothing is sent to the service and nothing stored, cookies of
-        ours are deleted, and ``client.profile`` raises :class:`NoConsent`. None asks nobody.
-    :ivar identify: the application's own idea of who this is; a function of the request, plain or
-        async. Gives a :class:`User` (``client.user(external_id=…)``), a :class:`Session` that the
-        application keeps, or None. No cookies are set for whom it names.
+        async. If it returns False, nothing is sent to the service and nothing stored, earlier
+        cookies are deleted, and ``client.profile`` raises :class:`NoConsent`. None: not asked.
+    :ivar identify: a function of the request, plain or async, that returns the user whom the
+        application knows: a :class:`User` (``client.user(external_id=…)``), a :class:`Session`
+        that the application keeps, or None. No cookies are set for them.
     :ivar device_header: the name of a header with a device id, for applications without cookies.
     :ivar session_header: the name of a header with the session id that goes with it.
-    :ivar cookies: the cookies' names and attributes; None keeps out of cookies altogether.
+    :ivar cookies: the cookies' names and attributes; None for no cookies.
     :ivar start: when a visitor without a device gets one. ``on first use``: with the first call
-        that is made for them, so that a request which makes none costs none. ``on arrival``: before
-        the application sees the request, so that the cookies can also be set where calls are made
-        after the response began (streams, background tasks, websockets).
-    :ivar start_timeout: how long starting a session may take, in seconds, retries included.
-    :ivar pause_after_failure: for how long, in seconds, no session is tried to be started after
-        one could not be, so that pages don't wait for a service that is down.
+        made for them, so that a request that makes none costs none. ``on arrival``: before the
+        application gets the request, so that cookies can also be set where calls are made after
+        the response began (streams, background tasks, websockets).
+    :ivar start_timeout: seconds that starting a session may take, retries included.
+    :ivar pause_after_failure: seconds for which no session is started after one failed to, so
+        that pages don't wait for a service that is down.
     """
 
     consent: Callable[[IncomingRequest], bool | Awaitable[bool]] | None = None
@@ -88,14 +99,18 @@ class VisitorPolicy:
 class Visitor:
     """The visitor of one request.
 
-    :ivar client: the client of the shop that is visited.
     :ivar who: the visitor as a user, or the reason why there is none.
     """
 
-    client: PersonaClick
     who: User | NoCurrentUser
+    _visitors: Visitors
     _request: IncomingRequest
     _cookies: CookiePolicy | None
+
+    @property
+    def client(self) -> PersonaClick:
+        """The client of the shop."""
+        return self._visitors.client
 
     @property
     def user(self) -> User | None:
@@ -109,7 +124,7 @@ class Visitor:
         return self.client.as_nobody(self.who)
 
     def require_user(self) -> User:
-        """Give the visitor as a user.
+        """Return the visitor as a user.
 
         :raises NoConsent: they have not agreed to be known.
         :raises NoCurrentUser: the service gave them no session.
@@ -119,12 +134,12 @@ class Visitor:
         raise type(self.who)(*self.who.args)
 
     def set_cookies(self, cache_control: str | None = None) -> list[SetCookie]:
-        """Give the cookies to set, now that the response is about to begin.
+        """Return the cookies to set, now that the response is about to begin.
 
-        There are some if the service was asked something for a visitor who is known by cookies.
+        There are some if a call was made for a visitor who is known by cookies.
 
         :param cache_control: the response's ``Cache-Control``. One that lets shared caches keep
-            the response gets no cookies, for else everybody would be given the same device.
+            the response gets no cookies, or everybody would be given the same device.
         """
         if self._cookies is None:
             return []
@@ -136,10 +151,13 @@ class Visitor:
         # No end is known as long as the service has not answered.
         if session is None or session.expires_at is None or session.is_over(now):
             return []
-        return list(self._cookies.keep(session, now, request=self._request))
+        cookies = list(self._cookies.keep(session, now, request=self._request))
+        if cookies[:1] and cookies[0].secure:
+            self._visitors.check_that_secure_cookies_return(self._request)
+        return cookies
 
     def response_headers(self, cache_control: str | None = None) -> list[tuple[str, str]]:
-        """Give the headers to add to a response: the cookies, and what keeps them out of caches."""
+        """Return the headers to add to a response: cookies, and what keeps them out of caches."""
         cookies = self.set_cookies(cache_control)
         if not cookies:
             return []
@@ -153,10 +171,6 @@ class Visitor:
         return "<Visitor>"
 
 
-PRIVATE: Final = "private"
-"""The ``Cache-Control`` of a response that sets cookies and says nothing itself."""
-
-
 def _is_shared(cache_control: str | None) -> bool:
     said = (cache_control or "").lower()
     return "public" in said or "s-maxage" in said
@@ -165,7 +179,6 @@ def _is_shared(cache_control: str | None) -> bool:
 class Visitors:
     """Finds the visitor of each request to an application.
 
-    :param client: the shop's client.
     :param policy: how visitors are found.
     :param clock: for the pause after a failure, in seconds.
     """
@@ -178,15 +191,15 @@ class Visitors:
         clock: Callable[[], Seconds] = time.monotonic,
     ) -> None:
         self.client = client
-        self.policy = policy = policy or VisitorPolicy()
-        self._starter = Starter(
-            client, timeout=policy.start_timeout, pause=policy.pause_after_failure, clock=clock
-        )
+        self.policy = policy or VisitorPolicy()
+        self._clock = clock
+        self._paused_until = -math.inf
+        self._has_warned = False
 
     async def arrive(self, request: IncomingRequest) -> Visitor:
-        """Say who the visitor is.
+        """Return the visitor of a request.
 
-        What the application's own functions raise is raised; a service that is down is not.
+        Exceptions of the application's own functions are raised; a service that is down is not.
         """
         policy = self.policy
         if policy.consent is not None and not await _awaited(policy.consent(request)):
@@ -218,12 +231,12 @@ class Visitors:
             # goes on with a new id, at no extra cost (protocol, section 12).
             over = _LONG_OVER if seance is None else None
             return self.client.user(Session(did=did, seance=seance, expires_at=over))
-        user = self.client.new_visitor(self._starter.start)
+        user = self.client.new_visitor(self._start)
         if self.policy.start == "on arrival":
             try:
                 await user.begin()
             except PersonaClickError as error:
-                log.warning("a visitor goes without a session: %s", type(error).__name__)
+                log.warning("a visitor has no session: %s", type(error).__name__)
                 return NoCurrentUser(
                     f"the service gave this visitor no session ({type(error).__name__})"
                 )
@@ -233,11 +246,47 @@ class Visitors:
         self, who: User | NoCurrentUser, request: IncomingRequest, *, keep: bool = True
     ) -> Visitor:
         return Visitor(
-            client=self.client,
             who=who,
+            visitors=self,
             request=request,
             cookies=self.policy.cookies if keep else None,
         )
+
+    def check_that_secure_cookies_return(self, request: IncomingRequest) -> None:
+        """Warn, once, where browsers drop ``Secure`` cookies."""
+        if self._has_warned or not request.is_unencrypted or request.is_to_localhost:
+            return
+        self._has_warned = True
+        log.warning(
+            "Secure cookies are set over plain http, where browsers drop them: each request will "
+            "be a new visitor. Serve https; behind a proxy that ends TLS, have it send "
+            "X-Forwarded-Proto; in tests use base_url='https://testserver'"
+        )
+
+    async def _start(self) -> Session:
+        """Start a session on a new device, within a time; after a failure, none for a while.
+
+        :raises TimedOut: it took too long.
+        :raises ConnectionFailed: it was not tried, because another one failed a moment ago.
+        :raises ServiceError: the service refused; its subclasses say why.
+        :raises TransportError: no usable answer came.
+        """
+        if self._clock() < self._paused_until:
+            raise ConnectionFailed(
+                "not tried, because a session could not be started a moment ago",
+                endpoint=INIT.name,
+                attempts=0,
+            )
+        timeout = self.policy.start_timeout
+        try:
+            async with asyncio.timeout(timeout):
+                return (await self.client.init()).session
+        except PersonaClickError:
+            self._paused_until = self._clock() + self.policy.pause_after_failure
+            raise
+        except TimeoutError:
+            self._paused_until = self._clock() + self.policy.pause_after_failure
+        raise TimedOut(f"no session within {timeout:g} s", endpoint=INIT.name, attempts=1)
 
 
 async def _awaited(value: T | Awaitable[T]) -> T:

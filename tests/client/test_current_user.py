@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from asgiref.sync import async_to_sync
 
-from personaclick_async import NoCurrentUser, PersonaClick
+from personaclick_async import ConfigurationError, NoCurrentUser, PersonaClick
 from personaclick_async.emulator import Emulator
 from tests.conftest import MakeClient
 
@@ -67,3 +69,35 @@ async def test_a_view_of_the_client_has_the_same_current_user(
         await client.with_options(stream="mail").profile.get()
 
     assert emulator.requests_to("/profile")[0].query["stream"] == "mail"
+
+
+def test_outside_a_task_only_a_block_can_set_the_user(
+    emulator: Emulator, make_client: MakeClient
+) -> None:
+    client = PersonaClick(emulator.shop_id, api_url=emulator.url)
+    user = client.user(did="device0001")
+    with pytest.raises(ConfigurationError, match="as_user"):
+        client.set_current_user(user)
+    client.set_current_user(None)
+    with client.as_user(user):
+        assert client.current_user is user
+    assert client.current_user is None
+
+
+def test_a_worker_thread_forgets_the_user_with_the_request(emulator: Emulator) -> None:
+    client = PersonaClick(emulator.shop_id, api_url=emulator.url)
+
+    async def by_a_visitor() -> None:
+        client.set_current_user(client.user(did="device0001"))
+        assert await asyncio.to_thread(lambda: client.current_user) is client.current_user
+        await client.profile.get()
+
+    async def by_nobody() -> object:
+        return client.current_user
+
+    with ThreadPoolExecutor(1) as worker:
+        # Django's way from WSGI to coroutines, which hands context back to the thread.
+        worker.submit(async_to_sync(by_a_visitor)).result(10)
+        assert worker.submit(lambda: client.current_user).result(10) is None
+        assert worker.submit(async_to_sync(by_nobody)).result(10) is None
+    asyncio.run(client.close())

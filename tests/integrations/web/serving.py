@@ -10,6 +10,7 @@ from typing import Any, Literal
 import aiohttp
 import uvicorn
 from aiohttp import web
+from yarl import URL
 
 
 @asynccontextmanager
@@ -41,5 +42,6 @@ async def serve_aiohttp(app: web.Application) -> AsyncIterator[str]:
 
 
 def browser(url: str) -> aiohttp.ClientSession:
-    """Give a visitor's browser: connections and a cookie jar of their own."""
-    return aiohttp.ClientSession(url, cookie_jar=aiohttp.CookieJar(unsafe=True))
+    """Return a visitor's browser: it takes a loopback address for secure, as browsers do."""
+    jar = aiohttp.CookieJar(unsafe=True, treat_as_secure_origin=URL(url))
+    return aiohttp.ClientSession(url, cookie_jar=jar)

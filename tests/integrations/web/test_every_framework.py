@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 
 import aiohttp
 import pytest
+from yarl import URL
 
 from personaclick_async import ClientClosed, PersonaClick
 from personaclick_async.emulator import Emulator
@@ -91,7 +92,7 @@ async def test_the_cookies_say_how_long_and_for_whom(shop: Shop, emulator: Emula
         assert cookie["httponly"] is True
         assert cookie["samesite"] == "Lax"
         assert cookie["domain"] == ""
-        assert cookie["secure"] == ""  # plain http to a loopback address
+        assert cookie["secure"] is True
     assert response.headers["Vary"] == "Cookie"
     assert response.headers["Cache-Control"] == "private"
 
@@ -128,7 +129,7 @@ async def test_two_hundred_visitors_at_once_never_see_each_other(
     connector = aiohttp.TCPConnector(limit=50)  # connections pass from visitor to visitor
 
     async def visit(url: str, number: int) -> Any:
-        jar = aiohttp.CookieJar(unsafe=True)
+        jar = aiohttp.CookieJar(unsafe=True, treat_as_secure_origin=URL(url))
         async with aiohttp.ClientSession(
             url, cookie_jar=jar, connector=connector, connector_owner=False
         ) as visitor:
@@ -147,7 +148,7 @@ async def test_the_next_visitor_on_a_connection_is_nobodys_heir(
 ) -> None:
     async with shop() as url, aiohttp.TCPConnector(limit=1) as one_connection:
         for number in range(2):
-            jar = aiohttp.CookieJar(unsafe=True)
+            jar = aiohttp.CookieJar(unsafe=True, treat_as_secure_origin=URL(url))
             async with aiohttp.ClientSession(
                 url, cookie_jar=jar, connector=one_connection, connector_owner=False
             ) as visitor:
@@ -261,7 +262,7 @@ async def test_pages_are_served_while_the_service_is_down(
 
     tried = len(emulator.requests_to("/init"))
     assert tried > 0
-    assert caplog.text.count("a visitor goes without a session") == 5
+    assert caplog.text.count("a visitor has no session") == 5
 
 
 async def test_the_client_is_closed_with_the_application(shop: Shop, client: PersonaClick) -> None:

@@ -334,10 +334,67 @@ async def test_first_calls_of_a_page_share_one_device(
         ("http", "", True),
     ],
 )
-def test_only_development_does_without_secure(scheme: str, host: str, secure: bool) -> None:
+def test_cookies_are_secure_unless_localhost_is_asked_for_and_meant(
+    scheme: str, host: str, secure: bool
+) -> None:
     here = request(("host", host), ("cookie", "personaclick_did=1"), scheme=scheme)
 
-    assert [one.secure for one in CookiePolicy().delete(here)] == [secure]
+    assert [one.secure for one in CookiePolicy().delete(here)] == [True]
+    local = CookiePolicy(plain_on_localhost=True)
+    assert [one.secure for one in local.delete(here)] == [secure]
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        ("x-forwarded-proto", "https"),
+        ("x-forwarded-for", "203.0.113.7"),
+        ("x-forwarded-host", "shop.example"),
+        ("forwarded", "for=203.0.113.7;proto=http"),
+        ("via", "1.1 proxy"),
+        ("x-real-ip", "203.0.113.7"),
+    ],
+)
+def test_behind_a_proxy_that_passes_localhost_cookies_stay_secure(
+    header: tuple[str, str],
+) -> None:
+    here = request(("host", "localhost:8000"), ("cookie", "personaclick_did=1"), header)
+
+    assert [one.secure for one in CookiePolicy(plain_on_localhost=True).delete(here)] == [True]
+
+
+@pytest.mark.parametrize(
+    ("url", "headers", "secure", "warns"),
+    [
+        ("http://testserver", (), True, True),
+        ("http://shop.example", (("x-forwarded-proto", "http"),), True, True),
+        ("http://shop.example", (("x-forwarded-proto", "https"),), True, False),
+        ("http://shop.example", (("x-forwarded-for", "203.0.113.7"),), True, False),
+        ("http://localhost:8000", (), True, False),
+        ("https://shop.example", (), True, False),
+        ("http://shop.example", (), False, False),
+    ],
+)
+async def test_secure_cookies_that_browsers_drop_are_warned_of_once(
+    client: PersonaClick,
+    caplog: pytest.LogCaptureFixture,
+    url: str,
+    headers: tuple[tuple[str, str], ...],
+    *,
+    secure: bool,
+    warns: bool,
+) -> None:
+    visitors = Visitors(client, VisitorPolicy(cookies=CookiePolicy(secure=secure)))
+    scheme, _, host = url.partition("://")
+    for _ in range(2):
+        visitor = await visitors.arrive(request(("host", host), *headers, scheme=scheme))
+        with visitor.current():
+            await client.profile.get()
+        assert visitor.set_cookies()
+
+    said = [record.getMessage() for record in caplog.records]
+    assert len(said) == warns
+    assert all("https://testserver" in one for one in said)
 
 
 @pytest.mark.parametrize(
