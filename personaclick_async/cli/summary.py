@@ -128,7 +128,7 @@ class Summary:
 def _by_field(known: Mapping[tuple[str, str], _Refusals]) -> Counter[str]:
     counted: Counter[str] = Counter()
     for (field, _), refusals in known.items():
-        counted[field] += refusals.count
+        counted[field.removeprefix("custom.")] += refusals.count
     return counted
 
 
