@@ -22,7 +22,6 @@ CANDIDATES: Final = (
 )
 """Code pages to offer where none is certain."""
 
-_VOWELS: Final = frozenset("aeiouyàáâãäåæèéêëìíîïòóôõöøùúûüœ")
 # A word: letters, with whatever stands within or beside them and is no ASCII.
 _WORD: Final = re.compile(r"(?:[^\W\d_]|[^\x00-\x7f])+")
 
@@ -55,33 +54,56 @@ _HARMLESS: Final = re.compile(
 _WORDS_PER_DOUBT: Final = 25
 
 
+# Where a letter can't stand in the languages above, so that it is another one of another page.
+_V: Final = "aeiouyàáâãäåæèéêëìíîïòóôõöøùúûüœ"
+_DOUBTFUL: Final = re.compile(
+    f"ñ(?![{_V}])|(?<![{_V} ])ñ"  # Peña, but Kamiński
+    f"|è[{_V}]|[aeyàáâãäåæéêëìíîïòóôõöøùú]è|[iu]è "  # Hélène, première, but Nováček
+    f"|ê[{_V}bdg]|iê(?!n)"  # Jérôme, Inês, but Dębski, Zięba
+    f"|(?<![mdsr])ø |[aeiouáéíóú]ø|ø[aeiouáéíóú]"  # Jørgen, Malmø, but Dvořák
+    f"|[{_V}]æ|æ[{_V}]"  # Kjær, but Petrović
+    f"|[òìùà](?! )|[aeouyáéó][òì]"  # Nicolò, Gesù, but Plzeň, Němec
+    f"|û|[aeiou]ä|[{_V}]œ|œ(?!u|il)"
+    f"|(?<![{_V}])[ïë]|ï[{_V}]|õ(?!e)|ã(?![oe ])|(?<![mhç])ã "  # Loïc, Zoë, Simões, João
+    f"|(?<![{_V} nrlk])ç|[ nrlk]ç(?![{_V}])|[ao]á|[{_V}]á "
+)
+
+
 @attrs.frozen
-class _Page:
+class _Language:
     """A language that is taken on strong evidence only.
 
     :ivar letters: its letters beyond ASCII, in lower case.
-    :ivar telling: those that tell it from cp1252.
+    :ivar telling: those that tell it from cp1252; all unless said.
+    :ivar common: letters of which a text is made for the most part.
+    :ivar never: what no word of it looks like.
     """
 
-    name: str
-    letters: frozenset[str]
-    telling: frozenset[str]
+    page: str
+    letters: str
+    telling: str = ""
+    common: str = ""
+    never: str = r"^[^\x00-\x7f]+$"
 
 
-def _page(name: str, letters: str, telling: str) -> _Page:
-    return _Page(name, frozenset(letters), frozenset(telling))
-
-
-_CENTRAL: Final = (
-    _page("cp1250", "ąćęłńóśźż", "ąćęłńśźż"),
-    _page("cp1250", "áčďéěíňóřšťúůýž", "čďěňřšťůž"),
-    _page("cp1250", "áäčďéíĺľňóôŕšťúýž", "čďľňšťž"),
-    _page("cp1254", "çğ\u0131i\u0307öşüâîû", "ğ\u0131ş"),
+_LANGUAGES: Final = (
+    _Language("cp1250", "ąćęłńóśźż", "ąćęłńśźż"),
+    _Language("cp1250", "áčďéěíňóřšťúůýž", "čďěňřšťůž"),
+    _Language("cp1250", "áäčďéíĺľňóôŕšťúýž", "čďľňšťž", never="^[^\x00-\x7f]+$|ľ[ei]"),
+    _Language("cp1254", "çğ\u0131i\u0307öşüâîû", "ğ\u0131ş"),
+    _Language(
+        "cp1251",
+        "абвгдежзийклмнопрстуфхцчшщъыьэюяёіїєґў",
+        common="аоеинтсрвлкм",
+        never="^[ъыь]",
+    ),
+    _Language(
+        "cp1253",
+        "αβγδεζηθικλμνξοπρσςτυφχψωάέήίόύώϊϋΐΰ",
+        common="αοιεσςντρηλκάίό",
+        never="ς.|\u03c3$|^[ΰΐ]",
+    ),
 )
-_HARD: Final = re.compile("ľ[ei]")  # not Slovak: an l is soft there by itself
-_CYRILLIC: Final = "абвгдежзийклмнопрстуфхцчшщъыьэюяёіїєґў"
-_GREEK: Final = "αβγδεζηθικλμνξοπρσςτυφχψωάέήίόύώϊϋΐΰ"
-_COMMON: Final = {"cp1251": frozenset("аоеинтсрвлкм"), "cp1253": frozenset("αοιεσςντρηλκάίό")}
 _ENOUGH_LETTERS: Final = 12
 _ENOUGH_WORDS: Final = 3
 _COMMON_SHARE: Final = 0.55
@@ -91,14 +113,7 @@ def code_page_of(evidence: bytes) -> str | None:
     """Return the code page of lines with bytes beyond ASCII; None if it is not certain."""
     if _is_western(evidence):
         return WESTERN
-    found = {
-        *(page.name for page in _CENTRAL if _is_central(evidence, page)),
-        *(
-            name
-            for name, of in (("cp1251", _CYRILLIC), ("cp1253", _GREEK))
-            if _is_script(evidence, name, of)
-        ),
-    }
+    found = {one.page for one in _LANGUAGES if _is_written_in(evidence, one)}
     return found.pop() if len(found) == 1 else None
 
 
@@ -128,7 +143,7 @@ def _is_cased_word(word: str) -> bool:
     """Tell whether a word is all letters, with a capital at most at its start, or all capitals."""
     if not word.isalpha():
         return False
-    if any(map(str.isascii, word)) and any(ch >= _GREEK[0] for ch in word):
+    if any(map(str.isascii, word)) and any(ch >= "\u0370" for ch in word):
         return False  # two scripts in one word
     # Rear parts may be capital again: McDonald, but in ASCII only.
     return word.isupper() or not any(ch.isupper() and not ch.isascii() for ch in word[1:])
@@ -153,100 +168,29 @@ def _is_western_word(word: str) -> bool:
         return False
     word = word.lower()
     beyond = {ch for ch in word if ch > "\x7f"}
-    if (len(word) > 1 and all(ch > "\x7f" for ch in word)) or not any(
-        beyond <= of for of in _WESTERN
-    ):
+    is_foreign = beyond - _SHARED - {*"ñåæø"} and _FOREIGN.search(word)
+    is_all_beyond = len(word) > 1 and beyond == {*word}
+    is_known = any(beyond <= alphabet for alphabet in _WESTERN)
+    return is_known and not is_foreign and not is_all_beyond and not _DOUBTFUL.search(f" {word} ")
+
+
+def _is_written_in(evidence: bytes, language: _Language) -> bool:
+    if not _decodes(evidence, language.page):
         return False
-    if beyond - _SHARED - frozenset("ñåæø") and _FOREIGN.search(word):
-        return False
-    padded = f" {word} "
-    return all(
-        _fits(padded[i - 1], padded[i], padded[i + 1], padded[i + 1 :])
-        for i in range(1, len(padded) - 1)
-        if padded[i] > "\x7f"
-    )
-
-
-def _fits(before: str, letter: str, after: str, rest: str) -> bool:
-    """Tell whether a letter can stand between its neighbours; a space is the word's edge."""
-    after_vowel, before_vowel = before in _VOWELS, after in _VOWELS
-    match letter:
-        case "ñ":
-            return before_vowel and (after_vowel or before == " ")
-        case "è":
-            is_free = before in "iou" and after != " " if after_vowel else True
-            return (is_free or (before == "o" and after == " ")) and not before_vowel
-        case "ê":
-            return not before_vowel and after not in "bdg" and (before != "i" or after == "n")
-        case "ø":
-            at_end = after == " " and before not in "mdsr"
-            return not (
-                at_end or (after_vowel and before != "y") or (before_vowel and after != "y")
-            )
-        case "æ":
-            return not after_vowel and not before_vowel
-        case "ò" | "ì":
-            return after == " " and (not after_vowel or before == "i")
-        case "ù" | "à":
-            return after == " "
-        case "û":
-            return False
-        case "ä":
-            return before not in "aeiou"
-        case "ï":
-            return after_vowel and not before_vowel
-        case "õ":
-            return after == "e"
-        case "ã":
-            return after in "oe" or (after == " " and before in "mhç")
-        case "ë":
-            return after_vowel
-        case "ç":
-            return after_vowel or (before in " nrlk" and before_vowel)
-        case "á":
-            return not (after_vowel and (after == " " or before in "ao"))
-        case "œ":
-            return not after_vowel and rest.startswith(("u", "il"))
-        case _:
-            return True
-
-
-def _is_central(evidence: bytes, page: _Page) -> bool:
-    if not _decodes(evidence, page.name):
-        return False
-    words = _words(evidence.decode(page.name))
-    told = [word for word in words if page.telling & set(word.lower())]
-    letters = {ch for word in told for ch in word.lower() if ch in page.telling}
+    cased = {*_words(evidence.decode(language.page))}
+    words = {word.lower() for word in cased}
+    letters = [ch for word in words for ch in word if ch > "\x7f"]
+    telling = {*(language.telling or language.letters)}
+    common = language.common or language.letters
     return (
-        len(told) >= _ENOUGH_WORDS
-        and len(letters) > 1
-        and all(
-            _is_cased_word(word)
-            and not all(ch > "\x7f" for ch in word)
-            and {ch for ch in word.lower() if ch > "\x7f"} <= page.letters
-            and not _HARD.search(word)
-            for word in words
-        )
+        all(map(_is_cased_word, cased))
+        and {*letters} <= {*language.letters}
+        and not any(re.search(language.never, word) for word in words)
+        and sum(not telling.isdisjoint(word) for word in words) >= _ENOUGH_WORDS
+        and len(telling & {*letters}) > 1
+        and sum(map(len, words)) >= _ENOUGH_LETTERS
+        and sum(ch in common for ch in letters) >= _COMMON_SHARE * len(letters)
     )
-
-
-def _is_script(evidence: bytes, name: str, alphabet: str) -> bool:
-    if not _decodes(evidence, name):
-        return False
-    words = _words(evidence.decode(name))
-    text = "".join(words).lower()
-    is_written = all(
-        _is_cased_word(word)
-        and word == word[:1] + (word[1:].upper() if word.isupper() else word[1:].lower())
-        and set(word.lower()) <= set(alphabet)
-        and "ς" not in word[:-1]
-        and not word.endswith("\u03c3")
-        and word[0].lower() not in "ъыьΰΐ"
-        for word in words
-    )
-    share = sum(ch in _COMMON[name] for ch in text) / max(len(text), 1)
-    is_enough = len(text) >= _ENOUGH_LETTERS and len({*words}) >= _ENOUGH_WORDS
-    return is_written and is_enough and share >= _COMMON_SHARE
 
 
 def lines_of(blocks: Iterable[bytes], most: int) -> bytes:

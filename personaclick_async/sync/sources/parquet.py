@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from functools import cached_property
 from os import PathLike
 from typing import Any, Final
@@ -15,7 +15,6 @@ from personaclick_async.sync.records import Rejected
 from personaclick_async.sync.sources.base import (
     Numbered,
     Row,
-    Sample,
     SourceFailed,
     Table,
     Unreadable,
@@ -87,15 +86,6 @@ class ParquetSource(Table):
                 number += batch.num_rows
         return number
 
-    def sample(self, limit: int = 100) -> Sample:
-        """Return the first rows."""
-        with self._file() as file:
-            self._names = _names_of(file)
-            for batch in file.iter_batches(batch_size=limit):
-                lists = [self._values(column, 0) for column in batch.columns]
-                return Sample(self.columns, list(zip(*lists, strict=True)))
-            return Sample(self.columns, [])
-
     def _header(self) -> tuple[str, ...]:
         return self._names
 
@@ -104,8 +94,13 @@ class ParquetSource(Table):
         with self._file() as file:
             return _names_of(file)
 
-    def _rows(self) -> AbstractContextManager[Iterator[Row]]:
-        raise NotImplementedError  # read by columns, see numbered
+    @contextmanager
+    def _rows(self) -> Iterator[Iterator[Row]]:
+        with self._file() as file:
+            self._names = _names_of(file)
+            batches = file.iter_batches(batch_size=_BATCH_ROWS)
+            lists = ([self._values(column, 0) for column in batch.columns] for batch in batches)
+            yield (row for columns in lists for row in zip(*columns, strict=True))
 
     def _values(self, column: Any, skip: int) -> list[Any]:  # noqa: ANN401 - pyarrow has no types
         kind = column.type
