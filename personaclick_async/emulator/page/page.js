@@ -67,8 +67,12 @@ function folded(summary, fill, key) {
   return make("li", "", details);
 }
 
+// What is open stays open, and as it is: somebody reads in it.
 function show(name, items) {
-  find(name).replaceChildren(...items);
+  const open = new Map([...find(name).querySelectorAll(":scope > li > details[open]")].map(
+    (details) => [details.dataset.key, details.parentElement]));
+  const keyOf = (item) => item.querySelector("details")?.dataset.key;
+  find(name).replaceChildren(...items.map((item) => open.get(keyOf(item)) ?? item));
   find(`view-${name}`).querySelector(".empty").hidden = items.length > 0;
 }
 
@@ -302,7 +306,7 @@ async function search() {
   if (mine === searches && asked === view) show(asked, found.map(items[asked]));
 }
 
-// The counts on the tabs, and what imports ignored; a list that nobody reads in is brought up to date.
+// The counts on the tabs, and what imports ignored; the list that is shown is brought up to date.
 function showStored({ stored, ignored, ignored_entries: count }) {
   for (const name of Object.keys(items)) {
     find(`count-${name}`).textContent = stored[name] ? stored[name].toLocaleString() : "";
@@ -311,7 +315,8 @@ function showStored({ stored, ignored, ignored_entries: count }) {
   find("ignored").hidden = !count;
   find("ignored").textContent =
     `Imports ignored ${count} ${count === 1 ? "entry" : "entries"}: ${reasons.join(", ")}`;
-  if (items[view] && !document.querySelector("details[open]")) search();
+  // Not while somebody types in it: its field would lose the cursor.
+  if (items[view] && !find(view).contains(document.activeElement)) search();
 }
 
 async function reset() {
