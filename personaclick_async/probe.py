@@ -30,7 +30,7 @@ WRITES: Final = (
     "a first name, a location, a gender and two children without names, and the custom property "
     f"{PROPERTY}, for a device made for the purpose; all of it is cleared in the end"
 )
-"""What the probe writes if it may, for whoever is asked for permission."""
+"""What the probe writes if it may, in words for asking permission."""
 
 _OK: Final = range(200, 300)
 _ERROR: Final = 400
@@ -379,7 +379,7 @@ class _Probe:
             self._find("init_keeps_did", reply.fields.get(names.DID) == own)
 
     async def about_devices(self) -> None:
-        """Read for a device that is new, and for one that nobody knows."""
+        """Read for a device that is new, and for one that is unknown."""
         reply = await self._read("a new device's profile", did=self._did)
         self._look_at_public(reply)
         self._find_status(

@@ -107,7 +107,7 @@ class Emulator:
             raise RuntimeError("the emulator is not running")
         return self._running
 
-    # Where it is and who may ask
+    # Its address and credentials
 
     @property
     def url(self) -> str:
@@ -144,7 +144,7 @@ class Emulator:
     def add_orders(self, orders: Iterable[Mapping[str, Any]]) -> int:
         """Add orders in the shape of ``sync/orders`` (protocol, 2.8); return how many were taken.
 
-        An order that names nobody, has no id, or a date or value that can't be one is not taken.
+        One without a customer or an id, or with a wrong date or value, is not taken.
         """
         return self._load(self._server.loader.orders, orders)
 
@@ -231,7 +231,7 @@ class Emulator:
         return self._do(find)
 
     def profiles(self) -> Iterator[dict[str, Json]]:
-        """Return everything stored about every user who has an identifier or some field."""
+        """Return everything stored about every user with an identifier or some field."""
 
         def find(keys: list[int], server: Server) -> list[dict[str, Json]]:
             profiles = server.service.profiles(self.shop_id)

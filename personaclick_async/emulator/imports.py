@@ -38,7 +38,7 @@ class Imports:
         self.came = asyncio.Event()
 
     def accept(self, endpoint: names.Endpoint, shop: str, parameters: Parameters) -> None:
-        """Accept an import for the background; nobody is told what is wrong inside it.
+        """Accept an import for the background; the answer says nothing of what is wrong in it.
 
         :raises Refused: there is no array to import, or the segment is no number.
         """
@@ -150,7 +150,7 @@ class Loader:
         return taken
 
     def computed(self, identifiers: Item, blocks: Item) -> None:
-        """Set what the service computes for one user, who is added if need be."""
+        """Set what the service computes for one user, adding the user if need be."""
         with self._store.transaction():
             self._profiles.load(identifiers, blocks)
 

@@ -96,8 +96,8 @@ class Profiles:
     def known_by(self, identifiers: Mapping[str, str]) -> StoredProfile | None:
         """Return the profile of the first identifier that has one; email goes before phone.
 
-        React Native encodes a query's values twice (protocol, section 8.1): what nobody has is
-        looked for once more, decoded.
+        React Native encodes a query's values twice (protocol, section 8.1): where no profile has
+        an identifier, it is looked for once more, decoded.
         """
         for decode in (str, unquote):
             for kind, value in identifiers.items():
@@ -204,7 +204,7 @@ class Profiles:
             return named or self._store.new_profile(self._shop)
         current = self.known_owner(did)
         if named is None:
-            # The device of somebody who is known by another one moves to a new profile.
+            # The device has an owner with another identifier: it moves to a new profile.
             taken = self._store.identifiers(current.key)
             telling = {kind: identifiers[kind] for kind in _TELLING if kind in identifiers}
             if all(self._is_same(kind, taken.get(kind), value) for kind, value in telling.items()):

@@ -1,4 +1,4 @@
-"""The requests that came, kept for whoever tests their application against the emulator."""
+"""The requests that came, kept for tests of applications and for the page."""
 
 from __future__ import annotations
 

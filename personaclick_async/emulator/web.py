@@ -202,7 +202,7 @@ def _cors(request: web.Request) -> dict[str, str]:
 
 def _takes_json(accepts: Iterable[str]) -> bool:
     ranges = [one.partition(";") for line in accepts for one in line.split(",") if one.strip()]
-    # A quality of zero means "anything but this"; nobody sends that of JSON.
+    # A quality of zero means "anything but this", which no client sends of JSON.
     return not ranges or any(kind.strip().lower() in _JSON_RANGES for kind, _, _ in ranges)
 
 

@@ -79,7 +79,7 @@ async def test_what_can_not_be_loaded_is_named(
         {"Authorization": "Bearer \u00e9"},
     ],
 )
-async def test_nobody_loads_without_the_secret(emulator: Emulator, headers: dict[str, str]) -> None:
+async def test_loading_needs_the_secret(emulator: Emulator, headers: dict[str, str]) -> None:
     async with (
         aiohttp.ClientSession(base_url=emulator.url) as http,
         http.post("/_emulator/products", data=b'[{"id": "a"}]', headers=headers) as answer,

@@ -14,7 +14,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from personaclick_async import PersonaClick, ServiceUnavailable
+from personaclick_async import NotFound, PersonaClick, ServiceUnavailable
 from personaclick_async.emulator import Emulator, EmulatorSettings
 
 SHOP = "ab" * 15
@@ -93,6 +93,28 @@ def test_it_stops_when_told(number: signal.Signals) -> None:
     with command() as (process, _, _):
         process.send_signal(number)
         assert process.wait(timeout=10) == 0
+
+
+async def test_it_loads_what_is_computed_and_behaves_as_a_probe_found(tmp_path: Path) -> None:
+    profiles = tmp_path / "profiles.jsonl"
+    profiles.write_text('{"did": "d", "income_level": "premium", "colour": "red"}\n')
+    found = tmp_path / "probe.json"
+    found.write_text('{"behaviour": {"device_unknown": 404, "missing_blocks": "absent"}}')
+    arguments = ("--profiles", str(profiles), "--as", str(found), "--cors")
+    with command(*arguments) as (_, url, said):
+        assert "1 profiles loaded" in said
+        async with PersonaClick(SHOP, api_url=url) as client:
+            profile = await client.user(did="d").profile.get()
+            assert profile.income_level == "premium"
+            assert profile.custom_properties == {"colour": "red"}
+            assert "pets" not in profile.raw
+            with pytest.raises(NotFound):
+                await client.user(did="unknown").profile.get()
+        async with (
+            aiohttp.ClientSession() as http,
+            http.options(url, headers={"Origin": "http://localhost:3000"}) as answer,
+        ):
+            assert answer.headers["Access-Control-Allow-Origin"] == "http://localhost:3000"
 
 
 async def test_it_loads_files_and_takes_faults(tmp_path: Path) -> None:

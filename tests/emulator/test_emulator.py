@@ -55,7 +55,7 @@ def test_one_that_does_not_run_says_so(ask: Any) -> None:
             ask(emulator)
 
 
-def test_whoever_asks_while_it_stops_is_told() -> None:
+def test_calls_while_it_stops_raise_runtime_error() -> None:
     emulator = Emulator().start()
     ends: list[Exception] = []
 

@@ -108,7 +108,7 @@ async def test_what_is_held_was_carried_out_when_it_came(emulator: Emulator) -> 
         assert await read(http) == "new"
 
 
-def test_nobody_waits_for_ever_for_what_does_not_come(emulator: Emulator) -> None:
+def test_waiting_for_requests_that_do_not_come_times_out(emulator: Emulator) -> None:
     with emulator.hold("GET", "/profile") as held, pytest.raises(TimeoutError, match="0 of 1"):
         held.wait(timeout=0.01)
 
@@ -203,7 +203,7 @@ def test_a_public_address_must_be_allowed() -> None:
         assert emulator.port
 
 
-def test_what_is_recorded_shows_nobody(emulator: Emulator) -> None:
+def test_the_repr_of_a_request_has_no_personal_data(emulator: Emulator) -> None:
     emulator.add_profiles([{"email": "ada@shop.example"}])
     asyncio.run(statuses(emulator, 1))
     [request] = emulator.requests

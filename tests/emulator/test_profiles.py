@@ -39,7 +39,7 @@ async def test_several_devices_of_one_person_share_the_profile(
     assert emulator.count_profiles() == 1
 
 
-async def test_a_device_follows_whoever_logs_in(put: Set, emulator: Emulator) -> None:
+async def test_a_device_follows_the_customer_who_logs_in(put: Set, emulator: Emulator) -> None:
     await put("shared", email="ada@shop.example", first_name="Ada")
     await put("shared", email="eve@shop.example", first_name="Eve")
 
