@@ -10,16 +10,7 @@ from rich.table import Table
 
 from personaclick_async import codec
 from personaclick_async.cli.options import AsJson, Connection, with_options
-from personaclick_async.cli.outcome import (
-    Exit,
-    cell,
-    complain,
-    console,
-    note,
-    print_json,
-    run,
-    say,
-)
+from personaclick_async.cli.outcome import Exit, cell, complain, console, note, print_json, run, say
 from personaclick_async.errors import ConfigurationError, ValidationError
 from personaclick_async.models.identity import Identity
 

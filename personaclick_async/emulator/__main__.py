@@ -17,11 +17,7 @@ from personaclick_async import codec
 from personaclick_async.emulator.behaviour import Behaviour
 from personaclick_async.emulator.emulator import Emulator
 from personaclick_async.emulator.faults import Fault
-from personaclick_async.emulator.settings import (
-    DEFAULT_SECRET,
-    DEFAULT_SHOP_ID,
-    EmulatorSettings,
-)
+from personaclick_async.emulator.settings import DEFAULT_SECRET, DEFAULT_SHOP_ID, EmulatorSettings
 from personaclick_async.errors import ConfigurationError, PersonaClickError
 
 

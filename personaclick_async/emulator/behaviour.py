@@ -44,10 +44,7 @@ class Point:
 
 
 def _open(
-    words: str,
-    *choices: Value,
-    asked: bool = True,
-    contradicts: Mapping[Value, str] | None = None,
+    words: str, *choices: Value, asked: bool = True, contradicts: Mapping[Value, str] | None = None
 ) -> Any:  # noqa: ANN401 - a field of any of the types
     point = Point(words, choices, asked, contradicts or {})
     return attrs.field(default=choices[0], validator=_check, metadata={_POINT: point})

@@ -33,12 +33,7 @@ _KIDS: Final = "kids"
 _EMPTY: Final = ""
 
 _PURGED: Final = ("first_name", "last_name", "middle_name")
-_PURGED_IDENTIFIERS: Final = (
-    names.PHONE,
-    names.EMAIL,
-    names.LOYALTY_ID,
-    names.EXTERNAL_ID,
-)
+_PURGED_IDENTIFIERS: Final = (names.PHONE, names.EMAIL, names.LOYALTY_ID, names.EXTERNAL_ID)
 _FULL_FIELDS: Final = [name for name, field in FIELDS.items() if field.in_full_answer]
 _MISSING: Final[Mapping[str, Json]] = {"null": None, "object": {}, "array": []}
 _HAS_EMAIL: Final = "has_email"

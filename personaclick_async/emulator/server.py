@@ -98,13 +98,7 @@ class Server:
             self._thread.join()
 
     async def _serve(
-        self,
-        started: Future[None],
-        host: str,
-        port: int,
-        database: str | Path,
-        *,
-        local_only: bool,
+        self, started: Future[None], host: str, port: int, database: str | Path, *, local_only: bool
     ) -> None:
         settings, behaviour = self._settings, self._behaviour
         self.store = Store(database)

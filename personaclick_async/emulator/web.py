@@ -178,11 +178,7 @@ def _text_response(
     body: bytes, status: int, headers: Mapping[str, str] | None = None
 ) -> web.Response:
     return web.Response(
-        body=body,
-        status=status,
-        content_type="application/json",
-        charset="utf-8",
-        headers=headers,
+        body=body, status=status, content_type="application/json", charset="utf-8", headers=headers
     )
 
 
