@@ -541,6 +541,9 @@ class _Probe:
         await self._look_at_full(did)
         empty: dict[str, Json] = dict.fromkeys(("first_name", "location", "gender", PROPERTY))
         await put("clearing what was written", kids=[], **empty)
+        null = self._found["null"].observed
+        if null != "clears":
+            self._find("null", null, "so the device keeps what the probe wrote")
 
     async def _look_at_full(self, did: str) -> None:
         if not self._secret:

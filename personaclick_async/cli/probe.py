@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 from rich.table import Table
 
-from personaclick_async import codec
 from personaclick_async.cli.options import AsJson, Connection, with_options
 from personaclick_async.cli.outcome import Exit, cell, complain, console, note, print_json, run, say
 from personaclick_async.errors import ConfigurationError, ValidationError
@@ -76,7 +76,7 @@ def probe(
     report = run(work(), as_json=as_json)
     found = report.to_json()
     try:
-        output.write_bytes(codec.encode(found) + b"\n")
+        output.write_text(json.dumps(found, indent=2) + "\n")
     except OSError as error:
         complain("OSError", f"{output}: {error.strerror}", as_json=as_json)
         raise typer.Exit(Exit.FAILED) from None
