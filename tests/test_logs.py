@@ -164,7 +164,7 @@ async def test_retries_and_waits_say_how_long_they_last(
     assert retry.getMessage().startswith("profile/set: attempt 1 failed (ServiceUnavailable), next")
     assert (retry.__dict__["endpoint"], retry.__dict__["attempt"]) == ("profile/set", 1)
     assert wait.levelname == "DEBUG"
-    assert wait.getMessage().startswith("profile/set: held back for ")
+    assert wait.getMessage().startswith("profile/set: waited ")
     assert 0.5 < wait.__dict__["wait"] < 20
 
 

@@ -2,7 +2,7 @@
 
 from typing import assert_type
 
-from personaclick_async import Answer, PersonaClick, Product, Profile, RetryPolicy, User
+from personaclick_async import Answer, DeviceUser, PersonaClick, Product, Profile, RetryPolicy
 from personaclick_async.facade import create_personaclick
 from personaclick_async.facade.handle import Handle
 
@@ -10,7 +10,7 @@ from personaclick_async.facade.handle import Handle
 async def shop() -> None:
     async with PersonaClick("shop", retry=RetryPolicy(attempts=2)) as client:
         visitor = await client.init()
-        assert_type(visitor, User)
+        assert_type(visitor, DeviceUser)
         assert_type(await visitor.profile.get(force=True), Profile)
         assert_type(await visitor.orders.last_for_user(), list[Product])
         assert_type(await visitor.profile.raw.get(), Answer[Profile])

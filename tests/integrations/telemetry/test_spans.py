@@ -17,6 +17,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from personaclick_async import (
     AnswerTooLarge,
+    CleanConnector,
     ConnectionFailed,
     NotFound,
     PersonaClick,
@@ -193,7 +194,8 @@ async def test_instrumentations_of_http_libraries_leave_the_requests_alone(
 
     config = aiohttp.TraceConfig()
     config.on_request_start.append(begins)
-    async with aiohttp.ClientSession(trace_configs=[config]) as session:
+    connector = CleanConnector()
+    async with aiohttp.ClientSession(connector=connector, trace_configs=[config]) as session:
         client = make_client(session=session, hooks=[backend.telemetry.hooks])
         await client.user(did="device0001").profile.set(first_name="Ada")
 
