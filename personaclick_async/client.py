@@ -47,6 +47,7 @@ from personaclick_async.user import (
     User,
     changed,
     current,
+    current_or_reason,
     get_current,
     require_current,
     set_current,
@@ -289,6 +290,11 @@ class PersonaClick:
     def current_user(self) -> User | None:
         """The user whom ``client.profile`` and ``client.orders`` are about, in this task."""
         return get_current(self._core)
+
+    @property
+    def current_user_or_reason(self) -> User | NoCurrentUser | None:
+        """The current user, or the reason given to :meth:`as_nobody`, or None."""
+        return current_or_reason(self._core)
 
     def set_current_user(self, user: User | None) -> None:
         """Make a user the current one, in this task and in those it starts from now on.

@@ -1,28 +1,35 @@
-"""The one background event loop, for facade calls made where no event loop runs."""
+"""The background event loop, for facade calls made where no event loop runs."""
 
 from __future__ import annotations
 
 import asyncio
 import atexit
-import concurrent.futures.thread  # noqa: F401 - registers its own hook first, see _at_exit
+import concurrent.futures.thread  # registers its own hook first, see _at_exit
 import contextlib
 import os
 import threading
 import weakref
-from collections.abc import Callable
-from typing import Final, Protocol
+from collections.abc import Callable, Coroutine
+from typing import Any, Final, Protocol, TypeVar
+
+from personaclick_async.errors import ClientClosed
+
+T = TypeVar("T")
 
 _JOIN_SECONDS: Final = 2.0
 
 
 class Leaver(Protocol):
-    """Who has something to finish before the process ends, and to forget after a fork."""
+    """Has calls to finish before the process ends, and to forget after a fork."""
 
     def finish(self) -> None:
-        """Finish what is under way, within a bound."""
+        """Wait for the calls in flight, within a bound."""
+
+    def report(self) -> None:
+        """Log the calls that are not known to be delivered, each once."""
 
     def start_over(self) -> None:
-        """Forget what is the parent process's: calls under way, threads, locks."""
+        """Forget what belongs to the parent process: calls in flight, threads, locks."""
 
 
 class Background:
@@ -36,14 +43,20 @@ class Background:
         # Closing a loop of the parent in a forked child would reach into the parent's selector,
         # and so would collecting it as garbage: they are kept for the life of the child.
         self._abandoned: list[object] = []
+        self.is_over = False
 
     def register(self, leaver: Leaver) -> None:
-        """Have ``leaver`` told when the process ends, and after a fork."""
+        """Have ``leaver`` called when the process ends, and after a fork."""
         self._leavers.add(leaver)
 
     def loop(self) -> asyncio.AbstractEventLoop:
-        """Give the loop, running."""
+        """Return the loop, running.
+
+        :raises ClientClosed: the process is ending, and nothing would be sent any more.
+        """
         with self._lock:
+            if self.is_over:
+                raise ClientClosed("the process is ending: this call comes too late to be sent")
             if self._loop is None:
                 loop = asyncio.new_event_loop()
                 self._loop = loop
@@ -53,17 +66,35 @@ class Background:
                 self._thread.start()
             return self._loop
 
-    def leave(self) -> None:
-        """Let everyone finish, then stop the loop; at the end of the process."""
-        for leaver in list(self._leavers):
-            leaver.finish()
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine and wait for it, on the loop if there is one."""
         with self._lock:
-            loop, thread = self._loop, self._thread
-            self._loop = self._thread = None
-        if loop is not None and thread is not None:
-            with contextlib.suppress(RuntimeError):
-                loop.call_soon_threadsafe(loop.stop)
-            thread.join(_JOIN_SECONDS)
+            loop = self._loop
+        if loop is None:
+            return asyncio.run(work)
+        return asyncio.run_coroutine_threadsafe(work, loop).result()
+
+    def leave(self) -> None:
+        """Let the calls finish, then stop the loop; when the main thread has ended."""
+        try:
+            _join_threads()
+            for leaver in list(self._leavers):
+                leaver.finish()
+        finally:  # also after Ctrl-C
+            with self._lock:
+                self.is_over = True
+                loop, thread = self._loop, self._thread
+                self._loop = self._thread = None
+            self.report()
+            if loop is not None and thread is not None:
+                with contextlib.suppress(RuntimeError):
+                    loop.call_soon_threadsafe(loop.stop)
+                thread.join(_JOIN_SECONDS)
+
+    def report(self) -> None:
+        """Have everyone log the calls that are not known to be delivered."""
+        for leaver in list(self._leavers):
+            leaver.report()
 
     def start_over(self) -> None:
         """Begin anew in a forked child, where the parent's thread does not exist."""
@@ -91,8 +122,21 @@ def _run(loop: asyncio.AbstractEventLoop) -> None:
         loop.close()
 
 
+def _join_threads() -> None:
+    """Wait for the threads that outlive the main one, as Python itself does a moment later.
+
+    Not for those of thread pools, which end only after their hook has run.
+    """
+    of_pools = getattr(concurrent.futures.thread, "_threads_queues", None)
+    if of_pools is None:
+        return
+    for thread in threading.enumerate():
+        if not (thread.daemon or thread is threading.current_thread() or thread in of_pools):
+            thread.join()
+
+
 def _at_exit(leave: Callable[[], None]) -> None:
-    """Call ``leave`` when the main thread is through.
+    """Call ``leave`` when the main thread has ended.
 
     atexit comes too late for it: by then the thread pool that looks up host names takes no more
     work, and a connection that is still to be made would fail. The hook that the pool itself uses
@@ -106,5 +150,7 @@ background: Final = Background()
 """The process's one."""
 
 _at_exit(background.leave)
+# Once more at the very end, for calls made since on event loops of other threads.
+atexit.register(background.report)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=background.start_over)

@@ -1,4 +1,4 @@
-"""From the arguments of a JavaScript-style call to a command, without I/O (protocol, section 7).
+"""Parsing the arguments of a JavaScript-style call, without I/O (protocol, section 7).
 
 Several generations of the JavaScript SDK order their arguments differently. One rule serves all:
 after the command's words, a mapping is the parameters, a boolean is ``force``, and callables (or
@@ -72,7 +72,7 @@ _NO_OPTIONS: Final[Mapping[str, object]] = {}
 
 @attrs.define(repr=False)
 class Command:
-    """A call that was understood.
+    """A call, parsed.
 
     :ivar params: the fields of ``profile set``; of the others, the identifier of a user.
     :ivar shop_id: of ``init``, as ``stream`` and ``options``.
@@ -89,7 +89,7 @@ class Command:
 
 
 def parse(arguments: Sequence[object], named: Mapping[str, object]) -> Command:
-    """Understand a call.
+    """Parse a call.
 
     :param named: ``params``, ``success`` (or ``callback``), ``error`` and ``force`` by keyword.
     :raises WrongCall: there is no such command, or an argument has no place in it.
@@ -110,7 +110,7 @@ def _verb(arguments: Sequence[object]) -> tuple[Verb, Sequence[object]]:
     for length in (2, 1):
         try:
             verb = _VERBS.get(tuple(arguments[:length]))
-        except TypeError:  # what has no hash is no word
+        except TypeError:  # not hashable: no word
             continue
         if verb is not None:
             return verb, arguments[length:]
@@ -119,11 +119,11 @@ def _verb(arguments: Sequence[object]) -> tuple[Verb, Sequence[object]]:
 
 
 def _take_init_words(command: Command, rest: Sequence[object]) -> Sequence[object]:
-    """Take the leading shop id and stream; both may be left out by None."""
+    """Take the leading shop id and stream; None or an empty text stands for one left out."""
     left = list(rest)
     for name in ("shop_id", "stream"):
         if left and (left[0] is None or isinstance(left[0], str)):
-            setattr(command, name, left.pop(0))
+            setattr(command, name, left.pop(0) or None)
     if left and isinstance(left[-1], bool):
         # isSpa of newer revisions: a server has no pages, so it means nothing here.
         left.pop()
@@ -182,14 +182,25 @@ def _set_params(command: Command, value: object) -> None:
     elif isinstance(value, Mapping):
         if not all(isinstance(key, str) for key in value):
             raise WrongCall(f"{command.verb.value}: the keys of a mapping must be str")
-        params = value
+        params = _given(value)
     else:
         raise WrongCall(f"{command.verb.value}: there is no place for a value of type {kind}")
     if command.verb is Verb.INIT:
-        command.options = value if isinstance(value, Mapping) else {}
+        command.options = params if isinstance(params, Mapping) else {}
     elif command.verb not in _WITH_PARAMS:
         raise WrongCall(f"{command.verb.value}: there is no place for a mapping")
     elif command.params is not None:
         raise WrongCall(f"{command.verb.value}: params is given twice")
     else:
         command.params = params
+
+
+def _given(params: Mapping[str, object]) -> dict[str, object]:
+    """Leave out empty texts, which official samples and shops' modules send for "not given"."""
+    return {
+        name: [_given(one) if isinstance(one, Mapping) else one for one in value]
+        if isinstance(value, list)
+        else value
+        for name, value in params.items()
+        if not (isinstance(value, str) and not value)
+    }

@@ -13,15 +13,15 @@ from concurrent.futures import Future, wait
 from functools import partial
 from typing import Any, Final, Literal, TypeAlias, overload
 
-from personaclick_async import codec, names
-from personaclick_async.calls.profile import profile_body, send_update
+from personaclick_async import names
 from personaclick_async.client import PersonaClick
 from personaclick_async.codec import Json
-from personaclick_async.config import UNSET, Seconds
-from personaclick_async.errors import ConfigurationError, PersonaClickError, ServiceError
+from personaclick_async.config import Seconds
+from personaclick_async.errors import ConfigurationError, NoCurrentUser, PersonaClickError
+from personaclick_async.facade.answers import answer, make_client
 from personaclick_async.facade.background import background
-from personaclick_async.facade.commands import Callback, Command, Verb, WrongCall, parse
-from personaclick_async.facade.handle import CallError, Handle, call_error
+from personaclick_async.facade.commands import Command, Verb, WrongCall, parse
+from personaclick_async.facade.handle import CallError, Handle
 from personaclick_async.models.identity import Identity
 from personaclick_async.models.update import ProfileUpdate
 from personaclick_async.user import User
@@ -35,14 +35,10 @@ OnError: TypeAlias = Callable[[CallError], object]
 CallbackFailed = Callable[[BaseException, str], object]
 """Gets what a callback raised, and the name of the call."""
 
-_OK: Final = 200
 _OPTIONS: Final = frozenset(
     {"did", "api_host", "cookieless", "consent", "cdn_host", "pictures_host"}
 )
 _OWN: Final = "the facade's own device"
-
-# Event loops hold their tasks weakly: without this a call could be collected half-way.
-_alive: Final[set[Handle]] = set()
 
 
 def create_personaclick(
@@ -57,13 +53,13 @@ def create_personaclick(
         makes it, and calls made before wait for that, as in the browser.
     :param on_callback_error: gets what a callback raises, and the call's name, in place of the
         event loop's exception handler.
-    :param exit_timeout: seconds that the end of the process waits for calls under way.
+    :param exit_timeout: seconds that the end of the process waits for calls in flight.
     """
     return Personaclick(client, on_callback_error=on_callback_error, exit_timeout=exit_timeout)
 
 
 class _Start:
-    """A session that is started once, by whoever comes first, and waited for by all others."""
+    """A session that is started once, by the first call, and awaited by all others."""
 
     def __init__(self) -> None:
         self.user: Future[User] = Future()
@@ -71,7 +67,7 @@ class _Start:
 
 
 class _Shared:
-    """What a facade and its views for other users have in common."""
+    """What a facade and its views for other users have in common: client, session, calls."""
 
     def __init__(
         self,
@@ -84,33 +80,52 @@ class _Shared:
         self.exit_timeout = exit_timeout
         self.lock = threading.Lock()
         self.start = _Start()
-        self.under_way: set[Handle] = set()
-        # The latest call of each user who has one under way: the next waits for its answer.
+        # Event loops hold their tasks weakly: this also keeps a call from being collected.
+        self.in_flight: set[Handle] = set()
+        self.reported: set[Handle] = set()
+        # The latest call of each user who has one in flight: the next waits for its answer.
         self.latest: dict[Hashable, Handle] = {}
+        self.cancelled: Counter[str] = Counter()
         background.register(self)
 
     def finish(self) -> None:
-        """Wait for calls under way when the process ends, and report those that did not make it."""
+        """Wait for calls in flight when the process ends."""
         self.flush(self.exit_timeout)
-        lost = Counter(handle.endpoint for handle in list(self.under_way))
+
+    def report(self) -> None:
+        """Log the calls whose answers have not come, when the process ends."""
+        lost = {h for h in list(self.in_flight) if not h.answered.done()} - self.reported
+        self.reported |= lost
         if lost:
-            named = ", ".join(f"{endpoint} {count}" for endpoint, count in sorted(lost.items()))
-            log.warning("not delivered when the process ended: %s", named)
+            named = _counted(Counter(handle.endpoint for handle in lost))
+            log.warning("not known to be delivered when the process ended: %s", named)
 
     def flush(self, timeout: Seconds | None) -> bool:
-        """Wait in a thread until nothing is under way; gives whether that came true."""
+        """Wait in a thread until nothing is in flight; returns whether that came true."""
         until = None if timeout is None else time.monotonic() + timeout
-        while waiting := [h.finished for h in list(self.under_way) if not h.is_stranded]:
+        while waiting := [h.finished for h in list(self.in_flight) if not h.is_stranded]:
             left = None if until is None else until - time.monotonic()
             # Callbacks may have made more calls by the time that these are over.
             if wait(waiting, left).not_done:
                 return False
-        return not self.under_way
+        return not self.in_flight
+
+    def note_cancelled(self, handle: Handle, loop: asyncio.AbstractEventLoop) -> None:
+        """Log cancelled calls together: an event loop that ends cancels all of its own at once."""
+        if handle in self.reported:
+            return
+        if not self.cancelled:
+            loop.call_soon(self._log_cancelled)
+        self.cancelled[handle.endpoint] += 1
+
+    def _log_cancelled(self) -> None:
+        log.warning("cancelled before an answer came: %s", _counted(self.cancelled))
+        self.cancelled.clear()
 
     def start_over(self) -> None:
         """Forget the parent's calls in a forked child; a session that was there stays."""
         self.lock = threading.Lock()
-        self.under_way.clear()
+        self.in_flight.clear()
         self.latest.clear()
         if not self.start.user.done():
             self.start = _Start()
@@ -133,6 +148,10 @@ class Personaclick:
 
     **Order.** Calls of one user are answered one after the other, in the order in which they were
     made: a get sees the set before it. Users do not wait for each other.
+
+    **The end of the process** waits for calls in flight, and logs how many are not known to be
+    delivered. A call that comes later still, in an ``atexit`` function or a ``__del__``, raises
+    :class:`ClientClosed`.
     """
 
     def __init__(
@@ -211,6 +230,7 @@ class Personaclick:
         """Make a call; returns at once a handle that may be awaited, waited for or ignored.
 
         :raises WrongCall: there is no such command or form; shows the right one.
+        :raises ClientClosed: the process is ending.
         """
         command = parse(arguments, named)
         if command.verb is Verb.INIT:
@@ -218,7 +238,7 @@ class Personaclick:
         return self._schedule(command)
 
     def for_user(self, user: User) -> Personaclick:
-        """Give the same function for another user: a server has many, a browser one.
+        """Return the same function for another user: a server has many, a browser one.
 
         Without this a call is about the client's current user, or else about a device that the
         facade has for itself.
@@ -229,7 +249,7 @@ class Personaclick:
         return view
 
     def flush(self, timeout: Seconds | None = None) -> bool:
-        """Block until no call is under way; gives False if ``timeout`` seconds were not enough.
+        """Block until no call is in flight; False if ``timeout`` seconds were not enough.
 
         :raises RuntimeError: on a running event loop, which it would block: use ``aflush``.
         """
@@ -240,44 +260,39 @@ class Personaclick:
         raise RuntimeError("flush() would block the event loop: await aflush()")
 
     async def aflush(self, timeout: Seconds | None = None) -> bool:  # noqa: ASYNC109 - as flush
-        """Wait until no call is under way; gives False if ``timeout`` seconds were not enough."""
+        """Wait until no call is in flight; False if ``timeout`` seconds were not enough."""
         try:
             async with asyncio.timeout(timeout):
-                while waiting := [h for h in list(self._shared.under_way) if not h.is_stranded]:
+                while waiting := [h for h in list(self._shared.in_flight) if not h.is_stranded]:
                     futures = [asyncio.wrap_future(handle.finished) for handle in waiting]
                     await asyncio.gather(*map(asyncio.shield, futures), return_exceptions=True)
         except TimeoutError:
             return False
-        return not self._shared.under_way
+        return not self._shared.in_flight
 
     def close(self, timeout: Seconds | None = None) -> bool:
-        """Flush, then close the connections; gives what ``flush`` gives. For threads and scripts.
+        """Flush, then close the connections; returns what ``flush`` returns. For threads.
 
-        Not needed where the process just ends.
+        Not needed where the process just ends, and possible until the very end.
         """
         flushed = self.flush(timeout)
-        client = self._shared.client
-        if client is not None:
-            asyncio.run_coroutine_threadsafe(client.close(), background.loop()).result()
+        if self._shared.client is not None:
+            background.run(self._shared.client.close())
         return flushed
 
     async def aclose(self, timeout: Seconds | None = None) -> bool:  # noqa: ASYNC109 - as close
-        """Flush, then close the connections; gives what ``aflush`` gives. For event loops."""
+        """Flush, then close the connections; returns what ``aflush`` returns. For event loops."""
         flushed = await self.aflush(timeout)
-        client = self._shared.client
-        if client is not None:
-            await client.close()
+        if self._shared.client is not None:
+            await self._shared.client.close()
         return flushed
-
-    # Scheduling
 
     def _schedule(self, command: Command) -> Handle:
         shared = self._shared
-        user = self._user
+        user: User | NoCurrentUser | None = self._user
         if user is None and shared.client is not None:
-            user = shared.client.current_user
-        handle = Handle(command.verb.endpoint, shared.lock)
-        key = _OWN if user is None else user.identity
+            user = shared.client.current_user_or_reason
+        key: Hashable = user.identity if isinstance(user, User) else _OWN
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
@@ -285,13 +300,12 @@ class Personaclick:
             elsewhere = True
         else:
             elsewhere = False
-        _alive.add(handle)
+        handle = Handle(command.verb.endpoint)
         with shared.lock:
-            shared.under_way.add(handle)
-            # init goes first whatever waits for it.
+            shared.in_flight.add(handle)
             before = None
             start = shared.start
-            if command.verb is Verb.INIT:
+            if command.verb is Verb.INIT:  # goes before the calls that wait for it
                 if start.begun:
                     start = shared.start = _Start()
                 start.begun = True
@@ -299,12 +313,8 @@ class Personaclick:
                 before = shared.latest.get(key)
                 shared.latest[key] = handle
 
+        work = partial(self._work, command, user, before, start)
         settle = partial(self._settle, command, handle, key, loop)
-        client = shared.client
-        if user is None or client is None or before is not None or command.verb is Verb.INIT:
-            work = partial(self._work, command, user, before, start)
-        else:
-            work = partial(_answer, command, user, client)
         if elsewhere:
             loop.call_soon_threadsafe(_begin, loop, handle, work, settle)
         else:
@@ -312,15 +322,24 @@ class Personaclick:
         return handle
 
     async def _work(
-        self, command: Command, user: User | None, before: Handle | None, start: _Start
+        self,
+        command: Command,
+        user: User | NoCurrentUser | None,
+        before: Handle | None,
+        start: _Start,
     ) -> Json:
         if command.verb is Verb.INIT:
             return await self._init(command, start)
+        if isinstance(user, NoCurrentUser):
+            # Not the facade's own device: this visitor has not agreed, or has no session.
+            raise type(user)(*user.args)
         if before is not None and not before.is_stranded:
             await asyncio.shield(asyncio.wrap_future(before.answered))
         if user is None:
             user = await self._own_user(start)
-        return await _answer(command, user, self._require_client())
+        if self._shared.client is None:
+            raise ConfigurationError('call personaclick("init", shop_id) first')
+        return await answer(command, user, self._shared.client)
 
     def _settle(
         self,
@@ -335,25 +354,25 @@ class Personaclick:
         with shared.lock:
             if shared.latest.get(key) is handle:
                 del shared.latest[key]
-        handle.answer()
         failure = asyncio.CancelledError() if done.cancelled() else done.exception()
-        callback: Callback | None
         if failure is None:
             callback, value = command.success, done.result()
         else:
-            callback, value = command.error, call_error(failure, handle.endpoint)
+            callback, value = command.error, CallError.of(failure, handle.endpoint)
             if callback is None and not handle.watched:
-                log.warning("%s", value.message)
-
+                if done.cancelled():
+                    shared.note_cancelled(handle, loop)
+                else:
+                    log.warning("%s", value.message)
+        handle.answered.set_result(None)
         if callback is None:
             self._end(handle, value)
             return
         try:
             made = callback(value)
-        except Exception as error:  # noqa: BLE001 - given to whoever is responsible
+        except Exception as error:  # noqa: BLE001 - passed on to the one who handles these
             self._callback_failed(error, handle, loop)
-            self._end(handle, value)
-            return
+            made = None
         if made is None or not inspect.isawaitable(made):
             self._end(handle, value)
             return
@@ -375,8 +394,7 @@ class Personaclick:
 
     def _end(self, handle: Handle, value: Json | CallError) -> None:
         with self._shared.lock:
-            self._shared.under_way.discard(handle)
-        _alive.discard(handle)
+            self._shared.in_flight.discard(handle)
         handle.finish(value)
 
     def _callback_failed(
@@ -394,8 +412,6 @@ class Personaclick:
             {"message": f"a callback of {handle.endpoint} failed", "exception": error}
         )
 
-    # Sessions
-
     def _check_init(self, command: Command) -> None:
         unknown = command.options.keys() - _OPTIONS
         if unknown:
@@ -410,13 +426,14 @@ class Personaclick:
             if did is not None:
                 did = Identity.of(did=did).value
             if self._shared.client is None:
-                self._shared.client = _make_client(command)
+                self._shared.client = make_client(command)
             client = self._shared.client
             if command.stream is not None:
                 client = client.with_options(stream=command.stream)
             user = await client.init(did=did)
         except BaseException as error:
-            start.user.set_exception(_for_those_who_wait(error))
+            ours = isinstance(error, Exception)
+            start.user.set_exception(error if ours else PersonaClickError("init was cancelled"))
             raise
         start.user.set_result(user)
         return user.settings and user.settings.raw
@@ -430,12 +447,6 @@ class Personaclick:
         if starts_here:
             await self._init(Command(Verb.INIT), start)
         return await asyncio.shield(asyncio.wrap_future(start.user))
-
-    def _require_client(self) -> PersonaClick:
-        client = self._shared.client
-        if client is None:
-            raise ConfigurationError('call personaclick("init", shop_id) first')
-        return client
 
 
 def _begin(
@@ -462,82 +473,5 @@ async def _wait_for(made: Awaitable[object]) -> None:
     await made
 
 
-def _for_those_who_wait(error: BaseException) -> Exception:
-    if isinstance(error, Exception):
-        return error
-    return PersonaClickError("init was cancelled")
-
-
-def _make_client(command: Command) -> PersonaClick:
-    host = command.options.get("api_host")
-    if host is not None and not isinstance(host, str):
-        raise ConfigurationError("api_host: expected a str")
-    if host is not None and "://" not in host:
-        host = f"https://{host}"
-    return PersonaClick(command.shop_id or UNSET, api_url=host or UNSET)
-
-
-def _answer(command: Command, user: User, client: PersonaClick) -> Coroutine[Any, Any, Json]:
-    """Give what answers a call; whatever is wrong with the call is raised in there."""
-    match command.verb:
-        case Verb.PROFILE_SET:
-            return _set(command, user)
-        case Verb.PROFILE_GET if not command.params:
-            return _profile(user, force=command.force)
-        case Verb.PROFILE_GET:
-            return _profile(_another(command, client) or user, force=command.force)
-        case Verb.LAST_ORDER:
-            return _last_order(command, user, client)
-        case Verb.RESET_SESSION:
-            return _reset(user)
-        case _:
-            return _session(command, user)
-
-
-async def _profile(user: User, *, force: bool) -> Json:
-    return codec.decode_answer(await profile_body(user.scope, force=force))
-
-
-async def _last_order(command: Command, user: User, client: PersonaClick) -> Json:
-    whose = _another(command, client) or user
-    answer = await whose.orders.raw.last_for_user()
-    answer.parse()
-    _check_status(answer.status, answer.endpoint, answer.attempts)
-    return answer.json()
-
-
-async def _reset(user: User) -> Json:
-    return (await user.new_session()).raw
-
-
-async def _session(command: Command, user: User) -> Json:
-    session = user.session
-    which = names.DID if command.verb is Verb.DID else names.SID
-    return None if session is None else getattr(session, which)
-
-
-async def _set(command: Command, user: User) -> Json:
-    params = command.params
-    if isinstance(params, ProfileUpdate):
-        update, user_id_name = params, None
-    else:
-        update = ProfileUpdate.from_flat(params or {})
-        # The name under which the page sends its user id stays the page's choice.
-        user_id_name = names.ID if names.ID in (params or {}) else names.EXTERNAL_ID
-    answer = await send_update(user.scope, update, user_id_name=user_id_name)
-    answer.parse()
-    _check_status(answer.status, answer.endpoint, answer.attempts)
-    return answer.json()
-
-
-def _another(command: Command, client: PersonaClick) -> User | None:
-    """Give the user whom the parameters of a read name, if they do."""
-    if not command.params or isinstance(command.params, ProfileUpdate):
-        return None
-    return client.user_of(Identity.of(**command.params))
-
-
-def _check_status(status: int, endpoint: str, attempts: int) -> None:
-    # The page says «any HTTP status code other than 200».
-    if status != _OK:
-        raise ServiceError("", status=status, endpoint=endpoint, attempts=attempts)
+def _counted(calls: Counter[str]) -> str:
+    return ", ".join(f"{endpoint} {count}" for endpoint, count in sorted(calls.items()))

@@ -14,6 +14,7 @@ import pytest
 
 from personaclick_async import (
     MalformedAnswer,
+    NoCurrentUser,
     PersonaClick,
     RetryPolicy,
     ServiceUnavailable,
@@ -510,6 +511,92 @@ def test_a_loop_that_ends_with_calls_under_way_ends_them(
     assert facade.flush(5)
 
 
+def test_an_event_loop_that_cancels_many_calls_logs_one_line(
+    facade: Personaclick, emulator: Emulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = facade._shared.client
+    assert client is not None
+    caplog.set_level(logging.WARNING)
+
+    async def leave_early() -> None:
+        for number in range(65):
+            user = client.user(did=f"device{number:04}")
+            facade.for_user(user)("profile", "set", {"a": 1})
+        await asyncio.sleep(0)
+
+    with emulator.hold("POST", "/profile/set"):
+        asyncio.run(leave_early())
+
+    said = [record.getMessage() for record in caplog.records]
+    assert said == ["cancelled before an answer came: profile/set 65"]
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"id": 77, "email": "ada@shop.example", "gender": "", "birthday": ""},
+        {"email": "ada@shop.example", "first_name": "", "last_name": "", "phone": "", "gender": ""},
+        {"id": "77", "email": "ada@shop.example", "kids": [{"gender": "m", "birthday": ""}]},
+    ],
+)
+def test_empty_texts_of_shop_modules_are_not_given(
+    facade: Personaclick, emulator: Emulator, params: dict[str, Any]
+) -> None:
+    assert facade("profile", "set", params).result(10) == {"status": "success"}
+
+    [sent] = [request.body for request in emulator.requests_to("/profile/set")]
+    assert sent["email"] == "ada@shop.example"
+    assert "" not in sent.values()
+    assert "gender" not in sent
+
+
+def test_init_with_an_empty_stream_has_none(environment: Emulator) -> None:
+    personaclick = create_personaclick()
+    options = {"did": "mydevice01"}
+    personaclick("init", environment.shop_id, "", None, None, options, True).result(10)
+    personaclick("profile", "set", {"a": 1}).result(10)
+
+    [sent] = [request.body for request in environment.requests_to("/profile/set")]
+    assert sent["did"] == "mydevice01"
+    assert "stream" not in sent
+    assert personaclick.close()
+
+
+@pytest.mark.parametrize("secret", [False, True])
+@pytest.mark.parametrize("kind", ["external_id", "telegram_id"])
+def test_last_orders_of_the_shops_own_ids_need_no_secret(
+    emulator: Emulator, kind: str, secret: bool
+) -> None:
+    client = PersonaClick(
+        emulator.shop_id,
+        shop_secret=emulator.shop_secret if secret else None,
+        api_url=emulator.url,
+    )
+    personaclick = create_personaclick(client)
+    emulator.add_products([{"id": "a", "name": "Apple"}])
+    emulator.add_profiles([{kind: "7", "email": "ada@shop.example"}])
+    emulator.add_orders([{"id": 1, "email": "ada@shop.example", "items": [{"id": "a"}]}])
+
+    products = personaclick("orders", "last_for_user", {kind: "7"}).result(10)
+
+    assert [one["name"] for one in products] == ["Apple"]
+    assert "shop_secret" not in emulator.requests_to("/orders/last_for_user")[0].query
+    assert personaclick.close()
+
+
+def test_a_visitor_without_consent_is_not_the_facades_own_device(
+    facade: Personaclick, emulator: Emulator, calls: Calls
+) -> None:
+    client = facade._shared.client
+    assert client is not None
+    with client.as_nobody(NoCurrentUser("not agreed")):
+        facade("profile", "set", {"a": 1}, calls.success, calls.error)
+    assert facade.flush(10)
+
+    assert [type(error.error) for error in calls.errors] == [NoCurrentUser]
+    assert emulator.requests == []
+
+
 def test_ten_thousand_calls_from_eight_threads_are_each_answered_once(
     emulator: Emulator,
 ) -> None:
@@ -541,7 +628,7 @@ def test_ten_thousand_calls_from_eight_threads_are_each_answered_once(
 
     assert answered == Counter(range(10_000))
     assert personaclick._shared.latest == {}
-    assert personaclick._shared.under_way == set()
+    assert personaclick._shared.in_flight == set()
     assert personaclick.close()
 
 

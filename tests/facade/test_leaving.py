@@ -83,14 +83,14 @@ def test_a_service_that_never_answers_does_not_keep_the_process(emulator: Emulat
         done = script(emulator, CALLS, exit_timeout=1)
 
     assert done.returncode == 0
-    assert "not delivered when the process ended: profile/set 20" in done.stderr
+    assert "not known to be delivered when the process ended: profile/set 20" in done.stderr
 
 
 def test_calls_that_wait_for_an_init_that_never_comes_are_reported(emulator: Emulator) -> None:
     done = script(emulator, 'personaclick("profile", "get", print)', exit_timeout=0.2)
 
     assert done.returncode == 0
-    assert "not delivered when the process ended: profile 1" in done.stderr
+    assert "not known to be delivered when the process ended: profile 1" in done.stderr
     assert emulator.requests == []
 
 
@@ -160,3 +160,104 @@ def test_a_fork_in_the_middle_of_calls_loses_and_doubles_none(emulator: Emulator
     sent = [request.body for request in emulator.requests_to("/profile/set")]
     assert [one["number"] for one in sent if one["who"] == "parent"] == list(range(30))
     assert [one["number"] for one in sent if one["who"] == "child"] == [0]
+
+
+@pytest.mark.parametrize(
+    ("text", "reported"),
+    [
+        (
+            """
+            import atexit
+            atexit.register(lambda: personaclick("profile", "set", {"late": 1}))
+            """,
+            "comes too late to be sent",
+        ),
+        (
+            """
+            class Cart:
+                def __del__(self):
+                    personaclick("profile", "set", {"late": 1})
+            cart = Cart()
+            """,
+            "comes too late to be sent",
+        ),
+        (
+            """
+            import time
+            def work():
+                time.sleep(0.5)
+                personaclick("profile", "set", {"late": 1})
+            threading.Thread(target=work).start()
+            """,
+            "",
+        ),
+        (
+            """
+            import time
+            async def work():
+                await asyncio.sleep(0.5)
+                personaclick("profile", "set", {"late": 1})
+            threading.Thread(target=lambda: asyncio.run(work())).start()
+            """,
+            "cancelled before an answer came: profile/set 1",
+        ),
+    ],
+    ids=["atexit", "__del__", "a thread that outlives main", "its event loop"],
+)
+def test_a_call_that_comes_late_is_sent_or_reported(
+    emulator: Emulator, text: str, reported: str
+) -> None:
+    first = 'personaclick("profile", "set", {"first": 1})\n'
+    done = script(emulator, 'personaclick("init", None)\n' + first + textwrap.dedent(text))
+
+    assert done.returncode == 0
+    assert reported in done.stderr
+    sent = [request.body for request in emulator.requests_to("/profile/set")]
+    assert [one["first"] for one in sent if "first" in one] == [1]
+    if not reported:
+        assert [one["late"] for one in sent if "late" in one] == [1]
+        assert done.stderr == ""
+
+
+def test_close_in_an_exit_function_works(emulator: Emulator) -> None:
+    done = script(
+        emulator,
+        """
+        import atexit
+        atexit.register(lambda: print(personaclick.close()))
+        personaclick("init", None)
+        personaclick("profile", "set", {"number": 1})
+        """,
+    )
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, "True\n", "")
+    assert len(emulator.requests_to("/profile/set")) == 1
+
+
+def test_what_is_reported_is_what_was_not_answered(emulator: Emulator) -> None:
+    done = script(
+        emulator,
+        """
+        personaclick("init", None).result(10)
+        personaclick("profile", "set", {"number": 1}).result(10)
+        print("held", flush=True)
+        personaclick("profile", "get")
+        """,
+        exit_timeout=20,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+    with emulator.hold("GET", "/profile"):
+        done = script(
+            emulator,
+            """
+            personaclick("init", None).result(10)
+            personaclick("profile", "set", {"number": 1}, lambda answer: asyncio.sleep(600))
+            personaclick("profile", "get")
+            """,
+            exit_timeout=1,
+        )
+
+    # The set was answered, only its callback is not over.
+    [line] = done.stderr.splitlines()
+    assert line == "not known to be delivered when the process ended: profile 1"
