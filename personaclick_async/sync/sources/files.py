@@ -227,6 +227,8 @@ def translated(name: str) -> Iterator[None]:
         reason = "the packed data breaks off"
     except (zlib.error, lzma.LZMAError, zipfile.BadZipFile, gzip.BadGzipFile):
         reason = "broken packed data"  # their texts quote the file
+    except NotImplementedError:
+        reason = "packed in a way that is not known"
     except OSError as error:
         reason = error.strerror or "broken packed data"
     else:

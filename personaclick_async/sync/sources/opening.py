@@ -112,16 +112,14 @@ def open_source(
     if files == [text]:
         return _source(input_of(text), text, mapping, kind, layout)
     inputs = [(path, input_of(path)) for path in files]
-    rejects = {path for path, one in inputs if is_reject_file(one.head())}
-    notices = [
-        f"{one.name}: left out, as it holds rejected rows"
-        for path, one in inputs
-        if path in rejects
-    ]
-    sources = [
-        _source(one, path, mapping, kind, layout) for path, one in inputs if path not in rejects
-    ]
-    return SeveralSources(sources, notices=notices)
+    left_out = {path: one.name for path, one in inputs if is_reject_file(one.head())}
+    if len(left_out) == len(inputs):
+        raise ConfigurationError("source: only files of rejected rows fit; name the one to read")
+    notices = [f"{name}: left out, as it holds rejected rows" for name in left_out.values()]
+    rest = [(one, path) for path, one in inputs if path not in left_out]
+    return SeveralSources(
+        [_source(one, path, mapping, kind, layout) for one, path in rest], notices=notices
+    )
 
 
 def expand(where: str) -> list[str]:
@@ -186,8 +184,14 @@ class SeveralSources:
 
     @property
     def notices(self) -> tuple[str, ...]:
-        """What each has to say, and which files were left out."""
-        return (*self._notices, *(one for source in self._sources for one in source.notices))
+        """What they have to say, once where it is the same; and which files were left out."""
+        names: dict[str, list[str]] = {}
+        for source in self._sources:
+            for name, _, said in (one.partition(": ") for one in source.notices):
+                names.setdefault(said, []).append(name)
+        more = {said: f" and {len(of) - 1} more" if of[1:] else "" for said, of in names.items()}
+        read = [f"{of[0]}{more[said]}: {said}" for said, of in names.items()]
+        return (*self._notices, *read)
 
     @property
     def fingerprint(self) -> str | None:
@@ -272,7 +276,7 @@ def _look(source: Input, path: str) -> SourceKind:
         return said if said in (SourceKind.JSON, SourceKind.JSON_LINES) else SourceKind.JSON
     if said in (SourceKind.PARQUET, SourceKind.WORKBOOK) and not text.isascii():
         return said  # broken, and to be called so
-    return said if said is SourceKind.JSON_LINES else SourceKind.CSV
+    return said if said in (SourceKind.JSON, SourceKind.JSON_LINES) else SourceKind.CSV
 
 
 def _unpacked_name(path: str) -> str:

@@ -23,6 +23,7 @@ _LARGEST_NUMBER: Final = 10**15
 
 # What of an .xlsx calamine does not tell: errors, formulas that nobody has worked out, and zeros
 # in front of a number that are only in its format.
+_PREFIX: Final = re.compile(rb"<(/?)\w+:")
 _SHEET_ID: Final = re.compile(rb'<sheet\b[^>]*\br:id="([^"]*)"')
 _LINK: Final = re.compile(rb"<Relationship\b[^>]*>")
 _CELL: Final = re.compile(rb'<c r="([A-Z]+)(\d+)"([^>/]*)>(.*?)</c>', re.DOTALL)
@@ -147,15 +148,18 @@ class SheetSource(Table):
     def _workbook(self) -> Iterator[tuple[Any, IO[bytes]]]:
         with self._input.open() as stream, seekable(stream) as file:
             try:
-                book = self._calamine.CalamineWorkbook.from_filelike(file)
+                with self._calamine.CalamineWorkbook.from_filelike(file) as book:
+                    yield book, file
             except self._calamine.PasswordError:
                 raise ConfigurationError(
                     f"{self.name}: is protected by a password; save it without one"
                 ) from None
-            except self._calamine.CalamineError:
+            except BaseException as error:
+                # Some broken files make calamine panic, which is no Exception.
+                is_broken = isinstance(error, self._calamine.CalamineError)
+                if not is_broken and type(error).__name__ != "PanicException":
+                    raise
                 raise SourceFailed(f"{self.name}: is broken, or no workbook") from None
-            with book:
-                yield book, file
 
 
 def _row(cells: Sequence[Any], other: dict[int, object], left: int) -> list[Any]:
@@ -180,7 +184,7 @@ def _other_cells(file: IO[bytes], sheet: int) -> dict[int, dict[int, object]]:
     """Return the cells of an .xlsx that are not as calamine has them, by row and column."""
     found: dict[int, dict[int, object]] = {}
     with suppress(zipfile.BadZipFile, KeyError, IndexError), zipfile.ZipFile(file) as archive:
-        content = archive.read(_path_of(archive, sheet))
+        content = _xml(archive, _path_of(archive, sheet))
         widths = _padded_styles(archive)
         if not widths and b't="e"' not in content and b"<f" not in content:
             return found
@@ -202,15 +206,19 @@ def _other_cells(file: IO[bytes], sheet: int) -> dict[int, dict[int, object]]:
 
 def _padded_styles(archive: zipfile.ZipFile) -> dict[int, int]:
     """Return how many digits a number has at least, by the style of its cell."""
-    styles = archive.read("xl/styles.xml")
+    styles = _xml(archive, "xl/styles.xml")
     widths = {number: len(zeros) for number, zeros in _FORMAT.findall(styles)}
     used = _FORMAT_OF_STYLE.findall(b"".join(_STYLES.findall(styles)))
     return {style: widths[number] for style, number in enumerate(used) if number in widths}
 
 
+def _xml(archive: zipfile.ZipFile, path: str) -> bytes:
+    return _PREFIX.sub(rb"<\1", archive.read(path))
+
+
 def _path_of(archive: zipfile.ZipFile, sheet: int) -> str:
-    number = _SHEET_ID.findall(archive.read("xl/workbook.xml"))[sheet]
-    links = _LINK.findall(archive.read("xl/_rels/workbook.xml.rels"))
+    number = _SHEET_ID.findall(_xml(archive, "xl/workbook.xml"))[sheet]
+    links = _LINK.findall(_xml(archive, "xl/_rels/workbook.xml.rels"))
     [link] = [one for one in links if b'Id="' + number + b'"' in one]
     target = link.partition(b'Target="')[2].partition(b'"')[0].decode()
     return target.removeprefix("/") if target.startswith("/") else f"xl/{target}"

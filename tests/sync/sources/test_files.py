@@ -183,6 +183,8 @@ def test_files_of_rejected_rows_are_left_out_of_patterns_unless_named(tmp_path: 
     left_out = [notice for notice in source.notices if "left out" in notice]
     assert len(left_out) == 3
     assert "a-rejected.csv: left out, as it holds rejected rows" in left_out
+    with pytest.raises(ConfigurationError, match="only files of rejected rows"):
+        open_source(str(tmp_path / "a-*"), PEOPLE)
     named = open_source([tmp_path / "a.csv", tmp_path / "a-rejected.csv"], PEOPLE)
     assert [one["external_id"] for one in wires(named.outcomes())] == ["1", "9"]
 
@@ -211,3 +213,14 @@ def test_a_workbook_may_be_packed_too(tmp_path: Path, kind: str, as_stream: bool
     rows = SheetSource(source, PEOPLE).outcomes()
 
     assert wires(rows) == [ADA]
+
+
+def test_what_files_have_to_say_is_said_once(make_file: MakeFile, tmp_path: Path) -> None:
+    for number in range(3):
+        make_file(f"{number}.csv", CSV)
+    make_file("3.csv", CSV.replace(b",", b";"))
+
+    assert open_source(str(tmp_path / "*.csv")).notices == (
+        "0.csv and 2 more: read as utf-8 (all of it is valid), separated by commas",
+        "3.csv: read as utf-8 (all of it is valid), separated by semicolons",
+    )

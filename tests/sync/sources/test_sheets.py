@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import re
 import sys
+import zipfile
 from collections.abc import Sequence
 from datetime import date, datetime, time
 from pathlib import Path
@@ -221,3 +223,24 @@ def test_a_hidden_sheet_is_read_only_by_its_name(tmp_path: Path) -> None:
     assert wires(source.outcomes()) == [ADA]
     assert source.notices == ("people.xlsx: sheet 'People' of a workbook",)
     assert SheetSource(tmp_path / "people.xlsx", layout=Layout(sheet="Lists")).columns == ("x",)
+
+
+def test_errors_are_seen_in_workbooks_of_other_makers(tmp_path: Path) -> None:
+    rows: list[list[Any]] = [
+        ["id", "email", "name"],
+        [1001, "ada@shop.example", "Ada"],
+        ["#REF!", "b@x.example", "B"],
+    ]
+    with zipfile.ZipFile(workbook(tmp_path / "made.xlsx", rows)) as made:
+        parts = {name: made.read(name) for name in made.namelist()}
+    with zipfile.ZipFile(tmp_path / "people.xlsx", "w") as archive:
+        for name, content in parts.items():
+            prefixed = re.sub(
+                rb"<(/?)(?=[a-z])", rb"<\1x:", content.replace(b"xmlns=", b"xmlns:x=")
+            )
+            archive.writestr(name, prefixed if name.startswith("xl/w") else content)
+
+    outcomes = list(SheetSource(tmp_path / "people.xlsx", PEOPLE).outcomes())
+
+    assert wires(outcomes[:1]) == [ADA]
+    assert [row for row, _ in faults(outcomes)] == [2]
