@@ -37,8 +37,9 @@ tests: $(READY)
 docs: $(READY)
 	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
 
+# About ten minutes; with QUICK=1 less than two, and more noise.
 bench: $(READY)
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks $(if $(QUICK),--quick)
 
 # How large the package is, and how much of it a call goes through.
 size: $(READY)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Final, TypeAlias
@@ -38,7 +39,7 @@ _devices = itertools.count()
 
 
 def device() -> str:
-    """Give an id that was never used: repeated URLs would flatter whoever caches them."""
+    """Return an id that was never used: repeated URLs would flatter whoever caches them."""
     return f"device{next(_devices):010}"
 
 
@@ -47,11 +48,14 @@ def query(did: str) -> dict[str, str]:
 
 
 @asynccontextmanager
-async def bare_aiohttp(url: str) -> AsyncIterator[dict[str, Call]]:
+async def bare_aiohttp(
+    url: str, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[dict[str, Call]]:
     """The floor: one aiohttp session and json.loads."""
     ready_made = json.dumps({"shop_id": SHOP, "did": "device", **FIELDS}).encode()
     async with aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0), cookie_jar=aiohttp.DummyCookieJar()
+        connector=aiohttp.TCPConnector(limit=0, ssl=tls or True),
+        cookie_jar=aiohttp.DummyCookieJar(),
     ) as session:
 
         async def get(did: str) -> object:
@@ -85,10 +89,15 @@ async def session_as_here(url: str) -> AsyncIterator[dict[str, Call]]:
 
 
 @asynccontextmanager
-async def sdk(url: str) -> AsyncIterator[dict[str, Call]]:
+async def sdk(url: str, tls: ssl.SSLContext | None = None) -> AsyncIterator[dict[str, Call]]:
     """This package, with all layers on."""
     async with PersonaClick(
-        SHOP, shop_secret=SECRET, api_url=url, max_concurrency=1000, cache=CachePolicy()
+        SHOP,
+        shop_secret=SECRET,
+        api_url=url,
+        max_concurrency=1000,
+        cache=CachePolicy(),
+        ssl_context=tls,
     ) as client:
 
         async def get(did: str) -> object:

@@ -41,7 +41,7 @@ class Comparison:
     target: float | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """Give it for a results file."""
+        """Return it for a results file."""
         return attrs.asdict(self)
 
 
@@ -85,7 +85,7 @@ def _compared(name: str, times: Sequence[Sequence[float]], target: float | None)
 
 
 async def timed(work: Round) -> float:
-    """Give the seconds that a round takes."""
+    """Return the seconds that a round takes."""
     began = time.perf_counter()
     await work()
     return time.perf_counter() - began
@@ -103,23 +103,30 @@ async def at_once(count: int, workers: int, call: Callable[[int], Awaitable[obje
 
 
 def cpu_seconds(pid: int) -> float:
-    """Give the seconds that a process has spent on a processor; Linux knows."""
+    """Return the seconds that a process has spent on a processor; Linux knows."""
     times = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
     return sum(map(int, times)) / os.sysconf("SC_CLK_TCK")
 
 
 @contextmanager
-def load_server() -> Iterator[tuple[str, int]]:
-    """Run the load server on a core of its own; gives its address and process."""
-    server = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.server"], stdout=subprocess.PIPE, text=True
-    )
+def load_server(
+    *, certificate: Path | None = None, delay: float = 0.0
+) -> Iterator[tuple[str, int]]:
+    """Run the load server on a core of its own; yields its address and process.
+
+    :param certificate: a PEM file with a key and a certificate, to serve TLS.
+    :param delay: seconds before each answer, as a network would take.
+    """
+    command = [sys.executable, "-m", "benchmarks.server", "--delay", str(delay)]
+    command += [] if certificate is None else ["--certificate", str(certificate)]
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    scheme = "http" if certificate is None else "https"
     try:
         if hasattr(os, "sched_setaffinity") and (os.cpu_count() or 1) > 1:
             os.sched_setaffinity(server.pid, {SERVER_CORE})
             os.sched_setaffinity(0, {CLIENT_CORE})
         assert server.stdout is not None
-        yield f"http://127.0.0.1:{server.stdout.readline().strip()}/", server.pid
+        yield f"{scheme}://127.0.0.1:{server.stdout.readline().strip()}/", server.pid
     finally:
         server.kill()
         server.wait()

@@ -15,6 +15,8 @@ PAGE: Final = DOCS / "_generated" / "benchmarks.md"
 PLOTS: Final = DOCS / "_pictures"
 GROUPS: Final = {
     "wire": "Single calls, against bare aiohttp",
+    "tls": "Single calls over TLS",
+    "latency": "With 20 ms of latency",
     "layers": "Layer by layer",
     "uvloop": "With the extra `speed`",
     "others": "Profile reads, against other HTTP clients",

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import ssl
 import sys
 from typing import Any, cast
 
@@ -102,7 +103,8 @@ ANSWERS = {
 class Answering(asyncio.Protocol):
     """One connection: finds where requests end, and looks at the first bytes of each."""
 
-    def __init__(self) -> None:
+    def __init__(self, delay: float = 0.0) -> None:
+        self._delay = delay
         self._buffer = b""
         self._body_left = 0
 
@@ -118,7 +120,7 @@ class Answering(asyncio.Protocol):
             self._body_left -= passed
             if self._body_left:
                 return
-            self._transport.write(ANSWERS[b"POST /"])
+            self._answer(b"POST /")
             data = data[passed:]
         buffer = self._buffer + data if self._buffer else data
         while (end := buffer.find(b"\r\n\r\n")) >= 0:
@@ -130,19 +132,35 @@ class Answering(asyncio.Protocol):
                     self._body_left = size - len(buffer)
                     buffer = b""
                     break
-            self._transport.write(ANSWERS[buffer[:6]])
+            self._answer(buffer[:6])
             buffer = buffer[size:]
         self._buffer = buffer
 
+    def _answer(self, request: bytes) -> None:
+        if self._delay:
+            loop = asyncio.get_running_loop()
+            loop.call_later(self._delay, self._transport.write, ANSWERS[request])
+        else:
+            self._transport.write(ANSWERS[request])
 
-async def serve() -> None:
+
+async def serve(certificate: str | None, delay: float) -> None:
     """Serve on a free loopback port, which is printed, until killed."""
-    server = await asyncio.get_running_loop().create_server(Answering, "127.0.0.1", 0)
+    tls = None
+    if certificate is not None:
+        tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        tls.load_cert_chain(certificate)
+    server = await asyncio.get_running_loop().create_server(
+        lambda: Answering(delay), "127.0.0.1", 0, ssl=tls
+    )
     sys.stdout.write(f"{server.sockets[0].getsockname()[1]}\n")
     sys.stdout.flush()
     await server.serve_forever()
 
 
 if __name__ == "__main__":
-    argparse.ArgumentParser(description=__doc__).parse_args()
-    uvloop.run(serve())
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--certificate", help="a PEM file with a key and a certificate: serve TLS")
+    parser.add_argument("--delay", type=float, default=0.0, help="seconds before each answer")
+    options = parser.parse_args()
+    uvloop.run(serve(options.certificate, options.delay))

@@ -11,7 +11,7 @@ import pytest
 from benchmarks.harness import compare
 
 
-@pytest.mark.parametrize("group", ["wire", "cached", "facade", "per_profile"])
+@pytest.mark.parametrize("group", ["wire", "tls", "latency", "cached", "facade", "per_profile"])
 def test_a_group_of_comparisons_runs(group: str) -> None:
     command = [sys.executable, "-m", "benchmarks.suites", group, "6", "12"]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
