@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import re
 import select
+from collections.abc import Callable
 from contextvars import ContextVar
+from functools import partial
 from typing import TYPE_CHECKING, Final
-from weakref import WeakSet
+from weakref import WeakKeyDictionary
 
 import aiohttp
-import attrs
 
+from personaclick_async.deadlines import Deadline
 from personaclick_async.errors import ConnectionFailed, MalformedAnswer, PersonaClickError, TimedOut
 from personaclick_async.retry import Failure
 
@@ -24,25 +26,12 @@ _ENCODING: Final = re.compile(r"content-encoding: \w+ \((\w+)\)\. Please install
 _ERRNO: Final = re.compile(r"\[Errno (\d+)\]")
 
 
-@attrs.define(eq=False, repr=False)
-class Connecting:
-    """What an attempt wants of the connector, and what it has been given.
-
-    :ivar fresh: whether the connection must be a new one.
-    :ivar is_connected: whether it has been given a connection.
-    :ivar is_reused: whether that one had carried other requests before.
-    """
-
-    fresh: bool = False
-    is_connected: bool = False
-    is_reused: bool = False
-
-
-connecting: Final[ContextVar[Connecting | None]] = ContextVar("connecting", default=None)
+current_attempt: Final[ContextVar[Deadline | None]] = ContextVar("current_attempt", default=None)
 """The attempt that the running task makes."""
 
-# Every connection that carried a request. By weak reference: aiohttp alone keeps it alive.
-_used: Final[WeakSet[asyncio.BaseProtocol]] = WeakSet()
+# What asks the system about each connection that carried a request. By weak reference: aiohttp
+# alone keeps a connection alive.
+_used: Final[WeakKeyDictionary[asyncio.BaseProtocol, Callable[[], object]]] = WeakKeyDictionary()
 
 
 class CleanConnector(aiohttp.TCPConnector):
@@ -62,41 +51,46 @@ class CleanConnector(aiohttp.TCPConnector):
         timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's word
     ) -> aiohttp.connector.Connection:
         """Return a connection on which the next bytes can only be the answer."""
-        attempt = connecting.get()
+        attempt = current_attempt.get()
         if attempt is not None and attempt.is_connected:
             # aiohttp sends some requests twice by itself; here retries are the transport's matter.
             raise aiohttp.ServerDisconnectedError
         while True:
             connection = await super().connect(req, traces, timeout)
             protocol = connection.protocol
-            is_reused = protocol in _used
-            if is_reused and ((attempt is not None and attempt.fresh) or not _is_clean(connection)):
+            if protocol is None:  # never of a connection that was just opened
+                raise aiohttp.ServerDisconnectedError
+            is_readable = _used.get(protocol)
+            if is_readable is None:
+                _used[protocol] = _asking(connection)
+            # Readable means a stray answer that the event loop has not seen yet, or the end.
+            elif (
+                protocol.should_close
+                or (attempt is not None and attempt.wants_new_connection)
+                or is_readable()
+            ):
                 connection.close()
                 continue
-            if protocol is not None and not is_reused:
-                _used.add(protocol)
             if attempt is not None:
-                attempt.is_connected, attempt.is_reused = True, is_reused
+                attempt.is_connected, attempt.is_reused = True, is_readable is not None
             return connection
 
 
-def _is_clean(connection: aiohttp.connector.Connection) -> bool:
-    protocol, transport = connection.protocol, connection.transport
-    if protocol is None or transport is None or protocol.should_close:
-        return False
-    socket = transport.get_extra_info("socket")
-    if socket is None or socket.fileno() < 0:
-        return False
-    # Readable means a stray answer that the event loop has not seen yet, or the connection's end.
+def _asking(connection: aiohttp.connector.Connection) -> Callable[[], object]:
+    """Return what asks whether anything can be read from a connection's socket."""
+    socket = None if connection.transport is None else connection.transport.get_extra_info("socket")
+    if socket is None:
+        return lambda: True
+    descriptor = socket.fileno()
     if not hasattr(select, "poll"):
-        return not select.select([socket.fileno()], [], [], 0)[0]
+        return lambda: select.select([descriptor], [], [], 0)[0]
     poller = select.poll()
-    poller.register(socket.fileno(), select.POLLIN)
-    return not poller.poll(0)
+    poller.register(descriptor, select.POLLIN)
+    return partial(poller.poll, 0)
 
 
 def failure_of(
-    cause: Exception, attempt: Connecting, *, endpoint: str, attempts: int, patience: str
+    cause: Exception, attempt: Deadline, *, endpoint: str, attempts: int, patience: str
 ) -> tuple[PersonaClickError, Failure]:
     """Return the error that an exception of aiohttp's means, and what to do about it.
 

@@ -12,8 +12,6 @@ from time import monotonic
 from types import TracebackType
 from typing import Any, Final, Protocol, Self
 
-import attrs
-
 from personaclick_async.config import Seconds
 from personaclick_async.errors import NoEventLoop
 
@@ -42,7 +40,6 @@ class Incoming(Protocol):
         """How many there are so far."""
 
 
-@attrs.define(eq=False, repr=False)
 class Deadline:
     """The time that an attempt of the current task has, as a context manager.
 
@@ -54,20 +51,29 @@ class Deadline:
     :ivar sent_bytes: how much of a large body has gone out.
     :ivar has_passed: whether the time was over before the block had ended.
     :ivar was_silent: whether that was for silence.
+    :ivar wants_new_connection: whether the connector must not give it a used one.
+    :ivar is_connected: whether the connector has given it a connection.
+    :ivar is_reused: whether that one had carried other requests before.
     """
 
-    _deadlines: Deadlines
-    _total: Seconds
-    _silence: Seconds
-    incoming: Incoming | None = attrs.field(default=None, init=False)
-    sent_bytes: int = attrs.field(default=0, init=False)
-    has_passed: bool = attrs.field(default=False, init=False)
-    was_silent: bool = attrs.field(default=False, init=False)
-    _progress: int = attrs.field(default=0, init=False)
-    _quiet_since: Seconds | None = attrs.field(default=None, init=False)
-    _task: asyncio.Task[Any] = attrs.field(init=False)
-    _until: Seconds = attrs.field(init=False)
-    _begun_cancelling: int = attrs.field(init=False)
+    # Defaults of the class: most attempts change none of them.
+    incoming: Incoming | None = None
+    sent_bytes: int = 0
+    has_passed: bool = False
+    was_silent: bool = False
+    wants_new_connection: bool = False
+    is_connected: bool = False
+    is_reused: bool = False
+    _progress: int = 0
+    _quiet_since: Seconds | None = None
+    _task: asyncio.Task[Any]
+    _until: Seconds
+    _begun_cancelling: int
+
+    def __init__(self, deadlines: Deadlines, total: Seconds, silence: Seconds) -> None:
+        self._deadlines = deadlines
+        self._total = total
+        self._silence = silence
 
     def __enter__(self) -> Self:
         deadlines, total = self._deadlines, self._total
@@ -93,10 +99,13 @@ class Deadline:
         trace: TracebackType | None,
     ) -> None:
         self._deadlines.watched.discard(self)
+        task, self.incoming = self._task, None
+        # A context that was copied meanwhile may live on, and has this in it.
+        del self._task
         if (
             self.has_passed
             # Another cancellation than ours goes on its way, as with asyncio.timeout.
-            and self._task.uncancel() <= self._begun_cancelling
+            and task.uncancel() <= self._begun_cancelling
             and kind is asyncio.CancelledError
         ):
             raise TimeoutError

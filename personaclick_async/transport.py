@@ -19,7 +19,7 @@ from yarl import URL
 
 from personaclick_async._version import __version__
 from personaclick_async.config import CallOptions, Config, Seconds
-from personaclick_async.connections import Connecting, connecting, failure_of
+from personaclick_async.connections import current_attempt, failure_of
 from personaclick_async.deadlines import Deadline
 from personaclick_async.errors import (
     AnswerTooLarge,
@@ -304,11 +304,11 @@ class Transport:
             await pool.room.acquire()
         self.stats.requests += 1
         sending.attempts += 1
-        attempt = Connecting(fresh=sending.stale > 0)
-        before = connecting.set(attempt)
         usual = call.attempt_timeout or timeouts.total
         seconds = usual if sending.ends is None else min(usual, sending.left)
         deadline = Deadline(pool.deadlines, seconds, timeouts.read)
+        deadline.wants_new_connection = sending.stale > 0
+        before = current_attempt.set(deadline)
         try:
             with deadline:
                 headers = headers or (None if body is None else call.headers)
@@ -345,12 +345,12 @@ class Transport:
         else:
             cause = None
         finally:
-            connecting.reset(before)
+            current_attempt.reset(before)
             pool.room.release()
         # Past the handler on purpose: aiohttp's texts hold the URL, whose query holds the secret
         # and the user, and a chained exception would carry them into every traceback.
         if cause is not None or read is None:
-            return self._lost(cause, sending, attempt, deadline, is_cut=seconds < usual)
+            return self._lost(cause, sending, deadline, is_cut=seconds < usual)
         answer = Answer(
             call=call,
             status=response.status,
@@ -368,7 +368,6 @@ class Transport:
         self,
         cause: Exception | None,
         sending: _Sending[Any],
-        attempt: Connecting,
         deadline: Deadline,
         *,
         is_cut: bool = False,
@@ -384,13 +383,13 @@ class Transport:
             too_large = AnswerTooLarge(reason, endpoint=endpoint, attempts=attempts)
             return _Failed(too_large, Failure(hopeless=True))
         if deadline.has_passed and not deadline.was_silent and is_cut:
-            what = "an answer" if attempt.is_connected else "a connection"
+            what = "an answer" if deadline.is_connected else "a connection"
             return _Failed(sending.late(what), Failure(hopeless=True))
         timeouts = self._config.timeouts
         usual = sending.call.attempt_timeout or timeouts.total
         patience = f"{timeouts.read if deadline.was_silent else usual:g} s"
         error, failure = failure_of(
-            cause, attempt, endpoint=endpoint, attempts=attempts, patience=patience
+            cause, deadline, endpoint=endpoint, attempts=attempts, patience=patience
         )
         return _Failed(error, failure)
 

@@ -137,16 +137,21 @@ class Scope:
         call = make(self.core.shop, self.context())
         return self.core.transport.send(call, self.options, self.visit.answered)
 
-    async def load_profile(self, loaded: list[Profile] | None = None) -> bytes:
-        """Read the profile and return the body of the answer, which is one that can be parsed.
+    def load_profile(self, loaded: list[Profile] | None = None) -> Awaitable[bytes]:
+        """Read the profile of a visit that has begun; the body of the answer can be parsed.
 
         :param loaded: receives the profile: who makes the request need not parse it again.
         """
-        answer = await self.ask(requests.read_profile)
-        profile = answer.parse()
-        if loaded is not None:
-            loaded.append(profile)
-        return answer.body
+
+        def body_of(answer: Answer[Profile]) -> bytes:
+            self.visit.answered(answer)
+            profile = answer.parse()
+            if loaded is not None:
+                loaded.append(profile)
+            return answer.body
+
+        call = requests.read_profile(self.core.shop, self.context())
+        return self.core.transport.send(call, self.options, body_of)
 
     async def _begin_and_ask(self, make: Callable[[Shop, RequestContext], Call[T]]) -> Answer[T]:
         await self.visit.begin()

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import attrs
 
 from personaclick_async.codec import Json
-from personaclick_async.models.reading import Model, Number, Read, Scalar, fill_in
+from personaclick_async.models.reading import Model, Number, Read, Scalar
 
 
 @attrs.frozen(kw_only=True, slots=False)
@@ -29,8 +29,12 @@ class Category(Model):
     name_with_parent: str | None = None
 
     def __attrs_post_init__(self) -> None:
-        fill_in(self, "parent", "parent_id")
-        fill_in(self, "parent_id", "parent")
+        # Spelt out: this runs for every category of every product.
+        if self.parent is None:
+            if self.parent_id is not None:
+                object.__setattr__(self, "parent", self.parent_id)
+        elif self.parent_id is None:
+            object.__setattr__(self, "parent_id", self.parent)
 
 
 @attrs.frozen(kw_only=True, slots=False)
@@ -54,7 +58,8 @@ class Param(Model):
     value: Scalar = None
 
     def __attrs_post_init__(self) -> None:
-        fill_in(self, "key", "name")
+        if self.key is None and self.name is not None:
+            object.__setattr__(self, "key", self.name)
         if self.value is not None and not self.values:
             object.__setattr__(self, "values", (self.value,))
 
