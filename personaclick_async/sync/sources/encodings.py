@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import codecs
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 import attrs
@@ -66,11 +66,9 @@ class UnknownEncoding(ConfigurationError):
         of the error's text.
     """
 
-    def __init__(self, name: str, candidates: Iterable[Candidate] = ()) -> None:
+    def __init__(self, message: str, candidates: Sequence[Candidate] = ()) -> None:
+        super().__init__(message)
         self.candidates = tuple(candidates)
-        listed = ", ".join(one.encoding for one in self.candidates)
-        fitting = f"; these fit: {listed}" if listed else ""
-        super().__init__(f"{name}: is not in UTF-8; give its encoding (--encoding){fitting}")
 
 
 def check_encoding(name: str) -> str:
@@ -138,7 +136,11 @@ def _legacy(name: str, evidence: bytes) -> Encoding:
     looks: dict[str, Candidate] = {}
     for one in candidates:
         looks.setdefault(one.sample, one)  # the likeliest of those that look the same
-    raise UnknownEncoding(name, list(looks.values())[:_SHOWN])
+    shown = list(looks.values())[:_SHOWN]
+    fitting = f"; these fit: {', '.join(one.encoding for one in shown)}" if shown else ""
+    raise UnknownEncoding(
+        f"{name}: is not in UTF-8; give its encoding (--encoding){fitting}", shown
+    )
 
 
 def _high_bytes(line: bytes) -> int:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import io
+import pickle
 import random
 from collections.abc import Iterator
 from contextlib import suppress
@@ -116,3 +117,13 @@ def test_one_word_in_doubt_among_many_is_no_question() -> None:
 )
 def test_signs_of_cp1252_are_no_doubt(words: str) -> None:
     assert found(f"name,note\nJosé,{words}\nPeña,x\n".encode("cp1252")) == "cp1252"
+
+
+def test_the_question_can_be_sent_between_processes() -> None:
+    with pytest.raises(UnknownEncoding) as asked:
+        CsvSource(StreamInput(io.BytesIO("name\nKad\u0131n\n".encode("cp1254")))).sample()
+
+    again = pickle.loads(pickle.dumps(asked.value))
+
+    assert str(again) == str(asked.value)
+    assert again.candidates == asked.value.candidates
