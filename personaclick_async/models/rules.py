@@ -194,7 +194,7 @@ def _is_worded(value: str) -> bool:
 
 
 def phone(field: str, value: object) -> str:
-    """Accept 5 to 15 digits, with or without a leading +; spaces, dots, dashes, brackets go.
+    """Accept 5 to 15 digits and a leading +; spaces, dots, dashes and brackets are removed.
 
     What looks like a date, an IP address or a placeholder such as 0000000000 is refused.
     """
@@ -212,7 +212,7 @@ def phone(field: str, value: object) -> str:
 
 
 def gender(field: str, value: object) -> str:
-    """Accept :class:`Gender`, ``m`` or ``f``, ``male`` or ``female`` as official SDKs do."""
+    """Accept :class:`Gender`, ``m`` or ``f``, ``male`` or ``female``."""
     exact = value if type(value) is str else _exact(value)
     found = _GENDERS.get(exact) if isinstance(exact, str) else None
     if found is None:
@@ -251,7 +251,7 @@ def birthday(field: str, value: object) -> str:
 
 
 def boolean(field: str, value: object) -> bool:
-    """Accept ``True`` and ``False`` alone."""
+    """Accept ``True`` or ``False``."""
     exact = _exact(value)
     if not isinstance(exact, bool):
         raise refuse(field, "a bool", value)
