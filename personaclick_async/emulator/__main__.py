@@ -38,6 +38,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--public", action="store_true", help="allow an address that other machines can reach"
     )
+    parser.add_argument(
+        "--host-name",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="answer to this name, too, such as a container's",
+    )
     parser.add_argument("--database", default=":memory:", help="a file that keeps everything")
     parser.add_argument(
         "--shop-id", default=os.environ.get("PERSONACLICK_SHOP_ID", DEFAULT_SHOP_ID)
@@ -96,6 +103,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             shop_secret=secret,
             import_limit=None if options.no_limits else EmulatorSettings().import_limit,
             cors=options.cors,
+            host_names=tuple(options.host_name),
             seed=options.seed,
         )
         behaviour = Behaviour.load(options.behaves_as) if options.behaves_as else Behaviour()

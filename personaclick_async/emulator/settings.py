@@ -30,6 +30,8 @@ class EmulatorSettings:
     :ivar request_limit: the same for all other requests; the service documents none.
     :ivar max_import_bytes: how large an import's body may be.
     :ivar cors: whether pages of other sites may call the service's addresses from a browser.
+    :ivar host_names: by which names it is answered besides this machine's own, such as a
+        container's. An emulator that other machines may reach answers to any name if none is given.
     :ivar seed: makes the chances of faults repeatable.
     :ivar recorded: how many of the latest requests are kept for inspection.
     """
@@ -44,6 +46,7 @@ class EmulatorSettings:
     request_window: float = attrs.field(default=60.0)
     max_import_bytes: int = attrs.field(default=names.IMPORT_MAX_BODY_BYTES)
     cors: bool = False
+    host_names: tuple[str, ...] = ()
     seed: int = 0
     recorded: int = attrs.field(default=200_000)
 

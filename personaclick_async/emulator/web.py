@@ -67,7 +67,7 @@ class Front:
         self._others.forget()
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
-        if self._local_only and not _names_this_machine(request.headers.get("Host", "")):
+        if not self._is_named(request.headers.get("Host", "")):
             # A web page elsewhere can make a browser ask a local server under a name of its own.
             return _text_response(envelope("The Host header is not this machine's"), 403)
         if request.path.startswith(PREFIX):
@@ -92,6 +92,17 @@ class Front:
             return response
         finally:
             self._recorder.end(recorded, body)
+
+    def _is_named(self, host: str) -> bool:
+        known = self._settings.host_names
+        if not self._local_only and not known:
+            return True
+        try:
+            name = URL.build(authority=host).host or ""
+        except ValueError:
+            return False
+        # What stands before an @ is no part of a host's name.
+        return "@" not in host and (is_loopback(name) or name in known)
 
     async def _answer(
         self, request: web.Request, recorded: RecordedRequest, headers: dict[str, str]
@@ -200,15 +211,6 @@ def _takes_json(accepts: Iterable[str]) -> bool:
     ranges = [one.partition(";") for line in accepts for one in line.split(",") if one.strip()]
     # A quality of zero means "anything but this", which no client sends of JSON.
     return not ranges or any(kind.strip().lower() in _JSON_RANGES for kind, _, _ in ranges)
-
-
-def _names_this_machine(host: str) -> bool:
-    if "@" in host:
-        return False  # what stands before it is no part of a host's name
-    try:
-        return is_loopback(URL.build(authority=host).host or "")
-    except ValueError:
-        return False
 
 
 def _hang_up(request: web.Request) -> web.StreamResponse:

@@ -141,6 +141,23 @@ def test_another_address_than_this_machines_is_refused_unless_allowed(host: str)
         Emulator(host=host)
 
 
+async def test_a_name_that_was_given_is_answered_and_no_other() -> None:
+    with Emulator(
+        EmulatorSettings(host_names=("emulator",)), host="0.0.0.0", allow_public=True
+    ) as shop:
+        url = f"http://127.0.0.1:{shop.port}/_emulator/status"
+        async with aiohttp.ClientSession() as http:
+            for host, status in {
+                "emulator:8971": 200,
+                "127.0.0.1": 200,
+                "evil.example": 403,
+                "evil@emulator": 403,
+                "emulator.evil.example": 403,
+            }.items():
+                async with http.get(url, headers={"Host": host}) as answer:
+                    assert answer.status == status, host
+
+
 def test_it_may_be_allowed() -> None:
     with Emulator(host="0.0.0.0", allow_public=True) as shop:
         assert shop.port
