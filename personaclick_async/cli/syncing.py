@@ -44,6 +44,7 @@ _STOPS: Final = {
     Cause.REFUSED_IN_A_ROW: Exit.ALL_REFUSED,
     Cause.REDIRECTED: Exit.CONFIGURATION,
     Cause.LIMIT: Exit.CONFIGURATION,
+    Cause.RESOURCES: Exit.CONFIGURATION,
 }
 
 

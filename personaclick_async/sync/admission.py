@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Mapping, Sequence
 from enum import Enum, auto
 from typing import Final
@@ -12,6 +14,7 @@ from personaclick_async.errors import (
     AuthenticationFailed,
     BadRequest,
     ConfigurationError,
+    ConnectionFailed,
     Forbidden,
     NotFound,
     PayloadTooLarge,
@@ -113,15 +116,17 @@ class Verdict(Enum):
     """The service is down, overloaded or unreachable: try again later."""
     RECORD = auto()
     """The record is at fault: reject it."""
+    PROBE = auto()
+    """The credentials or the record: asking for something else tells which."""
     STOP = auto()
-    """Nothing will get through: wrong credentials, a wrong address."""
+    """Nothing will get through, as with a wrong address."""
 
 
 def judge(error: PersonaClickError) -> Verdict:
     """Return what follows from a failure to deliver."""
     match error:
-        case AuthenticationFailed() | Forbidden():
-            return Verdict.STOP
+        case AuthenticationFailed(status=401) | Forbidden():
+            return Verdict.PROBE
         case BadRequest() | Unprocessable() | NotFound() | PayloadTooLarge():
             return Verdict.RECORD
         case RateLimited() | ServerError() | TransportError():
@@ -137,6 +142,8 @@ def cause_of(error: PersonaClickError | None) -> Cause:
     match error:
         case AuthenticationFailed() | Forbidden():
             return Cause.CREDENTIALS
+        case ConnectionFailed() if is_out_of_files(error):
+            return Cause.RESOURCES
         case RateLimited() | ServerError() | TransportError():
             return Cause.UNREACHABLE
         case ServiceError() if error.status in _REDIRECTS:
@@ -154,11 +161,20 @@ def refusal(row: int, wire: Mapping[str, Json], error: PersonaClickError) -> Ref
     return Refused(row, (Fault("record", rule, "what it refused"),), dict(wire))
 
 
+def is_out_of_files(error: PersonaClickError) -> bool:
+    """Return whether a connection failed because too many files are open."""
+    return isinstance(error, ConnectionFailed) and any(
+        os.strerror(number).lower() in str(error) for number in (errno.EMFILE, errno.ENFILE)
+    )
+
+
 def describe(error: PersonaClickError) -> str:
     """Say what went wrong without the service's message, which may quote a record."""
     match error:
         case RateLimited(attempts=0):
             return f"{error.endpoint} is held back by the limit of requests"
+        case ServiceError(status=status) if status in _REDIRECTS:
+            return f"{error.endpoint} answered {status}, a redirect: correct the service's address"
         case ServiceError():
             return f"{error.endpoint} answered {error.status}"
         case TransportError():

@@ -8,14 +8,21 @@ import math
 import random
 import sys
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import timedelta
 from typing import Final
 
 import attrs
 
-from personaclick_async.calls.scope import Now
-from personaclick_async.config import RetryPolicy, Seconds
-from personaclick_async.errors import ConfigurationError, PersonaClickError
+from personaclick_async.calls.scope import Core
+from personaclick_async.config import CallOptions, RetryPolicy, Seconds
+from personaclick_async.errors import (
+    ConfigurationError,
+    PersonaClickError,
+)
+from personaclick_async.protocol import requests
+from personaclick_async.protocol.answers import Answer
+from personaclick_async.protocol.requests import audience_envelope
 from personaclick_async.retry import Failure, wait_before_next
 from personaclick_async.sync.admission import Verdict, cause_of, describe, judge
 from personaclick_async.sync.errors import Cause, SyncStopped
@@ -23,6 +30,16 @@ from personaclick_async.sync.options import Limit
 from personaclick_async.sync.report import Report, Waiting
 
 log: Final = logging.getLogger("personaclick_async")
+
+_FAILURES_IN_A_ROW: Final = 3
+"""After so many without an answer in between, one request at a time finds out whether the service
+is back: hundreds would only be in its way."""
+
+_SAME_WARNING_SECONDS: Final = 300.0
+_ONE_ATTEMPT: Final = CallOptions(retries=0)
+_FIRST_ANSWER_SECONDS: Final = 1.0
+"""Others wait so long for the first answer: wrong credentials are to end a sync at once."""
+
 
 _TRIES_AMONG_OTHERS: Final = 20
 """A record on which the service fails so often, while it takes others, is given up as failed.
@@ -40,23 +57,30 @@ class Outage:
     policy: RetryPolicy
     patience: Seconds
     answers: int = 0
+    failures: int = 0
     _since: Seconds | None = None
 
     def over(self) -> None:
-        """Note an answer that is one, also if it is a refusal."""
+        """Note a usable answer, also if it is a refusal."""
         self.answers += 1
+        self.failures = 0
         self._since = None
+
+    def is_open_question(self) -> bool:
+        """Whether it is not known that the service answers: one request is to find out."""
+        return self.failures >= _FAILURES_IN_A_ROW
 
     def wait(
         self, failure: Failure, *, attempt: int, now: Seconds, chance: float
     ) -> Seconds | None:
-        """Give the seconds to wait before trying again, or None to give up.
+        """Return the seconds to wait before trying again, or None to give up.
 
         :param attempt: how often this request has failed.
         :param chance: a random number from 0 to 1.
         """
         if self._since is None:
             self._since = now
+        self.failures += 1
         policy = attrs.evolve(self.policy, attempts=sys.maxsize, total=self.patience)
         return wait_before_next(
             policy, failure, attempt=attempt, elapsed=now - self._since, chance=chance
@@ -76,27 +100,36 @@ class Delivery:
     def __init__(
         self,
         report: Report,
-        policy: RetryPolicy,
+        core: Core,
         *,
         patience: Seconds | None,
         max_refused_in_a_row: int,
         limit: Limit | None = None,
-        now: Now,
     ) -> None:
         self._report = report
+        self._core = core
         self._limit = limit
-        self._now = now
-        self._outage = Outage(policy, math.inf if patience is None else patience)
+        self._turn = asyncio.Lock()
+        self._probing = asyncio.Lock()
+        self._credentials: PersonaClickError | None = None
+        self._probes = 0
+        self._warned: dict[str, Seconds] = {}
+        self._is_warned = False
+        self._is_unauthorized = False
+        self._outage = Outage(core.config.retry, math.inf if patience is None else patience)
         self._max_refused = max_refused_in_a_row
         self._refused = 0
         self.is_halted = False
         self._halted = asyncio.Event()
+        self._has_begun = False
+        self._answered = asyncio.Event()
 
     def halt(self) -> None:
-        """Send nothing more; requests under way are not touched, waits end."""
+        """Send nothing more; requests in flight are not touched, waits end."""
         if not self.is_halted:
             self.is_halted = True
             self._halted.set()
+            self._answered.set()
 
     async def wait_for_halt(self) -> None:
         """Return when the sync is to end."""
@@ -114,38 +147,24 @@ class Delivery:
         """
         attempt = 0
         among_others = 0
+        error: PersonaClickError | None = None
+        if self._has_begun and not self._answered.is_set():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_FIRST_ANSWER_SECONDS):
+                    await self._answered.wait()
+        self._has_begun = True
         answers = self._outage.answers
         while not self.is_halted:
-            error = None if self._limit is None else await self._held_back(self._limit)
-            is_unsent = error is not None
-            sent = 0
-            if self.is_halted:
-                break
-            if error is None:
-                try:
-                    sent = await request() or 1
-                except PersonaClickError as caught:
-                    # As a value: raised from here, it would drag the chain of handlers along.
-                    error = caught.with_traceback(None)
-            if error is not None:
-                sent = getattr(error, "attempts", 0)
-            self._report.requests += sent
-            self._report.bytes_sent += size * sent
-            self._report.retries += sent if attempt else 0
-            verdict = None if error is None else Verdict.WAIT if is_unsent else judge(error)
-            if error is None or verdict is not Verdict.WAIT:
-                self._outage.over()
-                if self._report.waiting is not None:
-                    log.info("the service takes records again")
-                    self._report.waiting = None
+            alone = self._outage.is_open_question()
+            if alone:
+                async with self._turn:
+                    # The one before may have found out meanwhile: then all continue at once.
+                    alone = self._outage.is_open_question()
+                    error = await self._attempt(request, size, attempt) if alone else None
+            if not alone:
+                error = await self._attempt(request, size, attempt)
             if error is None:
                 return
-            if verdict is Verdict.RECORD:
-                raise error
-            if verdict is Verdict.STOP:
-                message = getattr(error, "message", "")
-                said = f": {message}" if message else ""
-                raise self.stopped(f"nothing can be delivered: {describe(error)}{said}", error)
             attempt += 1
             among_others += self._outage.answers != answers
             answers = self._outage.answers
@@ -153,6 +172,72 @@ class Delivery:
                 raise error
             await self._wait(error, attempt)
         raise Halted
+
+    async def _attempt(
+        self, request: Callable[[], Awaitable[int | None]], size: int, attempt: int
+    ) -> PersonaClickError | None:
+        """Make a request once; return the failure that is to be waited out, if there is one."""
+        error = None if self._limit is None else await self._held_back(self._limit)
+        if self.is_halted:
+            raise Halted
+        if error is not None:
+            return error
+        sent = 0
+        probes = self._probes
+        try:
+            sent = await request() or 1
+        except PersonaClickError as caught:
+            # As a value: raised from here, it would drag the chain of handlers along.
+            error = caught.with_traceback(None)
+            sent = getattr(error, "attempts", 0)
+        self._report.requests += sent
+        self._report.bytes_sent += size * sent
+        self._report.retries += sent if attempt else 0
+        verdict = None if error is None else judge(error)
+        if verdict is Verdict.WAIT:
+            return error
+        if error is not None and verdict is Verdict.PROBE:
+            problem = await self._probed(probes)
+            if problem is not None and judge(problem) is Verdict.WAIT:
+                return problem
+            verdict = Verdict.RECORD
+            if problem is not None:
+                raise self._nothing_gets_through(error)
+        self._outage.over()
+        self._answered.set()
+        if self._report.waiting is not None:
+            self._report.waiting = None
+            if self._is_warned:
+                self._is_warned = False
+                log.info("the service takes records again")
+        if error is None:
+            return None
+        self._is_unauthorized = judge(error) is Verdict.PROBE
+        if verdict is Verdict.RECORD:
+            raise error
+        raise self._nothing_gets_through(error)
+
+    def _nothing_gets_through(self, error: PersonaClickError) -> SyncStopped:
+        said = getattr(error, "message", "")
+        reason = f"{describe(error)}{said and f': {said}'}"
+        return self.stopped(f"nothing can be delivered: {reason}", error)
+
+    async def _probed(self, probes: int) -> PersonaClickError | None:
+        """Import nothing, which needs the credentials; return what speaks against them.
+
+        :param probes: how many there were when the request was sent: a later one is an answer.
+        """
+        async with self._probing:
+            if self._probes == probes:
+                call = requests.import_audience(b"".join(audience_envelope(self._core.shop)))
+                self._credentials = None
+                try:
+                    await self._core.transport.send(call, _ONE_ATTEMPT, Answer.parse)
+                except PersonaClickError as caught:
+                    if judge(caught) is not Verdict.RECORD:
+                        self._credentials = caught.with_traceback(None)
+                self._probes += 1
+            return self._credentials
 
     def accepted(self) -> None:
         """Note that the service took a record."""
@@ -166,11 +251,10 @@ class Delivery:
         self._refused += 1
         if self._refused >= self._max_refused:
             self.halt()
-            raise SyncStopped(
+            raise self.stopped(
                 f"the last {self._refused} records were all refused, with none accepted in "
                 "between: look at the reasons of the rejected ones before running it again",
-                report=self._report,
-                cause=Cause.REFUSED_IN_A_ROW,
+                cause=Cause.CREDENTIALS if self._is_unauthorized else Cause.REFUSED_IN_A_ROW,
             )
 
     async def _held_back(self, limit: Limit) -> PersonaClickError | None:
@@ -206,14 +290,24 @@ class Delivery:
         )
         if wait is None:
             raise self.stopped(f"the service stays out of reach: {describe(error)}", error)
-        now = self._now()
+        now = self._core.now()
         since = self._report.waiting.since if self._report.waiting else now
-        if self._report.waiting is None:
-            log.warning("a sync waits for the service: %s", describe(error))
+        self._warn(describe(error))
         self._report.waiting = Waiting(describe(error), since, now + timedelta(seconds=wait))
         await self._sleep(wait)
 
-    def stopped(self, reason: str, error: PersonaClickError | None = None) -> SyncStopped:
+    def _warn(self, reason: str) -> None:
+        """Log that the sync waits: once for each outage and reason, and not every second."""
+        now = asyncio.get_running_loop().time()
+        if self._report.waiting is None and self._warned.get(reason, -math.inf) < now:
+            log.warning("a sync waits for the service: %s", reason)
+            self._warned[reason] = now + _SAME_WARNING_SECONDS
+            self._is_warned = True
+
+    def stopped(
+        self, reason: str, error: PersonaClickError | None = None, cause: Cause = Cause.FAILED
+    ) -> SyncStopped:
         """Return the error that ends the sync."""
         status = getattr(error, "status", None)
-        return SyncStopped(reason, report=self._report, cause=cause_of(error), status=status)
+        cause = cause if error is None else cause_of(error)
+        return SyncStopped(reason, report=self._report, cause=cause, status=status)

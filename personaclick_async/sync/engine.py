@@ -69,11 +69,10 @@ class Sync:
             raise SyncRefused("this sync was iterated before: make another one")
         self._delivery = Delivery(
             self.report,
-            self._core.config.retry,
+            self._core,
             patience=self._options.patience,
             max_refused_in_a_row=self._options.max_refused_in_a_row,
             limit=self._options.limit,
-            now=self._core.now,
         )
         self._task = asyncio.create_task(self._work(self._delivery))
         try:
@@ -196,8 +195,8 @@ class Sync:
         options, report, source = self._options, self.report, self._reader.slices
         fingerprint, earlier = None, None
         if options.journal is not None:
-            path = options.journal
-            settling.journal = await settling.thread.run(lambda: Journal(path))
+            path, restarts = options.journal, options.unfinished is Unfinished.RESTART
+            settling.journal = await settling.thread.run(lambda: Journal(path, sets_aside=restarts))
             fingerprint = await source.fingerprint()
             earlier = await self._unfinished(settling, settling.journal, fingerprint)
         source.start(Plan() if earlier is None else earlier.plan, options.chunk_rows)

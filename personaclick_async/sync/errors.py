@@ -24,12 +24,14 @@ class Cause(StrEnum):
     """The service is at another address."""
     LIMIT = "limit"
     """The limit that several processes share can't be asked."""
+    RESOURCES = "resources"
+    """This machine has too few open files left."""
     FAILED = "failed"
-    """Some other answer that stands against everything."""
+    """The service failed on too many records, or gave an answer that is not documented."""
 
 
 class SyncRefused(ConfigurationError):
-    """A sync can't begin as asked: says what stands against it and what to do. Nothing was sent."""
+    """A sync can't begin as asked: says why and what to do. Nothing was sent."""
 
 
 class JournalLocked(SyncRefused):
@@ -43,8 +45,12 @@ class JournalFailed(PersonaClickError):
     """
 
 
+class JournalDamaged(JournalFailed, SyncRefused):
+    """The journal's file is damaged, or is none: nothing was sent."""
+
+
 class SyncStopped(PersonaClickError):
-    """A sync gave up before the end of its source. Run it again to go on, if it has a journal.
+    """A sync gave up before the end of its source. Run it again to continue, if it has a journal.
 
     :ivar report: what was done until then.
     :ivar cause: why, for programs.

@@ -12,6 +12,7 @@ for an fsync.
 from __future__ import annotations
 
 import sqlite3
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import cache
@@ -49,13 +50,14 @@ class Run:
 class Journal:
     """An open journal. Use it from one thread only."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, sets_aside: bool = False) -> None:
         """Open a journal, or make one.
 
+        :param sets_aside: whether a damaged file is renamed, to begin with an empty one.
         :raises SyncRefused: another process has it open, or the file is no journal.
         :raises JournalFailed: it can't be read or written.
         """
-        self._database = Database(path)
+        self._database = Database(path, sets_aside=sets_aside)
         self._transaction = self._database.transaction
         self.salt = self._database.salt
         with self._transaction() as db:
@@ -64,13 +66,13 @@ class Journal:
             }
 
     def close(self) -> None:
-        """Close the file and give it free."""
+        """Close the file and unlock it."""
         self._database.close()
 
     # Runs
 
     def unfinished(self, source: str) -> Run | None:
-        """Return the run of a source that has not ended, with what it left to do."""
+        """Return the unfinished run of a source, with what it left to do."""
         with self._transaction() as db:
             found = db.execute(
                 "SELECT id, fingerprint, route, settings, sent, queued, unchanged, rejected,"
@@ -121,7 +123,7 @@ class Journal:
         settings: Mapping[str, str],
         now: datetime,
     ) -> int:
-        """Begin a run of a source that has no unfinished one; gives its number."""
+        """Begin a run of a source that has no unfinished one; return its number."""
         with self._transaction() as db:
             number = db.execute(
                 "INSERT INTO runs(source, fingerprint, route, settings, started_at)"
@@ -141,16 +143,20 @@ class Journal:
             )
 
     def _drop(self, db: sqlite3.Connection, run: int, which: str) -> None:
-        """Forget chunks, and that anybody got what was in them: nobody knows."""
-        some = f"SELECT id FROM chunks WHERE run = {run:d} AND {which}"  # noqa: S608 - no values
-        self._underway.difference_update(number for (number,) in db.execute(some).fetchall())
-        db.execute(f"DELETE FROM contents WHERE chunk IN ({some})")  # noqa: S608
-        db.execute(f"DELETE FROM chunks WHERE id IN ({some})")  # noqa: S608
+        """Forget chunks, and those of their contents that are not known to be delivered."""
+        some = f"SELECT id, settled FROM chunks WHERE run = {run:d} AND {which}"  # noqa: S608
+        for chunk, settled in db.execute(some).fetchall():
+            marks = Marks(settled or b"")
+            held = "SELECT person, position FROM contents WHERE chunk = ?"
+            unsure = [(who,) for who, at in db.execute(held, (chunk,)) if at not in marks]
+            db.executemany("DELETE FROM contents WHERE person = ?", unsure)
+            db.execute("DELETE FROM chunks WHERE id = ?", (chunk,))
+            self._underway.discard(chunk)
 
     # Chunks
 
     def begin(self, run: int, first_row: int) -> int:
-        """Make room for a chunk; until it is sealed it counts for nothing. Gives its number."""
+        """Make room for a chunk; until it is sealed it counts for nothing. Return its number."""
         with self._transaction() as db:
             number = db.execute(
                 "INSERT INTO chunks(run, first_row) VALUES (?, ?)", (run, first_row)
@@ -187,9 +193,14 @@ class Journal:
     # What people were sent last
 
     def mark_changed(
-        self, chunk: int, scope: str, records: Iterable[tuple[Sequence[tuple[str, str]], bytes]]
+        self,
+        chunk: int,
+        scope: str,
+        records: Iterable[tuple[Sequence[tuple[str, str]], bytes]],
+        *,
+        positions: Iterable[int] = range(sys.maxsize),
     ) -> list[bool]:
-        """Say of each record whether it must be sent, and note those that will be.
+        """Return for each record whether it must be sent, and note those that will be.
 
         A record is unchanged if each of its person's names was last sent just this content, in a
         chunk that is done. One that must be sent takes its place at once, though it counts only
@@ -198,10 +209,11 @@ class Journal:
 
         :param scope: whose profiles these are: the same person is another one in another shop.
         :param records: each record's ``(name, value)`` identifiers and its content.
+        :param positions: theirs in the chunk.
         """
         changed = []
         with self._transaction(ends=False) as db:
-            for identifiers, content in records:
+            for position, (identifiers, content) in zip(positions, records, strict=False):
                 what = self._hash(content)
                 keys = [self._person(scope, *person) for person in identifiers]
                 known = db.execute(_known(len(keys)), keys).fetchall()
@@ -211,13 +223,13 @@ class Journal:
                 changed.append(not unchanged)
                 if not unchanged:
                     db.executemany(
-                        "INSERT OR REPLACE INTO contents VALUES (?, ?, ?)",
-                        [(key, what, chunk) for key in keys],
+                        "INSERT OR REPLACE INTO contents VALUES (?, ?, ?, ?)",
+                        [(key, what, chunk, position) for key in keys],
                     )
         return changed
 
     def forget(self, scope: str, identifiers: Iterable[tuple[str, str]]) -> None:
-        """Forget what people were sent: it was refused after all."""
+        """Forget what users were sent: it was refused after all."""
         with self._transaction() as db:
             db.executemany(
                 "DELETE FROM contents WHERE person = ?",

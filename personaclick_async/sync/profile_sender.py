@@ -17,7 +17,13 @@ from personaclick_async.models.identity import Identity
 from personaclick_async.names import IDENTIFIERS
 from personaclick_async.protocol import requests
 from personaclick_async.protocol.answers import Answer
-from personaclick_async.sync.admission import Verdict, describe, judge, refusal
+from personaclick_async.sync.admission import (
+    Verdict,
+    describe,
+    is_out_of_files,
+    judge,
+    refusal,
+)
 from personaclick_async.sync.batch import Batch
 from personaclick_async.sync.delivery import Delivery, Halted
 from personaclick_async.sync.errors import SyncStopped
@@ -40,6 +46,7 @@ class _Job:
     identifiers: tuple[str, ...]
     earlier: list[_Job] = attrs.field(factory=list)
     is_done: asyncio.Event | None = None
+    found_no_file: bool = False
 
 
 class ProfileSender:
@@ -75,6 +82,7 @@ class ProfileSender:
         self._latest: dict[str, _Job] = {}
         self._failed_identifiers: set[str] = set()
         self._failed = 0
+        self._spare = options.concurrency - 1
 
     async def send(self, batch: Batch) -> None:
         """Send the batch's records and settle each.
@@ -110,8 +118,12 @@ class ProfileSender:
                 if earlier.is_done is not None:
                     await earlier.is_done.wait()
             async with self._unsettled:
-                async with self._requests:
+                await self._requests.acquire()
+                try:
                     problem = await self._problem(job)
+                finally:
+                    if not self._withholds_slot(job):
+                        self._requests.release()
                 self._end(job)
                 try:
                     self._count(problem)
@@ -123,6 +135,13 @@ class ProfileSender:
             raise
         finally:
             self._end(job)
+
+    def _withholds_slot(self, job: _Job) -> bool:
+        """Return whether the slot of a request is closed: there are no files for as many."""
+        if not job.found_no_file or not self._spare:
+            return False
+        self._spare -= 1
+        return True
 
     def _count(self, problem: Rejected | Failed | None) -> None:
         if problem is None:
@@ -151,6 +170,9 @@ class ProfileSender:
         async def request() -> int:
             try:
                 return await self._core.transport.send(call, self._call_options, _attempts_of)
+            except PersonaClickError as error:
+                job.found_no_file |= is_out_of_files(error)
+                raise
             finally:
                 # Also after a failure: a request without an answer may have been carried out.
                 await self._core.profiles.forget(*_identities(job.fields))
@@ -160,7 +182,7 @@ class ProfileSender:
         except SyncStopped:
             raise
         except PersonaClickError as error:
-            if judge(error) is Verdict.RECORD:
+            if judge(error) is not Verdict.WAIT:
                 return refusal(job.row, job.fields, error)
             self._failed_identifiers.update(job.identifiers)
             self._failed += 1

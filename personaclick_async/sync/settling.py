@@ -133,7 +133,9 @@ class Settling:
             if isinstance(outcome, Record) and position not in batch.chunk.settled
         ]
         sent = await self.thread.run(
-            lambda: journal.mark_changed(batch.chunk.id, scope, [record for _, record in asked])
+            lambda: journal.mark_changed(
+                batch.chunk.id, scope, [one for _, one in asked], positions=[at for at, _ in asked]
+            )
         )
         return frozenset(
             position for (position, _), is_sent in zip(asked, sent, strict=True) if not is_sent

@@ -85,8 +85,8 @@ def _service(kind: type[errors.ServiceError], status: int) -> errors.ServiceErro
     [
         (_service(errors.BadRequest, 400), Verdict.RECORD),
         (_service(errors.AuthenticationFailed, 400), Verdict.STOP),
-        (_service(errors.AuthenticationFailed, 401), Verdict.STOP),
-        (_service(errors.Forbidden, 403), Verdict.STOP),
+        (_service(errors.AuthenticationFailed, 401), Verdict.PROBE),
+        (_service(errors.Forbidden, 403), Verdict.PROBE),
         (_service(errors.NotFound, 404), Verdict.RECORD),
         (_service(errors.ServiceError, 405), Verdict.STOP),
         (_service(errors.ServiceError, 302), Verdict.STOP),
