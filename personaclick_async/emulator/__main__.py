@@ -33,10 +33,10 @@ def _parser() -> argparse.ArgumentParser:
         prog="personaclick-emulator",
         description="The PersonaClick service on this machine, to develop and test against.",
     )
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
+    parser.add_argument("--host", help="address to listen on; 127.0.0.1 unless --public")
     parser.add_argument("--port", type=int, default=8787, help="0 finds a free one")
     parser.add_argument(
-        "--public", action="store_true", help="allow an address that other machines can reach"
+        "--public", action="store_true", help="listen where other machines can reach it"
     )
     parser.add_argument(
         "--host-name",
@@ -112,7 +112,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         emulator = Emulator(
             settings,
             behaviour=behaviour,
-            host=options.host,
+            host=options.host or ("0.0.0.0" if options.public else "127.0.0.1"),  # noqa: S104 - asked for
             port=options.port,
             database=options.database,
             allow_public=options.public,
