@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import date
 from decimal import Decimal
 from enum import Enum
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypedDict, TypeVar, Unpack
 
 import attrs
@@ -50,7 +51,8 @@ def _sent(
     return attrs.field(default=None, metadata={_FACTS: facts})
 
 
-def _fields_of(cls: type[attrs.AttrsInstance]) -> dict[str, Field]:
+@cache
+def _fields_of(cls: type[attrs.AttrsInstance]) -> Mapping[str, Field]:
     return {
         name: at.metadata[_FACTS]
         for name, at in attrs.fields_dict(cls).items()
@@ -108,7 +110,7 @@ class _Fields:
     if not TYPE_CHECKING:  # a type checker is to find names that are no field's
 
         def __getattr__(self, name: str) -> object:
-            field = _FIELDS_OF[type(self)].get(name)
+            field = _fields_of(type(self)).get(name)
             if field is None:
                 raise AttributeError(f"a {type(self).__name__} has no {name}")
             value = self.mentioned.get(name)
@@ -176,7 +178,8 @@ class Vehicle(_Fields):
 
 def _part(kind: type[Kid | Vehicle], fields: Mapping[str, Any]) -> dict[str, Any]:
     """Check the fields of a part of an update, which can't be cleared one by one."""
-    checked = _checked(fields, _FIELDS_OF[kind], kind.__name__)
+    known = _fields_of(kind)  # type: ignore[arg-type]  # mypy looks at the hash of instances
+    checked = _checked(fields, known, kind.__name__)
     for name, value in checked.items():
         if value is CLEAR:
             raise rules.refuse(name, "a value, or the field left out", value)
@@ -342,10 +345,6 @@ FIELDS: Final[Mapping[str, Field]] = _fields_of(ProfileUpdate)
 """The facts of every field of ``profile/set`` (protocol, section 3.1), by name."""
 
 _PARTS: Final[Mapping[str, type[Kid | Vehicle]]] = {"kids": Kid, "auto": Vehicle}
-_FIELDS_OF: Final[Mapping[type, Mapping[str, Field]]] = {
-    ProfileUpdate: FIELDS,
-    **{part: _fields_of(part) for part in _PARTS.values()},
-}
 
 RESERVED_NAMES: Final = frozenset(FIELDS) | RESERVED_PARAMETERS
 """What a custom property can't be called (protocol, section 3.2)."""
