@@ -133,6 +133,20 @@ class RemoteInput(FileInput):
         return _opened_again(self._copy)
 
 
+class KeptInput(FileInput):
+    """All of a stream, kept in a file without a name, for what can't be read as it comes."""
+
+    def __init__(self, stream: StreamInput) -> None:
+        self.name = stream.name
+        self._state = None
+        with stream.open() as whole:
+            self._copy = _copied(whole)
+        weakref.finalize(self, self._copy.close)
+
+    def _opened(self) -> AbstractContextManager[io.BufferedReader]:
+        return _opened_again(self._copy)
+
+
 class StreamInput:
     """Standard input, or another stream: it can be read once, and not be resumed."""
 
@@ -197,7 +211,7 @@ class _Blocks(io.RawIOBase):
 @contextmanager
 def seekable(stream: io.BufferedReader) -> Iterator[io.BufferedReader]:
     """Make a stream seekable, by way of a temporary file if need be."""
-    if isinstance(stream.raw, io.FileIO):
+    if _is_file(stream):
         yield stream
     else:
         with _copied(stream) as copy:
@@ -290,7 +304,7 @@ def _frames(stream: io.BufferedReader, zstandard: Any) -> Iterator[bytes]:  # no
 
 
 def _unzipped(stream: io.BufferedReader, owner: Input) -> io.BufferedReader:
-    if not isinstance(stream.raw, io.FileIO):
+    if not _is_file(stream):
         stream = _copied(stream)
         weakref.finalize(owner, stream.close)
     archive = zipfile.ZipFile(stream)
@@ -305,6 +319,11 @@ def _unzipped(stream: io.BufferedReader, owner: Input) -> io.BufferedReader:
     if parts[0].flag_bits & 1:
         raise ConfigurationError(f"{owner.name}: is encrypted; unpack it first")
     return io.BufferedReader(cast("io.RawIOBase", archive.open(parts[0])))
+
+
+def _is_file(stream: io.BufferedReader) -> bool:
+    # A pipe is a FileIO as well, and gzip can seek, but in its own way.
+    return isinstance(stream.raw, io.FileIO) and stream.seekable()
 
 
 def _copied(stream: IO[bytes]) -> io.BufferedReader:

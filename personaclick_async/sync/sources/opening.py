@@ -18,7 +18,13 @@ from personaclick_async.sync.mapping import FieldMapping
 from personaclick_async.sync.records import Outcome
 from personaclick_async.sync.sources.base import Numbered, Sample, Table, TableSource, need
 from personaclick_async.sync.sources.csv_source import CsvSource
-from personaclick_async.sync.sources.files import FileInput, Input, RemoteInput, StreamInput
+from personaclick_async.sync.sources.files import (
+    FileInput,
+    Input,
+    KeptInput,
+    RemoteInput,
+    StreamInput,
+)
 from personaclick_async.sync.sources.json_source import JsonSource
 from personaclick_async.sync.sources.layout import Layout, is_reject_file
 from personaclick_async.sync.sources.parquet import ParquetSource
@@ -247,7 +253,10 @@ def _is_file_address(text: str) -> bool:
 def _source(
     source: Input, path: str, mapping: FieldMapping | None, kind: SourceKind | None, layout: Layout
 ) -> TableSource:
-    match kind or _look(source, path):
+    kind = kind or _look(source, path)
+    if isinstance(source, StreamInput) and kind in (SourceKind.PARQUET, SourceKind.WORKBOOK):
+        source = KeptInput(source)
+    match kind:
         case SourceKind.CSV:
             return CsvSource(source, mapping, layout=layout)
         case SourceKind.JSON_LINES:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import bz2
 import gzip
 import io
+import json
 import lzma
+import subprocess
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +26,7 @@ from personaclick_async.sync.sources import (
     open_source,
 )
 from tests.sync.sources.conftest import PEOPLE, MakeFile, wires
+from tests.sync.sources.test_formats import as_parquet, as_workbook
 
 fsspec: Any = pytest.importorskip("fsspec", reason="the extra files is not installed")
 zstandard: Any = pytest.importorskip("zstandard", reason="the extra files is not installed")
@@ -195,6 +199,26 @@ def test_a_missing_column_names_the_file_before_any_row_is_read(make_file: MakeF
 
     with pytest.raises(ConfigurationError, match=r"two\.csv: .*'email'"):
         next(open_source([one, two], PEOPLE).outcomes())
+
+
+@pytest.mark.parametrize("kind", ["csv.zip", "xlsx", "xlsx.gz", "parquet"])
+def test_what_can_not_be_read_as_it_comes_is_read_from_a_pipe_too(
+    tmp_path: Path, kind: str
+) -> None:
+    rows = [{"id": 1, "email": "ada@shop.example", "name": "Ada"}]
+    whole = as_parquet(rows) if kind == "parquet" else as_workbook(rows)
+    content = {"csv.zip": PACKERS["zip"](CSV), "xlsx.gz": gzip.compress(whole)}.get(kind, whole)
+
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.sync.sources.read_standard_input"],
+        input=content,
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["wires"] == [ADA]
 
 
 @pytest.mark.parametrize("kind", ["gz", "zip"])
