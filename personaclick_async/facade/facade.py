@@ -292,7 +292,12 @@ class Personaclick:
         user: User | NoCurrentUser | None = self._user
         if user is None and shared.client is not None:
             user = shared.client.current_user_or_reason
-        key: Hashable = user.identity if isinstance(user, User) else _OWN
+        key: Hashable = _OWN
+        visit = None
+        if isinstance(user, User):
+            # A visitor who has no device yet has the place of one in common with all others.
+            visit = user.scope.visit
+            key = visit if visit.start is not None else user.identity
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
@@ -310,7 +315,7 @@ class Personaclick:
                     start = shared.start = _Start()
                 start.begun = True
             else:
-                before = shared.latest.get(key)
+                before = shared.latest.get(key) or shared.latest.get(visit)
                 shared.latest[key] = handle
 
         work = partial(self._work, command, user, before, start)

@@ -197,17 +197,34 @@ class Visitors:
         self._has_warned = False
 
     async def arrive(self, request: IncomingRequest) -> Visitor:
-        """Return the visitor of a request.
+        """Return the visitor of a request, with a session if the policy says ``on arrival``.
 
         Exceptions of the application's own functions are raised; a service that is down is not.
         """
+        visitor = await self.find(request)
+        if self.policy.start == "on arrival":
+            await self.begin(visitor)
+        return visitor
+
+    async def find(self, request: IncomingRequest) -> Visitor:
+        """Return the visitor of a request. Waits only for the application's own functions."""
         policy = self.policy
         if policy.consent is not None and not await _awaited(policy.consent(request)):
             return self._visitor(NoConsent("this visitor has not agreed to be known"), request)
         user = await self._named(request)
         if user is not None:
             return self._visitor(user, request, keep=False)
-        return self._visitor(await self._by_cookies(request), request)
+        return self._visitor(self._by_cookies(request), request)
+
+    async def begin(self, visitor: Visitor) -> None:
+        """Start the session of a new visitor; if that fails, they go without."""
+        try:
+            if visitor.user is not None:
+                await visitor.user.begin()
+        except PersonaClickError as error:
+            name = type(error).__name__
+            log.warning("a visitor has no session: %s", name)
+            visitor.who = NoCurrentUser(f"the service gave this visitor no session ({name})")
 
     async def _named(self, request: IncomingRequest) -> User | None:
         policy = self.policy
@@ -222,7 +239,7 @@ class Visitors:
                 return self.client.user(Session(did=did, seance=acceptable_id(seance)))
         return None
 
-    async def _by_cookies(self, request: IncomingRequest) -> User | NoCurrentUser:
+    def _by_cookies(self, request: IncomingRequest) -> User:
         cookies = self.policy.cookies
         did = cookies and cookies.device_of(request)
         if cookies and did:
@@ -231,16 +248,7 @@ class Visitors:
             # goes on with a new id, at no extra cost (protocol, section 12).
             over = _LONG_OVER if seance is None else None
             return self.client.user(Session(did=did, seance=seance, expires_at=over))
-        user = self.client.new_visitor(self._start)
-        if self.policy.start == "on arrival":
-            try:
-                await user.begin()
-            except PersonaClickError as error:
-                log.warning("a visitor has no session: %s", type(error).__name__)
-                return NoCurrentUser(
-                    f"the service gave this visitor no session ({type(error).__name__})"
-                )
-        return user
+        return self.client.new_visitor(self._start)
 
     def _visitor(
         self, who: User | NoCurrentUser, request: IncomingRequest, *, keep: bool = True

@@ -49,6 +49,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "personaclick_async.integrations.litestar",
         "personaclick_async.integrations.opentelemetry",
         "personaclick_async.integrations.redis",
+        "personaclick_async.integrations.wsgi",
     ],
 )
 def test_every_public_name_is_in_the_reference(site: Path, package: str) -> None:

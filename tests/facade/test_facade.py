@@ -646,3 +646,19 @@ def test_eager_tasks_change_nothing(facade: Personaclick, calls: Calls) -> None:
 
     asyncio.run(main())
     assert len(calls.successes) == 1
+
+
+async def test_new_visitors_do_not_wait_for_each_other_and_keep_their_order(
+    facade: Personaclick, emulator: Emulator
+) -> None:
+    client = facade._shared.client
+    assert client is not None
+    ada, eve = facade.for_user(client.new_visitor()), facade.for_user(client.new_visitor())
+    with emulator.hold("POST", "/profile/set") as held:
+        first = ada("profile", "set", {"colour": "red"})
+        await held.arrived()
+        second = ada("profile", "get")
+        assert (await eve("profile", "get"))["custom_properties"] == {}
+        assert not second.done()
+    await first
+    assert (await second)["custom_properties"] == {"colour": "red"}

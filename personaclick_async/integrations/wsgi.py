@@ -1,0 +1,154 @@
+"""The middleware for WSGI applications: Flask and other synchronous code.
+
+::
+
+    client = PersonaClick()
+    personaclick = create_personaclick(client)
+    app = Flask(__name__)
+    app.wsgi_app = VisitorMiddleware(app.wsgi_app, client)
+
+
+    @app.get("/")
+    def page():
+        return {"gender": personaclick("profile", "get").result(timeout=2).get("gender")}
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, MutableMapping
+from typing import Any, Final, TypeAlias
+
+from personaclick_async.client import PersonaClick
+from personaclick_async.errors import ConfigurationError
+from personaclick_async.facade.background import background
+from personaclick_async.integrations.cookies import CookiePolicy
+from personaclick_async.integrations.incoming import IncomingRequest
+from personaclick_async.integrations.visitors import NoConsent, Visitor, VisitorPolicy, Visitors
+from personaclick_async.user import User
+
+__all__ = [
+    "CookiePolicy",
+    "IncomingRequest",
+    "NoConsent",
+    "VisitorMiddleware",
+    "VisitorPolicy",
+    "current_user",
+    "current_user_or_none",
+]
+
+Environ: TypeAlias = MutableMapping[str, Any]
+WSGIApp: TypeAlias = Callable[[Any, Any], Iterable[bytes]]
+
+_KEY: Final = "personaclick.visitor"
+
+
+class VisitorMiddleware:
+    """Makes each request's visitor the client's current user, known by cookies.
+
+    Calls are made through a facade over the same client (``create_personaclick(client)``), whose
+    event loop has a thread of its own. The view, what it calls and a streamed body all have the
+    visitor; the worker's thread has none when the response has ended.
+
+    :param app: the application to wrap.
+    :param client: the shop's client.
+    :param policy: how visitors are found; its functions run in the worker's thread and can't wait
+        for anything asynchronous. See :class:`VisitorPolicy`.
+    """
+
+    def __init__(
+        self, app: WSGIApp, client: PersonaClick, *, policy: VisitorPolicy | None = None
+    ) -> None:
+        self._app = app
+        self._visitors = Visitors(client, policy)
+
+    def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
+        """Serve a request."""
+        visitor = _at_once(self._visitors.find(_incoming(environ)))
+        if self._visitors.policy.start == "on arrival":
+            beginning = self._visitors.begin(visitor)
+            asyncio.run_coroutine_threadsafe(beginning, background.loop()).result()
+        environ[_KEY] = visitor
+
+        def start(status: str, headers: list[tuple[str, str]], *exc_info: Any) -> Any:  # noqa: ANN401 - as the specification has it
+            said = [value for name, value in headers if name.lower() == "cache-control"]
+            added = visitor.response_headers(",".join(said) if said else None)
+            return start_response(status, [*headers, *added], *exc_info)
+
+        with visitor.current():
+            return _Body(self._app(environ, start), visitor)
+
+
+class _Body:
+    """A response's body; its visitor is current while a piece of it is made, and only then."""
+
+    def __init__(self, pieces: Iterable[bytes], visitor: Visitor) -> None:
+        self._pieces = pieces
+        self._visitor = visitor
+
+    def __iter__(self) -> Iterator[bytes]:
+        with self._visitor.current():
+            pieces = iter(self._pieces)
+        while True:
+            with self._visitor.current():
+                try:
+                    piece = next(pieces)
+                except StopIteration:
+                    return
+            yield piece
+
+    def close(self) -> None:
+        close = getattr(self._pieces, "close", None)
+        if close is not None:
+            with self._visitor.current():
+                close()
+
+
+def current_user(environ: Mapping[str, Any]) -> User:
+    """Return the request's visitor; in Flask of ``request.environ``. No I/O.
+
+    :raises NoConsent: they have not agreed to be known.
+    :raises NoCurrentUser: the service gave them no session.
+    :raises ConfigurationError: the middleware is missing.
+    """
+    return _visitor(environ).require_user()
+
+
+def current_user_or_none(environ: Mapping[str, Any]) -> User | None:
+    """Return the request's visitor, or None if they can't be known. No I/O.
+
+    :raises ConfigurationError: the middleware is missing.
+    """
+    return _visitor(environ).user
+
+
+def _visitor(environ: Mapping[str, Any]) -> Visitor:
+    visitor = environ.get(_KEY)
+    if not isinstance(visitor, Visitor):
+        raise ConfigurationError("this request did not come through VisitorMiddleware: add it")
+    return visitor
+
+
+def _at_once(finding: Coroutine[Any, Any, Visitor]) -> Visitor:
+    """Run a coroutine that has nothing to wait for."""
+    try:
+        finding.send(None)
+    except StopIteration as done:
+        visitor: Visitor = done.value
+        return visitor
+    finding.close()
+    raise ConfigurationError("VisitorPolicy: expected plain functions, WSGI has no event loop")
+
+
+def _incoming(environ: Environ) -> IncomingRequest:
+    return IncomingRequest(
+        method=environ["REQUEST_METHOD"],
+        path=environ.get("PATH_INFO", "").encode("latin-1").decode(errors="replace"),
+        scheme=environ.get("wsgi.url_scheme", "http"),
+        header_fields=[
+            (name[5:].replace("_", "-").lower(), value)
+            for name, value in environ.items()
+            if name.startswith("HTTP_")
+        ],
+        native=environ,
+    )
