@@ -39,7 +39,7 @@ _devices = itertools.count()
 
 
 def device() -> str:
-    """Return an id that was never used: repeated URLs would flatter whoever caches them."""
+    """Return an id that was never used: repeated URLs would flatter a client that caches them."""
     return f"device{next(_devices):010}"
 
 

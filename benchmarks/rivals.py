@@ -16,7 +16,7 @@ from benchmarks.clients import Call, bare_aiohttp, query
 
 @asynccontextmanager
 async def one_after_the_other(url: str) -> AsyncIterator[dict[str, Call]]:
-    """The official SDKs' way: whoever calls waits until the calls before have been answered."""
+    """The official SDKs' way: a call waits until the calls before have been answered."""
     turn = asyncio.Lock()
     async with bare_aiohttp(url) as bare:
 

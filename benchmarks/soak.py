@@ -151,13 +151,13 @@ def line(client: PersonaClick, account: Account, seconds: float) -> None:
 
 
 def growth(values: list[float] | list[int]) -> float:
-    """Give the last fifth's median over the first fifth's, which is after the warm-up."""
+    """Return the last fifth's median over the first fifth's, which is after the warm-up."""
     fifth = max(1, len(values) // 5)
     return statistics.median(values[-fifth:]) / statistics.median(values[:fifth])
 
 
 def report(client: PersonaClick, account: Account) -> int:
-    """Print the account; gives the exit code."""
+    """Print the account and return the exit code."""
     stats = client.transport_stats
     say("")
     for name, count in account.calls.most_common():
@@ -179,7 +179,7 @@ def report(client: PersonaClick, account: Account) -> int:
 
 
 async def soak(url: str, seconds: float) -> int:
-    """Load the service at an address; gives the exit code."""
+    """Load the service at an address and return the exit code."""
     account = Account()
     async with PersonaClick(
         DEFAULT_SHOP_ID,

@@ -83,7 +83,7 @@ async def sync(path: Path, url: str, route: Route) -> dict[str, float]:
 
 
 def plain(path: Path) -> float:
-    """Give the seconds that a script takes to read and encode a file, and to do no more."""
+    """Return the seconds that a script takes to read and encode a file, and to do no more."""
     started = time.perf_counter()
     with path.open(newline="") as file:
         for row in csv.DictReader(file):
@@ -92,7 +92,7 @@ def plain(path: Path) -> float:
 
 
 def peak_mb() -> float:
-    """Give the most memory that this process has had, in MiB."""
+    """Return the most memory that this process has had, in MiB."""
     # Not getrusage: its figure begins with that of the process that started this one.
     lines = Path("/proc/self/status").read_text().splitlines()
     return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) / 1024

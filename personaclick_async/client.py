@@ -84,7 +84,7 @@ class PersonaClick:
         :class:`~personaclick_async.integrations.redis.RedisStore`; closed with the client. With
         ``cache=None`` nothing is read from it, but writes still drop what others keep there.
     :param limits: requests per window, by family of endpoints; the documented ones if not given.
-    :param max_concurrency: how many requests are under way at once on one event loop.
+    :param max_concurrency: how many requests are in flight at once on one event loop.
     :param max_answer_bytes: how large an answer may be, decompressed.
     :param set_user_id_name: what ``profile/set`` calls the shop's own user id.
     :param query_user_id_name: what queries call it.
@@ -203,9 +203,9 @@ class PersonaClick:
         stays the same; a session that is over is renewed (two hours after the last event;
         protocol, section 6.2). Keep ``user.session`` in the visitor's cookies.
 
-        :param tz: the visitor's offset from GMT in hours, if the service shall know it.
+        :param tz: the visitor's offset from GMT in hours, if the service is to know it.
         :raises ValidationError: an argument is malformed.
-        :raises ServiceError: the service refused; its subclasses say why.
+        :raises ServiceError: the service answered with an error; see its subclasses.
         :raises TransportError: no usable answer came.
         """
         if session is None and did is not None:
@@ -271,7 +271,7 @@ class PersonaClick:
     def new_visitor(
         self, start: Start | None = None, /, *, segment: Segment | str | None = None
     ) -> User:
-        """Name a visitor who has no device yet; their first call starts the session. No I/O.
+        """Return a visitor without a device; their first call starts the session. No I/O.
 
         Until then ``user.session`` is None. A call whose session can't be started raises what
         :meth:`init` raises, and the next one tries again.
@@ -288,7 +288,7 @@ class PersonaClick:
 
     @property
     def current_user(self) -> User | None:
-        """The user whom ``client.profile`` and ``client.orders`` are about, in this task."""
+        """The user of ``client.profile`` and ``client.orders`` in this task, or None."""
         return get_current(self._core)
 
     @property
@@ -360,7 +360,7 @@ class PersonaClick:
         :param repeat: whether the request may be sent again after a failure, because twice has
             the effect of once.
         :raises ValidationError: the method, the path or a parameter is none.
-        :raises ServiceError: the service answered with an error; its subclasses say which.
+        :raises ServiceError: the service answered with an error; see its subclasses.
         :raises TransportError: no usable answer came.
         """
         core, options = self._core, self._options
@@ -374,7 +374,7 @@ class PersonaClick:
                 core.profiles.clear()
 
     def sync(self, source: Records, *, options: SyncOptions | None = None) -> Sync:
-        """Send many records: give a sync to iterate over, for the fate of each as it is known.
+        """Send many records: return a sync to iterate over, which yields the result of each.
 
         ::
 
@@ -393,7 +393,7 @@ class PersonaClick:
         return Sync(self._core, self._options, source, options or SyncOptions())
 
     async def sync_all(self, source: Records, *, options: SyncOptions | None = None) -> Report:
-        """Send many records, and give the account when all have met their fate.
+        """Send many records and return the report when all of them have a result.
 
         :raises SyncRefused: it can't begin as asked; nothing was sent.
         :raises SyncStopped: it gave up before the end of the source; the report is on the error.
@@ -410,7 +410,7 @@ class PersonaClick:
         self._core.profiles.start_over_after_fork()
 
     async def close(self, *, patience: Seconds = 30.0) -> None:
-        """Refuse new calls, wait for those under way (``patience`` seconds at most), and close.
+        """Refuse new calls, wait for those in progress (``patience`` seconds at most), and close.
 
         Closing twice is fine. A call made later raises :class:`ClientClosed`.
         """

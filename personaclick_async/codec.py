@@ -44,7 +44,7 @@ def _integer(digits: str) -> float:
 def decode_answer(body: bytes) -> Json:
     """Read JSON that was answered: as :func:`decode` does, and broken UTF-8 as U+FFFD.
 
-    One name that some system once cut in the middle of a letter shall not cost the whole answer.
+    A name that was cut in the middle of a letter does not cost the whole answer.
 
     :raises ValueError: as for :func:`decode`.
     """

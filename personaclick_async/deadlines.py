@@ -130,7 +130,7 @@ class Deadlines:
     that it may last, and before one and a half times that.
 
     :ivar loop: the event loop whose tasks make the attempts.
-    :ivar watched: those under way.
+    :ivar watched: those of attempts in progress.
     :ivar next_look: when all of them will be looked at.
     """
 

@@ -1,7 +1,7 @@
 """A strict limit of requests per window, for any number of tasks, event loops and threads.
 
-A leaky bucket set to 40 per minute lets up to 79 through in one minute. Here a place in the
-window is taken when a request starts and given back one window after its *answer*: whenever the
+A leaky bucket set to 40 per minute lets up to 79 through in one minute. Here a slot of the
+window is taken when a request starts and released one window after its *answer*: whenever the
 service counted it in between, no window on its side holds more than the limit.
 """
 
@@ -28,7 +28,7 @@ class Limiter:
         self._limit = limit
         self._clock = clock
         self._lock = threading.Lock()
-        self._under_way = 0
+        self._in_use = 0
         self._free_at: list[Seconds] = []
         self._paused_until = 0.0
         self.is_open = limit is None
@@ -36,7 +36,7 @@ class Limiter:
     def start_over_after_fork(self) -> None:
         """Forget the parent's requests; its past ones still count, for they were the shop's."""
         self._lock = threading.Lock()
-        self._under_way = 0
+        self._in_use = 0
 
     def pause(self, seconds: Seconds) -> None:
         """Let nothing through for some seconds: it answered "too many"."""
@@ -55,7 +55,7 @@ class Limiter:
         return f"the client's own limit, {self._limit.requests} in {self._limit.seconds:g} s"
 
     def wait_needed(self) -> Seconds:
-        """Take a place and give 0, or give the seconds after which to try again."""
+        """Take a slot and return 0, or return the seconds after which to try again."""
         with self._lock:
             now = self._clock()
             if now < self._paused_until:
@@ -66,25 +66,25 @@ class Limiter:
                 return 0.0
             while self._free_at and self._free_at[0] <= now:
                 heapq.heappop(self._free_at)
-            if self._under_way + len(self._free_at) < self._limit.requests:
-                self._under_way += 1
+            if self._in_use + len(self._free_at) < self._limit.requests:
+                self._in_use += 1
                 return 0.0
-            # With every place under way, none comes back sooner than one window from now.
+            # With every slot in use, none is free again sooner than one window from now.
             return self._free_at[0] - now if self._free_at else self._limit.seconds
 
     def give_back(self) -> None:
-        """Say that the request that took a place has been answered, or has failed."""
+        """Release a slot: its request was answered, or has failed."""
         if self._limit is None:
             return
         with self._lock:
-            self._under_way -= 1
+            self._in_use -= 1
             heapq.heappush(self._free_at, self._clock() + self._limit.seconds)
 
     async def enter(self, patience: Seconds) -> Seconds | None:
-        """Wait for a place.
+        """Wait for a slot.
 
         :param patience: the longest wait in seconds.
-        :returns: None with a place taken, or the seconds that would have been too long.
+        :returns: None with a slot taken, or the seconds that would have been too long.
         """
         until = self._clock() + patience
         while wait := self.wait_needed():

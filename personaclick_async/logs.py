@@ -49,7 +49,7 @@ class RedactingFormatter(logging.Formatter):
 
 
 def log_requests(logger: logging.Logger | None = None, *, level: int = logging.DEBUG) -> Hooks:
-    """Make hooks that log each request: endpoint, outcome, attempt and time, and nobody's data.
+    """Make hooks that log each request: endpoint, outcome, attempt and time, and no personal data.
 
     ::
 

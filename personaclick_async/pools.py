@@ -1,4 +1,4 @@
-"""One pool of connections per event loop, opened when it is needed and closed with its loop."""
+"""One pool of connections per event loop, opened when needed and closed with its loop."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Pool:
     _held: weakref.ref[asyncio.TimerHandle] | None = None
 
     def hold(self) -> None:
-        """Live as long as the event loop does: nobody but a timer of its own refers to the pool.
+        """Live as long as the event loop does: only a timer of the loop refers to the pool.
 
         So a loop that is dropped without being closed takes its connections along.
         """
@@ -250,7 +250,7 @@ def closed_error() -> ClientClosed:
 
 
 async def _close_with_loop(session: aiohttp.ClientSession) -> AsyncGenerator[None, None]:
-    """Close the session when its event loop shuts down, if nobody did before.
+    """Close the session when its event loop shuts down, if that has not happened before.
 
     asyncio.run, uvloop and the test runners all close a loop's async generators while it can
     still run, which is the one moment to close connections of a loop that ends.

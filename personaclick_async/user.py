@@ -1,4 +1,4 @@
-"""A user to make calls for, and who the current one is."""
+"""A user to make calls for, and the current user of a task."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class User:
 
     @property
     def session(self) -> Session | None:
-        """The session as it stands, to be kept in cookies; None for a user who has no device.
+        """The current session, to be kept in cookies; None for a user without a device.
 
         It changes: a new session id when the old session was over, a later end after each call.
         A new visitor has one from their first call on.
@@ -95,10 +95,10 @@ class User:
             await self.scope.visit.begin()
 
     async def init(self) -> InitAnswer:
-        """Start a session on this device, or go on with the one it has; gives shop settings too.
+        """Start a session on this device, or continue it; returns the shop's settings.
 
         :raises ValidationError: the user is not a device.
-        :raises ServiceError: the service refused; its subclasses say why.
+        :raises ServiceError: the service answered with an error; see its subclasses.
         :raises TransportError: no usable answer came.
         """
         return await self._start(renew=False)
@@ -107,7 +107,7 @@ class User:
         """Start a new session on this device, whether or not the old one is over.
 
         :raises ValidationError: the user is not a device.
-        :raises ServiceError: the service refused; its subclasses say why.
+        :raises ServiceError: the service answered with an error; see its subclasses.
         :raises TransportError: no usable answer came.
         """
         return await self._start(renew=True)

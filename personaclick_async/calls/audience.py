@@ -20,8 +20,8 @@ async def import_audience(core: Core, options: CallOptions, body: bytes) -> None
     reading the few again that are still asked for.
 
     :param body: entries inside :func:`personaclick_async.protocol.requests.audience_envelope`.
-    :raises ServiceError: the service refused; its subclasses say why.
-    :raises TransportError: no usable answer came; the import may be under way.
+    :raises ServiceError: the service answered with an error; see its subclasses.
+    :raises TransportError: no usable answer came; the import may have been queued.
     """
     call = requests.import_audience(body, attempt_timeout=upload_timeout(core, len(body)))
     try:

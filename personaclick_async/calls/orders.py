@@ -50,7 +50,7 @@ class OrderCalls:
         id and no price that was paid.
 
         :raises NoCurrentUser: this is ``client.orders`` and no current user is set.
-        :raises ServiceError: the service refused; its subclasses say why.
+        :raises ServiceError: the service answered with an error; see its subclasses.
         :raises TransportError: no usable answer came.
         """
         return (await self._which().ask(requests.last_order)).parse()
@@ -61,7 +61,7 @@ class OrderCalls:
         :param date_from: the first day to give, as a date or ``YYYY-MM-DD``; all days if None.
         :raises ConfigurationError: the client has no secret.
         :raises ValidationError: ``date_from`` is no day.
-        :raises ServiceError: the service refused; its subclasses say why.
+        :raises ServiceError: the service answered with an error; see its subclasses.
         :raises TransportError: no usable answer came.
         """
         return (await self.raw.by_user(date_from=date_from)).parse()

@@ -76,7 +76,7 @@ class ProfileCalls:
             fourth argument of ``personaclick("profile", "get", …)``; protocol, section 7).
         :raises NoCurrentUser: this is ``client.profile`` and no current user is set.
         :raises NotFound: no profile belongs to this user.
-        :raises ServiceError: the service refused; its subclasses say why.
+        :raises ServiceError: the service answered with an error; see its subclasses.
         :raises TransportError: no usable answer came.
         """
         scope = self._which()
@@ -89,7 +89,7 @@ class ProfileCalls:
 
         :raises ConfigurationError: the client has no secret.
         :raises NotFound: no profile belongs to this user.
-        :raises ServiceError: the service refused; its subclasses say why.
+        :raises ServiceError: the service answered with an error; see its subclasses.
         :raises TransportError: no usable answer came.
         """
         return (await self.raw.full()).parse()
@@ -106,7 +106,7 @@ class ProfileCalls:
         profile is dropped, in every process that shares the client's ``store``.
 
         :raises ValidationError: a value breaks its field's rule; nothing was sent.
-        :raises ServiceError: the service refused; its subclasses say why.
+        :raises ServiceError: the service answered with an error; see its subclasses.
         :raises TransportError: no usable answer came; the update may have been carried out.
         """
         (await send_update(self._which(), _the_one(update, fields))).parse()
@@ -117,7 +117,7 @@ class ProfileCalls:
         Needs the secret, and a user named by an identifier in place of a device.
 
         :raises NotFound: no profile belongs to this user.
-        :raises ServiceError: the service refused; its subclasses say why.
+        :raises ServiceError: the service answered with an error; see its subclasses.
         :raises TransportError: no usable answer came.
         """
         (await self.raw.purge()).parse()

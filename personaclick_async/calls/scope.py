@@ -56,12 +56,12 @@ class Core:
 
 @attrs.define(eq=False, repr=False)
 class Visit:
-    """A user, and the session that is under way for them.
+    """A user and their current session.
 
     A session that is over is replaced by a new one the next time the user does something, as the
     official mobile SDKs do it; every success puts its end off by two hours (protocol, 6.2).
 
-    :ivar start: gives a visitor who has no device yet theirs; None once the visit has begun.
+    :ivar start: starts the session of a visitor without a device; None once the visit has begun.
     """
 
     identity: Identity
@@ -79,7 +79,7 @@ class Visit:
 
     @property
     def session(self) -> Session | None:
-        """The session as it is to be kept, or None for a user who has no device, or none yet."""
+        """The session to keep, or None for a user without a device."""
         if self.start is not None or not self.identity.is_device:
             return None
         return Session(did=self.identity.value, seance=self.seance, expires_at=self.expires_at)
@@ -119,7 +119,7 @@ class Scope:
         return self
 
     def context(self) -> RequestContext:
-        """Say on whose behalf the next request is made, in a new session if the old one is over."""
+        """Return the context of the next request, with a new session if the old one is over."""
         visit = self.visit
         if visit.expires_at is not None and visit.now() >= visit.expires_at:
             visit.seance, visit.expires_at = new_seance(), None
@@ -130,7 +130,7 @@ class Scope:
     def ask(self, make: Callable[[Shop, RequestContext], Call[T]]) -> Awaitable[Answer[T]]:
         """Make a call for this user and send it, which keeps their session alive.
 
-        The session of a visitor who has none yet begins with it.
+        The session of a new visitor begins with it.
         """
         if self.visit.start is not None:
             return self._begin_and_ask(make)
@@ -140,7 +140,7 @@ class Scope:
     def load_profile(self, loaded: list[Profile] | None = None) -> Awaitable[bytes]:
         """Read the profile of a visit that has begun; the body of the answer can be parsed.
 
-        :param loaded: receives the profile: who makes the request need not parse it again.
+        :param loaded: receives the profile, so that the caller need not parse it again.
         """
 
         def body_of(answer: Answer[Profile]) -> bytes:

@@ -142,7 +142,7 @@ class Answer(Generic[T]):
         # aiohttp's view of headers can't be pickled; its copy, which compares names alike, can.
         state = {at.name: getattr(self, at.name) for at in attrs.fields(type(self))}
         copied = getattr(self.headers, "copy", None)
-        # What was asked stays at home: it holds the secret, and no one there asks it again.
+        # Without the request's content: it holds the secret, and is not sent again there.
         call = attrs.evolve(self.call, query={}, body=None)
         return {**state, "call": call, "headers": copied() if copied else dict(self.headers)}
 
@@ -225,7 +225,7 @@ def quotations(message: str, values: Iterable[str]) -> list[str]:
     """Return which of the values a message repeats, in whatever case and however escaped."""
     views = _views(message)
     texts = [view.casefold() for view in views]
-    # Escapes of marks differ, and marks tell nobody's name: letters and digits are compared.
+    # Escapes of marks differ, and marks are not personal: letters and digits are compared.
     plain = {_letters(view) for view in views}
     found: list[str] = []
     for value in {value for value in values if len(value) >= _SHORTEST_PRIVATE}:

@@ -47,7 +47,7 @@ JSON_BODY: Final[Mapping[str, str]] = {"Content-Type": "application/json"}
 
 _NO_HEADERS: Final[Mapping[str, str]] = {}
 
-# Parameters whose values say nothing about anybody, so that an error text may repeat them.
+# Parameters whose values are not personal, so that an error text may repeat them.
 _PUBLIC: Final = frozenset(
     {names.STREAM, names.SEGMENT, names.TZ, names.API_VERSION, names.DATE_FROM}
 )
@@ -101,7 +101,7 @@ def _texts(value: Json) -> Iterator[str]:
 
 @attrs.frozen(kw_only=True, repr=False)
 class Shop:
-    """Who asks: the shop's public key, its secret if there is one, and the names it prefers.
+    """The shop: its public key, its secret if there is one, and the names it prefers.
 
     :ivar set_user_id_name: the shop's own user id in ``profile/set`` (section 12).
     :ivar query_user_id_name: the same in queries.
@@ -123,7 +123,7 @@ class Shop:
 
 
 class RequestContext(NamedTuple):
-    """On whose behalf: the user, the session under way, and labels for the service's reports.
+    """The user of a request, their session, and labels for the service's reports.
 
     :ivar stream: where the data comes from; up to 16 letters, digits or ``_`` (section 6.3).
     :ivar segment: the visitor's A/B group (section 6.5).
@@ -212,7 +212,7 @@ def _as_text(name: str, value: Json) -> str:
 
 
 def read_profile(shop: Shop, context: RequestContext) -> Call[Profile]:
-    """Read the public profile; for a user who is no device it is the full one (2.2)."""
+    """Read the public profile, or the full one of a user named by an identifier (2.2)."""
     read = _read_profile if context.identity.kind == names.DID else _read_full_profile
     return Call(names.PROFILE, read, _query(shop, context))
 
@@ -245,7 +245,7 @@ def set_profile(
 def set_named_profile(
     shop: Shop, wire: Mapping[str, Json], *, stream: str | None = None
 ) -> Call[None]:
-    """Update the profile of the customer whom the fields themselves name (2.3).
+    """Update the profile of the customer that the fields themselves name (2.3).
 
     :param wire: the fields in the wire's form, the shop's own user id as ``external_id``.
     """
