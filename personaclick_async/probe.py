@@ -176,7 +176,7 @@ class _Reply:
     @property
     def said(self) -> tuple[int | None, str]:
         """What tells two refusals apart."""
-        return self.refused, codec.encode(self.body).decode()
+        return self.refused, repr(self.body)
 
     @property
     def payload(self) -> Json:

@@ -7,6 +7,8 @@ from typing import Any
 
 import attrs
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -141,3 +143,48 @@ def test_a_behaviour_that_can_not_be_is_refused(wrong: dict[str, Any]) -> None:
 
 def test_any_status_of_a_service_can_be_taken_over() -> None:
     assert Behaviour.of({"device_unknown": 418}).device_unknown == 418
+
+
+@pytest.mark.parametrize("status", [200, 204, 302, 500])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"<html>",
+        b"null",
+        b"[]",
+        b"5",
+        b'"text"',
+        b"{}",
+        b'{"status": 500}',
+        b'{"status": true, "did": 5, "seance": []}',
+        b'{"status": "success", "payload": null}',
+        b'{"status": "success", "payload": {"did": "d", "seance": "s", "gender": "f"}}',
+        b'{"did": "d", "seance": "s", "custom_properties": [], "gender": "f", "kids": {}}',
+        b'{"did": "d", "sid": "s", "gender": "f", "data": 1, "message": {}}',
+        b'{"a": 1e400, "b": NaN, "c": "\\ud800"}',
+    ],
+)
+async def test_a_service_that_answers_anything_is_reported_or_refused(
+    body: bytes, status: int
+) -> None:
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response(body=body, status=status, headers={"Location": "/"})
+
+    application = web.Application()
+    application.router.add_route("*", "/{path:.*}", answer)
+    async with TestServer(application) as server:
+        try:
+            report = await probe(
+                "e0" * 15,
+                shop_secret="secret",
+                api_url=str(server.make_url("/")),
+                write=True,
+                customer={"email": ADDRESS},
+                pause=0,
+            )
+        except AuthenticationFailed:
+            return
+    json.dumps(report.to_json(), allow_nan=False)
+    Behaviour.of({k: v for k, v in report.behaviour.items() if k != "errors_at_200"})
+    assert report.contradictions or b"did" in body
