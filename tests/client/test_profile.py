@@ -219,3 +219,18 @@ async def test_computed_blocks_are_typed_and_unknown_fields_kept(
     assert profile.income_level == "regal"
     assert profile.extra["shoe_smell"] == {"strength": 3}
     assert profile.raw["computed_gender"] == "female"
+
+
+async def test_an_answer_inside_an_envelope_of_success_is_the_same(
+    client: PersonaClick, emulator: Emulator
+) -> None:
+    user = client.user(did="device0001")
+    inside = b'{"status": "success", "payload": {"id": "7", "gender": "f"}}'
+    with emulator.fault(path="/profile", body=inside):
+        profile = await user.profile.get()
+    assert (profile.id, profile.gender, profile.raw) == ("7", "f", {"id": "7", "gender": "f"})
+    assert await user.profile.get() == profile  # from the cache
+
+    products = b'{"status": "success", "payload": [{"id": "665"}]}'
+    with emulator.fault(path="/orders/last_for_user", body=products):
+        assert [one.id for one in await user.orders.last_for_user()] == ["665"]
