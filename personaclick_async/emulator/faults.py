@@ -4,34 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 import threading
-from collections.abc import Callable, Mapping
-from typing import Any, Final, Self, TypedDict
+from collections.abc import Callable
+from typing import Final, Self, TypedDict
 
 import attrs
+import msgspec
 
 from personaclick_async.codec import Json
 from personaclick_async.errors import ConfigurationError
 
 _KINDS: Final = ("status", "drop", "truncate", "body", "error_message")
-_NUMBER: Final = ((int, float), "a number")
-_COUNT: Final = ((int,), "a whole number")
-_SWITCH: Final = ((bool,), "true or false")
-_TEXT: Final = ((str,), "a text")
-_TYPES: Final[Mapping[str, tuple[tuple[type, ...], str]]] = {
-    "path": _TEXT,
-    "method": _TEXT,
-    "error_message": _TEXT,
-    "probability": _NUMBER,
-    "delay": _NUMBER,
-    "times": _COUNT,
-    "status": _COUNT,
-    "retry_after": _COUNT,
-    "drop": _SWITCH,
-    "truncate": _SWITCH,
+_WORDS: Final = {
+    "int": "a whole number",
+    "float": "a number",
+    "str": "a text",
+    "bool": "true or false",
 }
-FAULT_FIELDS: Final = frozenset(_TYPES)
-"""What a fault may have where it is asked for in JSON or on a command line."""
+_WRONG_TYPE: Final = re.compile(r"Expected `(\w+).* at `\$\.(\w+)`")
 
 
 def _upper(method: str | None) -> str | None:
@@ -53,6 +44,10 @@ class FaultSettings(TypedDict, total=False):
     content_type: str
     drop: bool
     truncate: bool
+
+
+FAULT_FIELDS: Final = FaultSettings.__annotations__.keys() - {"body", "content_type"}
+"""What a fault may have where it is asked for in JSON or on a command line."""
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -109,39 +104,32 @@ class Fault:
             raise ConfigurationError("retry_after: expected a status to go with it, such as 429")
 
     @classmethod
-    def from_json(cls, wanted: Json) -> Self:
+    def from_json(cls, wanted: Json, *, strict: bool = True) -> Self:
         """Make a fault of a JSON object.
 
+        :param strict: False reads numbers and switches from text, too.
         :raises ConfigurationError: it has other fields than a fault, or other types.
         """
         if not isinstance(wanted, dict) or not wanted.keys() <= FAULT_FIELDS:
             raise ConfigurationError(f"fault: takes {', '.join(sorted(FAULT_FIELDS))}")
-        given: dict[str, Any] = {name: one for name, one in wanted.items() if one is not None}
-        for name, value in given.items():
-            types, words = _TYPES[name]
-            if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
-                raise ConfigurationError(f"{name}: expected {words}")
-        return cls(**given)
+        given = {name: value for name, value in wanted.items() if value is not None}
+        try:
+            settings = msgspec.convert(given, FaultSettings, strict=strict)
+        except msgspec.ValidationError as error:
+            wrong = _WRONG_TYPE.match(str(error))
+        else:
+            return cls(**settings)
+        name, kind = (wrong[2], _WORDS[wrong[1]]) if wrong else ("fault", "other values")
+        raise ConfigurationError(f"{name}: expected {kind}")
 
     @classmethod
     def from_text(cls, text: str) -> Self:
-        """Make a fault of ``path=/profile,status=503,probability=0.1``.
+        """Make a fault of ``path=/profile,status=503,probability=0.1``, ``drop`` or the like.
 
         :raises ConfigurationError: as for :meth:`from_json`.
         """
-        wanted: dict[str, Any] = {}
-        for part in text.split(","):
-            name, _, value = part.partition("=")
-            if name not in _TYPES:
-                raise ConfigurationError(f"fault: no such part of a fault: {name!r}")
-            types, words = _TYPES[name]
-            try:
-                wanted[name] = (
-                    value in ("", "yes", "true", "1") if bool in types else types[-1](value)
-                )
-            except ValueError:
-                raise ConfigurationError(f"{name}: expected {words}") from None
-        return cls.from_json(wanted)
+        parts = (part.partition("=") for part in text.split(","))
+        return cls.from_json({name: value or "true" for name, _, value in parts}, strict=False)
 
     @property
     def answers(self) -> bool:

@@ -153,7 +153,7 @@ async def test_it_loads_files_and_takes_faults(tmp_path: Path) -> None:
         (["--shop-id", "xyz"], "shop_id: expected 30 hexadecimal"),
         (["--host", "0.0.0.0"], "host: expected a loopback address"),
         (["--products", "missing.jsonl"], "missing.jsonl"),
-        (["--fault", "colour=red"], "no such part of a fault"),
+        (["--fault", "colour=red"], "fault: takes delay"),
         (["--fault", "status=503,drop"], "fault: expected one of"),
     ],
 )
