@@ -68,11 +68,26 @@ class LateRejects:
         if is_new:
             self.path.unlink()
 
+    @property
+    def position(self) -> int:
+        """Its size in bytes."""
+        if self._file is not None:
+            return self._file.position
+        return self.path.stat().st_size if self.path.exists() else 0
+
+    def resume(self, position: int, /) -> None:
+        """Keep rows once that stand after a position and come again."""
+        if self.path.exists():
+            self._opened().resume(position)
+
     def append(self, rows: Sequence[FaultyRow], /) -> None:
         """Add rows."""
+        self._opened().append(rows)
+
+    def _opened(self) -> RejectFile:
         if self._file is None:
             self._file = RejectFile(self.path, self._source.columns, delimiter=self._delimiter)
-        self._file.append(rows)
+        return self._file
 
     def flush(self) -> None:
         """Make what was added durable."""

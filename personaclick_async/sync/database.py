@@ -33,7 +33,7 @@ CREATE TABLE runs(
     started_at TEXT NOT NULL, ended_at TEXT, sent INTEGER NOT NULL DEFAULT 0,
     queued INTEGER NOT NULL DEFAULT 0, unchanged INTEGER NOT NULL DEFAULT 0,
     rejected INTEGER NOT NULL DEFAULT 0,
-    incomplete INTEGER NOT NULL DEFAULT 0);
+    incomplete INTEGER NOT NULL DEFAULT 0, rejects_at INTEGER NOT NULL DEFAULT 0);
 CREATE UNIQUE INDEX one_unfinished_run ON runs(source) WHERE state = 'unfinished';
 CREATE TABLE chunks(
     id INTEGER PRIMARY KEY AUTOINCREMENT, run INTEGER NOT NULL REFERENCES runs,

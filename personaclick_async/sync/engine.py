@@ -19,7 +19,7 @@ from personaclick_async.sync.bulk_sender import BulkSender
 from personaclick_async.sync.delivery import Delivery, Halted
 from personaclick_async.sync.errors import SyncRefused
 from personaclick_async.sync.journal import Journal, Run
-from personaclick_async.sync.options import Route, SyncOptions, Unfinished
+from personaclick_async.sync.options import ResumableSink, Route, SyncOptions, Unfinished
 from personaclick_async.sync.profile_sender import ProfileSender
 from personaclick_async.sync.reading import Plan, Reader, Records, reader_of
 from personaclick_async.sync.records import Record, Rejected
@@ -204,13 +204,18 @@ class Sync:
             report.route, settling.run = earlier.route, earlier.id
             report.add(earlier.tally)
             report.read = report.earlier = earlier.tally.settled
+            if isinstance(options.rejects, ResumableSink):
+                await settling.thread.run(partial(options.rejects.resume, earlier.rejects_at))
             return
         route = report.route = await self._route()
         journal = settling.journal
+        held = options.rejects.position if isinstance(options.rejects, ResumableSink) else 0
         if journal is not None:
             settings, now = self._settings(), self._core.now()
             settling.run = await settling.thread.run(
-                lambda: journal.start(report.source, fingerprint, route, settings, now)
+                lambda: journal.start(
+                    report.source, fingerprint, route, settings, now, rejects_at=held
+                )
             )
 
     async def _unfinished(

@@ -37,6 +37,7 @@ class Run:
     """A sync as the journal knows it.
 
     :ivar settings: the options that must not change while it is unfinished, by name.
+    :ivar rejects_at: how much the reject sink held when its rows were counted last.
     """
 
     id: int
@@ -45,6 +46,7 @@ class Run:
     settings: Mapping[str, str]
     tally: Tally
     plan: Plan
+    rejects_at: int = 0
 
 
 class Journal:
@@ -76,13 +78,13 @@ class Journal:
         with self._transaction() as db:
             found = db.execute(
                 "SELECT id, fingerprint, route, settings, sent, queued, unchanged, rejected,"
-                " incomplete"
+                " incomplete, rejects_at"
                 " FROM runs WHERE source = ? AND state = 'unfinished'",
                 (source,),
             ).fetchone()
             if found is None:
                 return None
-            number, fingerprint, route, settings, *counts = found
+            number, fingerprint, route, settings, *counts, rejects_at = found
             self._drop(db, number, "state = 'filling'")
             chunks = db.execute(
                 "SELECT id, first_row, last_row, rows, digest, settled FROM chunks"
@@ -98,6 +100,7 @@ class Journal:
             fingerprint=fingerprint,
             route=Route(route),
             settings=codec.decode(settings),
+            rejects_at=rejects_at,
             tally=Tally(**dict(zip(names, counts, strict=True))),
             plan=Plan(
                 tuple(
@@ -122,13 +125,18 @@ class Journal:
         route: Route,
         settings: Mapping[str, str],
         now: datetime,
+        *,
+        rejects_at: int = 0,
     ) -> int:
         """Begin a run of a source that has no unfinished one; return its number."""
         with self._transaction() as db:
             number = db.execute(
-                "INSERT INTO runs(source, fingerprint, route, settings, started_at)"
-                " VALUES (?, ?, ?, ?, ?)",
-                (source, fingerprint, route.value, codec.encode(settings), now.isoformat()),
+                "INSERT INTO runs(source, fingerprint, route, settings, started_at, rejects_at)"
+                " VALUES (?, ?, ?, ?, ?, ?)",
+                (
+                    *(source, fingerprint, route.value),
+                    *(codec.encode(settings), now.isoformat(), rejects_at),
+                ),
             ).lastrowid
         return number or 0
 
@@ -164,7 +172,9 @@ class Journal:
         self._underway.add(number or 0)
         return number or 0
 
-    def save(self, run: int, chunks: Iterable[Chunk], tally: Tally) -> None:
+    def save(
+        self, run: int, chunks: Iterable[Chunk], tally: Tally, rejects_at: int | None = None
+    ) -> None:
         """Write down how far chunks are and what became of their rows, all or nothing."""
         done = []
         with self._transaction() as db:
@@ -185,8 +195,9 @@ class Journal:
                 )
             db.execute(
                 "UPDATE runs SET sent = sent + ?, queued = queued + ?, unchanged = unchanged + ?,"
-                " rejected = rejected + ?, incomplete = incomplete + ? WHERE id = ?",
-                (*attrs.astuple(tally), run),
+                " rejected = rejected + ?, incomplete = incomplete + ?,"
+                " rejects_at = coalesce(?, rejects_at) WHERE id = ?",
+                (*attrs.astuple(tally), rejects_at, run),
             )
         self._underway.difference_update(done)
 

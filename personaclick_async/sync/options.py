@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import Final, Protocol, TypeVar
+from typing import Final, Protocol, TypeVar, runtime_checkable
 
 import attrs
 
@@ -48,7 +48,7 @@ class RejectSink(Protocol):
     """Takes rows that can't be sent, or are sent without some values.
 
     Called in a thread, never by two at once. After a crash the rows of the chunks that were in
-    flight may come a second time.
+    flight may come a second time, unless it is a :class:`ResumableSink`.
     """
 
     def append(self, rows: Sequence[FaultyRow], /) -> None:
@@ -56,6 +56,18 @@ class RejectSink(Protocol):
 
     def flush(self) -> None:
         """Make what was taken durable: the journal counts it as done after this returns."""
+
+
+@runtime_checkable
+class ResumableSink(RejectSink, Protocol):
+    """A sink that keeps each row once, also if a sync is killed and resumed."""
+
+    @property
+    def position(self) -> int:
+        """How much it holds; the journal remembers it with the rows."""
+
+    def resume(self, position: int, /) -> None:
+        """Expect rows again that came after a position, and keep each of them once."""
 
 
 class Limit(Protocol):

@@ -44,8 +44,8 @@ class RejectsFailed(PersonaClickError):
 class RejectFile:
     """A file that rejected rows are added to, as CSV or, by its suffix, as JSON Lines.
 
-    An existing file is added to, so that a sync that is resumed goes on with it. A row can stand
-    there twice after a crash, or once more cut short, and is never missing once :meth:`flush` has
+    An existing file is added to, so that a resumed sync continues it. Each row stands there once,
+    after a crash perhaps once more cut short, and is never missing once :meth:`flush` has
     returned.
 
     :param path: the file; ``.jsonl`` and ``.ndjson`` mean JSON Lines, all else CSV.
@@ -65,6 +65,7 @@ class RejectFile:
         self._path = Path(path)
         self._delimiter = delimiter
         self._columns: tuple[str, ...] | None = None
+        self._expected: set[str] = set()
         if self._path.suffix.lower() not in _JSON_LINES:
             if columns is None:
                 raise ConfigurationError(
@@ -96,7 +97,25 @@ class RejectFile:
         :raises RejectsFailed: the disk is full, or fails otherwise; none of the rows is there.
         """
         lines = self._as_json(rows) if self._columns is None else self._as_csv(rows)
-        self._write(lines.encode(_UTF8, KEEP_BYTES))
+        new = "".join([line for line in lines if line not in self._expected])
+        self._expected.difference_update(lines)
+        self._write(new.encode(_UTF8, KEEP_BYTES))
+
+    @property
+    def position(self) -> int:
+        """Its size in bytes."""
+        return self._file.seek(0, os.SEEK_END)
+
+    def resume(self, position: int, /) -> None:
+        """Keep rows once that stand after a position and come again."""
+        self._file.seek(position)
+        tail = self._file.read().decode(_UTF8, KEEP_BYTES)
+        if self._columns is None:
+            self._expected = set(tail.splitlines(keepends=True))
+            return
+        with suppress(csv.Error):
+            rows = csv.reader(io.StringIO(tail, newline=""), delimiter=self._delimiter)
+            self._expected = {self._row(row) for row in rows}
 
     def flush(self) -> None:
         """Bring what was added to the disk.
@@ -158,11 +177,11 @@ class RejectFile:
         csv.writer(line, delimiter=self._delimiter, lineterminator="\r\n").writerow(values)
         return line.getvalue()
 
-    def _as_csv(self, rows: Sequence[FaultyRow]) -> str:
-        return "".join(
+    def _as_csv(self, rows: Sequence[FaultyRow]) -> list[str]:
+        return [
             self._row((str(one.row), _fields_of(one), _reason(one), *self._fields(one)))
             for one in rows
-        )
+        ]
 
     def _fields(self, one: FaultyRow) -> list[str]:
         """Give what goes under ``_sent``, and what goes under the source's columns."""
@@ -179,8 +198,8 @@ class RejectFile:
             return ["", *(as_text(row.get(name)) for name in columns)]
         return [_json(dict(row.items())), *([""] * len(columns))]
 
-    def _as_json(self, rows: Sequence[FaultyRow]) -> str:
-        return "".join(
+    def _as_json(self, rows: Sequence[FaultyRow]) -> list[str]:
+        return [
             _json(
                 {
                     **dict(
@@ -191,7 +210,7 @@ class RejectFile:
             )
             + "\n"
             for one in rows
-        )
+        ]
 
 
 def _as_read(one: FaultyRow) -> dict[str, object]:

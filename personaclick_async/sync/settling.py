@@ -12,7 +12,7 @@ import attrs
 
 from personaclick_async.sync.batch import Batch, Chunk, Encoded
 from personaclick_async.sync.journal import Journal
-from personaclick_async.sync.options import RejectSink
+from personaclick_async.sync.options import RejectSink, ResumableSink
 from personaclick_async.sync.records import FaultyRow, Omitted, Record, Rejected, identifiers_of
 from personaclick_async.sync.report import Report, Result, Tally
 from personaclick_async.sync.thread import OneThread
@@ -188,12 +188,14 @@ class Settling:
         await self.results.put(chain.from_iterable(one.results for one in settled))
 
     def _write(self, settled: list[Settlement]) -> None:
+        position = None
         aside: list[FaultyRow] = [
             row for one in settled for row in (*one.rejected, *one.incomplete)
         ]
         if aside and self.rejects is not None:
             self.rejects.append(aside)
             self.rejects.flush()
+            position = self.rejects.position if isinstance(self.rejects, ResumableSink) else None
         if self.journal is None:
             return
         total = Tally()
@@ -205,4 +207,4 @@ class Settling:
             identifiers = [one for row in refused for one in identifiers_of(row)]
             self.journal.forget(self.scope, identifiers)
         chunks = {one.chunk.id: one.chunk for one in settled}
-        self.journal.save(self.run, chunks.values(), total)
+        self.journal.save(self.run, chunks.values(), total, position)

@@ -1,0 +1,152 @@
+"""What a sync leaves behind, its journal and its rejected rows, is true whatever happened to it."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import io
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from personaclick_async import PersonaClick
+from personaclick_async.emulator import Emulator
+from personaclick_async.sync import Delivered, JournalFailed, SyncRefused
+from personaclick_async.sync.errors import JournalDamaged
+from personaclick_async.sync.journal import Journal
+from personaclick_async.sync.rejects import RejectFile
+from tests.sync.engine.support import (
+    PATHS,
+    SET,
+    expected,
+    people,
+    source_of,
+    start,
+    stored,
+)
+
+
+async def interrupted(client: PersonaClick, rows: list[dict[str, Any]], **options: Any) -> int:
+    """Stop a sync after some 40 records; return how many it has delivered."""
+    sync = start(client, source_of(rows), **options)
+    seen = 0
+    async for result in sync:
+        seen += isinstance(result, Delivered)
+        if seen >= 40:
+            break
+    await sync.stop()
+    return sync.report.sent
+
+
+async def test_what_an_interrupted_run_delivered_is_unchanged_after_a_restart(
+    client: PersonaClick, emulator: Emulator, journal: Path
+) -> None:
+    rows = people(300)
+    # All in one chunk, which is not complete when the sync is stopped.
+    options: dict[str, Any] = {"journal": journal, "skip_unchanged": True, "concurrency": 4}
+    delivered = await interrupted(client, rows, **options)
+    assert 40 <= delivered < 300
+    again = start(client, source_of(rows), unfinished="restart", **options)
+    report = await again.run()
+
+    assert (report.unchanged, report.sent) == (delivered, 300 - delivered)
+    assert len(emulator.requests_to(SET)) == 300
+    assert stored(emulator) == expected(rows)
+
+
+async def test_a_rejected_row_stands_once_though_its_commit_was_lost(
+    client: PersonaClick, emulator: Emulator, journal: Path, tmp_path: Path
+) -> None:
+    rows = people(100)
+    for number in range(0, 100, 4):
+        rows[number]["email"] = 'no, "body"\nat all'
+    path = tmp_path / "rejects.csv"
+    options: dict[str, Any] = {"journal": journal, "chunk_rows": 20, "concurrency": 4}
+
+    with closing(RejectFile(path, list(rows[0]))) as rejects:
+        await interrupted(client, rows, rejects=rejects, **options)
+    # As after a kill between the two: the rows are there, the journal does not know of them.
+    with sqlite3.connect(journal) as db:
+        db.execute("DELETE FROM chunks")
+        db.execute("UPDATE runs SET rejects_at = 0")
+    db.close()
+    with closing(RejectFile(path, list(rows[0]))) as rejects:
+        await start(client, source_of(rows), rejects=rejects, **options).run()
+
+    text = await asyncio.to_thread(path.read_text, "utf-8-sig")
+    numbers = [int(row["_row"]) for row in csv.DictReader(io.StringIO(text, newline=""))]
+    assert sorted(numbers) == list(range(1, 101, 4))
+
+
+def damaged(journal: Path, how: str) -> None:
+    whole = journal.read_bytes()
+    if how == "cut":
+        journal.write_bytes(whole[: len(whole) // 2])
+    elif how == "random":
+        journal.write_bytes(bytes(range(256)) * 64)
+    else:
+        journal.write_bytes(whole[:4096] + b"\xff" * (len(whole) - 4096))
+
+
+@pytest.mark.parametrize("how", ["cut", "random", "overwritten"])
+@pytest.mark.parametrize("route", PATHS)
+async def test_a_damaged_journal_is_named_and_a_restart_sets_it_aside(
+    client: PersonaClick, emulator: Emulator, journal: Path, how: str, route: str
+) -> None:
+    rows = people(60)
+    await start(client, source_of(rows), journal=journal, route=route).run()
+    damaged(journal, how)
+    before = await asyncio.to_thread(journal.read_bytes)
+    with pytest.raises(JournalFailed, match=r"sync\.journal is damaged: move it away") as caught:
+        await start(client, source_of(rows), journal=journal, route=route).run()
+    assert "--restart" in str(caught.value)
+    assert isinstance(caught.value, SyncRefused)
+
+    report = await start(
+        client, source_of(rows), journal=journal, route=route, unfinished="restart"
+    ).run()
+    assert report.sent == 60
+    [aside] = [
+        path for path in journal.parent.glob("*.damaged-*") if not path.name.endswith("-wal")
+    ]
+    assert aside.read_bytes() == before
+    assert (await start(client, source_of(rows), journal=journal, route=route).run()).sent == 60
+
+
+def test_somebody_s_text_is_never_set_aside(journal: Path) -> None:
+    journal.write_text("email,name\nada@shop.example,Ada\n")
+    with pytest.raises(JournalDamaged, match="journal: the file is no database"):
+        Journal(journal, sets_aside=True)
+    assert journal.read_text().startswith("email")
+
+
+@pytest.mark.parametrize("name", ["sync.journal", "sync.journal-wal"])
+def test_a_symbolic_link_is_not_followed(tmp_path: Path, name: str) -> None:
+    target = tmp_path / "target"
+    target.write_bytes(b"somebody's")
+    (tmp_path / name).symlink_to(target)
+    with pytest.raises(SyncRefused, match="is a symbolic link"):
+        Journal(tmp_path / "sync.journal")
+    assert target.read_bytes() == b"somebody's"
+    dangling = tmp_path / "dangling"
+    dangling.symlink_to(tmp_path / "nowhere")
+    with pytest.raises(SyncRefused, match="is a symbolic link"):
+        Journal(dangling)
+    assert not (tmp_path / "nowhere").exists()
+
+
+@pytest.mark.parametrize("route", PATHS)
+async def test_a_sync_that_delivered_nothing_is_no_obstacle(
+    client: PersonaClick, emulator: Emulator, journal: Path, route: str
+) -> None:
+    async def run(fingerprint: str, **more: Any) -> None:
+        source = source_of(people(60), fingerprint)
+        await start(client, source, journal=journal, route=route, **more).run()
+
+    with emulator.fault(status=401), pytest.raises(Exception, match="answered 401"):
+        await run("f1")
+    await run("f2")
+    assert stored(emulator) == expected(people(60))
