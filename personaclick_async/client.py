@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import ssl
 import time
@@ -33,7 +34,7 @@ from personaclick_async.config import (
     Unset,
     load_config,
 )
-from personaclick_async.errors import NoCurrentUser, ValidationError
+from personaclick_async.errors import ConfigurationError, NoCurrentUser, ValidationError
 from personaclick_async.hooks import Hooks
 from personaclick_async.models.identity import Identity
 from personaclick_async.models.session import Session
@@ -57,6 +58,9 @@ if TYPE_CHECKING:
     from personaclick_async.sync import Records, Report, Sync, SyncOptions
 
 
+log: Final = logging.getLogger("personaclick_async")
+
+
 class PersonaClick:
     """A client of the PersonaClick service for one shop.
 
@@ -71,7 +75,7 @@ class PersonaClick:
     event loops. What is not passed is read from the environment (``PERSONACLICK_SHOP_ID``,
     ``PERSONACLICK_SHOP_SECRET``, ``PERSONACLICK_API_URL``, ``PERSONACLICK_STREAM``,
     ``PERSONACLICK_TIMEOUT_SECONDS``, ``PERSONACLICK_RETRIES``, ``PERSONACLICK_CACHE_TTL_SECONDS``,
-    ``PERSONACLICK_MAX_CONCURRENCY``), and what is not there has a default.
+    ``PERSONACLICK_MAX_CONCURRENCY``, ``PERSONACLICK_DISABLED``), else a default.
 
     :param shop_id: the shop's public key, 30 hexadecimal characters.
     :param shop_secret: the shop's secret key; only for what the back office does.
@@ -88,6 +92,8 @@ class PersonaClick:
     :param max_answer_bytes: how large an answer may be, decompressed.
     :param set_user_id_name: what ``profile/set`` calls the shop's own user id.
     :param query_user_id_name: what queries call it.
+    :param disabled: check calls and send nothing: reads return an empty profile and no products.
+        For staging, local work and tests without a service; needs no shop id and no secret.
     :param session: an aiohttp session to use in place of the client's own; never closed by it.
     :param ssl_context: for servers whose certificate needs more than the system's authorities.
     :param trust_env: whether aiohttp reads proxy settings from the environment.
@@ -111,6 +117,7 @@ class PersonaClick:
         max_answer_bytes: int | Unset = UNSET,
         set_user_id_name: str | Unset = UNSET,
         query_user_id_name: str | Unset = UNSET,
+        disabled: bool | Unset = UNSET,
         session: aiohttp.ClientSession | None = None,
         ssl_context: ssl.SSLContext | None = None,
         trust_env: bool = False,
@@ -132,8 +139,12 @@ class PersonaClick:
                 "max_answer_bytes": max_answer_bytes,
                 "set_user_id_name": set_user_id_name,
                 "query_user_id_name": query_user_id_name,
+                "disabled": disabled,
             }
         )
+        if config.disabled:
+            log.warning("this client is disabled: calls are checked and go nowhere")
+            store = None  # other processes must not read the empty profiles
         transport = Transport(
             config,
             session=session,
@@ -387,10 +398,14 @@ class PersonaClick:
             iterable of :class:`ProfileUpdate` or of flat mappings; memory stays bounded whatever
             its length.
         :param options: how to go about it; see :class:`~personaclick_async.sync.SyncOptions`.
+        :raises ConfigurationError: the client is disabled, and there is a journal.
         """
         from personaclick_async.sync import Sync, SyncOptions  # noqa: PLC0415 - most never sync
 
-        return Sync(self._core, self._options, source, options or SyncOptions())
+        options = options or SyncOptions()
+        if self.config.disabled and options.journal is not None:
+            raise ConfigurationError("journal: it would say that a disabled client sent the rows")
+        return Sync(self._core, self._options, source, options)
 
     async def sync_all(self, source: Records, *, options: SyncOptions | None = None) -> Report:
         """Send many records and return the report when all of them have a result.

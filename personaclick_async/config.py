@@ -220,12 +220,18 @@ class Config:
     max_answer_bytes: int = attrs.field(default=16 * 1024 * 1024, validator=_count_from(1))
     set_user_id_name: str = attrs.field(default=names.ID)
     query_user_id_name: str = attrs.field(default=names.EXTERNAL_ID)
+    disabled: bool = attrs.field(default=False)
 
     @set_user_id_name.validator
     @query_user_id_name.validator
     def _check_user_id_name(self, at: attrs.Attribute[str], value: str) -> None:
         if value not in (names.ID, names.EXTERNAL_ID):
             raise ConfigurationError(f"{at.name}: expected {names.ID!r} or {names.EXTERNAL_ID!r}")
+
+    @disabled.validator
+    def _check_disabled(self, at: attrs.Attribute[bool], value: object) -> None:
+        if not isinstance(value, bool):
+            raise ConfigurationError(f"{at.name}: expected a bool, got {type(value).__name__}")
 
 
 class Unset:
@@ -262,6 +268,11 @@ class CallOptions:
 
 NO_OPTIONS: Final = CallOptions()
 
+_YES: Final = frozenset({"1", "true", "yes", "on"})
+_NO: Final = frozenset({"0", "false", "no", "off"})
+_NO_SHOP: Final = "0" * 30
+"""What a disabled client takes for a shop id or a secret that it was not given."""
+
 _ENVIRONMENT: Final[Mapping[str, str]] = {
     "shop_id": "PERSONACLICK_SHOP_ID",
     "shop_secret": "PERSONACLICK_SHOP_SECRET",
@@ -271,6 +282,7 @@ _ENVIRONMENT: Final[Mapping[str, str]] = {
     "retry": "PERSONACLICK_RETRIES",
     "cache": "PERSONACLICK_CACHE_TTL_SECONDS",
     "max_concurrency": "PERSONACLICK_MAX_CONCURRENCY",
+    "disabled": "PERSONACLICK_DISABLED",
 }
 
 
@@ -289,6 +301,8 @@ def load_config(
         if name not in settings and variables.get(variable):
             settings[name] = _from_variable(name, variable, variables[variable])
             read[name] = variable
+    if settings.get("disabled") is True:
+        settings = {"shop_id": _NO_SHOP, "shop_secret": _NO_SHOP, **settings}
     if "shop_id" not in settings:
         raise ConfigurationError(
             f"shop_id: pass it, or set {_ENVIRONMENT['shop_id']} in the environment"
@@ -320,6 +334,10 @@ def _from_variable(name: str, variable: str, text: str) -> object:
             return CachePolicy(ttl=ttl) if ttl else None
         case "max_concurrency":
             return _whole_number(variable, text)
+        case "disabled":
+            if text.lower() not in _YES | _NO:
+                raise ConfigurationError(f"{variable}: expected 1 or 0")
+            return text.lower() in _YES
         case _:
             return text
 

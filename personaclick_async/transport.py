@@ -32,7 +32,7 @@ from personaclick_async.hooks import Attempt, Hooks, tell
 from personaclick_async.limiter import Limiter
 from personaclick_async.names import Endpoint, Family, Repeat
 from personaclick_async.pools import Pool, Pools, closed_error
-from personaclick_async.protocol.answers import Answer, refusal
+from personaclick_async.protocol.answers import Answer, nothing_sent, refusal
 from personaclick_async.protocol.requests import Call
 from personaclick_async.retry import Failure, RetryBudget, may_repeat, wait_before_next
 
@@ -150,6 +150,11 @@ class Transport:
             cost more.
         :raises PersonaClickError: see the errors module; the last attempt's failure is raised.
         """
+        if self._config.disabled:
+            if self._pools.is_closed:
+                raise closed_error()
+            self.stats.calls += 1
+            return then(nothing_sent(call))
         pool = self._pools.here() or await self._pools.open()
         route = self._routes.get(call.endpoint.path) or self._open_route(call.endpoint)
         limiter = route.limiter

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+import secrets
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -152,6 +153,20 @@ class Answer(Generic[T]):
 
     def __repr__(self) -> str:
         return f"<Answer {self.endpoint} {self.status}, {len(self.body)} bytes>"
+
+
+def nothing_sent(call: Call[T]) -> Answer[T]:
+    """Return the answer of a disabled client: a new device, an empty profile, no orders."""
+    did = call.query.get(names.DID) or secrets.token_hex(5)
+    said: Json = {
+        names.INIT: {names.DID: did, names.SEANCE: secrets.token_hex(5)},
+        names.PROFILE: {names.CUSTOM_PROPERTIES: {}},
+        names.LAST_ORDER: [],
+        names.ORDERS_BY_USER: [],
+    }.get(call.endpoint, {names.STATUS: names.STATUS_SUCCESS})
+    return Answer(
+        call=call, status=_OK, headers={}, body=codec.encode(said), attempts=0, elapsed=0.0
+    )
 
 
 def refusal(answer: Answer[T]) -> ServiceError | None:
