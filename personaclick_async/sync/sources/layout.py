@@ -28,6 +28,7 @@ _ROWS_TO_JUDGE_BY: Final = 100
 _ONE_IN: Final = 5
 # What a reject file begins with, whatever the delimiter of its source was.
 _REJECTS: Final = re.compile(f'{BOOKKEEPING[0]}([^\r"])' + r"\1".join(BOOKKEEPING[1:]))
+_REJECTS_HEAD: Final = 200
 _REJECT_LINES: Final = f'{{"{BOOKKEEPING[0]}": '
 _SAYS_DELIMITER: Final = re.compile("sep=(.)\r?\n", re.IGNORECASE)
 _ADDRESS: Final = re.compile(r"[^@\s]+@[^@\s]+\.\w+")
@@ -161,7 +162,7 @@ def see_layout(source: Input, layout: Layout) -> SeenLayout:
             raise ConfigurationError(f"{source.name}: its first line has no end")
         text = text[: end + 1]
     said = _SAYS_DELIMITER.match(text)
-    rejects = _REJECTS.match(text)
+    rejects = _REJECTS.match(text[:_REJECTS_HEAD].replace('"', ""))
     if rejects:
         # However its source was laid out, a reject file is written in one way.
         layout = Layout(delimiter=rejects[1], header=True)
@@ -176,8 +177,8 @@ def see_layout(source: Input, layout: Layout) -> SeenLayout:
 
 def is_reject_file(head: bytes) -> bool:
     """Tell whether a file's first bytes are those of a file of rejected rows, in any encoding."""
-    text = head[:1000].replace(b"\0", b"").decode("ascii", "ignore")
-    return bool(_REJECTS.match(text)) or text.startswith(_REJECT_LINES)
+    text = head[:_REJECTS_HEAD].replace(b"\0", b"").decode("ascii", "ignore")
+    return bool(_REJECTS.match(text.replace('"', ""))) or text.startswith(_REJECT_LINES)
 
 
 def _find_delimiter(text: str, layout: Layout) -> str:

@@ -181,11 +181,14 @@ def test_files_of_rejected_rows_are_left_out_of_patterns_unless_named(tmp_path: 
     utf16 = header.decode("utf-8-sig").replace(",", "\t").encode("utf-16")
     (tmp_path / "a-rejected-too.csv").write_bytes(utf16)
 
+    quoted = b'"_row";"_field";"_reason";"_sent";"id"\n1;"x";"y";"";"8"\n'  # LibreOffice
+    (tmp_path / "a-rejected-two.csv").write_bytes(quoted)
+
     source = open_source(str(tmp_path / "a*"), PEOPLE)
 
     assert wires(source.outcomes()) == [ADA]
     left_out = [notice for notice in source.notices if "left out" in notice]
-    assert len(left_out) == 3
+    assert len(left_out) == 4
     assert "a-rejected.csv: left out, as it holds rejected rows" in left_out
     with pytest.raises(ConfigurationError, match="only files of rejected rows"):
         open_source(str(tmp_path / "a-*"), PEOPLE)
