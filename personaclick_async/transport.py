@@ -33,7 +33,7 @@ from personaclick_async.limiter import Limiter
 from personaclick_async.names import Endpoint, Family, Repeat
 from personaclick_async.pools import Pool, Pools, closed_error
 from personaclick_async.protocol.answers import Answer, nothing_sent, refusal
-from personaclick_async.protocol.requests import Call
+from personaclick_async.protocol.requests import JSON, Call
 from personaclick_async.retry import Failure, RetryBudget, may_repeat, wait_before_next
 
 T = TypeVar("T")
@@ -316,16 +316,13 @@ class Transport:
         before = current_attempt.set(deadline)
         try:
             with deadline:
-                headers = headers or (None if body is None else call.headers)
-                sent: bytes | AsyncIterator[memoryview] | None = body
                 if body is not None and len(body) > _PIECE_BYTES:
-                    headers = {**(headers or {}), "Content-Length": str(len(body))}
-                    sent = _pieces(body, deadline)
+                    headers = {**(headers or call.headers), "Content-Length": str(len(body))}
                 response = await pool.session.request(
                     endpoint.method,
                     route.url,
                     params=call.query or None,
-                    data=sent,
+                    data=_outgoing(body, deadline),
                     headers=headers,
                     allow_redirects=False,
                     ssl=self._ssl,
@@ -424,6 +421,16 @@ def _checked_hooks(hooks: Hooks | Sequence[Hooks]) -> tuple[Hooks, ...]:
             f"hooks: expected Hooks(on_request=…) or a sequence of them, got {type(hooks).__name__}"
         )
     return tuple(given)
+
+
+def _outgoing(
+    body: bytes | None, deadline: Deadline
+) -> aiohttp.BytesPayload | AsyncIterator[memoryview] | None:
+    if body is None:
+        return None
+    if len(body) > _PIECE_BYTES:
+        return _pieces(body, deadline)
+    return aiohttp.BytesPayload(body, content_type=JSON)
 
 
 async def _pieces(body: bytes, deadline: Deadline) -> AsyncIterator[memoryview]:

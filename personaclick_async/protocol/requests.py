@@ -42,7 +42,8 @@ _FAMILIES: Final[Mapping[str, names.Family]] = {
     "sync": names.Family.IMPORT,
 }
 
-JSON_BODY: Final[Mapping[str, str]] = {"Content-Type": "application/json"}
+JSON: Final = "application/json"
+JSON_BODY: Final[Mapping[str, str]] = {"Content-Type": JSON}
 """The headers of a request that has a body."""
 
 _NO_HEADERS: Final[Mapping[str, str]] = {}
