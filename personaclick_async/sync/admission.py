@@ -1,4 +1,4 @@
-"""Which records can go which route, which users they are about, and what a refusal means."""
+"""What callers give as records, which can go which route, and what a refusal means."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import errno
 import os
 from collections.abc import Mapping, Sequence
 from enum import Enum, auto
-from typing import Final
+from typing import Final, TypeAlias
 
 from personaclick_async import codec
 from personaclick_async.codec import Json
@@ -24,7 +24,10 @@ from personaclick_async.errors import (
     ServiceError,
     TransportError,
     Unprocessable,
+    ValidationError,
 )
+from personaclick_async.models import rules
+from personaclick_async.models.update import ProfileUpdate, to_wire
 from personaclick_async.names import EMAIL, EXTERNAL_ID, IDENTIFIERS, LOYALTY_ID, PHONE, TELEGRAM_ID
 from personaclick_async.sync.errors import Cause
 from personaclick_async.sync.options import Route
@@ -181,3 +184,36 @@ def describe(error: PersonaClickError) -> str:
             return str(error)
         case _:
             return type(error).__name__
+
+
+Item: TypeAlias = ProfileUpdate | Mapping[str, object] | Record | Rejected
+"""What an iterable may give: an update, a flat mapping of its fields, or what a source gives."""
+
+
+def outcome_of(item: Item, row: int) -> Outcome:
+    """Make a record of an item, or its rejection; ``row`` is for items that have none.
+
+    A flat mapping has custom properties beside the standard fields, as the wire has them.
+    """
+    match item:
+        case Record() | Rejected():
+            return item
+        case ProfileUpdate():
+            return _record(item, row, {})
+        case dict() | Mapping():  # the first is told apart several times as fast
+            try:
+                return _record(ProfileUpdate.from_flat(item), row, item)
+            except ValidationError as error:
+                return Rejected(row, (Fault.of(error),), item)
+            except TypeError:
+                fault = Fault("record", "a mapping with str keys", "other keys")
+                return Rejected(row, (fault,), {})
+        case _:
+            rule = "a ProfileUpdate, a mapping or a Record"
+            return Rejected(row, (Fault("record", rule, rules.given(item)),), {})
+
+
+def _record(update: ProfileUpdate, row: int, source_row: Mapping[str, object]) -> Outcome:
+    if not update:
+        return Rejected(row, (Fault("record", "at least one field", "none"),), source_row)
+    return Record(row, to_wire(update, user_id_name=EXTERNAL_ID))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
+from datetime import timedelta
 from functools import partial
 from types import TracebackType
 from typing import Final, Self, TypeAlias
@@ -21,15 +23,17 @@ from personaclick_async.sync.errors import SyncRefused
 from personaclick_async.sync.journal import Journal, Run
 from personaclick_async.sync.options import ResumableSink, Route, SyncOptions, Unfinished
 from personaclick_async.sync.profile_sender import ProfileSender
-from personaclick_async.sync.reading import Plan, Reader, Records, reader_of
+from personaclick_async.sync.reading import OneThread, Plan, Reader, Records, reader_of
 from personaclick_async.sync.records import Record, Rejected
 from personaclick_async.sync.report import Checked, Report, Result, Tally, Unchanged
 from personaclick_async.sync.settling import Results, Settlement, Settling
-from personaclick_async.sync.thread import OneThread
 
 Sender: TypeAlias = BulkSender | ProfileSender
 """Has one method: it gets a batch, sends its records and settles each."""
 
+log: Final = logging.getLogger("personaclick_async")
+
+_SOON: Final = timedelta(minutes=10)
 _GRACE_SECONDS: Final = 5.0
 
 
@@ -224,6 +228,12 @@ class Sync:
         """Return the run that is to be resumed; end one that is to be forgotten."""
         earlier = await settling.thread.run(lambda: journal.unfinished(self.report.source))
         if earlier is None:
+            ended = await settling.thread.run(
+                lambda: journal.finished_at(self.report.source, fingerprint)
+            )
+            is_soon = ended is not None and abs(self._core.now() - ended) < _SOON
+            if is_soon and not self._options.skip_unchanged:
+                log.warning("the same source was synced to its end at %s: it is sent again", ended)
             return None
         changes = _changes(earlier, fingerprint, self._options.route, self._settings())
         if self._options.unfinished is Unfinished.RESTART or (changes and not earlier.tally.sent):

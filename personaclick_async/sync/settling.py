@@ -13,9 +13,9 @@ import attrs
 from personaclick_async.sync.batch import Batch, Chunk, Encoded
 from personaclick_async.sync.journal import Journal
 from personaclick_async.sync.options import RejectSink, ResumableSink
+from personaclick_async.sync.reading import OneThread
 from personaclick_async.sync.records import FaultyRow, Omitted, Record, Rejected, identifiers_of
 from personaclick_async.sync.report import Report, Result, Tally
-from personaclick_async.sync.thread import OneThread
 
 _GATHER_SECONDS: Final = 0.005
 _BATCHES_OF_RESULTS: Final = 8

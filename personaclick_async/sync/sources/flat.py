@@ -10,7 +10,7 @@ import attrs
 
 from personaclick_async import codec
 from personaclick_async.models import rules
-from personaclick_async.sync.items import Item, outcome_of
+from personaclick_async.sync.admission import Item, outcome_of
 from personaclick_async.sync.mapping import FieldMapping
 from personaclick_async.sync.records import (
     NO_IDENTIFIER,

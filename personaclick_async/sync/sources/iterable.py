@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from personaclick_async.models import rules
-from personaclick_async.sync.items import Item
+from personaclick_async.sync.admission import Item
 from personaclick_async.sync.mapping import FieldMapping
 from personaclick_async.sync.records import Fault, Outcome, Record, Rejected
 from personaclick_async.sync.sources.base import (

@@ -15,9 +15,9 @@ from personaclick_async.sync.admission import (
     choose_route,
     describe,
     judge,
+    outcome_of,
     refusal,
 )
-from personaclick_async.sync.items import outcome_of
 from personaclick_async.sync.records import Outcome, identifiers_of
 
 CANARY = "canary@shop.example"

@@ -8,7 +8,7 @@ from math import log2
 from hypothesis import given
 from hypothesis import strategies as st
 
-from personaclick_async.sync.bisection import Bisection
+from personaclick_async.sync.bulk_sender import Bisection
 
 
 def ends_of(sizes: list[int], start: int) -> list[int]:

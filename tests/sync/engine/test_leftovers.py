@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import csv
 import io
+import os
 import sqlite3
+import sys
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -150,3 +152,48 @@ async def test_a_sync_that_delivered_nothing_is_no_obstacle(
         await run("f1")
     await run("f2")
     assert stored(emulator) == expected(people(60))
+
+
+async def test_a_run_soon_after_a_finished_one_says_that_all_is_sent_again(
+    client: PersonaClick, journal: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    await start(client, source_of(people(9)), journal=journal).run()
+    await start(client, source_of(people(9), "f2"), journal=journal).run()
+    assert "is sent again" not in caplog.text
+    report = await start(client, source_of(people(9)), journal=journal).run()
+    assert report.sent == 9
+    assert caplog.text.count("the same source was synced to its end at") == 1
+
+
+async def test_one_open_file_too_many_closes_a_slot_and_not_the_sync(
+    tmp_path: Path, emulator: Emulator
+) -> None:
+    path = tmp_path / "people.csv"
+    lines = [f"user{number}@shop.example\n" for number in range(300)]
+    path.write_text("email\n" + "".join(lines))
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", WITH_FEW_FILES, "20"),
+        *("sync", str(path), "--concurrency", "32", "--patience", "20"),
+        cwd=tmp_path,
+        env={
+            **os.environ,
+            "PERSONACLICK_SHOP_ID": emulator.shop_id,
+            "PERSONACLICK_SHOP_SECRET": emulator.shop_secret,
+            "PERSONACLICK_API_URL": emulator.url,
+        },
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, said = await process.communicate()
+    assert process.returncode == 0, said.decode()
+    assert said.decode().count("too many open files") <= 1
+    assert emulator.count_profiles() == 300
+
+
+WITH_FEW_FILES = """
+import resource, sys
+count = int(sys.argv.pop(1))
+resource.setrlimit(resource.RLIMIT_NOFILE, (count, count))
+from personaclick_async.cli.app import app
+app()
+"""
