@@ -1,10 +1,12 @@
 """A long mixed load with faults: what fails, what is lost, and whether anything grows.
 
 The emulator runs in a process of its own and lets a share of requests fail in every way it
-knows. Clients read, write, call back and sync for as long as told. Every ten seconds a line says
-how it goes. In the end: calls, failures by kind, requests per call, latency, callbacks lost or
-doubled, and how memory and open descriptors went. Exits with 1 if a callback was lost or doubled,
-or if memory or descriptors grew more than :data:`MOST_GROWTH` from the first fifth to the last.
+knows. Clients read, write, call back and sync for as long as told, and a checker holds each
+cached read against the writes before it. Every ten seconds a line says how it goes. In the end:
+calls, failures by kind, requests per call, latency, callbacks lost or doubled, stale reads, and
+how memory and open descriptors went. Exits with 1 if a callback was lost or doubled, if a read
+was stale, or if memory or descriptors grew more than :data:`MOST_GROWTH` from the first fifth to
+the last.
 
 Run with ``make soak``, or ``python -m benchmarks.soak --minutes 1``.
 """
@@ -26,6 +28,7 @@ from typing import Final
 
 import attrs
 
+from benchmarks.cache_checker import CacheChecker
 from personaclick_async import CachePolicy, PersonaClick, PersonaClickError, RetryPolicy, Timeouts
 from personaclick_async.emulator.settings import DEFAULT_SECRET, DEFAULT_SHOP_ID
 from personaclick_async.facade import create_personaclick
@@ -156,7 +159,7 @@ def growth(values: list[float] | list[int]) -> float:
     return statistics.median(values[-fifth:]) / statistics.median(values[:fifth])
 
 
-def report(client: PersonaClick, account: Account) -> int:
+def report(client: PersonaClick, account: Account, checker: CacheChecker) -> int:
     """Print the account and return the exit code."""
     stats = client.transport_stats
     say("")
@@ -166,7 +169,10 @@ def report(client: PersonaClick, account: Account) -> int:
         say(f"  {count:9,}  failed  {name}")
     say(f"requests per call: {stats.requests / max(1, stats.calls):.3f}")
     say(f"callbacks lost or doubled: {account.wrong_callbacks}")
-    bad = account.wrong_callbacks != 0
+    say(f"cached reads checked: {checker.reads:,}, stale: {len(checker.violations)}")
+    for violation in checker.violations[:10]:
+        say(f"  {violation}")
+    bad = account.wrong_callbacks != 0 or bool(checker.violations)
     series: Mapping[str, list[float] | list[int]] = {
         "memory": account.memory,
         "descriptors": account.descriptors,
@@ -190,11 +196,13 @@ async def soak(url: str, seconds: float) -> int:
         cache=CachePolicy(ttl=5, max_entries=1000),
     ) as client:
         until = time.monotonic() + seconds
+        checker = CacheChecker([client], ttl=5, users=50)
         await asyncio.gather(
             watch(client, account, until),
+            checker.run(operations=sys.maxsize, at_once=4, until=until),
             *(work(client, account, until, number) for number in range(WORKERS)),
         )
-        return report(client, account)
+        return report(client, account, checker)
 
 
 def say(text: str) -> None:

@@ -124,7 +124,8 @@ class RedisStore:
 
     **Who sees what.** When ``set`` or ``purge`` has returned, no process gets the old profile from
     Redis, and a read in flight elsewhere cannot put it back. Other processes may serve it from
-    memory for ``memory_ttl`` seconds more. ``force`` replaces what Redis has.
+    memory for ``memory_ttl`` seconds more, and to callers that share a read in flight. ``force``
+    replaces what Redis has.
 
     **When Redis is away,** reads go to the service and no call fails. An exchange takes at most
     ``timeout``; after one has failed, none is tried for ``rest`` seconds. A write that could not
