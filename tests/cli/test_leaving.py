@@ -42,7 +42,7 @@ def shell(emulator: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 def customers(count: int) -> None:
-    rows = "".join(f"{n},Name {n}\n" for n in range(count))
+    rows = "".join(f"{n},Name {n}\n" for n in range(1, count + 1))
     Path("customers.csv").write_text(f"id,first_name\n{rows}")
 
 

@@ -242,7 +242,7 @@ def test_an_interrupted_sync_resumes(
 ) -> None:
     rows = 400
     Path("customers.csv").write_text(
-        "id,first_name\n" + "".join(f"{n},Name {n}\n" for n in range(rows))
+        "id,first_name\n" + "".join(f"{n},Name {n}\n" for n in range(1, rows + 1))
     )
     command = ["sync", "customers.csv", "--route", "per-profile", "--concurrency", "8", "--json"]
     process = subprocess.Popen(
@@ -266,7 +266,7 @@ def test_an_interrupted_sync_resumes(
 
     assert done.exit_code == Exit.DONE, done.output
     assert json.loads(done.stdout)["read"] == rows
-    assert stored(emulator).keys() == {str(n) for n in range(rows)}
+    assert stored(emulator).keys() == {str(n) for n in range(1, rows + 1)}
     # What was delivered is not sent again, but for what was in flight.
     assert len(emulator.requests) <= rows + 2 * 8
 
