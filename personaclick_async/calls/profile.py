@@ -80,8 +80,11 @@ class ProfileCalls:
         :raises TransportError: no usable answer came.
         """
         scope = self._which()
+        cached = None if force else scope.core.profiles.get(scope.visit.identity)
+        if cached is not None:
+            return requests.read_profile_body(scope.visit.identity, cached)
         loaded: list[Profile] = []
-        body = await profile_body(scope, force=force, loaded=loaded)
+        body = await _read(scope, force=force, loaded=loaded)
         return loaded[0] if loaded else requests.read_profile_body(scope.visit.identity, body)
 
     async def full(self) -> FullProfile:
@@ -123,20 +126,23 @@ class ProfileCalls:
         (await self.raw.purge()).parse()
 
 
-async def profile_body(scope: Scope, *, force: bool, loaded: list[Profile] | None = None) -> bytes:
-    """Read the profile as :meth:`ProfileCalls.get` does, and return the JSON of the answer.
+async def profile_body(scope: Scope, *, force: bool) -> bytes:
+    """Read the profile as :meth:`ProfileCalls.get` does, and return the JSON of the answer."""
+    cached = None if force else scope.core.profiles.get(scope.visit.identity)
+    return await _read(scope, force=force) if cached is None else cached
 
-    :param loaded: receives the profile if it was parsed on the way.
+
+async def _read(scope: Scope, *, force: bool, loaded: list[Profile] | None = None) -> bytes:
+    """Return the JSON of the answer of a request, one that concurrent readers share.
+
+    :param loaded: receives the profile if this caller made the request.
     """
-    cache, visit = scope.core.profiles, scope.visit
-    cached = None if force else cache.get(visit.identity)
-    if cached is not None:
-        return cached
+    visit = scope.visit
     if visit.start is not None:
         await visit.begin()
     load, timeout = partial(scope.load_profile, loaded), scope.options.timeout
     try:
-        return await cache.read(visit.identity, load, force=force, patience=timeout)
+        return await scope.core.profiles.read(visit.identity, load, force=force, patience=timeout)
     except PersonaClickError:
         raise
     except TimeoutError:
