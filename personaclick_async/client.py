@@ -18,8 +18,17 @@ import attrs
 from personaclick_async.cache import ProfileCache
 from personaclick_async.calls.orders import OrderCalls
 from personaclick_async.calls.profile import ProfileCalls
-from personaclick_async.calls.scope import NO_DEVICE, Core, Now, Scope, Start, Visit, utc_now
-from personaclick_async.calls.session import session_of, start_session
+from personaclick_async.calls.scope import (
+    NO_DEVICE,
+    Core,
+    Now,
+    Scope,
+    Start,
+    Visit,
+    session_of,
+    start_session,
+    utc_now,
+)
 from personaclick_async.codec import Json
 from personaclick_async.config import (
     NO_OPTIONS,

@@ -12,8 +12,13 @@ import attrs
 
 from personaclick_async.calls.orders import OrderCalls
 from personaclick_async.calls.profile import ProfileCalls
-from personaclick_async.calls.scope import Core, Scope, Visit
-from personaclick_async.calls.session import session_of, start_session
+from personaclick_async.calls.scope import (
+    Core,
+    Scope,
+    Visit,
+    session_of,
+    start_session,
+)
 from personaclick_async.config import NO_OPTIONS, CallOptions, Seconds
 from personaclick_async.errors import ConfigurationError, NoCurrentUser, ValidationError
 from personaclick_async.models.identity import Identity

@@ -9,11 +9,11 @@ from typing import Final
 
 import attrs
 
-from personaclick_async.calls.audience import import_audience
 from personaclick_async.calls.scope import Core
 from personaclick_async.config import CallOptions
 from personaclick_async.errors import PayloadTooLarge, PersonaClickError
-from personaclick_async.protocol.requests import audience_envelope
+from personaclick_async.protocol import requests
+from personaclick_async.protocol.answers import Answer
 from personaclick_async.sync.admission import refusal
 from personaclick_async.sync.batch import Batch
 from personaclick_async.sync.delivery import Delivery
@@ -22,6 +22,8 @@ from personaclick_async.sync.options import SyncOptions
 from personaclick_async.sync.report import Queued, Tally
 from personaclick_async.sync.settling import Settlement
 
+# The slowest upload that is waited for, 1 Mbit/s: 32 MB take 268 s, far beyond the usual timeout.
+_SLOWEST_BYTES_PER_SECOND: Final = 125_000
 _ONE: Final = 1
 
 
@@ -154,7 +156,7 @@ class BulkSender:
         self._delivery = delivery
         self._settle = settle
         self._turn = asyncio.Lock()
-        self.envelope = audience_envelope(core.shop, segment_id=options.segment_id)
+        self.envelope = requests.audience_envelope(core.shop, segment_id=options.segment_id)
         self.most_bytes = options.max_chunk_bytes
         self.largest_record = options.max_chunk_bytes - sum(map(len, self.envelope))
 
@@ -190,7 +192,7 @@ class BulkSender:
                     self._delivery.refused()
 
     async def _sent(self, body: bytes) -> PersonaClickError | None:
-        request = partial(import_audience, self._core, self._call_options, body)
+        request = partial(self._import, body)
         try:
             await self._delivery.send(request, len(body))
         except SyncStopped:
@@ -198,6 +200,17 @@ class BulkSender:
         except PersonaClickError as error:
             return error
         return None
+
+    async def _import(self, body: bytes) -> None:
+        usual = self._core.config.timeouts.total
+        call = requests.import_audience(
+            body, attempt_timeout=usual + len(body) / _SLOWEST_BYTES_PER_SECOND
+        )
+        try:
+            await self._core.transport.send(call, self._call_options, Answer.parse)
+        finally:
+            # All of them: to name each of some 100,000 would take longer than to read a few again.
+            self._core.profiles.clear()
 
     async def _queued(self, batch: Batch, where: slice) -> None:
         rows = batch.rows[where]
