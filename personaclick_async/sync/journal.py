@@ -82,7 +82,12 @@ class Database:
         try:
             self.salt = self._open(path)
         except JournalDamaged:
-            if not sets_aside or _is_text(path):
+            if _is_text(path):
+                reason = (
+                    f"journal: the file is no database but a text; name another than {path.name}"
+                )
+                raise JournalDamaged(reason) from None
+            if not sets_aside:
                 raise
             _set_aside(path)
             self.salt = self._open(path)
@@ -229,8 +234,8 @@ def _is_text(path: Path) -> bool:
 
 def _damaged(name: str) -> str:
     return (
-        f"the journal {name} is damaged: move it away, or restart the sync with --restart "
-        "(unfinished='restart'), which sets it aside; all records are sent again then"
+        f"the journal {name} is damaged: move it away, or restart the sync with --restart, "
+        "which sets it aside; all records are sent again then"
     )
 
 
