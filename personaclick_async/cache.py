@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import attrs
 from cachetools import TTLCache
@@ -13,6 +13,8 @@ from cachetools import TTLCache
 from personaclick_async.config import CachePolicy, Seconds
 from personaclick_async.deadlines import running_loop
 from personaclick_async.models.identity import Identity
+from personaclick_async.models.reading import WrongShape
+from personaclick_async.protocol.requests import read_profile_body
 from personaclick_async.store import CacheStats, ProfileStore
 
 Load: TypeAlias = Callable[[], Awaitable[bytes]]
@@ -48,6 +50,9 @@ class _Flight:
                 turn.exception()  # a caller may be cancelled before it looks
 
 
+_NO_FLIGHTS: Final[dict[asyncio.AbstractEventLoop, _Flight]] = {}
+
+
 class ProfileCache:
     """A TTL cache of profile answers, with single flight.
 
@@ -70,7 +75,8 @@ class ProfileCache:
         self._clock = clock
         self._store = store
         self._lock = threading.Lock()
-        self._newest: dict[Identity, _Flight] = {}
+        # By event loop: callers share a request only within theirs.
+        self._flights: dict[Identity, dict[asyncio.AbstractEventLoop, _Flight]] = {}
         self._memory_ttl = 0.0 if policy is None else policy.ttl
         if store is not None:
             self._memory_ttl = min(self._memory_ttl, store.memory_ttl)
@@ -102,8 +108,8 @@ class ProfileCache:
         loop = running_loop()
         until = None if patience is None else loop.time() + patience
         while not force:
-            joined = self._newest.get(key)
-            if joined is None or joined.loop is not loop:
+            joined = self._flights.get(key, _NO_FLIGHTS).get(loop)
+            if joined is None:
                 break
             self.stats.coalesced += 1
             try:
@@ -112,7 +118,11 @@ class ProfileCache:
             except _LeaderCancelled:
                 self.stats.coalesced -= 1
         # The first caller loads in its own task: a task for it would cost each read a tenth.
-        flight = self._newest[key] = _Flight(loop)
+        flight = _Flight(loop)
+        with self._lock:
+            if force:  # what began before is not cached
+                self._flights.pop(key, None)
+            self._flights.setdefault(key, {})[loop] = flight
         try:
             if self._store is None:
                 self.stats.misses += 1
@@ -132,7 +142,7 @@ class ProfileCache:
         """Drop entries, here and in the store, and disregard what reads in flight will bring."""
         with self._lock:
             for key in keys:
-                self._newest.pop(key, None)
+                self._flights.pop(key, None)
                 self._memory.pop(key, None)
         if self._store is not None:
             await self._store.forget(keys)
@@ -140,7 +150,7 @@ class ProfileCache:
     def clear(self) -> None:
         """Drop everything; a store is told with its next exchange."""
         with self._lock:
-            self._newest.clear()
+            self._flights.clear()
             self._memory.clear()
         if self._store is not None:
             self._store.forget_all()
@@ -148,7 +158,7 @@ class ProfileCache:
     def start_over_after_fork(self) -> None:
         """Drop the parent's reads in flight and locks, in a forked child."""
         self._lock = threading.Lock()
-        self._newest.clear()
+        self._flights.clear()
         if self._store is not None:
             self._store.start_over_after_fork()
 
@@ -164,8 +174,11 @@ class ProfileCache:
     def _land(self, key: Identity, flight: _Flight, body: bytes | None = None) -> None:
         """End a flight; cache its answer unless a write or a later read has overtaken it."""
         with self._lock:
-            if self._newest.get(key) is flight:
-                del self._newest[key]
+            flights = self._flights.get(key, _NO_FLIGHTS)
+            if flights.get(flight.loop) is flight:
+                del flights[flight.loop]
+                if not flights:
+                    del self._flights[key]
                 if body is not None:
                     self._memory[key] = body
 
@@ -179,9 +192,10 @@ class ProfileCache:
         if found is not None and found.body is not None:
             # The age was taken at some moment of the exchange: count from its start.
             fresh_for = ttl - found.age - (self._clock() - began)
-            if fresh_for > 0:
+            if fresh_for > 0 and _is_profile(key, found.body):
                 self.stats.shared_hits += 1
                 return found.body, fresh_for
+            found = await store.read(key, max_age=0.0)  # for a permit to replace it
         self.stats.misses += 1
         began = self._clock()
         body = await load()
@@ -192,3 +206,12 @@ class ProfileCache:
         ):
             return body, 0.0
         return body, ttl - (self._clock() - began)
+
+
+def _is_profile(key: Identity, body: bytes) -> bool:
+    """Whether a stored body can be read: anybody may have written to the store."""
+    try:
+        read_profile_body(key, body)
+    except WrongShape:
+        return False
+    return True

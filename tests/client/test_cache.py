@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 
 import pytest
 
@@ -260,3 +261,31 @@ async def test_a_timeout_bounds_a_read_that_shares_anothers_request(
         assert not leader.done()
     await leader
     assert len(emulator.requests_to("/profile")) == 1
+
+
+def test_each_event_loop_makes_one_request_of_its_own(emulator: Emulator) -> None:
+    client = PersonaClick(emulator.shop_id, api_url=emulator.url)
+
+    async def read_many(started: threading.Barrier) -> list[object]:
+        user, found = client.user(did="device0001"), []
+        for _ in range(20):
+            found.append(asyncio.create_task(user.profile.get()))
+            await asyncio.sleep(0)
+            started.wait(10)  # in turns with the other loop
+        return await asyncio.gather(*found)
+
+    with emulator.hold("GET", "/profile"):
+        started = threading.Barrier(2)
+        threads = [
+            threading.Thread(target=lambda: asyncio.run(read_many(started))) for _ in range(2)
+        ]
+        for thread in threads:
+            thread.start()
+        while client.cache_stats.coalesced + client.cache_stats.misses < 40:
+            time.sleep(0.01)
+    for thread in threads:
+        thread.join()
+
+    assert (client.cache_stats.misses, client.cache_stats.coalesced) == (2, 38)
+    assert reads(emulator) == 2
+    asyncio.run(client.close())

@@ -9,6 +9,7 @@ import sys
 import threading
 
 import pytest
+from redis import Redis
 
 from personaclick_async import CachePolicy, FullProfile, NotFound
 from personaclick_async.emulator import Emulator
@@ -247,6 +248,25 @@ async def test_writes_of_a_client_without_a_cache_drop_what_others_keep(
 async def test_prefixes_keep_environments_apart(make_peer: MakePeer, emulator: Emulator) -> None:
     for prefix in ("staging", "production"):
         await colour(make_peer(settings={"prefix": prefix}).user())
+    assert reads(emulator) == 2
+
+
+@pytest.mark.parametrize("body", [b"", b"[", b"[]", b"{", b"\xff"])
+async def test_what_is_not_a_profile_is_replaced(
+    ada: Peer, make_peer: MakePeer, emulator: Emulator, redis_server: RedisServer, body: bytes
+) -> None:
+    await colour(ada.user())
+
+    def damage(redis: Redis) -> None:
+        with Redis(port=redis_server.port) as raw:
+            for key in raw.scan_iter("*:profile:*"):
+                kept = raw.get(key)
+                assert isinstance(kept, bytes)
+                raw.set(key, b" ".join([*kept.split(b" ", 2)[:2], body]), keepttl=True)
+
+    redis_server.ask(damage)
+    assert await colour(make_peer().user()) == "red"
+    assert await colour(make_peer().user()) == "red"
     assert reads(emulator) == 2
 
 
