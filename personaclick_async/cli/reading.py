@@ -112,7 +112,11 @@ class Reading:
             return [Path(path[1:])] if scheme.startswith(("sqlite", "duckdb")) else []
         if self.source == "-":
             return [Path("/dev/stdin")]
-        return [Path(self.source), *map(Path, glob.glob(self.source, recursive=True))]  # noqa: PTH207
+        from personaclick_async.sync.sources.opening import holds_rejects  # noqa: PLC0415 - as above
+
+        found = map(Path, glob.glob(self.source, recursive=True))  # noqa: PTH207 - as sources do
+        # A pattern leaves out what earlier runs have rejected, which may be written to again.
+        return [Path(self.source), *(one for one in found if not holds_rejects(str(one)))]
 
     def open(self, mapping: FieldMapping | None = None) -> TableSource:
         """Open the source.

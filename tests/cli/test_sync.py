@@ -324,6 +324,17 @@ def test_a_reject_file_that_can_not_be_one_is_refused_before_the_first_request(
     assert not Path("no-such-folder").exists()
 
 
+def test_a_pattern_leaves_out_what_earlier_runs_rejected(shell: Shell, emulator: Emulator) -> None:
+    Path("a.csv").write_text("email,first_name\nada@shop.example,Ada\nbad,Bob\n")
+    Path("b.csv").write_text("email,first_name\nbea@shop.example,Bea\n")
+    for run in range(3):
+        done = shell("sync", "*.csv")
+        assert done.exit_code == Exit.INCOMPLETE, done.output
+        assert Path("a-rejected.csv").read_text().count("bad,Bob") == run + 1  # each run's own
+    assert "a-rejected.csv: left out, as it holds rejected rows" in done.stderr
+    assert len(list(emulator.profiles())) == 2
+
+
 def test_a_database_is_not_its_own_reject_file(shell: Shell, emulator: Emulator) -> None:
     with sqlite3.connect("crm.db") as database:
         database.execute("CREATE TABLE customers (id INTEGER, email TEXT)")

@@ -128,6 +128,11 @@ def open_source(
     )
 
 
+def holds_rejects(where: str) -> bool:
+    """Tell whether a file is one of rejected rows, by how it begins."""
+    return not Path(where).is_dir() and is_reject_file(input_of(where).head())
+
+
 def expand(where: str) -> list[str]:
     """Return the files that a path, an address or a pattern names, in the order of their names.
 
