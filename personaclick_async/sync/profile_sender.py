@@ -78,7 +78,8 @@ class ProfileSender:
         self._delivery = delivery
         self._settle = settle
         self._requests = asyncio.Semaphore(options.concurrency)
-        self._unsettled = asyncio.Semaphore(_UNSETTLED_PER_REQUEST * options.concurrency)
+        self._most = _UNSETTLED_PER_REQUEST * options.concurrency
+        self._unsettled = asyncio.Semaphore(self._most)
         self._latest: dict[str, _Job] = {}
         self._failed_identifiers: set[str] = set()
         self._failed = 0
@@ -90,12 +91,18 @@ class ProfileSender:
         :raises SyncStopped: the rest can't be delivered.
         :raises Halted: the sync ends.
         """
-        tasks = [
-            asyncio.create_task(self._carry_out(batch, self._job(batch, index)))
-            for index in range(len(batch))
-        ]
+        jobs = iter([self._job(batch, index) for index in range(len(batch))])
+
+        async def work() -> None:
+            for job in jobs:
+                await self._carry_out(batch, job)
+
+        # In order, so that a worker only waits for a record that another one has begun.
+        workers = [asyncio.create_task(work()) for _ in range(min(self._most, len(batch)))]
         # Whatever happens to one, requests in flight end and are settled.
-        ends = await asyncio.gather(*tasks, return_exceptions=True)
+        ends = await asyncio.gather(*workers, return_exceptions=True)
+        for job in jobs:
+            self._end(job)
         errors = [end for end in ends if isinstance(end, BaseException)]
         for error in sorted(errors, key=lambda error: isinstance(error, Halted)):
             raise error
