@@ -26,8 +26,10 @@ def read_object(cls: type[R], body: bytes) -> R:
 
     :raises WrongShape: the bytes are not a JSON object with the required fields.
     """
-    if _PAYLOAD_KEY in body:
-        body = _without_envelope(body)
+    return _read(cls, _without_envelope(body) if _PAYLOAD_KEY in body else body)
+
+
+def _read(cls: type[R], body: bytes) -> R:
     try:
         read: R = _decoder(cls).decode(body)  # type: ignore[arg-type]  # mypy looks at the hash of instances
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
@@ -48,7 +50,7 @@ def read_objects(cls: type[R], body: bytes, *, wrappers: tuple[tuple[str, ...], 
             keep_source(_coerced(cls, item), _source(item))
             for item in _unwrapped(_parsed(body), wrappers)
         ]
-    return [read_object(cls, bytes(item)) for item in items]
+    return [_read(cls, bytes(item)) for item in items]
 
 
 _split: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode

@@ -178,7 +178,7 @@ def refusal(answer: Answer[T]) -> ServiceError | None:
     if answer.status == _OK and (
         body == names.SUCCESS_BODY
         # The key as it is, with letters escaped, or in UTF-16; else a body need not be decoded.
-        or not (_STATUS_KEY in body or b"\\u00" in body or b"\0" in body)
+        or not (_STATUS_KEY in body or b"\0" in body or (b"\\" in body and b"\\u00" in body))
     ):
         return None
     said = _body_object(body)
