@@ -67,7 +67,7 @@ def _number(value: object, kind: Any = Number) -> Any:  # noqa: ANN401 - of the 
     """Read a number of any spelling: as an int or a float, or as a Decimal."""
     try:
         made = msgspec.convert(value, kind, strict=False)
-    except msgspec.ValidationError:
+    except (msgspec.ValidationError, UnicodeEncodeError):  # the latter of half a surrogate pair
         return None
     return made if not isinstance(made, float) or math.isfinite(made) else None
 

@@ -124,6 +124,12 @@ def test_a_letter_cut_in_half_costs_no_answer(body: bytes) -> None:
     assert "\ufffd" in json.dumps(profile.raw, ensure_ascii=False)
 
 
+def test_half_a_character_is_no_number() -> None:
+    targets.parser(b'[{"id":1,"items":[{"id":1,"price":"\\ud800"}],"value":"\\ud800"}]')
+    profile = read_object(Profile, b'{"gender":7,"points":"\\ud800","has_email":"\\ud800"}')
+    assert profile.raw["points"] == "\ud800"
+
+
 def test_of_a_name_that_comes_twice_the_last_counts() -> None:
     profile = read_object(Profile, b'{"gender":"f","gender":"m","x":1,"x":2}')
     assert profile.gender == "m"
