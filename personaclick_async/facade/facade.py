@@ -167,6 +167,18 @@ class Personaclick:
     @overload
     def __call__(
         self,
+        command: Literal["init"],
+        shop_id: str | None = None,
+        stream: str | None = None,
+        success: OnObject | None = None,
+        error: OnError | None = None,
+        options: Mapping[str, object] | None = None,
+        is_spa: bool = False,  # noqa: FBT001, FBT002 - the forms of the JavaScript SDK
+        /,
+    ) -> Handle: ...
+    @overload
+    def __call__(
+        self,
         command: Literal["profile"],
         verb: Literal["set"],
         /,
@@ -181,9 +193,19 @@ class Personaclick:
         verb: Literal["get"],
         /,
         success: OnObject | None = None,
-        force: bool = False,  # noqa: FBT001, FBT002 - the form of the JavaScript SDK
+        force: bool = False,  # noqa: FBT001, FBT002
         *,
         error: OnError | None = None,
+    ) -> Handle: ...
+    @overload
+    def __call__(
+        self,
+        command: Literal["profile"],
+        verb: Literal["get"],
+        success: OnObject | None,
+        error: OnError | None,
+        force: bool = False,  # noqa: FBT001, FBT002
+        /,
     ) -> Handle: ...
     @overload
     def __call__(
@@ -194,8 +216,7 @@ class Personaclick:
         params: Mapping[str, object],
         success: OnObject | None = None,
         error: OnError | None = None,
-        *,
-        force: bool = False,
+        force: bool = False,  # noqa: FBT001, FBT002
     ) -> Handle: ...
     @overload
     def __call__(
@@ -225,7 +246,13 @@ class Personaclick:
         error: OnError | None = None,
     ) -> Handle: ...
     @overload
-    def __call__(self, *arguments: Any, **named: Any) -> Handle: ...  # noqa: ANN401 - other forms
+    def __call__(
+        self,
+        command: Literal["reset_session"],
+        /,
+        success: OnObject | None = None,
+        error: OnError | None = None,
+    ) -> Handle: ...
     def __call__(self, *arguments: Any, **named: Any) -> Handle:
         """Make a call; returns at once a handle that may be awaited, waited for or ignored.
 

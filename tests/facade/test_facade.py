@@ -225,7 +225,7 @@ def test_invalid_parameters_reach_error_and_nothing_is_sent(
 
 def test_a_wrong_call_raises_where_it_stands(facade: Personaclick, emulator: Emulator) -> None:
     with pytest.raises(WrongCall):
-        facade("profile", "set")
+        facade("profile", "set")  # type: ignore[call-overload]  # wrong on purpose
     with pytest.raises(WrongCall, match="for another shop"):
         facade("init", "ab" * 15)
     with pytest.raises(WrongCall, match="options are"):

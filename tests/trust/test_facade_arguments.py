@@ -63,7 +63,7 @@ async def test_whatever_is_asked_one_callback_is_called_once(
         given_params = () if params is None or isinstance(params, str | bool) else (params,)
         more = (force,) if words == ("profile", "get") else ()
         try:
-            handle = personaclick(*words, *given_params, heard.append, heard.append, *more)
+            handle = personaclick(*words, *given_params, heard.append, heard.append, *more)  # type: ignore[call-overload]  # wrong on purpose
         except WrongCall:
             continue
         await asyncio.wait([asyncio.ensure_future(_quietly(handle))])

@@ -223,7 +223,7 @@ async def test_an_error_that_nobody_hears_and_a_callback_that_raises(
 def test_a_facade_in_a_thread_of_its_own(shop: Emulator, logged: Everything) -> None:
     client = a_client(shop.url)
     call = create_personaclick(client)
-    call("init", None, {"did": CANARIES["did"]})
+    call("init", None, {"did": CANARIES["did"]})  # type: ignore[call-overload]  # wrong on purpose
     with shop.fault(status=422, error_message=CANARIES["email"], path="/profile/set"):
         call("profile", "set", UPDATE)
         call("profile", "get")
