@@ -261,43 +261,91 @@ class ProfileUpdate(_Fields):
     email: Sent[str] = _sent(
         rules.email,
         Kind.EMAIL,
-        "emailaddress mail mailaddress useremail customeremail contactemail primaryemail emailaddr"
-        " emailid correo courriel почта электроннаяпочта",
+        "emailaddress mail mailaddress useremail customeremail contactemail"
+        " primaryemail emailaddr emailid correo courriel почта электроннаяпочта"
+        " emailadresse email1value adresseemail courrielclient correoelectronico"
+        " indirizzoemail eposta epostaadresi epostadress mailadresse emailadres"
+        " adresemail メールアドレス メール 邮箱 电子邮件 이메일 емейл",
     )
     phone: Sent[str] = _sent(
         rules.phone,
         Kind.PHONE,
-        "phonenumber mobile mobilephone mobilenumber telephone telephonenumber tel cell cellphone"
-        " msisdn phoneno contactnumber customerphone primaryphone телефон",
+        "phonenumber mobile mobilephone mobilenumber telephone telephonenumber tel"
+        " cell cellphone msisdn phoneno contactnumber customerphone primaryphone"
+        " телефон telefon telefonnummer handy handynummer mobil mobiltelefon"
+        " mobilnummer rufnummer téléphone portable numérodetéléphone teléfono móvil"
+        " celular telefone telemóvel telefono cellulare telefoonnummer telefoon"
+        " numertelefonu telefonkomórkowy ceptelefonu ceptel telefonnumarası mobilenr"  # noqa: RUF001
+        " phone1value homephone номертелефона мобильный 電話番号 電話 携帯番号 手机"
+        " 手机号 电话 전화번호 휴대폰",
     )
     external_id: Sent[str | int] = _sent(
         rules.user_id,
         Kind.IDENTIFIER,
-        "customerid customerkey customernumber customerno customercode clientid clientnumber userid"
-        " userkey contactid personid accountid uid id",
+        "customerid customerkey customernumber customerno customercode clientid"
+        " clientnumber userid userkey contactid personid accountid uid id"
+        " kundennummer kundennr kundenid kdnr numéroclient numclient idclient"
+        " codeclient idcliente númerodecliente codigocliente codicecliente"
+        " numerocliente codigodocliente klantnummer klantid klantnr numerklienta"
+        " idklienta müşterino müşteriid kundnummer kundid номерклиента"
+        " idклиента кодклиента 顧客番号 顧客id 会員番号 客户id 客户编号 会员id 고객번호 고객id",
     )
     loyalty_id: Sent[str] = _sent(
         rules.identifier,
         Kind.IDENTIFIER,
-        "loyaltycard loyaltycardnumber loyaltynumber bonuscard membershipnumber memberid",
+        "loyaltycard loyaltycardnumber loyaltynumber bonuscard membershipnumber"
+        " memberid kundenkarte bonuskarte cartefidélité tarjetadefidelidad"
+        " cartafedeltà klantenkaart номеркарты бонуснаякарта",
     )
     telegram_id: Sent[str] = _sent(rules.identifier, Kind.IDENTIFIER, "telegram tgid")
     fb_id: Sent[str] = _sent(rules.identifier, Kind.IDENTIFIER, "facebookid")
     vk_id: Sent[str] = _sent(rules.identifier, Kind.IDENTIFIER, "vkontakteid")
-    first_name: Sent[str] = _sent(rules.text, Kind.TEXT, "givenname forename fname vorname имя")
-    last_name: Sent[str] = _sent(rules.text, Kind.TEXT, "surname familyname lname nachname фамилия")
-    middle_name: Sent[str] = _sent(rules.text, Kind.TEXT, "patronymic secondname отчество")
-    gender: Sent[Gender] = _sent(rules.gender, Kind.GENDER, "sex пол")
-    age: Sent[Number] = _sent(rules.age, Kind.NUMBER, "возраст")
+    first_name: Sent[str] = _sent(
+        rules.text,
+        Kind.TEXT,
+        "givenname forename fname vorname имя prénom nombre primernombre nome"
+        " nomeproprio primeironome voornaam imię ad adı isim förnamn 名 名前 이름",  # noqa: RUF001,
+    )
+    last_name: Sent[str] = _sent(
+        rules.text,
+        Kind.TEXT,
+        "surname familyname lname nachname фамилия familienname nomdefamille nom"
+        " apellido apellidos cognome sobrenome apelido achternaam familienaam"
+        " nazwisko soyad soyadı soyisim efternamn 姓 성",  # noqa: RUF001,
+    )
+    middle_name: Sent[str] = _sent(
+        rules.text,
+        Kind.TEXT,
+        "patronymic secondname отчество zweitername deuxièmeprénom segundonombre"
+        " secondonome tussenvoegsel drugieimię",
+    )
+    gender: Sent[Gender] = _sent(
+        rules.gender,
+        Kind.GENDER,
+        "sex пол geschlecht anrede sexe genre civilité sexo género genere sesso"
+        " geslacht płeć cinsiyet kön 性別 性别 성별",
+    )
+    age: Sent[Number] = _sent(
+        rules.age,
+        Kind.NUMBER,
+        "возраст alter âge edad età idade leeftijd wiek yaş ålder 年齢 年龄 나이",
+    )
     birthday: Sent[date] = _sent(
-        rules.birthday, Kind.DAY, "birthdate dateofbirth dob bday birth датарождения"
+        rules.birthday,
+        Kind.DAY,
+        "birthdate dateofbirth dob bday birth датарождения geburtstag geburtsdatum"
+        " datedenaissance naissance fechadenacimiento nacimiento datadinascita"
+        " datadenascimento nascimento geboortedatum dataurodzenia doğumtarihi"
+        " födelsedatum деньрождения 生年月日 誕生日 生日 出生日期 생년월일",
     )
     location: Sent[str] = _sent(rules.text, Kind.TEXT, "locationid")
     bought_something: Sent[bool] = _sent(rules.boolean, Kind.FLAG)
     loyalty_card_location: Sent[str] = _sent(rules.text, Kind.TEXT)
     loyalty_status: Sent[str] = _sent(rules.text, Kind.TEXT)
     loyalty_bonuses: Sent[Number] = _sent(
-        rules.number, Kind.NUMBER, "bonuses bonuspoints loyaltypoints"
+        rules.number,
+        Kind.NUMBER,
+        "bonuses bonuspoints loyaltypoints bonuspunkte punkte pointsfidélité puntos бонусы",
     )
     loyalty_bonuses_to_next_level: Sent[Number] = _sent(rules.number, Kind.NUMBER)
     google_advertising_id: Sent[str] = _sent(rules.text, Kind.TEXT, "gaid", in_full_answer=False)

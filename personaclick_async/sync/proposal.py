@@ -1,36 +1,61 @@
 """A first mapping for a source, from its columns' names and a sample of its rows.
 
-What is written holds names of columns, formats and words such as ``M`` for a gender, nothing else
-from the rows: a mapping is kept with the code of a shop and holds no personal data.
+What is written holds names of columns, formats and known words such as ``M`` for a gender, nothing
+else from the rows: a mapping is kept with the code of a shop and holds no personal data. Each line
+is tried on the sample before it is written.
 """
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
+import attrs
+
 from personaclick_async.errors import ConfigurationError, ValidationError
-from personaclick_async.models import rules
 from personaclick_async.models.update import FIELDS
-from personaclick_async.names import IDENTIFIERS
+from personaclick_async.names import EMAIL, EXTERNAL_ID, IDENTIFIERS, PHONE
+from personaclick_async.sync.mapping.convert import converter
+from personaclick_async.sync.mapping.definition import FieldMapping, looks_like_data
 from personaclick_async.sync.mapping.guessing import (
-    Guess,
     guess_day,
     guess_gender,
     guess_kind,
+    guess_number,
+    nothing_in,
     texts_of,
 )
-from personaclick_async.sync.mapping.kinds import STANDARD_KINDS, Kind
-from personaclick_async.sync.mapping.spellings import PLACES, property_name, same
+from personaclick_async.sync.mapping.origin import STANDARD_KINDS, Kind
+from personaclick_async.sync.mapping.vocabulary import (
+    ALWAYS_NOTHING,
+    NO,
+    NOTHING,
+    PLACES,
+    WHOLE_NAMES,
+    YES,
+    property_name,
+    same,
+    variants,
+)
 from personaclick_async.sync.sources.base import BOOKKEEPING, Sample
+
+Columns = Mapping[str, Sequence[object]]
+Option = str | Sequence[str] | Mapping[str, str | bool]
 
 _BARE_KEY: Final = re.compile(r"[A-Za-z0-9_-]+")
 _NAMES: Final = ("first_name", "last_name", "middle_name")
+_TWO_WORDS: Final = re.compile(r"[^\W\d_][\w'\u2019.-]*,? [^\W\d_][\w'\u2019.-]*")
+_MOST_REFUSED: Final = 0.2
+_MOST_SHARED: Final = 0.05
 
 _HEAD: Final = """\
 # Proposed from the names of the columns and the first {rows} rows: read it before you use it.
 # On the left the platform's field, on the right the column.
+
+# Words that say nothing, in every column, in small or capital letters.
+absent = [{absent}]
 """
 _NOBODY: Final = """
 # No column looks like one of {identifiers}.
@@ -43,17 +68,37 @@ _CUSTOM: Final = """
 """
 
 
-def propose_mapping(sample: Sample) -> str:
+@attrs.frozen
+class _Line:
+    """A line of the proposal.
+
+    :ivar remark: what goes behind it, for the reader.
+    :ivar is_asked: whether it is a comment until somebody has answered the remark.
+    """
+
+    field: str
+    value: str
+    remark: str = ""
+    is_asked: bool = False
+
+    def __str__(self) -> str:
+        remark = f"  # {self.remark}" if self.remark else ""
+        return f"{'# ' if self.is_asked else ''}{self.field} = {self.value}{remark}"
+
+
+def propose_mapping(sample: Sample, *, country: str | None = None) -> str:
     """Write a mapping as TOML, to be read and corrected by a person.
 
-    Columns whose names are known to mean a field are mapped to it, with the format of dates and
-    the words for genders that the sample shows. All other columns are there as comments: nothing
-    is sent that nobody has asked for.
+    Columns whose names are known to mean a field are mapped to it, as the sample shows that they
+    are written. What the sample leaves open, and what would refuse many of its values, is there
+    as a comment with the reason, and so are all other columns: nothing is sent that nobody has
+    asked for.
 
     :param sample: what a source's ``sample()`` gives.
+    :param country: two letters; whose national phone numbers are in the file.
     :raises ConfigurationError: the names of the columns are somebody's data: there is no header.
     """
-    if any(_is_data(name) for name in sample.columns):
+    if looks_like_data(name for name in sample.columns if name not in BOOKKEEPING):
         raise ConfigurationError(
             "columns: expected a header, found a row of data; give the columns' names"
         )
@@ -62,69 +107,177 @@ def propose_mapping(sample: Sample) -> str:
         for index, name in enumerate(sample.columns)
         if name not in BOOKKEEPING and _is_text(name)
     }
-    lines = [_HEAD.format(rows=len(sample.rows)), "[fields]"]
-    found = _recognise(columns)
-    lines += [f"{field} = {_field(field, found[field], columns)}" for field in found]
-    if not any(field in found for field in IDENTIFIERS):
-        lines.append(_NOBODY.format(identifiers=", ".join(IDENTIFIERS)))
+    found, remarks = _recognise(columns)
+    lines = [
+        _tried(line, columns, found[line.field], country)
+        for line in (
+            _field(field, sources, columns, remarks.get(field, ""))
+            for field, sources in found.items()
+        )
+    ]
+    head = _HEAD.format(rows=len(sample.rows), absent=", ".join(map(_quoted, ALWAYS_NOTHING)))
+    written = [head.rstrip("\n")]
+    if country is not None:
+        written += ["", "# Whose national phone numbers are read.", f"country = {_quoted(country)}"]
+    written += ["", "[fields]", *map(str, lines)]
+    if not any(line.field in IDENTIFIERS and not line.is_asked for line in lines):
+        written.append(_NOBODY.format(identifiers=", ".join(IDENTIFIERS)))
     taken = {column for sources in found.values() for column in sources}
     rest = {name: values for name, values in columns.items() if name not in taken}
     if rest:
-        lines.append(_CUSTOM.rstrip("\n"))
-        lines += _properties(rest)
-    return "\n".join(lines) + "\n"
+        written.append(_CUSTOM.rstrip("\n"))
+        written += _properties(rest)
+    return "\n".join(written) + "\n"
 
 
-def _recognise(columns: Iterable[str]) -> dict[str, tuple[str, ...]]:
-    """Give the columns of each field that is recognised."""
+def _recognise(columns: Columns) -> tuple[dict[str, tuple[str, ...]], dict[str, str]]:
+    """Return the columns of each field that is recognised, and remarks on some."""
     by_spelling: dict[str, str] = {}
     for column in columns:
         by_spelling.setdefault(same(column), column)
+    by_variant: dict[str, str] = {}
+    for column in columns:
+        for spelling in variants(column):
+            by_variant.setdefault(spelling, column)
     found: dict[str, tuple[str, ...]] = {}
+    remarks: dict[str, str] = {}
     for field, facts in FIELDS.items():
-        names = (same(field), *facts.column_names)
+        names = [same(one) for one in (field, *facts.column_names)]
         known = [by_spelling[one] for one in names if one in by_spelling]
+        if field == EXTERNAL_ID:
+            known, remarks[field] = _own_id(by_spelling.get("id"), known, columns)
+        elif field in (EMAIL, PHONE, *_NAMES):
+            known += [by_variant[one] for one in names if one in by_variant]
+        known = [one for one in known if (one,) not in found.values()]
         if known:
-            found[field] = (known[0],)
+            # A file may have a column for each purpose, and fill one of them.
+            filled = [
+                one for one in known if any(value not in ("", None) for value in columns[one])
+            ]
+            found[field] = ((filled or known)[0],)
     if "location" not in found:
-        places = [
-            by_spelling[next(one for one in spellings if one in by_spelling)]
-            for spellings in PLACES
-            if any(one in by_spelling for one in spellings)
-        ]
-        if places:
-            found["location"] = tuple(places)
-    return found
+        places = [_first(map(same, names), by_spelling) for names in PLACES]
+        if any(places):
+            found["location"] = tuple(filter(None, places))
+    if not found.keys() & {"first_name", "last_name"}:
+        whole = [column for column in columns if same(column) in WHOLE_NAMES]
+        if whole:
+            found |= {"first_name": (whole[0],), "last_name": (whole[0],)}
+    return {field: found[field] for field in FIELDS if field in found}, remarks
 
 
-def _field(field: str, sources: Sequence[str], columns: Mapping[str, Sequence[object]]) -> str:
+def _first(names: Iterable[str], columns: Mapping[str, str]) -> str:
+    return next((columns[name] for name in names if name in columns), "")
+
+
+def _own_id(own: str | None, known: Sequence[str], columns: Columns) -> tuple[list[str], str]:
+    """Return the column of the user's id, the row's own if it tells rows apart, and a remark."""
+    candidates = list(dict.fromkeys([*([own] if own else []), *known]))
+    shared = {}
+    for one in candidates:
+        said = [str(value).strip() for value in columns[one] if value not in ("", None)]
+        shared[one] = sum(Counter(said).values()) - len(set(said))
+    telling = [one for one in candidates if not shared[one]] or sorted(
+        candidates, key=shared.__getitem__
+    )
+    if not telling:
+        return [], ""
+    others = [one for one in candidates if one != telling[0]]
+    remark = f"{shared[telling[0]]:,} rows of the sample share one" if shared[telling[0]] else ""
+    if others:
+        remark += f"{'; ' if remark else ''}or is it {', '.join(map(_quoted, others))}?"
+    return telling[:1], remark
+
+
+def _field(field: str, sources: Sequence[str], columns: Columns, remark: str) -> _Line:
     if len(sources) > 1:
         listed = ", ".join(map(_quoted, sources))
-        return f'{{ columns = [{listed}], join = ", " }}'
+        return _Line(field, f'{{ columns = [{listed}], join = ", " }}')
     [column] = sources
     values = columns[column]
     texts = texts_of(values)
-    if field == "gender":
-        words, absent = guess_gender(texts)
-        return _table(column, values=words, absent=absent)
-    if field in _NAMES and texts and all(text.isupper() for text in texts):
-        return _table(column, case="name") + "  # JON -> Jon"
-    if STANDARD_KINDS[field] is Kind.DATE and texts:
-        return _day(column, texts)
-    if STANDARD_KINDS[field] is Kind.NUMBER:
-        return _table(column, absent=guess_kind(values).absent)
-    return _quoted(column)
+    absent = tuple(word for word in nothing_in(texts) if word.casefold() not in ALWAYS_NOTHING)
+    telling = [text for text in texts if text.casefold() not in NOTHING]
+    kind = STANDARD_KINDS[field]
+    options: dict[str, Option] = {}
+    is_asked = False
+    match kind:
+        case Kind.GENDER:
+            options["values"], doubt = guess_gender(column, telling)
+            remark, is_asked = doubt or remark, bool(doubt)
+        case Kind.BOOLEAN:
+            options["values"] = _flags(telling)
+        case Kind.BIRTHDAY if telling:
+            options["format"], remark, is_asked = _day(telling)
+        case Kind.NUMBER if telling:
+            guess = guess_number(telling)
+            if guess is not None:
+                options["decimal"] = guess.decimal
+                remark, is_asked = guess.doubt or remark, bool(guess.doubt)
+        case Kind.EMAIL if any(_has_capitals(text.partition("@")[0]) for text in telling):
+            options["case"] = "lower"
+        case Kind.STRING if field in _NAMES and telling:
+            if same(column) in WHOLE_NAMES and column == sources[0] and _is_whole(telling):
+                options["part"] = "first" if field == "first_name" else "last"
+                is_asked = not all(map(_TWO_WORDS.fullmatch, telling))
+                remark = "not all names have two words" if is_asked else ""
+            if all(text.isupper() for text in telling) and any(map(str.isascii, telling)):
+                options["case"] = "name"
+                remark = remark or "JON -> Jon"
+    return _Line(field, _table(column, **options, absent=absent), remark, is_asked)
 
 
-def _day(column: str, texts: Sequence[str]) -> str:
-    absent = guess_kind(texts).absent
-    guess = guess_day([text for text in texts if text not in absent], packed=True)
+def _has_capitals(text: str) -> bool:
+    return text != text.lower()
+
+
+def _is_whole(texts: Sequence[str]) -> bool:
+    return any(" " in text for text in texts)
+
+
+def _flags(texts: Sequence[str]) -> dict[str, str | bool]:
+    words = dict.fromkeys(text for text in texts if text.casefold() in YES | NO)
+    plain = {"true", "false", "yes", "no", "y", "n", "t", "f", "1", "0", "on", "off"}
+    return {text: text.casefold() in YES for text in words if text.casefold() not in plain}
+
+
+def _day(texts: Sequence[str]) -> tuple[Option, str, bool]:
+    guess = guess_day(texts, is_day=True)
     if guess is None:
-        return f'{_table(column, absent=absent)}  # say how: format = "%m/%d/%Y" or another'
-    return _table(column, format=_first(guess), absent=absent) + _doubt(guess)
+        return "", 'say how: format = "%m/%d/%Y" or another', True
+    if len(guess.formats) > 1:
+        listed = " or ".join(guess.formats)
+        return guess.formats[0], f"{listed}? The sample fits both", True
+    return "".join(guess.formats), "", False
 
 
-def _properties(columns: Mapping[str, Sequence[object]]) -> list[str]:
+def _tried(line: _Line, columns: Columns, sources: Sequence[str], country: str | None) -> _Line:
+    """Try a line on the sample; one that refuses much of it becomes a comment with the reason."""
+    if line.is_asked or len(sources) > 1:
+        return line
+    top = f"country = {_quoted(country)}\n" if country else ""
+    absent = ", ".join(map(_quoted, ALWAYS_NOTHING))
+    text = f'absent = [{absent}]\n{top}[fields]\ntelegram_id = "x"\n{line.field} = {line.value}'
+    if line.field == "telegram_id":
+        text = text.replace('telegram_id = "x"\n', "")
+    convert = converter(line.field, FieldMapping.parse(text).fields[line.field])
+    rules: Counter[str] = Counter()
+    values = [value for value in columns[sources[0]] if value not in ("", None)]
+    for value in values:
+        try:
+            convert(value, [])
+        except ValidationError as error:
+            rules[error.rule] += 1
+    if not rules:
+        return line
+    [(rule, _)] = rules.most_common(1)
+    refused = rules.total()
+    remark = f"{refused:,} of {len(values):,} values are refused: expected {rule}"
+    remark = f"{line.remark}; {remark}" if line.remark else remark
+    return attrs.evolve(line, remark=remark, is_asked=refused > _MOST_REFUSED * len(values))
+
+
+def _properties(columns: Columns) -> list[str]:
     lines: list[str] = []
     taken: set[str] = set()
     for number, (column, values) in enumerate(columns.items(), 1):
@@ -132,35 +285,46 @@ def _properties(columns: Mapping[str, Sequence[object]]) -> list[str]:
         if name in taken:
             name = f"{name}_{number}"
         taken.add(name)
-        guess = guess_kind(values)
-        if guess.kind in (Kind.STRING, Kind.AS_IT_COMES):
+        guess = guess_kind(column, values)
+        if guess.kind is Kind.ANY or (guess.kind is Kind.STRING and not _has_numbers(values)):
             lines.append(f"# {name} = {_quoted(column)}")
             continue
-        table = _table(column, type=guess.kind.value, format=_first(guess), absent=guess.absent)
-        lines.append(f"# {name} = {table}{_doubt(guess)}")
+        texts = texts_of(values)
+        absent = [word for word in nothing_in(texts) if word.casefold() not in ALWAYS_NOTHING]
+        flags = _flags(texts) if guess.kind is Kind.BOOLEAN else {}
+        remark = guess.doubt
+        if len(guess.formats) > 1:
+            remark = f"or {guess.formats[1]}: the sample fits both"
+        table = _table(
+            column,
+            type=guess.kind.value,
+            format="".join(guess.formats[:1]),
+            decimal=guess.decimal,
+            values=flags,
+            absent=absent if guess.kind is not Kind.STRING else (),
+        )
+        lines.append(f"# {name} = {table}" + (f"  # {remark}" if remark else ""))
     return lines
 
 
-def _first(guess: Guess) -> str:
-    return guess.formats[0] if guess.formats else ""
+def _has_numbers(values: Iterable[object]) -> bool:
+    return any(isinstance(value, int | float) for value in values)
 
 
-def _doubt(guess: Guess) -> str:
-    return f"  # or {guess.formats[1]}: the sample fits both" if len(guess.formats) > 1 else ""
-
-
-def _table(column: str, **options: str | Sequence[str] | Mapping[str, str]) -> str:
+def _table(column: str, **options: Option) -> str:
     """Write a field's table, or the column alone if there is nothing else to say."""
     said = "".join(f", {name} = {_value(value)}" for name, value in options.items() if value)
     return f"{{ column = {_quoted(column)}{said} }}" if said else _quoted(column)
 
 
-def _value(value: str | Sequence[str] | Mapping[str, str]) -> str:
+def _value(value: Option | bool) -> str:  # noqa: FBT001 - a value of TOML
     match value:
+        case bool():
+            return "true" if value else "false"
         case str():
             return _quoted(value)
         case Mapping():
-            return "{ " + ", ".join(f"{_key(k)} = {_quoted(v)}" for k, v in value.items()) + " }"
+            return "{ " + ", ".join(f"{_key(k)} = {_value(v)}" for k, v in value.items()) + " }"
         case _:
             return "[" + ", ".join(map(_quoted, value)) + "]"
 
@@ -178,14 +342,6 @@ def _escaped(ch: str) -> str:
         return f"\\{ch}"
     # What does not print (control characters, marks of direction) is best seen in a mapping.
     return ch if ch.isprintable() else f"\\U{ord(ch):08x}"
-
-
-def _is_data(name: str) -> bool:
-    try:
-        rules.email("", name)
-    except ValidationError:
-        return guess_day([name]) is not None
-    return True
 
 
 def _is_text(name: str) -> bool:

@@ -1,13 +1,14 @@
 """The file of rejected rows: what stood in them and why they can't be sent.
 
-It is made to be mended and fed back with the same mapping and the same options. Its own columns
-come first and are passed over by the sources: ``_row``, ``_field``, ``_reason``, and ``_sent``,
-which is explained below. The columns of the source follow as they were. A row that did not have
-the source's columns is written so that it does not have them here either, and is rejected again
-unless somebody puts that right.
+It is made to be corrected and resubmitted with the same mapping and the same options. Its own
+columns come first and are passed over by the sources: ``_row``, ``_field``, ``_reason``, and
+``_sent``, which is explained below. The columns of the source follow as they were. A row that did
+not have the source's columns is written so that it does not have them here either, and is rejected
+again unless somebody corrects that. The reason of a row that was sent without some of its values
+begins with ``sent without``.
 
 Of a row that the service refused only what was sent is known: its fields, which then stand as
-JSON in ``_sent``, and are taken from there when the file is fed back.
+JSON in ``_sent``, and are taken from there when the file is resubmitted.
 
 The file holds personal data, so nobody but its owner may read it. Texts stand there as they
 came: a spreadsheet that opens the file may take one that begins with ``=`` for a formula.
@@ -16,9 +17,11 @@ came: a spreadsheet that opens the file may take one that begins with ``=`` for 
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import json
 import os
+import stat
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import date, datetime
@@ -72,14 +75,7 @@ class RejectFile:
                     f"{self._path.name}: expected .jsonl, as rows of this source have no columns"
                 )
             self._columns = tuple(columns)
-        try:
-            # Private from the first moment, not after a chmod.
-            number = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
-            self._file = io.FileIO(number, "r+")
-        except OSError as error:
-            raise ConfigurationError(
-                f"{self._path.name}: can't be opened: {error.strerror}"
-            ) from None
+        self._file = _open_private(self._path)
         try:
             self._begin()
         except BaseException:
@@ -184,7 +180,7 @@ class RejectFile:
         ]
 
     def _fields(self, one: FaultyRow) -> list[str]:
-        """Give what goes under ``_sent``, and what goes under the source's columns."""
+        """Return what goes under ``_sent``, and what goes under the source's columns."""
         columns = self._columns or ()
         row = one.source_row
         if isinstance(one, Refused):
@@ -219,6 +215,31 @@ def _as_read(one: FaultyRow) -> dict[str, object]:
     return {str(name): value for name, value in one.source_row.items()}
 
 
+def _open_private(path: Path) -> io.FileIO:
+    """Open a file that nobody but its owner can read, from its first moment on.
+
+    :raises ConfigurationError: it can't be opened, or is a link, a device or another user's.
+    """
+    try:
+        # Without O_NONBLOCK a pipe would wait for its reader.
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
+        number = os.open(path, flags, 0o600)
+    except OSError as error:
+        is_link = error.errno == errno.ELOOP
+        why = "a symbolic link is not followed" if is_link else error.strerror
+        raise ConfigurationError(f"{path.name}: can't be opened: {why}") from None
+    file = io.FileIO(number, "r+")
+    found = os.fstat(number)
+    if not stat.S_ISREG(found.st_mode):
+        file.close()
+        raise ConfigurationError(f"{path.name}: expected a plain file")
+    if found.st_uid != os.geteuid():
+        file.close()
+        raise ConfigurationError(f"{path.name}: is another user's file")
+    os.fchmod(number, 0o600)
+    return file
+
+
 def _fields_of(one: FaultyRow) -> str:
     return ", ".join(dict.fromkeys(fault.field for fault in one.faults))
 
@@ -240,7 +261,7 @@ def _json(value: object) -> str:
 
 
 def as_text(value: object) -> str:
-    """Give a value of a rejected row as the file has it."""
+    """Return a value of a rejected row as the file has it."""
     match value:
         case None:
             return ""

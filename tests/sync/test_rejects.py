@@ -7,6 +7,7 @@ import json
 import os
 import stat
 from collections.abc import Mapping
+from contextlib import closing
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -19,12 +20,14 @@ from hypothesis import strategies as st
 from personaclick_async import ConfigurationError
 from personaclick_async.sync.mapping import FieldMapping
 from personaclick_async.sync.options import RejectSink
-from personaclick_async.sync.records import Fault, Outcome, Record, Refused, Rejected
+from personaclick_async.sync.records import Fault, Omitted, Outcome, Record, Refused, Rejected
 from personaclick_async.sync.rejects import RejectFile, RejectsFailed
 from personaclick_async.sync.sources import CsvSource, JsonSource, Layout
 
 COLUMNS = ("id", "email", "name")
-PEOPLE = FieldMapping.parse('[fields]\nid = "id"\nemail = "email"\nfirst_name = "name"')
+PEOPLE = FieldMapping.parse(
+    'invalid = "reject"\n[fields]\nid = "id"\nemail = "email"\nfirst_name = "name"'
+)
 
 
 def _rejected(row: int = 1, **source_row: object) -> Rejected:
@@ -72,6 +75,55 @@ def test_nobody_else_may_read_it(tmp_path: Path, name: str) -> None:
         os.umask(before)
 
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_a_file_that_was_there_becomes_private(tmp_path: Path) -> None:
+    path = _write(tmp_path / "rejects.csv", [])
+    path.chmod(0o644)
+
+    _write(path, [_rejected(1, id="1", email="x", name="")])
+
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_links_and_devices_are_not_written_to(tmp_path: Path) -> None:
+    target = tmp_path / "target.csv"
+    target.touch()
+    link = tmp_path / "rejects.csv"
+    link.symlink_to(target)
+    pipe = tmp_path / "pipe.csv"
+    os.mkfifo(pipe)
+
+    for path in (link, tmp_path, Path("/dev/null"), pipe):
+        with pytest.raises(ConfigurationError, match=path.name):
+            RejectFile(path, COLUMNS)
+    assert not target.read_bytes()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make files of others")
+def test_a_file_of_somebody_else_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "rejects.csv"
+    path.touch()
+    os.chown(path, 12345, -1)
+
+    with pytest.raises(ConfigurationError, match="another user's file"):
+        RejectFile(path, COLUMNS)
+
+
+def test_all_faults_of_a_row_are_said_and_that_it_was_sent(tmp_path: Path) -> None:
+    faults = (Fault("phone", "a phone", "str"), Fault("age", "a number", "str"))
+    row = {"id": "1", "email": "=ada", "name": "+Ada"}
+    path = tmp_path / "rejects.csv"
+    with closing(RejectFile(path, COLUMNS)) as file:
+        file.append([Rejected(1, faults, row), Omitted(2, faults[:1], row)])
+
+    with path.open(encoding="utf-8-sig", newline="") as text:
+        first, second = csv.DictReader(text)
+
+    assert first["_field"] == "phone, age"
+    assert first["_reason"] == "phone: expected a phone, got str; age: expected a number, got str"
+    assert second["_reason"] == "sent without: expected a phone, got str"
+    assert (second["email"], second["name"]) == ("=ada", "+Ada")
 
 
 def test_it_is_what_the_engine_asks_for(tmp_path: Path) -> None:

@@ -1,8 +1,18 @@
 """Mappings: which column of a source becomes which field, and how; written as TOML."""
 
+from personaclick_async.sync.mapping.changes import Change, Changes
 from personaclick_async.sync.mapping.compiled import CompiledMapping
 from personaclick_async.sync.mapping.definition import FieldMapping
-from personaclick_async.sync.mapping.kinds import Case, Kind
-from personaclick_async.sync.mapping.origin import Origin
+from personaclick_async.sync.mapping.origin import Case, Invalid, Kind, Origin, Part
 
-__all__ = ["Case", "CompiledMapping", "FieldMapping", "Kind", "Origin"]
+__all__ = [
+    "Case",
+    "Change",
+    "Changes",
+    "CompiledMapping",
+    "FieldMapping",
+    "Invalid",
+    "Kind",
+    "Origin",
+    "Part",
+]

@@ -17,15 +17,17 @@ from personaclick_async import codec
 from personaclick_async.errors import ConfigurationError, ValidationError
 from personaclick_async.models.update import RESERVED_NAMES, custom_name
 from personaclick_async.names import EXTERNAL_ID, ID, IDENTIFIERS
+from personaclick_async.sync.mapping.changes import Changes
 from personaclick_async.sync.mapping.compiled import CompiledMapping
-from personaclick_async.sync.mapping.kinds import STANDARD_KINDS, Kind
-from personaclick_async.sync.mapping.origin import Origin
+from personaclick_async.sync.mapping.origin import STANDARD_KINDS, Kind, Origin
+from personaclick_async.sync.mapping.phones import check_country
 from personaclick_async.sync.mapping.toml import read_toml
 
 # Part of every fingerprint: to be raised when the same mapping comes to mean something else.
-_MEANING: Final = "mapping 1"
+_MEANING: Final = "mapping 2"
 _MOST_LISTED: Final = 30
-_SOMEBODYS_DATA: Final = re.compile(r"@|\d{5}")  # there is no header
+# An address, a phone number, a date.
+_DATA: Final = re.compile(r"@|[0-9]{5}|[0-9][-/.][0-9]+[-/.][0-9]")
 
 
 @attrs.frozen(kw_only=True)
@@ -34,10 +36,12 @@ class FieldMapping:
 
     :ivar fields: the origin of each field, by name: standard fields and custom properties.
     :ivar required: the fields without which a row is rejected.
+    :ivar changes: counts what the mapping changes in the rows; no part of what it means.
     """
 
     fields: Mapping[str, Origin] = attrs.field(hash=False)
     required: tuple[str, ...] = ()
+    changes: Changes | None = attrs.field(default=None, eq=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         if not any(name in self.fields for name in IDENTIFIERS):
@@ -98,9 +102,24 @@ class FieldMapping:
                         "mapping: expected a mapping, or columns named as the fields are"
                         f" (letters, digits and _); column {len(fields) + 1} is not"
                     ) from None
-            kind = STANDARD_KINDS.get(name, Kind.AS_IT_COMES)
+            kind = STANDARD_KINDS.get(name, Kind.ANY)
             fields[name] = Origin(kind=kind, columns=(column,))
         return cls(fields=fields)
+
+    def with_country(self, country: str) -> FieldMapping:
+        """Return the mapping with a country for the phone numbers of which it says none.
+
+        :param country: two capital letters, such as ``CH``.
+        :raises ConfigurationError: there is no such country, or the extra ``phones`` is missing.
+        """
+        check_country(country)
+        fields = {
+            name: attrs.evolve(origin, country=country)
+            if origin.kind is Kind.PHONE and origin.country is None
+            else origin
+            for name, origin in self.fields.items()
+        }
+        return attrs.evolve(self, fields=fields)
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -120,17 +139,12 @@ class FieldMapping:
         return hashlib.sha256(whole).hexdigest()
 
     def compile(
-        self,
-        header: Sequence[str],
-        *,
-        columns: Sequence[str] | None = None,
-        only_text: bool = False,
+        self, header: Sequence[str], *, columns: Sequence[str] | None = None
     ) -> CompiledMapping:
         """Make what turns rows under this header into outcomes.
 
         :param header: the columns' names.
         :param columns: the names to use in rejected rows, if some of the header's are the same.
-        :param only_text: promise that all values are text, which is faster.
         :raises ConfigurationError: a column of the mapping is not there, or twice.
         """
         counted = Counter(header)
@@ -143,7 +157,7 @@ class FieldMapping:
             required=self.required,
             header=header,
             columns=header if columns is None else columns,
-            only_text=only_text,
+            changes=self.changes,
         )
 
 
@@ -157,10 +171,15 @@ def _canonical(origin: Origin) -> dict[str, object]:
 def _no_column(name: str, column: str, header: Sequence[str]) -> str:
     if column in header:
         return f"column {column!r} (for {name}): expected once, found {header.count(column)} times"
-    if any(_SOMEBODYS_DATA.search(one) for one in header):
+    if looks_like_data(header):
         return f"column {column!r} (for {name}): not in the source; there are {len(header)} others"
     close = get_close_matches(column, header, n=1)
     nearest = f"; did you mean {close[0]!r}?" if close else ""
     listed = ", ".join(map(repr, header[:_MOST_LISTED]))
     more = ", …" if len(header) > _MOST_LISTED else ""
     return f"column {column!r} (for {name}): not in the source{nearest} (columns: {listed}{more})"
+
+
+def looks_like_data(header: Iterable[str]) -> bool:
+    """Return whether names of columns are somebody's data, so that they must not be shown."""
+    return any(_DATA.search(name) or not name.isprintable() for name in header)

@@ -12,44 +12,38 @@ import attrs
 
 from personaclick_async import codec
 from personaclick_async.errors import ValidationError
-from personaclick_async.models import rules
-from personaclick_async.sync.mapping import conversions, moments
-from personaclick_async.sync.mapping.kinds import Kind
-
-NOTHING: Final = frozenset(
-    {"na", "n/a", "#n/a", "nan", "null", "none", "nil", "-", "--", "?", "x", "u", "\\n"}
-    | {"unknown", "unspecified", "undefined", "other"}
+from personaclick_async.sync.mapping.convert import converter
+from personaclick_async.sync.mapping.dates import COUNTED, EXCEL, moment_reader
+from personaclick_async.sync.mapping.origin import Kind, Origin
+from personaclick_async.sync.mapping.vocabulary import (
+    CODES,
+    COUNTRIES,
+    GENDER_LETTERS,
+    GENDERS,
+    NO,
+    NOTHING,
+    OTHER_GENDER,
+    YES,
+    same,
 )
-"""Words that stand for no value, in small letters."""
-
-_MALE: Final = ("m", "male", "man", "men", "mr", "boy", "м", "муж", "мужской", "мужчина")
-_FEMALE: Final = ("f", "female", "woman", "women", "w", "girl", "ж", "жен", "женский", "женщина")
-_GENDERS: Final = {**dict.fromkeys(_MALE, "m"), **dict.fromkeys(_FEMALE, "f")}
-_OTHER_GENDER: Final = {"m": "f", "male": "female", "man": "woman", "men": "women", "м": "ж"}
-_OTHER_GENDER_TOO: Final = {other: one for one, other in _OTHER_GENDER.items()}
 
 _DAYS: Final = (
-    "%m/%d/%Y",
-    "%d/%m/%Y",
-    "%d.%m.%Y",
-    "%Y/%m/%d",
-    "%Y.%m.%d",
-    "%d-%m-%Y",
-    "%m-%d-%Y",
-    "%d %b %Y",
-    "%d-%b-%Y",
-    "%d %B %Y",
-    "%b %d, %Y",
-    "%B %d, %Y",
-    "%m/%d/%y",
-    "%d/%m/%y",
-    "%d.%m.%y",
+    *("%m/%d/%Y", "%d/%m/%Y", "%d.%m.%Y", "%d-%m-%Y", "%m-%d-%Y", "%d %b %Y", "%d-%b-%Y"),
+    *("%d. %b %Y", "%d/%b/%Y", "%d de %b de %Y", "%b %d, %Y", "%b %d %Y", "%Y-%b-%d", "%d.%m. %Y"),
+    *("%m/%d/%y", "%d/%m/%y", "%d.%m.%y", "%d-%m-%y", "%m-%d-%y", "%d-%b-%y", "%d %b %y"),
 )
-_TIMES: Final = ("%H:%M:%S", "%H:%M")
+_TIMES: Final = ("%H:%M:%S", "%H:%M", "%H:%M:%S.%f", "%I:%M:%S %p", "%I:%M %p", "%H:%M:%S %z")
 _PACKED: Final = "%Y%m%d"
-_ISO: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
-_LEADING_ZERO: Final = re.compile(r"[+-]?0[0-9]+")
-_YES_AND_NO: Final = frozenset({"true", "false", "yes", "no", "y", "n", "t", "f"})
+_YEARS: Final = range(1905, 2027)
+_DIGITS: Final = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
+_CODE: Final = re.compile(r"[+-]?0[0-9]+(?:\.0+)?|[0-9.]+[eE][+-]?[0-9]+|\+[0-9 ]+")
+# Twelve hundred and fifty, or one and a quarter.
+_EITHER: Final = re.compile(r"\D*[1-9][0-9]{0,2}[.,][0-9]{3}\D*")
+_MONEY: Final = re.compile(r"[$£¥]|,[0-9]{3},")
+_SINGLE: Final = frozenset("mfwvhke")
+_MEANS_WOMAN: Final = ("sexo", "genero", "sexe", "genre")
+_EPOCH_DIGITS: Final = 8
+_MOST_DIGITS: Final = 15  # a float has no more
 
 
 @attrs.frozen
@@ -57,87 +51,155 @@ class Guess:
     """How a column seems to be written.
 
     :ivar kind: what it holds.
-    :ivar formats: for dates, how they are written; none is ISO 8601. Several fit equally well,
+    :ivar formats: for dates, how they are written; none is year first. Several fit equally well,
         unless there is only one.
-    :ivar absent: the texts that stand for nothing.
+    :ivar decimal: for numbers, what stands before the decimals; empty if there are none.
+    :ivar doubt: what has to be asked; empty if nothing.
     """
 
     kind: Kind
     formats: tuple[str, ...] = ()
-    absent: tuple[str, ...] = ()
+    decimal: str = ""
+    doubt: str = ""
 
 
 def texts_of(values: Iterable[object]) -> list[str]:
-    """Give the texts that are not empty."""
+    """Return the texts that are not empty."""
     return [text for value in values if isinstance(value, str) and (text := value.strip())]
 
 
-def guess_kind(values: Sequence[object]) -> Guess:
-    """Tell what a column holds."""
+def nothing_in(texts: Iterable[str]) -> tuple[str, ...]:
+    """Return the words of a sample that stand for nothing, each once."""
+    words = {text.casefold(): text for text in texts}
+    return tuple(words[word] for word in sorted(words.keys() & NOTHING))
+
+
+def guess_kind(column: str, values: Sequence[object]) -> Guess:
+    """Tell what a column of a custom property holds."""
     texts = texts_of(values)
     if not texts:
         return Guess(_kind_of_types([value for value in values if value not in (None, "")]))
-    absent = tuple(sorted({text for text in texts if text.lower() in NOTHING}))
-    telling = [text for text in texts if text not in absent]
+    telling = [text for text in texts if text.casefold() not in NOTHING]
     if not telling:
         return Guess(Kind.STRING)
+    if CODES.search(same(column)) or any(map(_CODE.fullmatch, telling)):
+        whole = all(re.fullmatch(r"[0-9]+\.0+", text) for text in telling)
+        return Guess(Kind.IDENTIFIER if whole else Kind.STRING)
     if (guess := guess_day(telling)) is not None:
-        return attrs.evolve(guess, absent=absent)
-    for kind, fits in _TESTS:
-        if all(fits(text) for text in telling):
-            return Guess(kind, absent=absent)
-    # In a column of words, "other" and the like are words too.
-    return Guess(Kind.STRING)
+        return guess
+    if (guess := guess_number(telling)) is not None:
+        return guess
+    words = {text.casefold() for text in telling}
+    if words <= YES | NO and words & YES and words & NO and not COUNTRIES.search(same(column)):
+        return Guess(Kind.BOOLEAN)
+    return Guess(Kind.JSON if all(map(_is_json, telling)) else Kind.STRING)
 
 
-def guess_day(texts: Sequence[str], *, packed: bool = False) -> Guess | None:
+def guess_number(texts: Sequence[str]) -> Guess | None:
+    """Tell how numbers are written; None if they are none."""
+    if any(sum(map(str.isdigit, text)) > _MOST_DIGITS for text in texts):
+        return None
+    point, comma = (_converts(Kind.FLOAT, mark, texts) for mark in ".,")
+    if not point and not comma:
+        return None
+    marked = [text for text in texts if "." in text or "," in text]
+    if point and comma and marked:
+        # Every one of them may be read both ways, but for what the sign of the money tells.
+        if not all("," in text and _MONEY.search(text) for text in marked):
+            return Guess(Kind.FLOAT, doubt='is 1.250 over a thousand? Add decimal = "," or "."')
+        comma = False
+    mark = "." if point else ","
+    if _converts(Kind.INTEGER, mark, texts):
+        return Guess(Kind.INTEGER, decimal="" if mark == "." else mark)
+    return Guess(Kind.FLOAT, decimal=mark)
+
+
+def _converts(kind: Kind, decimal: str, texts: Iterable[str]) -> bool:
+    convert = converter("sample", Origin(kind=kind, decimal=decimal))
+    return _fits(lambda: [convert(text, []) for text in dict.fromkeys(texts)])
+
+
+def guess_day(texts: Sequence[str], *, is_day: bool = False) -> Guess | None:
     """Tell how dates are written; None if they are none.
 
-    :param packed: whether digits alone may be dates.
+    :param is_day: whether the column is known to hold days, so that digits alone may be one.
     """
-    if all(_ISO.fullmatch(text) for text in texts):
-        return Guess(Kind.DATE)
-    days = (*_DAYS, _PACKED) if packed else _DAYS
-    fitting = tuple(pattern for pattern in days if _all_fit(pattern, texts))
-    if fitting:
-        return Guess(Kind.DATE, fitting)
-    moments_too = tuple(
-        pattern
-        for day in ("%Y-%m-%d", *_DAYS)
-        for time in _TIMES
-        if _all_fit(pattern := f"{day} {time}", texts)
-    )
-    if moments_too:
-        return Guess(Kind.DATETIME, moments_too)
-    return Guess(Kind.DATETIME) if all(map(_is_iso_moment, texts)) else None
+    if is_day and all(map(_DIGITS.fullmatch, texts)):
+        fitting = [pattern for pattern in (_PACKED, *COUNTED) if _all_lived(pattern, texts)]
+        return Guess(Kind.DATE, tuple(fitting[:1])) if fitting else None
+    if not all(re.search(r"[0-9]\D+[0-9]|[0-9]\D+$", text) for text in texts):
+        return None
+    for pattern in ("", *_DAYS):
+        formats = [pattern] if pattern else []
+        if _all_fit(formats, texts):
+            if not pattern:
+                is_moment = any(":" in text for text in texts)
+                return Guess(Kind.DATETIME if is_moment else Kind.DATE)
+            return Guess(Kind.DATE, _that_fit(_DAYS, texts))
+    for time in _TIMES:
+        both = [f"{day} {time}" for day in _DAYS]
+        both += [f"{day}, {time}" for day in _DAYS]
+        if fits := _that_fit(both, texts):
+            return Guess(Kind.DATETIME, fits)
+    return None
 
 
-def guess_gender(texts: Iterable[str]) -> tuple[dict[str, str], tuple[str, ...]]:
-    """Tell which words stand for which gender, and which for nothing.
+def _that_fit(patterns: Sequence[str], texts: Sequence[str]) -> tuple[str, ...]:
+    return tuple(pattern for pattern in patterns if _all_fit([pattern], texts))
+
+
+def _all_fit(formats: Sequence[str], texts: Sequence[str]) -> bool:
+    read = moment_reader(formats)
+    return _fits(lambda: [read("", text) for text in dict.fromkeys(texts)])
+
+
+def _all_lived(pattern: str, texts: Sequence[str]) -> bool:
+    """Return whether numbers read so are all days on which somebody living may be born."""
+    read = moment_reader([pattern])
+    if pattern == EXCEL and not all(len(text.partition(".")[0]) in (4, 5) for text in texts):
+        return False
+    if pattern in COUNTED[1:] and not all(len(text.lstrip("-")) >= _EPOCH_DIGITS for text in texts):
+        return False
+    return _fits(lambda: [_YEARS.index(read("", text).year) for text in dict.fromkeys(texts)])
+
+
+def guess_gender(column: str, texts: Iterable[str]) -> tuple[dict[str, str], str]:
+    """Tell which words stand for which gender, and what has to be asked.
 
     Words that are neither are passed over: whatever they are, they do not belong in a mapping.
     """
-    values: dict[str, str] = {}
-    absent: list[str] = []
-    for text in dict.fromkeys(texts):
-        word = text.lower()
-        gender = _GENDERS.get(word)
-        if gender is None:
-            absent += [text] if word in NOTHING else []
-        elif text not in ("m", "f", "male", "female"):
-            values[text] = gender
+    words = list(dict.fromkeys(texts))
+    known: dict[str, str] = {}
+    for text in words:
+        word = text.casefold()
+        if word in GENDERS:
             # The sample may happen to hold one of them only.
-            other = _OTHER_GENDER.get(word) or _OTHER_GENDER_TOO.get(word)
-            if other:
-                spelt = other.upper() if text.isupper() else other
-                spelt = spelt.title() if text.istitle() and len(text) > 1 else spelt
-                values.setdefault(spelt, _GENDERS[other])
-    return dict(sorted(values.items(), reverse=True)), tuple(sorted(absent))
+            for spelt in (word, OTHER_GENDER[word]):
+                known.setdefault(_as_spelt(spelt, text), GENDERS[spelt])
+    letters = {text.casefold() for text in words} & _SINGLE
+    pairs = [pair for pair in GENDER_LETTERS if letters and letters <= set(pair)]
+    if letters == {"m"} and same(column) in _MEANS_WOMAN:
+        pairs = []  # mujer, or masculino
+    if letters == {"k", "m"}:
+        pairs = ["mk"]  # Polish and Swedish agree
+    if letters == {"h"}:
+        pairs = []
+    if pairs:
+        like = next(text for text in words if text.casefold() in letters)
+        male, female = (_as_spelt(letter, like) for letter in pairs[0])
+        known |= {male: "m", female: "f"}
+    doubt = "which of these letters is m, and which is f?" if letters and not pairs else ""
+    told = {text: gender for text, gender in known.items() if text not in _TAKEN_AS_IS}
+    return dict(sorted(told.items(), key=lambda one: one[1], reverse=True)), doubt
 
 
-def _all_fit(pattern: str, texts: Sequence[str]) -> bool:
-    read = moments.moment_reader([pattern])
-    return _fits(lambda: [read("", text) for text in texts])
+_TAKEN_AS_IS: Final = ("m", "f", "male", "female")
+
+
+def _as_spelt(word: str, like: str) -> str:
+    if like.isupper():
+        return word.upper()
+    return word.title() if like.istitle() else word
 
 
 def _fits(attempt: Callable[[], object]) -> bool:
@@ -148,34 +210,9 @@ def _fits(attempt: Callable[[], object]) -> bool:
     return True
 
 
-def _is_iso_moment(text: str) -> bool:
-    # fromisoformat takes digits alone as well, and those are numbers.
-    return not text.isdigit() and _fits(lambda: moments.iso_moment("", text))
-
-
 def _is_json(text: str) -> bool:
     return text[0] in "[{" and _fits(lambda: codec.decode(text.encode()))
 
-
-def _is_integer(text: str) -> bool:
-    # 007 is a code, not a number.
-    read = conversions.number_reader(".")
-    return not _LEADING_ZERO.fullmatch(text) and _fits(
-        lambda: rules.integer("", conversions.integer("", read("", text)))
-    )
-
-
-def _is_float(text: str) -> bool:
-    read = conversions.number_reader(".")
-    return not _LEADING_ZERO.fullmatch(text) and _fits(lambda: rules.number("", read("", text)))
-
-
-_TESTS: Final[tuple[tuple[Kind, Callable[[str], bool]], ...]] = (
-    (Kind.INTEGER, _is_integer),
-    (Kind.FLOAT, _is_float),
-    (Kind.BOOLEAN, lambda text: text.lower() in _YES_AND_NO),
-    (Kind.JSON, _is_json),
-)
 
 _KINDS_OF_TYPES: Final[tuple[tuple[type | tuple[type, ...], Kind], ...]] = (
     # A bool is an int and a datetime is a date: the narrower ones come first.
@@ -193,4 +230,4 @@ def _kind_of_types(values: Sequence[object]) -> Kind:
     for types, kind in _KINDS_OF_TYPES:
         if values and all(isinstance(value, types) for value in values):
             return kind
-    return Kind.AS_IT_COMES
+    return Kind.ANY

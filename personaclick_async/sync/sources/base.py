@@ -167,7 +167,7 @@ class Table(ABC):
         """
         try:
             mapping = self._mapping or FieldMapping.by_name(self.columns)
-            return mapping.compile(self.columns, only_text=self.only_text)
+            return mapping.compile(self.columns)
         except ConfigurationError as error:
             raise ConfigurationError(f"{self.name}: {error}") from None
 

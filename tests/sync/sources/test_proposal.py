@@ -98,13 +98,17 @@ def test_columns_are_known_in_many_spellings(column: str, field: str) -> None:
         (["1.2.1965"], 'birthday = { column = "dob", format = "%d.%m.%Y" }'),
         (["19650201"], 'birthday = { column = "dob", format = "%Y%m%d" }'),
         (["3 Feb 1999"], 'birthday = { column = "dob", format = "%d %b %Y" }'),
-        (
-            ["1990-02-01 00:00:00"],
-            'birthday = { column = "dob", format = "%Y-%m-%d %H:%M:%S" }',
-        ),
-        (["1990/02/01", "NULL"], '{ column = "dob", format = "%Y/%m/%d", absent = ["NULL"] }'),
-        (["1/2/1965"], '"%m/%d/%Y" }  # or %d/%m/%Y: the sample fits both'),
-        (["long ago"], 'birthday = "dob"  # say how: format = "%m/%d/%Y" or another'),
+        (["1990-02-01 00:00:00"], 'birthday = "dob"'),
+        (["1990-03-11T00:00:00.000", "1990-3-1", "1990年3月1日"], 'birthday = "dob"'),
+        (["11-Mar-90", "3-Mai-91"], 'birthday = { column = "dob", format = "%d-%b-%y" }'),
+        (["3/28/68"], 'birthday = { column = "dob", format = "%m/%d/%y" }'),
+        (["3/28/1968 12:00 AM"], 'birthday = { column = "dob", format = "%m/%d/%Y %I:%M %p" }'),
+        (["32874", "25569"], 'birthday = { column = "dob", format = "excel" }'),
+        (["636163200"], 'birthday = { column = "dob", format = "unix" }'),
+        (["636163200000"], 'birthday = { column = "dob", format = "unix ms" }'),
+        (["1990/02/01", "NULL", "unknown"], 'birthday = { column = "dob", absent = ["unknown"] }'),
+        (["1/2/1965"], '"%m/%d/%Y" }  # %m/%d/%Y or %d/%m/%Y? The sample fits both'),
+        (["long ago"], '# birthday = "dob"  # say how: format = "%m/%d/%Y" or another'),
     ],
 )
 def test_the_format_of_dates_is_found(texts: list[object], line: str) -> None:
@@ -188,9 +192,24 @@ def test_places_make_a_location() -> None:
 
 
 def test_of_two_columns_the_surer_one_is_taken() -> None:
-    proposed = _propose(id=["1"], CustomerKey=["1"])
-    assert 'external_id = "CustomerKey"' in proposed
-    assert "# id_property = " in proposed
+    proposed = _propose(Email=["a@b.example"], email_2=["c@b.example"], Mail=["d@b.example"])
+    assert 'email = "Email"' in proposed
+    assert "# mail = " in proposed
+
+
+@pytest.mark.parametrize(
+    ("columns", "own"),
+    [
+        ({"Id": ["1", "2"], "AccountId": ["7", "7"], "FirstName": ["A", "B"]}, "Id"),
+        ({"id": ["1", "2"], "user_id": ["7", "8"]}, "id"),
+        ({"user_id": ["7", "7"], "kunden_id": ["1", "2"]}, "kunden_id"),
+        ({"ID": ["7", "7"], "CustomerNo": ["1", "2"]}, "CustomerNo"),
+    ],
+)
+def test_the_id_is_the_rows_own_and_tells_rows_apart(
+    columns: dict[str, list[object]], own: str
+) -> None:
+    assert f'external_id = "{own}"' in _propose(**columns)
 
 
 def test_without_an_identifier_it_says_so() -> None:

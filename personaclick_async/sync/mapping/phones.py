@@ -1,0 +1,150 @@
+"""Phone numbers as people write them, made international where the country is known."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable
+from importlib.util import find_spec
+from typing import Any, Final, TypeAlias
+
+from personaclick_async.errors import ConfigurationError
+from personaclick_async.models import rules
+from personaclick_async.models.rules import refuse
+
+AS_WRITTEN: Final = "none"
+"""The ``country`` of numbers that are not to be made international."""
+
+ReadPhone: TypeAlias = Callable[[str, str, list[str]], str]
+"""Takes the field, the text and a list for notes."""
+
+_LABEL: Final = re.compile(
+    r"(?:tel(?:efono?|éfono|efone|efoon|ephone)?|phone|callto|sms|mob(?:il|ile)?|cell|fax|тел)"
+    r"\b[\s.:]*",
+    re.IGNORECASE,
+)
+_WITH_EXTENSION: Final = re.compile(
+    r"(?P<number>.*?[0-9)])[\s,;.-]*"
+    r"(?:(?:;\s*ext=|#|内線|分机|\b(?:ext(?:ension|n)?|ex|доб(?:авочный)?|внутр?|durchwahl|dw|nst"
+    r"|poste|anexo|ramal|int(?:erno)?|toestel|wewn?|dahili|anknytning)\b|(?<=[0-9\s)])x)[\s.:]*)"
+    r"[0-9]{1,7}\s*",
+    re.IGNORECASE,
+)
+_TRUNK: Final = re.compile(r"\(\s*0\s*\)")
+# 030/123456 is an area and a number; 044 123 45 67/68 is two numbers.
+_AREA: Final = re.compile(
+    r"((?:\+|00)[0-9]{1,3}[ (]*[0-9]{1,5}\)?|\(?0[0-9]{1,5}\)?) ?/ ?(?=(?:[^0-9/]*[0-9]){4})"
+)
+_SEVERAL: Final = re.compile(r".*[0-9)]\s*(?:[/;,|&]|\b(?:or|und|and|или|oder|ou)\b)\s*[(+0-9].*")
+_INTERNATIONAL: Final = re.compile(r"\+[1-9][0-9]{6,14}")
+_LONGEST: Final = 80
+_SHORTEST_WITH_CODE: Final = 11
+
+_ONE: Final = "one phone number"
+_NEEDS_COUNTRY: Final = (
+    "an international number such as +41 44 668 18 00; national ones are read where the mapping"
+    ' says the country, such as country = "CH"'
+)
+
+
+def phone_library() -> Any | None:  # noqa: ANN401 - a module without types
+    """Return the library that knows the numbers of all countries, if it is installed."""
+    if find_spec("phonenumbers") is None:
+        return None
+    import phonenumbers  # noqa: PLC0415 - an extra
+
+    return phonenumbers
+
+
+def check_country(country: str) -> None:
+    """Make sure that a country's national numbers can be read.
+
+    :raises ConfigurationError: the extra is missing, or there is no such country.
+    """
+    if country == AS_WRITTEN:
+        return
+    library = phone_library()
+    if library is None:
+        raise ConfigurationError(
+            "country: needs another package; pip install 'personaclick-async[phones]'"
+        )
+    if country not in library.SUPPORTED_REGIONS:
+        raise ConfigurationError('country: expected two capital letters such as "CH", or "none"')
+
+
+def phone_reader(country: str | None) -> ReadPhone:
+    """Make the reader of phone numbers.
+
+    Trunk zeros, ``00``, extensions and the world's dashes and spaces go. With a country national
+    numbers become international; without one they are refused, for the same digits are somebody
+    else's number in another country.
+
+    :param country: two letters, ``none`` for numbers as they are written, or None.
+    """
+    library = phone_library()
+
+    def read(field: str, text: str, notes: list[str]) -> str:
+        digits = rules.phone(field, _without_additions(field, text, notes))
+        if country == AS_WRITTEN:
+            return digits
+        if digits.startswith("00"):
+            digits = f"+{digits[2:]}"
+        if library is None:
+            if not _INTERNATIONAL.fullmatch(digits):
+                raise refuse(field, _NEEDS_COUNTRY, text)
+            return digits
+        if country is None and digits[0] != "+":
+            _check_has_code(field, text, digits)
+            return digits
+        try:
+            found = library.parse(digits, country)
+        except library.NumberParseException:
+            found = None
+        if (
+            found is None
+            or library.is_possible_number_with_reason(found) != library.ValidationResult.IS_POSSIBLE
+        ):
+            raise refuse(field, "a phone number as long as those of its country", text)
+        whole: str = library.format_number(found, library.PhoneNumberFormat.E164)
+        if whole != digits:
+            notes.append("made international")
+        return whole
+
+    def _check_has_code(field: str, text: str, digits: str) -> None:
+        """Refuse digits without a + unless they can only be an international number."""
+        # 8 495 123-45-67 of Moscow would be a number in Vietnam.
+        maybe_trunk = digits[0] == "0" or (digits[0] == "8" and len(digits) == _SHORTEST_WITH_CODE)
+        if len(digits) >= _SHORTEST_WITH_CODE and not maybe_trunk and library is not None:
+            try:
+                if library.is_valid_number(library.parse(f"+{digits}")):
+                    return
+            except library.NumberParseException:
+                pass
+        raise refuse(field, _NEEDS_COUNTRY, text)
+
+    return read
+
+
+def _without_additions(field: str, text: str, notes: list[str]) -> str:
+    """Return a number without labels, extension and trunk zero, in plain digits and dashes."""
+    if len(text) > _LONGEST:
+        raise refuse(field, _ONE, text)
+    plain = unicodedata.normalize("NFKC", text)
+    if not plain.isascii():
+        plain = "".join(_plain(ch) for ch in plain)
+    plain = _LABEL.sub("", plain, count=1) if plain[0].isalpha() else plain
+    if (found := _WITH_EXTENSION.fullmatch(plain)) is not None:
+        plain = found["number"]
+        notes.append("extension left out")
+    plain = _AREA.sub(r"\1 ", plain, count=1)
+    if plain.count("+") > 1 or _SEVERAL.fullmatch(plain):
+        raise refuse(field, _ONE, text)
+    if _TRUNK.search(plain) and plain.lstrip("( ").startswith(("+", "00")):
+        plain = _TRUNK.sub(" ", plain, count=1)
+    return plain.strip()
+
+
+def _plain(ch: str) -> str:
+    if unicodedata.category(ch) in ("Pd", "Zs") or ch == "\u2212":  # a minus sign
+        return "-" if unicodedata.category(ch) != "Zs" else " "
+    return str(unicodedata.decimal(ch, ch))
