@@ -288,7 +288,7 @@ class ProfileUpdate(_Fields):
         " codeclient idcliente númerodecliente codigocliente codicecliente"
         " numerocliente codigodocliente klantnummer klantid klantnr numerklienta"
         " idklienta müşterino müşteriid kundnummer kundid номерклиента"
-        " idклиента кодклиента 顧客番号 顧客id 会員番号 客户id 客户编号 会员id 고객번호 고객id",
+        " кодклиента 顧客番号 顧客id 会員番号 客户id 客户编号 会员id 고객번호 고객id",
     )
     loyalty_id: Sent[str] = _sent(
         rules.identifier,

@@ -154,10 +154,10 @@ def _read(path: Path) -> None:
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "gb18030"])
 def test_hostile_strings_are_read_as_they_stand(encoding: str) -> None:
     strings = json.loads((DATA / "naughty-strings" / "blns.json").read_text("utf-8"))
-    hostile = [one for one in strings if one.strip() == one != ""]
-    lines = "".join(json.dumps({"id": n, "note": one}) + "\n" for n, one in enumerate(hostile))
+    hostile = [one for one in strings if one.strip() == one != "" and one.casefold() != "null"]
+    lines = "".join(json.dumps({"id": n, "note": one}) + "\n" for n, one in enumerate(hostile, 1))
     csv_lines = "id,note\n" + "".join(
-        f'{n},"{one.replace(chr(34), chr(34) * 2)}"\n' for n, one in enumerate(hostile)
+        f'{n},"{one.replace(chr(34), chr(34) * 2)}"\n' for n, one in enumerate(hostile, 1)
     )
     for source in (
         JsonSource(StreamInput(io.BytesIO(lines.encode(encoding))), encoding=encoding),

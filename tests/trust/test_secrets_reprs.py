@@ -44,6 +44,7 @@ SAYS_NOTHING: Final = {
     *(sync.Checked, sync.Delivered, sync.Failed, sync.Queued, sync.Unchanged, sync.Waiting),
     *(sync.SyncOptions, emulator.Behaviour),
     *(sources.Layout, mapping.CompiledMapping, mapping.FieldMapping, mapping.Origin),
+    *(mapping.Change, mapping.Changes),
 }
 
 

@@ -52,6 +52,7 @@ _CURRENCY: Final = (
 # 1.250 is twelve hundred and fifty, or one and a quarter.
 _EITHER_WAY: Final = re.compile(r"[+-]?[1-9][0-9]{0,2}[.,][0-9]{3}")
 _MARKED: Final = (Kind.IDENTIFIER, Kind.EMAIL, Kind.PHONE)
+_AS_THEY_STAND: Final = (Kind.ANY, Kind.LIST, Kind.JSON)
 _NAMED: Final = (*_MARKED, Kind.STRING)
 _TRUE: Final = frozenset({"true", "t", "yes", "y", "on", "1"})
 _FALSE: Final = frozenset({"false", "f", "no", "n", "off", "0"})
@@ -144,7 +145,7 @@ def _trimmed(text: str, origin: Origin, notes: Notes) -> str:
     whole = text
     if origin.strip:
         text = text.strip()
-        if not text.isascii():
+        if not text.isascii() and origin.kind not in _AS_THEY_STAND:
             while text and (_is_invisible(text[0]) or _is_invisible(text[-1])):
                 text = text[1:] if _is_invisible(text[0]) else text[:-1]
                 text = text.strip()

@@ -44,9 +44,11 @@ def outcome_of_record(
 
     def mapped(row: int, record: Mapping[str, Any]) -> Outcome:
         outcome = map_row(row, [value_at(record, column) for column in columns])
+        # To correct it, all of it is needed.
         if isinstance(outcome, Rejected):
-            # To correct it, all of it is needed.
             return attrs.evolve(outcome, source_row=record)
+        if outcome.omitted is not None:
+            return attrs.evolve(outcome, omitted=attrs.evolve(outcome.omitted, source_row=record))
         return outcome
 
     return mapped

@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 
 from personaclick_async.sync.mapping import FieldMapping
-from personaclick_async.sync.records import Outcome, Record, Rejected
+from personaclick_async.sync.records import Outcome, Record
 
 ROOT = Path(__file__).parents[3]
 EXAMPLES = ROOT / "examples"
 
 PEOPLE = FieldMapping.parse("""
+invalid = "reject"
 [fields]
 external_id = "id"
 email = "email"
@@ -36,8 +37,9 @@ def wires(outcomes: Iterable[Outcome]) -> list[Mapping[str, Any]]:
 
 
 def faults(outcomes: Iterable[Outcome]) -> list[tuple[int, str]]:
-    """The number and the field of each row that was rejected."""
-    return [(one.row, one.field) for one in outcomes if isinstance(one, Rejected)]
+    """The number and the field of each row that was rejected, or is sent without a value."""
+    faulty = (one.omitted if isinstance(one, Record) else one for one in outcomes)
+    return [(one.row, one.field) for one in faulty if one is not None]
 
 
 def plain(outcome: Outcome) -> tuple[Any, ...]:
