@@ -39,12 +39,15 @@ def show(
     if summary is not None:
         row("read", report.read)
         row("fit to be sent", report.checked, "nothing was sent")
+        row("sent without a value", report.incomplete)
         row("rejected", report.rejected)
     else:
         row("read", report.read, f"from {report.source}")
         how = "queued by the service, to be applied in the background" if report.queued else ""
         row("sent", report.sent, how)
         row("unchanged", report.unchanged)
+        if report.incomplete:
+            row("sent without a value", report.incomplete, f"see {rejects}")
         row("rejected", report.rejected, f"see {rejects}" if report.rejected else "")
         row("failed", report.failed, "the next run tries these again" if report.failed else "")
         row("requests", report.requests, f"{report.retries:,} sent again")
@@ -62,6 +65,7 @@ def _as_json(report: Report, rejects: Path, summary: Summary | None) -> dict[str
         "sent": report.sent,
         "queued": report.queued,
         "unchanged": report.unchanged,
+        "incomplete": report.incomplete,
         "rejected": report.rejected,
         "failed": report.failed,
         "requests": report.requests,
@@ -72,6 +76,6 @@ def _as_json(report: Report, rejects: Path, summary: Summary | None) -> dict[str
     if summary is not None:
         account["checked"] = report.checked
         account |= summary.as_json()
-    elif report.rejected:
+    elif report.rejected or report.incomplete:
         account["rejects"] = str(rejects)
     return account

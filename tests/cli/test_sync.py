@@ -81,11 +81,13 @@ def test_a_dry_run_says_why_rows_would_be_rejected(shell: Shell, emulator: Emula
     assert done.exit_code == Exit.INCOMPLETE
     shown = " ".join(done.stdout.split())
     assert "email: expected an e-mail address such as" in shown
-    assert "(2 rows: 2, 3)" in shown
-    assert "birthday: expected a day of the calendar as YYYY-MM-DD (row 4)" in shown
+    assert "(2 rows: 2, 3; sent without it)" in shown
+    assert "birthday: expected a date, year first: YYYY-MM-DD (row 4; sent without it)" in shown
     assert "nonsense" not in shown
 
-    reasons = json.loads(shell("sync", "customers.csv", "--dry-run", "--json").stdout)["reasons"]
+    reasons = json.loads(shell("sync", "customers.csv", "--dry-run", "--json").stdout)[
+        "sent_without"
+    ]
     assert [(one["field"], one["rows"], one["first_row"]) for one in reasons] == [
         ("email", 2, 2),
         ("birthday", 1, 4),
@@ -130,12 +132,12 @@ def test_rejected_rows_can_be_corrected_and_synced_again(shell: Shell, emulator:
 
     assert done.exit_code == Exit.INCOMPLETE
     report = json.loads(done.stdout)
-    assert (report["read"], report["sent"], report["rejected"]) == (3, 1, 2)
+    assert (report["read"], report["sent"], report["incomplete"]) == (3, 3, 2)
     rejects = Path(report["rejects"])
     assert rejects.stat().st_mode & 0o077 == 0
     text = rejects.read_text("utf-8-sig")
-    assert '2,email,"expected an e-mail address' in text
-    assert '3,birthday,"expected a day of the calendar' in text
+    assert '2,email,"sent without: expected an e-mail address' in text
+    assert '3,birthday,"sent without: expected a date' in text
 
     rejects.write_text(text.replace("nonsense", "eve@shop.example").replace("02-30", "02-28"))
     again = shell("sync", str(rejects), "--json", "--rejects", "again.csv")

@@ -67,7 +67,7 @@ def test_parts_make_the_whole(site: Site, route: str) -> None:
 
     unfit = len(rows) - len(fit(rows))
     assert sum(one.read for one in reports) == len(rows)
-    assert sum(one.rejected for one in reports) == unfit
+    assert sum(one.incomplete for one in reports) == unfit
     assert stored(site.emulator).keys() == expected(fit(rows)).keys()
     assert stat.S_IMODE(settings.folder.stat().st_mode) == 0o700
 
