@@ -35,8 +35,17 @@ def real_customers() -> list[dict[str, Any]]:
 
 
 def sample_rows() -> list[dict[str, Any]]:
-    """Give the sample's customers, each several times with news, some of them unfit."""
-    return sample()
+    """Return the sample's customers, each several times with news, some with a bad gender.
+
+    Their phone numbers, which are American, are written internationally.
+    """
+    rows = sample()
+    for row in rows:
+        if "phone" in row and len(row["phone"]) == len("819-555-0175"):
+            row["phone"] = f"+1 {row['phone']}"
+        else:
+            row.pop("phone", None)
+    return rows
 
 
 def write_parts(folder: Path, rows: Sequence[Mapping[str, Any]], count: int) -> str:
