@@ -12,6 +12,7 @@ from cachetools import TTLCache
 
 from personaclick_async.config import CachePolicy, Seconds
 from personaclick_async.deadlines import running_loop
+from personaclick_async.errors import TimedOut
 from personaclick_async.models.identity import Identity
 from personaclick_async.models.reading import WrongShape
 from personaclick_async.protocol.requests import read_profile_body
@@ -21,8 +22,11 @@ Load: TypeAlias = Callable[[], Awaitable[bytes]]
 """Asks the service for a profile and returns the body of its answer."""
 
 
-class _LeaderCancelled(Exception):
-    """The caller that made the request was cancelled; the next in line makes it again."""
+class _LeaderLeft(Exception):
+    """The caller that made the request was cancelled, or its own timeout is over.
+
+    The next in line makes it again.
+    """
 
 
 @attrs.define(eq=False, repr=False)
@@ -46,7 +50,7 @@ class _Flight:
     def fail(self, error: BaseException) -> None:
         for turn in self.waiting:
             if not turn.done():
-                turn.set_exception(error if isinstance(error, Exception) else _LeaderCancelled())
+                turn.set_exception(error if isinstance(error, Exception) else _LeaderLeft())
                 turn.exception()  # a caller may be cancelled before it looks
 
 
@@ -102,7 +106,7 @@ class ProfileCache:
         A forced read never joins a request that began before it. Cancelling one caller does not
         cancel the others.
 
-        :param patience: seconds to wait for another caller's request; ``load`` has its own.
+        :param patience: seconds that this caller has, which ``load`` observes by itself.
         :raises TimeoutError: the other's request took longer.
         """
         loop = running_loop()
@@ -115,7 +119,7 @@ class ProfileCache:
             try:
                 async with asyncio.timeout_at(until):
                     return await joined.join()
-            except _LeaderCancelled:
+            except _LeaderLeft:
                 self.stats.coalesced -= 1
         # The first caller loads in its own task: a task for it would cost each read a tenth.
         flight = _Flight(loop)
@@ -131,7 +135,8 @@ class ProfileCache:
                 body, fresh_for = await self._through_store(self._store, key, load, force=force)
         except BaseException as error:
             self._land(key, flight)
-            flight.fail(error)
+            is_own = patience is not None and isinstance(error, TimedOut)
+            flight.fail(_LeaderLeft() if is_own else error)
             raise
         self._land(key, flight, body if fresh_for >= self._memory_ttl > 0 else None)
         if flight.waiting:

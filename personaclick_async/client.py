@@ -168,6 +168,9 @@ class PersonaClick:
             set_user_id_name=config.set_user_id_name,
             query_user_id_name=config.query_user_id_name,
         )
+        if store is not None and not isinstance(store, ProfileStore):
+            kind = type(store).__name__
+            raise ConfigurationError(f"store: expected a ProfileStore, got {kind}")
         profiles = ProfileCache(config.cache, clock, store)
         if store is not None:
             store.open(config.shop_id, profiles.stats)

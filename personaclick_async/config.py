@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import re
+import time
 from collections.abc import Collection, Mapping
 from datetime import timedelta
 from typing import Any, Final, TypeAlias
@@ -253,6 +254,7 @@ class CallOptions:
         ``Timeouts`` goes on to say how long each attempt may take.
     :ivar retries: how many times a request is sent again at most, in place of the policy's.
     :ivar stream: where the data comes from, in place of the client's.
+    :ivar ends: when the timeout is over, by the monotonic clock; None before the call begins.
     """
 
     timeout: Seconds | None = attrs.field(
@@ -264,6 +266,18 @@ class CallOptions:
         default=None, validator=attrs.validators.optional(_count_from(0))
     )
     stream: str | None = attrs.field(default=None, validator=_check_stream)
+    ends: Seconds | None = None
+
+    def begun(self) -> CallOptions:
+        """Return the options of a call that begins now, or has begun: its timeout is counted."""
+        if self.timeout is None or self.ends is not None:
+            return self
+        return attrs.evolve(self, ends=time.monotonic() + self.timeout)
+
+    @property
+    def left(self) -> Seconds | None:
+        """Seconds until the timeout of a call that has begun; None without one."""
+        return None if self.ends is None else self.ends - time.monotonic()
 
 
 NO_OPTIONS: Final = CallOptions()

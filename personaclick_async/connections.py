@@ -128,7 +128,11 @@ def failure_of(
             failure = Failure(unsent=True)
             reason = f"could not connect to {cause.host}:{cause.port}"
             reason = f"{reason} ({_system_says(cause.os_error)})"
-        case aiohttp.ServerDisconnectedError() | aiohttp.ClientOSError():
+        case (
+            aiohttp.ServerDisconnectedError()
+            | aiohttp.ClientOSError()
+            | aiohttp.ClientConnectionResetError()
+        ):
             failure = Failure(stale=attempt.is_reused)
             reason = f"the connection broke ({type(cause).__name__})"
         case _:

@@ -9,7 +9,7 @@ from typing import TypeAlias
 import attrs
 
 from personaclick_async.config import Seconds
-from personaclick_async.errors import PersonaClickError
+from personaclick_async.errors import ConfigurationError, PersonaClickError
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -58,6 +58,12 @@ class Hooks:
     on_request: Hook | None = None
     on_response: Hook | None = None
     on_retry: Hook | None = None
+
+    def __attrs_post_init__(self) -> None:
+        for name, hook in attrs.asdict(self).items():
+            if hook is not None and not callable(hook):
+                kind = type(hook).__name__
+                raise ConfigurationError(f"{name}: expected a function, got {kind}")
 
 
 def tell(listeners: Iterable[Hook | None], attempt: Attempt) -> None:

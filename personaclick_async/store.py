@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import attrs
 
@@ -44,6 +44,7 @@ class Stored:
     permit: str = ""
 
 
+@runtime_checkable
 class ProfileStore(Protocol):
     """Keeps profiles outside the process. It never raises: when away, it stores nothing.
 

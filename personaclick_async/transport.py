@@ -89,7 +89,6 @@ class _Sending(Generic[T]):
     """A call on its way.
 
     :ivar started: when it began, by the client's clock.
-    :ivar ends: when the call's own timeout is over, by the monotonic clock; None without one.
     :ivar attempts: how many times the request was sent.
     :ivar stale: how many of those met a connection that the server was about to close.
     """
@@ -97,22 +96,19 @@ class _Sending(Generic[T]):
     call: Call[T]
     options: CallOptions
     started: Seconds
-    ends: Seconds | None
     attempts: int = 0
     stale: int = 0
 
     @property
     def left(self) -> Seconds:
         """Seconds until the call's own timeout."""
-        return math.inf if self.ends is None else self.ends - time.monotonic()
+        left = self.options.left
+        return math.inf if left is None else left
 
     def late(self, waiting_for: str) -> TimedOut:
         """Return the error of a call whose own timeout is over, or would be."""
-        return TimedOut(
-            f"not done within its {self.options.timeout:g} s, waited for {waiting_for}",
-            endpoint=self.call.endpoint.name,
-            attempts=self.attempts,
-        )
+        name = self.call.endpoint.name
+        return late(self.options, waiting_for, endpoint=name, attempts=self.attempts)
 
 
 class Transport:
@@ -158,8 +154,7 @@ class Transport:
         pool = self._pools.here() or await self._pools.open()
         route = self._routes.get(call.endpoint.path) or self._open_route(call.endpoint)
         limiter = route.limiter
-        ends = None if options.timeout is None else time.monotonic() + options.timeout
-        sending = _Sending(call, options, self._clock(), ends)
+        sending = _Sending(call, options.begun(), self._clock())
         pool.in_progress += 1
         self.stats.calls += 1
         try:
@@ -303,14 +298,14 @@ class Transport:
         call = sending.call
         endpoint, body = call.endpoint, call.body
         timeouts = self._config.timeouts
-        if sending.ends is not None and pool.room.locked():
+        if sending.options.ends is not None and pool.room.locked():
             await self._wait_for_room(pool, sending)
         else:
             await pool.room.acquire()
         self.stats.requests += 1
         sending.attempts += 1
         usual = call.attempt_timeout or timeouts.total
-        seconds = usual if sending.ends is None else min(usual, sending.left)
+        seconds = usual if sending.options.ends is None else min(usual, sending.left)
         deadline = Deadline(pool.deadlines, seconds, timeouts.read)
         deadline.wants_new_connection = sending.stale > 0
         before = current_attempt.set(deadline)
@@ -407,6 +402,12 @@ class Transport:
         url = self._base.join(URL(endpoint.path.lstrip("/")))
         route = self._routes[endpoint.path] = _Route(url, self._limiters[endpoint.family])
         return route
+
+
+def late(options: CallOptions, waiting_for: str, *, endpoint: str, attempts: int = 0) -> TimedOut:
+    """Return the error of a call whose own timeout is over, or would be."""
+    reason = f"not done within its {options.timeout:g} s, waited for {waiting_for}"
+    return TimedOut(reason, endpoint=endpoint, attempts=attempts)
 
 
 def _check(value: object, kind: type, name: str, noun: str) -> None:

@@ -96,8 +96,7 @@ class User:
 
         :raises PersonaClickError: what starting it failed with.
         """
-        if self.scope.visit.start is not None:
-            await self.scope.visit.begin()
+        await self.scope.begun()
 
     async def init(self) -> InitAnswer:
         """Start a session on this device, or continue it; returns the shop's settings.
@@ -131,7 +130,7 @@ class User:
             return session_of(scope.core, answers[0])
 
         if visit.start is not None:
-            await visit.begin(start)
+            await scope.begun(start)
         if not answers:
             visit.go_on_with(await start())
         self.settings = answers[0]

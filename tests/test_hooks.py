@@ -7,7 +7,14 @@ from typing import Any
 
 import pytest
 
-from personaclick_async import Attempt, Hooks, NotFound, PersonaClick, RetryPolicy
+from personaclick_async import (
+    Attempt,
+    ConfigurationError,
+    Hooks,
+    NotFound,
+    PersonaClick,
+    RetryPolicy,
+)
 from personaclick_async.emulator import Emulator
 
 QUICK = RetryPolicy(first_wait=0.01)
@@ -122,3 +129,8 @@ async def test_what_a_limit_holds_back_is_counted(emulator: Emulator) -> None:
             await first
         assert client.transport_stats.waits == 1
         assert client.transport_stats.waited > 0.5
+
+
+def test_what_is_no_function_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="on_retry: expected a function, got int"):
+        Hooks(on_retry=3)  # type: ignore[arg-type]

@@ -8,13 +8,14 @@ from typing import Final, Unpack
 import attrs
 
 from personaclick_async.calls.scope import Scope, WhichScope
-from personaclick_async.errors import PersonaClickError, TimedOut, ValidationError
+from personaclick_async.errors import PersonaClickError, ValidationError
 from personaclick_async.models.identity import Identity
 from personaclick_async.models.profile import FullProfile, Profile
 from personaclick_async.models.update import CLEAR, ProfileFields, ProfileUpdate, names_fields
 from personaclick_async.names import IDENTIFIERS, PROFILE
 from personaclick_async.protocol import requests
 from personaclick_async.protocol.answers import Answer
+from personaclick_async.transport import late
 
 _IDENTIFIERS: Final = frozenset(IDENTIFIERS)
 
@@ -137,17 +138,17 @@ async def _read(scope: Scope, *, force: bool, loaded: list[Profile] | None = Non
 
     :param loaded: receives the profile if this caller made the request.
     """
-    visit = scope.visit
-    if visit.start is not None:
-        await visit.begin()
-    load, timeout = partial(scope.load_profile, loaded), scope.options.timeout
+    if scope.visit.start is not None or scope.options.timeout is not None:
+        scope = await scope.begun()
+    load, left = partial(scope.load_profile, loaded), scope.options.left
     try:
-        return await scope.core.profiles.read(visit.identity, load, force=force, patience=timeout)
+        return await scope.core.profiles.read(
+            scope.visit.identity, load, force=force, patience=left
+        )
     except PersonaClickError:
         raise
     except TimeoutError:
-        reason = f"not done within its {timeout:g} s, waited for another caller's request"
-    raise TimedOut(reason, endpoint=PROFILE.name, attempts=0)
+        raise late(scope.options, "another caller's request", endpoint=PROFILE.name) from None
 
 
 async def send_update(

@@ -13,14 +13,15 @@ import attrs
 
 from personaclick_async.cache import ProfileCache
 from personaclick_async.config import CallOptions, Config
+from personaclick_async.errors import PersonaClickError
 from personaclick_async.models.identity import Identity
 from personaclick_async.models.profile import Profile
 from personaclick_async.models.session import SESSION_LIFETIME, InitAnswer, Session
-from personaclick_async.names import DID, Segment
+from personaclick_async.names import DID, INIT, Segment
 from personaclick_async.protocol import requests
 from personaclick_async.protocol.answers import Answer
 from personaclick_async.protocol.requests import Call, RequestContext, Shop
-from personaclick_async.transport import Transport
+from personaclick_async.transport import Transport, late
 
 T = TypeVar("T")
 Now: TypeAlias = Callable[[], datetime]
@@ -154,8 +155,24 @@ class Scope:
         return self.core.transport.send(call, self.options, body_of)
 
     async def _begin_and_ask(self, make: Callable[[Shop, RequestContext], Call[T]]) -> Answer[T]:
-        await self.visit.begin()
-        return await self.ask(make)
+        return await (await self.begun()).ask(make)
+
+    async def begun(self, start: Start | None = None) -> Scope:
+        """Return the scope of a call that begins now, with a device; its timeout counts from here.
+
+        :param start: gives a new visitor's session in place of the visit's own start.
+        :raises TimedOut: the timeout is over.
+        """
+        visit, options = self.visit, self.options.begun()
+        if visit.start is not None:
+            try:
+                async with asyncio.timeout(options.left):
+                    await visit.begin(start)
+            except PersonaClickError:
+                raise
+            except TimeoutError:
+                raise late(options, "the session to start", endpoint=INIT.name) from None
+        return Scope(self.core, visit, options)
 
 
 WhichScope: TypeAlias = Callable[[], Scope]

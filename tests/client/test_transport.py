@@ -248,6 +248,34 @@ async def test_a_timeout_of_the_call_bounds_the_wait_for_other_requests(
     await client.user(did="device0003").profile.get()
 
 
+@pytest.mark.parametrize("call", ["get", "set"])
+async def test_a_timeout_of_the_call_bounds_the_start_of_a_session(
+    client: PersonaClick, emulator: Emulator, call: str
+) -> None:
+    visitor = client.new_visitor()
+    with emulator.hold("GET", "/init") as held:
+        others = asyncio.create_task(visitor.orders.last_for_user())
+        await held.arrived()
+        profile = visitor.with_options(timeout=0.1).profile
+        async with asyncio.timeout(5):
+            with pytest.raises(TimedOut, match="waited for the session to start"):
+                await (profile.get() if call == "get" else profile.set(age=1))
+    await others
+
+
+async def test_a_timeout_of_the_call_ends_no_other_reader_s_call(
+    client: PersonaClick, emulator: Emulator
+) -> None:
+    user = client.user(did="device0001")
+    with emulator.hold("GET", "/profile") as held:
+        hasty = asyncio.create_task(user.with_options(timeout=0.2).profile.get())
+        await held.arrived()
+        patient = asyncio.create_task(user.profile.get())
+        with pytest.raises(TimedOut):
+            await hasty
+    await patient
+
+
 async def test_a_timeout_of_the_call_bounds_retries(
     make_client: MakeClient, emulator: Emulator
 ) -> None:
@@ -499,6 +527,7 @@ def test_a_session_of_another_event_loop_is_refused(
         ({"session": object()}, "session: expected an aiohttp.ClientSession, got object"),
         ({"hooks": print}, "hooks: expected Hooks"),
         ({"hooks": [print]}, "hooks: expected Hooks"),
+        ({"store": object()}, "store: expected a ProfileStore, got object"),
     ],
 )
 def test_wrong_arguments_are_refused_at_construction(setting: Any, message: str) -> None:
