@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Final
 
@@ -20,7 +20,7 @@ from personaclick_async.sync.delivery import Delivery
 from personaclick_async.sync.errors import SyncStopped
 from personaclick_async.sync.options import SyncOptions
 from personaclick_async.sync.report import Queued, Tally
-from personaclick_async.sync.settling import Settlement
+from personaclick_async.sync.settling import Settlement, Settling
 
 # The slowest upload that is waited for, 1 Mbit/s: 32 MB take 268 s, far beyond the usual timeout.
 _SLOWEST_BYTES_PER_SECOND: Final = 125_000
@@ -128,9 +128,6 @@ class Bisection:
         self._left.append(Part(part.first, middle))
 
 
-Settle = Callable[[Settlement], Awaitable[None]]
-
-
 class BulkSender:
     """Sends batches as imports, one after the other.
 
@@ -149,12 +146,12 @@ class BulkSender:
         call_options: CallOptions,
         options: SyncOptions,
         delivery: Delivery,
-        settle: Settle,
+        settling: Settling,
     ) -> None:
         self._core = core
         self._call_options = call_options
         self._delivery = delivery
-        self._settle = settle
+        self._settle = settling.settle
         self._turn = asyncio.Lock()
         self.envelope = requests.audience_envelope(core.shop, segment_id=options.segment_id)
         self.most_bytes = options.max_chunk_bytes

@@ -249,7 +249,7 @@ class Delivery:
         :raises SyncStopped: too many in a row.
         """
         self._refused += 1
-        if self._refused >= self._max_refused:
+        if self._refused == self._max_refused:
             self.halt()
             raise self.stopped(
                 f"the last {self._refused} records were all refused, with none accepted in "

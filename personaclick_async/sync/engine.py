@@ -181,7 +181,7 @@ class Sync:
             settling.scope = f"{self._core.config.api_url} {self._core.shop.shop_id}"
         kind = BulkSender if report.route is Route.BULK else ProfileSender
         settling.enough = 1 if kind is BulkSender else options.concurrency
-        sender = kind(self._core, self._call_options, options, delivery, settling.settle)
+        sender = kind(self._core, self._call_options, options, delivery, settling)
         writing = asyncio.create_task(settling.work())
         try:
             with suppress(Halted):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 import attrs
@@ -30,9 +30,8 @@ from personaclick_async.sync.errors import SyncStopped
 from personaclick_async.sync.options import SyncOptions
 from personaclick_async.sync.records import Rejected, identifier_keys
 from personaclick_async.sync.report import Delivered, Failed, Tally
-from personaclick_async.sync.settling import Settlement
+from personaclick_async.sync.settling import Group, Settlement, Settling
 
-_UNSETTLED_PER_REQUEST: Final = 2
 _MOST_FAILED: Final = 1000
 
 
@@ -70,16 +69,15 @@ class ProfileSender:
         call_options: CallOptions,
         options: SyncOptions,
         delivery: Delivery,
-        settle: Callable[[Settlement], Awaitable[None]],
+        settling: Settling,
     ) -> None:
         self._core = core
         self._call_options = call_options
         self._stream = call_options.stream or core.config.stream
         self._delivery = delivery
-        self._settle = settle
+        self._put = settling.put
         self._requests = asyncio.Semaphore(options.concurrency)
-        self._most = _UNSETTLED_PER_REQUEST * options.concurrency
-        self._unsettled = asyncio.Semaphore(self._most)
+        self._concurrency = options.concurrency
         self._latest: dict[str, _Job] = {}
         self._failed_identifiers: set[str] = set()
         self._failed = 0
@@ -92,13 +90,9 @@ class ProfileSender:
         :raises Halted: the sync ends.
         """
         jobs = iter([self._job(batch, index) for index in range(len(batch))])
-
-        async def work() -> None:
-            for job in jobs:
-                await self._carry_out(batch, job)
-
         # In order, so that a worker only waits for a record that another one has begun.
-        workers = [asyncio.create_task(work()) for _ in range(min(self._most, len(batch)))]
+        count = min(self._concurrency, len(batch))
+        workers = [asyncio.create_task(self._work(batch, jobs)) for _ in range(count)]
         # Whatever happens to one, requests in flight end and are settled.
         ends = await asyncio.gather(*workers, return_exceptions=True)
         for job in jobs:
@@ -119,36 +113,52 @@ class ProfileSender:
             self._latest[identifier] = job
         return job
 
-    async def _carry_out(self, batch: Batch, job: _Job) -> None:
+    async def _work(self, batch: Batch, jobs: Iterator[_Job]) -> None:
+        """Send records one after the other; each is settled while the next is in flight."""
+        group: Group | None = None
+        keeps_slot = False
+        await self._requests.acquire()
         try:
-            for earlier in job.earlier:
-                if earlier.is_done is not None:
-                    await earlier.is_done.wait()
-            async with self._unsettled:
-                await self._requests.acquire()
-                try:
-                    problem = await self._problem(job)
-                finally:
-                    if not self._withholds_slot(job):
-                        self._requests.release()
-                self._end(job)
-                try:
-                    self._count(problem)
-                finally:
-                    await self._settle(self._settlement(batch, job, problem))
+            for job in jobs:
+                before, group = group, await self._carry_out(batch, job)
+                if before is not None:
+                    await before.settled()
+                if job.found_no_file and self._spare:
+                    # There are no files for so many requests. What this worker was to send, it
+                    # still sends; later batches have one worker less.
+                    keeps_slot = True
         except BaseException:
             # One is enough: nothing more is sent.
             self._delivery.halt()
             raise
         finally:
-            self._end(job)
+            try:
+                if group is not None:
+                    await group.settled()
+            except BaseException:
+                self._delivery.halt()
+                raise
+            finally:
+                if keeps_slot and self._spare:
+                    self._spare -= 1
+                else:
+                    self._requests.release()
 
-    def _withholds_slot(self, job: _Job) -> bool:
-        """Return whether the slot of a request is closed: there are no files for as many."""
-        if not job.found_no_file or not self._spare:
-            return False
-        self._spare -= 1
-        return True
+    async def _carry_out(self, batch: Batch, job: _Job) -> Group:
+        try:
+            for earlier in job.earlier:
+                if earlier.is_done is not None:
+                    await earlier.is_done.wait()
+            problem = await self._problem(job)
+            group = self._put(self._settlement(batch, job, problem))
+            try:
+                self._count(problem)
+            except BaseException:
+                await group.settled()
+                raise
+        finally:
+            self._end(job)
+        return group
 
     def _count(self, problem: Rejected | Failed | None) -> None:
         if problem is None:

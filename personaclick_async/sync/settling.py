@@ -43,12 +43,21 @@ class Settlement:
 
 
 @attrs.define(eq=False)
-class _Group:
+class Group:
     """Settlements that become durable with one commit."""
 
     settlements: list[Settlement] = attrs.field(factory=list)
     done: asyncio.Event = attrs.field(factory=asyncio.Event)
     error: BaseException | None = None
+
+    async def settled(self) -> None:
+        """Return once the settlements are durable and counted.
+
+        :raises JournalFailed: that was not possible; none of them counts.
+        """
+        await self.done.wait()
+        if self.error is not None:
+            raise self.error
 
 
 class Results:
@@ -102,7 +111,7 @@ class Settling:
     scope: str | None = None
     enough: int = 1
     _number: int = attrs.field(default=0, init=False)
-    _group: _Group = attrs.field(factory=_Group, init=False)
+    _group: Group = attrs.field(factory=Group, init=False)
     _news: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
     _full: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
 
@@ -144,16 +153,18 @@ class Settling:
     async def settle(self, settlement: Settlement) -> None:
         """Return once the settlement is durable and counted.
 
-        :raises JournalFailed: that was not possible; none of it counts.
+        :raises JournalFailed: that was not possible; it does not count.
         """
+        await self.put(settlement).settled()
+
+    def put(self, settlement: Settlement) -> Group:
+        """Have a settlement written; return the group with which it becomes durable."""
         group = self._group
         group.settlements.append(settlement)
         self._news.set()
         if len(group.settlements) >= self.enough:
             self._full.set()
-        await group.done.wait()
-        if group.error is not None:
-            raise group.error
+        return group
 
     async def work(self) -> None:
         """Write groups down until cancelled, or until that fails."""
@@ -166,7 +177,7 @@ class Settling:
                     async with asyncio.timeout(_GATHER_SECONDS):
                         await self._full.wait()
             self._news.clear()
-            group, self._group = self._group, _Group()
+            group, self._group = self._group, Group()
             try:
                 await self._settle(group.settlements)
             except BaseException as error:
