@@ -65,6 +65,10 @@ class Reading:
     sheet: Annotated[
         str | None, _option("--sheet", help="Of a workbook; the first with rows if not given.")
     ] = None
+    country: Annotated[
+        str | None,
+        _option("--country", help="Of national phone numbers, such as CH."),
+    ] = None
     query: Annotated[str | None, _option("--query", help="What to ask the database.")] = None
     limit: Annotated[
         int | None, _option("--limit", min=1, help="Only the first rows, to try it out.")

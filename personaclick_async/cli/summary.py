@@ -12,6 +12,7 @@ from rich.table import Table
 from personaclick_async.cli.outcome import cell, console, say
 from personaclick_async.codec import Json
 from personaclick_async.sync import FaultyRow, Outcome, Record, Rejected, Result
+from personaclick_async.sync.mapping.changes import Change, Changes
 
 # Rows may have any fields, and a file can break any number of rules: the rest is counted together.
 _MOST: Final = 100
@@ -33,21 +34,18 @@ class _Refusals:
     count: int = 0
     first_rows: list[int] = attrs.field(factory=list)
 
-    def where(self) -> str:
-        """Name the first rows."""
-        rows = ", ".join(f"{row:,}" for row in self.first_rows)
-        more = ", …" if self.count > len(self.first_rows) else ""
-        return f"row {rows}" if self.count == 1 else f"{self.count:,} rows: {rows}{more}"
-
 
 class Summary:
     """The counts of a dry run.
+
+    :ivar changes: what the mapping changed, if it is told to count.
 
     :param keeps_examples: whether to keep the first values of each field, to be shown to the
         person at the terminal; else no value is kept.
     """
 
     def __init__(self, *, keeps_examples: bool) -> None:
+        self.changes = Changes()
         self._keeps_examples = keeps_examples
         self._records = 0
         self._values: dict[str, _Values] = {}
@@ -92,9 +90,13 @@ class Summary:
         """Return the counts for a script."""
         return {
             "fields": {
-                name: {"values": values, "left_out": left_out, "refused": refused}
-                for name, values, left_out, refused in self._fields()
+                name: dict(zip(("values", "left_out", "changes", "refused"), counts, strict=True))
+                for name, *counts in self._fields()
             },
+            "changes": [
+                {"field": field, "what": what, "rows": one.count, "first_row": one.first_rows[0]}
+                for (field, what), one in self.changes.found.items()
+            ],
             "reasons": _listed(self._refusals),
             "sent_without": _listed(self._omissions),
         }
@@ -102,7 +104,7 @@ class Summary:
     def show(self) -> None:
         """Write the table of fields and the reasons for a person."""
         table = Table("field", box=None, pad_edge=False)
-        for title in ("values", "left out", "refused"):
+        for title in ("values", "left out", "changes", "refused"):
             table.add_column(title, justify="right")
         if self._keeps_examples:
             table.add_column("such as", overflow="fold")
@@ -112,20 +114,29 @@ class Summary:
             table.add_row(*map(cell, (name, *(f"{count:,}" for count in counts), *shown)))
         if table.row_count:
             console.print(table)
+        for (field, what), change in self.changes.found.items():
+            say(f"{field}: {what} ({_where(change)})")
         for known, remark in ((self._refusals, ""), (self._omissions, "; sent without it")):
             for (field, rule), refusals in _most_first(known):
-                say(f"{field}: expected {rule} ({refusals.where()}{remark})")
+                say(f"{field}: expected {rule} ({_where(refusals)}{remark})")
 
-    def _fields(self) -> Iterator[tuple[str, int, int, int]]:
-        """Return names, and how many values there are, are left out and were refused."""
+    def _fields(self) -> Iterator[tuple[str, int, int, int, int]]:
+        """Return names, and how many values there are, were left out, changed and refused."""
         refused, omitted = _by_field(self._refusals), _by_field(self._omissions)
+        changed = _by_field(self.changes.found)
         for name in dict.fromkeys((*self._values, *refused, *omitted)):
             count = self._values[name].count if name in self._values else 0
             left_out = max(0, self._records - count - omitted[name])
-            yield name, count, left_out, refused[name] + omitted[name]
+            yield name, count, left_out, changed[name], refused[name] + omitted[name]
 
 
-def _by_field(known: Mapping[tuple[str, str], _Refusals]) -> Counter[str]:
+def _where(found: _Refusals | Change) -> str:
+    rows = ", ".join(f"{row:,}" for row in found.first_rows)
+    more = ", …" if found.count > len(found.first_rows) else ""
+    return f"row {rows}" if found.count == 1 else f"{found.count:,} rows: {rows}{more}"
+
+
+def _by_field(known: Mapping[tuple[str, str], _Refusals | Change]) -> Counter[str]:
     counted: Counter[str] = Counter()
     for (field, _), refusals in known.items():
         counted[field.removeprefix("custom.")] += refusals.count

@@ -115,7 +115,7 @@ def run_sync(
         )
         if sending.dask is not None and reading.limit is not None:
             raise ConfigurationError("--limit and --dask: expected one of them, got both")
-        mapping = None if sending.mapping is None else FieldMapping.load(sending.mapping)
+        mapping = _mapping(reading, sending, summary)
         kind, layout = reading.source_kind, reading.layout
         source = machines.share_of(reading.open(mapping))
         if summary is not None:
@@ -203,6 +203,25 @@ class _Run:
                     await (self.summary.gather(sync) if self.summary else sync.run())
         if self.needs_rows and not report.read:
             raise ValidationError(report.source, "rows of data", "none")
+
+
+def _mapping(reading: Reading, sending: Sending, summary: Summary | None) -> FieldMapping | None:
+    """Return the mapping with what the command line adds; None for a source that needs none."""
+    mapping = None if sending.mapping is None else FieldMapping.load(sending.mapping)
+    if mapping is None and (reading.country or summary) and reading.source != "-":
+        source = reading.open()
+        if source.columns:
+            try:
+                mapping = FieldMapping.by_name(source.columns)
+            except ConfigurationError as error:
+                raise ConfigurationError(f"{source.name}: {error}") from None
+    if reading.country is not None:
+        if mapping is None:
+            raise ConfigurationError("--country: expected a mapping (--map)")
+        mapping = mapping.with_country(reading.country)
+    if mapping is not None and summary is not None:
+        mapping = attrs.evolve(mapping, changes=summary.changes)
+    return mapping
 
 
 def _options(sending: Sending, sink: LateRejects) -> SyncOptions:

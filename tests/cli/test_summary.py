@@ -29,9 +29,9 @@ def test_all_faults_of_a_row_count_and_values_that_are_left_out() -> None:
 
     counted = summary.as_json()
     assert counted["fields"] == {
-        "email": {"values": 3, "left_out": 0, "refused": 2},
-        "phone": {"values": 1, "left_out": 1, "refused": 1},
-        "birthday": {"values": 0, "left_out": 3, "refused": 1},
+        "email": {"values": 3, "left_out": 0, "changes": 0, "refused": 2},
+        "phone": {"values": 1, "left_out": 1, "changes": 0, "refused": 1},
+        "birthday": {"values": 0, "left_out": 3, "changes": 0, "refused": 1},
     }
     assert [(one["field"], one["rows"], one["first_row"]) for one in counted["reasons"]] == [
         ("email", 2, 4),

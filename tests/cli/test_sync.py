@@ -57,8 +57,8 @@ def test_a_dry_run_counts_values_and_sends_nothing(shell: Shell, emulator: Emula
 
     assert done.exit_code == Exit.DONE, done.output
     lines = [line.split() for line in done.stdout.splitlines()]
-    assert ["email", "40", "0", "0"] in lines
-    assert ["gender", "38", "2", "0"] in lines
+    assert ["email", "40", "0", "0", "0"] in lines
+    assert ["gender", "38", "2", "0", "0"] in lines
     assert "nothing was sent" in done.stdout
     assert "@example" not in done.stdout
     assert emulator.requests == []
@@ -379,3 +379,29 @@ def test_a_query_without_rows_is_done(shell: Shell) -> None:
         database.execute("CREATE TABLE customers (id INTEGER, email TEXT)")
     done = shell("sync", "sqlite:///crm.db", "--query", "SELECT id, email FROM customers")
     assert done.exit_code == Exit.DONE, done.output
+
+
+def test_a_dry_run_says_what_is_changed(shell: Shell) -> None:
+    Path("customers.csv").write_text("id,email,phone\n1,ADA@SHOP.EXAMPLE\u200b,+41446681800\n")
+
+    done = shell("sync", "customers.csv", "--dry-run")
+
+    assert done.exit_code == Exit.DONE, done.output
+    [email] = [line.split() for line in done.stdout.splitlines() if line.startswith("email ")]
+    assert email == ["email", "1", "0", "2", "0"]
+    assert "email: " in done.stdout
+    assert "(row 1)" in done.stdout
+    changes = json.loads(shell("sync", "customers.csv", "--dry-run", "--json").stdout)["changes"]
+    assert {one["field"] for one in changes} == {"email"}
+
+
+def test_national_phones_need_a_country(shell: Shell, emulator: Emulator) -> None:
+    Path("customers.csv").write_text("id,phone\n1,044 668 18 00\n")
+    Path("mapping.toml").write_text('[fields]\nexternal_id = "id"\nphone = "phone"\n')
+
+    assert shell("sync", "customers.csv").exit_code == Exit.INCOMPLETE
+    for options in ([], ["--map", "mapping.toml"]):
+        done = shell("sync", "customers.csv", "--country", "CH", "--restart", *options)
+        assert done.exit_code == Exit.DONE, done.output
+        assert str(stored(emulator)["1"]["phone"]).lstrip("+") == "41446681800"
+    assert shell("sync", "customers.csv", "--country", "XX").exit_code == Exit.CONFIGURATION
