@@ -64,9 +64,8 @@ _VERBS: Final[Mapping[tuple[object, ...], Verb]] = {
     ("sid",): Verb.SID,
     ("reset_session",): Verb.RESET_SESSION,
 }
-_WITH_FORCE: Final = frozenset({Verb.PROFILE_GET})
-_WITH_PARAMS: Final = frozenset({Verb.PROFILE_SET, Verb.PROFILE_GET, Verb.LAST_ORDER})
-_CALLBACKS: Final = 2
+_NAMES: Final[Mapping[str, str]] = {"callback": "success", "options": "params"}
+_MOST_CALLBACKS: Final = 2
 _NO_OPTIONS: Final[Mapping[str, object]] = {}
 
 
@@ -98,11 +97,20 @@ def parse(arguments: Sequence[object], named: Mapping[str, object]) -> Command:
     command = Command(verb)
     if verb is Verb.INIT:
         rest = _take_init_words(command, rest)
-    _take(command, rest)
-    if named:
-        _take_named(command, named)
+    callbacks: list[Callback | None] = []
+    for argument in rest:
+        if argument is None or (callable(argument) and not isinstance(argument, Mapping)):
+            callbacks.append(argument)
+        else:
+            _take(command, "force" if isinstance(argument, bool) else "params", argument)
+    if len(callbacks) > _MOST_CALLBACKS:
+        raise _wrong(verb, f"{len(callbacks)} callbacks are too many")
+    command.success, command.error, *_ = [*callbacks, None, None]
+    for name, value in named.items():
+        if value is not None:
+            _take(command, _NAMES.get(name, name), value)
     if verb is Verb.PROFILE_SET and command.params is None:
-        raise WrongCall(f"{verb.value}: params is missing")
+        raise _wrong(verb, "params is missing")
     return command
 
 
@@ -130,69 +138,39 @@ def _take_init_words(command: Command, rest: Sequence[object]) -> Sequence[objec
     return left
 
 
-def _take(command: Command, rest: Sequence[object]) -> None:
-    callbacks: list[Callback | None] = []
-    for argument in rest:
-        if isinstance(argument, bool):
-            _set_force(command, argument)
-        elif argument is None or (callable(argument) and not isinstance(argument, Mapping)):
-            callbacks.append(argument)
-        else:
-            _set_params(command, argument)
-    if len(callbacks) > _CALLBACKS:
-        raise WrongCall(f"{command.verb.value}: {len(callbacks)} callbacks are too many")
-    command.success, command.error, *_ = [*callbacks, None, None]
-
-
-def _take_named(command: Command, named: Mapping[str, object]) -> None:
-    for name, value in named.items():
-        if value is None:
-            continue
-        match name:
-            case "force":
-                if not isinstance(value, bool):
-                    raise WrongCall(f"{command.verb.value}: force must be a bool")
-                _set_force(command, value)
-            case "params" | "options":
-                _set_params(command, value)
-            case "success" | "callback" | "error":
-                if not callable(value):
-                    raise WrongCall(f"{command.verb.value}: {name} must be callable")
-                _set_callback(command, "error" if name == "error" else "success", value)
-            case _:
-                raise WrongCall(f"{command.verb.value}: there is no argument {name!r}")
-
-
-def _set_callback(command: Command, name: str, value: Callback) -> None:
-    if getattr(command, name) is not None:
-        raise WrongCall(f"{command.verb.value}: {name} is given twice")
+def _take(command: Command, name: str, value: Any) -> None:  # noqa: ANN401 - checked here
+    verb = command.verb
+    match name:
+        case "force":
+            if not isinstance(value, bool):
+                raise _wrong(verb, "force must be a bool")
+            if verb is not Verb.PROFILE_GET:
+                raise _wrong(verb, "there is no place for a bool")
+            command.force = value
+            return
+        case "params":
+            value = _params(verb, value)
+            name = "options" if verb is Verb.INIT else "params"
+        case "success" | "error":
+            if not callable(value):
+                raise _wrong(verb, f"{name} must be callable")
+        case _:
+            raise _wrong(verb, f"there is no argument {name!r}")
+    if getattr(command, name) not in (None, _NO_OPTIONS):
+        raise _wrong(verb, f"{name} is given twice")
     setattr(command, name, value)
 
 
-def _set_force(command: Command, value: bool) -> None:  # noqa: FBT001 - the flag is the matter
-    if command.verb not in _WITH_FORCE:
-        raise WrongCall(f"{command.verb.value}: there is no place for a bool")
-    command.force = value
-
-
-def _set_params(command: Command, value: object) -> None:
-    kind = type(value).__name__
-    if isinstance(value, ProfileUpdate) and command.verb is Verb.PROFILE_SET:
-        params: Mapping[str, object] | ProfileUpdate = value
-    elif isinstance(value, Mapping):
-        if not all(isinstance(key, str) for key in value):
-            raise WrongCall(f"{command.verb.value}: the keys of a mapping must be str")
-        params = _given(value)
-    else:
-        raise WrongCall(f"{command.verb.value}: there is no place for a value of type {kind}")
-    if command.verb is Verb.INIT:
-        command.options = params if isinstance(params, Mapping) else {}
-    elif command.verb not in _WITH_PARAMS:
-        raise WrongCall(f"{command.verb.value}: there is no place for a mapping")
-    elif command.params is not None:
-        raise WrongCall(f"{command.verb.value}: params is given twice")
-    else:
-        command.params = params
+def _params(verb: Verb, value: object) -> Mapping[str, object] | ProfileUpdate:
+    if isinstance(value, ProfileUpdate) and verb is Verb.PROFILE_SET:
+        return value
+    if not isinstance(value, Mapping):
+        raise _wrong(verb, f"there is no place for a value of type {type(value).__name__}")
+    if not all(isinstance(key, str) for key in value):
+        raise _wrong(verb, "the keys of a mapping must be str")
+    if verb in (Verb.DID, Verb.SID, Verb.RESET_SESSION):
+        raise _wrong(verb, "there is no place for a mapping")
+    return _given(value)
 
 
 def _given(params: Mapping[str, object]) -> dict[str, object]:
@@ -204,3 +182,7 @@ def _given(params: Mapping[str, object]) -> dict[str, object]:
         for name, value in params.items()
         if not (isinstance(value, str) and not value)
     }
+
+
+def _wrong(verb: Verb, complaint: str) -> WrongCall:
+    return WrongCall(f"{verb.value}: {complaint}")

@@ -4,12 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import logging
-import threading
-import time
-from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Hashable, Mapping
-from concurrent.futures import Future, wait
 from functools import partial
 from typing import Any, Final, Literal, TypeAlias, overload
 
@@ -22,18 +17,16 @@ from personaclick_async.facade.answers import answer, make_client
 from personaclick_async.facade.background import background
 from personaclick_async.facade.commands import Command, Verb, WrongCall, parse
 from personaclick_async.facade.handle import CallError, Handle
+from personaclick_async.facade.shared import CallbackFailed, Shared, Start, log
 from personaclick_async.models.identity import Identity
 from personaclick_async.models.update import ProfileUpdate
 from personaclick_async.user import User
 
-log: Final = logging.getLogger("personaclick_async.facade")
-
-OnObject: TypeAlias = Callable[[dict[str, Json]], object]
-OnProducts: TypeAlias = Callable[[list[dict[str, Json]]], object]
-OnError: TypeAlias = Callable[[CallError], object]
-
-CallbackFailed = Callable[[BaseException, str], object]
-"""Gets what a callback raised, and the name of the call."""
+Params: TypeAlias = Mapping[str, object]
+OnObject: TypeAlias = Callable[[dict[str, Json]], object] | None
+OnProducts: TypeAlias = Callable[[list[dict[str, Json]]], object] | None
+OnText: TypeAlias = Callable[[str], object] | None
+OnError: TypeAlias = Callable[[CallError], object] | None
 
 _OPTIONS: Final = frozenset(
     {"did", "api_host", "cookieless", "consent", "cdn_host", "pictures_host"}
@@ -56,81 +49,6 @@ def create_personaclick(
     :param exit_timeout: seconds that the end of the process waits for calls in flight.
     """
     return Personaclick(client, on_callback_error=on_callback_error, exit_timeout=exit_timeout)
-
-
-class _Start:
-    """A session that is started once, by the first call, and awaited by all others."""
-
-    def __init__(self) -> None:
-        self.user: Future[User] = Future()
-        self.begun = False
-
-
-class _Shared:
-    """What a facade and its views for other users have in common: client, session, calls."""
-
-    def __init__(
-        self,
-        client: PersonaClick | None,
-        on_callback_error: CallbackFailed | None,
-        exit_timeout: Seconds,
-    ) -> None:
-        self.client = client
-        self.on_callback_error = on_callback_error
-        self.exit_timeout = exit_timeout
-        self.lock = threading.Lock()
-        self.start = _Start()
-        # Event loops hold their tasks weakly: this also keeps a call from being collected.
-        self.in_flight: set[Handle] = set()
-        self.reported: set[Handle] = set()
-        # The latest call of each user who has one in flight: the next waits for its answer.
-        self.latest: dict[Hashable, Handle] = {}
-        self.cancelled: Counter[str] = Counter()
-        background.register(self)
-
-    def finish(self) -> None:
-        """Wait for calls in flight when the process ends."""
-        self.flush(self.exit_timeout)
-
-    def report(self) -> None:
-        """Log the calls whose answers have not come, when the process ends."""
-        lost = {h for h in list(self.in_flight) if not h.answered.done()} - self.reported
-        self.reported |= lost
-        if lost:
-            named = _counted(Counter(handle.endpoint for handle in lost))
-            log.warning("not known to be delivered when the process ended: %s", named)
-
-    def flush(self, timeout: Seconds | None) -> bool:
-        """Wait in a thread until nothing is in flight; returns whether that came true."""
-        until = None if timeout is None else time.monotonic() + timeout
-        while waiting := [h.finished for h in list(self.in_flight) if not h.is_stranded]:
-            left = None if until is None else until - time.monotonic()
-            # Callbacks may have made more calls by the time that these are over.
-            if wait(waiting, left).not_done:
-                return False
-        return not self.in_flight
-
-    def note_cancelled(self, handle: Handle, loop: asyncio.AbstractEventLoop) -> None:
-        """Log cancelled calls together: an event loop that ends cancels all of its own at once."""
-        if handle in self.reported:
-            return
-        if not self.cancelled:
-            loop.call_soon(self._log_cancelled)
-        self.cancelled[handle.endpoint] += 1
-
-    def _log_cancelled(self) -> None:
-        log.warning("cancelled before an answer came: %s", _counted(self.cancelled))
-        self.cancelled.clear()
-
-    def start_over(self) -> None:
-        """Forget the parent's calls in a forked child; a session that was there stays."""
-        self.lock = threading.Lock()
-        self.in_flight.clear()
-        self.latest.clear()
-        if not self.start.user.done():
-            self.start = _Start()
-        if self.client is not None:
-            self.client.start_over_after_fork()
 
 
 class Personaclick:
@@ -161,7 +79,7 @@ class Personaclick:
         on_callback_error: CallbackFailed | None = None,
         exit_timeout: Seconds = 10.0,
     ) -> None:
-        self._shared = _Shared(client, on_callback_error, exit_timeout)
+        self._shared = Shared(client, on_callback_error, exit_timeout)
         self._user: User | None = None
 
     @overload
@@ -170,9 +88,9 @@ class Personaclick:
         command: Literal["init"],
         shop_id: str | None = None,
         stream: str | None = None,
-        success: OnObject | None = None,
-        error: OnError | None = None,
-        options: Mapping[str, object] | None = None,
+        success: OnObject = None,
+        error: OnError = None,
+        options: Params | None = None,
         is_spa: bool = False,  # noqa: FBT001, FBT002 - the forms of the JavaScript SDK
         /,
     ) -> Handle: ...
@@ -182,9 +100,9 @@ class Personaclick:
         command: Literal["profile"],
         verb: Literal["set"],
         /,
-        params: Mapping[str, object] | ProfileUpdate,
-        success: OnObject | None = None,
-        error: OnError | None = None,
+        params: Params | ProfileUpdate,
+        success: OnObject = None,
+        error: OnError = None,
     ) -> Handle: ...
     @overload
     def __call__(
@@ -192,18 +110,18 @@ class Personaclick:
         command: Literal["profile"],
         verb: Literal["get"],
         /,
-        success: OnObject | None = None,
+        success: OnObject = None,
         force: bool = False,  # noqa: FBT001, FBT002
         *,
-        error: OnError | None = None,
+        error: OnError = None,
     ) -> Handle: ...
     @overload
     def __call__(
         self,
         command: Literal["profile"],
         verb: Literal["get"],
-        success: OnObject | None,
-        error: OnError | None,
+        success: OnObject,
+        error: OnError,
         force: bool = False,  # noqa: FBT001, FBT002
         /,
     ) -> Handle: ...
@@ -213,9 +131,9 @@ class Personaclick:
         command: Literal["profile"],
         verb: Literal["get"],
         /,
-        params: Mapping[str, object],
-        success: OnObject | None = None,
-        error: OnError | None = None,
+        params: Params,
+        success: OnObject = None,
+        error: OnError = None,
         force: bool = False,  # noqa: FBT001, FBT002
     ) -> Handle: ...
     @overload
@@ -224,8 +142,8 @@ class Personaclick:
         command: Literal["orders"],
         verb: Literal["last_for_user"],
         /,
-        success: OnProducts | None = None,
-        error: OnError | None = None,
+        success: OnProducts = None,
+        error: OnError = None,
     ) -> Handle: ...
     @overload
     def __call__(
@@ -233,25 +151,17 @@ class Personaclick:
         command: Literal["orders"],
         verb: Literal["last_for_user"],
         /,
-        params: Mapping[str, object],
-        success: OnProducts | None = None,
-        error: OnError | None = None,
+        params: Params,
+        success: OnProducts = None,
+        error: OnError = None,
     ) -> Handle: ...
     @overload
     def __call__(
-        self,
-        command: Literal["did", "sid"],
-        /,
-        success: Callable[[str], object] | None = None,
-        error: OnError | None = None,
+        self, command: Literal["did", "sid"], /, success: OnText = None, error: OnError = None
     ) -> Handle: ...
     @overload
     def __call__(
-        self,
-        command: Literal["reset_session"],
-        /,
-        success: OnObject | None = None,
-        error: OnError | None = None,
+        self, command: Literal["reset_session"], /, success: OnObject = None, error: OnError = None
     ) -> Handle: ...
     def __call__(self, *arguments: Any, **named: Any) -> Handle:
         """Make a call; returns at once a handle that may be awaited, waited for or ignored.
@@ -339,7 +249,7 @@ class Personaclick:
             start = shared.start
             if command.verb is Verb.INIT:  # goes before the calls that wait for it
                 if start.begun:
-                    start = shared.start = _Start()
+                    start = shared.start = Start()
                 start.begun = True
             else:
                 before = shared.latest.get(key) or shared.latest.get(visit)
@@ -358,7 +268,7 @@ class Personaclick:
         command: Command,
         user: User | NoCurrentUser | None,
         before: Handle | None,
-        start: _Start,
+        start: Start,
     ) -> Json:
         if command.verb is Verb.INIT:
             return await self._init(command, start)
@@ -452,7 +362,7 @@ class Personaclick:
         if client is not None and command.shop_id not in (None, client.config.shop_id):
             raise WrongCall(f"{command.verb.value}: this facade's client is for another shop")
 
-    async def _init(self, command: Command, start: _Start) -> Json:
+    async def _init(self, command: Command, start: Start) -> Json:
         try:
             did = command.options.get(names.DID)
             if did is not None:
@@ -470,7 +380,7 @@ class Personaclick:
         start.user.set_result(user)
         return user.settings and user.settings.raw
 
-    async def _own_user(self, start: _Start) -> User:
+    async def _own_user(self, start: Start) -> User:
         shared = self._shared
         with shared.lock:
             # With a client of its own the facade needs no init: it starts its session itself.
@@ -503,7 +413,3 @@ async def _later(doing: Coroutine[Any, Any, Json]) -> Json:
 
 async def _wait_for(made: Awaitable[object]) -> None:
     await made
-
-
-def _counted(calls: Counter[str]) -> str:
-    return ", ".join(f"{endpoint} {count}" for endpoint, count in sorted(calls.items()))

@@ -10,11 +10,16 @@ from aiohttp.typedefs import Handler, Middleware
 
 from personaclick_async.client import PersonaClick
 from personaclick_async.config import Seconds
-from personaclick_async.errors import ConfigurationError
 from personaclick_async.integrations.cookies import CookiePolicy
 from personaclick_async.integrations.incoming import IncomingRequest
 from personaclick_async.integrations.lifespan import PATIENCE
-from personaclick_async.integrations.visitors import NoConsent, Visitor, VisitorPolicy, Visitors
+from personaclick_async.integrations.visitors import (
+    NoConsent,
+    Visitor,
+    VisitorPolicy,
+    Visitors,
+    require_visitor,
+)
 from personaclick_async.user import User
 
 __all__ = [
@@ -105,7 +110,7 @@ def current_user(request: web.Request) -> User:
     :raises NoCurrentUser: the service gave them no session.
     :raises ConfigurationError: the middleware is missing.
     """
-    return _visitor(request).require_user()
+    return require_visitor(request.get(_VISITOR)).require_user()
 
 
 def current_user_or_none(request: web.Request) -> User | None:
@@ -113,14 +118,7 @@ def current_user_or_none(request: web.Request) -> User | None:
 
     :raises ConfigurationError: the middleware is missing.
     """
-    return _visitor(request).user
-
-
-def _visitor(request: web.Request) -> Visitor:
-    visitor: Any = request.get(_VISITOR)
-    if not isinstance(visitor, Visitor):
-        raise ConfigurationError("this request did not come through the middleware: call setup")
-    return visitor
+    return require_visitor(request.get(_VISITOR)).user
 
 
 def _incoming(request: web.Request) -> IncomingRequest:

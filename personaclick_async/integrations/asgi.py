@@ -7,7 +7,6 @@ from typing import Final
 
 from personaclick_async.client import PersonaClick
 from personaclick_async.config import Seconds
-from personaclick_async.errors import ConfigurationError
 from personaclick_async.integrations.cookies import CookiePolicy
 from personaclick_async.integrations.incoming import IncomingRequest
 from personaclick_async.integrations.lifespan import (
@@ -20,7 +19,13 @@ from personaclick_async.integrations.lifespan import (
     Send,
     lifespan,
 )
-from personaclick_async.integrations.visitors import NoConsent, Visitor, VisitorPolicy, Visitors
+from personaclick_async.integrations.visitors import (
+    NoConsent,
+    Visitor,
+    VisitorPolicy,
+    Visitors,
+    require_visitor,
+)
 
 __all__ = [
     "CookiePolicy",
@@ -96,10 +101,7 @@ def visitor_of(scope: Mapping[str, object]) -> Visitor:
 
     :raises ConfigurationError: it did not.
     """
-    visitor = scope.get(_KEY)
-    if not isinstance(visitor, Visitor):
-        raise ConfigurationError("this request did not come through VisitorMiddleware: add it")
-    return visitor
+    return require_visitor(scope.get(_KEY))
 
 
 def _incoming(scope: ASGIScope) -> IncomingRequest:

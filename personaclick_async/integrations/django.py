@@ -26,6 +26,7 @@ from personaclick_async.integrations.visitors import (
     Visitor,
     VisitorPolicy,
     Visitors,
+    require_visitor,
 )
 from personaclick_async.user import User
 
@@ -110,7 +111,7 @@ def current_user(request: HttpRequest) -> User:
     :raises NoCurrentUser: the service gave them no session.
     :raises ConfigurationError: the middleware is missing.
     """
-    return _visitor(request).require_user()
+    return require_visitor(getattr(request, _VISITOR, None)).require_user()
 
 
 def current_user_or_none(request: HttpRequest) -> User | None:
@@ -118,16 +119,7 @@ def current_user_or_none(request: HttpRequest) -> User | None:
 
     :raises ConfigurationError: the middleware is missing.
     """
-    return _visitor(request).user
-
-
-def _visitor(request: HttpRequest) -> Visitor:
-    visitor = getattr(request, _VISITOR, None)
-    if not isinstance(visitor, Visitor):
-        raise ConfigurationError(
-            "this request did not come through VisitorMiddleware: add it to MIDDLEWARE"
-        )
-    return visitor
+    return require_visitor(getattr(request, _VISITOR, None)).user
 
 
 async def _streamed(body: AsyncIterator[bytes], visitor: Visitor) -> AsyncIterator[bytes]:

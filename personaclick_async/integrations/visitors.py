@@ -176,6 +176,18 @@ def _is_shared(cache_control: str | None) -> bool:
     return "public" in said or "s-maxage" in said
 
 
+def require_visitor(found: object) -> Visitor:
+    """Return what the middleware has left with a request.
+
+    :raises ConfigurationError: there is none, or another thing.
+    """
+    if isinstance(found, Visitor):
+        return found
+    raise ConfigurationError(
+        "this request has no visitor: add VisitorMiddleware, or call setup (aiohttp.web)"
+    )
+
+
 class Visitors:
     """Finds the visitor of each request to an application.
 

@@ -24,7 +24,13 @@ from personaclick_async.errors import ConfigurationError
 from personaclick_async.facade.background import background
 from personaclick_async.integrations.cookies import CookiePolicy
 from personaclick_async.integrations.incoming import IncomingRequest
-from personaclick_async.integrations.visitors import NoConsent, Visitor, VisitorPolicy, Visitors
+from personaclick_async.integrations.visitors import (
+    NoConsent,
+    Visitor,
+    VisitorPolicy,
+    Visitors,
+    require_visitor,
+)
 from personaclick_async.user import User
 
 __all__ = [
@@ -111,7 +117,7 @@ def current_user(environ: Mapping[str, Any]) -> User:
     :raises NoCurrentUser: the service gave them no session.
     :raises ConfigurationError: the middleware is missing.
     """
-    return _visitor(environ).require_user()
+    return require_visitor(environ.get(_KEY)).require_user()
 
 
 def current_user_or_none(environ: Mapping[str, Any]) -> User | None:
@@ -119,14 +125,7 @@ def current_user_or_none(environ: Mapping[str, Any]) -> User | None:
 
     :raises ConfigurationError: the middleware is missing.
     """
-    return _visitor(environ).user
-
-
-def _visitor(environ: Mapping[str, Any]) -> Visitor:
-    visitor = environ.get(_KEY)
-    if not isinstance(visitor, Visitor):
-        raise ConfigurationError("this request did not come through VisitorMiddleware: add it")
-    return visitor
+    return require_visitor(environ.get(_KEY)).user
 
 
 def _at_once(finding: Coroutine[Any, Any, Visitor]) -> Visitor:
