@@ -48,7 +48,7 @@ class RejectSink(Protocol):
     """Takes rows that can't be sent, or are sent without some values.
 
     Called in a thread, never by two at once. After a crash the rows of the chunks that were in
-    flight may come a second time, unless it is a :class:`ResumableSink`.
+    flight may come a second time, unless it is a ``ResumableSink``.
     """
 
     def append(self, rows: Sequence[FaultyRow], /) -> None:
