@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import weakref
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeAlias
 
@@ -54,7 +55,7 @@ class _Flight:
                 turn.exception()  # a caller may be cancelled before it looks
 
 
-_NO_FLIGHTS: Final[dict[asyncio.AbstractEventLoop, _Flight]] = {}
+_NO_FLIGHTS: Final[dict[int, weakref.ref[_Flight]]] = {}
 
 
 class ProfileCache:
@@ -78,9 +79,11 @@ class ProfileCache:
         self._policy = policy
         self._clock = clock
         self._store = store
-        self._lock = threading.Lock()
-        # By event loop: callers share a request only within theirs.
-        self._flights: dict[Identity, dict[asyncio.AbstractEventLoop, _Flight]] = {}
+        # The collector may end a read of a dropped loop wherever the lock is held.
+        self._lock = threading.RLock()
+        # By the id of the event loop: callers share a request only within theirs. Weakly: a loop
+        # that is dropped takes the reads in flight on it along.
+        self._flights: dict[Identity, dict[int, weakref.ref[_Flight]]] = {}
         self._memory_ttl = 0.0 if policy is None else policy.ttl
         if store is not None:
             self._memory_ttl = min(self._memory_ttl, store.memory_ttl)
@@ -112,7 +115,8 @@ class ProfileCache:
         loop = running_loop()
         until = None if patience is None else loop.time() + patience
         while not force:
-            joined = self._flights.get(key, _NO_FLIGHTS).get(loop)
+            known = self._flights.get(key, _NO_FLIGHTS).get(id(loop))
+            joined = None if known is None else known()
             if joined is None:
                 break
             self.stats.coalesced += 1
@@ -126,7 +130,7 @@ class ProfileCache:
         with self._lock:
             if force:  # what began before is not cached
                 self._flights.pop(key, None)
-            self._flights.setdefault(key, {})[loop] = flight
+            self._flights.setdefault(key, {})[id(loop)] = weakref.ref(flight)
         try:
             if self._store is None:
                 self.stats.misses += 1
@@ -162,7 +166,7 @@ class ProfileCache:
 
     def start_over_after_fork(self) -> None:
         """Drop the parent's reads in flight and locks, in a forked child."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._flights.clear()
         if self._store is not None:
             self._store.start_over_after_fork()
@@ -180,8 +184,10 @@ class ProfileCache:
         """End a flight; cache its answer unless a write or a later read has overtaken it."""
         with self._lock:
             flights = self._flights.get(key, _NO_FLIGHTS)
-            if flights.get(flight.loop) is flight:
-                del flights[flight.loop]
+            number = id(flight.loop)
+            known = flights.get(number)
+            if known is not None and known() is flight:
+                del flights[number]
                 if not flights:
                     del self._flights[key]
                 if body is not None:

@@ -27,7 +27,8 @@ class Limiter:
     def __init__(self, limit: RateLimit | None, clock: Callable[[], Seconds]) -> None:
         self._limit = limit
         self._clock = clock
-        self._lock = threading.Lock()
+        # The collector may end a call of a dropped event loop wherever the lock is held.
+        self._lock = threading.RLock()
         self._in_use = 0
         self._free_at: list[Seconds] = []
         self._paused_until = 0.0
@@ -35,7 +36,7 @@ class Limiter:
 
     def start_over_after_fork(self) -> None:
         """Forget the parent's requests; its past ones still count, for they were the shop's."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._in_use = 0
 
     def pause(self, seconds: Seconds) -> None:

@@ -342,8 +342,9 @@ class Transport:
         else:
             cause = None
         finally:
-            current_attempt.reset(before)
             pool.room.release()
+            with suppress(ValueError):  # collected with its event loop, in another context
+                current_attempt.reset(before)
         # Past the handler on purpose: aiohttp's texts hold the URL, whose query holds the secret
         # and the user, and a chained exception would carry them into every traceback.
         if cause is not None or read is None:
