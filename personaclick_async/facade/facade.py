@@ -210,18 +210,17 @@ class Personaclick:
     def close(self, timeout: Seconds | None = None) -> bool:
         """Flush, then close the connections; returns what ``flush`` returns. For threads.
 
-        Not needed where the process just ends, and possible until the very end.
+        Calls that ``timeout`` seconds were not enough for fail. Not needed where the process just
+        ends, and possible until the very end.
         """
         flushed = self.flush(timeout)
-        if self._shared.client is not None:
-            background.run(self._shared.client.close())
+        background.run(self._shared.close(waits=timeout is None))
         return flushed
 
     async def aclose(self, timeout: Seconds | None = None) -> bool:  # noqa: ASYNC109 - as close
         """Flush, then close the connections; returns what ``aflush`` returns. For event loops."""
         flushed = await self.aflush(timeout)
-        if self._shared.client is not None:
-            await self._shared.client.close()
+        await self._shared.close(waits=timeout is None)
         return flushed
 
     def _schedule(self, command: Command) -> Handle:

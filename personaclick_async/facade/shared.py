@@ -75,6 +75,11 @@ class Shared:
                 return False
         return not self.in_flight
 
+    async def close(self, *, waits: bool) -> None:
+        """Close the client; calls still in flight fail, at once unless it ``waits``."""
+        if self.client is not None:
+            await (self.client.close() if waits else self.client.close(patience=0))
+
     def note_cancelled(self, handle: Handle, loop: asyncio.AbstractEventLoop) -> None:
         """Log cancelled calls together: an event loop that ends cancels all of its own at once."""
         if handle in self.reported:

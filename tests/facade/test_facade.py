@@ -16,6 +16,7 @@ from personaclick_async import (
     MalformedAnswer,
     NoCurrentUser,
     PersonaClick,
+    PersonaClickError,
     RetryPolicy,
     ServiceUnavailable,
     ValidationError,
@@ -662,3 +663,18 @@ async def test_new_visitors_do_not_wait_for_each_other_and_keep_their_order(
         assert not second.done()
     await first
     assert (await second)["custom_properties"] == {"colour": "red"}
+
+
+def test_closing_waits_no_longer_than_it_was_told(
+    facade: Personaclick, emulator: Emulator, calls: Calls
+) -> None:
+    with emulator.hold("POST", "/profile/set") as held:
+        handle = facade("profile", "set", {"a": 1}, calls.success, calls.error)
+        held.wait()
+        closing = threading.Thread(target=facade.close, args=(0.1,), daemon=True)
+        closing.start()
+        closing.join(15)  # half the patience of a client
+        assert not closing.is_alive()
+        with pytest.raises(PersonaClickError):
+            handle.result(10)
+    assert len(calls.errors) == 1

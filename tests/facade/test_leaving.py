@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -261,3 +262,26 @@ def test_what_is_reported_is_what_was_not_answered(emulator: Emulator) -> None:
     # The set was answered, only its callback is not over.
     [line] = done.stderr.splitlines()
     assert line == "not known to be delivered when the process ended: profile 1"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals are POSIX")
+def test_an_interrupt_ends_the_wait_at_exit_and_the_report_is_made(emulator: Emulator) -> None:
+    with emulator.hold("POST", "/profile/set") as held:
+        running = subprocess.Popen(
+            [sys.executable, "-c", PREAMBLE + textwrap.dedent(CALLS)],
+            env={
+                **os.environ,
+                "PERSONACLICK_SHOP_ID": emulator.shop_id,
+                "PERSONACLICK_API_URL": emulator.url,
+                "EXIT_TIMEOUT": "600",
+            },
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        held.wait()
+        with pytest.raises(subprocess.TimeoutExpired):
+            running.wait(1)
+        running.send_signal(signal.SIGINT)
+        _, said = running.communicate(timeout=20)
+
+    assert "not known to be delivered when the process ended: profile/set 20" in said
