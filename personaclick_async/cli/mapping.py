@@ -24,7 +24,7 @@ def mapping(reading: Reading, *, as_json: AsJson = False) -> None:
         sample = source.sample(_SAMPLE_ROWS)
         if not sample.rows:
             raise ValidationError(source.name, "rows of data", "none")
-        proposal = propose_mapping(sample)
+        proposal = propose_mapping(sample, country=reading.country)
     except PersonaClickError as error:
         fail(error, as_json=as_json, code=stop_code(error))
     if as_json:

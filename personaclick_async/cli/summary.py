@@ -11,6 +11,7 @@ from rich.table import Table
 
 from personaclick_async.cli.outcome import cell, console, say
 from personaclick_async.codec import Json
+from personaclick_async.names import EXTERNAL_ID
 from personaclick_async.sync import FaultyRow, Outcome, Record, Rejected, Result
 from personaclick_async.sync.mapping.changes import Change, Changes
 
@@ -20,6 +21,7 @@ _OTHER_FIELDS: Final = "other fields"
 _OTHER_VALUES: Final = "other values"
 _EXAMPLES: Final = 3
 _ROWS_SHOWN: Final = 3
+_MOST_REMEMBERED: Final = 100_000
 _LONGEST_EXAMPLE: Final = 40
 
 
@@ -33,6 +35,34 @@ class _Values:
 class _Refusals:
     count: int = 0
     first_rows: list[int] = attrs.field(factory=list)
+
+
+class SharedIds:
+    """Counts rows that have the user id of a row before, of the first hundred thousand ids."""
+
+    def __init__(self) -> None:
+        self._seen: set[int] = set()
+        self._rows = _Refusals()
+
+    def see(self, outcome: Outcome) -> None:
+        """Look at a row's user id; only its hash is kept."""
+        own = outcome.wire.get(EXTERNAL_ID) if isinstance(outcome, Record) else None
+        if own is None:
+            return
+        if hash(own) in self._seen:
+            self._rows.count += 1
+            if len(self._rows.first_rows) < _ROWS_SHOWN:
+                self._rows.first_rows.append(outcome.row)
+        elif len(self._seen) < _MOST_REMEMBERED:
+            self._seen.add(hash(own))
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """What should make one look at the mapping again."""
+        if not self._rows.count:
+            return ()
+        rows = "1 row shares" if self._rows.count == 1 else f"{self._rows.count:,} rows share"
+        return (f"{rows} an {EXTERNAL_ID} with a row before: one person? ({_where(self._rows)})",)
 
 
 class Summary:

@@ -20,7 +20,7 @@ from personaclick_async.cli.outcome import Exit, code_of, complain, fail, note
 from personaclick_async.cli.progress import progress
 from personaclick_async.cli.reading import Reading, watched
 from personaclick_async.cli.sending import Sending
-from personaclick_async.cli.summary import Summary
+from personaclick_async.cli.summary import SharedIds, Summary
 from personaclick_async.errors import ConfigurationError, PersonaClickError, ValidationError
 from personaclick_async.sync import (
     Cause,
@@ -105,6 +105,7 @@ def run_sync(
 ) -> NoReturn:
     """Run the command to its end, or to an interruption; both have an account."""
     summary = Summary(keeps_examples=sending.show_values) if sending.dry_run else None
+    shared = SharedIds()
     try:
         machines = Machines.parse(
             shard=sending.shard,
@@ -120,6 +121,7 @@ def run_sync(
         source = machines.share_of(reading.open(mapping))
         if summary is not None:
             source = watched(source, summary.see)
+        source = watched(source, shared.see)
         path = sending.rejects or _rejects_path(source, machines.shard)
         with closing(LateRejects(path, source, layout.delimiter)) as sink:
             options = _options(sending, sink)
@@ -151,7 +153,10 @@ def run_sync(
     except PersonaClickError as error:
         fail(error, as_json=as_json, code=stop_code(error))
     if run.report is not None:
-        show(run.report, path, summary, source.notices, as_json=as_json)
+        notices = (*source.notices, *shared.notices)
+        show(run.report, path, summary, notices, as_json=as_json)
+        for notice in () if as_json else shared.notices:
+            note(notice)
     raise end
 
 

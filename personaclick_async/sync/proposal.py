@@ -47,8 +47,7 @@ Option = str | Sequence[str] | Mapping[str, str | bool]
 _BARE_KEY: Final = re.compile(r"[A-Za-z0-9_-]+")
 _NAMES: Final = ("first_name", "last_name", "middle_name")
 _TWO_WORDS: Final = re.compile(r"[^\W\d_][\w'\u2019.-]*,? [^\W\d_][\w'\u2019.-]*")
-_MOST_REFUSED: Final = 0.2
-_MOST_SHARED: Final = 0.05
+_FAMILY_FIRST: Final = re.compile(r"[\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7a3]")
 
 _HEAD: Final = """\
 # Proposed from the names of the columns and the first {rows} rows: read it before you use it.
@@ -108,6 +107,12 @@ def propose_mapping(sample: Sample, *, country: str | None = None) -> str:
         if name not in BOOKKEEPING and _is_text(name)
     }
     found, remarks = _recognise(columns)
+    if not found:
+        # The names may be the first row's data: they are not shown.
+        raise ConfigurationError(
+            "columns: none of their names is known; if the first row is data, give the names"
+            " (--columns), else rename the column of the e-mail address to email"
+        )
     lines = [
         _tried(line, columns, found[line.field], country)
         for line in (
@@ -217,10 +222,8 @@ def _field(field: str, sources: Sequence[str], columns: Columns, remark: str) ->
         case Kind.EMAIL if any(_has_capitals(text.partition("@")[0]) for text in telling):
             options["case"] = "lower"
         case Kind.STRING if field in _NAMES and telling:
-            if same(column) in WHOLE_NAMES and column == sources[0] and _is_whole(telling):
-                options["part"] = "first" if field == "first_name" else "last"
-                is_asked = not all(map(_TWO_WORDS.fullmatch, telling))
-                remark = "not all names have two words" if is_asked else ""
+            if same(column) in WHOLE_NAMES:
+                options["part"], remark, is_asked = _part(field, telling)
             if all(text.isupper() for text in telling) and any(map(str.isascii, telling)):
                 options["case"] = "name"
                 remark = remark or "JON -> Jon"
@@ -231,8 +234,16 @@ def _has_capitals(text: str) -> bool:
     return text != text.lower()
 
 
-def _is_whole(texts: Sequence[str]) -> bool:
-    return any(" " in text for text in texts)
+def _part(field: str, names: Sequence[str]) -> tuple[str, str, bool]:
+    """Tell which part of whole names a field is, with a remark, and whether it has to be asked."""
+    part = "first" if field == "first_name" else "last"
+    if any(map(_FAMILY_FIRST.search, names)):
+        return part, "the family name comes first in such names: split them beforehand", True
+    others = sum(_TWO_WORDS.fullmatch(name) is None for name in names)
+    remark = f"{others:,} of {len(names):,} names do not have two words" if others else ""
+    if others * 2 <= len(names):
+        return part, remark, False
+    return ("", remark, False) if part == "first" else (part, remark, True)
 
 
 def _flags(texts: Sequence[str]) -> dict[str, str | bool]:
@@ -272,9 +283,9 @@ def _tried(line: _Line, columns: Columns, sources: Sequence[str], country: str |
         return line
     [(rule, _)] = rules.most_common(1)
     refused = rules.total()
-    remark = f"{refused:,} of {len(values):,} values are refused: expected {rule}"
+    remark = f"{refused:,} of {len(values):,} values would be left out: expected {rule}"
     remark = f"{line.remark}; {remark}" if line.remark else remark
-    return attrs.evolve(line, remark=remark, is_asked=refused > _MOST_REFUSED * len(values))
+    return attrs.evolve(line, remark=remark, is_asked=refused * 2 >= len(values))
 
 
 def _properties(columns: Columns) -> list[str]:

@@ -124,6 +124,19 @@ def test_a_dry_run_adds_up_what_a_hostile_file_breaks_without_end(shell: Shell) 
     }
 
 
+@pytest.mark.parametrize("options", [(), ("--dry-run",)])
+def test_rows_that_share_an_id_are_said(shell: Shell, options: tuple[str, ...]) -> None:
+    Path("customers.csv").write_text("id,first_name\n1,Ada\n2,Eve\n1,Adam\n")
+
+    shown = shell("sync", "customers.csv", *options).output
+    told = json.loads(
+        shell("sync", "customers.csv", "--json", "--journal", "2.db", *options).stdout
+    )
+
+    assert "1 row shares an external_id with a row before: one person? (row 3)" in shown
+    assert any("1 row shares an external_id" in notice for notice in told["notices"])
+
+
 def test_rejected_rows_can_be_corrected_and_synced_again(shell: Shell, emulator: Emulator) -> None:
     Path("customers.csv").write_text(
         "id,email,birthday\n1,ada@shop.example,1985-12-10\n2,nonsense,1990-01-01\n3,,1990-02-30\n"

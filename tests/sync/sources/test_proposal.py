@@ -167,7 +167,8 @@ def test_other_columns_are_proposed_as_comments_with_their_type(
 
 
 def test_names_of_properties_are_such_as_can_be_used() -> None:
-    columns = ["HTTPCode", "Ünï côde", "Имя питомца", "did", "a b", "a-b", "2024", "AnnualIncome2"]
+    names = ["HTTPCode", "Ünï côde", "Имя питомца", "did", "a b", "a-b", "2024", "AnnualIncome2"]
+    columns = ["email", *names]
     proposed = propose_mapping(Sample(tuple(columns), [[""] * len(columns)]))
     lines = [line.removeprefix("# ") for line in proposed.split("[custom]\n")[1].splitlines()]
 
@@ -183,7 +184,7 @@ def test_names_of_properties_are_such_as_can_be_used() -> None:
         "column_7",
         "annual_income2",
     ]
-    assert list(custom.values()) == columns
+    assert list(custom.values()) == names
 
 
 def test_places_make_a_location() -> None:
@@ -212,6 +213,69 @@ def test_the_id_is_the_rows_own_and_tells_rows_apart(
     assert f'external_id = "{own}"' in _propose(**columns)
 
 
+@pytest.mark.parametrize(
+    ("names", "first", "last"),
+    [
+        (["Ada Lovelace", "Grace Hopper"], "first_name = {", "last_name = {"),
+        (["Lovelace, Ada"], "first_name = {", "last_name = {"),
+        (["José", "Ada"], 'first_name = "name"  # 2 of 2', "# last_name = {"),
+        (["山田 太郎"], "# first_name = {", "# last_name = {"),
+    ],
+)
+def test_a_whole_name_is_split_where_that_is_certain(
+    names: list[object], first: str, last: str
+) -> None:
+    lines = _propose(name=names, id=[str(n) for n in range(1, len(names) + 1)]).splitlines()
+
+    assert any(line.startswith(first) for line in lines)
+    assert any(line.startswith(last) for line in lines)
+
+
+def test_a_line_that_refuses_much_of_the_sample_is_a_comment_with_the_reason() -> None:
+    good = [f"+49 30 12345{n}" for n in range(6)]
+    some = _propose(id=[*"1234567"], phone=[*good, "12"])
+    national = _propose(id=[*"12"], phone=["044 668 18 00", "044 668 18 01"])
+
+    assert 'phone = "phone"  # 1 of 7 values would be left out: expected ' in some
+    assert '\n# phone = "phone"  # 2 of 2 values would be left out: expected an inter' in national
+
+
+def test_with_a_country_national_numbers_are_read() -> None:
+    sample = Sample(("id", "phone"), [["1", "044 668 18 00"]])
+
+    proposed = propose_mapping(sample, country="CH")
+
+    record = FieldMapping.parse(proposed).compile(sample.columns).row(1, sample.rows[0])
+    assert isinstance(record, Record)
+    assert record.wire == {"external_id": "1", "phone": "+41446681800"}
+
+
+def test_words_of_other_languages_are_written_out() -> None:
+    assert 'values = { "Männlich" = "m", Weiblich = "f" }' in _propose(Geschlecht=["Weiblich"])
+    assert 'values = { M = "m", W = "f" }' in _propose(Geschlecht=["W", "M"])
+    assert 'values = { Erkek = "m", "Kadın" = "f" }' in _propose(Cinsiyet=["Kadın"])  # noqa: RUF001
+    assert "# gender = " in _propose(sexo=["H", "M"])
+    assert "# gender = " in _propose(sexo=["M"])
+    flags = _propose(bought_something=["да", "нет"])
+    assert '"да" = true, "нет" = false' in flags
+    assert 'type = "boolean"' not in _propose(id=["1", "2"], Country=["NO", "SE"])
+
+
+def test_codes_and_doubtful_numbers_are_no_numbers() -> None:
+    proposed = _propose(
+        id=["1", "2"],
+        zip=["8005", "9000"],
+        sku=["1", "2"],
+        ref=["007", "1E4"],
+        x=["1.250", "2.500"],
+    )
+    assert '# zip = "zip"' in proposed
+    assert '# sku = "sku"' in proposed
+    assert '# ref = "ref"' in proposed
+    assert 'Add decimal = "," or "."' in proposed
+    assert 'type = "float", decimal = ","' in _propose(id=["1", "2"], x=["1.250", "2,5"])
+
+
 def test_without_an_identifier_it_says_so() -> None:
     proposed = _propose(FirstName=["ADA"])
     assert "No column looks like one of email" in proposed
@@ -221,8 +285,8 @@ def test_without_an_identifier_it_says_so() -> None:
 
 
 def test_a_row_of_data_is_not_taken_for_a_header() -> None:
-    for row in (("7", "canary@shop.example"), ("7", "04/08/1966")):
-        with pytest.raises(ConfigurationError, match="expected a header") as raised:
+    for row in (("7", "canary@shop.example"), ("7", "04/08/1966"), ("canary", "London")):
+        with pytest.raises(ConfigurationError, match=r"header|none of their names") as raised:
             propose_mapping(Sample(row, []))
         assert "canary" not in str(raised.value)
 
