@@ -54,6 +54,7 @@ def summary(report: Report) -> dict[str, int]:
     return {
         "read": report.read,
         "sent": report.sent,
+        "incomplete": report.incomplete,
         "unchanged": report.unchanged,
         "rejected": report.rejected,
         "failed": report.failed,
@@ -78,7 +79,7 @@ def main() -> int:
         print(f"stopped: {stopped}", summary(stopped.report), file=sys.stderr)
         return 2
     print(summary(report))
-    return 1 if report.rejected or report.failed else 0
+    return 1 if report.rejected or report.incomplete or report.failed else 0
 
 
 if __name__ == "__main__":
