@@ -265,7 +265,8 @@ class ProfileUpdate(_Fields):
         " primaryemail emailaddr emailid correo courriel почта электроннаяпочта"
         " emailadresse email1value adresseemail courrielclient correoelectronico"
         " indirizzoemail eposta epostaadresi epostadress mailadresse emailadres"
-        " adresemail メールアドレス メール 邮箱 电子邮件 이메일 емейл",
+        " adresemail メールアドレス メール 邮箱 电子邮件 이메일 емейл"
+        " epost smtpaddr елпошта електроннапошта emailadresa personemailwork",
     )
     phone: Sent[str] = _sent(
         rules.phone,
@@ -277,7 +278,8 @@ class ProfileUpdate(_Fields):
         " celular telefone telemóvel telefono cellulare telefoonnummer telefoon"
         " numertelefonu telefonkomórkowy ceptelefonu ceptel telefonnumarası mobilenr"  # noqa: RUF001
         " phone1value homephone номертелефона мобильный 電話番号 電話 携帯番号 手机"
-        " 手机号 电话 전화번호 휴대폰",
+        " 手机号 电话 전화번호 휴대폰"
+        " businessphone sms telefonprivat telf1",
     )
     external_id: Sent[str | int] = _sent(
         rules.user_id,
@@ -288,7 +290,9 @@ class ProfileUpdate(_Fields):
         " codeclient idcliente númerodecliente codigocliente codicecliente"
         " numerocliente codigodocliente klantnummer klantid klantnr numerklienta"
         " idklienta müşterino müşteriid kundnummer kundid номерклиента"
-        " кодклиента 顧客番号 顧客id 会員番号 客户id 客户编号 会员id 고객번호 고객id",
+        " кодклиента 顧客番号 顧客id 会員番号 客户id 客户编号 会员id 고객번호 고객id"
+        " recordid leadid klaviyoid squarecustomerid identifiant nclient nrklienta kunnr"
+        " číslozákazníka 会員id ідентифікатор idoid",
     )
     loyalty_id: Sent[str] = _sent(
         rules.identifier,
@@ -304,26 +308,28 @@ class ProfileUpdate(_Fields):
         rules.text,
         Kind.TEXT,
         "givenname forename fname vorname имя prénom nombre primernombre nome"
-        " nomeproprio primeironome voornaam imię ad adı isim förnamn 名 名前 이름",  # noqa: RUF001,
+        " nomeproprio primeironome voornaam imię ad adı isim förnamn 名 名前 이름"  # noqa: RUF001
+        " first firstnames jméno імя",
     )
     last_name: Sent[str] = _sent(
         rules.text,
         Kind.TEXT,
         "surname familyname lname nachname фамилия familienname nomdefamille nom"
         " apellido apellidos cognome sobrenome apelido achternaam familienaam"
-        " nazwisko soyad soyadı soyisim efternamn 姓 성",  # noqa: RUF001,
+        " nazwisko soyad soyadı soyisim efternamn 姓 성"  # noqa: RUF001
+        " last příjmení прізвище",
     )
     middle_name: Sent[str] = _sent(
         rules.text,
         Kind.TEXT,
         "patronymic secondname отчество zweitername deuxièmeprénom segundonombre"
-        " secondonome tussenvoegsel drugieimię",
+        " secondonome drugieimię additionalname побатькові weiterevornamen",
     )
     gender: Sent[Gender] = _sent(
         rules.gender,
         Kind.GENDER,
         "sex пол geschlecht anrede sexe genre civilité sexo género genere sesso"
-        " geslacht płeć cinsiyet kön 性別 性别 성별",
+        " geslacht płeć cinsiyet kön pohlaví стать 性別 性别 성별",
     )
     age: Sent[Number] = _sent(
         rules.age,
@@ -336,7 +342,8 @@ class ProfileUpdate(_Fields):
         "birthdate dateofbirth dob bday birth датарождения geburtstag geburtsdatum"
         " datedenaissance naissance fechadenacimiento nacimiento datadinascita"
         " datadenascimento nascimento geboortedatum dataurodzenia doğumtarihi"
-        " födelsedatum деньрождения 生年月日 誕生日 生日 出生日期 생년월일",
+        " födelsedatum деньрождения датанародження datumnarození datenaissance gebdatum"
+        " 生年月日 誕生日 生日 出生日期 생년월일",
     )
     location: Sent[str] = _sent(rules.text, Kind.TEXT, "locationid")
     bought_something: Sent[bool] = _sent(rules.boolean, Kind.FLAG)

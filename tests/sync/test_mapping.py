@@ -79,8 +79,9 @@ CASES = [
     ('kids = "c"', '[{"gender": "f", "birthday": "2020-01-02"}]', None),
     ('kids = "c"', "null", None),
     ('phone = "c"', "+7 (999) 123-45-67", "+79991234567"),
-    ('phone = "c"', 79991234567, "79991234567"),
-    ('phone = "c"', 79991234567.0, "79991234567"),
+    ('phone = "c"', 79991234567, "+79991234567"),
+    ('phone = "c"', "p:+447911123456", "+447911123456"),
+    ('phone = "c"', 79991234567.0, "+79991234567"),
     ('loyalty_id = "c"', UUID(int=7), str(UUID(int=7))),
     ('location = { value = "L1" }', "", "L1"),
     ('[custom]\nx = "c"', "1", "1"),
@@ -130,6 +131,10 @@ def test_a_column_becomes_a_field(toml: str, value: object, expected: object) ->
 
 FAULTS = [
     ('email = "c"', "nobody", "email", "an e-mail address"),
+    ('email = "c"', "NoEmail@noemail.example", "email", "stands for none"),
+    ('email = "c"', "not-provided@shop.example", "email", "stands for none"),
+    ('loyalty_id = "c"', "(2 rows)", "loyalty_id", "an identifier"),
+    ('loyalty_id = "c"', "---+---", "loyalty_id", "an identifier"),
     ('gender = { column = "c", values = { M = "m" } }', "X", "gender", "Gender"),
     ('birthday = "c"', "1/2/1999", "birthday", "YYYY-MM-DD"),
     ('birthday = { column = "c", format = "%m/%d/%Y" }', "13/14/1965", "birthday", "%m/%d/%Y"),

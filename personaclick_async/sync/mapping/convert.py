@@ -22,7 +22,7 @@ from personaclick_async.models.update import FIELDS
 from personaclick_async.sync.mapping.dates import day_of, moment_reader
 from personaclick_async.sync.mapping.origin import ABSENT, Case, Kind, Origin, Part
 from personaclick_async.sync.mapping.phones import phone_reader
-from personaclick_async.sync.mapping.vocabulary import is_error, names_nobody
+from personaclick_async.sync.mapping.vocabulary import is_error, is_placeholder, names_nobody
 
 Notes: TypeAlias = list[str]
 Convert: TypeAlias = Callable[[Any, Notes], Json]
@@ -259,6 +259,8 @@ def _email(field: str, text: str, notes: Notes) -> str:
         notes.append("mailto: removed")
         plain = found[1]
     accepted = rules.email(field, plain)
+    if is_placeholder(accepted):
+        raise refuse(field, "an e-mail address, not one that stands for none", text)
     if accepted != plain:
         notes.append("domain in small letters")
     return accepted

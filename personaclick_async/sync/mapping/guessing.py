@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from datetime import date, datetime
 from decimal import Decimal
@@ -43,6 +44,7 @@ _MONEY: Final = re.compile(r"[$£¥]|,[0-9]{3},")
 _SINGLE: Final = frozenset("mfwvhke")
 _MEANS_WOMAN: Final = ("sexo", "genero", "sexe", "genre")
 _EPOCH_DIGITS: Final = 8
+_YEAR_DIGITS: Final = 4
 _MOST_DIGITS: Final = 15  # a float has no more
 
 
@@ -122,8 +124,10 @@ def _converts(kind: Kind, decimal: str, texts: Iterable[str]) -> bool:
 def guess_day(texts: Sequence[str], *, is_day: bool = False) -> Guess | None:
     """Tell how dates are written; None if they are none.
 
-    :param is_day: whether the column is known to hold days, so that digits alone may be one.
+    :param is_day: whether the column is known to hold days, so that digits alone may be one, and
+        what is written in another way than most is passed over.
     """
+    texts = _usual(texts) if is_day else texts
     if is_day and all(map(_DIGITS.fullmatch, texts)):
         fitting = [pattern for pattern in (_PACKED, *COUNTED) if _all_lived(pattern, texts)]
         return Guess(Kind.DATE, tuple(fitting[:1])) if fitting else None
@@ -142,6 +146,23 @@ def guess_day(texts: Sequence[str], *, is_day: bool = False) -> Guess | None:
         if fits := _that_fit(both, texts):
             return Guess(Kind.DATETIME, fits)
     return None
+
+
+def _usual(texts: Sequence[str]) -> Sequence[str]:
+    """Return the texts that are written as most are, without dates of zeros."""
+    shapes = [
+        (re.sub(r"[^\W\d_]+", "a", re.sub(r"[0-9]+", lambda run: _run(run[0]), text)), text)
+        for text in texts
+        if text.strip("0.-/: ")
+    ]
+    counted = Counter(shape for shape, _ in shapes).most_common(1)
+    if not counted or counted[0][1] * 2 <= len(shapes):
+        return texts
+    return [text for shape, text in shapes if shape == counted[0][0]]
+
+
+def _run(digits: str) -> str:
+    return "0" if len(digits) < _YEAR_DIGITS else "0" * len(digits)
 
 
 def _that_fit(patterns: Sequence[str], texts: Sequence[str]) -> tuple[str, ...]:
@@ -178,7 +199,7 @@ def guess_gender(column: str, texts: Iterable[str]) -> tuple[dict[str, str], str
                 known.setdefault(_as_spelt(spelt, text), GENDERS[spelt])
     letters = {text.casefold() for text in words} & _SINGLE
     pairs = [pair for pair in GENDER_LETTERS if letters and letters <= set(pair)]
-    if letters == {"m"} and same(column) in _MEANS_WOMAN:
+    if "m" in letters and letters != {"m", "f"} and same(column) in _MEANS_WOMAN:
         pairs = []  # mujer, or masculino
     if letters == {"k", "m"}:
         pairs = ["mk"]  # Polish and Swedish agree

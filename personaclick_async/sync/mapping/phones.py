@@ -19,7 +19,7 @@ ReadPhone: TypeAlias = Callable[[str, str, list[str]], str]
 """Takes the field, the text and a list for notes."""
 
 _LABEL: Final = re.compile(
-    r"(?:tel(?:efono?|éfono|efone|efoon|ephone)?|phone|callto|sms|mob(?:il|ile)?|cell|fax|тел)"
+    r"(?:p(?=:)|tel(?:efono?|éfono|efone|efoon|ephone)?|phone|callto|sms|mob(?:il|ile)?|cell|fax|тел)"
     r"\b[\s.:]*",
     re.IGNORECASE,
 )
@@ -95,7 +95,9 @@ def phone_reader(country: str | None) -> ReadPhone:
             return digits
         if country is None and digits[0] != "+":
             _check_has_code(field, text, digits)
-            return digits
+            # With and without it, one number would be two people.
+            notes.append("made international")
+            return f"+{digits}"
         try:
             found = library.parse(digits, country)
         except library.NumberParseException:

@@ -48,6 +48,7 @@ NOTHING: Final = frozenset(
 
 _NOBODY: Final = NOTHING | {"guest", "anonymous", "anon", "gast", "invité", "invitado", "гость"}
 _WRAPPED: Final = re.compile(r"[(<\[{](.*)[)>\]}]")
+_FOOTER: Final = re.compile(r"[0-9,. ]+ (?:rows?|records?|lines?)(?: .*)?")
 _NO_NUMBER: Final = re.compile(r"[+-]?0+(?:\.0+)?|-1(?:\.0+)?")
 _ERROR: Final = re.compile(
     r"#(?:[¡¿]?[A-ZÄÖÜÉÁÍÓÚ0][A-ZÄÖÜÉÁÍÓÚ0-9_/]*[!?]|N/?[ADV]|#+|GETTING_DATA)"
@@ -64,7 +65,20 @@ def names_nobody(text: str) -> bool:
     word = text.casefold()
     if (wrapped := _WRAPPED.fullmatch(word)) is not None:
         word = wrapped[1].strip()
-    return not word or word in _NOBODY or _NO_NUMBER.fullmatch(word) is not None
+    if not any(map(str.isalnum, word)) or _FOOTER.fullmatch(word) is not None:
+        return True
+    return word in _NOBODY or _NO_NUMBER.fullmatch(word) is not None
+
+
+_NO_MAILBOX: Final = re.compile(
+    r"(?:no|non|sin|sem|ohne|keine|pas[-_.]?de|brak)[-_.]?(?:e[-_.]?)?mail|no[-_.]?(?:one|body)"
+    r"|none|null|undefined|unknown|not[-_.]?(?:provided|given|available)"
+)
+
+
+def is_placeholder(email: str) -> bool:
+    """Return whether an address is typed where one is asked for: noemail@example.com."""
+    return _NO_MAILBOX.fullmatch(email.partition("@")[0].casefold()) is not None
 
 
 _GENDER_PAIRS: Final = (
@@ -74,6 +88,7 @@ _GENDER_PAIRS: Final = (
     " maschio/femmina uomo/donna maschile/femminile"
     " homem/mulher man/vrouw mannelijk/vrouwelijk mężczyzna/kobieta mezczyzna/kobieta męski/żeński"
     " erkek/kadın erkek/kadin bay/bayan man/kvinna manlig/kvinnlig 男/女 男性/女性"  # noqa: RUF001
+    " г-н/г-жа sr./sra. sr/sra dhr./mevr. dhr/mevr muž/žena чоловіча/жіноча чоловік/жінка"  # noqa: RUF001
     " 先生/女士 남/여 남성/여성 남자/여자 м/ж муж/жен муж./жен. мужской/женский мужчина/женщина"
 )
 
@@ -138,14 +153,17 @@ MONTHS: Final = _months()
 
 _CITIES: Final = (
     "city town stadt ort wohnort ville ciudad città citta cidade stad plaats miasto şehir il"
-    " город 市 城市 도시"
+    " город město місто homecity mailingcity billingcity addresscity defaultaddresscity"
+    " address1city defaultbillingaddresscity ort01 市 城市 市区町村 도시"
 )
 _REGIONS: Final = (
     "state stateprovince province region bundesland kanton région provincia estado provincie"
-    " województwo регион область 都道府県 省"
+    " województwo регион область county mailingstate billingstate 都道府県 省"
 )
 _COUNTRIES: Final = (
-    "country countryregion countryname land pays país paese kraj ülke страна 国 国家 국가"
+    "country countryregion countryname homecountryregion mailingcountry billingcountry"
+    " address1country defaultaddresscountrycode defaultbillingaddresscountry land1 země"
+    " land pays país paese kraj ülke страна 国 国家 국가"
 )
 PLACES: Final = tuple(tuple(names.split()) for names in (_CITIES, _REGIONS, _COUNTRIES))
 """The names of columns that make a location together, from the smallest place to the largest."""
@@ -172,8 +190,9 @@ _LETTERS: Final = str.maketrans({"\u0131": "i", "ł": "l", "ø": "o", "đ": "d"}
 _PREFIXES: Final = (
     *("customer", "client", "contact", "user", "billing", "account", "primary", "main", "default"),
     *("shipping", "personal", "your", "kunden", "lead", "person", "subscriber", "member"),
+    *("address", "business", "home", "рабочии", "мобильныи"),
 )
-_SUFFIXES: Final = ("1value", "1", "s", "primary")
+_SUFFIXES: Final = ("1value", "1", "s", "primary", "home", "work", "mobile", "privat")
 
 
 def same(name: str) -> str:

@@ -83,6 +83,12 @@ def test_the_real_customers_can_be_sent_with_it(data: Path) -> None:
         ("DOB", "birthday"),
         ("Sex", "gender"),
         ("loyalty card number", "loyalty_id"),
+        ("Příjmení", "last_name"),
+        ("Дата народження", "birthday"),
+        ("Email (home)", "email"),
+        ("Мобильный телефон", "phone"),
+        ("_id.$oid", "external_id"),
+        ("Mailing City", "location"),
     ],
 )
 def test_columns_are_known_in_many_spellings(column: str, field: str) -> None:
@@ -108,6 +114,7 @@ def test_columns_are_known_in_many_spellings(column: str, field: str) -> None:
         (["636163200000"], 'birthday = { column = "dob", format = "unix ms" }'),
         (["1990/02/01", "NULL", "unknown"], 'birthday = { column = "dob", absent = ["unknown"] }'),
         (["1/2/1965"], '"%m/%d/%Y" }  # %m/%d/%Y or %d/%m/%Y? The sample fits both'),
+        (["1.2.65", "0.0.00", "", "3.2.66"], '"dob", format = "%d.%m.%y" }  # 1 of 3'),
         (["long ago"], '# birthday = "dob"  # say how: format = "%m/%d/%Y" or another'),
     ],
 )
@@ -126,6 +133,7 @@ def test_the_format_of_dates_is_found(texts: list[object], line: str) -> None:
         ),
         (["FEMALE"], 'values = { MALE = "m", FEMALE = "f" }'),
         (["Ж", "М"], 'values = { "М" = "m", "Ж" = "f" }'),  # noqa: RUF001 - they are Cyrillic
+        (["muž"], 'values = { "muž" = "m", "žena" = "f" }'),
         (["private remark"], 'gender = "sex"'),
     ],
 )
