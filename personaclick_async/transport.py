@@ -154,7 +154,9 @@ class Transport:
         pool = self._pools.here() or await self._pools.open()
         route = self._routes.get(call.endpoint.path) or self._open_route(call.endpoint)
         limiter = route.limiter
-        sending = _Sending(call, options.begun(), self._clock())
+        if options.timeout is not None:
+            options = options.begun()
+        sending = _Sending(call, options, self._clock())
         pool.in_progress += 1
         self.stats.calls += 1
         try:

@@ -140,7 +140,8 @@ async def _read(scope: Scope, *, force: bool, loaded: list[Profile] | None = Non
     """
     if scope.visit.start is not None or scope.options.timeout is not None:
         scope = await scope.begun()
-    load, left = partial(scope.load_profile, loaded), scope.options.left
+    load = partial(scope.load_profile, loaded)
+    left = None if scope.options.timeout is None else scope.options.left
     try:
         return await scope.core.profiles.read(
             scope.visit.identity, load, force=force, patience=left

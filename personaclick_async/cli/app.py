@@ -9,7 +9,6 @@ from rich.table import Table
 
 from personaclick_async._version import __version__
 from personaclick_async.cli.fields import parse_fields
-from personaclick_async.cli.mapping import mapping
 from personaclick_async.cli.options import AsJson, Connection, UserOptions, with_options
 from personaclick_async.cli.outcome import (
     EXIT_CODES,
@@ -21,7 +20,7 @@ from personaclick_async.cli.outcome import (
     show_fields,
 )
 from personaclick_async.cli.probe import probe
-from personaclick_async.cli.reading import Reading
+from personaclick_async.cli.reading import Reading, mapping
 from personaclick_async.cli.sending import Sending
 from personaclick_async.codec import Json
 from personaclick_async.models.product import Product

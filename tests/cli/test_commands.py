@@ -215,3 +215,12 @@ def test_the_emulator_is_a_command_too(shell: Shell) -> None:
 
     assert done.returncode == Exit.DONE
     assert "--fault" in done.stdout
+
+
+def test_a_mapping_is_proposed_for_a_country(shell: Shell, tmp_path: Path) -> None:
+    source = tmp_path / "people.csv"
+    source.write_text("email,phone\nada@shop.example,044 668 18 00\n")
+    done = shell("mapping", str(source), "--country", "CH")
+    assert done.exit_code == Exit.DONE
+    assert 'country = "CH"' in done.output
+    assert '\nphone = "phone"' in done.output
