@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import sys
+from typing import Annotated, Final
 
 import typer
 from rich.table import Table
@@ -14,16 +15,21 @@ from personaclick_async.cli.outcome import (
     EXIT_CODES,
     cell,
     console,
+    fail,
+    note,
     print_json,
     run,
     say,
     show_fields,
 )
 from personaclick_async.cli.probe import probe
-from personaclick_async.cli.reading import Reading, mapping
+from personaclick_async.cli.reading import Reading
 from personaclick_async.cli.sending import Sending
 from personaclick_async.codec import Json
+from personaclick_async.errors import PersonaClickError, ValidationError
 from personaclick_async.models.product import Product
+
+_SAMPLE_ROWS: Final = 10_000
 
 app = typer.Typer(
     name="personaclick",
@@ -38,7 +44,6 @@ profile = typer.Typer(help="Read and write one user's profile.", no_args_is_help
 orders = typer.Typer(help="Read one user's orders.", no_args_is_help=True)
 app.add_typer(profile, name="profile")
 app.add_typer(orders, name="orders")
-app.command("mapping")(mapping)
 app.command("probe")(probe)
 
 
@@ -184,3 +189,26 @@ def _show(fields: dict[str, Json], *, as_json: bool) -> None:
         print_json(fields)
     else:
         show_fields(fields)
+
+
+@app.command()
+@with_options
+def mapping(reading: Reading, *, as_json: AsJson = False) -> None:
+    """Propose a mapping for a source, as TOML: check it, and give it to sync --map."""
+    from personaclick_async.cli.syncing import stop_code  # noqa: PLC0415 - only here
+    from personaclick_async.sync.proposal import propose_mapping  # noqa: PLC0415 - only here
+
+    try:
+        source = reading.open()
+        sample = source.sample(_SAMPLE_ROWS)
+        if not sample.rows:
+            raise ValidationError(source.name, "rows of data", "none")
+        proposal = propose_mapping(sample, country=reading.country)
+    except PersonaClickError as error:
+        fail(error, as_json=as_json, code=stop_code(error))
+    if as_json:
+        print_json({"mapping": proposal, "notices": list(source.notices)})
+    else:
+        for notice in source.notices:
+            note(notice)
+        sys.stdout.write(proposal)

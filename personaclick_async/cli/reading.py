@@ -1,10 +1,9 @@
-"""How ``sync`` and ``mapping`` read a source, and the command ``mapping``."""
+"""How ``sync`` and ``mapping`` are told to read a source. The sync is imported when one is read."""
 
 from __future__ import annotations
 
 import csv
 import glob
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from functools import partial
@@ -14,17 +13,12 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal, TypeAlias
 import attrs
 import typer
 
-from personaclick_async.cli.options import AsJson, with_options
-from personaclick_async.cli.outcome import fail, note, print_json
-from personaclick_async.errors import PersonaClickError, ValidationError
-
 if TYPE_CHECKING:
     from personaclick_async.sync.mapping import FieldMapping
     from personaclick_async.sync.records import Outcome
     from personaclick_async.sync.sources import Layout, SourceKind, TableSource
     from personaclick_async.sync.sources.base import Numbered, Sample
 
-_SAMPLE_ROWS: Final = 10_000
 _TABS: Final = ("\\t", "tab")  # a tab is hard to type in a shell
 
 KindName: TypeAlias = Literal["csv", "jsonl", "json", "parquet", "workbook"]
@@ -139,28 +133,6 @@ class Reading:
             self.source, mapping, kind=self.source_kind, layout=self.layout, query=self.query
         )
         return source if self.limit is None else _Rows(source, limit=self.limit)
-
-
-@with_options
-def mapping(reading: Reading, *, as_json: AsJson = False) -> None:
-    """Propose a mapping for a source, as TOML: check it, and give it to sync --map."""
-    from personaclick_async.cli.syncing import stop_code  # noqa: PLC0415 - only here
-    from personaclick_async.sync.proposal import propose_mapping  # noqa: PLC0415 - only here
-
-    try:
-        source = reading.open()
-        sample = source.sample(_SAMPLE_ROWS)
-        if not sample.rows:
-            raise ValidationError(source.name, "rows of data", "none")
-        proposal = propose_mapping(sample, country=reading.country)
-    except PersonaClickError as error:
-        fail(error, as_json=as_json, code=stop_code(error))
-    if as_json:
-        print_json({"mapping": proposal, "notices": list(source.notices)})
-    else:
-        for notice in source.notices:
-            note(notice)
-        sys.stdout.write(proposal)
 
 
 def watched(source: TableSource, see: Callable[[Outcome], None]) -> TableSource:
