@@ -47,6 +47,7 @@ Option = str | Sequence[str] | Mapping[str, str | bool]
 _BARE_KEY: Final = re.compile(r"[A-Za-z0-9_-]+")
 _NAMES: Final = ("first_name", "last_name", "middle_name")
 _TWO_WORDS: Final = re.compile(r"[^\W\d_][\w'\u2019.-]*,? [^\W\d_][\w'\u2019.-]*")
+_FULL_NAME: Final = "фио"  # surname, name, patronymic
 _FAMILY_FIRST: Final = re.compile(r"[\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7a3]")
 
 _HEAD: Final = """\
@@ -223,7 +224,7 @@ def _field(field: str, sources: Sequence[str], columns: Columns, remark: str) ->
             options["case"] = "lower"
         case Kind.STRING if field in _NAMES and telling:
             if same(column) in WHOLE_NAMES:
-                options["part"], remark, is_asked = _part(field, telling)
+                options["part"], remark, is_asked = _part(field, column, telling)
             if all(text.isupper() for text in telling) and any(map(str.isascii, telling)):
                 options["case"] = "name"
                 remark = remark or "JON -> Jon"
@@ -234,10 +235,10 @@ def _has_capitals(text: str) -> bool:
     return text != text.lower()
 
 
-def _part(field: str, names: Sequence[str]) -> tuple[str, str, bool]:
+def _part(field: str, column: str, names: Sequence[str]) -> tuple[str, str, bool]:
     """Tell which part of whole names a field is, with a remark, and whether it has to be asked."""
     part = "first" if field == "first_name" else "last"
-    if any(map(_FAMILY_FIRST.search, names)):
+    if column.casefold() == _FULL_NAME or any(map(_FAMILY_FIRST.search, names)):
         return part, "the family name comes first in such names: split them beforehand", True
     others = sum(_TWO_WORDS.fullmatch(name) is None for name in names)
     remark = f"{others:,} of {len(names):,} names do not have two words" if others else ""

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from personaclick_async import ConfigurationError, ProfileUpdate
 from personaclick_async.models.update import FIELDS, to_wire
 from personaclick_async.names import IDENTIFIERS
-from personaclick_async.sync.mapping import FieldMapping
+from personaclick_async.sync.mapping import Changes, FieldMapping
 from personaclick_async.sync.mapping.origin import Kind
 from personaclick_async.sync.records import Outcome, Record, Rejected
 
@@ -175,6 +175,172 @@ def test_a_value_that_does_not_fit_is_rejected_by_its_field(
     assert rejected.field == field
     assert rule in rejected.rule
     assert rejected.source_row == {"key": "k1", "c": value}
+
+
+READ = [
+    ("phone", "+49 (0)30 123456", "+4930123456"),
+    ("phone", "0049 30 123456", "+4930123456"),
+    ("phone", "+49 030 123456", "+4930123456"),
+    ("phone", "+1 202 555-0100 ext. 5", "+12025550100"),
+    ("phone", "+7 (495) 123-45-67 доб. 12", "+74951234567"),
+    ("phone", "79161234567.0", "79161234567"),
+    ("phone", "'+17755550100", "+17755550100"),
+    ("phone", "tel:+1-202-555-0100", "+12025550100"),
+    (
+        "phone",
+        "\uff0b\uff14\uff19 \uff13\uff10 \uff11\uff12\uff13\uff14\uff15\uff16",
+        "+4930123456",
+    ),
+    ("phone", "+44\u201320\u20117946\u00a00958\u200b", "+442079460958"),
+    ("email", "ada@shop.example\u200b", "ada@shop.example"),
+    ("email", "\u202aada@shop.exam\u00adple\ufeff", "ada@shop.example"),
+    ("email", "'ada@shop.example", "ada@shop.example"),
+    ("email", "Ada Lovelace <ada@Shop.example>", "ada@shop.example"),
+    ("email", "mailto:ada@shop.example?subject=x", "ada@shop.example"),
+    ("loyalty_id", "1001.0", "1001"),
+    ("loyalty_id", '="00123"', "00123"),
+    ("loyalty_id", "'7210001", "7210001"),
+    ("loyalty_id", "A\u200b7", "A7"),
+    ("loyalty_id", "007", "007"),
+    ("loyalty_id", "1E4", "1E4"),
+    ("loyalty_id", 1001.0, "1001"),
+    ("birthday", "1990-3-1", "1990-03-01"),
+    ("birthday", "1990-03-11T00:00:00.000", "1990-03-11"),
+    ("birthday", "1990/03/11", "1990-03-11"),
+    ("birthday", "1990年3月1日", "1990-03-01"),
+    ("first_name", "'t Hooft", "'t Hooft"),
+    ("first_name", "\ufeffAda", "Ada"),
+    ("first_name", float("nan"), None),
+]
+
+
+@pytest.mark.parametrize(("field", "cell", "sent"), READ)
+def test_cells_are_read_as_the_file_means_them(field: str, cell: object, sent: str | None) -> None:
+    assert _value(f'{field} = "c"', cell) == sent
+
+
+REFUSED = [
+    *(
+        ("loyalty_id", word, "stands for none")
+        for word in ("None", "nan", "N/A", "\\N", "undefined", "0", "-1", "-", "unknown", "(none)")
+    ),
+    *(("loyalty_id", word, "erases") for word in ("null", "NULL", "Null")),
+    *(("loyalty_id", word, "spreadsheet's error") for word in ("#N/A", "#REF!", "#WERT!", "####")),
+    ("loyalty_id", "1.23457E+11", "digits are lost"),
+    ("loyalty_id", 0, "stands for none"),
+    ("loyalty_id", 1e20, "all digits"),
+    ("loyalty_id", "a\0b", "without control"),
+    *(("first_name", word, "") for word in ("null", "NULL", "#REF!", "\\N", "nan")),
+    ("location", "null", "erases"),
+    ("email", "=ada@shop.example", "an e-mail address"),
+    ("email", "\u201cada\u201d@shop.example", "an e-mail address"),
+    ("email", "ada@shop.example%20", "an e-mail address"),
+    ("email", "ada@shop.example; eve@shop.example", "an e-mail address"),
+    ("phone", "044 123 45 67/68", "one phone number"),
+    ("phone", "+41 44 668 18 00; +41 44 668 18 01", "one phone number"),
+    ("phone", "8 916 123 45 67", "international"),
+    ("phone", "84951234567", "international"),
+    ("phone", "819-555-0175", "international"),
+    ("phone", "555-0100 ext. 5", "international"),
+    ("phone", "1.23457E+11", "digits are lost"),
+    *(("phone", text, "not a date") for text in ("1990-03-11", "192.168.10.10", "0000000000")),
+    *(("birthday", f"{year}-05-05", "120 years") for year in ("9999", "1900", "2533", "1368")),
+    ("birthday", "1990-03-11T22:00:00Z", "evening"),
+    ("birthday", "1/2/1990", "year first"),
+    ("loyalty_bonuses", "1.250", "decimal"),
+    ("loyalty_bonuses", "1,250", "decimal"),
+]
+
+
+@pytest.mark.parametrize(("field", "cell", "rule"), REFUSED)
+def test_what_cannot_be_read_with_certainty_is_left_out_and_said(
+    field: str, cell: object, rule: str
+) -> None:
+    outcome = _map(f'{field} = "c"', {"c": cell})
+
+    assert isinstance(outcome, Record)
+    assert outcome.wire == {"external_id": "k1"}
+    assert outcome.omitted is not None
+    [fault] = outcome.omitted.faults
+    assert fault.field == field
+    assert rule in fault.rule
+    assert outcome.omitted.source_row == {"key": "k1", "c": cell}
+
+
+@pytest.mark.parametrize(
+    ("country", "cell", "sent"),
+    [
+        ("CH", "044 668 18 00", "+41446681800"),
+        ("CH", "044/668 18 00", "+41446681800"),
+        ("RU", "8 916 123-45-67", "+79161234567"),
+        ("RU", "79161234567", "+79161234567"),
+        ("US", "(202) 555-0100 x5", "+12025550100"),
+        ("none", "819-555-0175", "8195550175"),
+    ],
+)
+def test_with_a_country_national_numbers_become_international(
+    country: str, cell: str, sent: str
+) -> None:
+    assert _value('phone = "c"', cell, top=f'country = "{country}"') == sent
+    with pytest.raises(ConfigurationError, match="country"):
+        FieldMapping.parse('country = "XX"\n[fields]\nphone = "c"')
+
+
+@pytest.mark.parametrize(
+    ("format_", "cell", "sent"),
+    [
+        ("%m/%d/%y", "3/28/68", "1968-03-28"),
+        ("%d-%b-%y", "11-Mar-90", "1990-03-11"),
+        ("%d. %B %Y", "11. März 1990", "1990-03-11"),
+        ("%d.%m.%Y %H:%M", "1.3.1990 00:00", "1990-03-01"),
+        ("%m/%d/%Y %I:%M %p", "3/4/1990 12:30 PM", "1990-03-04"),
+        ("excel", "32874", "1990-01-01"),
+        ("unix", "636163200", "1990-02-28"),
+        ("unix ms", "-1000000000", "1969-12-20"),
+    ],
+)
+def test_dates_are_read_in_the_formats_of_the_world(format_: str, cell: str, sent: str) -> None:
+    toml = f'birthday = {{ column = "c", format = "{format_}" }}'
+    assert _value(toml, cell) == sent
+
+
+def test_a_row_keeps_its_last_identifier_and_says_all_its_faults() -> None:
+    map_row = FieldMapping.parse('[fields]\nid = "a"\nemail = "b"\nphone = "c"').compile("abc").row
+
+    both = map_row(1, ["null", "ada@shop.example", "x"])
+    none = map_row(2, ["null", "x", "y"])
+
+    assert isinstance(both, Record)
+    assert both.omitted is not None
+    assert [fault.field for fault in both.omitted.faults] == ["external_id", "phone"]
+    assert isinstance(none, Rejected)
+    assert [fault.field for fault in none.faults] == ["external_id", "email", "phone"]
+
+
+def test_what_is_changed_is_counted_by_field() -> None:
+    changes = Changes()
+    mapping = attrs.evolve(FieldMapping.parse('[fields]\nid = "a"'), changes=changes)
+
+    mapping.compile(["a"]).rows(1, [["1.0", '="2"', "3", "4.0"]])
+
+    assert {key: (one.count, one.first_rows) for key, one in changes.found.items()} == {
+        ("external_id", ".0 removed"): (2, [1, 4]),
+        ("external_id", '="…" unwrapped'): (1, [2]),
+    }
+
+
+def test_a_whole_name_is_split() -> None:
+    toml = 'first_name = { column = "c", part = "first" }\n'
+    toml += 'last_name = { column = "c", part = "last" }'
+    for cell, first, last in (
+        ("Ada Lovelace", "Ada", "Lovelace"),
+        ("Lovelace, Ada", "Ada", "Lovelace"),
+        ("Vincent van Gogh", "Vincent", "van Gogh"),
+        ("Ada", "Ada", None),
+    ):
+        outcome = _map(toml, {"c": cell})
+        assert isinstance(outcome, Record)
+        assert (outcome.wire["first_name"], outcome.wire.get("last_name")) == (first, last)
 
 
 def test_columns_are_joined_and_empty_ones_left_out() -> None:

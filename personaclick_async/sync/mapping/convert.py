@@ -232,7 +232,7 @@ def _digits(field: str, text: str, notes: Notes) -> str:
             return found[1]
         if _SCIENTIFIC.fullmatch(text) is not None:
             raise refuse(
-                field, "all digits: a spreadsheet shortened the number, they are lost", text
+                field, "the whole number: a spreadsheet shortened it, digits are lost", text
             )
     return text
 
