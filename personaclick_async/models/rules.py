@@ -162,7 +162,7 @@ def _check_visible(field: str, value: str) -> None:
 
 def user_id(field: str, value: object) -> str | int:
     """Accept the shop's own user id: an ``int``, or a ``str`` that is not blank."""
-    exact = _exact(value)
+    exact = value if type(value) is str else _exact(value)
     if isinstance(exact, int) and not isinstance(exact, bool):
         return integer(field, exact)
     return identifier(field, value)

@@ -8,7 +8,7 @@ again by itself, to tell all its faults.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Final
 
 import attrs
@@ -64,7 +64,6 @@ class _Field:
 
     def column(self, columns: Sequence[Sequence[Any]], faulty: set[int]) -> list[Json]:
         """Convert a column; the rows whose value is refused are noted."""
-        convert = self.convert
         if len(self.positions) == 1:
             cells = columns[self.positions[0]]
             are_short_texts = (
@@ -76,8 +75,7 @@ class _Field:
                 return _each(self.recall, cells, faulty)
         else:
             cells = list(zip(*(columns[position] for position in self.positions), strict=True))
-        notes: list[str] = []
-        return _each(lambda cell: convert(cell, notes), cells, faulty)
+        return _each(partial(self.convert, notes=[]), cells, faulty)
 
 
 def _each(convert: Callable[[Any], Json], cells: Sequence[Any], faulty: set[int]) -> list[Json]:
@@ -208,4 +206,4 @@ class CompiledMapping:
 
 
 def _remembering(convert: Convert) -> Callable[[str], Json]:
-    return lru_cache(_MOST_TEXTS)(lambda text: convert(text, []))
+    return lru_cache(_MOST_TEXTS)(partial(convert, notes=[]))

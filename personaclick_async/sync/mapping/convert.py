@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 from uuid import UUID
 
 from personaclick_async import codec
@@ -25,7 +25,15 @@ from personaclick_async.sync.mapping.phones import phone_reader
 from personaclick_async.sync.mapping.vocabulary import is_error, is_placeholder, names_nobody
 
 Notes: TypeAlias = list[str]
-Convert: TypeAlias = Callable[[Any, Notes], Json]
+
+
+class Convert(Protocol):
+    """Returns a cell's value as the wire has it, or ABSENT; notes what it changed."""
+
+    def __call__(self, cell: Any, notes: Notes) -> Json:  # noqa: ANN401 - whatever a source has
+        """Convert a cell, or the cells of several columns."""
+
+
 Finish: TypeAlias = Callable[[str, Notes], object]
 Rule: TypeAlias = Callable[[str, object], Any]
 
@@ -41,6 +49,14 @@ _POINT_ZERO: Final = re.compile(r"([+-]?[0-9]+)\.0+")
 _SCIENTIFIC: Final = re.compile(r"[+-]?[0-9]+(?:[.,][0-9]+[eE][+-]?|[eE]\+)[0-9]+")
 _ADDRESS_INSIDE: Final = re.compile(r"[^@<>]*<\s*([^<>\s]+)\s*>")
 _SCHEME: Final = re.compile(r"mailto:([^?]*)(?:\?.*)?", re.IGNORECASE)
+# Cells of which nothing is changed and that are no word for nothing: nearly all, in most files.
+_USUAL: Final = {
+    Kind.EMAIL: re.compile(
+        r"(?=[a-z._-]{0,40}[0-9]|[ac-jlmqrtv-z])[a-z0-9._+-]+@[a-z0-9.-]+"
+    ).fullmatch,
+    Kind.IDENTIFIER: re.compile(r"[1-9][0-9]*").fullmatch,
+}
+_UNUSUAL: Final = re.compile(r"(?!)").fullmatch
 _MC: Final = re.compile(r"\bMc([^\W\d_])")
 _EXACT_FLOAT: Final = 2**53
 # Far more than any number needs, and less than Python refuses to read.
@@ -71,9 +87,14 @@ def converter(name: str, origin: Origin) -> Convert:
     field, rule = rule_of(name, origin.kind)
     from_text = _text_reader(field, origin)
     kind = origin.kind
+    is_usual = _USUAL.get(kind, _UNUSUAL) if not (origin.values or origin.case) else _UNUSUAL
 
-    def convert(value: Any, notes: Notes) -> Json:  # noqa: ANN401 - whatever a source has
-        if type(value) is not str:
+    def convert(cell: Any, notes: Notes) -> Json:  # noqa: ANN401 - whatever a source has
+        value = cell
+        if type(value) is str:
+            if is_usual(value) is not None and value not in origin.absent:
+                return rule(field, value)
+        else:
             if _is_nothing(value):
                 return ABSENT
             if (word := _word(value)) is not None and (found := _said(origin, word)) is not None:
@@ -92,9 +113,9 @@ def join_converter(name: str, origin: Origin) -> Convert:
     field, rule = rule_of(name, origin.kind)
     from_text = _text_reader(field, origin)
 
-    def convert(values: Sequence[Any], notes: Notes) -> Json:
+    def convert(cell: Any, notes: Notes) -> Json:  # noqa: ANN401 - one of each column
         parts: list[str] = []
-        for value in values:
+        for value in cell:
             if _is_nothing(value):
                 continue
             text = value if isinstance(value, str) else _word(value)
@@ -258,12 +279,12 @@ def _email(field: str, text: str, notes: Notes) -> str:
     if (found := _SCHEME.fullmatch(plain)) is not None:
         notes.append("mailto: removed")
         plain = found[1]
-    accepted = rules.email(field, plain)
-    if is_placeholder(accepted):
+    if is_placeholder(plain):
         raise refuse(field, "an e-mail address, not one that stands for none", text)
-    if accepted != plain:
+    domain = plain.rpartition("@")[2]
+    if domain != domain.lower():
         notes.append("domain in small letters")
-    return accepted
+    return plain
 
 
 def _part_of(text: str, part: Part) -> str:

@@ -99,6 +99,9 @@ def _one_format(pattern: str, *, born: bool) -> Callable[[str], datetime]:
     if pattern in COUNTED:
         return lambda text: _counted(pattern, text)
     match = re.compile(_regex(pattern), re.IGNORECASE).fullmatch
+    if set(re.findall("%(.)", pattern)) == {"Y", "m", "d"}:
+        # What birthdays are in nearly every file, in half the time.
+        return lambda text: _plain_day(match(text))
 
     def read(text: str) -> datetime:
         found = match(text)
@@ -107,6 +110,13 @@ def _one_format(pattern: str, *, born: bool) -> Callable[[str], datetime]:
         return _moment(found.groupdict(), born=born)
 
     return read
+
+
+def _plain_day(found: re.Match[str] | None) -> datetime:
+    if found is None:
+        raise ValueError
+    year, month, day = found.group("Y", "m", "d")
+    return datetime(int(year), int(month), int(day))  # noqa: DTZ001
 
 
 def _regex(pattern: str) -> str:
