@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Final
 
 import attrs
@@ -30,9 +30,14 @@ from personaclick_async.sync.mapping.guessing import (
 from personaclick_async.sync.mapping.origin import STANDARD_KINDS, Kind
 from personaclick_async.sync.mapping.vocabulary import (
     ALWAYS_NOTHING,
+    DEEDS,
+    EITHER_NAME,
+    FAMILY_FIRST,
+    GENDERS,
     NO,
     NOTHING,
     PLACES,
+    TITLES,
     WHOLE_NAMES,
     YES,
     property_name,
@@ -42,12 +47,13 @@ from personaclick_async.sync.mapping.vocabulary import (
 from personaclick_async.sync.sources.base import BOOKKEEPING, Sample
 
 Columns = Mapping[str, Sequence[object]]
+Found = dict[str, tuple[str, ...]]
 Option = str | Sequence[str] | Mapping[str, str | bool]
 
 _BARE_KEY: Final = re.compile(r"[A-Za-z0-9_-]+")
 _NAMES: Final = ("first_name", "last_name", "middle_name")
 _TWO_WORDS: Final = re.compile(r"[^\W\d_][\w'\u2019.-]*,? [^\W\d_][\w'\u2019.-]*")
-_FULL_NAME: Final = "фио"  # surname, name, patronymic
+_NO_NAME: Final = re.compile(r"[0-9#@]|^\W+$")
 _FAMILY_FIRST: Final = re.compile(r"[\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7a3]")
 
 _HEAD: Final = """\
@@ -107,20 +113,25 @@ def propose_mapping(sample: Sample, *, country: str | None = None) -> str:
         for index, name in enumerate(sample.columns)
         if name not in BOOKKEEPING and _is_text(name)
     }
-    found, remarks = _recognise(columns)
+    found, remarks, doubtful = _recognise(columns)
     if not found:
         # The names may be the first row's data: they are not shown.
         raise ConfigurationError(
             "columns: none of their names is known; if the first row is data, give the names"
             " (--columns), else rename the column of the e-mail address to email"
         )
-    lines = [
-        _tried(line, columns, found[line.field], country)
-        for line in (
-            _field(field, sources, columns, remarks.get(field, ""))
-            for field, sources in found.items()
-        )
-    ]
+    lines: list[_Line] = []
+    for field, sources in found.items():
+        if field == "location" and any(_are_addresses(texts_of(columns[one])) for one in sources):
+            raise ConfigurationError(
+                "location: e-mail addresses stand in its column: the rows do not fit the header"
+            )
+        remark = remarks.get(field, "")
+        if field in _NAMES and found.get("first_name") == found.get("last_name"):
+            line = _whole_name(field, sources[0], columns)
+        else:
+            line = _field(field, sources, columns, remark, is_asked=field in doubtful)
+        lines.append(_tried(line, columns, sources, country))
     head = _HEAD.format(rows=len(sample.rows), absent=", ".join(map(_quoted, ALWAYS_NOTHING)))
     written = [head.rstrip("\n")]
     if country is not None:
@@ -136,8 +147,8 @@ def propose_mapping(sample: Sample, *, country: str | None = None) -> str:
     return "\n".join(written) + "\n"
 
 
-def _recognise(columns: Columns) -> tuple[dict[str, tuple[str, ...]], dict[str, str]]:
-    """Return the columns of each field that is recognised, and remarks on some."""
+def _recognise(columns: Columns) -> tuple[Found, dict[str, str], set[str]]:
+    """Return the columns of each field that is recognised, remarks on some, and doubtful ones."""
     by_spelling: dict[str, str] = {}
     for column in columns:
         by_spelling.setdefault(same(column), column)
@@ -145,13 +156,22 @@ def _recognise(columns: Columns) -> tuple[dict[str, tuple[str, ...]], dict[str, 
     for column in columns:
         for spelling in variants(column):
             by_variant.setdefault(spelling, column)
-    found: dict[str, tuple[str, ...]] = {}
+    found: Found = {}
     remarks: dict[str, str] = {}
+    doubtful: set[str] = set()
     for field, facts in FIELDS.items():
         names = [same(one) for one in (field, *facts.column_names)]
         known = [by_spelling[one] for one in names if one in by_spelling]
         if field == EXTERNAL_ID:
-            known, remarks[field] = _own_id(by_spelling.get("id"), known, columns)
+            own = by_spelling.get("id")
+            if own and any(DEEDS.fullmatch(one) for one in by_spelling):
+                known.remove(own)
+                if not known:
+                    known, doubtful = [own], {EXTERNAL_ID}
+                own = None
+            known, remarks[field] = _own_id(own, known, columns)
+            if doubtful:
+                remarks[field] = "is this the id of a person, not of what one did?"
         elif field in (EMAIL, PHONE, *_NAMES):
             known += [by_variant[one] for one in names if one in by_variant]
         known = [one for one in known if (one,) not in found.values()]
@@ -163,13 +183,56 @@ def _recognise(columns: Columns) -> tuple[dict[str, tuple[str, ...]], dict[str, 
             found[field] = ((filled or known)[0],)
     if "location" not in found:
         places = [_first(map(same, names), by_spelling) for names in PLACES]
-        if any(places):
+        if places[0] or places[2]:  # a region alone says too little
             found["location"] = tuple(filter(None, places))
-    if not found.keys() & {"first_name", "last_name"}:
-        whole = [column for column in columns if same(column) in WHOLE_NAMES]
-        if whole:
-            found |= {"first_name": (whole[0],), "last_name": (whole[0],)}
-    return {field: found[field] for field in FIELDS if field in found}, remarks
+    if "gender" not in found:
+        titles = [one for one in columns if same(one) in TITLES]
+        found.update(("gender", (one,)) for one in titles if _are_mostly(GENDERS, columns[one]))
+    found |= _names_of(found, by_spelling, columns)
+    return {field: found[field] for field in FIELDS if field in found}, remarks, doubtful
+
+
+def _names_of(found: Found, by_spelling: Mapping[str, str], columns: Columns) -> Found:
+    """Return the columns of names where the file does not have one for each."""
+    first, last = (found.get(field, ("",))[0] for field in ("first_name", "last_name"))
+    prefix = by_spelling.get("tussenvoegsel")
+    if prefix and last:
+        return {"last_name": (prefix, last)}
+    if first and last:
+        return {}
+    name = by_spelling.get("name")
+    if first and name and same(first) in ("vorname", "voornaam"):
+        pairs = zip(columns[first], columns[name], strict=True)
+        is_whole = any(one and other and str(one) in str(other) for one, other in pairs)
+        return {} if is_whole else {"last_name": (name,)}
+    if first or last:
+        whole = [
+            one
+            for one in (first, last)
+            if same(one) in EITHER_NAME and _are_whole(texts_of(columns[one]))
+        ]
+    else:
+        whole = [one for one in columns if same(one) in WHOLE_NAMES]
+        whole.sort(key=lambda one: not _are_names(texts_of(columns[one])))
+    return {field: (one,) for one in whole[:1] for field in ("first_name", "last_name")}
+
+
+def _are_mostly(words: Container[str], values: Iterable[object]) -> bool:
+    texts = texts_of(values)
+    return sum(text.casefold() in words for text in texts) * 2 > len(texts)
+
+
+def _are_whole(texts: Sequence[str]) -> bool:
+    return sum(" " in one or bool(_FAMILY_FIRST.search(one)) for one in texts) * 2 > len(texts)
+
+
+def _are_addresses(texts: Sequence[str]) -> bool:
+    return sum("@" in text for text in texts) * 2 > len(texts)
+
+
+def _are_names(texts: Sequence[str]) -> bool:
+    """Return whether most of some texts may be names, and no numbers or addresses."""
+    return sum(_NO_NAME.search(text) is None for text in texts) * 2 >= len(texts)
 
 
 def _first(names: Iterable[str], columns: Mapping[str, str]) -> str:
@@ -195,10 +258,13 @@ def _own_id(own: str | None, known: Sequence[str], columns: Columns) -> tuple[li
     return telling[:1], remark
 
 
-def _field(field: str, sources: Sequence[str], columns: Columns, remark: str) -> _Line:
+def _field(
+    field: str, sources: Sequence[str], columns: Columns, remark: str, *, is_asked: bool
+) -> _Line:
     if len(sources) > 1:
         listed = ", ".join(map(_quoted, sources))
-        return _Line(field, f'{{ columns = [{listed}], join = ", " }}')
+        join = ', join = ", "' if field == "location" else ""
+        return _Line(field, f"{{ columns = [{listed}]{join} }}")
     [column] = sources
     values = columns[column]
     texts = texts_of(values)
@@ -206,7 +272,6 @@ def _field(field: str, sources: Sequence[str], columns: Columns, remark: str) ->
     telling = [text for text in texts if text.casefold() not in NOTHING]
     kind = STANDARD_KINDS[field]
     options: dict[str, Option] = {}
-    is_asked = False
     match kind:
         case Kind.GENDER:
             options["values"], doubt = guess_gender(column, telling)
@@ -223,8 +288,7 @@ def _field(field: str, sources: Sequence[str], columns: Columns, remark: str) ->
         case Kind.EMAIL if any(_has_capitals(text.partition("@")[0]) for text in telling):
             options["case"] = "lower"
         case Kind.STRING if field in _NAMES and telling:
-            if same(column) in WHOLE_NAMES:
-                options["part"], remark, is_asked = _part(field, column, telling)
+            remark, is_asked = _doubt_of_names(telling)
             if all(text.isupper() for text in telling) and any(map(str.isascii, telling)):
                 options["case"] = "name"
                 remark = remark or "JON -> Jon"
@@ -235,16 +299,29 @@ def _has_capitals(text: str) -> bool:
     return text != text.lower()
 
 
-def _part(field: str, column: str, names: Sequence[str]) -> tuple[str, str, bool]:
-    """Tell which part of whole names a field is, with a remark, and whether it has to be asked."""
+def _doubt_of_names(texts: Sequence[str]) -> tuple[str, bool]:
+    are_names = _are_names(texts)
+    return "" if are_names else "most values do not look like names", not are_names
+
+
+def _whole_name(field: str, column: str, columns: Columns) -> _Line:
+    """Propose a part of a column of whole names, if it is certain which words it is."""
+    texts = [text for text in texts_of(columns[column]) if text.casefold() not in NOTHING]
+    remark, is_asked = _doubt_of_names(texts)
     part = "first" if field == "first_name" else "last"
-    if column.casefold() == _FULL_NAME or any(map(_FAMILY_FIRST.search, names)):
-        return part, "the family name comes first in such names: split them beforehand", True
-    others = sum(_TWO_WORDS.fullmatch(name) is None for name in names)
-    remark = f"{others:,} of {len(names):,} names do not have two words" if others else ""
-    if others * 2 <= len(names):
-        return part, remark, False
-    return ("", remark, False) if part == "first" else (part, remark, True)
+    others = sum(_TWO_WORDS.fullmatch(text) is None for text in texts)
+    if same(column) in FAMILY_FIRST or any(map(_FAMILY_FIRST.search, texts)):
+        remark, is_asked = "the family name comes first: split such names beforehand", True
+    elif others and not remark:
+        remark = f"{others:,} of {len(texts):,} names do not have two words"
+        if others * 2 > len(texts):
+            is_asked = part == "last" or any(" " in text for text in texts)
+            part = part if is_asked else ""
+    options = {"part": part} if part else {}
+    if texts and all(text.isupper() for text in texts) and any(map(str.isascii, texts)):
+        options["case"] = "name"
+        remark = remark or "JON -> Jon"
+    return _Line(field, _table(column, **options), remark, is_asked)
 
 
 def _flags(texts: Sequence[str]) -> dict[str, str | bool]:

@@ -84,7 +84,8 @@ def is_placeholder(email: str) -> bool:
 _GENDER_PAIRS: Final = (
     "male/female man/woman men/women boy/girl mr/mrs mr/ms mr./mrs. mr./ms. herr/frau"
     " männlich/weiblich mann/frau masculin/féminin masculin/feminin homme/femme"
-    " monsieur/madame m./mme masculino/femenino masculino/feminino hombre/mujer varón/mujer"
+    " monsieur/madame m./mme m./mlle mr/miss masculino/femenino"
+    " masculino/feminino hombre/mujer varón/mujer"
     " maschio/femmina uomo/donna maschile/femminile"
     " homem/mulher man/vrouw mannelijk/vrouwelijk mężczyzna/kobieta mezczyzna/kobieta męski/żeński"
     " erkek/kadın erkek/kadin bay/bayan man/kvinna manlig/kvinnlig 男/女 男性/女性"  # noqa: RUF001
@@ -170,10 +171,11 @@ PLACES: Final = tuple(tuple(names.split()) for names in (_CITIES, _REGIONS, _COU
 
 _WHOLE_NAMES: Final = (
     "name fullname customername contactname displayname kunde kundenname nomcomplet nombrecompleto"
-    " nomecompleto фио имяифамилия 氏名 姓名 이름 adsoyad"
+    " nomecompleto имяифамилия adsoyad billingname shippingname leadname personname requestername"
 )
-WHOLE_NAMES: Final = frozenset(_WHOLE_NAMES.split())
-"""The names of columns that hold a whole name."""
+_FAMILY_FIRST: Final = "фио фамилияимяотчество прізвищеімя 氏名 姓名 お名前 이름 성명"
+_EITHER_NAME: Final = "nombre nome имя імя nom ad isim jméno imię 名前 이름"
+_TITLES: Final = "title titre salutation aanhef titel nameprefix tratamiento обращение oslovení"
 
 CODES: Final = re.compile(
     r"zip|postal|postcode|postleitzahl|plz|codepostal|sku|ean|gtin|upc|isbn|vat|ustid|tax|iban|bic"
@@ -199,6 +201,27 @@ def same(name: str) -> str:
     """Write a name so that its spellings agree: ``E-mail address`` is ``EmailAddress``."""
     plain = unicodedata.normalize("NFKD", name).casefold().translate(_LETTERS)
     return "".join(ch for ch in plain if ch.isalnum())
+
+
+FAMILY_FIRST: Final = frozenset(map(same, _FAMILY_FIRST.split()))
+"""The names of columns that hold a whole name, which begins with the family's."""
+
+WHOLE_NAMES: Final = frozenset(map(same, _WHOLE_NAMES.split())) | FAMILY_FIRST
+"""The names of columns that hold a whole name."""
+
+EITHER_NAME: Final = frozenset(map(same, _EITHER_NAME.split()))
+"""The names of columns that hold one part of a name, or all of it."""
+
+TITLES: Final = frozenset(map(same, _TITLES.split()))
+"""The names of columns that hold Mr and Mrs, or whatever one is by profession."""
+
+DEEDS: Final = re.compile(
+    r"(?:order|invoice|ticket|event|transaction|payment|charge|subscription|product|form|ad)"
+    r"(?:id|no|nr|number|date|type|name|status|total)|lineitem\w+|quantity|price|subject|captured"
+    r"|amount(?:refunded)?|(?:financial|fulfillment)status|(?:bestell|rechnungs|auftrags)\w+"
+    r"|(?:numero|date)(?:de)?(?:commande|pedido)|заказ|(?:номер|дата)заказа|注文番号|订单号"
+)
+"""The names of columns of files whose rows are what people did, with ids that are not theirs."""
 
 
 def variants(name: str) -> tuple[str, ...]:
