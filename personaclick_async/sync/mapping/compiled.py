@@ -22,6 +22,7 @@ from personaclick_async.sync.mapping.convert import (
     converter,
     join_converter,
     rule_of,
+    usual_of,
 )
 from personaclick_async.sync.mapping.origin import ABSENT, Invalid, Kind, Origin
 from personaclick_async.sync.records import (
@@ -47,6 +48,7 @@ class _Field:
     :ivar label: what faults call it.
     :ivar positions: where its columns stand.
     :ivar recall: the same as ``convert``, for one text, with a memory; None has none.
+    :ivar is_usual: whether ``rule`` alone takes a text, if it is no absent one.
     """
 
     name: str
@@ -54,6 +56,9 @@ class _Field:
     positions: tuple[int, ...]
     convert: Convert
     recall: Callable[[str], Json] | None
+    is_usual: Callable[[str], object]
+    rule: Callable[[str], Json]
+    absent: frozenset[str]
     is_omitted: bool
 
     def cell(self, values: Sequence[Any]) -> Any:  # noqa: ANN401 - whatever a source has
@@ -66,13 +71,12 @@ class _Field:
         """Convert a column; the rows whose value is refused are noted."""
         if len(self.positions) == 1:
             cells = columns[self.positions[0]]
-            are_short_texts = (
-                self.recall is not None
-                and set(map(type, cells)) == {str}
-                and max(map(len, cells)) <= _LONGEST_TEXT
-            )
-            if self.recall is not None and are_short_texts:
-                return _each(self.recall, cells, faulty)
+            if set(map(type, cells)) == {str}:
+                if self.recall is None:
+                    if all(map(self.is_usual, cells)) and self.absent.isdisjoint(cells):
+                        return _each(self.rule, cells, faulty)
+                elif max(map(len, cells)) <= _LONGEST_TEXT:
+                    return _each(self.recall, cells, faulty)
         else:
             cells = list(zip(*(columns[position] for position in self.positions), strict=True))
         return _each(partial(self.convert, notes=[]), cells, faulty)
@@ -129,6 +133,9 @@ class CompiledMapping:
                     tuple(header.index(column) for column in origin.columns),
                     convert,
                     None if origin.kind in _NOT_REPEATED else _remembering(convert),
+                    usual_of(origin),
+                    partial(rule, label),
+                    origin.absent,
                     origin.invalid is Invalid.OMIT and name not in required,
                 )
             )

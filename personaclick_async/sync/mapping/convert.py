@@ -82,17 +82,23 @@ def rule_of(name: str, kind: Kind) -> tuple[str, Rule]:
     return f"custom.{name}", rules.identifier if kind is Kind.IDENTIFIER else rules.custom_value
 
 
+def usual_of(origin: Origin) -> Callable[[str], object]:
+    """Return what tells texts that need nothing but the field's rule, absent words included."""
+    told = origin.values or origin.case
+    return _UNUSUAL if told else _USUAL.get(origin.kind, _UNUSUAL)
+
+
 def converter(name: str, origin: Origin) -> Convert:
     """Make the converter of a field of one column."""
     field, rule = rule_of(name, origin.kind)
     from_text = _text_reader(field, origin)
     kind = origin.kind
-    is_usual = _USUAL.get(kind, _UNUSUAL) if not (origin.values or origin.case) else _UNUSUAL
+    is_usual = usual_of(origin)
 
     def convert(cell: Any, notes: Notes) -> Json:  # noqa: ANN401 - whatever a source has
         value = cell
         if type(value) is str:
-            if is_usual(value) is not None and value not in origin.absent:
+            if is_usual(value) and value not in origin.absent:
                 return rule(field, value)
         else:
             if _is_nothing(value):
