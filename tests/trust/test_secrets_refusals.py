@@ -75,7 +75,7 @@ NOT_ENCODABLE = " ".join(CANARIES.values()) + "\ud800"
         lambda bad: PersonaClick("e0" * 15, stream=bad),
         lambda bad: PersonaClick("e0" * 15, set_user_id_name=bad),
         lambda bad: PersonaClick("e0" * 15, limits={bad: bad}),
-        lambda bad: PersonaClick("e0" * 15).user(external_id=bad),
+        lambda bad: PersonaClick("e0" * 15).user(email=bad),
     ],
 )
 def test_nothing_that_is_made_shows_what_it_refuses(make: Callable[[str], object]) -> None:
