@@ -20,6 +20,7 @@ Value: TypeAlias = str | int | bool
 OK: Final = 200
 _STATUSES: Final = range(200, 600)
 _POINT: Final = "point"
+_MOST_BYTES: Final = 1024 * 1024
 
 
 @attrs.frozen
@@ -173,7 +174,8 @@ class Behaviour:
         :raises OSError: it can't be read.
         """
         try:
-            said = codec.decode(Path(path).read_bytes())
+            with Path(path).open("rb") as file:
+                said = codec.decode(file.read(_MOST_BYTES))
         except ValueError:
             said = None
         found = said.get("behaviour") if isinstance(said, dict) else None

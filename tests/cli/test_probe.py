@@ -77,5 +77,6 @@ def test_a_customer_is_looked_at_without_values(emulator: Emulator, tmp_path: Pa
 def test_a_file_that_no_probe_wrote_is_refused(tmp_path: Path, content: str) -> None:
     path = tmp_path / "other.json"
     path.write_text(content)
-    with pytest.raises(ValueError, match=r"expected"):
-        Behaviour.load(path)
+    for one in (path, Path("/dev/zero")):
+        with pytest.raises(ValueError, match=r"expected"):
+            Behaviour.load(one)

@@ -456,6 +456,8 @@ def test_a_mapping_that_is_none_is_refused_by_its_key(toml: str, message: str) -
 
 def test_a_mapping_is_read_from_a_file(tmp_path: Path) -> None:
     path = tmp_path / "crm.toml"
+    with pytest.raises(ConfigurationError, match="zero: expected a mapping, got more than 1 MiB"):
+        FieldMapping.load("/dev/zero")
     with pytest.raises(ConfigurationError, match=r"crm\.toml: can't be read"):
         FieldMapping.load(path)
     path.write_bytes(b"\xff")

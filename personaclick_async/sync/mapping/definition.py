@@ -26,6 +26,7 @@ from personaclick_async.sync.mapping.toml import read_toml
 # Part of every fingerprint: to be raised when the same mapping comes to mean something else.
 _MEANING: Final = "mapping 2"
 _MOST_LISTED: Final = 30
+_MOST_BYTES: Final = 1024 * 1024
 # An address, a phone number, a date.
 _DATA: Final = re.compile(r"@|[0-9]{5}|[0-9][-/.][0-9]+[-/.][0-9]")
 
@@ -57,7 +58,11 @@ class FieldMapping:
         """
         name = Path(path).name
         try:
-            text = Path(path).read_text("utf-8-sig")
+            with Path(path).open("rb") as file:  # perhaps a device, which never ends
+                content = file.read(_MOST_BYTES + 1)
+            if len(content) > _MOST_BYTES:
+                raise ConfigurationError(f"{name}: expected a mapping, got more than 1 MiB")
+            text = content.decode("utf-8-sig")
         except OSError as error:
             raise ConfigurationError(f"{name}: can't be read: {error.strerror}") from None
         except UnicodeDecodeError:
