@@ -72,7 +72,7 @@ def test_types_are_taken_as_they_are(tmp_path: Path) -> None:
     assert wires(ParquetSource(path).outcomes()) == [
         {
             "external_id": "11000",
-            "phone": "79991234567",
+            "phone": "+79991234567",
             "birthday": "1990-02-01",
             "bought_something": True,
             "age": 36.5,
