@@ -8,6 +8,8 @@ how memory and open descriptors went. Exits with 1 if a callback was lost or dou
 was stale, or if memory or descriptors grew more than :data:`MOST_GROWTH` from the first fifth to
 the last.
 
+Then syncs are killed, ten times for each minute: see :mod:`benchmarks.kills`.
+
 Run with ``make soak``, or ``python -m benchmarks.soak --minutes 1``.
 """
 
@@ -29,6 +31,7 @@ from typing import Final
 import attrs
 
 from benchmarks.cache_checker import CacheChecker
+from benchmarks.kills import run as run_kills
 from personaclick_async import CachePolicy, PersonaClick, PersonaClickError, RetryPolicy, Timeouts
 from personaclick_async.emulator.settings import DEFAULT_SECRET, DEFAULT_SHOP_ID
 from personaclick_async.facade import create_personaclick
@@ -232,7 +235,9 @@ def main() -> None:
     finally:
         emulator.terminate()
         emulator.wait()
-    sys.exit(code)
+    kills = max(1, round(options.minutes * 10))
+    say(f"\n{kills} kills of syncs")
+    sys.exit(code | run_kills(kills))
 
 
 if __name__ == "__main__":

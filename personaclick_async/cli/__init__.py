@@ -20,6 +20,13 @@ def main() -> None:
             sys.stdout.flush()
             # At once: a thread may be waiting for input that never comes.
             os._exit(int(interrupted.code or 0))
+        except (MemoryError, RuntimeError) as error:
+            if isinstance(error, RuntimeError) and "new thread" not in str(error):
+                raise
+            sys.exit(
+                "personaclick: this process may not have more memory (ulimit -v) or threads "
+                "(ulimit -u): raise the limit, then run the same command again"
+            )
         finally:
             sys.stdout.flush()
 

@@ -151,6 +151,15 @@ def test_neither_standard_output_nor_error_need_to_be_there(shell: Shell) -> Non
     assert journal.startswith(b"SQLite format 3")  # and nothing that was meant for a terminal
 
 
+def test_memory_that_runs_out_is_named_without_a_traceback(shell: Shell) -> None:
+    customers(100)
+    # Enough to begin with; a thread's stack alone takes a tenth of it.
+    ran = bash(shell, f"ulimit -v 70000; {COMMAND} sync customers.csv --route bulk")
+    assert ran.returncode == 1
+    assert "may not have more memory" in ran.stderr
+    assert "Traceback" not in ran.stderr
+
+
 @pytest.mark.parametrize("arguments", ["--help", "sync --help", "--version"])
 def test_help_ends_well_when_nobody_reads_it(shell: Shell, arguments: str) -> None:
     done = bash(shell, f"{COMMAND} {arguments} >/dev/full")
