@@ -232,8 +232,9 @@ class Sync:
                 lambda: journal.finished_at(self.report.source, fingerprint)
             )
             is_soon = ended is not None and abs(self._core.now() - ended) < _SOON
-            if is_soon and not self._options.skip_unchanged:
-                log.warning("the same source was synced to its end at %s: it is sent again", ended)
+            if ended and is_soon and not self._options.skip_unchanged:
+                when = ended.isoformat(" ", "seconds")
+                log.warning("the same source was synced to its end at %s: it is sent again", when)
             return None
         changes = _changes(earlier, fingerprint, self._options.route, self._settings())
         if self._options.unfinished is Unfinished.RESTART or (changes and not earlier.tally.sent):
