@@ -11,39 +11,14 @@ from personaclick_async.models.update import RESERVED_NAMES
 ALWAYS_NOTHING: Final = ("null", "none", "nan", "nat", "n/a", "#n/a", "\\n", "undefined", "nil")
 """Words that stand for no value in any column, as programs write them."""
 
-NOTHING: Final = frozenset(
-    {
-        *ALWAYS_NOTHING,
-        "na",
-        "n.a.",
-        "n.a",
-        "-",
-        "--",
-        "---",
-        "\u2014",
-        "\u2013",
-        "?",
-        "??",
-        ".",
-        "*",
-    }
-    | {"x", "xx", "xxx", "u", "unknown", "unspecified", "not specified", "not set", "not available"}
-    | {"not provided", "empty", "blank", "other", "void", "missing", "no value", "??", ".", "*"}
-    | {"unbekannt", "keine angabe", "k.a.", "k. a.", "inconnu", "non renseigné", "desconocido"}
-    | {"desconocida", "no definido", "sconosciuto", "desconhecido", "onbekend", "nieznany", "brak"}
-    | {
-        "bilinmiyor",
-        "yok",
-        "okänd",
-        "неизвестно",
-        "не указано",
-        "нет данных",
-        "不明",
-        "未知",
-        "無",
-        "없음",
-    }
+_NOTHING: Final = (
+    "*|-|--|---|.|?|??|bilinmiyor|blank|brak|desconhecido|desconocida|desconocido|empty|"
+    "inconnu|k. a.|k.a.|keine angabe|missing|n.a|n.a.|na|nieznany|no definido|no value|"
+    "not available|not provided|not set|not specified|onbekend|other|sconosciuto|u|"
+    "unbekannt|unknown|unspecified|void|x|xx|xxx|yok|non renseigné|okänd|не указано|"
+    "неизвестно|нет данных|\u2013|\u2014|不明|未知|無|없음"
 )
+NOTHING: Final = frozenset((*ALWAYS_NOTHING, *_NOTHING.split("|")))
 """Words that stand for no value where the sample of a column has them, in small letters."""
 
 _NOBODY: Final = NOTHING | {"guest", "anonymous", "anon", "gast", "invité", "invitado", "гость"}
