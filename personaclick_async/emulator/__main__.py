@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import signal
+import sqlite3
 import sys
 import threading
 from collections.abc import Iterator, Sequence
@@ -19,6 +20,7 @@ from personaclick_async.emulator.emulator import Emulator
 from personaclick_async.emulator.faults import Fault
 from personaclick_async.emulator.settings import DEFAULT_SECRET, DEFAULT_SHOP_ID, EmulatorSettings
 from personaclick_async.errors import ConfigurationError, PersonaClickError
+from personaclick_async.escaping import printable
 
 
 def _fault(text: str) -> Fault:
@@ -136,8 +138,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             if secret == DEFAULT_SECRET:
                 _say(f"export PERSONACLICK_SHOP_SECRET={secret}")
             stopped.wait()
-    except (PersonaClickError, OSError, ValueError) as error:
-        sys.exit(f"personaclick-emulator: {error}")
+    except (PersonaClickError, OSError, ValueError, OverflowError, sqlite3.Error) as error:
+        sys.exit(f"personaclick-emulator: {printable(str(error))}")
 
 
 def _say(text: str) -> None:

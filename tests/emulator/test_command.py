@@ -155,15 +155,20 @@ async def test_it_loads_files_and_takes_faults(tmp_path: Path) -> None:
         (["--products", "missing.jsonl"], "missing.jsonl"),
         (["--fault", "colour=red"], "fault: takes delay"),
         (["--fault", "status=503,drop"], "fault: expected one of"),
+        (["--port", "99999"], "port must be 0-65535"),
+        (["--database", "missing/shop.db"], "unable to open database file"),
+        (["--profiles", "\x1b[31m.jsonl"], "\\x1b[31m.jsonl: line 1 is not a JSON object"),
     ],
 )
-def test_wrong_arguments_are_named(arguments: list[str], complaint: str) -> None:
+def test_wrong_arguments_are_named(arguments: list[str], complaint: str, tmp_path: Path) -> None:
+    (tmp_path / "\x1b[31m.jsonl").write_text("nonsense\n")
     done = subprocess.run(
         [sys.executable, "-m", "personaclick_async.emulator", "--port", "0", *arguments],
         capture_output=True,
         text=True,
         timeout=20,
         check=False,
+        cwd=tmp_path,
     )
     assert done.returncode != 0
     assert complaint in done.stderr
