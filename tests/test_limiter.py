@@ -45,7 +45,7 @@ def test_no_window_of_the_service_holds_more(steps: list[tuple[float, float, flo
         assert fifth - first >= 60 - 1e-6
 
 
-def test_places_under_way_count() -> None:
+def test_places_in_flight_count() -> None:
     clock = Clock()
     limiter = Limiter(RateLimit(2, 60), clock)
     assert [limiter.wait_needed() for _ in range(3)] == [0, 0, 60]

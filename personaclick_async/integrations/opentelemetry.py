@@ -64,7 +64,7 @@ class Telemetry:
     """Spans for requests, and metrics of clients and syncs.
 
     One serves any number of clients and shops. Each request, a repeated one too, is a span of its
-    own, a child of what is the current span where the call is made. While a request is under way,
+    own, a child of what is the current span where the call is made. While a request is in flight,
     instrumentations of HTTP libraries are told to leave it alone: aiohttp's would write the whole
     URL into a span, and with it the shop's secret and the user.
 
@@ -109,7 +109,7 @@ class Telemetry:
         return client
 
     def watch(self, sync: Sync, *, name: str | None = None) -> Sync:
-        """Count a sync's records by their fate while it runs; gives the same sync.
+        """Count a sync's records by their result while it runs; return the same sync.
 
         A resumed sync counts what its earlier runs did as well, as its report does.
 

@@ -39,7 +39,7 @@ _COUNTERS: Final = (
         "Exchanges with the store that processes share which failed or took too long.",
     ),
     ("personaclick.sync.read", "{record}", "Records that syncs have read from their sources."),
-    ("personaclick.sync.records", "{record}", "Records of syncs that met their fate, by which."),
+    ("personaclick.sync.records", "{record}", "Records of syncs, by their result."),
 )
 
 
@@ -119,7 +119,7 @@ def of_client(transport: TransportStats, cache: CacheStats, name: str | None) ->
         ("cache", cache.hits),
         ("store", cache.shared_hits),
         ("service", cache.misses),
-        ("read under way", cache.coalesced),
+        ("read in flight", cache.coalesced),
     ):
         attributes = (*shared, ("personaclick.answered_by", answered_by))
         yield ("personaclick.cache.reads", attributes), count

@@ -110,7 +110,7 @@ class SyncOptions:
     """What a sync is told. The defaults suit a nightly job.
 
     :ivar route: how records travel.
-    :ivar concurrency: requests under way at once on the per-profile route. The bulk route has one:
+    :ivar concurrency: requests in flight at once on the per-profile route. The bulk route has one:
         the service applies chunks in the order in which they come, and one at a time keeps the
         records of one person in order; it fills the documented quota all the same.
     :ivar max_chunk_bytes: the largest body on the bulk route, envelope included, after encoding;

@@ -65,7 +65,7 @@ absent = [{absent}]
 """
 _NOBODY: Final = """
 # No column looks like one of {identifiers}.
-# Each row needs one of these to say whom it is about.
+# Each row needs one of these, to say which customer it is about.
 """
 _CUSTOM: Final = """
 # Columns that are no field of the platform can be sent as custom properties, which must exist in

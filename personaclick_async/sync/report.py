@@ -52,7 +52,7 @@ class Failed:
 
 
 Result: TypeAlias = Delivered | Queued | Unchanged | Checked | Rejected | Failed
-"""The fate of one record; each has its ``row`` in the source."""
+"""The result of one record; each has its ``row`` in the source."""
 
 
 @attrs.frozen
@@ -105,7 +105,7 @@ class Report:
     :ivar total: how many rows the source has, roughly, if it can tell.
     :ivar read: rows read.
     :ivar sent: records that the service has accepted.
-    :ivar queued: how many of those are only queued (the bulk route), their fate not known.
+    :ivar queued: how many of those are only queued (the bulk route), their result not known.
     :ivar unchanged: records not sent because the same was delivered before.
     :ivar rejected: rows that can't be sent, or that the service refused one by one.
     :ivar incomplete: how many of the records were sent without some of their values.
@@ -143,7 +143,7 @@ class Report:
 
     @property
     def settled(self) -> int:
-        """How many rows have met their fate."""
+        """How many rows have a result."""
         return self.sent + self.unchanged + self.rejected + self.failed + self.checked
 
     def add(self, tally: Tally) -> None:

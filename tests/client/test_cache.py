@@ -106,7 +106,7 @@ async def test_a_set_is_seen_by_the_next_get(user: User) -> None:
     assert await colour(user) == "blue"
 
 
-async def test_a_set_for_a_device_drops_the_customer_whom_it_names(client: PersonaClick) -> None:
+async def test_a_set_for_a_device_drops_the_customer_that_it_names(client: PersonaClick) -> None:
     customer = client.user(email="ada@shop.example")
     await customer.profile.set(first_name="Ada")
     assert (await customer.profile.get()).first_name == "Ada"
@@ -129,7 +129,7 @@ async def test_a_set_that_failed_drops_the_entry_too(
     assert reads(emulator) == 2
 
 
-async def test_a_set_beats_a_read_under_way(user: User, emulator: Emulator) -> None:
+async def test_a_set_beats_a_read_in_flight(user: User, emulator: Emulator) -> None:
     with emulator.hold("GET", "/profile") as held:
         read = asyncio.create_task(colour(user))
         await held.arrived()

@@ -182,7 +182,7 @@ def test_one_client_serves_loops_in_many_threads_at_once(emulator: Emulator) -> 
     assert len(emulator.requests) == 160
 
 
-async def test_closing_waits_for_what_is_under_way(
+async def test_closing_waits_for_what_is_in_flight(
     make_client: MakeClient, emulator: Emulator
 ) -> None:
     client = make_client()

@@ -497,7 +497,7 @@ def test_waiting_has_a_bound(facade: Personaclick, emulator: Emulator) -> None:
     assert facade.flush(10)
 
 
-def test_a_loop_that_ends_with_calls_under_way_ends_them(
+def test_a_loop_that_ends_with_calls_in_flight_ends_them(
     facade: Personaclick, emulator: Emulator, calls: Calls
 ) -> None:
     facade("did").result(10)

@@ -141,7 +141,7 @@ MENDED = {"nobody": "ada@shop.example"}
 @pytest.mark.parametrize(
     "layout", [Layout(), Layout(encoding="latin-1", columns=COLUMNS), Layout(quote=None)]
 )
-def test_a_mended_file_is_read_with_the_options_of_its_source(
+def test_a_corrected_file_is_read_with_the_options_of_its_source(
     tmp_path: Path, delimiter: str, layout: Layout
 ) -> None:
     rows = [_rejected(n, id=str(n), email="nobody", name=f"Zoë, {n};\n") for n in (1, 2)]
@@ -158,7 +158,7 @@ def test_a_mended_file_is_read_with_the_options_of_its_source(
     ]
 
 
-def test_a_row_without_the_columns_of_its_source_does_not_pass_unmended(tmp_path: Path) -> None:
+def test_a_row_without_the_columns_of_its_source_does_not_pass_uncorrected(tmp_path: Path) -> None:
     source = tmp_path / "people.csv"
     source.write_text(
         "id,email,name\n2,b@shop.example,Smith, John\n"

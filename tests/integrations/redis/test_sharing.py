@@ -106,7 +106,7 @@ async def test_a_purge_reaches_every_process(ada: Peer, make_peer: MakePeer) -> 
         await turns(bob.client.user(email="ada@shop.example"), "never")
 
 
-async def test_a_write_for_a_device_drops_the_customer_whom_it_names_everywhere(
+async def test_a_write_for_a_device_drops_the_customer_that_it_names_everywhere(
     ada: Peer, make_peer: MakePeer
 ) -> None:
     customer = ada.client.user(email="ada@shop.example")
@@ -196,7 +196,7 @@ async def test_a_client_with_a_shorter_ttl_does_not_get_older_profiles(
     assert reads(emulator) == 2
 
 
-async def test_nothing_in_redis_outlives_its_use_and_no_key_says_who_it_is_about(
+async def test_nothing_in_redis_outlives_its_use_and_no_key_names_a_user(
     ada: Peer, emulator: Emulator, redis_server: RedisServer
 ) -> None:
     who = {"email": "ada@shop.example", "phone": "+15550100", "external_id": "customer-77"}

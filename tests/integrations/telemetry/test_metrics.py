@@ -78,7 +78,7 @@ async def test_calls_retries_and_cache_reads_are_counted(
         "cache": 1,
         "store": 0,
         "service": stats.misses,
-        "read under way": stats.coalesced,
+        "read in flight": stats.coalesced,
     }
     assert backend.counts("personaclick.cache.store_failures") == {"": 0}
 
@@ -95,7 +95,7 @@ async def test_what_a_limit_holds_back_is_counted_in_requests_and_seconds(
     assert backend.metrics()["personaclick.limit.wait_time"].unit == "s"
 
 
-async def test_records_of_a_sync_are_counted_by_their_fate(
+async def test_records_of_a_sync_are_counted_by_their_result(
     client: PersonaClick, backend: Backend
 ) -> None:
     for source in (rows(20), [*rows(20), {"external_id": "x", "email": "nobody"}]):

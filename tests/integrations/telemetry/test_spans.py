@@ -218,7 +218,7 @@ async def test_two_of_them_on_one_client_leave_the_context_as_it_was(
     assert len(backend.spans) == len(other.spans) == 1
 
 
-async def test_nothing_says_who_it_was_about(
+async def test_spans_name_no_user(
     client: PersonaClick, emulator: Emulator, backend: Backend
 ) -> None:
     user = client.user(did=CANARIES[0], seance=CANARIES[3])

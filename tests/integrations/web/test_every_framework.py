@@ -143,7 +143,7 @@ async def test_two_hundred_visitors_at_once_never_see_each_other(
     assert len(emulator.devices()) == 200
 
 
-async def test_the_next_visitor_on_a_connection_is_nobodys_heir(
+async def test_the_next_visitor_on_a_connection_inherits_nothing(
     shop: Shop, emulator: Emulator
 ) -> None:
     async with shop() as url, aiohttp.TCPConnector(limit=1) as one_connection:

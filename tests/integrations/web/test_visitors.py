@@ -431,7 +431,7 @@ def test_a_policy_that_cannot_be_followed_is_refused(wrong: dict[str, Any]) -> N
         VisitorPolicy(**wrong)
 
 
-async def test_nothing_shows_whom_it_is_about(client: PersonaClick) -> None:
+async def test_visitors_are_not_shown(client: PersonaClick) -> None:
     visitor = await Visitors(client).arrive(with_cookies("personaclick_did=device0001"))
     await spend(visitor)
 

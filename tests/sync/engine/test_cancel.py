@@ -82,7 +82,7 @@ async def test_cancelled_before_it_came_to_anything_it_is_not_taken_for_finished
 
 
 @pytest.mark.parametrize("route", PATHS)
-async def test_what_is_under_way_is_waited_for_and_nothing_else_is_sent(
+async def test_what_is_in_flight_is_waited_for_and_nothing_else_is_sent(
     client: PersonaClick, emulator: Emulator, journal: Path, quick: dict[str, Any], route: str
 ) -> None:
     path = PATHS[route]
