@@ -36,6 +36,7 @@ T = TypeVar("T")
 _OK: Final = 200
 _PARTIAL: Final = 206
 _STATUS_KEY: Final = f'"{names.STATUS}"'.encode()
+_MESSAGE_KEY: Final = f'"{names.MESSAGE}"'.encode()
 _FIRST_ERROR: Final = 400
 _FIRST_SERVER_ERROR: Final = 500
 
@@ -178,13 +179,20 @@ def refusal(answer: Answer[T]) -> ServiceError | None:
     if answer.status == _OK and (
         body == names.SUCCESS_BODY
         # The key as it is, with letters escaped, or in UTF-16; else a body need not be decoded.
-        or not (_STATUS_KEY in body or b"\0" in body or (b"\\" in body and b"\\u00" in body))
+        or not (
+            _STATUS_KEY in body
+            or _MESSAGE_KEY in body
+            or b"\0" in body
+            or (b"\\" in body and b"\\u00" in body)
+        )
     ):
         return None
     said = _body_object(body)
     status = _status(answer.status, said)
     is_success = _OK <= status < 300 and status != _PARTIAL  # noqa: PLR2004 - the end of 2xx
-    if is_success and str(said.get(names.STATUS)).lower() != names.STATUS_ERROR:
+    # A message alone (section 9, 3) is no profile, though each key of one may be absent.
+    is_error = said.keys() == {names.MESSAGE} and answer.call.endpoint == names.PROFILE
+    if is_success and not is_error and str(said.get(names.STATUS)).lower() != names.STATUS_ERROR:
         return None
     message = _message(said)
     shown, own_words = _without_quotations(message, answer.call)

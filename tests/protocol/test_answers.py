@@ -289,6 +289,12 @@ def test_an_error_at_200_is_found_in_any_encoding(body: bytes) -> None:
         assert error.message == "no"
 
 
+def test_a_message_alone_is_no_profile() -> None:
+    body = b'{"message": "Profile not found"}'
+    assert type(refusal(answer(200, body, call=READ))) is NotFound
+    assert refusal(answer(200, b'{"message": "hello", "id": "1"}', call=READ)) is None
+
+
 def test_a_part_of_a_profile_and_an_empty_object_are_no_profile() -> None:
     assert refusal(answer(206, b'{"gender": "f"}', call=READ)) is not None
     for body in (b"{}", b" { }\n", "{}".encode("utf-16")):
