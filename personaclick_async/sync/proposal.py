@@ -53,7 +53,10 @@ Option = str | Sequence[str] | Mapping[str, str | bool]
 _BARE_KEY: Final = re.compile(r"[A-Za-z0-9_-]+")
 _NAMES: Final = ("first_name", "last_name", "middle_name")
 _TWO_WORDS: Final = re.compile(r"[^\W\d_][\w'\u2019.-]*,? [^\W\d_][\w'\u2019.-]*")
-_NO_NAME: Final = re.compile(r"[0-9#@]|^\W+$")
+_NO_NAME: Final = re.compile(r"[0-9#@]|^\W+$|\b(?:GmbH|Ltd|LLC|Inc|Corp|S\.?r\.?l|株式会社)\b")
+_ONE_IN: Final = 10
+_THOUSANDS: Final = re.compile(r"[1-9][0-9]{0,2}(?:[.,][0-9]{3})+")
+_TURKISH: Final = ("ad", "adi", "soyad", "soyadi", "isim", "soyisim")  # whose I is no i
 _FAMILY_FIRST: Final = re.compile(r"[\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7a3]")
 
 _HEAD: Final = """\
@@ -189,7 +192,21 @@ def _recognise(columns: Columns) -> tuple[Found, dict[str, str], set[str]]:
         titles = [one for one in columns if same(one) in TITLES]
         found.update(("gender", (one,)) for one in titles if _are_mostly(GENDERS, columns[one]))
     found |= _names_of(found, by_spelling, columns)
+    if shared := _shared_phones(found, columns):
+        remarks[PHONE] = f"{shared:,} rows share a number with others: is it the person's?"
+        doubtful.add(PHONE)
     return {field: found[field] for field in FIELDS if field in found}, remarks, doubtful
+
+
+def _shared_phones(found: Found, columns: Columns) -> int:
+    """Return how many rows have a number of somebody else, if many have."""
+    whose = found.get(EXTERNAL_ID) or found.get(EMAIL)
+    if whose is None or PHONE not in found:
+        return 0
+    pairs = set(zip(*(map(str, columns[one[0]]) for one in (found[PHONE], whose)), strict=True))
+    numbers = [number for number, _ in pairs if number not in ("", "None")]
+    shared = len(numbers) - len(set(numbers))
+    return shared if shared > 1 and shared * _ONE_IN > len(numbers) else 0
 
 
 def _names_of(found: Found, by_spelling: Mapping[str, str], columns: Columns) -> Found:
@@ -285,11 +302,13 @@ def _field(
             if guess is not None:
                 options["decimal"] = guess.decimal
                 remark, is_asked = guess.doubt or remark, bool(guess.doubt)
+        case Kind.IDENTIFIER if any(map(_THOUSANDS.fullmatch, telling)):
+            remark, is_asked = "are these numbers with separators, or ids as they are?", True
         case Kind.EMAIL if any(_has_capitals(text.partition("@")[0]) for text in telling):
             options["case"] = "lower"
         case Kind.STRING if field in _NAMES and telling:
             remark, is_asked = _doubt_of_names(telling)
-            if all(text.isupper() for text in telling) and any(map(str.isascii, telling)):
+            if _are_shouted(telling) and same(column) not in _TURKISH:
                 options["case"] = "name"
                 remark = remark or "JON -> Jon"
     return _Line(field, _table(column, **options, absent=absent), remark, is_asked)
@@ -297,6 +316,10 @@ def _field(
 
 def _has_capitals(text: str) -> bool:
     return text != text.lower()
+
+
+def _are_shouted(texts: Sequence[str]) -> bool:
+    return all(text.isupper() for text in texts) and any(map(str.isascii, texts))
 
 
 def _doubt_of_names(texts: Sequence[str]) -> tuple[str, bool]:
@@ -318,7 +341,7 @@ def _whole_name(field: str, column: str, columns: Columns) -> _Line:
             is_asked = part == "last" or any(" " in text for text in texts)
             part = part if is_asked else ""
     options = {"part": part} if part else {}
-    if texts and all(text.isupper() for text in texts) and any(map(str.isascii, texts)):
+    if texts and _are_shouted(texts):
         options["case"] = "name"
         remark = remark or "JON -> Jon"
     return _Line(field, _table(column, **options), remark, is_asked)

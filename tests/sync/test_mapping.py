@@ -81,6 +81,12 @@ CASES = [
     ('phone = "c"', "+7 (999) 123-45-67", "+79991234567"),
     ('phone = "c"', 79991234567, "+79991234567"),
     ('phone = "c"', "p:+447911123456", "+447911123456"),
+    ('last_name = "c"', "O&#39;Neill", "O'Neill"),
+    ('loyalty_id = "c"', "1001,0", "1001"),
+    ('loyalty_id = "c"', "1.000", "1.000"),
+    ('last_name = "c"', "O&#39;Neill", "O'Neill"),
+    ('loyalty_id = "c"', "1001,0", "1001"),
+    ('loyalty_id = "c"', "1.000", "1.000"),
     ('phone = "c"', 79991234567.0, "+79991234567"),
     ('loyalty_id = "c"', UUID(int=7), str(UUID(int=7))),
     ('location = { value = "L1" }', "", "L1"),
@@ -134,6 +140,14 @@ FAULTS = [
     ('email = "c"', "NoEmail@noemail.example", "email", "stands for none"),
     ('email = "c"', "not-provided@shop.example", "email", "stands for none"),
     ('loyalty_id = "c"', "(2 rows)", "loyalty_id", "an identifier"),
+    ('loyalty_id = "c"', "C", "loyalty_id", "not the name of its column"),
+    ('first_name = "c"', "JosÃ©", "first_name", "decoded wrongly before"),
+    ('first_name = "c"', "<b>Ada</b>", "first_name", "without HTML"),
+    ('first_name = "c"', "***", "first_name", "a value"),
+    ('age = "c"', "0", "age", "above 0"),
+    ('age = "c"', 999, "age", "above 0"),
+    ('phone = "c"', "15012345678", "phone", "an international number"),
+    ('phone = "c"', "51991234567", "phone", "an international number"),
     ('loyalty_id = "c"', "---+---", "loyalty_id", "an identifier"),
     ('gender = { column = "c", values = { M = "m" } }', "X", "gender", "Gender"),
     ('birthday = "c"', "1/2/1999", "birthday", "YYYY-MM-DD"),
@@ -359,12 +373,12 @@ def test_columns_are_joined_and_empty_ones_left_out() -> None:
 
 
 def test_absent_markers_hold_for_all_fields_or_for_one() -> None:
-    toml = 'first_name = { column = "a", absent = "-" }\nlast_name = "b"\nmiddle_name = "c"'
+    toml = 'first_name = { column = "a", absent = "x" }\nlast_name = "b"\nmiddle_name = "c"'
 
-    outcome = _map(toml, {"a": "-", "b": "-", "c": "NULL"}, top='absent = ["NULL"]')
+    outcome = _map(toml, {"a": "x", "b": "x", "c": "NULL"}, top='absent = ["NULL"]')
 
     assert isinstance(outcome, Record)
-    assert outcome.wire == {"external_id": "k1", "last_name": "-"}
+    assert outcome.wire == {"external_id": "k1", "last_name": "x"}
 
 
 def test_required_fields_are_required() -> None:

@@ -9,8 +9,10 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 from decimal import Decimal
+from html import unescape
 from typing import Any, Final, Protocol, TypeAlias
 from uuid import UUID
 
@@ -45,7 +47,10 @@ _MACHINES_NOTHING: Final = frozenset(
     | {"(null)", "(NULL)", "[NULL]", "<null>", "<NULL>"}
 )
 _FORMULA: Final = re.compile(r'="((?:[^"]|"")*)"')
-_POINT_ZERO: Final = re.compile(r"([+-]?[0-9]+)\.0+")
+_POINT_ZERO: Final = re.compile(r"([+-]?[0-9]+)[.,]0{1,2}")
+_ENTITY: Final = re.compile(r"&(?:#[0-9]{1,6}|#[xX][0-9a-fA-F]{1,5}|[A-Za-z]{2,8});")
+_TAG: Final = re.compile(r"</?[A-Za-z][^>]*>")
+_OLDEST: Final = 130
 _SCIENTIFIC: Final = re.compile(r"[+-]?[0-9]+(?:[.,][0-9]+[eE][+-]?|[eE]\+)[0-9]+")
 _ADDRESS_INSIDE: Final = re.compile(r"[^@<>]*<\s*([^<>\s]+)\s*>")
 _SCHEME: Final = re.compile(r"mailto:([^?]*)(?:\?.*)?", re.IGNORECASE)
@@ -67,6 +72,7 @@ _CURRENCY: Final = (
 )
 # 1.250 is twelve hundred and fifty, or one and a quarter.
 _EITHER_WAY: Final = re.compile(r"[+-]?[1-9][0-9]{0,2}[.,][0-9]{3}")
+_PEOPLES: Final = ("first_name", "last_name", "middle_name")
 _MARKED: Final = (Kind.IDENTIFIER, Kind.EMAIL, Kind.PHONE)
 _AS_THEY_STAND: Final = (Kind.ANY, Kind.LIST, Kind.JSON)
 _NAMED: Final = (*_MARKED, Kind.STRING)
@@ -77,6 +83,8 @@ _NO_LETTER: Final = "'\u2018\u2019`\u00b4"
 
 def rule_of(name: str, kind: Kind) -> tuple[str, Rule]:
     """Return how errors call a field, and its rule."""
+    if name == "age":
+        return name, _age
     if name in FIELDS:
         return name, FIELDS[name].rule
     return f"custom.{name}", rules.identifier if kind is Kind.IDENTIFIER else rules.custom_value
@@ -86,6 +94,13 @@ def usual_of(origin: Origin) -> Callable[[str], object]:
     """Return what tells texts that need nothing but the field's rule, absent words included."""
     told = origin.values or origin.case
     return _UNUSUAL if told else _USUAL.get(origin.kind, _UNUSUAL)
+
+
+def _age(field: str, value: object) -> Number:
+    age: Number = FIELDS[field].rule(field, value)
+    if not 0 < age < _OLDEST:
+        raise refuse(field, f"an age above 0 and below {_OLDEST}", value)
+    return age
 
 
 def converter(name: str, origin: Origin) -> Convert:
@@ -225,11 +240,18 @@ def _said(origin: Origin, text: str) -> Json:
 def _finisher(field: str, origin: Origin) -> Finish:
     match origin.kind:
         case Kind.STRING if field in FIELDS:
-            return lambda text, _: _name(field, text)
+            return lambda text, notes: _name(field, text, notes)
         case Kind.STRING | Kind.ANY | Kind.GENDER:
             return lambda text, _: text
         case Kind.IDENTIFIER:
-            return lambda text, notes: _identifier(field, text, notes)
+            headers = [column.casefold() for column in origin.columns]
+
+            def identifier(text: str, notes: Notes) -> str:
+                if text.casefold() in headers:  # of files that were put together
+                    raise refuse(field, "an identifier, not the name of its column", text)
+                return _identifier(field, text, notes)
+
+            return identifier
         case Kind.EMAIL:
             return lambda text, notes: _email(field, text, notes)
         case Kind.PHONE:
@@ -264,10 +286,25 @@ def _digits(field: str, text: str, notes: Notes) -> str:
     return text
 
 
-def _name(field: str, text: str) -> str:
-    if text in _MACHINES_NOTHING:
+def _name(field: str, text: str, notes: Notes) -> str:
+    if "&" in text and _ENTITY.search(text) is not None:
+        notes.append("HTML decoded")
+        text = unescape(text)
+    if text in _MACHINES_NOTHING or (field in _PEOPLES and not any(map(str.isalpha, text))):
         raise refuse(field, 'a value, not a word for none (say absent = ["none"] or another)', text)
+    if "<" in text and _TAG.search(text) is not None:
+        raise refuse(field, "a text without HTML", text)
+    if not text.isascii() and _is_read_wrongly(text):
+        raise refuse(field, "the letters that were meant: it was decoded wrongly before", text)
     return text
+
+
+def _is_read_wrongly(text: str) -> bool:
+    """Return whether a text is UTF-8 that somebody took for a code page: ``JosÃ©``."""
+    for page in ("cp1252", "latin-1"):
+        with suppress(UnicodeError):
+            return text.encode(page).decode() != text
+    return False
 
 
 def _identifier(field: str, text: str, notes: Notes) -> str:

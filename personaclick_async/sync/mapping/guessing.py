@@ -14,7 +14,7 @@ import attrs
 from personaclick_async import codec
 from personaclick_async.errors import ValidationError
 from personaclick_async.sync.mapping.convert import converter
-from personaclick_async.sync.mapping.dates import COUNTED, EXCEL, moment_reader
+from personaclick_async.sync.mapping.dates import COUNTED, EXCEL, SECONDS, moment_reader
 from personaclick_async.sync.mapping.origin import Kind, Origin
 from personaclick_async.sync.mapping.vocabulary import (
     CODES,
@@ -34,7 +34,7 @@ _DAYS: Final = (
     *("%m/%d/%y", "%d/%m/%y", "%d.%m.%y", "%d-%m-%y", "%m-%d-%y", "%d-%b-%y", "%d %b %y"),
 )
 _TIMES: Final = ("%H:%M:%S", "%H:%M", "%H:%M:%S.%f", "%I:%M:%S %p", "%I:%M %p", "%H:%M:%S %z")
-_PACKED: Final = "%Y%m%d"
+_PACKED: Final = ("%Y%m%d", "%d%m%Y", "%m%d%Y")
 _YEARS: Final = range(1905, 2027)
 _DIGITS: Final = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
 _CODE: Final = re.compile(r"[+-]?0[0-9]+(?:\.0+)?|[0-9.]+[eE][+-]?[0-9]+|\+[0-9 ]+")
@@ -42,8 +42,9 @@ _CODE: Final = re.compile(r"[+-]?0[0-9]+(?:\.0+)?|[0-9.]+[eE][+-]?[0-9]+|\+[0-9 
 _EITHER: Final = re.compile(r"\D*[1-9][0-9]{0,2}[.,][0-9]{3}\D*")
 _MONEY: Final = re.compile(r"[$£¥]|,[0-9]{3},")
 _SINGLE: Final = frozenset("mfwvhke")
+_DUTCH: Final = ("geslacht", "aanhef")
 _MEANS_WOMAN: Final = ("sexo", "genero", "sexe", "genre")
-_EPOCH_DIGITS: Final = 8
+_EPOCH_DIGITS: Final = 9  # eight are a day, a month and a year
 _YEAR_DIGITS: Final = 4
 _MOST_DIGITS: Final = 15  # a float has no more
 
@@ -129,8 +130,8 @@ def guess_day(texts: Sequence[str], *, is_day: bool = False) -> Guess | None:
     """
     texts = _usual(texts) if is_day else texts
     if is_day and all(map(_DIGITS.fullmatch, texts)):
-        fitting = [pattern for pattern in (_PACKED, *COUNTED) if _all_lived(pattern, texts)]
-        return Guess(Kind.DATE, tuple(fitting[:1])) if fitting else None
+        fitting = [pattern for pattern in (*_PACKED, *COUNTED) if _all_lived(pattern, texts)]
+        return Guess(Kind.DATE, tuple(fitting)) if fitting else None
     if not all(re.search(r"[0-9]\D+[0-9]|[0-9]\D+$", text) for text in texts):
         return None
     for pattern in ("", *_DAYS):
@@ -179,8 +180,11 @@ def _all_lived(pattern: str, texts: Sequence[str]) -> bool:
     read = moment_reader([pattern])
     if pattern == EXCEL and not all(len(text.partition(".")[0]) in (4, 5) for text in texts):
         return False
-    if pattern in COUNTED[1:] and not all(len(text.lstrip("-")) >= _EPOCH_DIGITS for text in texts):
-        return False
+    if pattern in COUNTED[1:]:
+        # Both would fit: nine digits are seconds, twelve are milliseconds.
+        longest = range(_EPOCH_DIGITS, 11) if pattern == SECONDS else range(11, 14)
+        if not all(len(text.lstrip("-").partition(".")[0]) in longest for text in texts):
+            return False
     return _fits(lambda: [_YEARS.index(read("", text).year) for text in dict.fromkeys(texts)])
 
 
@@ -201,6 +205,8 @@ def guess_gender(column: str, texts: Iterable[str]) -> tuple[dict[str, str], str
     pairs = [pair for pair in GENDER_LETTERS if letters and letters <= set(pair)]
     if "m" in letters and letters != {"m", "f"} and same(column) in _MEANS_WOMAN:
         pairs = []  # mujer, or masculino
+    if pairs == ["mv"] and same(column) not in _DUTCH:
+        pairs = []  # man and vrouw, or varón and mujer, or vyras and moteris
     if letters == {"k", "m"}:
         pairs = ["mk"]  # Polish and Swedish agree
     if letters == {"h"}:

@@ -39,6 +39,9 @@ _SEVERAL: Final = re.compile(r".*[0-9)]\s*(?:[/;,|&]|\b(?:or|und|and|или|oder
 _INTERNATIONAL: Final = re.compile(r"\+[1-9][0-9]{6,14}")
 _LONGEST: Final = 80
 _SHORTEST_WITH_CODE: Final = 11
+# Whose national numbers are as long as others' with their country's code.
+_LONG: Final = ("CN", "BR")
+_MOBILE: Final = 1
 
 _ONE: Final = "one phone number"
 _NEEDS_COUNTRY: Final = (
@@ -118,7 +121,12 @@ def phone_reader(country: str | None) -> ReadPhone:
         maybe_trunk = digits[0] == "0" or (digits[0] == "8" and len(digits) == _SHORTEST_WITH_CODE)
         if len(digits) >= _SHORTEST_WITH_CODE and not maybe_trunk and library is not None:
             try:
-                if library.is_valid_number(library.parse(f"+{digits}")):
+                # 150 1234 5678 of China would be a number in Arkansas; Russian ones are written so.
+                is_national = digits[0] != "7" and any(
+                    library.number_type(library.parse(digits, region)) == _MOBILE
+                    for region in _LONG
+                )
+                if not is_national and library.is_valid_number(library.parse(f"+{digits}")):
                     return
             except library.NumberParseException:
                 pass

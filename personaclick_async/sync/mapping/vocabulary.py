@@ -16,12 +16,17 @@ _NOTHING: Final = (
     "inconnu|k. a.|k.a.|keine angabe|missing|n.a|n.a.|na|nieznany|no definido|no value|"
     "not available|not provided|not set|not specified|onbekend|other|sconosciuto|u|"
     "unbekannt|unknown|unspecified|void|x|xx|xxx|yok|non renseigné|okänd|не указано|"
-    "неизвестно|нет данных|\u2013|\u2014|不明|未知|無|없음"
+    "неизвестно|нет данных|\u2013|\u2014|不明|未知|無|없음|"
+    "deleted|[deleted]|redacted|[redacted]|anonymized|***"
 )
 NOTHING: Final = frozenset((*ALWAYS_NOTHING, *_NOTHING.split("|")))
 """Words that stand for no value where the sample of a column has them, in small letters."""
 
-_NOBODY: Final = NOTHING | {"guest", "anonymous", "anon", "gast", "invité", "invitado", "гость"}
+_NOBODY: Final = (
+    NOTHING
+    | {"int", "integer", "bigint", "string", "varchar"}
+    | {"guest", "anonymous", "anon", "gast", "invité", "invitado", "гость"}
+)
 _WRAPPED: Final = re.compile(r"[(<\[{](.*)[)>\]}]")
 _FOOTER: Final = re.compile(r"[0-9,. ]+ (?:rows?|records?|lines?)(?: .*)?")
 _NO_NUMBER: Final = re.compile(r"[+-]?0+(?:\.0+)?|-1(?:\.0+)?")

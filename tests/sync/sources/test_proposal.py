@@ -115,6 +115,8 @@ def test_columns_are_known_in_many_spellings(column: str, field: str) -> None:
         (["1990/02/01", "NULL", "unknown"], 'birthday = { column = "dob", absent = ["unknown"] }'),
         (["1/2/1965"], '"%m/%d/%Y" }  # %m/%d/%Y or %d/%m/%Y? The sample fits both'),
         (["1.2.65", "0.0.00", "", "3.2.66"], '"dob", format = "%d.%m.%y" }  # 1 of 3'),
+        (["10121985", "25031990"], 'birthday = { column = "dob", format = "%d%m%Y" }'),
+        (["10121985"], '# birthday = { column = "dob", format = "%d%m%Y" }  # %d%m%Y or'),
         (["long ago"], '# birthday = "dob"  # say how: format = "%m/%d/%Y" or another'),
     ],
 )
