@@ -97,7 +97,7 @@ class Machines:
         if config.shop_secret is not None:
             # For a local cluster; that of other machines has its own environment.
             os.environ.setdefault("PERSONACLICK_SHOP_SECRET", config.shop_secret)
-        with _cluster(distributed, self.dask or "") as address, distributed.Client(address) as on:
+        with _cluster(distributed, self.dask or "") as on:
             stderr.print(f"the cluster's dashboard: {on.dashboard_link}", highlight=False)
             parts = parts_of(where, sum(on.nthreads().values()), mapping, kind=kind, layout=layout)
             settings = PartSettings(
@@ -132,19 +132,27 @@ def _need(module: str, extra: str) -> ModuleType:
 
 
 @contextmanager
-def _cluster(distributed: Any, where: str) -> Iterator[str]:  # noqa: ANN401 - Dask has few types
-    """Return a scheduler's address; for ``local:4``, of a cluster that is started for it."""
+def _cluster(distributed: Any, where: str) -> Iterator[Any]:  # noqa: ANN401 - Dask has few types
+    """Return a client of the cluster at an address, or of one that is started for ``local:4``."""
     kind, _, count = where.partition(":")
     if kind != _LOCAL:
-        yield where
+        try:
+            client = distributed.Client(where)
+        except (OSError, ValueError):
+            raise ConfigurationError("--dask: no scheduler answers at that address") from None
+        with client:
+            yield client
         return
     if not count.isdecimal() or not int(count):
         raise ConfigurationError("--dask: expected an address such as tcp://host:8786, or local:4")
-    with distributed.LocalCluster(
-        n_workers=int(count),
-        threads_per_worker=1,
-        processes=True,
-        # Any port: the usual one is the emulator's too.
-        dashboard_address="127.0.0.1:0",
-    ) as cluster:
-        yield cluster.scheduler_address
+    with (
+        distributed.LocalCluster(
+            n_workers=int(count),
+            threads_per_worker=1,
+            processes=True,
+            # Any port: the usual one is the emulator's too.
+            dashboard_address="127.0.0.1:0",
+        ) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        yield client

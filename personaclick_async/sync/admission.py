@@ -180,10 +180,8 @@ def describe(error: PersonaClickError) -> str:
             return f"{error.endpoint} answered {status}, a redirect: correct the service's address"
         case ServiceError():
             return f"{error.endpoint} answered {error.status}"
-        case TransportError():
-            return str(error)
         case _:
-            return type(error).__name__
+            return str(error)
 
 
 Item: TypeAlias = ProfileUpdate | Mapping[str, object] | Record | Rejected

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import dask
 import pytest
 from distributed import LocalCluster
 from typer.testing import CliRunner, Result
@@ -110,6 +111,8 @@ def test_a_cluster_on_this_machine(
         (("--shard-by", "email"), "only shards are told apart"),
         (("--dask", "tcp://scheduler:8786"), "--parts-folder: expected a folder"),
         (("--dask", "local:many"), "or local:4"),
+        (("--dask", "tcp://127.0.0.1:1", "--parts-folder", "parts"), "no scheduler answers"),
+        (("--dask", "nonsense://x", "--parts-folder", "parts"), "no scheduler answers"),
     ],
 )
 def test_what_does_not_go_together_is_refused(
@@ -120,7 +123,8 @@ def test_what_does_not_go_together_is_refused(
     said: str,
 ) -> None:
     pattern = write_parts(tmp_path / "data", people(3), 1)
-    done = run(environment, pattern, *arguments)
+    with dask.config.set({"distributed.comm.timeouts.connect": "100ms"}):
+        done = run(environment, pattern, *arguments)
     assert done.exit_code == Exit.CONFIGURATION
     assert said in done.stderr
     assert emulator.requests == []

@@ -66,7 +66,7 @@ async def test_without_the_redis_nothing_is_sent(site: Site) -> None:
     with pytest.raises(LimitFailed, match=r"can't be asked \(ConnectionError\)$"):
         await limit.wait_needed()
     options = SyncOptions(limit=limit, patience=0.2, route="bulk")
-    with pytest.raises(SyncStopped, match="out of reach: LimitFailed"):
+    with pytest.raises(SyncStopped, match="out of reach: the shared limit can't be asked"):
         await site.client.sync_all(people(10), options=options)
     assert site.emulator.requests == []
     await limit.close()
