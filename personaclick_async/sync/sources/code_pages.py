@@ -49,7 +49,7 @@ _FOREIGN: Final = re.compile(r"[kw]|cz|sz|rz|zs")
 _CIRCUMFLEX: Final = frozenset("âêîôû")
 # O'Brien and Anna's, with a curly apostrophe; Paris-Lyon, with a dash; Spanish short forms.
 _HARMLESS: Final = re.compile(
-    "\\b[^\\W\\d_]{1,2}\u2019(?=[A-Z\u00c0-\u00de])|\u2019[sS]\\b|\u2013(?=[A-Z])|\\b(?:[A-Za-z]|\\d+)[\u00aa\u00ba]"
+    "\\b[^\\W\\d_]{1,2}\u2019(?=[A-Z\u00c0-\u00de])|\u2019[sS]\\b|\u2013(?=[A-Z])|\\b(?:[A-Za-z]|\\d+)[\u00aa\u00b0\u00ba]"
 )
 _WORDS_PER_DOUBT: Final = 25
 
