@@ -363,8 +363,11 @@ def _read_full_profile(body: bytes) -> FullProfile:
 
 
 def _require_something(body: bytes) -> None:
-    if not codec.decode_answer(body):
+    said = codec.decode_answer(body)
+    if not said:
         raise WrongShape("the body is an empty object")
+    if said == {names.STATUS: names.STATUS_SUCCESS}:
+        raise WrongShape("the body says success, and nothing else")
 
 
 def _read_products(body: bytes) -> list[Product]:

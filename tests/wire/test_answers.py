@@ -76,6 +76,20 @@ FAULTS: dict[str, tuple[Serve, type[PersonaClickError]]] = {
         says(answer(GOOD, b"Content-Length: 5"), then_wait=True),
         ConnectionFailed,
     ),
+    "has a length and chunks": (
+        says(answer(GOOD, b"Transfer-Encoding: chunked"), then_wait=True),
+        ConnectionFailed,
+    ),
+    "is a 204 with a body": (
+        says(answer(status=b"204 No Content"), then_wait=True),
+        ConnectionFailed,
+    ),
+    "switches protocols": (
+        says(
+            answer(b"", b"Upgrade: h2c", b"Connection: Upgrade", status=b"101 Switching Protocols")
+        ),
+        ServiceError,
+    ),
     "says a length that is no number": (
         says(b"HTTP/1.1 200 OK\r\nContent-Length: many\r\n\r\n" + GOOD),
         ConnectionFailed,
@@ -141,6 +155,10 @@ ODD: dict[str, Serve] = {
     ),
     "100 Continue first": says(b"HTTP/1.1 100 Continue\r\n\r\n" + answer()),
     "103 Early Hints first": says(b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" + answer()),
+    "100 Continue twice": says(b"HTTP/1.1 100 Continue\r\n\r\n" * 2 + answer()),
+    "HTTP/1.0, kept alive": says(
+        answer(GOOD, b"Connection: keep-alive").replace(b"HTTP/1.1", b"HTTP/1.0")
+    ),
     "one byte at a time": says(*(answer()[n : n + 1] for n in range(len(answer())))),
     "headers twice": says(answer(GOOD, b"X-Served: a", b"X-Served: b", b"Content-Type: text/html")),
     "gzip": says(answer(gzip.compress(GOOD), GZIPPED)),
