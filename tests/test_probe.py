@@ -18,7 +18,7 @@ from personaclick_async.emulator.behaviour import POINTS, Value
 from personaclick_async.probe import MOST_REQUESTS, ProbeReport, probe
 
 ADDRESS = "ada@shop.example"
-EXAMPLES = 500 if settings.get_current_profile_name() == "explore" else 60
+EXAMPLES = 500 if settings.get_current_profile_name() == "explore" else 200
 
 
 @st.composite
