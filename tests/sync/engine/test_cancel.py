@@ -196,5 +196,5 @@ async def test_a_closed_client_ends_it(
 ) -> None:
     client = make_client()
     await client.close()
-    with pytest.raises(SyncStopped, match="nothing can be delivered: ClientClosed"):
+    with pytest.raises(SyncStopped, match="nothing can be delivered: this client was closed"):
         await start(client, people(3), **quick).run()
