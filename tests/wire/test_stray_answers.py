@@ -228,7 +228,7 @@ async def test_a_refused_record_of_a_sync_is_not_counted_as_sent() -> None:
 
 
 async def test_ten_thousand_calls_among_strays(tls: Contexts) -> None:
-    count = 10_000 if tls[0] is None else 2_000
+    count = 10_000
     echo = Echo(STRAYS["the answer again"], share=0.02, later=0.05)
     wrong: list[str] = []
     right = 0
