@@ -118,6 +118,6 @@ async def test_what_the_store_had_leaves_memory_before_it_is_too_old(
     await user.profile.get()
     clock.now += 8.5
     await user.profile.get()  # 8.5 seconds old, from the store
-    await make_client().user(did="device0001").profile.set(first_name="Ada")
+    await make_client().user(did="device0001").profile.set(custom={"colour": "blue"})
     clock.now += 1.6
-    assert (await user.profile.get()).first_name == "Ada"
+    assert (await user.profile.get()).custom_properties["colour"] == "blue"
