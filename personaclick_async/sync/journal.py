@@ -198,13 +198,18 @@ class Database:
 def _make(path: Path) -> None:
     """Make the file before SQLite does, for its owner alone; the -wal file takes over its mode.
 
-    :raises SyncRefused: there is a symbolic link, which may lead to somebody else's file.
+    :raises SyncRefused: there is a symbolic link, which may lead to somebody else's file, or a
+        file that can't be written.
     """
     if path.is_symlink() or Path(f"{path}-wal").is_symlink():
         raise SyncRefused(f"journal: {path.name} is a symbolic link; give the file's own path")
     try:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, _PRIVATE))
     except FileExistsError:
+        if not os.access(path, os.R_OK | os.W_OK):
+            raise SyncRefused(
+                f"journal: {path.name} is not yours to write; change its mode, or name another"
+            ) from None
         return
     if hasattr(os, "O_DIRECTORY"):
         folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)

@@ -6,7 +6,9 @@ import asyncio
 import csv
 import io
 import os
+import shutil
 import sqlite3
+import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
@@ -138,6 +140,26 @@ def test_a_symbolic_link_is_not_followed(tmp_path: Path, name: str) -> None:
     with pytest.raises(SyncRefused, match="is a symbolic link"):
         Journal(dangling)
     assert not (tmp_path / "nowhere").exists()
+
+
+def test_a_journal_that_may_not_be_written_is_named(journal: Path) -> None:
+    Journal(journal).close()
+    journal.chmod(0o400)
+    before: list[str] = []
+    if os.getuid() == 0:  # for whom modes count only without this
+        before = [shutil.which("setpriv") or pytest.skip("no setpriv"), *WITHOUT_RIGHTS]
+    opens = "import sys; from pathlib import Path; Journal(Path(sys.argv[1]))"
+    imports = "from personaclick_async.sync.journal import Journal"
+    run = subprocess.run(
+        [*before, sys.executable, "-c", f"{imports}; {opens}", str(journal)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "SyncRefused: journal: sync.journal is not yours to write" in run.stderr
+
+
+WITHOUT_RIGHTS = ["--bounding-set=-dac_override,-dac_read_search"]
 
 
 @pytest.mark.parametrize("route", PATHS)
