@@ -74,6 +74,8 @@ WITHHELD: Final = "message withheld, it repeats what was sent"
 _LONGEST_WAIT: Final = 1e10
 _SHORTEST_PRIVATE: Final = 3
 _LONGEST_MESSAGE: Final = 300
+# The content encodings that aiohttp has taken off.
+_DECODED: Final = frozenset({"gzip", "deflate", "identity"})
 _LONGEST_KIND: Final = 40
 _LONGEST_LOOKED_THROUGH: Final = 10_000
 _LARGEST_BODY_LOOKED_THROUGH: Final = 128 * 1024
@@ -130,7 +132,11 @@ class Answer(Generic[T]):
         raise self._malformed(reason)
 
     def _malformed(self, reason: str) -> MalformedAnswer:
-        kind = self.headers.get("Content-Type", "no content type")[:_LONGEST_KIND]
+        kind = self.headers.get("Content-Type", "no content type")
+        encoding = self.headers.get("Content-Encoding", "identity")
+        if encoding.lower() not in _DECODED:
+            kind = f"{kind}, encoded as {encoding}"
+        kind = kind[:_LONGEST_KIND]
         if quotations(kind, self.call.private_values()) or _EMAIL_LIKE.search(kind):
             kind = "a content type that repeats what was sent"
         return MalformedAnswer(

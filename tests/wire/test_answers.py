@@ -182,6 +182,14 @@ async def test_an_encoding_that_cannot_be_read_is_named(encoding: str, package: 
             await client.user(did="device0001").profile.get()
 
 
+@pytest.mark.parametrize("encoding", ["gzip, br", "compress", "x-gzip"])
+async def test_an_encoding_that_is_left_on_the_body_is_named(encoding: str) -> None:
+    encoded = says(answer(b"\x8b\x02", b"Content-Encoding: " + encoding.encode()))
+    async with wire(encoded) as served, a_client(served.url) as client:
+        with pytest.raises(MalformedAnswer, match=f"not JSON.*encoded as {encoding}"):
+            await client.user(did="device0001").profile.get()
+
+
 async def test_an_answer_before_the_request_was_read() -> None:
     async def hasty(reader: Reader, writer: Writer) -> None:
         writer.write(answer(b"{}", status=b"413 Payload Too Large"))
