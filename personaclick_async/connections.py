@@ -8,6 +8,7 @@ import select
 from collections.abc import Callable
 from contextvars import ContextVar
 from functools import partial
+from types import ModuleType
 from typing import TYPE_CHECKING, Final
 from weakref import WeakKeyDictionary
 
@@ -43,6 +44,14 @@ class CleanConnector(aiohttp.TCPConnector):
 
         session = aiohttp.ClientSession(connector=CleanConnector())
     """
+
+    is_parents = False
+    """Whether it belongs to the process that this one was forked from."""
+
+    def __del__(self, *defaults: ModuleType) -> None:
+        # In a forked child aiohttp would close the parent's connections, and complain.
+        if not self.is_parents:
+            super().__del__(*defaults)
 
     async def connect(
         self,

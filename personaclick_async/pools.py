@@ -160,6 +160,9 @@ class Pools:
         self._lock = threading.Lock()
         for pool in self._take_all():
             pool.let_go()
+            if isinstance(connector := pool.session.connector, CleanConnector):
+                connector.is_parents = True
+            pool.session.detach()
             self._abandoned.append(pool)
 
     def _take_all(self) -> list[Pool]:

@@ -6,6 +6,8 @@ import asyncio
 import gc
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 import warnings
@@ -136,6 +138,49 @@ def test_a_child_that_was_forked_off_a_running_loop_closes_at_once(emulator: Emu
     with emulator.hold("GET", "/profile") as held:
         assert asyncio.run(visit()) == 0
     asyncio.run(client.close())
+
+
+FORKS_WHILE_CONNECTED = """
+import asyncio, os, sys
+from personaclick_async import PersonaClick
+from personaclick_async.facade import create_personaclick
+client = PersonaClick()
+personaclick = create_personaclick(client)
+async def read():
+    await client.user(did="device0001").profile.get(force=True)
+if sys.argv[1] == "facade":
+    personaclick("profile", "get").result(timeout=10)
+else:
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(read())
+child = os.fork()
+if child:
+    assert os.waitpid(child, 0)[1] == 0
+    if sys.argv[1] != "facade":
+        loop.run_until_complete(read())  # over the connection that was open
+        loop.run_until_complete(client.close())
+        loop.close()
+else:
+    asyncio.run(read())
+    asyncio.run(client.close())
+personaclick.close()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.parametrize("how", ["facade", "loop"])
+def test_a_forked_child_ends_without_a_word_about_the_parents_connections(
+    emulator: Emulator, how: str
+) -> None:
+    told = {f"PERSONACLICK_{name.upper()}": value for name, value in settings(emulator).items()}
+    run = subprocess.run(
+        [sys.executable, "-c", FORKS_WHILE_CONNECTED, how],
+        env={**os.environ, **told},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (run.returncode, run.stderr) == (0, "")
 
 
 @pytest.mark.parametrize(
