@@ -43,7 +43,7 @@ class RawProfileCalls:
         self, update: ProfileUpdate | None = None, /, **fields: Unpack[ProfileFields]
     ) -> Answer[None]:
         """Send an update; see :meth:`ProfileCalls.set`."""
-        return await send_update(self._which(), _the_one(update, fields))
+        return await send_update(self._which(), _the_one(update, **fields))
 
     async def purge(self) -> Answer[None]:
         """Purge the profile; see :meth:`ProfileCalls.purge`."""
@@ -113,7 +113,7 @@ class ProfileCalls:
         :raises ServiceError: the service answered with an error; see its subclasses.
         :raises TransportError: no usable answer came; the update may have been carried out.
         """
-        (await send_update(self._which(), _the_one(update, fields))).parse()
+        (await send_update(self._which(), _the_one(update, **fields))).parse()
 
     async def purge(self) -> None:
         """Remove names, identifiers and custom properties from the profile (protocol, 2.4).
@@ -170,9 +170,9 @@ async def send_update(
         await scope.core.profiles.forget(*_affected(scope, update))
 
 
-def _the_one(update: ProfileUpdate | None, fields: ProfileFields) -> ProfileUpdate:
+def _the_one(update: ProfileUpdate | None, /, **fields: Unpack[ProfileFields]) -> ProfileUpdate:
     if update is None:
-        return ProfileUpdate.of(fields)
+        return ProfileUpdate(**fields)
     if fields:
         raise ValidationError("profile update", "a ProfileUpdate or fields", "both")
     return update

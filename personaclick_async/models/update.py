@@ -9,7 +9,17 @@ from datetime import date
 from decimal import Decimal
 from enum import Enum
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypedDict, TypeVar, Unpack
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Final,
+    Literal,
+    TypeAlias,
+    TypedDict,
+    TypeVar,
+    Unpack,
+    dataclass_transform,
+)
 
 import attrs
 
@@ -96,6 +106,15 @@ def _checked(
     return checked
 
 
+@dataclass_transform(frozen_default=True)
+def _with_fields(cls: type[T]) -> type[T]:
+    """Make an attrs class whose ``__init__`` takes the fields of its TypedDict.
+
+    Editors show the fields of the class as keywords, type checkers those of the TypedDict.
+    """
+    return attrs.frozen(init=False, repr=False, slots=False)(cls)
+
+
 class _Fields:
     """Fields that are kept in the wire's form and read in Python's.
 
@@ -135,7 +154,7 @@ class KidFields(TypedDict, total=False):
     birthday: date | str | None
 
 
-@attrs.frozen(init=False, repr=False, slots=False)
+@_with_fields
 class Kid(_Fields):
     """A child of the user: ``gender`` and ``birthday``, both optional (protocol, 3.1).
 
@@ -144,7 +163,6 @@ class Kid(_Fields):
 
     gender: Gender | None = _sent(rules.gender, Kind.GENDER)
     birthday: date | None = _sent(rules.birthday, Kind.DAY)
-    mentioned: Mapping[str, str] = attrs.field(init=False, eq=False)
 
     @names_fields(KidFields)
     def __init__(self, **fields: Unpack[KidFields]) -> None:
@@ -159,7 +177,7 @@ class VehicleFields(TypedDict, total=False):
     vds: str | None
 
 
-@attrs.frozen(init=False, repr=False, slots=False)
+@_with_fields
 class Vehicle(_Fields):
     """A vehicle of the user: ``brand``, ``model``, ``vds`` (VDS or full VIN) (protocol, 3.1).
 
@@ -169,7 +187,6 @@ class Vehicle(_Fields):
     brand: str | None = _sent(rules.text, Kind.TEXT)
     model: str | None = _sent(rules.text, Kind.TEXT)
     vds: str | None = _sent(rules.text, Kind.TEXT)
-    mentioned: Mapping[str, str] = attrs.field(init=False, eq=False)
 
     @names_fields(VehicleFields)
     def __init__(self, **fields: Unpack[VehicleFields]) -> None:
@@ -244,7 +261,7 @@ class ProfileFields(TypedDict, total=False):
     custom: Mapping[str, CustomValue | Clear | None] | None
 
 
-@attrs.frozen(init=False, repr=False, slots=False)
+@_with_fields
 class ProfileUpdate(_Fields):
     """A change of a user's profile; fields that are not mentioned stay as they are.
 
@@ -281,6 +298,7 @@ class ProfileUpdate(_Fields):
         " 手机号 电话 전화번호 휴대폰"
         " businessphone sms telefonprivat telf1",
     )
+    id: Sent[str] = attrs.field(default=None, eq=False)
     external_id: Sent[str | int] = _sent(
         rules.user_id,
         Kind.IDENTIFIER,
@@ -361,7 +379,6 @@ class ProfileUpdate(_Fields):
     kids: Sent[tuple[Kid, ...]] = _sent(_objects(Kid), Kind.OBJECTS, in_full_answer=False)
     auto: Sent[tuple[Vehicle, ...]] = _sent(_objects(Vehicle), Kind.OBJECTS, in_full_answer=False)
     custom: Mapping[str, Json] = attrs.field(factory=dict, hash=False)
-    mentioned: Mapping[str, Any] = attrs.field(init=False, eq=False)
 
     @names_fields(ProfileFields)
     def __init__(self, **fields: Unpack[ProfileFields]) -> None:
@@ -420,6 +437,7 @@ def _fill(update: ProfileUpdate, given: Mapping[str, object]) -> None:
         raise
     keep = object.__setattr__
     keep(update, "mentioned", mentioned)
+    keep(update, "id", mentioned.get(EXTERNAL_ID))
     keep(update, "custom", custom)
 
 

@@ -10,6 +10,7 @@ from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any, get_type_hints
 
+import jedi
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -37,6 +38,25 @@ def test_a_console_is_shown_every_field(call: Callable[..., object]) -> None:
     keywords = {one.name for one in shown if one.kind is one.KEYWORD_ONLY}
     assert keywords == {*FIELDS, "id", "custom"}
     assert not any(one.kind is one.VAR_KEYWORD for one in shown)
+
+
+@pytest.mark.parametrize("call", ["ProfileUpdate", "client.profile.set", "client.profile.raw.set"])
+def test_an_editor_is_shown_every_field(call: str) -> None:
+    lines = [
+        "from personaclick_async import PersonaClick, ProfileUpdate",
+        "def handler(client: PersonaClick):",
+        f"    {call}(",
+    ]
+    (shown,) = jedi.Script("\n".join(lines)).get_signatures(3, len(lines[-1]))
+
+    assert {one.name for one in shown.params} - {"update"} == {*FIELDS, "id", "custom"}
+
+
+def test_the_other_name_of_the_external_id_reads_as_it() -> None:
+    assert ProfileUpdate(id="A-7").id == ProfileUpdate(external_id="A-7").id == "A-7"
+    assert ProfileUpdate(id="A-7") == ProfileUpdate(external_id="A-7")
+    assert ProfileUpdate(id=CLEAR).external_id is CLEAR
+    assert ProfileUpdate(age=3).id is None
 
 
 @pytest.mark.parametrize(
