@@ -13,7 +13,7 @@ from personaclick_async.cli.outcome import cell, console, say
 from personaclick_async.codec import Json
 from personaclick_async.names import EXTERNAL_ID
 from personaclick_async.sync import FaultyRow, Outcome, Record, Rejected, Result
-from personaclick_async.sync.mapping.changes import Change, Changes
+from personaclick_async.sync.mapping import Change, Changes
 
 # Rows may have any fields, and a file can break any number of rules: the rest is counted together.
 _MOST: Final = 100

@@ -8,6 +8,7 @@ is tried on the sample before it is written.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Final
@@ -15,9 +16,9 @@ from typing import Final
 import attrs
 
 from personaclick_async.errors import ConfigurationError, ValidationError
-from personaclick_async.models.update import FIELDS
+from personaclick_async.models.update import FIELDS, RESERVED_NAMES
 from personaclick_async.names import EMAIL, EXTERNAL_ID, IDENTIFIERS, PHONE
-from personaclick_async.sync.mapping.convert import converter
+from personaclick_async.sync.mapping.convert import Converter
 from personaclick_async.sync.mapping.definition import FieldMapping, looks_like_data
 from personaclick_async.sync.mapping.guessing import (
     guess_day,
@@ -28,21 +29,14 @@ from personaclick_async.sync.mapping.guessing import (
     texts_of,
 )
 from personaclick_async.sync.mapping.origin import STANDARD_KINDS, Kind
-from personaclick_async.sync.mapping.vocabulary import (
+from personaclick_async.sync.mapping.words import (
     ALWAYS_NOTHING,
-    DEEDS,
-    EITHER_NAME,
-    FAMILY_FIRST,
+    COLUMNS,
     GENDERS,
     NO,
     NOTHING,
-    PLACES,
-    TITLES,
-    WHOLE_NAMES,
     YES,
-    property_name,
     same,
-    variants,
 )
 from personaclick_async.sync.sources.base import BOOKKEEPING, Sample
 
@@ -50,6 +44,14 @@ Columns = Mapping[str, Sequence[object]]
 Found = dict[str, tuple[str, ...]]
 Option = str | Sequence[str] | Mapping[str, str | bool]
 
+_WORD_ENDS: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+_NOT_A_NAME: Final = re.compile(r"[^a-z0-9]+")
+_PREFIXES: Final = (
+    *("customer", "client", "contact", "user", "billing", "account", "primary", "main", "default"),
+    *("shipping", "personal", "your", "kunden", "lead", "person", "subscriber", "member"),
+    *("address", "business", "home", "рабочии", "мобильныи"),
+)
+_SUFFIXES: Final = ("1value", "1", "s", "primary", "home", "work", "mobile", "privat")
 _BARE_KEY: Final = re.compile(r"[A-Za-z0-9_-]+")
 _NAMES: Final = ("first_name", "last_name", "middle_name")
 _TWO_WORDS: Final = re.compile(r"[^\W\d_][\w'\u2019.-]*,? [^\W\d_][\w'\u2019.-]*")
@@ -58,6 +60,15 @@ _ONE_IN: Final = 10
 _THOUSANDS: Final = re.compile(r"[1-9][0-9]{0,2}(?:[.,][0-9]{3})+")
 _TURKISH: Final = ("ad", "adi", "soyad", "soyadi", "isim", "soyisim")  # whose I is no i
 _FAMILY_FIRST: Final = re.compile(r"[\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7a3]")
+
+_DEEDS: Final = re.compile(
+    r"(?:order|invoice|ticket|event|transaction|payment|charge|subscription|product|form|ad)"
+    r"(?:id|no|nr|number|date|type|name|status|total)|lineitem\w+|quantity|price|subject|captured"
+    r"|amount(?:refunded)?|(?:financial|fulfillment)status|(?:bestell|rechnungs|auftrags)\w+"
+    r"|(?:numero|date)(?:de)?(?:commande|pedido)|заказ|(?:номер|дата)заказа|注文番号|订单号"
+)
+"""The names of columns of files whose rows are what people did, with ids that are not theirs."""
+
 
 _HEAD: Final = """\
 # Proposed from the names of the columns and the first {rows} rows: read it before you use it.
@@ -167,7 +178,7 @@ def _recognise(columns: Columns) -> tuple[Found, dict[str, str], set[str]]:
         known = [by_spelling[one] for one in names if one in by_spelling]
         if field == EXTERNAL_ID:
             own = by_spelling.get("id")
-            if own and any(DEEDS.fullmatch(one) for one in by_spelling):
+            if own and any(_DEEDS.fullmatch(one) for one in by_spelling):
                 known.remove(own)
                 if not known:
                     known, doubtful = [own], {EXTERNAL_ID}
@@ -185,11 +196,11 @@ def _recognise(columns: Columns) -> tuple[Found, dict[str, str], set[str]]:
             ]
             found[field] = ((filled or known)[0],)
     if "location" not in found:
-        places = [_first(map(same, names), by_spelling) for names in PLACES]
+        places = [_first(COLUMNS[one], by_spelling) for one in ("city", "region", "country")]
         if places[0] or places[2]:  # a region alone says too little
             found["location"] = tuple(filter(None, places))
     if "gender" not in found:
-        titles = [one for one in columns if same(one) in TITLES]
+        titles = [one for one in columns if same(one) in COLUMNS["title"]]
         found.update(("gender", (one,)) for one in titles if _are_mostly(GENDERS, columns[one]))
     found |= _names_of(found, by_spelling, columns)
     if shared := _shared_phones(found, columns):
@@ -226,10 +237,14 @@ def _names_of(found: Found, by_spelling: Mapping[str, str], columns: Columns) ->
         whole = [
             one
             for one in (first, last)
-            if same(one) in EITHER_NAME and _are_whole(texts_of(columns[one]))
+            if same(one) in COLUMNS["either_name"] and _are_whole(texts_of(columns[one]))
         ]
     else:
-        whole = [one for one in columns if same(one) in WHOLE_NAMES]
+        whole = [
+            one
+            for one in columns
+            if same(one) in (*COLUMNS["whole_name"], *COLUMNS["family_first"])
+        ]
         whole.sort(key=lambda one: not _are_names(texts_of(columns[one])))
     return {field: (one,) for one in whole[:1] for field in ("first_name", "last_name")}
 
@@ -333,7 +348,7 @@ def _whole_name(field: str, column: str, columns: Columns) -> _Line:
     remark, is_asked = _doubt_of_names(texts)
     part = "first" if field == "first_name" else "last"
     others = sum(_TWO_WORDS.fullmatch(text) is None for text in texts)
-    if same(column) in FAMILY_FIRST or any(map(_FAMILY_FIRST.search, texts)):
+    if same(column) in COLUMNS["family_first"] or any(map(_FAMILY_FIRST.search, texts)):
         remark, is_asked = "the family name comes first: split such names beforehand", True
     elif others and not remark:
         remark = f"{others:,} of {len(texts):,} names do not have two words"
@@ -372,7 +387,7 @@ def _tried(line: _Line, columns: Columns, sources: Sequence[str], country: str |
     text = f'absent = [{absent}]\n{top}[fields]\ntelegram_id = "x"\n{line.field} = {line.value}'
     if line.field == "telegram_id":
         text = text.replace('telegram_id = "x"\n', "")
-    convert = converter(line.field, FieldMapping.parse(text).fields[line.field])
+    convert = Converter(line.field, FieldMapping.parse(text).fields[line.field])
     rules: Counter[str] = Counter()
     values = [value for value in columns[sources[0]] if value not in ("", None)]
     for value in values:
@@ -462,3 +477,23 @@ def _is_text(name: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def variants(name: str) -> tuple[str, ...]:
+    """Return the shorter names that a column may stand for, the nearest first."""
+    whole = same(name)
+    ends = [whole.removesuffix(end) for end in _SUFFIXES if whole.endswith(end)]
+    starts = [one.removeprefix(p) for one in (whole, *ends) for p in _PREFIXES if one.startswith(p)]
+    return tuple(one for one in dict.fromkeys((*ends, *starts)) if one)
+
+
+def property_name(column: str, number: int) -> str:
+    """Make the name of a custom property of a column's name: ``AnnualIncome``, annual_income.
+
+    :param number: the column's number, for one whose name has no Latin letter.
+    """
+    latin = unicodedata.normalize("NFKD", column).encode("ascii", "ignore").decode()
+    name = _NOT_A_NAME.sub("_", _WORD_ENDS.sub("_", latin).lower()).strip("_")
+    if not name or name.isdigit():
+        name = f"column_{number}"
+    return f"{name}_property" if name in RESERVED_NAMES else name

@@ -109,7 +109,7 @@ def _delimited() -> None:
         targets.delimited(content, encoding="utf-8")
     assert len(set(distinct([""] * MANY))) == MANY
     columns = ["id", *(f"c{number}" for number in range(20_000))]
-    FieldMapping.by_name(columns).compile(columns, columns=columns)
+    FieldMapping.by_name(columns).compile(columns)
 
 
 def _json_lines() -> None:

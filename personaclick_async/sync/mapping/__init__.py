@@ -1,9 +1,16 @@
 """Mappings: which column of a source becomes which field, and how; written as TOML."""
 
-from personaclick_async.sync.mapping.changes import Change, Changes
 from personaclick_async.sync.mapping.compiled import CompiledMapping
 from personaclick_async.sync.mapping.definition import FieldMapping
-from personaclick_async.sync.mapping.origin import Case, Invalid, Kind, Origin, Part
+from personaclick_async.sync.mapping.origin import (
+    Case,
+    Change,
+    Changes,
+    Invalid,
+    Kind,
+    Origin,
+    Part,
+)
 
 __all__ = [
     "Case",

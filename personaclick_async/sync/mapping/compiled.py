@@ -1,30 +1,21 @@
 """A mapping made ready for one header: from a row's values to a record, fast.
 
-Many rows are taken by their columns, so that most of the work is one look-up per value: files
-repeat themselves, and what was made of a text is remembered. A row with anything wrong is done
-again by itself, to tell all its faults.
+Rows are taken by their columns, so that most of the work is one look-up per value: files repeat
+themselves, and what was made of a text is remembered.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache, partial
+from contextlib import suppress
 from typing import Any, Final
-
-import attrs
 
 from personaclick_async.codec import Json
 from personaclick_async.errors import ValidationError
 from personaclick_async.names import IDENTIFIERS
-from personaclick_async.sync.mapping.changes import Changes
-from personaclick_async.sync.mapping.convert import (
-    Convert,
-    converter,
-    join_converter,
-    rule_of,
-    usual_of,
-)
-from personaclick_async.sync.mapping.origin import ABSENT, Invalid, Kind, Origin
+from personaclick_async.sync.mapping.convert import Converter, Notes
+from personaclick_async.sync.mapping.origin import Changes, Invalid, Kind, Origin, rule_of
 from personaclick_async.sync.records import (
     NO_IDENTIFIER,
     Fault,
@@ -37,63 +28,78 @@ from personaclick_async.sync.records import (
 
 _MOST_TEXTS: Final = 16_384
 _LONGEST_TEXT: Final = 64
-# Nearly every one is seen once.
-_NOT_REPEATED: Final = (Kind.EMAIL, Kind.IDENTIFIER)
+# Texts of kinds that hardly repeat, of which nothing is changed and that are no word for nothing:
+# nearly all, in most files. They need nothing but the field's rule.
+_USUAL: Final = {
+    Kind.EMAIL: re.compile(
+        r"(?=[a-z._-]{0,40}[0-9]|[ac-jlmqrtv-z])[a-z0-9._+-]+@[a-z0-9.-]+"
+    ).fullmatch,
+    Kind.IDENTIFIER: re.compile(r"[1-9][0-9]*").fullmatch,
+}
+_UNUSUAL: Final = re.compile(r"(?!)").fullmatch
 
 
-@attrs.frozen
+class _Memory(dict[str, Any]):
+    """Remembers what was made of texts."""
+
+    def __init__(self, make: Callable[[str], Any]) -> None:
+        super().__init__()
+        self._make = make
+
+    def __missing__(self, text: str) -> Any:  # noqa: ANN401 - a value of the wire, or a fault
+        found = self._make(text)
+        if len(text) <= _LONGEST_TEXT:
+            if len(self) >= _MOST_TEXTS:
+                self.clear()
+            self[text] = found
+        return found
+
+
 class _Field:
     """One field's way from the columns to the wire.
 
     :ivar label: what faults call it.
-    :ivar positions: where its columns stand.
-    :ivar recall: the same as ``convert``, for one text, with a memory; None has none.
-    :ivar is_usual: whether ``rule`` alone takes a text, if it is no absent one.
+    :ivar is_omitted: whether a row is sent without a value that is refused.
     """
 
-    name: str
-    label: str
-    positions: tuple[int, ...]
-    convert: Convert
-    recall: Callable[[str], Json] | None
-    is_usual: Callable[[str], object]
-    rule: Callable[[str], Json]
-    absent: frozenset[str]
-    is_omitted: bool
+    def __init__(self, name: str, origin: Origin, header: Sequence[str], *, required: bool) -> None:
+        self.name = name
+        self._convert = Converter(name, origin)
+        self.label = self._convert.label
+        self.is_omitted = origin.invalid is Invalid.OMIT and not required
+        self._positions = [header.index(column) for column in origin.columns]
+        self._absent = origin.absent
+        told = origin.values or origin.case
+        self._is_usual = _UNUSUAL if told else _USUAL.get(origin.kind, _UNUSUAL)
+        self._recall = None if origin.kind in _USUAL else _Memory(self.convert)
 
-    def cell(self, values: Sequence[Any]) -> Any:  # noqa: ANN401 - whatever a source has
-        """Return what a row has for the field: one cell, or those of several columns."""
-        if len(self.positions) == 1:
-            return values[self.positions[0]]
-        return [values[position] for position in self.positions]
-
-    def column(self, columns: Sequence[Sequence[Any]], faulty: set[int]) -> list[Json]:
-        """Convert a column; the rows whose value is refused are noted."""
-        if len(self.positions) == 1:
-            cells = columns[self.positions[0]]
-            if set(map(type, cells)) == {str}:
-                if self.recall is None:
-                    if all(map(self.is_usual, cells)) and self.absent.isdisjoint(cells):
-                        return _each(self.rule, cells, faulty)
-                elif max(map(len, cells)) <= _LONGEST_TEXT:
-                    return _each(self.recall, cells, faulty)
-        else:
-            cells = list(zip(*(columns[position] for position in self.positions), strict=True))
-        return _each(partial(self.convert, notes=[]), cells, faulty)
-
-
-def _each(convert: Callable[[Any], Json], cells: Sequence[Any], faulty: set[int]) -> list[Json]:
-    try:
-        return list(map(convert, cells))
-    except ValidationError:
-        values: list[Json] = []
-    for index, cell in enumerate(cells):
+    def convert(self, cell: Any, notes: Notes | None = None) -> Any:  # noqa: ANN401 - a cell has any type
+        """Return a cell's value on the wire, None if it has none, or the fault."""
         try:
-            values.append(convert(cell))
-        except ValidationError:
-            values.append(ABSENT)
-            faulty.add(index)
-    return values
+            return self._convert(cell, [] if notes is None else notes)
+        except ValidationError as error:
+            return Fault.of(error)
+
+    def cells(self, columns: Sequence[Sequence[Any]]) -> Sequence[Any]:
+        """Return what the field's columns hold, for each row one cell, or those of the columns."""
+        if len(self._positions) == 1:
+            return columns[self._positions[0]]
+        return list(zip(*(columns[position] for position in self._positions), strict=True))
+
+    def values(self, cells: Sequence[Any]) -> list[Any]:
+        """Convert the cells of many rows."""
+        if set(map(type, cells)) == {str}:
+            if self._recall is not None:
+                return list(map(self._recall.__getitem__, cells))
+            is_usual, rule, absent = self._is_usual, self._convert.rule, self._absent
+            with suppress(ValidationError):
+                return [
+                    rule(self.label, cell)
+                    if is_usual(cell) and cell not in absent
+                    else self.convert(cell)
+                    for cell in cells
+                ]
+        return list(map(self.convert, cells))
 
 
 class CompiledMapping:
@@ -101,8 +107,7 @@ class CompiledMapping:
 
     :param origins: by field, standard ones and custom properties.
     :param required: the fields without which a row is rejected.
-    :param header: the columns' names, as the origins have them.
-    :param columns: the columns' names for rejected rows, where no two are the same.
+    :param header: the columns' names, no two the same.
     :param changes: counts what is changed, which takes longer; None counts nothing.
     """
 
@@ -112,33 +117,19 @@ class CompiledMapping:
         *,
         required: Sequence[str],
         header: Sequence[str],
-        columns: Sequence[str],
         changes: Changes | None = None,
     ) -> None:
         self._required = required
-        self._columns = columns
+        self._header = header
         self._changes = changes
         self._constants: dict[str, Json] = {}
         self._fields: list[_Field] = []
         for name, origin in origins.items():
-            label, rule = rule_of(name, origin.kind)
-            if not origin.columns:
+            if origin.columns:
+                self._fields.append(_Field(name, origin, header, required=name in required))
+            else:
+                label, rule = rule_of(name, origin.kind)
                 self._constants[name] = rule(label, origin.value)
-                continue
-            convert = (converter if len(origin.columns) == 1 else join_converter)(name, origin)
-            self._fields.append(
-                _Field(
-                    name,
-                    label,
-                    tuple(header.index(column) for column in origin.columns),
-                    convert,
-                    None if origin.kind in _NOT_REPEATED else _remembering(convert),
-                    usual_of(origin),
-                    partial(rule, label),
-                    origin.absent,
-                    origin.invalid is Invalid.OMIT and name not in required,
-                )
-            )
         self._names = [field.name for field in self._fields]
         self._identifiers = [name for name in self._names if name in IDENTIFIERS]
 
@@ -148,69 +139,79 @@ class CompiledMapping:
         :param row: its number.
         :param values: its values in the header's order, as many as that has.
         """
-        wire = self._constants.copy()
-        faults: list[Fault] = []
-        is_fit = True
-        for field in self._fields:
-            notes: list[str] = []
-            try:
-                value = field.convert(field.cell(values), notes)
-            except ValidationError as error:
-                faults.append(Fault.of(error))
-                is_fit = is_fit and field.is_omitted
-                continue
-            if value is not ABSENT:
-                wire[field.name] = value
-                if notes and self._changes is not None:
-                    self._changes.add(field.label, row, notes)
-        at_fault = {fault.field for fault in faults}
-        for name in self._required:
-            if name not in wire and name not in at_fault:
-                faults.append(Fault(name, "a value, which this mapping requires", "nothing"))
-                is_fit = False
-        if not has_identifier(wire, self._identifiers):
-            is_fit = False
-            if at_fault.isdisjoint(self._identifiers):
-                faults.insert(0, NO_IDENTIFIER)
-        if not faults:
-            return Record(row, wire)
-        source_row = dict(zip(self._columns, values, strict=True))
-        if not is_fit:
-            return Rejected(row, tuple(faults), source_row)
-        return Record(row, wire, Omitted(row, tuple(faults), source_row))
+        return self.rows(row, [(value,) for value in values])[0]
 
     def rows(self, first: int, columns: Sequence[Sequence[Any]]) -> list[Outcome]:
         """Map rows that follow upon one another, given by their columns.
 
         :param first: the number of the first row.
         """
-        if self._changes is not None:
-            return [
-                self.row(number, values)
-                for number, values in enumerate(zip(*columns, strict=True), first)
-            ]
-        again: set[int] = set()
-        names = self._names
-        found = [field.column(columns, again) for field in self._fields]
+        found = [
+            field.values(field.cells(columns))
+            if self._changes is None
+            else self._counted(first, field, field.cells(columns), self._changes)
+            for field in self._fields
+        ]
         wires = [
             # Not a strict zip: to ask for one costs as much as five values.
-            {name: value for name, value in zip(names, values) if value is not ABSENT}  # noqa: B905
+            {name: value for name, value in zip(self._names, values) if value is not None}  # noqa: B905
             for values in zip(*found, strict=True)
         ]
         if self._constants:
             wires = [self._constants | wire for wire in wires]
-        for name in self._required:
-            again.update(index for index, wire in enumerate(wires) if name not in wire)
-        if not any(
-            name in IDENTIFIERS and ABSENT not in values
-            for name, values in zip(names, found, strict=True)
-        ):
-            again.update(index for index, wire in enumerate(wires) if not has_identifier(wire))
         outcomes: list[Outcome] = list(map(Record, range(first, first + len(wires)), wires))
-        for index in again:
-            outcomes[index] = self.row(first + index, [column[index] for column in columns])
+        for index in self._unfit(found, wires):
+            source_row = dict(zip(self._header, (column[index] for column in columns), strict=True))
+            outcomes[index] = self._with_faults(first + index, wires[index], source_row)
         return outcomes
 
+    def _counted(
+        self, first: int, field: _Field, cells: Sequence[Any], changes: Changes
+    ) -> list[Any]:
+        values: list[Any] = []
+        for row, cell in enumerate(cells, first):
+            notes: Notes = []
+            value = field.convert(cell, notes)
+            if notes and value is not None and type(value) is not Fault:
+                changes.add(field.label, row, notes)
+            values.append(value)
+        return values
 
-def _remembering(convert: Convert) -> Callable[[str], Json]:
-    return lru_cache(_MOST_TEXTS)(partial(convert, notes=[]))
+    def _unfit(self, found: Sequence[list[Any]], wires: Sequence[Mapping[str, Any]]) -> set[int]:
+        """Return the places of rows with a fault, without a required value or an identifier."""
+        unfit = {
+            index
+            for values in found
+            if Fault in set(map(type, values))
+            for index, value in enumerate(values)
+            if type(value) is Fault
+        }
+        for name in self._required:
+            unfit.update(index for index, wire in enumerate(wires) if name not in wire)
+        if not any(
+            name in IDENTIFIERS and None not in values
+            for name, values in zip(self._names, found, strict=True)
+        ):
+            unfit.update(index for index, wire in enumerate(wires) if not has_identifier(wire))
+        return unfit
+
+    def _with_faults(
+        self, row: int, found: Mapping[str, Any], source_row: Mapping[str, object]
+    ) -> Record | Rejected:
+        wire = {name: value for name, value in found.items() if type(value) is not Fault}
+        faulty = [field for field in self._fields if field.name in found.keys() - wire.keys()]
+        faults: list[Fault] = [found[field.name] for field in faulty]
+        is_fit = all(field.is_omitted for field in faulty)
+        missing = [name for name in self._required if name not in found]
+        if missing:
+            is_fit = False
+            faults += [
+                Fault(one, "a value, which this mapping requires", "nothing") for one in missing
+            ]
+        if not has_identifier(wire, self._identifiers):
+            is_fit = False
+            if not any(field.name in self._identifiers for field in faulty):
+                faults.insert(0, NO_IDENTIFIER)
+        if is_fit:
+            return Record(row, wire, Omitted(row, tuple(faults), source_row))
+        return Rejected(row, tuple(faults), source_row)

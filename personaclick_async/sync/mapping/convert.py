@@ -1,19 +1,20 @@
 """From what stands in a field's columns to what goes on the wire, by the rules of the models.
 
-A converter takes a cell and a list for notes on what it changed, and returns the value as the
-wire has it, or ABSENT, or raises ValidationError, which never shows the cell.
+A cell is rid of what does not belong to it; a text becomes a value of its kind; the value is
+what its field's rule makes of it. Errors never show the cell.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
+from functools import cache
 from html import unescape
-from typing import Any, Final, Protocol, TypeAlias
+from typing import Any, Final, TypeAlias
 from uuid import UUID
 
 from personaclick_async import codec
@@ -21,23 +22,13 @@ from personaclick_async.codec import Json
 from personaclick_async.models import rules
 from personaclick_async.models.rules import Number, refuse
 from personaclick_async.models.update import FIELDS
-from personaclick_async.sync.mapping.dates import day_of, moment_reader
-from personaclick_async.sync.mapping.origin import ABSENT, Case, Kind, Origin, Part
-from personaclick_async.sync.mapping.phones import phone_reader
-from personaclick_async.sync.mapping.vocabulary import is_error, is_placeholder, names_nobody
+from personaclick_async.sync.mapping.dates import day_of, read_date
+from personaclick_async.sync.mapping.origin import Case, Kind, Origin, Part, rule_of
+from personaclick_async.sync.mapping.phones import read_phone
+from personaclick_async.sync.mapping.words import is_error, is_placeholder, names_nobody
 
 Notes: TypeAlias = list[str]
-
-
-class Convert(Protocol):
-    """Returns a cell's value as the wire has it, or ABSENT; notes what it changed."""
-
-    def __call__(self, cell: Any, notes: Notes) -> Json:  # noqa: ANN401 - whatever a source has
-        """Convert a cell, or the cells of several columns."""
-
-
-Finish: TypeAlias = Callable[[str, Notes], object]
-Rule: TypeAlias = Callable[[str, object], Any]
+"""What was changed in a cell."""
 
 # The service's own clients send "null" for nothing, and it erases what was there (protocol, 3.3).
 _ERASES: Final = "null"
@@ -48,20 +39,11 @@ _MACHINES_NOTHING: Final = frozenset(
 )
 _FORMULA: Final = re.compile(r'="((?:[^"]|"")*)"')
 _POINT_ZERO: Final = re.compile(r"([+-]?[0-9]+)[.,]0{1,2}")
+_SCIENTIFIC: Final = re.compile(r"[+-]?[0-9]+(?:[.,][0-9]+[eE][+-]?|[eE]\+)[0-9]+")
 _ENTITY: Final = re.compile(r"&(?:#[0-9]{1,6}|#[xX][0-9a-fA-F]{1,5}|[A-Za-z]{2,8});")
 _WORDS: Final = re.compile(r"[\w\s'\u2019.&-]+")
-_OLDEST: Final = 130
-_SCIENTIFIC: Final = re.compile(r"[+-]?[0-9]+(?:[.,][0-9]+[eE][+-]?|[eE]\+)[0-9]+")
 _ADDRESS_INSIDE: Final = re.compile(r"[^@<>]*<\s*([^<>\s]+)\s*>")
 _SCHEME: Final = re.compile(r"mailto:([^?]*)(?:\?.*)?", re.IGNORECASE)
-# Cells of which nothing is changed and that are no word for nothing: nearly all, in most files.
-_USUAL: Final = {
-    Kind.EMAIL: re.compile(
-        r"(?=[a-z._-]{0,40}[0-9]|[ac-jlmqrtv-z])[a-z0-9._+-]+@[a-z0-9.-]+"
-    ).fullmatch,
-    Kind.IDENTIFIER: re.compile(r"[1-9][0-9]*").fullmatch,
-}
-_UNUSUAL: Final = re.compile(r"(?!)").fullmatch
 _MC: Final = re.compile(r"\bMc([^\W\d_])")
 _EXACT_FLOAT: Final = 2**53
 # Far more than any number needs, and less than Python refuses to read.
@@ -74,115 +56,83 @@ _CURRENCY: Final = (
 _EITHER_WAY: Final = re.compile(r"[+-]?[1-9][0-9]{0,2}[.,][0-9]{3}")
 _MARKED: Final = (Kind.IDENTIFIER, Kind.EMAIL, Kind.PHONE)
 _AS_THEY_STAND: Final = (Kind.ANY, Kind.LIST, Kind.JSON)
-_NAMED: Final = (*_MARKED, Kind.STRING)
 _TRUE: Final = frozenset({"true", "t", "yes", "y", "on", "1"})
 _FALSE: Final = frozenset({"false", "f", "no", "n", "off", "0"})
 _NO_LETTER: Final = "'\u2018\u2019`\u00b4"
 
 
-def rule_of(name: str, kind: Kind) -> tuple[str, Rule]:
-    """Return how errors call a field, and its rule."""
-    if name == "age":
-        return name, _age
-    if name in FIELDS:
-        return name, FIELDS[name].rule
-    return f"custom.{name}", rules.identifier if kind is Kind.IDENTIFIER else rules.custom_value
+class Converter:
+    """Turns what stands in a field's columns into the field's value on the wire.
 
+    :ivar label: what errors call the field.
+    :ivar rule: what accepts its values.
+    """
 
-def usual_of(origin: Origin) -> Callable[[str], object]:
-    """Return what tells texts that need nothing but the field's rule, absent words included."""
-    told = origin.values or origin.case
-    return _UNUSUAL if told else _USUAL.get(origin.kind, _UNUSUAL)
+    def __init__(self, name: str, origin: Origin) -> None:
+        self.label, self.rule = rule_of(name, origin.kind)
+        self._origin = origin
+        self._read = _READERS.get(origin.kind, _as_it_is)
+        told = {text.casefold(): value for text, value in origin.values.items()}
+        told |= origin.values
+        self._told: dict[str, Json] = {"": None} | dict.fromkeys(origin.absent)
+        self._told |= {text: told[text] for text in told if text.casefold() not in origin.absent}
 
+    def __call__(self, cell: Any, notes: Notes) -> Json:  # noqa: ANN401 - whatever a source has
+        """Convert a cell, or a list of the cells of several columns; note what is changed.
 
-def _age(field: str, value: object) -> Number:
-    age: Number = FIELDS[field].rule(field, value)
-    if not 0 < age < _OLDEST:
-        raise refuse(field, f"an age above 0 and below {_OLDEST}", value)
-    return age
-
-
-def converter(name: str, origin: Origin) -> Convert:
-    """Make the converter of a field of one column."""
-    field, rule = rule_of(name, origin.kind)
-    from_text = _text_reader(field, origin)
-    kind = origin.kind
-    is_usual = usual_of(origin)
-
-    def convert(cell: Any, notes: Notes) -> Json:  # noqa: ANN401 - whatever a source has
-        value = cell
-        if type(value) is str:
-            if is_usual(value) and value not in origin.absent:
-                return rule(field, value)
+        :returns: None if there is nothing to send.
+        :raises ValidationError: the field can't have this value.
+        """
+        value: object
+        if len(self._origin.columns) > 1:
+            value = self._joined(cell, notes)
+        elif isinstance(cell, str):
+            value = cell
+        elif (word := _word(cell)) in self._told:
+            return self._accept(self._told[word])
         else:
-            if _is_nothing(value):
-                return ABSENT
-            if (word := _word(value)) is not None and (found := _said(origin, word)) is not None:
-                return found if found is ABSENT else rule(field, found)
-            value = _typed(field, kind, value)
-            if not isinstance(value, str):
-                return rule(field, value)
-        found = from_text(value, notes)
-        return ABSENT if found is ABSENT else rule(field, found)
+            value = _typed(self.label, self._origin.kind, cell)
+        return self._accept(self._value(value, notes) if isinstance(value, str) else value)
 
-    return convert
+    def _accept(self, value: object) -> Json:
+        return None if value is None else self.rule(self.label, value)
 
-
-def join_converter(name: str, origin: Origin) -> Convert:
-    """Make the converter of a field of several columns; those that say nothing are left out."""
-    field, rule = rule_of(name, origin.kind)
-    from_text = _text_reader(field, origin)
-
-    def convert(cell: Any, notes: Notes) -> Json:  # noqa: ANN401 - one of each column
-        parts: list[str] = []
-        for value in cell:
-            if _is_nothing(value):
-                continue
-            text = value if isinstance(value, str) else _word(value)
+    def _joined(self, cells: Iterable[object], notes: Notes) -> str:
+        texts: list[str] = []
+        for cell in cells:
+            text = cell if isinstance(cell, str) else _word(cell)
             if text is None:
-                raise refuse(field, "texts to join", value)
-            text = _trimmed(text, origin, notes)
-            if text and text.casefold() not in origin.absent:
-                _check_said(field, text)
-                parts.append(text)
-        found = from_text(origin.join.join(parts), notes) if parts else ABSENT
-        return ABSENT if found is ABSENT else rule(field, found)
+                raise refuse(self.label, "texts to join", cell)
+            text = _trimmed(text, self._origin, notes)
+            if text and text.casefold() not in self._origin.absent:
+                _check_meant(self.label, text)
+                texts.append(text)
+        return self._origin.join.join(texts)
 
-    return convert
-
-
-def _text_reader(field: str, origin: Origin) -> Finish:
-    """Make what reads a text: what it says, in the type that the field's rule takes."""
-    marked, absent, values, split = (
-        origin.kind in _MARKED,
-        origin.absent,
-        origin.values,
-        origin.split,
-    )
-    finish = _finisher(field, origin)
-
-    def read(text: str, notes: Notes) -> object:
+    def _value(self, text: str, notes: Notes) -> object:
+        """Return what a text says, in the type that the field's rule takes."""
+        origin = self._origin
         text = _trimmed(text, origin, notes)
-        if not text or text.casefold() in absent:
-            return ABSENT
-        if values and (found := _said(origin, text)) is not None:
-            return found
-        if marked:
+        for spelling in (text, text.casefold()):
+            if spelling in self._told:
+                return self._told[spelling]
+        if origin.kind in _MARKED:
             text = _unmarked(text, notes)
-        _check_said(field, text)
-        if origin.part is not None and (text := _part_of(text, origin.part)) == "":
-            return ABSENT
+        if text:
+            _check_meant(self.label, text)
+        if origin.part is not None:
+            text = _part_of(text, origin.part)
         if origin.case is not None:
-            text = _in_case(text, origin.case)
-        if split is not None:
-            return [part for one in text.split(split) if (part := one.strip())] or ABSENT
-        return finish(text, notes)
+            text = _CASES[origin.case](text)
+        if origin.split is not None:
+            return [part for one in text.split(origin.split) if (part := one.strip())] or None
+        return self._read(self.label, text, origin, notes) if text else None
 
-    return read
+
+# What stands around a text and does not belong to it.
 
 
 def _trimmed(text: str, origin: Origin, notes: Notes) -> str:
-    """Take away what stands around a text and does not belong to it."""
     whole = text
     if origin.strip:
         text = text.strip()
@@ -215,77 +165,40 @@ def _unmarked(text: str, notes: Notes) -> str:
     return text.strip()
 
 
-def _check_said(field: str, text: str) -> None:
+def _check_meant(field: str, text: str) -> None:
     if len(text) == len(_ERASES) and text.casefold() == _ERASES:
         raise refuse(
             field, 'a value, not the word null, which erases (say absent = ["null"])', text
         )
-    if text[0] == "#" and is_error(text):
+    if is_error(text):
         raise refuse(field, "a value, not a spreadsheet's error: the value is lost", text)
 
 
-def _said(origin: Origin, text: str) -> Json:
-    """Return what the mapping says of a whole text; None if it says nothing of it."""
-    word = text.casefold()
-    if word in origin.absent:
-        return ABSENT
-    found = origin.values.get(text)
-    if found is None and origin.values:
-        same = {one.casefold(): value for one, value in origin.values.items()}
-        found = same.get(word)
-    return found
+def _part_of(text: str, part: Part) -> str:
+    last, comma, first = (one.strip() for one in text.partition(","))
+    if not comma:
+        first, _, last = (one.strip() for one in " ".join(text.split()).partition(" "))
+    return first if part is Part.FIRST else last
 
 
-def _finisher(field: str, origin: Origin) -> Finish:
-    match origin.kind:
-        case Kind.STRING if field in FIELDS:
-            return lambda text, notes: _name(field, text, notes)
-        case Kind.STRING | Kind.ANY | Kind.GENDER:
-            return lambda text, _: text
-        case Kind.IDENTIFIER:
-            headers = [column.casefold() for column in origin.columns]
-
-            def identifier(text: str, notes: Notes) -> str:
-                if text.casefold() in headers:  # of files that were put together
-                    raise refuse(field, "an identifier, not the name of its column", text)
-                return _identifier(field, text, notes)
-
-            return identifier
-        case Kind.EMAIL:
-            return lambda text, notes: _email(field, text, notes)
-        case Kind.PHONE:
-            phone = phone_reader(origin.country)
-            return lambda text, notes: phone(field, _digits(field, text, notes), notes)
-        case Kind.LIST:
-            return lambda text, _: [text]
-        case Kind.NUMBER | Kind.INTEGER | Kind.FLOAT:
-            return _number_reader(field, origin)
-        case Kind.BOOLEAN:
-            return lambda text, _: _boolean(field, text)
-        case Kind.JSON:
-            return lambda text, _: _json(field, text)
-        case Kind.DATETIME:
-            moment = moment_reader(origin.formats)
-            return lambda text, _: moment(field, text)
-        case Kind.DATE | Kind.BIRTHDAY:
-            day = moment_reader(origin.formats, born=origin.kind is Kind.BIRTHDAY)
-            return lambda text, _: day_of(field, day(field, text))
+_CASES: Final[dict[Case, Callable[[str], str]]] = {
+    Case.LOWER: str.lower,
+    Case.UPPER: str.upper,
+    Case.TITLE: str.title,
+    Case.NAME: lambda text: _MC.sub(lambda found: f"Mc{found[1].upper()}", text.title()),
+}
 
 
-def _digits(field: str, text: str, notes: Notes) -> str:
-    """Undo what tables that know only floats make of whole numbers, where that can be done."""
-    if text[-1].isdigit():
-        if (found := _POINT_ZERO.fullmatch(text)) is not None:
-            notes.append(".0 removed")
-            return found[1]
-        if _SCIENTIFIC.fullmatch(text) is not None:
-            raise refuse(
-                field, "the whole number: a spreadsheet shortened it, digits are lost", text
-            )
+# What a text says, one function for each kind of value.
+
+
+def _as_it_is(_field: str, text: str, _origin: Origin, _notes: Notes) -> str:
     return text
 
 
-def _name(field: str, text: str, notes: Notes) -> str:
+def _name(field: str, text: str, _: Origin, notes: Notes) -> str:
+    if field not in FIELDS:
+        return text
     if "&" in text and _ENTITY.search(text) and _WORDS.fullmatch(plain := unescape(text)):
         notes.append("HTML decoded")
         text = plain
@@ -304,14 +217,30 @@ def _is_read_wrongly(text: str) -> bool:
     return False
 
 
-def _identifier(field: str, text: str, notes: Notes) -> str:
+def _identifier(field: str, text: str, origin: Origin, notes: Notes) -> str:
+    if any(text.casefold() == column.casefold() for column in origin.columns):
+        # Of files that were put together.
+        raise refuse(field, "an identifier, not the name of its column", text)
     whole = _digits(field, text, notes)
     if names_nobody(whole):
         raise refuse(field, "an identifier, not a word or a number that stands for none", text)
     return whole
 
 
-def _email(field: str, text: str, notes: Notes) -> str:
+def _digits(field: str, text: str, notes: Notes) -> str:
+    """Undo what tables that know only floats make of whole numbers, where that can be done."""
+    if text[-1].isdigit():
+        if (found := _POINT_ZERO.fullmatch(text)) is not None:
+            notes.append(".0 removed")
+            return found[1]
+        if _SCIENTIFIC.fullmatch(text) is not None:
+            raise refuse(
+                field, "the whole number: a spreadsheet shortened it, digits are lost", text
+            )
+    return text
+
+
+def _email(field: str, text: str, _: Origin, notes: Notes) -> str:
     plain = unicodedata.normalize("NFKC", text)
     if (found := _ADDRESS_INSIDE.fullmatch(plain)) is not None:
         notes.append("taken out of Name <…>")
@@ -327,77 +256,72 @@ def _email(field: str, text: str, notes: Notes) -> str:
     return plain
 
 
-def _part_of(text: str, part: Part) -> str:
-    last, comma, first = (one.strip() for one in text.partition(","))
-    if not comma:
-        first, _, last = (one.strip() for one in " ".join(text.split()).partition(" "))
-    return first if part is Part.FIRST else last
+def _phone(field: str, text: str, origin: Origin, notes: Notes) -> str:
+    return read_phone(field, _digits(field, text, notes), origin.country, notes)
 
 
-def _in_case(text: str, case: Case) -> str:
-    match case:
-        case Case.LOWER:
-            return text.lower()
-        case Case.UPPER:
-            return text.upper()
-        case Case.TITLE:
-            return text.title()
-        case Case.NAME:
-            return _MC.sub(lambda found: f"Mc{found[1].upper()}", text.title())
+def _list(_field: str, text: str, _origin: Origin, _notes: Notes) -> list[str]:
+    return [text]
 
 
-def _boolean(field: str, text: str) -> bool:
+def _boolean(field: str, text: str, _origin: Origin, _notes: Notes) -> bool:
     word = text.casefold()
     if word not in _TRUE and word not in _FALSE:
         raise refuse(field, "true or false, yes or no, 1 or 0", text)
     return word in _TRUE
 
 
-def _json(field: str, text: str) -> object:
+def _json(field: str, text: str, _origin: Origin, _notes: Notes) -> object:
     try:
-        value = codec.decode(text.encode())
+        return codec.decode(text.encode())
     except ValueError:  # also a text that UTF-8 can't carry
         raise refuse(field, "JSON", text) from None
-    return ABSENT if value is None else value
 
 
-def _number_reader(field: str, origin: Origin) -> Finish:
-    """Make the reader of numbers as people and spreadsheets write them: ``$1,234.50``.
+def _date_time(field: str, text: str, origin: Origin, _: Notes) -> datetime:
+    return read_date(field, text, origin.formats)
+
+
+def _day(field: str, text: str, origin: Origin, _: Notes) -> date:
+    is_birthday = origin.kind is Kind.BIRTHDAY
+    return day_of(field, read_date(field, text, origin.formats, is_birthday=is_birthday))
+
+
+def _number(field: str, text: str, origin: Origin, _: Notes) -> Number:
+    """Read a number as people and spreadsheets write it: ``$1,234.50``.
 
     Separators must stand where thousands end, so that ``1,5`` is refused and not taken for 15.
     """
+    plain = text[1:] if text[0] in _NO_LETTER else text
+    if not plain.isascii():
+        plain = unicodedata.normalize("NFKC", plain).replace("\u2212", "-")
     decimal = origin.decimal or "."
+    is_short = len(plain) <= _LONGEST_NUMBER
+    found = _number_pattern(decimal).fullmatch(plain) if is_short else None
+    if found is None or (found["sign"] and found["inner_sign"]):
+        raise refuse(field, f"a number such as 1234{decimal}50", text)
+    if origin.decimal is None and origin.kind is not Kind.INTEGER and _EITHER_WAY.fullmatch(plain):
+        raise refuse(field, 'a number, and decimal = "." or "," to tell how to read it', text)
+    whole = found["whole"].replace(found["by"], "") if found["by"] else found["whole"]
+    signed = f"{found['sign']}{found['inner_sign']}{whole}"
+    number: Number
+    if found["part"] is None and found["power"] is None:
+        number = int(signed)
+    else:
+        number = float(f"{signed}.{found['part'] or 0}e{found['power'] or 0}")
+    return _of_kind(field, origin.kind, number)
+
+
+@cache
+def _number_pattern(decimal: str) -> re.Pattern[str]:
     thousands = r"[,\s'\u2019]" if decimal == "." else r"[.\s'\u2019]"
-    pattern = re.compile(
+    return re.compile(
         rf"(?P<sign>[+-]?)\s*{_CURRENCY}\s*(?P<inner_sign>[+-]?)"
         # Groups of two before the last one are Indian: 12,34,567.
         rf"(?P<whole>[0-9]+|[0-9]{{1,3}}(?P<by>{thousands})(?:[0-9]{{2,3}}(?P=by))*[0-9]{{3}})"
         rf"(?:{re.escape(decimal)}(?P<part>[0-9]+))?(?:[eE](?P<power>[+-]?[0-9]{{1,3}}))?"
         rf"\s*{_CURRENCY}"
     )
-    rule = f"a number such as 1234{decimal}50"
-    whole_only = origin.kind is Kind.INTEGER
-    asks = origin.decimal is None and not whole_only
-
-    def read(text: str, _: Notes) -> Number:
-        plain = text[1:] if text[0] in _NO_LETTER else text
-        if not plain.isascii():
-            plain = unicodedata.normalize("NFKC", plain).replace("\u2212", "-")
-        found = pattern.fullmatch(plain) if len(plain) <= _LONGEST_NUMBER else None
-        if found is None or (found["sign"] and found["inner_sign"]):
-            raise refuse(field, rule, text)
-        if asks and _EITHER_WAY.fullmatch(plain):
-            raise refuse(field, 'a number, and decimal = "." or "," to tell how to read it', text)
-        sign = found["sign"] or found["inner_sign"]
-        whole = found["whole"].replace(found["by"], "") if found["by"] else found["whole"]
-        number: Number
-        if found["part"] is None and found["power"] is None:
-            number = int(sign + whole)
-        else:
-            number = float(f"{sign}{whole}.{found['part'] or 0}e{found['power'] or 0}")
-        return _of_kind(field, origin.kind, number)
-
-    return read
 
 
 def _of_kind(field: str, kind: Kind, value: object) -> Number:
@@ -417,10 +341,38 @@ def _of_kind(field: str, kind: Kind, value: object) -> Number:
     return made
 
 
-def _is_nothing(value: object) -> bool:
-    """Return whether a cell is empty: None, and what pandas, numpy and Parquet have for it."""
-    if value is None:
-        return True
+_READERS: Final[dict[Kind, Callable[[str, str, Origin, Notes], object]]] = {
+    Kind.STRING: _name,
+    Kind.IDENTIFIER: _identifier,
+    Kind.EMAIL: _email,
+    Kind.PHONE: _phone,
+    Kind.LIST: _list,
+    Kind.NUMBER: _number,
+    Kind.INTEGER: _number,
+    Kind.FLOAT: _number,
+    Kind.BOOLEAN: _boolean,
+    Kind.JSON: _json,
+    Kind.DATETIME: _date_time,
+    Kind.DATE: _day,
+    Kind.BIRTHDAY: _day,
+}
+"""What reads a text that is not empty, by the kind of value; other kinds take it as it is."""
+
+
+# What databases, workbooks and programs have in place of texts.
+
+
+def _word(value: object) -> str | None:
+    """Return the text by which a mapping can name a value that is none; empty for nothing."""
+    if value is None or _is_nan(value):
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value) if isinstance(value, int) else None
+
+
+def _is_nan(value: object) -> bool:
+    """Return whether a cell is what pandas, numpy and Parquet have for an empty one."""
     if isinstance(value, Decimal):
         return value.is_nan()
     if isinstance(value, float | datetime):
@@ -428,17 +380,11 @@ def _is_nothing(value: object) -> bool:
     return type(value).__name__ in ("NAType", "NaTType")
 
 
-def _word(value: object) -> str | None:
-    """Return the text by which a mapping can name a value that is none."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return str(value) if isinstance(value, int) else None
-
-
 def _typed(field: str, kind: Kind, value: object) -> object:
-    if kind in _NAMED:
-        return _as_text(field, value)
+    """Return a value in a type that the rule of its kind takes; the rule refuses what is left."""
     match kind:
+        case Kind.STRING | Kind.IDENTIFIER | Kind.EMAIL | Kind.PHONE:
+            return _as_text(field, value)
         case Kind.INTEGER | Kind.FLOAT:
             return _of_kind(field, kind, value)
         case Kind.BOOLEAN:
@@ -446,9 +392,7 @@ def _typed(field: str, kind: Kind, value: object) -> object:
             return bool(value) if isinstance(value, int) and value in (0, 1) else value
         case Kind.DATE:
             return day_of(field, value) if isinstance(value, datetime) else rules.day(field, value)
-        case Kind.DATETIME:
-            if isinstance(value, datetime):
-                return value
+        case Kind.DATETIME if not isinstance(value, datetime):
             day = rules.day(field, value)
             return datetime(day.year, day.month, day.day)  # noqa: DTZ001 - it says nothing of a zone
         case Kind.LIST:
@@ -458,7 +402,6 @@ def _typed(field: str, kind: Kind, value: object) -> object:
 
 
 def _as_text(field: str, value: object) -> object:
-    """Write what is a text in all but type; the rule refuses what is left."""
     if isinstance(value, UUID):
         return str(value)
     if isinstance(value, bool) or not isinstance(value, int | float | Decimal):

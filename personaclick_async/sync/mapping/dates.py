@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta, timezone
+from functools import cache
 from itertools import pairwise
-from typing import Final, TypeAlias
+from typing import Final
 
 from personaclick_async.models.rules import refuse
-from personaclick_async.sync.mapping.vocabulary import MONTHS
+from personaclick_async.sync.mapping.words import MONTHS
 
-ReadMoment: TypeAlias = Callable[[str, str], datetime]
+# No DTZ rules in what follows: a date in a file has no zone, and none is made up for it.
 
 EXCEL: Final = "excel"
 SECONDS: Final = "unix"
 MILLISECONDS: Final = "unix ms"
-COUNTED: Final = (EXCEL, SECONDS, MILLISECONDS)
-"""Formats that count from a fixed day: days of spreadsheets, seconds and milliseconds of 1970."""
+COUNTED: Final = {
+    EXCEL: (datetime(1899, 12, 30), timedelta(days=1)),  # noqa: DTZ001
+    SECONDS: (datetime(1970, 1, 1, tzinfo=UTC), timedelta(seconds=1)),
+    MILLISECONDS: (datetime(1970, 1, 1, tzinfo=UTC), timedelta(milliseconds=1)),
+}
+"""Formats that count from a fixed moment: from which one, and what."""
 
 _PARTS: Final = {
     "Y": ("Y", "[0-9]{4}"),
@@ -36,6 +42,8 @@ _PARTS: Final = {
     "p": ("p", r"[AaPp]\.?\s?[Mm]\.?"),
     "z": ("z", r"Z|UTC|GMT|[+-][0-9]{2}:?[0-9]{2}"),
 }
+"""For each word of a format what it says, and how that is written."""
+
 _YEAR_FIRST: Final = re.compile(
     r"(?P<Y>[0-9]{4})(?:(?P<by>[-/.])(?P<m>[0-9]{1,2})(?P=by)(?P<d>[0-9]{1,2})"
     r"|\s*[年년]\s*(?P<m2>[0-9]{1,2})\s*[月월]\s*(?P<d2>[0-9]{1,2})\s*[日일])"
@@ -43,83 +51,56 @@ _YEAR_FIRST: Final = re.compile(
     r"\s*(?P<p>[AaPp]\.?[Mm]\.?)?\s*(?P<z>Z|UTC|GMT|[+-][0-9]{2}(?::?[0-9]{2})?)?)?"
 )
 _NUMBER: Final = re.compile(r"-?[0-9]{1,16}(?:\.[0-9]{1,9})?")
-_FIRST_DAYS: Final = {
-    EXCEL: datetime(1899, 12, 30),  # noqa: DTZ001 - a spreadsheet's day has no zone
-    SECONDS: datetime(1970, 1, 1, tzinfo=UTC),
-    MILLISECONDS: datetime(1970, 1, 1, tzinfo=UTC),
-}
 _NOON: Final = 12
 _YEARS_AHEAD: Final = 20
 _CENTURY: Final = 100
 _EVENING: Final = 20
 
-# No DTZ rules in what follows: a date in a file has no zone, and none is made up for it.
 
-
-def check_format(pattern: str) -> None:
-    """Make sure that a date format says year, month and day.
-
-    :raises ValueError: it does not.
-    """
+def is_whole_date(pattern: str) -> bool:
+    """Return whether a date format says year, month and day, each once."""
     if pattern in COUNTED:
-        return
-    said = [
-        _PARTS[one][0] for one in re.findall(r"%(.)", pattern.replace("%%", "")) if one in _PARTS
-    ]
-    unknown = set(re.findall(r"%(.)", pattern.replace("%%", ""))) - _PARTS.keys()
-    months = {"m", "b"} & set(said)
-    if unknown or len(set(said)) != len(said) or not {"d"} <= set(said) or len(months) != 1:
-        raise ValueError("not a whole date")
-    if len({"Y", "y"} & set(said)) != 1:
-        raise ValueError("not a whole date")
+        return True
+    words = re.findall(r"%(.)", pattern.replace("%%", ""))
+    said = Counter(_PARTS[one][0] for one in words if one in _PARTS)
+    is_known = said.total() == len(words) and max(said.values(), default=0) == 1
+    return is_known and said["d"] == said["m"] + said["b"] == said["Y"] + said["y"] == 1
 
 
-def moment_reader(formats: Sequence[str], *, born: bool = False) -> ReadMoment:
-    """Make the reader of dates in one of several formats, tried in their order.
+def read_date(
+    field: str, text: str, formats: Sequence[str], *, is_birthday: bool = False
+) -> datetime:
+    """Read a date in one of several formats, tried in their order.
 
     Numbers may lack their leading zero: ``%m/%d/%Y`` reads 04/08/1966 and 5/14/1965. A year of
-    two digits is of this century, unless that is far ahead, or at all ahead where one is born.
+    two digits is of this century, unless that is far ahead, or at all ahead for a birthday.
 
     :param formats: ``strptime`` words, or one of :data:`COUNTED`; none takes the year first.
     """
-    readers = [_one_format(pattern, born=born) for pattern in formats] or [_year_first]
+    plain = text if text.isascii() else unicodedata.normalize("NFKC", text)
+    for pattern in formats or [""]:
+        with suppress(ValueError, OverflowError, KeyError):
+            if pattern in COUNTED:
+                return _counted(pattern, plain)
+            found = _regex(pattern).fullmatch(plain)
+            if found is not None:
+                return _date_of(found.groupdict(), is_birthday=is_birthday)
     rule = f"a date as {' or '.join(formats)}" if formats else "a date, year first: YYYY-MM-DD"
-
-    def read(field: str, text: str) -> datetime:
-        plain = text if text.isascii() else unicodedata.normalize("NFKC", text)
-        for reader in readers:
-            with suppress(ValueError, OverflowError, KeyError):
-                return reader(plain)
-        raise refuse(field, rule, text)
-
-    return read
+    raise refuse(field, rule, text)
 
 
-def _one_format(pattern: str, *, born: bool) -> Callable[[str], datetime]:
-    if pattern in COUNTED:
-        return lambda text: _counted(pattern, text)
-    match = re.compile(_regex(pattern), re.IGNORECASE).fullmatch
-    if set(re.findall("%(.)", pattern)) == {"Y", "m", "d"}:
-        # What birthdays are in nearly every file, in half the time.
-        return lambda text: _plain_day(match(text))
-
-    def read(text: str) -> datetime:
-        found = match(text)
-        if found is None:
-            raise ValueError
-        return _moment(found.groupdict(), born=born)
-
-    return read
-
-
-def _plain_day(found: re.Match[str] | None) -> datetime:
-    if found is None:
+def _counted(pattern: str, text: str) -> datetime:
+    number = float(text) if _NUMBER.fullmatch(text) else None
+    if number is None or (pattern == EXCEL and number < 1):
         raise ValueError
-    year, month, day = found.group("Y", "m", "d")
-    return datetime(int(year), int(month), int(day))  # noqa: DTZ001
+    first, unit = COUNTED[pattern]
+    return first + number * unit
 
 
-def _regex(pattern: str) -> str:
+@cache
+def _regex(pattern: str) -> re.Pattern[str]:
+    if not pattern:
+        return _YEAR_FIRST
     made: list[str] = []
     pieces = re.findall(r"%.|\s+|[^%\s]", pattern)
     for piece, after in pairwise([*pieces, ""]):
@@ -133,43 +114,41 @@ def _regex(pattern: str) -> str:
             packed = after.startswith("%") and after[1:] not in ("p", "z")
             packed = packed or (bool(made) and made[-1].startswith("(?P<"))
             made.append(f"(?P<{name}>{digits.replace('{1,2}', '{2}') if packed else digits})")
-    return "".join(made)
+    return re.compile("".join(made), re.IGNORECASE)
 
 
-def _year_first(text: str) -> datetime:
-    found = _YEAR_FIRST.fullmatch(text)
-    if found is None:
-        raise ValueError
-    said = found.groupdict()
-    said["m"], said["d"] = said["m"] or said["m2"], said["d"] or said["d2"]
-    return _moment(said, born=False)
+def _date_of(said: dict[str, str | None], *, is_birthday: bool) -> datetime:
+    """Make a date of what each part of its format says.
 
-
-def _moment(said: dict[str, str | None], *, born: bool) -> datetime:
+    :raises ValueError: there is no such day or time.
+    :raises KeyError: there is no such month.
+    """
+    if said.keys() == {"Y", "m", "d"}:  # as in most files, and in half the time
+        return datetime(int(said["Y"] or 0), int(said["m"] or 0), int(said["d"] or 0))  # noqa: DTZ001
     hour = int(said.get("H") or 0)
     if half := said.get("p"):
         if not 1 <= hour <= _NOON:
             raise ValueError
         hour = hour % _NOON + (_NOON if half[0] in "pP" else 0)
     word = said.get("b")
-    month = MONTHS[word.rstrip(".").casefold()] if word else int(said["m"] or 0)
-    day = int(said["d"] or 0)
-    rest = (
-        *(hour, int(said.get("M") or 0), int(said.get("S") or 0)),
+    month = MONTHS[word.rstrip(".").casefold()] if word else int(said["m"] or said["m2"] or 0)
+    found = datetime(
+        int(said.get("Y") or datetime.now().year // _CENTURY * _CENTURY + int(said["y"] or 0)),  # noqa: DTZ005
+        month,
+        int(said["d"] or said["d2"] or 0),
+        hour,
+        int(said.get("M") or 0),
+        int(said.get("S") or 0),
         int((said.get("f") or "0").ljust(6, "0")[:6]),
+        tzinfo=_zone(said.get("z")),
     )
-    if short := said.get("y"):
-        return _of_two_digits(int(short), month, day, rest, born=born)
-    return datetime(int(said["Y"] or 0), month, day, *rest, tzinfo=_zone(said.get("z")))
-
-
-def _of_two_digits(
-    year: int, month: int, day: int, rest: tuple[int, int, int, int], *, born: bool
-) -> datetime:
+    if said.get("Y"):
+        return found
     today = datetime.now()  # noqa: DTZ005
-    found = datetime(today.year // _CENTURY * _CENTURY + year, month, day, *rest)  # noqa: DTZ001
-    ahead = found.date() > today.date() if born else found.year > today.year + _YEARS_AHEAD
-    return found.replace(year=found.year - _CENTURY) if ahead else found
+    is_ahead = found.year > today.year + _YEARS_AHEAD
+    if is_ahead or (is_birthday and found.date() > today.date()):
+        return found.replace(year=found.year - _CENTURY)
+    return found
 
 
 def _zone(text: str | None) -> timezone | None:
@@ -177,25 +156,8 @@ def _zone(text: str | None) -> timezone | None:
         return None
     if text[0] not in "+-":
         return UTC
-    hours, minutes = int(text[1:3]), int(text[3:].lstrip(":") or 0)
-    offset = timedelta(hours=hours, minutes=minutes)
+    offset = timedelta(hours=int(text[1:3]), minutes=int(text[3:].lstrip(":") or 0))
     return timezone(-offset if text[0] == "-" else offset)
-
-
-def _counted(pattern: str, text: str) -> datetime:
-    if not _NUMBER.fullmatch(text):
-        raise ValueError
-    number = float(text)
-    match pattern:
-        case "excel" if number >= 1:
-            passed = timedelta(days=number)
-        case "unix":
-            passed = timedelta(seconds=number)
-        case "unix ms":
-            passed = timedelta(milliseconds=number)
-        case _:
-            raise ValueError
-    return _FIRST_DAYS[pattern] + passed
 
 
 def day_of(field: str, found: datetime) -> date:

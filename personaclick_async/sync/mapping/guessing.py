@@ -13,13 +13,10 @@ import attrs
 
 from personaclick_async import codec
 from personaclick_async.errors import ValidationError
-from personaclick_async.sync.mapping.convert import converter
-from personaclick_async.sync.mapping.dates import COUNTED, EXCEL, SECONDS, moment_reader
+from personaclick_async.sync.mapping.convert import Converter
+from personaclick_async.sync.mapping.dates import COUNTED, EXCEL, MILLISECONDS, SECONDS, read_date
 from personaclick_async.sync.mapping.origin import Kind, Origin
-from personaclick_async.sync.mapping.vocabulary import (
-    CODES,
-    COUNTRIES,
-    GENDER_LETTERS,
+from personaclick_async.sync.mapping.words import (
     GENDERS,
     NO,
     NOTHING,
@@ -27,6 +24,18 @@ from personaclick_async.sync.mapping.vocabulary import (
     YES,
     same,
 )
+
+CODES: Final = re.compile(
+    r"zip|postal|postcode|postleitzahl|plz|codepostal|sku|ean|gtin|upc|isbn|vat|ustid|tax|iban|bic"
+    r"|fax|code|number$|nummer|numero|phone|telefon|tel$|mobile|handy|индекс|inn|инн|郵便|邮编"
+)
+"""What the names of columns that hold digits which are no number have in them."""
+
+COUNTRIES: Final = re.compile(r"country|land$|pays|pais|paese|kraj|ulke|страна|国|language|locale")
+"""The names of columns where NO is Norway."""
+
+GENDER_LETTERS: Final = ("mf", "mw", "mv", "hf", "ek")
+"""Pairs of letters, the male one first. H and M, or K and M, are read in two ways or more."""
 
 _DAYS: Final = (
     *("%m/%d/%Y", "%d/%m/%Y", "%d.%m.%Y", "%d-%m-%Y", "%m-%d-%Y", "%d %b %Y", "%d-%b-%Y"),
@@ -118,7 +127,7 @@ def guess_number(texts: Sequence[str]) -> Guess | None:
 
 
 def _converts(kind: Kind, decimal: str, texts: Iterable[str]) -> bool:
-    convert = converter("sample", Origin(kind=kind, decimal=decimal))
+    convert = Converter("sample", Origin(kind=kind, decimal=decimal))
     return _fits(lambda: [convert(text, []) for text in dict.fromkeys(texts)])
 
 
@@ -171,21 +180,21 @@ def _that_fit(patterns: Sequence[str], texts: Sequence[str]) -> tuple[str, ...]:
 
 
 def _all_fit(formats: Sequence[str], texts: Sequence[str]) -> bool:
-    read = moment_reader(formats)
-    return _fits(lambda: [read("", text) for text in dict.fromkeys(texts)])
+    return _fits(lambda: [read_date("", text, formats) for text in dict.fromkeys(texts)])
 
 
 def _all_lived(pattern: str, texts: Sequence[str]) -> bool:
     """Return whether numbers read so are all days on which somebody living may be born."""
-    read = moment_reader([pattern])
     if pattern == EXCEL and not all(len(text.partition(".")[0]) in (4, 5) for text in texts):
         return False
-    if pattern in COUNTED[1:]:
+    if pattern in (SECONDS, MILLISECONDS):
         # Both would fit: nine digits are seconds, twelve are milliseconds.
         longest = range(_EPOCH_DIGITS, 11) if pattern == SECONDS else range(11, 14)
         if not all(len(text.lstrip("-").partition(".")[0]) in longest for text in texts):
             return False
-    return _fits(lambda: [_YEARS.index(read("", text).year) for text in dict.fromkeys(texts)])
+    return _fits(
+        lambda: [_YEARS.index(read_date("", text, [pattern]).year) for text in dict.fromkeys(texts)]
+    )
 
 
 def guess_gender(column: str, texts: Iterable[str]) -> tuple[dict[str, str], str]:

@@ -1,16 +1,22 @@
-"""Where one field's value comes from, and how it is read."""
+"""Where one field's value comes from, and how it is read; and what is changed on the way."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from enum import Enum, StrEnum
-from typing import Final
+from collections.abc import Callable, Iterable, Mapping
+from enum import StrEnum
+from typing import Any, Final, TypeAlias
 
 import attrs
 
 from personaclick_async.codec import Json
-from personaclick_async.models import fields
+from personaclick_async.models import fields, rules
+from personaclick_async.models.rules import refuse
 from personaclick_async.models.update import FIELDS
+
+Rule: TypeAlias = Callable[[str, object], Any]
+
+_MOST_ROWS: Final = 3
+_OLDEST: Final = 130
 
 
 class Kind(StrEnum):
@@ -64,16 +70,7 @@ class Invalid(StrEnum):
     """The row is not sent."""
 
 
-class Absent(Enum):
-    """The type of :data:`ABSENT`."""
-
-    ABSENT = "absent"
-
-
-ABSENT: Final = Absent.ABSENT
-"""A column says nothing about a field: it is not sent, and stays as it is at the service."""
-
-_COLUMN_KINDS: Final[dict[fields.Kind, Kind]] = {
+_KINDS: Final = {
     fields.Kind.TEXT: Kind.STRING,
     fields.Kind.EMAIL: Kind.EMAIL,
     fields.Kind.PHONE: Kind.PHONE,
@@ -85,9 +82,7 @@ _COLUMN_KINDS: Final[dict[fields.Kind, Kind]] = {
     fields.Kind.OBJECTS: Kind.JSON,
 }
 
-STANDARD_KINDS: Final[dict[str, Kind]] = {
-    name: _COLUMN_KINDS[field.kind] for name, field in FIELDS.items()
-}
+STANDARD_KINDS: Final = {name: _KINDS[field.kind] for name, field in FIELDS.items()}
 """How a column is read for each standard field."""
 
 
@@ -112,7 +107,7 @@ class Origin:
     :ivar invalid: what a value that can't be taken does to its row.
     """
 
-    kind: Kind
+    kind: Kind = Kind.ANY
     columns: tuple[str, ...] = ()
     join: str = " "
     value: Json = None
@@ -126,3 +121,51 @@ class Origin:
     decimal: str | None = None
     country: str | None = None
     invalid: Invalid = Invalid.OMIT
+
+
+@attrs.define
+class Change:
+    """How many cells of a field were changed in one way.
+
+    :ivar count: how many.
+    :ivar first_rows: the numbers of the first rows, three at most.
+    """
+
+    count: int = 0
+    first_rows: list[int] = attrs.field(factory=list)
+
+
+@attrs.define
+class Changes:
+    """Counts what a mapping changes in the cells of a file; without it nobody would see it.
+
+    To be used by ``attrs.evolve(mapping, changes=Changes())``, before a source is opened.
+
+    :ivar found: by the field's name and what was done, such as ``invisible characters removed``.
+    """
+
+    found: dict[tuple[str, str], Change] = attrs.field(factory=dict)
+
+    def add(self, field: str, row: int, notes: Iterable[str]) -> None:
+        """Count what was done to a cell."""
+        for note in dict.fromkeys(notes):
+            change = self.found.setdefault((field, note), Change())
+            change.count += 1
+            if len(change.first_rows) < _MOST_ROWS:
+                change.first_rows.append(row)
+
+
+def rule_of(name: str, kind: Kind) -> tuple[str, Rule]:
+    """Return how errors call a field, and its rule."""
+    if name == "age":
+        return name, _age
+    if name in FIELDS:
+        return name, FIELDS[name].rule
+    return f"custom.{name}", rules.identifier if kind is Kind.IDENTIFIER else rules.custom_value
+
+
+def _age(field: str, value: object) -> rules.Number:
+    age: rules.Number = FIELDS[field].rule(field, value)
+    if not 0 < age < _OLDEST:  # what a file has for an age that nobody knows
+        raise refuse(field, f"an age above 0 and below {_OLDEST}", value)
+    return age

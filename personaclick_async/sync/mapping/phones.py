@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable
+from functools import cache
 from importlib.util import find_spec
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 from personaclick_async.errors import ConfigurationError
 from personaclick_async.models import rules
@@ -14,9 +14,6 @@ from personaclick_async.models.rules import refuse
 
 AS_WRITTEN: Final = "none"
 """The ``country`` of numbers that are not to be made international."""
-
-ReadPhone: TypeAlias = Callable[[str, str, list[str]], str]
-"""Takes the field, the text and a list for notes."""
 
 _LABEL: Final = re.compile(
     r"(?:p(?=:)|tel(?:efono?|éfono|efone|efoon|ephone)?|phone|callto|sms|mob(?:il|ile)?|cell|fax|тел)"
@@ -50,6 +47,7 @@ _NEEDS_COUNTRY: Final = (
 )
 
 
+@cache
 def phone_library() -> Any | None:  # noqa: ANN401 - a module without types
     """Return the library that knows the numbers of all countries, if it is installed."""
     if find_spec("phonenumbers") is None:
@@ -75,64 +73,59 @@ def check_country(country: str) -> None:
         raise ConfigurationError('country: expected two capital letters such as "CH", or "none"')
 
 
-def phone_reader(country: str | None) -> ReadPhone:
-    """Make the reader of phone numbers.
+def read_phone(field: str, text: str, country: str | None, notes: list[str]) -> str:
+    """Read a phone number.
 
     Trunk zeros, ``00``, extensions and the world's dashes and spaces go. With a country national
     numbers become international; without one they are refused, for the same digits are somebody
     else's number in another country.
 
     :param country: two letters, ``none`` for numbers as they are written, or None.
+    :param notes: takes what is changed.
     """
+    digits = rules.phone(field, _without_additions(field, text, notes))
+    if country == AS_WRITTEN:
+        return digits
+    if digits.startswith("00"):
+        digits = f"+{digits[2:]}"
     library = phone_library()
-
-    def read(field: str, text: str, notes: list[str]) -> str:
-        digits = rules.phone(field, _without_additions(field, text, notes))
-        if country == AS_WRITTEN:
+    if library is None or (country is None and digits[0] != "+"):
+        if _INTERNATIONAL.fullmatch(digits):
             return digits
-        if digits.startswith("00"):
-            digits = f"+{digits[2:]}"
-        if library is None:
-            if not _INTERNATIONAL.fullmatch(digits):
-                raise refuse(field, _NEEDS_COUNTRY, text)
-            return digits
-        if country is None and digits[0] != "+":
-            _check_has_code(field, text, digits)
-            # With and without it, one number would be two people.
-            notes.append("made international")
-            return f"+{digits}"
-        try:
-            found = library.parse(digits, country)
-        except library.NumberParseException:
-            found = None
-        if (
-            found is None
-            or library.is_possible_number_with_reason(found) != library.ValidationResult.IS_POSSIBLE
-        ):
-            raise refuse(field, "a phone number as long as those of its country", text)
-        whole: str = library.format_number(found, library.PhoneNumberFormat.E164)
-        if whole != digits:
-            notes.append("made international")
-        return whole
+        if library is None or not _has_code(library, digits):
+            raise refuse(field, _NEEDS_COUNTRY, text)
+        # With and without it, one number would be two people.
+        notes.append("made international")
+        return f"+{digits}"
+    try:
+        found = library.parse(digits, country)
+    except library.NumberParseException:
+        found = None
+    if (
+        found is None
+        or library.is_possible_number_with_reason(found) != library.ValidationResult.IS_POSSIBLE
+    ):
+        raise refuse(field, "a phone number as long as those of its country", text)
+    whole: str = library.format_number(found, library.PhoneNumberFormat.E164)
+    if whole != digits:
+        notes.append("made international")
+    return whole
 
-    def _check_has_code(field: str, text: str, digits: str) -> None:
-        """Refuse digits without a + unless they can only be an international number."""
-        # 8 495 123-45-67 of Moscow would be a number in Vietnam.
-        maybe_trunk = digits[0] == "0" or (digits[0] == "8" and len(digits) == _SHORTEST_WITH_CODE)
-        if len(digits) >= _SHORTEST_WITH_CODE and not maybe_trunk and library is not None:
-            try:
-                # 150 1234 5678 of China would be a number in Arkansas; Russian ones are written so.
-                is_national = digits[0] != "7" and any(
-                    library.number_type(library.parse(digits, region)) == _MOBILE
-                    for region in _LONG
-                )
-                if not is_national and library.is_valid_number(library.parse(f"+{digits}")):
-                    return
-            except library.NumberParseException:
-                pass
-        raise refuse(field, _NEEDS_COUNTRY, text)
 
-    return read
+def _has_code(library: Any, digits: str) -> bool:  # noqa: ANN401 - a module without types
+    """Return whether digits without a + can only be an international number."""
+    # 8 495 123-45-67 of Moscow would be a number in Vietnam.
+    maybe_trunk = digits[0] == "0" or (digits[0] == "8" and len(digits) == _SHORTEST_WITH_CODE)
+    if len(digits) < _SHORTEST_WITH_CODE or maybe_trunk:
+        return False
+    try:
+        # 150 1234 5678 of China would be a number in Arkansas; Russian ones are written so.
+        is_national = digits[0] != "7" and any(
+            library.number_type(library.parse(digits, region)) == _MOBILE for region in _LONG
+        )
+        return not is_national and bool(library.is_valid_number(library.parse(f"+{digits}")))
+    except library.NumberParseException:
+        return False
 
 
 def _without_additions(field: str, text: str, notes: list[str]) -> str:

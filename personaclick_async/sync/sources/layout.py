@@ -12,7 +12,7 @@ import attrs
 
 from personaclick_async.errors import ConfigurationError
 from personaclick_async.models.update import FIELDS
-from personaclick_async.sync.mapping.vocabulary import same
+from personaclick_async.sync.mapping.words import same
 from personaclick_async.sync.sources.base import BOOKKEEPING, BrokenRow, Row, distinct
 from personaclick_async.sync.sources.csv_rows import Marks, read_rows
 from personaclick_async.sync.sources.encodings import (

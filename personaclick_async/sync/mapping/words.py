@@ -1,0 +1,94 @@
+"""The words of ``words.toml``, as sets and tables; and whether a text is one of them."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+import unicodedata
+from collections import defaultdict
+from importlib.resources import files
+from typing import Final
+
+_WORDS: Final = tomllib.loads(files(__package__).joinpath("words.toml").read_text("utf-8"))
+
+
+def same(name: str) -> str:
+    """Write a column's name so that its spellings agree: ``E-mail address``, ``EmailAddress``."""
+    plain = unicodedata.normalize("NFKD", name).casefold().translate(_LETTERS)
+    return "".join(ch for ch in plain if ch.isalnum())
+
+
+_LETTERS: Final = str.maketrans({"\u0131": "i", "ł": "l", "ø": "o", "đ": "d"})
+
+ALWAYS_NOTHING: Final = tuple(_WORDS["always_nothing"])
+"""Words that stand for no value in any column, as programs write them."""
+
+NOTHING: Final = frozenset((*ALWAYS_NOTHING, *_WORDS["nothing"]))
+"""Words that stand for no value where the sample of a column has them."""
+
+YES: Final = frozenset(_WORDS["yes"].split())
+NO: Final = frozenset(_WORDS["no"].split())
+"""Words for yes and for no."""
+
+_PAIRS: Final = [pair.split("/") for pair in _WORDS["genders"].split()]
+
+GENDERS: Final = {word: gender for pair in _PAIRS for word, gender in zip(pair, "mf", strict=True)}
+"""Words that mean one gender in every language that has them."""
+
+# The first pair that a word stands in is the one to be proposed.
+OTHER_GENDER: Final = {
+    word: other
+    for male, female in reversed(_PAIRS)
+    for word, other in ((male, female), (female, male))
+}
+"""For each word for a gender, the word for the other."""
+
+
+def _months() -> dict[str, int]:
+    found: dict[str, set[int]] = defaultdict(set)
+    for language in _WORDS["months"]:
+        for number, word in enumerate(language.split(), 1):
+            for spelt in (word, word[:3], word[:4]):
+                found[spelt].add(number)
+    return {word: min(numbers) for word, numbers in found.items() if len(numbers) == 1}
+
+
+MONTHS: Final = _months()
+"""The number of a month by its name, or its first letters where these mean one month only."""
+
+COLUMNS: Final = {
+    what: tuple(map(same, names.split())) for what, names in _WORDS["columns"].items()
+}
+"""The names of columns that no single field has, by what they hold; the surest ones first."""
+
+_NOBODY: Final = NOTHING.union(_WORDS["nobody"].split())
+_WRAPPED: Final = re.compile(r"[(<\[{](.*)[)>\]}]")
+_FOOTER: Final = re.compile(r"[0-9,. ]+ (?:rows?|records?|lines?)(?: .*)?")
+_NO_NUMBER: Final = re.compile(r"[+-]?0+(?:\.0+)?|-1(?:\.0+)?")
+_ERROR: Final = re.compile(
+    r"#(?:[¡¿]?[A-ZÄÖÜÉÁÍÓÚ0][A-ZÄÖÜÉÁÍÓÚ0-9_/]*[!?]|N/?[ADV]|#+|GETTING_DATA)"
+)
+_NO_MAILBOX: Final = re.compile(
+    r"(?:no|non|sin|sem|ohne|keine|pas[-_.]?de|brak)[-_.]?(?:e[-_.]?)?mail|no[-_.]?(?:one|body)"
+    r"|none|null|undefined|unknown|not[-_.]?(?:provided|given|available)"
+)
+
+
+def is_error(text: str) -> bool:
+    """Return whether a spreadsheet wrote this where it could not work out a cell."""
+    return text.startswith("#") and _ERROR.fullmatch(text) is not None
+
+
+def names_nobody(text: str) -> bool:
+    """Return whether an identifier is a word or a number that stands for none."""
+    word = text.casefold()
+    if (wrapped := _WRAPPED.fullmatch(word)) is not None:
+        word = wrapped[1].strip()
+    if not any(map(str.isalnum, word)) or _FOOTER.fullmatch(word) is not None:
+        return True
+    return word in _NOBODY or _NO_NUMBER.fullmatch(word) is not None
+
+
+def is_placeholder(email: str) -> bool:
+    """Return whether an address is typed where one is asked for: noemail@example.com."""
+    return _NO_MAILBOX.fullmatch(email.partition("@")[0].casefold()) is not None
