@@ -20,8 +20,8 @@ from yarl import URL
 
 from personaclick_async import codec, names
 from personaclick_async.codec import Json
-from personaclick_async.emulator.behaviour import POINTS, Value
 from personaclick_async.emulator.profiles import BLOCKS
+from personaclick_async.emulator.settings import POINTS, Value
 from personaclick_async.errors import AuthenticationFailed, ConnectionFailed
 
 MOST_REQUESTS: Final = 60

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from personaclick_async import AuthenticationFailed, ConfigurationError, ConnectionFailed
 from personaclick_async.emulator import Behaviour, Emulator
-from personaclick_async.emulator.behaviour import POINTS, Value
+from personaclick_async.emulator.settings import POINTS, Value
 from personaclick_async.probe import MOST_REQUESTS, ProbeReport, probe
 
 ADDRESS = "ada@shop.example"

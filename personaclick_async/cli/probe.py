@@ -15,7 +15,7 @@ from personaclick_async.errors import ConfigurationError, ValidationError
 from personaclick_async.models.identity import Identity
 
 if TYPE_CHECKING:
-    from personaclick_async.emulator.behaviour import Value
+    from personaclick_async.emulator.settings import Value
     from personaclick_async.probe import ProbeReport
 
 _STYLES: Final = {"agrees": "green", "differs": "yellow", "contradicted": "bold red"}

@@ -15,10 +15,14 @@ from typing import Any
 import attrs
 
 from personaclick_async import codec
-from personaclick_async.emulator.behaviour import Behaviour
 from personaclick_async.emulator.emulator import Emulator
 from personaclick_async.emulator.faults import Fault
-from personaclick_async.emulator.settings import DEFAULT_SECRET, DEFAULT_SHOP_ID, EmulatorSettings
+from personaclick_async.emulator.settings import (
+    DEFAULT_SECRET,
+    DEFAULT_SHOP_ID,
+    Behaviour,
+    EmulatorSettings,
+)
 from personaclick_async.errors import ConfigurationError, PersonaClickError
 from personaclick_async.escaping import printable
 

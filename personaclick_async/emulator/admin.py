@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import hmac
 import secrets
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from importlib.resources import files
 from typing import Any, Final, NamedTuple
 
@@ -14,15 +15,12 @@ from aiohttp import web
 
 from personaclick_async import codec, names
 from personaclick_async.codec import Json
-from personaclick_async.emulator import parameters as read
 from personaclick_async.emulator.faults import FAULT_FIELDS, Fault, Faults
-from personaclick_async.emulator.imports import Item, Loader, in_slices
-from personaclick_async.emulator.queries import Queries
+from personaclick_async.emulator.orders import Orders
+from personaclick_async.emulator.parameters import Refused, strict_json
 from personaclick_async.emulator.recording import RecordedRequest, Recorder
-from personaclick_async.emulator.refusals import Refused
-from personaclick_async.emulator.service import Service
-from personaclick_async.emulator.settings import EmulatorSettings
-from personaclick_async.emulator.store import Store
+from personaclick_async.emulator.service import LOADED, Service, in_slices
+from personaclick_async.emulator.store import unpacked
 from personaclick_async.errors import ConfigurationError
 
 PREFIX: Final = "/_emulator/"
@@ -46,13 +44,32 @@ _GUARDS: Final = {
 _TOKEN: Final = "X-Emulator-Token"  # noqa: S105 - the header's name
 _TOKEN_IN_PAGE: Final = b"{{token}}"
 _MOST_SHOWN: Final = 200
-_MOST_WAITING: Final = 1000
-_HEARTBEAT_SECONDS: Final = 1.0
+_LOOK_SECONDS: Final = 0.25
 _SMALL_BYTES: Final = 64 * 1024
 _MASKED: Final = "••••"
 _PRIVATE: Final = frozenset({names.SHOP_SECRET, "authorization"})
+_SUCCESS: Final = {names.STATUS: names.STATUS_SUCCESS}
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+_COUNTED: Final = {"profiles": "known"} | {
+    table: table for table in ("devices", "products", "orders", "suppressed", "queue")
+}
+_SEARCHES: Final = {
+    "profiles": "SELECT profile FROM known WHERE shop = ? AND "
+    "instr(lower(texts), lower(?)) ORDER BY profile DESC LIMIT ?",
+    "devices": "SELECT did, profile, seance FROM devices WHERE shop = ? AND "
+    "instr(lower(did), lower(?)) ORDER BY profile DESC, did LIMIT ?",
+    "orders": "SELECT number, profile, body FROM orders WHERE shop = ? AND "
+    "instr(lower(body), lower(?)) ORDER BY number DESC LIMIT ?",
+    "products": "SELECT product FROM products WHERE shop = ? AND "
+    "instr(lower(product), lower(?)) ORDER BY id LIMIT ?",
+}
+
+
+class Asked(NamedTuple):
+    """What an answer may depend on."""
+
+    query: Mapping[str, str]
+    body: bytes
 
 
 async def read_body(request: web.Request, limit: int, *, oversize: int = 413) -> bytes:
@@ -74,14 +91,6 @@ async def read_body(request: web.Request, limit: int, *, oversize: int = 413) ->
     return bytes(body)
 
 
-class Watched(NamedTuple):
-    """What a running emulator is watched and steered by."""
-
-    recorder: Recorder
-    faults: Faults
-    reset: Callable[[], None]
-
-
 class Admin:
     """Answers the addresses under ``/_emulator/``.
 
@@ -90,143 +99,150 @@ class Admin:
     nothing: its ``Origin`` is refused.
     """
 
-    def __init__(
-        self,
-        store: Store,
-        service: Service,
-        loader: Loader,
-        settings: EmulatorSettings,
-        watched: Watched,
-    ) -> None:
-        self._store = store
+    def __init__(self, service: Service, recorder: Recorder, faults: Faults) -> None:
         self._service = service
-        self._settings = settings
-        self._recorder = watched.recorder
-        self._faults = watched.faults
-        self._reset = watched.reset
+        self._store = service.store
+        self._profiles = service.profiles()
+        self._orders = Orders(self._profiles)
+        self._recorder = recorder
+        self._faults = faults
         self._token = secrets.token_urlsafe(24)
-        self._numbers: dict[Fault, int] = {}
-        queries = Queries(store, service.profiles(settings.shop_id), settings.shop_id)
-        self._profile_of = queries.profile
-        self._handlers: dict[tuple[str, str], Handler] = {
+        self._answers: dict[tuple[str, str], Callable[[Asked], Json]] = {
+            **{("GET", name): partial(self._search, name) for name in _SEARCHES},
             ("GET", "status"): self._status,
             ("GET", "profile"): self._profile,
-            ("GET", "requests"): self._requests,
-            ("GET", "stream"): self._stream,
-            ("GET", "profiles"): self._search(queries.profiles),
-            ("GET", "devices"): self._search(queries.devices),
-            ("GET", "orders"): self._search(queries.orders),
-            ("GET", "products"): self._search(queries.products),
-            ("GET", "faults"): self._list_faults,
-            ("POST", "products"): self._load(loader.products),
-            ("POST", "orders"): self._load(loader.orders),
-            ("POST", "profiles"): self._load(loader.profiles),
+            ("GET", "requests"): lambda _: [_shown(one) for one in recorder.latest(_MOST_SHOWN)],
+            ("GET", "faults"): lambda _: self._shown_faults(),
             ("POST", "computed"): self._compute,
             ("POST", "faults"): self._add_fault,
-            ("POST", "reset"): self._forget,
+            ("POST", "reset"): self._reset,
             ("DELETE", "faults"): self._remove_faults,
             ("DELETE", "requests"): self._clear,
-            **{("GET", name): self._file for name in _FILES},
         }
-        self._names = {name for _, name in self._handlers}
+        self._routes = {
+            *self._answers,
+            *(("GET", name) for name in (*_FILES, "stream")),
+            *(("POST", name) for name in LOADED),
+        }
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         """Answer a request to one of the addresses."""
+        name = request.path.removeprefix(PREFIX)
         try:
-            name = self._checked(request)
-            return await self._handlers[request.method, name](request)
+            self._check(request, name)
+            if request.method == "GET" and name in _FILES:
+                return self._file(name)
+            if name == "stream":
+                return await self._stream(request)
+            if request.method == "POST" and name in LOADED:
+                return _json(await self._load(request, name))
+            asked = Asked(request.query, await read_body(request, _SMALL_BYTES))
+            return _json(self._answers[request.method, name](asked))
         except Refused as refused:
             payload = {names.MESSAGE: refused.message}
             return _json({names.STATUS: names.STATUS_ERROR, names.PAYLOAD: payload}, refused.status)
 
-    def _checked(self, request: web.Request) -> str:
-        """Check a request before its body is read, and return the name that it asks for."""
+    def _check(self, request: web.Request, name: str) -> None:
+        """Check a request before its body is read."""
         origin = request.headers.get("Origin")
         if origin is not None and origin.partition("://")[2] != request.headers.get("Host"):
             raise Refused(403, "Pages of other sites may not ask")
-        name = request.path.removeprefix(PREFIX)
-        if name not in self._names:
-            raise Refused(404, "Not found")
-        if (request.method, name) not in self._handlers:
-            raise Refused(405, "Method not allowed")
+        if (request.method, name) not in self._routes:
+            is_known = any(name == known for _, known in self._routes)
+            raise Refused(*((405, "Method not allowed") if is_known else (404, "Not found")))
         if request.method != "GET":
             bearer = request.headers.get("Authorization", "")
             token = request.headers.get(_TOKEN)
+            secret = self._service.settings.shop_secret
             if token is not None and not _is_same(token, self._token):
                 raise Refused(403, "The page's token is needed: reload the page")
-            if token is None and not _is_same(bearer, f"Bearer {self._settings.shop_secret}"):
+            if token is None and not _is_same(bearer, f"Bearer {secret}"):
                 raise Refused(401, "Authorization: Bearer with the shop_secret is needed")
-        return name
 
-    async def _file(self, request: web.Request) -> web.Response:
-        name, kind = _FILES[request.path.removeprefix(PREFIX)]
-        body = files(__package__).joinpath("page", name).read_bytes()
-        return web.Response(
-            body=body.replace(_TOKEN_IN_PAGE, self._token.encode()),
-            content_type=kind,
-            charset="utf-8",
-            headers=_GUARDS,
-        )
+    def _file(self, name: str) -> web.Response:
+        file, kind = _FILES[name]
+        body = files(__package__).joinpath("page", file).read_bytes()
+        body = body.replace(_TOKEN_IN_PAGE, self._token.encode())
+        return web.Response(body=body, content_type=kind, charset="utf-8", headers=_GUARDS)
 
     # Watching
 
-    async def _status(self, _: web.Request) -> web.Response:
+    def _status(self, _: Asked) -> Json:
         counts = sorted(self._recorder.counts().items(), key=str)
         answered = [
             {"method": method, "path": path, names.STATUS: status, "count": count}
             for (method, path, status), count in counts
         ]
-        return _json({**self._stored(), "requests": answered, "faults": self._shown_faults()})
+        return {**self._stored(), "requests": answered, "faults": self._shown_faults()}
 
     def _stored(self) -> dict[str, Json]:
-        ignored = self._service.imports.ignored
+        shop, ignored = self._service.settings.shop_id, self._service.ignored
+        stored = {}
+        for name, table in _COUNTED.items():
+            query = f"SELECT count(*) FROM {table} WHERE shop = ?"  # noqa: S608 - names of our own
+            [stored[name]] = self._store.execute(query, shop).fetchone()
         return {
-            names.SHOP_ID: self._settings.shop_id,
-            "stored": self._store.count_all(self._settings.shop_id),
+            names.SHOP_ID: shop,
+            "stored": stored,
             "ignored_entries": sum(ignored.values()),
             "ignored": ignored,
         }
 
-    def _search(self, find: Callable[[str, int], list[Json]]) -> Handler:
-        async def answer(request: web.Request) -> web.Response:
-            return _json(find(request.query.get("search", "").strip(), _MOST_SHOWN))
+    def _search(self, kind: str, asked: Asked) -> list[Json]:
+        """Return what the shop has of a kind, the newest first, if a text occurs in it."""
+        text = asked.query.get("search", "").strip()
+        shown: dict[str, Callable[..., Json]] = {
+            "profiles": self._shown_profile,
+            "devices": lambda did, key, seance: {"did": did, "profile": key, "seance": seance},
+            "orders": lambda number, key, body: self._shown_order(number, key, unpacked(body)),
+            "products": unpacked,
+        }
+        shop = self._service.settings.shop_id
+        found = self._store.execute(_SEARCHES[kind], shop, text, _MOST_SHOWN).fetchall()
+        return [shown[kind](*row) for row in found]
 
-        return answer
+    def _profile(self, asked: Asked) -> dict[str, Json]:
+        """Return all that is known of the profile ``?key=``."""
+        key = self._key(asked)
+        devices = self._store.execute("SELECT did, seance FROM devices WHERE profile = ?", key)
+        orders = [self._shown_order(number, key, body) for number, body in self._orders.of(key)]
+        return {
+            **self._shown_profile(key),
+            "computed": self._profiles.load(key).computed,
+            "devices": [{"did": did, "seance": seance} for did, seance in devices],
+            "orders": orders[::-1],
+        }
 
-    async def _profile(self, request: web.Request) -> web.Response:
-        return _json(self._found(request))
-
-    def _found(self, request: web.Request) -> dict[str, Json]:
-        key = request.query.get("key", "")
-        found = self._profile_of(int(key)) if key.isdecimal() and len(key) < 19 else None  # noqa: PLR2004
+    def _key(self, asked: Asked) -> int:
+        query = "SELECT profile FROM profiles WHERE shop = ? AND profile = ?"
+        asked_for = asked.query.get("key", "")
+        found = self._store.execute(query, self._service.settings.shop_id, asked_for).fetchone()
         if found is None:
             raise Refused(404, "no such profile")
-        return found
+        return int(found[0])
 
-    async def _requests(self, _: web.Request) -> web.Response:
-        return _json([_shown(one) for one in self._recorder.latest(_MOST_SHOWN)])
+    def _shown_profile(self, key: int) -> dict[str, Json]:
+        return {"key": key, "stored": self._profiles.everything(self._profiles.load(key))}
+
+    def _shown_order(self, number: int, key: int, body: dict[str, Json]) -> Json:
+        ids = [str(item.get(names.ID)) for item in body.get("items") or []]
+        products = {one: (self._orders.product(one) or {}).get("name") for one in ids}
+        return {"number": number, "profile": key, "order": body, "products": products}
 
     async def _stream(self, request: web.Request) -> web.StreamResponse:
-        """Tell a browser each request as it ends, and the faults and counts as they change."""
+        """Tell a browser each request that has ended, and the faults and counts as they change."""
         response = web.StreamResponse(headers={**_GUARDS, "Content-Type": "text/event-stream"})
         await response.prepare(request)
-        coming: asyncio.Queue[RecordedRequest] = asyncio.Queue(_MOST_WAITING)
-
-        def put(recorded: RecordedRequest) -> None:
-            # A browser that falls behind misses some; holding the emulator up would be worse.
-            if not coming.full():
-                coming.put_nowait(recorded)
-
-        with self._recorder.listening(put), suppress(ConnectionResetError):
-            await response.write(b": listening\n\n")
-            told: dict[str, bytes] = {}
+        seen = self._recorder.ended
+        told: dict[str, bytes] = {}
+        with suppress(ConnectionResetError):
             while True:
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(_HEARTBEAT_SECONDS):
-                        await response.write(_event("", _shown(await coming.get())))
-                while not coming.empty():
-                    await response.write(_event("", _shown(coming.get_nowait())))
                 await response.write(b": still here\n\n")
+                await asyncio.sleep(_LOOK_SECONDS)
+                ended = self._recorder.ended
+                for recorded in reversed(self._recorder.latest(ended - seen)):
+                    await response.write(_event("", _shown(recorded)))
+                seen = ended
                 for name, value in (("faults", self._shown_faults()), ("stored", self._stored())):
                     event = _event(f"event: {name}\n", value)
                     if told.get(name) != event:
@@ -236,84 +252,74 @@ class Admin:
 
     # Changing
 
-    def _load(self, load: Callable[[Sequence[Item]], int]) -> Handler:
-        async def answer(request: web.Request) -> web.Response:
-            items = _objects(await read_body(request, self._settings.max_import_bytes))
-            count = 0
-            for some in in_slices(items):
-                try:
-                    count += load(some)
-                except ValueError as error:
-                    raise Refused(422, str(error)) from None
-                await asyncio.sleep(0)
-            return _json({names.STATUS: names.STATUS_SUCCESS, "count": count})
+    async def _load(self, request: web.Request, kind: str) -> Json:
+        body = await read_body(request, self._service.settings.max_import_bytes)
+        count = 0
+        for some in in_slices(_objects(body)):
+            try:
+                count += self._service.load(kind, some)
+            except ValueError as error:
+                raise Refused(422, str(error)) from None
+            await asyncio.sleep(0)
+        return {**_SUCCESS, "count": count}
 
-        return answer
-
-    async def _compute(self, request: web.Request) -> web.Response:
+    def _compute(self, asked: Asked) -> Json:
         """Replace what the service has computed for the profile ``?key=``."""
-        found = self._found(request)
-        [blocks] = _objects(await read_body(request, _SMALL_BYTES)) or [{}]
-        profile = self._store.profile(found["key"])
-        profile.computed = {name: value for name, value in blocks.items() if value is not None}
-        with self._store.transaction():
-            self._store.save(profile)
-        return _json(self._found(request))
+        profile = self._profiles.load(self._key(asked))
+        profile.computed = {
+            name: value
+            for blocks in _objects(asked.body)
+            for name, value in blocks.items()
+            if value is not None
+        }
+        self._profiles.save(profile)
+        return self._profile(asked)
 
-    async def _list_faults(self, _: web.Request) -> web.Response:
-        return _json(self._shown_faults())
-
-    async def _add_fault(self, request: web.Request) -> web.Response:
+    def _add_fault(self, asked: Asked) -> Json:
         try:
-            fault = Fault.from_json(read.strict_json(await read_body(request, _SMALL_BYTES)))
+            self._faults.add(Fault.from_json(strict_json(asked.body)))
         except ConfigurationError as error:
             raise Refused(422, str(error)) from None
         except ValueError:
             raise Refused(422, "fault: can't be read") from None
-        self._faults.add(fault)
-        return _json(self._shown_faults())
+        return self._shown_faults()
 
-    async def _remove_faults(self, request: web.Request) -> web.Response:
-        number = request.query.get("number")
+    def _remove_faults(self, asked: Asked) -> Json:
+        number = asked.query.get("number")
         for fault in self._faults.in_force():
-            if number is None or str(self._number(fault)) == number:
+            if number in (None, str(fault.number)):
                 fault.remove()
-        return _json(self._shown_faults())
-
-    async def _clear(self, _: web.Request) -> web.Response:
-        self._recorder.clear()
-        return _json([])
-
-    async def _forget(self, _: web.Request) -> web.Response:
-        self._reset()
-        return _json({names.STATUS: names.STATUS_SUCCESS})
+        return self._shown_faults()
 
     def _shown_faults(self) -> list[Json]:
-        faults = self._faults.in_force()
-        self._numbers = {fault: self._number(fault) for fault in faults}
-        return [
-            {
-                "number": self._number(fault),
-                "hits": fault.hits,
-                **{name: getattr(fault, name) for name in sorted(FAULT_FIELDS)},
-            }
-            for fault in faults
-        ]
+        shown = ("number", "hits", *sorted(FAULT_FIELDS))
+        return [{name: getattr(one, name) for name in shown} for one in self._faults.in_force()]
 
-    def _number(self, fault: Fault) -> int:
-        return self._numbers.setdefault(fault, max(self._numbers.values(), default=0) + 1)
+    def reset(self) -> None:
+        """Delete everything but the shops: faults, recorded requests and used-up limits too."""
+        self._faults.clear()
+        self._recorder.clear()
+        self._service.reset()
+
+    def _clear(self, _: Asked) -> Json:
+        self._recorder.clear()
+        return []
+
+    def _reset(self, _: Asked) -> Json:
+        self.reset()
+        return _SUCCESS
 
 
 def _is_same(given: str, wanted: str) -> bool:
     return hmac.compare_digest(given.encode(errors="replace"), wanted.encode())
 
 
-def _objects(body: bytes) -> list[Item]:
+def _objects(body: bytes) -> list[dict[str, Any]]:
     try:
         if body.lstrip()[:1] == b"[":
-            items = read.strict_json(body)
+            items = strict_json(body)
         else:
-            items = [read.strict_json(line) for line in body.splitlines() if line.strip()]
+            items = [strict_json(line) for line in body.splitlines() if line.strip()]
     except ValueError:
         raise Refused(400, "The body is neither a JSON array nor a JSON object a line") from None
     if not all(isinstance(item, dict) for item in items):
@@ -337,10 +343,6 @@ def _shown(recorded: RecordedRequest) -> dict[str, Any]:
     }
 
 
-def _event(head: str, value: Json) -> bytes:
-    return b"%bdata: %b\n\n" % (head.encode(), codec.encode(value))
-
-
 def _masked(value: Json) -> Json:
     if isinstance(value, Mapping):
         return {
@@ -348,6 +350,10 @@ def _masked(value: Json) -> Json:
             for name, inner in value.items()
         }
     return [_masked(inner) for inner in value] if isinstance(value, list) else value
+
+
+def _event(head: str, value: Json) -> bytes:
+    return b"%bdata: %b\n\n" % (head.encode(), codec.encode(value))
 
 
 def _json(value: Json, status: int = 200) -> web.Response:

@@ -4,24 +4,32 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, Self, TypeVar, Unpack
+from typing import Any, Self, TypedDict, TypeVar, Unpack
 
 from personaclick_async import names
 from personaclick_async.codec import Json
-from personaclick_async.emulator.behaviour import Behaviour
 from personaclick_async.emulator.faults import Fault, Faults, FaultSettings, Held
-from personaclick_async.emulator.imports import Item, in_slices
 from personaclick_async.emulator.recording import RecordedRequest, Recorder
-from personaclick_async.emulator.server import Server
-from personaclick_async.emulator.settings import EmulatorSettings, is_loopback
-from personaclick_async.emulator.store import Device
+from personaclick_async.emulator.server import NOT_RUNNING, Server
+from personaclick_async.emulator.service import Service, in_slices
+from personaclick_async.emulator.settings import Behaviour, EmulatorSettings
+from personaclick_async.emulator.web import is_loopback
 from personaclick_async.errors import ConfigurationError
 from personaclick_async.models.identity import Identity
 
 T = TypeVar("T")
+
+
+class Device(TypedDict):
+    """A device, the session it is in, and the number of its owner's profile."""
+
+    shop_id: str
+    did: str
+    profile: int
+    seance: str | None
 
 
 class Emulator:
@@ -77,10 +85,14 @@ class Emulator:
         :raises sqlite3.Error: the database can't be opened.
         """
         if self._running is None:
-            running = Server(self.settings, self.behaviour, self._recorder, self._faults)
-            running.start(self._host, self.port, self._database, local_only=self._local_only)
-            self.port = running.port
-            self._running = running
+            self._running = Server(
+                *(self.settings, self.behaviour, self._recorder, self._faults),
+                host=self._host,
+                port=self.port,
+                database=self._database,
+                local_only=self._local_only,
+            )
+            self.port = self._running.port
         return self
 
     def stop(self) -> None:
@@ -104,8 +116,14 @@ class Emulator:
     @property
     def _server(self) -> Server:
         if self._running is None:
-            raise RuntimeError("the emulator is not running")
+            raise RuntimeError(NOT_RUNNING)
         return self._running
+
+    def _do(self, work: Callable[[Service], T]) -> T:
+        return self._server.do(work)
+
+    def _rows(self, query: str, *parameters: object) -> list[Any]:
+        return self._do(lambda service: service.store.execute(query, *parameters).fetchall())
 
     # Its address and credentials
 
@@ -127,7 +145,7 @@ class Emulator:
 
     def add_shop(self, shop_id: str, shop_secret: str, *, active: bool = True) -> None:
         """Add another shop, or change one; shops share nothing."""
-        self._do(lambda server: server.store.add_shop(shop_id, shop_secret, active=active))
+        self._do(lambda service: service.add_shop(shop_id, shop_secret, active=active))
 
     # What the shop has
 
@@ -139,21 +157,28 @@ class Emulator:
 
         :raises ValueError: a product has no id, or a price or stock that is no number.
         """
-        return self._load(self._server.loader.products, products)
+        return self._load("products", products)
 
     def add_orders(self, orders: Iterable[Mapping[str, Any]]) -> int:
         """Add orders in the shape of ``sync/orders`` (protocol, 2.8); return how many were taken.
 
         One without a customer or an id, or with a wrong date or value, is not taken.
         """
-        return self._load(self._server.loader.orders, orders)
+        return self._load("orders", orders)
 
     def add_profiles(self, profiles: Iterable[Mapping[str, Any]]) -> int:
         """Add or update profiles given flat, as ``profile/set`` takes them; return how many.
 
         :raises ValueError: a value can't be one of its field.
         """
-        return self._load(self._server.loader.profiles, profiles)
+        return self._load("profiles", profiles)
+
+    def _load(self, kind: str, items: Iterable[Mapping[str, Any]]) -> int:
+        def load(some: list[Mapping[str, Any]], service: Service) -> int:
+            return service.load(kind, some)
+
+        server = self._server
+        return sum(server.do(partial(load, some)) for some in in_slices(items))
 
     def set_computed(self, *, did: str | None = None, **named: Any) -> None:  # noqa: ANN401 - JSON
         """Set what the real service computes from behaviour.
@@ -163,11 +188,12 @@ class Emulator:
         """
         kinds = {kind: named.pop(kind) for kind in names.IDENTIFIERS if kind in named}
         kind, value = Identity.of(did=did, **kinds)
-        self._do(lambda server: server.loader.computed({kind: value}, named))
+        self._do(lambda service: service.profiles().add({kind: value}, named))
 
     def declare_property(self, name: str, kind: str = "string", *, public: bool = True) -> None:
         """Declare a custom property, and whether the frontend may see it."""
-        self._do(lambda server: server.store.declare(self.shop_id, name, kind, public=public))
+        query = "INSERT OR REPLACE INTO properties VALUES (?, ?, ?, ?)"
+        self._rows(query, self.shop_id, name, kind, public)
 
     # What happened
 
@@ -197,7 +223,7 @@ class Emulator:
     @property
     def ignored(self) -> dict[str, int]:
         """How many entries of imports were ignored, by the reason."""
-        return self._do(lambda server: server.service.imports.ignored)
+        return self._do(lambda service: service.ignored)
 
     def drain(self, timeout: float = 30.0) -> None:
         """Wait until every import that was accepted has been applied.
@@ -222,39 +248,47 @@ class Emulator:
         """Return everything stored about one user, or None; takes one identifier or ``did``."""
         kind, value = Identity.of(did=did, **named)
 
-        def find(server: Server) -> dict[str, Json] | None:
-            profiles = server.service.profiles(self.shop_id)
-            is_device = kind == names.DID
-            found = profiles.of_device(value) if is_device else profiles.known_by({kind: value})
-            return None if found is None else profiles.stored(found)
+        def find(service: Service) -> dict[str, Json] | None:
+            profiles = service.profiles()
+            if kind == names.DID:
+                device = profiles.device(value)
+                found = device and profiles.load(device[0])
+            else:
+                found = profiles.known_by({kind: value})
+            return None if found is None else profiles.everything(found)
 
         return self._do(find)
 
     def profiles(self) -> Iterator[dict[str, Json]]:
         """Return everything stored about every user with an identifier or some field."""
 
-        def find(keys: list[int], server: Server) -> list[dict[str, Json]]:
-            profiles = server.service.profiles(self.shop_id)
-            return [profiles.stored(server.store.profile(key)) for key in keys]
+        def find(keys: list[int], service: Service) -> list[dict[str, Json]]:
+            profiles = service.profiles()
+            return [profiles.everything(profiles.load(key)) for key in keys]
 
-        for some in in_slices(self._do(lambda server: server.store.profile_keys(self.shop_id))):
+        for some in in_slices(self._do(lambda service: service.profiles().keys())):
             yield from self._do(partial(find, some))
 
     def count_profiles(self) -> int:
         """Return how many users have an identifier or some field."""
-        return self._do(lambda server: len(server.store.profile_keys(self.shop_id)))
+        return self._do(lambda service: len(service.profiles().keys()))
 
     def devices(self) -> list[Device]:
         """Return every device with its session and the number of its profile."""
-        return self._do(lambda server: server.store.devices())
+        rows = self._rows("SELECT shop, did, profile, seance FROM devices")
+        return [
+            {"shop_id": shop, "did": did, "profile": profile, "seance": seance}
+            for shop, did, profile, seance in rows
+        ]
 
     def suppressed(self) -> list[str]:
         """Return the suppressed e-mail addresses."""
-        return self._do(lambda server: server.store.suppressed(self.shop_id))
+        rows = self._rows("SELECT email FROM suppressed WHERE shop = ?", self.shop_id)
+        return [email for (email,) in rows]
 
     def reset(self) -> None:
         """Delete everything but the shops: faults, recorded requests and used-up limits too."""
-        self._do(lambda server: server.reset())
+        self._do(lambda _: self._server.front.admin.reset())
 
     # What goes wrong
 
@@ -283,12 +317,3 @@ class Emulator:
         tells when one has.
         """
         return self._faults.hold(method, path)
-
-    def _do(self, work: Callable[[Server], T]) -> T:
-        server = self._server
-        return server.do(partial(work, server))
-
-    def _load(
-        self, take: Callable[[Sequence[Item]], int], items: Iterable[Mapping[str, Any]]
-    ) -> int:
-        return sum(self._server.do(partial(take, some)) for some in in_slices(items))

@@ -6,7 +6,7 @@ import asyncio
 import random
 import re
 import threading
-from collections.abc import Callable
+from concurrent.futures import Future
 from typing import Final, Self, TypedDict
 
 import attrs
@@ -22,11 +22,12 @@ _WORDS: Final = {
     "str": "a text",
     "bool": "true or false",
 }
+_STATUSES: Final = range(200, 600)
 _WRONG_TYPE: Final = re.compile(r"Expected `(\w+).* at `\$\.(\w+)`")
 
 
 def _upper(method: str | None) -> str | None:
-    return None if method is None else method.upper()
+    return method and method.upper()
 
 
 class FaultSettings(TypedDict, total=False):
@@ -68,6 +69,7 @@ class Fault:
     :ivar drop: close the connection without an answer; the request is not carried out.
     :ivar truncate: carry out the request and close the connection in the middle of the answer.
     :ivar hits: how many requests it has struck.
+    :ivar number: counts the faults of an emulator, from 1.
     """
 
     path: str | None = None
@@ -83,7 +85,8 @@ class Fault:
     drop: bool = False
     truncate: bool = False
     hits: int = attrs.field(default=0, init=False)
-    _remove: Callable[[Fault], None] | None = attrs.field(default=None, init=False, repr=False)
+    number: int = attrs.field(default=0, init=False)
+    is_over: bool = attrs.field(default=False, init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         if self.path is not None and not self.path.startswith("/"):
@@ -94,7 +97,7 @@ class Fault:
             raise ConfigurationError("delay: expected 0 or more seconds")
         if self.times is not None and self.times < 1:
             raise ConfigurationError("times: expected 1 or more")
-        if self.status is not None and not 200 <= self.status <= 599:  # noqa: PLR2004
+        if self.status is not None and self.status not in _STATUSES:
             raise ConfigurationError("status: expected 200 to 599")
         if sum((self.answers, self.drop, self.truncate)) > 1:
             raise ConfigurationError(f"fault: expected one of {', '.join(_KINDS)}")
@@ -137,17 +140,17 @@ class Fault:
         return self.status is not None or self.body is not None or self.error_message is not None
 
     def matches(self, method: str, path: str) -> bool:
-        """Whether it is about such a request and not used up."""
+        """Whether it is about such a request, and neither over nor used up."""
         return (
-            self.path in (None, path)
+            not self.is_over
+            and self.path in (None, path)
             and self.method in (None, method)
             and (self.times is None or self.hits < self.times)
         )
 
     def remove(self) -> None:
         """Stop it."""
-        if self._remove is not None:
-            self._remove(self)
+        self.is_over = True
 
     def __enter__(self) -> Self:
         return self
@@ -163,28 +166,29 @@ class Held:
     what was true when it came, whatever is written meanwhile.
     """
 
-    def __init__(self, method: str, path: str, remove: Callable[[Held], None]) -> None:
+    def __init__(self, method: str, path: str) -> None:
         self._method = method.upper()
         self._path = path
-        self._remove = remove
         self._count = 0
         self._changed = threading.Condition()
-        self._released = threading.Event()
-        self._waiting: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
+        self._released: Future[None] = Future()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the answers were let go."""
+        return self._released.done()
 
     def matches(self, method: str, path: str) -> bool:
         """Whether it is about such a request and still holds."""
-        return (self._method, self._path) == (method, path) and not self._released.is_set()
+        return (self._method, self._path) == (method, path) and not self.is_over
 
     async def hold(self) -> None:
         """Wait on the server's loop until released."""
-        event = asyncio.Event()
         with self._changed:
-            self._waiting.append((asyncio.get_running_loop(), event))
             self._count += 1
             self._changed.notify_all()
-        if not self._released.is_set():
-            await event.wait()
+        # One of them that is cancelled must not release the others.
+        await asyncio.shield(asyncio.wrap_future(self._released))
 
     def wait(self, count: int = 1, timeout: float = 10.0) -> None:
         """Block until ``count`` requests are held.
@@ -204,13 +208,9 @@ class Held:
 
     def release(self) -> None:
         """Let the answers go, and hold no more."""
-        self._released.set()
-        self._remove(self)
         with self._changed:
-            waiting, self._waiting = self._waiting, []
-        for loop, event in waiting:
-            if not loop.is_closed():
-                loop.call_soon_threadsafe(event.set)
+            if not self.is_over:
+                self._released.set_result(None)
 
     def __enter__(self) -> Self:
         return self
@@ -220,65 +220,52 @@ class Held:
 
 
 class Faults:
-    """All the faults and holds of one emulator."""
+    """All the faults and holds of one emulator. Lists are replaced, never changed in place."""
 
     def __init__(self, seed: int) -> None:
         self._lock = threading.Lock()
         self._random = random.Random(seed)  # noqa: S311 - repeatable on purpose
+        self._added = 0
         self._faults: list[Fault] = []
         self._holds: list[Held] = []
 
     def add(self, fault: Fault) -> Fault:
         """Put a fault in force."""
         with self._lock:
-            self._faults.append(fault)
-        fault._remove = self._drop  # noqa: SLF001 - a fault is ours
+            self._added += 1
+            fault.number, fault.is_over = self._added, False
+            self._faults = [*self.in_force(), fault]
         return fault
-
-    def _drop(self, fault: Fault) -> None:
-        with self._lock:
-            if fault in self._faults:
-                self._faults.remove(fault)
 
     def in_force(self) -> list[Fault]:
         """Return the faults in force, the oldest first."""
-        with self._lock:
-            return list(self._faults)
+        return [fault for fault in self._faults if not fault.is_over]
 
     def clear(self) -> None:
         """Stop all faults."""
-        with self._lock:
-            self._faults.clear()
+        for fault in self._faults:
+            fault.remove()
 
     def strike(self, method: str, path: str) -> Fault | None:
         """Return the fault that strikes a request, the oldest first."""
-        with self._lock:
-            for fault in self._faults:
-                if fault.matches(method, path) and self._random.random() < fault.probability:
-                    fault.hits += 1
-                    return fault
+        for fault in self._faults:
+            if fault.matches(method, path) and self._random.random() < fault.probability:
+                fault.hits += 1
+                return fault
         return None
 
     def hold(self, method: str, path: str) -> Held:
         """Begin to hold answers back."""
-        held = Held(method, path, self._unhold)
+        held = Held(method, path)
         with self._lock:
-            self._holds.append(held)
+            self._holds = [*(one for one in self._holds if not one.is_over), held]
         return held
-
-    def _unhold(self, held: Held) -> None:
-        with self._lock:
-            if held in self._holds:
-                self._holds.remove(held)
 
     def holding(self, method: str, path: str) -> Held | None:
         """Return what holds a request's answer back."""
-        with self._lock:
-            return next((one for one in self._holds if one.matches(method, path)), None)
+        return next((one for one in self._holds if one.matches(method, path)), None)
 
     def release_all(self) -> None:
         """Let every held answer go."""
-        with self._lock:
-            holds = list(self._holds)
-        for held in holds:
+        for held in self._holds:
             held.release()

@@ -1,4 +1,4 @@
-"""Orders: taken in from imports, and shown as last orders and order histories."""
+"""The orders of a shop: taken in from imports, shown as last orders and order histories."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ import attrs
 from personaclick_async import names
 from personaclick_async.codec import Json
 from personaclick_async.emulator import parameters as read
-from personaclick_async.emulator.profiles import Profiles
-from personaclick_async.emulator.refusals import Refused
-from personaclick_async.emulator.store import Store
+from personaclick_async.emulator.parameters import Refused
+from personaclick_async.emulator.profiles import Profiles, StoredProfile
+from personaclick_async.emulator.store import packed, unpacked
 from personaclick_async.models.order import Order, OrderItem
 
 _CANCELLED: Final = frozenset({"cancelled", "canceled", "refunded"})
@@ -30,21 +30,17 @@ _OLD_NAMES: Final = {
     "phone_number": names.PHONE,
     "loyalty_card": names.LOYALTY_ID,
 }
-_LOCATION_ID: Final = "location_id"
-_LOCATION: Final = "location"
 _SHOWN: Final = [at.name for at in attrs.fields(Order)]
 _ITEM_SHOWN: Final = [at.name for at in attrs.fields(OrderItem)]
 
 Item = dict[str, Any]
 
 
+@attrs.frozen
 class Orders:
     """The orders of one shop."""
 
-    def __init__(self, store: Store, shop: str, profiles: Profiles) -> None:
-        self._store = store
-        self._shop = shop
-        self._profiles = profiles
+    profiles: Profiles
 
     def take_in(self, given: Mapping[str, Json]) -> None:
         """Add an order or change one (protocol, section 2.8).
@@ -55,110 +51,131 @@ class Orders:
         order_id = read.as_text(order.get(names.ID))
         if not order_id:
             raise Refused(422, "the order has no id")
-        owner, known = self._store.order(self._shop, order_id) or (None, {})
-        body = {"date": 0, "status": "created", **known, **order}
-        body[names.ID] = order_id
+        query = "SELECT profile, body FROM orders WHERE shop = ? AND id = ?"
+        found = self.profiles.store.execute(query, self.profiles.shop, order_id).fetchone()
+        known = unpacked(found[1]) if found else {}
+        body = {"date": 0, "status": "created", **known, **order, names.ID: order_id}
         body["date"] = _seconds(body["date"])
         if _total(body) is None:
             raise Refused(422, "the order's value is not a number")
         if not isinstance(body["status"], str):
             raise Refused(422, "the order's status is not a text")
-        owner = owner or self._buyer(order)
-        if owner is None:
-            raise Refused(422, "the order names no customer")
+        owner = self.profiles.load(found[0]) if found else self._buyer(order)
         body["items"] = _items_left(_items(known), _items(order))
-        cancelled = body["status"].lower() in _CANCELLED
-        self._store.put_order(self._shop, owner, body, cancelled=cancelled)
-        location = read.as_text(order.get(_LOCATION_ID))
+        # A change leaves an order's place among the others.
+        self.profiles.store.execute(
+            "INSERT INTO orders (shop, id, profile, date, cancelled, body) "
+            "VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (shop, id) DO UPDATE SET "
+            "date = excluded.date, cancelled = excluded.cancelled, body = excluded.body",
+            *(self.profiles.shop, order_id, owner.key, body["date"], _is_off(body), packed(body)),
+        )
+        location = read.as_text(order.get("location_id"))
         if location:
-            profile = self._store.profile(owner)
-            profile.fields[_LOCATION] = location
-            self._store.save(profile)
+            owner.fields["location"] = location
+            self.profiles.save(owner)
 
-    def _buyer(self, order: Mapping[str, Json]) -> int | None:
+    def _buyer(self, order: Mapping[str, Json]) -> StoredProfile:
         # Here "id" is the order's: it never names the buyer.
         buyer = read.identifiers(order, names.EXTERNAL_ID)
         did = read.did(order)
-        known = self._profiles.known_by(buyer)
+        known = self.profiles.known_by(buyer)
         if known is None and buyer:
-            known = self._profiles.update(did, dict(buyer))
+            known = self.profiles.update(did, dict(buyer))
         if known is None and did is not None:
-            known = self._profiles.owner(did)
-        return None if known is None else known.key
+            known = self.profiles.owner(did)
+        if known is None:
+            raise Refused(422, "the order names no customer")
+        return known
 
-    def last_products(self, key: int) -> list[dict[str, Json]]:
+    def product(self, product_id: Json) -> Json | None:
+        """Return a product of the shop."""
+        query = "SELECT product FROM products WHERE shop = ? AND id = ?"
+        found = self.profiles.store.execute(query, self.profiles.shop, str(product_id)).fetchone()
+        return unpacked(found[0]) if found else None
+
+    def last_products(self, owner: StoredProfile) -> list[dict[str, Json]]:
         """Return the products of the newest order not cancelled, each once (protocol, 12)."""
-        order = self._store.last_order(key)
-        found: dict[str, dict[str, Json]] = {}
-        for item in _items(order or {}):
-            product_id = str(item.get(names.ID))
-            product = self._store.product(self._shop, product_id)
-            if product is not None:
-                found.setdefault(product_id, product)
-        return list(found.values())
+        found = self.profiles.store.execute(
+            "SELECT body FROM orders WHERE profile = ? AND NOT cancelled "
+            "ORDER BY date DESC, number DESC LIMIT 1",
+            owner.key,
+        ).fetchone()
+        items = _items(unpacked(found[0])) if found else []
+        ids = dict.fromkeys(str(item.get(names.ID)) for item in items)
+        return [product for one in ids if (product := self.product(one)) is not None]
 
-    def history(self, key: int, since: str | None) -> list[dict[str, Json]]:
+    def of(self, key: int, since: float = 0) -> list[tuple[int, dict[str, Json]]]:
+        """Return a profile's orders with the store's own numbers, oldest first."""
+        rows = self.profiles.store.execute(
+            "SELECT number, body FROM orders WHERE profile = ? AND date >= ? ORDER BY date, number",
+            *(key, since),
+        )
+        return [(number, unpacked(body)) for number, body in rows]
+
+    def history(self, owner: StoredProfile, since: str | None) -> list[dict[str, Json]]:
         """Return a profile's orders, oldest first (protocol, sections 2.7 and 5.4).
 
         :raises Refused: ``since`` is not ``YYYY-MM-DD``.
         """
-        start = 0
+        start = 0.0
         if since is not None:
-            first = read.day(names.DATE_FROM, since)
-            start = int(datetime.combine(first, datetime.min.time(), UTC).timestamp())
-        return [self._shown(number, order) for number, order in self._store.orders(key, start)]
+            first = datetime.fromisoformat(read.day(names.DATE_FROM, since))
+            start = first.replace(tzinfo=UTC).timestamp()
+        return [self._shown(number, order) for number, order in self.of(owner.key, start)]
 
     def _shown(self, number: int, order: Mapping[str, Json]) -> dict[str, Json]:
-        total = _money(_total(order) or 0.0)
+        total = _money(_total(order))
         moment = datetime.fromtimestamp(order["date"], UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
+        status = str(order["status"]).lower()
         return {
             **{name: order.get(name) for name in _SHOWN},
             "_id": number,
-            names.ID: order[names.ID],
             "date": moment,
             # The SDKs say that the real answer has money as text.
             "value": total,
             "value_raw": total,
-            "internal_status": _internal_status(order),
+            "internal_status": (
+                "cancelled" if status in _CANCELLED else "completed" if status in _DONE else "new"
+            ),
             "stream": "default",
-            "order_status": order.get("status"),
+            "order_status": order["status"],
             names.CUSTOM_PROPERTIES: order.get("custom", {}),
             "items": [self._shown_item(item) for item in _items(order)],
-            "history": [{"status": order.get("status"), "date": moment}],
+            "history": [{"status": order["status"], "date": moment}],
         }
 
     def _shown_item(self, item: Item) -> dict[str, Json]:
         # As the official SDKs read them: a text for the amount is 0 to them, a number for a
         # price is empty (protocol, section 5.4).
+        amount = _number(item.get("quantity", item.get("amount", 1)))
         return {
             **{name: item.get(name) for name in _ITEM_SHOWN},
-            "amount": _amount(item),
+            "amount": 1 if amount is None else round(amount),
             "price": _money(item.get("price")),
             "original_price": _money(item.get("original_price")),
             "status": item.get("status", "created"),
-            "item": self._store.product(self._shop, str(item.get(names.ID))),
+            "item": self.product(item.get(names.ID)),
         }
 
-    def in_full_profile(self, key: int) -> list[dict[str, Json]]:
+    def in_full_profile(self, owner: StoredProfile) -> list[dict[str, Json]]:
         """Return a profile's orders as the full profile shows them (protocol, section 4.2)."""
         return [
             {
                 names.ID: order[names.ID],
-                "value": _money(_total(order) or 0.0),
-                "status": order.get("status"),
-                "items": [self._profile_item(item) for item in _items(order)],
+                "value": _money(_total(order)),
+                "status": order["status"],
+                "items": [
+                    {
+                        names.ID: str(item.get(names.ID)),
+                        "price": item.get("price"),
+                        "name": (self.product(item.get(names.ID)) or {}).get("name"),
+                        "quantity": item.get("quantity", 1),
+                    }
+                    for item in _items(order)
+                ],
             }
-            for _, order in self._store.orders(key)
+            for _, order in self.of(owner.key)
         ]
-
-    def _profile_item(self, item: Item) -> dict[str, Json]:
-        product = self._store.product(self._shop, str(item.get(names.ID))) or {}
-        return {
-            names.ID: str(item.get(names.ID)),
-            "price": item.get("price"),
-            "name": product.get("name"),
-            "quantity": item.get("quantity", 1),
-        }
 
 
 def _items(order: Mapping[str, Json]) -> list[Item]:
@@ -166,8 +183,9 @@ def _items(order: Mapping[str, Json]) -> list[Item]:
     return [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
 
 
-def _is_off(item: Item) -> bool:
-    return str(item.get("status")).lower() in _CANCELLED
+def _is_off(one: Mapping[str, Json]) -> bool:
+    """Whether an order or an item is cancelled or refunded."""
+    return str(one.get("status")).lower() in _CANCELLED
 
 
 def _items_left(before: list[Item], given: list[Item]) -> list[Item]:
@@ -176,18 +194,11 @@ def _items_left(before: list[Item], given: list[Item]) -> list[Item]:
     Items that are all in force replace the ones before; with a refund among them they are a
     report about some, and the others stay.
     """
-    off = {str(item.get(names.ID)) for item in given if _is_off(item)}
     kept = [item for item in given if not _is_off(item)]
-    if given and not off:
+    if given and len(kept) == len(given):
         return kept
-    new = {str(item.get(names.ID)) for item in kept}
-    stay = [item for item in before if str(item.get(names.ID)) not in off | new]
-    return stay + kept
-
-
-def _internal_status(order: Mapping[str, Json]) -> str:
-    status = str(order.get("status")).lower()
-    return "cancelled" if status in _CANCELLED else "completed" if status in _DONE else "new"
+    said = {str(item.get(names.ID)) for item in given}
+    return [item for item in before if str(item.get(names.ID)) not in said] + kept
 
 
 def _seconds(value: Json) -> int:
@@ -198,7 +209,7 @@ def _seconds(value: Json) -> int:
             moment = datetime.fromisoformat(value)
             number = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
         except (ValueError, OverflowError):
-            number = None
+            pass
     if number is None or int(number) not in _SECONDS:
         raise Refused(422, "the order's date is neither UNIX seconds nor a date")
     return int(number)
@@ -212,11 +223,6 @@ def _total(order: Mapping[str, Json]) -> float | None:
     if value is None:
         value = order.get("amount")
     return 0.0 if value is None else _number(value)
-
-
-def _amount(item: Item) -> int:
-    number = _number(item.get("quantity", item.get("amount", 1)))
-    return 1 if number is None else round(number)
 
 
 def _money(value: Json) -> str | None:

@@ -15,14 +15,10 @@ _NUMBERS: Final = {
     *("price", "price_full", "oldprice", "oldprice_full", "discount", "discount_percent"),
     "stock_quantity",
 }
-_FEW: Final = range(2, 11)
+_FEW: Final = 10
 _LISTS: Final = (
-    "category_ids",
-    "categories",
-    "params",
-    "fashion_sizes",
-    "fashion_original_sizes",
-    "fashion_colors",
+    *("category_ids", "categories", "params"),
+    *("fashion_sizes", "fashion_original_sizes", "fashion_colors"),
 )
 
 
@@ -47,12 +43,16 @@ def complete(product: Mapping[str, Any], currency: str) -> dict[str, Any]:
     full.setdefault("currency", currency)
     _derive_from_import(full)
     _derive_prices(full)
-    _derive_urls(full)
-    _derive_stock(full)
-    for name in _LISTS:
-        full.setdefault(name, [])
-    full.setdefault("is_new", False)
-    return full
+    for name in ("url", "image_url"):
+        if full.get(name):
+            full.setdefault(f"{name}_handle", urlsplit(full[name]).path)
+    if full.get("image_url"):
+        full.setdefault("image_url_resized", dict.fromkeys(_SIZES, full["image_url"]))
+    stock = _number(full, "stock_quantity") if "stock_quantity" in full else 0.0
+    if stock > 0:
+        few = "few" if stock <= _FEW and stock.is_integer() else "lot"
+        full.setdefault("leftovers", "one" if stock == 1 else few)
+    return {**{name: [] for name in _LISTS}, "is_new": False, **full}
 
 
 def _derive_from_import(full: dict[str, Any]) -> None:
@@ -105,19 +105,15 @@ def _derive_prices(full: dict[str, Any]) -> None:
         currency = full["currency"]
         full.setdefault(f"{name}_formatted", f"{_grouped(full[name])} {currency}")
         full.setdefault(f"{name}_full_formatted", f"{_grouped(exact, '.2f')} {currency}")
-    if "discount" not in full and full.get("discount_percent") is not None:
+    if "discount" not in full and "discount_percent" in full:
         full["discount"] = int(_number(full, "discount_percent"))
     if "price_full" in full and "oldprice_full" in full:
-        price, old = (_exact(full, name) for name in ("price_full", "oldprice_full"))
+        # As they are written: 29 % of a float would be 28.999….
+        price, old = (Decimal(str(_number(full, f"{name}_full"))) for name in ("price", "oldprice"))
         if old > price:
             full.setdefault("discount", int((old - price) / old * 100))
-    if full.get("discount") is not None:
+    if "discount" in full:
         full.setdefault("discount_formatted", f"{full['discount']}%")
-
-
-def _exact(full: Mapping[str, Any], name: str) -> Decimal:
-    # As it is written: 29 % of a float would be 28.999….
-    return Decimal(str(_number(full, name)))
 
 
 def _grouped(value: object, digits: str = "") -> str:
@@ -125,18 +121,3 @@ def _grouped(value: object, digits: str = "") -> str:
     if isinstance(value, int | float) and not isinstance(value, bool):
         return format(value, f",{digits}").replace(",", " ")
     return str(value)
-
-
-def _derive_urls(full: dict[str, Any]) -> None:
-    for name in ("url", "image_url"):
-        if full.get(name):
-            full.setdefault(f"{name}_handle", urlsplit(full[name]).path)
-    if full.get("image_url"):
-        full.setdefault("image_url_resized", dict.fromkeys(_SIZES, full["image_url"]))
-
-
-def _derive_stock(full: dict[str, Any]) -> None:
-    stock = _number(full, "stock_quantity") if "stock_quantity" in full else 0
-    if stock > 0:
-        word = "one" if stock == 1 else "few" if stock in _FEW else "lot"
-        full.setdefault("leftovers", word)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Final
@@ -60,7 +59,8 @@ class Recorder:
         self._answered: deque[RecordedRequest] = deque()
         self._counts: Counter[tuple[str, str, int | None]] = Counter()
         self._number = 0
-        self._listeners: set[Callable[[RecordedRequest], None]] = set()
+        self.ended = 0
+        """How many requests have ended."""
 
     def add(self, request: RecordedRequest) -> None:
         """Keep a request."""
@@ -79,23 +79,10 @@ class Recorder:
                 # Paths are the callers' to invent: the counts stay bounded.
                 key = ("*", "*", request.status)
             self._counts[key] += 1
+            self.ended += 1
             self._answered.append(request)
             if len(self._answered) > _ANSWERS_KEPT:
                 self._answered.popleft().answer = b""
-            listeners = tuple(self._listeners)
-        for listener in listeners:
-            listener(request)
-
-    @contextmanager
-    def listening(self, listener: Callable[[RecordedRequest], None]) -> Iterator[None]:
-        """Tell a listener each request that ends, on the server's thread, for a ``with`` block."""
-        with self._lock:
-            self._listeners.add(listener)
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._listeners.discard(listener)
 
     def requests(self, path: str | None = None) -> list[RecordedRequest]:
         """Return the requests in the order in which they came."""

@@ -12,13 +12,10 @@ from typing import Any, Final, TypeVar
 
 from aiohttp import web
 
-from personaclick_async.emulator.admin import Admin, Watched
-from personaclick_async.emulator.behaviour import Behaviour
 from personaclick_async.emulator.faults import Faults
-from personaclick_async.emulator.imports import Loader
 from personaclick_async.emulator.recording import Recorder
 from personaclick_async.emulator.service import Service
-from personaclick_async.emulator.settings import EmulatorSettings
+from personaclick_async.emulator.settings import Behaviour, EmulatorSettings
 from personaclick_async.emulator.store import Store
 from personaclick_async.emulator.web import Front
 
@@ -26,7 +23,8 @@ T = TypeVar("T")
 
 _START_SECONDS: Final = 10.0
 _SHUTDOWN_SECONDS: Final = 0.1
-_NOT_RUNNING: Final = "the emulator is not running"
+_LOOK_SECONDS: Final = 0.005
+NOT_RUNNING: Final = "the emulator is not running"
 
 
 class _OnlyKinds(logging.Filter):
@@ -44,40 +42,52 @@ _LOGGER.addFilter(_OnlyKinds())
 
 
 class Server:
-    """A server in a thread of its own; started by :meth:`start`, ended by :meth:`stop`."""
+    """A server in a thread of its own; it serves as soon as it is made, until :meth:`stop`.
+
+    :raises OSError: the port is taken.
+    :raises sqlite3.Error: the database can't be opened.
+    """
 
     port: int
-    store: Store
     service: Service
-    loader: Loader
+    front: Front
     _loop: asyncio.AbstractEventLoop
     _stop: asyncio.Event
-    _idle: asyncio.Event
-    _front: Front
     _applying: asyncio.Task[None]
 
     def __init__(
-        self, settings: EmulatorSettings, behaviour: Behaviour, recorder: Recorder, faults: Faults
+        self,
+        settings: EmulatorSettings,
+        behaviour: Behaviour,
+        recorder: Recorder,
+        faults: Faults,
+        *,
+        host: str,
+        port: int,
+        database: str | Path,
+        local_only: bool,
     ) -> None:
-        self._settings = settings
-        self._behaviour = behaviour
-        self._recorder = recorder
-        self._faults = faults
         self._lock = threading.Lock()
         self._is_over = False
-        self._thread: threading.Thread | None = None
-
-    def start(self, host: str, port: int, database: str | Path, *, local_only: bool) -> None:
-        """Start serving, in a thread; the port is known when this returns.
-
-        :raises OSError: the port is taken.
-        :raises sqlite3.Error: the database can't be opened.
-        """
         started: Future[None] = Future()
 
         async def run() -> None:
             try:
-                await self._serve(started, host, port, database, local_only=local_only)
+                store = Store(database)
+                try:
+                    self.service = Service(store, settings, behaviour)
+                    self.service.add_shop(
+                        settings.shop_id, settings.shop_secret, active=settings.active
+                    )
+                    self.front = Front(self.service, recorder, faults, local_only=local_only)
+                    await self._serve(started, host, port, faults)
+                finally:
+                    with self._lock:
+                        self._is_over = True
+                    for _ in range(3):
+                        # What was asked before is answered: its task is made, and runs.
+                        await asyncio.sleep(0)
+                    store.close()
             except BaseException as error:
                 if started.done():
                     raise
@@ -89,77 +99,44 @@ class Server:
         self._thread.start()
         started.result(_START_SECONDS)
 
+    async def _serve(self, started: Future[None], host: str, port: int, faults: Faults) -> None:
+        runner = web.AppRunner(
+            self.front.application(),
+            access_log=None,
+            handle_signals=False,
+            logger=_LOGGER,
+            shutdown_timeout=_SHUTDOWN_SECONDS,
+        )
+        self._loop = asyncio.get_running_loop()
+        self._stop = asyncio.Event()
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, host, port, backlog=1024).start()
+            self.port = runner.addresses[0][1]
+            self._applying = asyncio.create_task(self.service.apply_imports())
+            started.set_result(None)
+            await self._stop.wait()
+            self._applying.cancel()
+            await asyncio.gather(self._applying, return_exceptions=True)
+        finally:
+            faults.release_all()
+            await runner.cleanup()
+
     def stop(self) -> None:
         """Stop serving, and wait for the thread's end."""
         with self._lock:
             if not self._is_over:
                 self._loop.call_soon_threadsafe(self._stop.set)
-        if self._thread is not None:
-            self._thread.join()
+        self._thread.join()
 
-    async def _serve(
-        self, started: Future[None], host: str, port: int, database: str | Path, *, local_only: bool
-    ) -> None:
-        settings, behaviour = self._settings, self._behaviour
-        self.store = Store(database)
-        try:
-            self.store.add_shop(settings.shop_id, settings.shop_secret, active=settings.active)
-            self.service = Service(self.store, settings, behaviour)
-            self.loader = Loader(self.store, behaviour, settings.shop_id, settings.currency)
-            watched = Watched(self._recorder, self._faults, self.reset)
-            admin = Admin(self.store, self.service, self.loader, settings, watched)
-            self._front = Front(
-                self.service, admin, settings, behaviour, watched, local_only=local_only
-            )
-            runner = web.AppRunner(
-                self._front.application(),
-                access_log=None,
-                handle_signals=False,
-                logger=_LOGGER,
-                shutdown_timeout=_SHUTDOWN_SECONDS,
-            )
-            self._loop = asyncio.get_running_loop()
-            self._stop = asyncio.Event()
-            self._idle = asyncio.Event()
-            await runner.setup()
-            try:
-                await web.TCPSite(runner, host, port, backlog=1024).start()
-                self.port = runner.addresses[0][1]
-                self._applying = asyncio.create_task(self._apply_imports())
-                # Callers of drain() must be told if the imports are not applied any more.
-                self._applying.add_done_callback(lambda _: self._idle.set())
-                started.set_result(None)
-                await self._stop.wait()
-                self._applying.cancel()
-                await asyncio.gather(self._applying, return_exceptions=True)
-            finally:
-                self._faults.release_all()
-                await runner.cleanup()
-        finally:
-            with self._lock:
-                self._is_over = True
-            for _ in range(3):
-                # What was asked before is answered: its task is made, and runs.
-                await asyncio.sleep(0)
-            self.store.close()
-
-    async def _apply_imports(self) -> None:
-        came = self.service.imports.came
-        while True:
-            came.clear()
-            while await self.service.imports.apply_next():
-                pass
-            self._idle.set()
-            await came.wait()
-
-    def do(self, work: Callable[[], T]) -> T:
+    def do(self, work: Callable[[Service], T]) -> T:
         """Do something in the server's thread, and return its result here.
 
         :raises RuntimeError: the emulator is not running.
         """
 
         async def done() -> T:
-            return work()
+            return work(self.service)
 
         return self._wait(done(), None)
 
@@ -169,8 +146,16 @@ class Server:
         :raises TimeoutError: that took longer than ``timeout`` seconds.
         :raises RuntimeError: the emulator is not running, or stopped meanwhile.
         """
+
+        async def applied() -> None:
+            while self.service.is_importing:
+                if self._applying.done():
+                    # Nobody applies them any more; this says why.
+                    self._applying.result()
+                await asyncio.sleep(_LOOK_SECONDS)
+
         try:
-            self._wait(self._applied(), timeout)
+            self._wait(applied(), timeout)
         except TimeoutError:
             raise TimeoutError(f"imports were not applied within {timeout:g} s") from None
 
@@ -178,25 +163,11 @@ class Server:
         with self._lock:
             if self._is_over:
                 work.close()
-                raise RuntimeError(_NOT_RUNNING)
+                raise RuntimeError(NOT_RUNNING)
             waiting = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
             return waiting.result(timeout)
         except CancelledError:
-            raise RuntimeError(_NOT_RUNNING) from None
+            raise RuntimeError(NOT_RUNNING) from None
         finally:
             waiting.cancel()
-
-    async def _applied(self) -> None:
-        while self.store.first_number_in_queue() is not None:
-            if self._applying.done():
-                self._applying.result()
-            self._idle.clear()
-            await self._idle.wait()
-
-    def reset(self) -> None:
-        """Delete everything but the shops: faults, recorded requests and used-up limits too."""
-        self._faults.clear()
-        self._recorder.clear()
-        self.store.clear()
-        self._front.forget()

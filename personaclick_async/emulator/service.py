@@ -1,123 +1,187 @@
-"""The endpoints' rules: what each call is answered, given its parameters."""
+"""The endpoints' rules: what each call is answered, given its parameters, and what imports do."""
 
 from __future__ import annotations
 
+import asyncio
+import math
 import re
-from collections.abc import Callable, Mapping
-from typing import Final
+import time
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
+from itertools import islice
+from typing import Any, Final, TypeVar
 from urllib.parse import unquote
 
-from personaclick_async import names
+import attrs
+
+from personaclick_async import codec, names
 from personaclick_async.codec import Json
 from personaclick_async.emulator import parameters as read
-from personaclick_async.emulator.behaviour import Behaviour
-from personaclick_async.emulator.imports import Imports
+from personaclick_async.emulator import products
 from personaclick_async.emulator.orders import Orders
-from personaclick_async.emulator.parameters import Parameters
-from personaclick_async.emulator.profiles import Profiles, new_id
-from personaclick_async.emulator.refusals import Refused
-from personaclick_async.emulator.settings import EmulatorSettings
-from personaclick_async.emulator.store import Store, StoredProfile
+from personaclick_async.emulator.parameters import Parameters, Refused, word
+from personaclick_async.emulator.profiles import Profiles, StoredProfile, new_id
+from personaclick_async.emulator.settings import Behaviour, EmulatorSettings
+from personaclick_async.emulator.store import Store, packed
 
 _DONE: Final[Mapping[str, Json]] = {names.STATUS: names.STATUS_SUCCESS}
 _SHOP_ID: Final = re.compile(r"[0-9A-Fa-f]{30}")
 _LABELS: Final = (names.SID, names.SEANCE, names.STREAM, names.REFERER, names.REFERRER)
+_IMPORTS_AT_ONCE: Final = 200
+_LOADED_AT_ONCE: Final = 500
+LOADED: Final = ("products", "profiles", "orders")
+"""What can be loaded, in an order in which each finds what it refers to."""
 
-Answer = tuple[Json, dict[str, str]]
-"""A body, and cookies to set."""
+Item = Mapping[str, Any]
+T = TypeVar("T")
+
+_CHANGED: Final = {
+    names.FORCE_CHANGE_EMAIL: names.EMAIL,
+    names.FORCE_CHANGE_PHONE: names.PHONE,
+    names.FORCE_CHANGE_ID: names.EXTERNAL_ID,
+}
+_NEEDS_SECRET: Final = {names.PROFILE_PURGE, names.ORDERS_BY_USER, *_CHANGED}
+"""Beside the imports, which refuse with a status of their own."""
+
+
+@attrs.frozen
+class Call:
+    """A call of a shop whose credentials are right, and whom it names."""
+
+    parameters: Parameters
+    profiles: Profiles
+    did: str | None
+    identifiers: Mapping[str, str]
+
+    @property
+    def orders(self) -> Orders:
+        """The shop's orders."""
+        return Orders(self.profiles)
+
+    @property
+    def has_secret(self) -> bool:
+        """Whether the shop's secret came with it; a wrong one was refused before."""
+        return self.parameters.get(names.SHOP_SECRET) is not None
+
+    @property
+    def seance(self) -> str | None:
+        """The session that it says it is in."""
+        given = map(self.parameters.get, (names.SID, names.SEANCE))
+        return next(filter(None, map(read.as_text, given)), None)
 
 
 class Service:
-    """Answers calls from the store."""
+    """Answers calls from the store, and applies imports to it; used by one thread."""
 
     def __init__(self, store: Store, settings: EmulatorSettings, behaviour: Behaviour) -> None:
-        self._store = store
-        self._settings = settings
-        self._behaviour = behaviour
-        self.imports = Imports(store, behaviour)
-        self._calls: dict[names.Endpoint, Callable[[str, Parameters], Json]] = {
+        self.store = store
+        self.settings = settings
+        self.behaviour = behaviour
+        over = behaviour.over_limit
+        self._import_quota = Quota(settings.import_limit, settings.import_window, status=over)
+        self._other_quota = Quota(settings.request_limit, settings.request_window, status=over)
+        self._queued = asyncio.Event()
+        self._calls: dict[names.Endpoint, Callable[[Call], Json]] = {
+            names.INIT: self._init,
             names.PROFILE: self._read_profile,
             names.PROFILE_SET: self._set_profile,
             names.PROFILE_PURGE: self._purge,
-            names.FORCE_CHANGE_EMAIL: self._changer(names.EMAIL),
-            names.FORCE_CHANGE_PHONE: self._changer(names.PHONE),
-            names.FORCE_CHANGE_ID: self._changer(names.EXTERNAL_ID),
             names.LAST_ORDER: self._last_order,
             names.ORDERS_BY_USER: self._orders_by_user,
+            **{endpoint: partial(self._change, kind) for endpoint, kind in _CHANGED.items()},
         }
 
-    def profiles(self, shop: str) -> Profiles:
-        """Return a shop's profiles."""
-        return Profiles(self._store, shop, self._behaviour)
+    def add_shop(self, shop: str, secret: str, *, active: bool) -> None:
+        """Add a shop, or change the one with that id."""
+        self.store.execute("INSERT OR REPLACE INTO shops VALUES (?, ?, ?)", shop, secret, active)
 
-    def orders(self, shop: str) -> Orders:
-        """Return a shop's orders."""
-        return Orders(self._store, shop, self.profiles(shop))
+    def profiles(self, shop: str | None = None) -> Profiles:
+        """Return the profiles of a shop; without one, of the emulator's own."""
+        return Profiles(self.store, shop or self.settings.shop_id, self.behaviour)
 
-    def shop_of(self, endpoint: names.Endpoint, parameters: Parameters) -> str:
-        """Check the credentials (protocol, section 9) and return the shop's id.
+    def reset(self) -> None:
+        """Delete everything but the shops, used-up limits too."""
+        self.store.clear()
+        self._import_quota.forget()
+        self._other_quota.forget()
 
-        :raises Refused: with the status that the endpoint documents for wrong credentials.
-        """
-        imports = endpoint.family is names.Family.IMPORT
-        refused_as = self._behaviour.import_refused if imports else None
-        if endpoint is names.INIT:
-            refused_as = self._behaviour.init_refused
-        shop = self._checked_shop(parameters, refused_as)
-        secret, active = self._store.shop(shop) or ("", False)
-        if not active:
-            raise Refused(403, "Shop is not active")
-        given = parameters.get(names.SHOP_SECRET)
-        if given is not None and given != secret:
-            raise Refused(refused_as or self._behaviour.secret_wrong, "shop_secret is wrong")
-        if imports and given is None:
-            raise Refused(self._behaviour.import_refused, "shop_secret is missing")
-        return shop
-
-    def _checked_shop(self, parameters: Parameters, refused_as: int | None) -> str:
-        shop = parameters.get(names.SHOP_ID)
-        if shop is None:
-            raise Refused(refused_as or self._behaviour.shop_missing, "shop_id is missing")
-        if not isinstance(shop, str) or not _SHOP_ID.fullmatch(shop):
-            raise Refused(refused_as or self._behaviour.shop_malformed, "shop_id is malformed")
-        if self._store.shop(shop) is None:
-            raise Refused(refused_as or self._behaviour.shop_unknown, "Shop not found")
-        return shop
-
-    def answer(self, endpoint: names.Endpoint, shop: str, parameters: Parameters) -> Answer:
+    def answer(self, endpoint: names.Endpoint, parameters: Parameters) -> Json:
         """Carry out a call.
 
         :raises Refused: the call is not acceptable; nothing was changed.
         """
+        shop = self._shop_of(endpoint, parameters)
         if endpoint.family is names.Family.IMPORT:
-            self.imports.accept(endpoint, shop, parameters)
-            return _DONE, {}
+            self._import_quota.take(shop)
+            return self._accept(endpoint, shop, parameters)
+        self._other_quota.take(shop)
         _check_labels(endpoint, parameters)
-        with self._store.transaction():
-            if endpoint is names.INIT:
-                return self._init(shop, parameters)
-            self._check_session(shop, parameters)
-            return self._calls[endpoint](shop, parameters), {}
+        with self.store.transaction():
+            call = self._call(shop, parameters)
+            session = self.behaviour.session_unknown
+            if endpoint is not names.INIT and call.did and call.seance:
+                device = call.profiles.device(call.did)
+                if device is None or device[1] != call.seance:
+                    word(session, "Session not found")
+            return self._calls[endpoint](call)
 
-    # Sessions
+    def _shop_of(self, endpoint: names.Endpoint, parameters: Parameters) -> str:
+        """Check the credentials (protocol, section 9) and return the shop's id.
 
-    def _init(self, shop: str, parameters: Parameters) -> Answer:
-        behaviour = self._behaviour
+        :raises Refused: with the status that the endpoint documents for wrong credentials.
+        """
+        behaviour = self.behaviour
+        imports = endpoint.family is names.Family.IMPORT
+        refused_as = behaviour.import_refused if imports else None
+        if endpoint is names.INIT:
+            refused_as = behaviour.init_refused
+        shop = parameters.get(names.SHOP_ID)
+        if shop is None:
+            raise Refused(refused_as or behaviour.shop_missing, "shop_id is missing")
+        if not isinstance(shop, str) or not _SHOP_ID.fullmatch(shop):
+            raise Refused(refused_as or behaviour.shop_malformed, "shop_id is malformed")
+        query = "SELECT secret, active FROM shops WHERE shop_id = ?"
+        found = self.store.execute(query, shop).fetchone()
+        if found is None:
+            raise Refused(refused_as or behaviour.shop_unknown, "Shop not found")
+        secret, active = found
+        if not active:
+            raise Refused(403, "Shop is not active")
+        given = parameters.get(names.SHOP_SECRET)
+        if given is not None and given != secret:
+            raise Refused(refused_as or behaviour.secret_wrong, "shop_secret is wrong")
+        if given is None and (imports or endpoint in _NEEDS_SECRET):
+            raise Refused(refused_as or behaviour.secret_missing, "shop_secret is missing")
+        return shop
+
+    def _call(self, shop: str, parameters: Parameters) -> Call:
         profiles = self.profiles(shop)
-        did = read.did(parameters, behaviour.device_malformed)
-        if did is None or (not behaviour.init_keeps_did and profiles.of_device(did) is None):
+        did = read.did(parameters, self.behaviour.device_malformed)
+        if did is not None and "%" in did and profiles.device(did) is None:
+            # Encoded twice, as React Native does (protocol, section 8.1).
+            decoded = unquote(did)
+            did = decoded if profiles.device(decoded) is not None else did
+        return Call(parameters, profiles, did, profiles.identifiers(parameters))
+
+    # Sessions and profiles
+
+    def _init(self, call: Call) -> Json:
+        behaviour, profiles, did = self.behaviour, call.profiles, call.did
+        if did is None or (not behaviour.init_keeps_did and profiles.device(did) is None):
             did = new_id()
-        kept = behaviour.session_kept or profiles.seance_of(did) is None
-        seance = (_seance(parameters) if kept else None) or new_id()
         owner = profiles.owner(did)
+        device = profiles.device(did)
+        kept = behaviour.session_kept or device is None or device[1] is None
+        seance = (call.seance if kept else None) or new_id()
         profiles.remember_session(did, seance)
         name = behaviour.session_name
-        body: dict[str, Json] = {
+        return {
             names.DID: did,
             **{one: seance for one in (names.SEANCE, names.SID) if name in (one, "both")},
-            "currency": self._settings.currency,
+            "currency": self.settings.currency,
             "email_collector": False,
-            "has_email": names.EMAIL in self._store.identifiers(owner.key),
+            "has_email": names.EMAIL in profiles.identifiers_of(owner),
             "recommendations": True,
             "lazy_load": False,
             "auto_css_recommender": False,
@@ -126,138 +190,247 @@ class Service:
             "search": {"enabled": False, "landing": None, "type": "full", "settings": {}},
             "recone": False,
         }
-        return body, {names.DID: did} if behaviour.init_cookie else {}
 
-    def _check_session(self, shop: str, parameters: Parameters) -> None:
-        status = self._behaviour.session_unknown
-        if isinstance(status, int):
-            seance, did = _seance(parameters), read.as_text(parameters.get(names.DID))
-            if did and seance and seance != self.profiles(shop).seance_of(did):
-                raise Refused(status, "Session not found")
+    def _check_named(self, call: Call) -> None:
+        if call.did is None and not call.identifiers:
+            raise Refused(self.behaviour.device_missing, "did is missing")
 
-    # Profiles
+    def _check_allowed(self, call: Call) -> None:
+        self._check_named(call)
+        if call.did is None and not call.has_secret:
+            raise Refused(self.behaviour.secret_missing, "shop_secret is needed without did")
 
-    def _read_profile(self, shop: str, parameters: Parameters) -> Json:
-        profiles = self.profiles(shop)
-        did = self._did_or_secret(profiles, parameters, "read a profile")
-        profile = self._profile_of(profiles, did, parameters)
-        behaviour = self._behaviour
-        if parameters.get(names.SHOP_SECRET) is None or behaviour.customer_profile == "public":
-            answer = profiles.public(profile)
+    def _read_profile(self, call: Call) -> Json:
+        self._check_allowed(call)
+        profile = self._customer(call) if call.did is None else call.profiles.known_owner(call.did)
+        if call.has_secret and self.behaviour.customer_profile == "full":
+            answer = call.profiles.full(profile)
+            answer[names.ORDERS] = call.orders.in_full_profile(profile)
         else:
-            answer = profiles.full(profile)
-            answer[names.ORDERS] = self.orders(shop).in_full_profile(profile.key)
-        return _wrapped(answer) if behaviour.profile_answer == "payload" else answer
+            answer = call.profiles.public(profile)
+        return _wrapped(answer) if self.behaviour.profile_answer == "payload" else answer
 
-    def _set_profile(self, shop: str, parameters: Parameters) -> Json:
-        profiles = self.profiles(shop)
-        did = self._did_or_secret(profiles, parameters, "write a profile")
-        if did is None and not profiles.identifiers(parameters):
-            raise Refused(self._behaviour.device_missing, "Identifier is missing")
-        profiles.update(did, parameters)
-        if did is not None:
-            profiles.remember_session(did, _seance(parameters))
+    def _set_profile(self, call: Call) -> Json:
+        self._check_allowed(call)
+        call.profiles.update(call.did, call.parameters)
+        if call.did is not None:
+            call.profiles.remember_session(call.did, call.seance)
         return _DONE
 
-    def _purge(self, shop: str, parameters: Parameters) -> Json:
-        self._require_secret(parameters)
-        profiles = self.profiles(shop)
-        identifiers = profiles.identifiers(parameters)
-        if not identifiers:
+    def _purge(self, call: Call) -> Json:
+        if not call.identifiers:
             raise Refused(422, "Identifier is not valid")
-        profiles.purge(identifiers)
+        call.profiles.purge(call.identifiers)
         return _DONE
 
-    def _changer(self, kind: str) -> Callable[[str, Parameters], Json]:
-        def change(shop: str, parameters: Parameters) -> Json:
-            self._require_secret(parameters)
-            if not read.truthy(parameters.get("i_understand_what_i_am_doing")):
-                raise Refused(422, "i_understand_what_i_am_doing is missing")
-            old = read.as_text(parameters.get(f"old_{kind}"))
-            new = read.as_text(parameters.get(f"new_{kind}"))
-            if not old or not new:
-                raise Refused(422, f"old_{kind} and new_{kind} are needed")
-            self.profiles(shop).change(kind, old, new)
-            return _DONE
-
-        return change
+    def _change(self, kind: str, call: Call) -> Json:
+        flag = call.parameters.get("i_understand_what_i_am_doing")
+        # Anything else will do, even a sentence (protocol, section 2.5).
+        if not flag or str(flag).lower() in ("false", "0", "null", "no"):
+            raise Refused(422, "i_understand_what_i_am_doing is missing")
+        old, new = (read.as_text(call.parameters.get(f"{age}_{kind}")) for age in ("old", "new"))
+        if not old or not new:
+            raise Refused(422, f"old_{kind} and new_{kind} are needed")
+        call.profiles.change(kind, old, new)
+        return _DONE
 
     # Orders
 
-    def _last_order(self, shop: str, parameters: Parameters) -> Json:
-        profiles = self.profiles(shop)
-        did = self._did(profiles, parameters)
-        identifiers = profiles.identifiers(parameters)
-        if did is None and not identifiers:
-            raise Refused(self._behaviour.device_missing, "did is missing")
-        known = profiles.known_by(identifiers)
-        if did is not None and known is None:
-            known = profiles.known_owner(did)
-        products = [] if known is None else self.orders(shop).last_products(known.key)
-        wrapper = self._behaviour.last_order_answer
+    def _last_order(self, call: Call) -> Json:
+        self._check_named(call)
+        known = self._find_customer(call)
+        bought = [] if known is None else call.orders.last_products(known)
+        wrapper = self.behaviour.last_order_answer
         if wrapper == "payload":
-            return _wrapped({names.PRODUCTS: products})
-        return products if wrapper == "array" else {wrapper: products}
+            return _wrapped({names.PRODUCTS: bought})
+        return bought if wrapper == "array" else {wrapper: bought}
 
-    def _orders_by_user(self, shop: str, parameters: Parameters) -> Json:
-        self._require_secret(parameters)
-        profiles = self.profiles(shop)
-        did = self._did_or_secret(profiles, parameters, "read orders")
-        # React Native adds its own did even beside the e-mail that is asked for (8.1).
-        profile = profiles.known_by(profiles.identifiers(parameters))
-        if profile is None:
-            profile = self._profile_of(profiles, did, parameters)
-        since = read.as_text(parameters.get(names.DATE_FROM))
-        history = self.orders(shop).history(profile.key, since)
+    def _orders_by_user(self, call: Call) -> Json:
+        self._check_named(call)
+        since = read.as_text(call.parameters.get(names.DATE_FROM))
+        history = call.orders.history(self._customer(call), since)
         return {names.STATUS: names.STATUS_SUCCESS, names.DATA: {names.ORDERS: history}}
 
-    # Who is meant
+    def _find_customer(self, call: Call) -> StoredProfile | None:
+        """Return whom an identifier names, or else the device's owner.
 
-    def _did(self, profiles: Profiles, parameters: Parameters) -> str | None:
-        did = read.did(parameters, self._behaviour.device_malformed)
-        if did is not None and "%" in did and profiles.of_device(did) is None:
-            # Encoded twice, as React Native does (protocol, section 8.1).
-            decoded = unquote(did)
-            return decoded if profiles.of_device(decoded) is not None else did
-        return did
+        React Native adds its own did even beside the e-mail that is asked for (protocol, 8.1).
+        """
+        known = call.profiles.known_by(call.identifiers)
+        if known is None and call.did is not None:
+            known = call.profiles.known_owner(call.did)
+        return known
 
-    def _did_or_secret(
-        self, profiles: Profiles, parameters: Parameters, purpose: str
-    ) -> str | None:
-        did = self._did(profiles, parameters)
-        if did is None and parameters.get(names.SHOP_SECRET) is None:
-            if profiles.identifiers(parameters):
-                raise Refused(
-                    self._behaviour.secret_missing,
-                    f"shop_secret is needed to {purpose} without did",
-                )
-            raise Refused(self._behaviour.device_missing, "did is missing")
-        return did
+    def _customer(self, call: Call) -> StoredProfile:
+        known = self._find_customer(call)
+        if known is None:
+            raise Refused(self.behaviour.customer_unknown, "Profile not found")
+        return known
 
-    def _profile_of(
-        self, profiles: Profiles, did: str | None, parameters: Parameters
-    ) -> StoredProfile:
-        if did is not None:
-            return profiles.known_owner(did)
-        identifiers = profiles.identifiers(parameters)
-        if not identifiers:
-            raise Refused(self._behaviour.device_missing, "Identifier is missing")
-        profile = profiles.known_by(identifiers)
-        if profile is None:
-            raise Refused(self._behaviour.customer_unknown, "Profile not found")
-        return profile
+    # Imports
 
-    def _require_secret(self, parameters: Parameters) -> None:
-        if parameters.get(names.SHOP_SECRET) is None:
-            raise Refused(self._behaviour.secret_missing, "shop_secret is missing")
+    def _accept(self, endpoint: names.Endpoint, shop: str, parameters: Parameters) -> Json:
+        """Accept an import for the background; the answer says nothing of what is wrong in it.
+
+        :raises Refused: there is no array to import, or the segment is no number.
+        """
+        key = names.ORDERS if endpoint.path.endswith(names.ORDERS) else names.AUDIENCE
+        entries = parameters.get(key)
+        if not isinstance(entries, list):
+            raise Refused(422, f"{key} is not an array")
+        segment_id = read.segment_id(parameters)
+        if self.behaviour.imports_applied == "before the answer":
+            with self.store.transaction():
+                self._apply(shop, endpoint.name, segment_id, entries)
+        else:
+            query = "INSERT INTO queue (shop, endpoint, body) VALUES (?, ?, ?)"
+            body = codec.encode((segment_id, entries))
+            self.store.execute(query, shop, endpoint.name, body)
+            self._queued.set()
+        return _DONE
+
+    def _first_in_queue(self) -> tuple[int, int, str, str, bytes] | None:
+        query = "SELECT number, applied, shop, endpoint, body FROM queue ORDER BY number LIMIT 1"
+        found: tuple[int, int, str, str, bytes] | None = self.store.execute(query).fetchone()
+        return found
+
+    @property
+    def is_importing(self) -> bool:
+        """Whether an import that was accepted has not been applied to its end."""
+        return self.store.execute("SELECT 1 FROM queue").fetchone() is not None
+
+    async def apply_imports(self) -> None:
+        """Apply what is queued, in the order in which it came, for ever."""
+        while True:
+            self._queued.clear()
+            while (first := self._first_in_queue()) is not None:
+                await self._apply_in_slices(*first)
+            await self._queued.wait()
+
+    async def _apply_in_slices(
+        self, number: int, applied: int, shop: str, endpoint: str, body: bytes
+    ) -> None:
+        segment_id, entries = codec.decode(body)
+        # A slice and how far it got are committed together: a killed emulator goes on from there,
+        # and undoes no newer write by applying an entry twice.
+        for start in range(applied, len(entries), _IMPORTS_AT_ONCE):
+            end = start + _IMPORTS_AT_ONCE
+            with self.store.transaction():
+                self._apply(shop, endpoint, segment_id, entries[start:end])
+                query = "UPDATE queue SET applied = ? WHERE number = ?"
+                self.store.execute(query, end, number)
+            await asyncio.sleep(0)
+            if not self.store.execute("SELECT 1 FROM queue WHERE number = ?", number).fetchone():
+                # The emulator was reset meanwhile.
+                return
+        self.store.execute("DELETE FROM queue WHERE number = ?", number)
+
+    def _apply(
+        self, shop: str, endpoint: str, segment_id: int | None, entries: Iterable[Json]
+    ) -> None:
+        """Apply entries of an import; those that are ignored are counted by the reason."""
+        profiles = self.profiles(shop)
+        takes: dict[str, Callable[[dict[str, Json]], None]] = {
+            names.SYNC_ORDERS.name: Orders(profiles).take_in,
+            names.IMPORT_ORDERS.name: Orders(profiles).take_in,
+            names.IMPORT_SUPPRESSED.name: profiles.suppress,
+            names.IMPORT_AUDIENCE.name: partial(profiles.enlist, segment_id=segment_id),
+        }
+        take = takes[endpoint]
+        for entry in entries:
+            reason = "the entry is not an object"
+            if isinstance(entry, dict):
+                try:
+                    take(entry)
+                    continue
+                except Refused as refused:
+                    reason = refused.message
+            self.store.execute(
+                "INSERT INTO ignored VALUES (?, 1) ON CONFLICT DO UPDATE SET count = count + 1",
+                reason,
+            )
+
+    @property
+    def ignored(self) -> dict[str, int]:
+        """How many entries of imports were ignored, by the reason."""
+        return dict(self.store.execute("SELECT reason, count FROM ignored"))
+
+    def load(self, kind: str, items: Iterable[Item]) -> int:
+        """Add what is in :data:`LOADED` from outside the documented calls; return how many.
+
+        An order that can't be one is left out.
+
+        :raises ValueError: a product or profile can't be one; nothing was changed.
+        """
+        take: Callable[[Item], None] = {
+            "products": self._add_product,
+            "profiles": self.profiles().add,
+            "orders": Orders(self.profiles()).take_in,
+        }[kind]
+        taken = 0
+        with self.store.transaction():
+            for item in items:
+                try:
+                    take(item)
+                    taken += 1
+                except Refused as refused:
+                    if kind != "orders":
+                        raise ValueError(refused.message) from None
+        return taken
+
+    def _add_product(self, given: Item) -> None:
+        product = products.complete(given, self.settings.currency)
+        query = "INSERT OR REPLACE INTO products VALUES (?, ?, ?)"
+        self.store.execute(query, self.settings.shop_id, product["id"], packed(product))
+
+
+class Quota:
+    """At most ``limit`` requests in any window of ``window`` seconds; refused ones don't count."""
+
+    def __init__(
+        self,
+        limit: int | None,
+        window: float,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        status: int = 429,
+    ) -> None:
+        self._limit = limit
+        self._window = window
+        self._clock = clock
+        self._status = status
+        self._arrivals: defaultdict[str, deque[float]] = defaultdict(deque)
+
+    def forget(self) -> None:
+        """Start with empty windows."""
+        self._arrivals.clear()
+
+    def take(self, shop: str) -> None:
+        """Count a request.
+
+        :raises Refused: it is one too many; says after how many whole seconds to come again.
+        """
+        if self._limit is None:
+            return
+        now = self._clock()
+        arrivals = self._arrivals[shop]
+        while arrivals and arrivals[0] <= now - self._window:
+            arrivals.popleft()
+        if len(arrivals) >= self._limit:
+            wait = max(1, math.ceil(arrivals[0] + self._window - now))
+            raise Refused(self._status, "Too many requests", retry_after=wait)
+        arrivals.append(now)
+
+
+def in_slices(items: Iterable[T]) -> Iterator[list[T]]:
+    """Cut what is to be loaded, so that requests are answered in between."""
+    left = iter(items)
+    while some := list(islice(left, _LOADED_AT_ONCE)):
+        yield some
 
 
 def _wrapped(payload: Json) -> Json:
     return {names.STATUS: names.STATUS_SUCCESS, names.PAYLOAD: payload}
-
-
-def _seance(parameters: Parameters) -> str | None:
-    return read.as_text(parameters.get(names.SID)) or read.as_text(parameters.get(names.SEANCE))
 
 
 def _check_labels(endpoint: names.Endpoint, parameters: Parameters) -> None:

@@ -1,20 +1,26 @@
-"""What an emulator is told: its shop, its limits, and from where it may be reached."""
+"""What an emulator is told: its shop and limits, and what it does where no document says so."""
 
 from __future__ import annotations
 
-import ipaddress
 import re
-from typing import Final
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, TypeAlias
 
 import attrs
 
-from personaclick_async import names
+from personaclick_async import codec, names
 from personaclick_async.errors import ConfigurationError
+
+Value: TypeAlias = str | int | bool
 
 DEFAULT_SHOP_ID: Final = "e0" * 15
 DEFAULT_SECRET: Final = "5e" * 16
 
 _SHOP_ID: Final = re.compile(r"[0-9a-f]{30}")
+_STATUSES: Final = range(200, 600)
+_POINT: Final = "point"
+_MOST_BYTES: Final = 1024 * 1024
 
 
 @attrs.frozen(kw_only=True)
@@ -36,46 +42,194 @@ class EmulatorSettings:
     :ivar recorded: how many of the latest requests are kept for inspection.
     """
 
-    shop_id: str = attrs.field(default=DEFAULT_SHOP_ID)
+    shop_id: str = DEFAULT_SHOP_ID
     shop_secret: str = attrs.field(default=DEFAULT_SECRET, repr=False)
     currency: str = "$"
     active: bool = True
-    import_limit: int | None = attrs.field(default=names.IMPORT_REQUESTS_PER_MINUTE)
-    import_window: float = attrs.field(default=60.0)
-    request_limit: int | None = attrs.field(default=None)
-    request_window: float = attrs.field(default=60.0)
-    max_import_bytes: int = attrs.field(default=names.IMPORT_MAX_BODY_BYTES)
+    import_limit: int | None = names.IMPORT_REQUESTS_PER_MINUTE
+    import_window: float = 60.0
+    request_limit: int | None = None
+    request_window: float = 60.0
+    max_import_bytes: int = names.IMPORT_MAX_BODY_BYTES
     cors: bool = False
     host_names: tuple[str, ...] = ()
     seed: int = 0
-    recorded: int = attrs.field(default=200_000)
+    recorded: int = 200_000
 
-    @shop_id.validator
-    def _check_shop_id(self, _: object, value: str) -> None:
-        if not _SHOP_ID.fullmatch(value):
+    def __attrs_post_init__(self) -> None:
+        if not _SHOP_ID.fullmatch(self.shop_id):
             raise ConfigurationError("shop_id: expected 30 hexadecimal characters in lower case")
-
-    @shop_secret.validator
-    def _check_secret(self, _: object, value: str) -> None:
-        if not value:
+        if not self.shop_secret:
             raise ConfigurationError("shop_secret: expected a non-empty text")
-
-    @import_limit.validator
-    @request_limit.validator
-    @import_window.validator
-    @request_window.validator
-    @max_import_bytes.validator
-    @recorded.validator
-    def _check_positive(self, at: attrs.Attribute[float], value: float | None) -> None:
-        if value is not None and not value > 0:
-            raise ConfigurationError(f"{at.name}: expected more than 0")
+        sizes = ("import_limit", "import_window", "request_limit", "request_window")
+        for name in (*sizes, "max_import_bytes", "recorded"):
+            size = getattr(self, name)
+            if size is not None and not size > 0:
+                raise ConfigurationError(f"{name}: expected more than 0")
 
 
-def is_loopback(host: str) -> bool:
-    """Whether a name or an address is this machine's own, as 127.0.0.1 is."""
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+@attrs.frozen
+class Point:
+    """An open point.
+
+    :ivar words: the point in the words of the table.
+    :ivar choices: what the emulator can do, its default first; of a number, any status will do.
+    :ivar asked: whether the probe can find it out.
+    :ivar contradicts: choices that contradict what the SDK takes for granted, each with advice.
+    """
+
+    words: str
+    choices: tuple[Value, ...]
+    asked: bool = True
+    contradicts: Mapping[Value, str] = attrs.field(factory=dict)
+
+    @property
+    def is_status(self) -> bool:
+        """Whether the choices are statuses, of which the emulator can answer any."""
+        return any(type(choice) is int for choice in self.choices)
+
+
+def _open(
+    words: str, *choices: Value, asked: bool = True, contradicts: Mapping[Value, str] | None = None
+) -> Any:  # noqa: ANN401 - a field of any of the types
+    point = Point(words, choices, asked, contradicts or {})
+    return attrs.field(default=choices[0], validator=_check, metadata={_POINT: point})
+
+
+def _check(_: object, at: attrs.Attribute[Value], value: Value) -> None:
+    point: Point = at.metadata[_POINT]
+    known = any(value == choice and type(value) is type(choice) for choice in point.choices)
+    if not known and not (point.is_status and type(value) is int and value in _STATUSES):
+        words = ["a status"] if point.is_status else []
+        words += [str(choice) for choice in point.choices if type(choice) is not int]
+        raise ConfigurationError(f"{at.name}: expected {' or '.join(words)}")
+
+
+@attrs.frozen(kw_only=True)
+class Behaviour:
+    """What the emulator does where the sources are silent. The defaults are section 12's.
+
+    A status where a word could stand means that the request is refused with it.
+    """
+
+    # Errors
+    envelope: str = _open(
+        "errors: their envelope (section 9)",
+        "payload",
+        "message",
+        "bare message",
+        "numeric status",
+        "empty",
+    )
+    errors_at_200: bool = _open("200 with an error in the body", False, True)
+    path_unknown: int = _open("an unknown address", 404, 400, 403)
+    method_wrong: int = _open("a wrong method", 405, 400, 404)
+    parameter_twice: int | str = _open("the same parameter twice", 400, 422, "the last counts")
+
+    # Credentials
+    shop_missing: int = _open("bad credentials: no shop_id", 401, 400, 403, 422)
+    shop_malformed: int = _open("bad credentials: a malformed shop_id", 422, 400, 401, 404)
+    shop_unknown: int = _open("bad credentials: an unknown shop_id", 404, 400, 401, 403)
+    secret_wrong: int = _open("bad credentials: a wrong shop_secret", 401, 400, 403, 404)
+    secret_missing: int = _open("a customer without the secret", 403, 400, 401, 422)
+    init_refused: int = _open("bad credentials: init", 403, 400, 401, 404)
+    import_refused: int = _open("bad credentials: imports", 400, 401, 403, asked=False)
+
+    # Devices and sessions
+    device_missing: int = _open("no did", 401, 400, 422)
+    device_malformed: int | str = _open("a malformed did", 422, 400, 404, "accepted")
+    device_unknown: int | str = _open("unknown did", "created", 404, 400, 422)
+    init_keeps_did: bool = _open("unknown did: init adopts one that the client sends", True, False)
+    init_cookie: bool = _open("init sets a did cookie", True, False)
+    session_name: str = _open("session names: in the answer to init", "seance", "sid", "both")
+    session_kept: bool = _open("session names: a second init keeps the session", True, False)
+    session_unknown: int | str = _open("an unknown session id", "accepted", 422, 404)
+
+    # Customers
+    user_id_names: str = _open("name of the shop's own user id", "both", "external_id", "id")
+    customer_unknown: int = _open("an unknown customer", 404, 400, 422)
+    customer_profile: str = _open(
+        "GET /profile with the secret",
+        "full",
+        "public",
+        contradicts={
+            "public": "profile.full() and the profiles of customers lack their names; "
+            "please report it, with this file"
+        },
+    )
+    identifier_conflict: int | str = _open(
+        "conflict of identifiers", "the primary wins", 409, 422, asked=False
+    )
+    phones: str = _open(
+        "punctuation in a phone number", "compared by digits", "compared as text", asked=False
+    )
+
+    # What profile/set does
+    null: int | str = _open("null in profile/set", "clears", "ignored", 422)
+    empty_text: int | str = _open(
+        "empty string in profile/set", "not given", "clears", "stored", 422
+    )
+    wrong_type: int | str = _open(
+        "a value of the wrong type in profile/set", 422, 400, "ignored", "stored"
+    )
+    lists: str = _open("kids, auto on a second call", "replaced", "merged")
+    undeclared_property: int | str = _open("custom property not declared", "stored", "ignored", 422)
+
+    # How answers look
+    profile_answer: str = _open("a profile in the answer", "bare", "payload")
+    missing_blocks: str = _open(
+        "nested profile blocks without data", "null", "absent", "object", "array"
+    )
+    kids_shown: bool = _open("the full profile has kids", False, True)
+    last_order_answer: str = _open("last_for_user", "array", "products", "data", "payload")
+
+    # Limits, imports and the connection
+    over_limit: int = _open("rate limits: over it", 429, 403, 503, asked=False)
+    retry_after: str = _open("rate limits: Retry-After", "seconds", "date", "absent", asked=False)
+    limit_headers: bool = _open("rate limits: announced in headers", False, True)
+    oversize: int = _open("an import over the limit of bytes", 413, 400, asked=False)
+    imports_applied: str = _open(
+        "import processing", "in the background", "before the answer", asked=False
+    )
+    compression: bool = _open("answers are compressed if asked for", False, True)
+    keep_alive: bool = _open("connections are kept alive", True, False)
+
+    def __attrs_post_init__(self) -> None:
+        if self.errors_at_200 and self.envelope in ("bare message", "empty"):
+            raise ConfigurationError(
+                "errors_at_200: expected an envelope that can be told from a success"
+            )
+
+    @classmethod
+    def of(cls, found: Mapping[str, Value]) -> Behaviour:
+        """Make a behaviour of values by name; what is not named is as section 12 has it.
+
+        :raises ConfigurationError: a name or a value is not one of the settings'.
+        """
+        unknown = found.keys() - POINTS.keys()
+        if unknown:
+            raise ConfigurationError(f"behaviour: no such setting: {', '.join(sorted(unknown))}")
+        return cls(**found)  # type: ignore[arg-type]  # the validators check them
+
+    @classmethod
+    def load(cls, path: Path | str) -> Behaviour:
+        """Read the file that ``personaclick probe`` wrote.
+
+        :raises ConfigurationError: it is not such a file.
+        :raises OSError: it can't be read.
+        """
+        try:
+            with Path(path).open("rb") as file:
+                said = codec.decode(file.read(_MOST_BYTES))
+        except ValueError:
+            said = None
+        found = said.get("behaviour") if isinstance(said, dict) else None
+        if not isinstance(found, dict):
+            raise ConfigurationError(f"{path}: expected a file that personaclick probe wrote")
+        return cls.of(found)
+
+
+POINTS: Final[Mapping[str, Point]] = {
+    at.name: at.metadata[_POINT] for at in attrs.fields(Behaviour)
+}
+"""The open point of each setting of :class:`Behaviour`, by name."""

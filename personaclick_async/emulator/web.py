@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from typing import Final
 
 from aiohttp import web
@@ -12,13 +15,11 @@ from yarl import URL
 from personaclick_async import codec, names
 from personaclick_async.codec import Json
 from personaclick_async.emulator import parameters as read
-from personaclick_async.emulator.admin import PREFIX, Admin, Watched, read_body
-from personaclick_async.emulator.behaviour import Behaviour
-from personaclick_async.emulator.faults import Fault
-from personaclick_async.emulator.recording import RecordedRequest
-from personaclick_async.emulator.refusals import Quota, Refused, envelope
+from personaclick_async.emulator.admin import PREFIX, Admin, read_body
+from personaclick_async.emulator.faults import Fault, Faults
+from personaclick_async.emulator.parameters import Refused
+from personaclick_async.emulator.recording import RecordedRequest, Recorder
 from personaclick_async.emulator.service import Service
-from personaclick_async.emulator.settings import EmulatorSettings, is_loopback
 
 _ENDPOINTS: Final[Mapping[str, names.Endpoint]] = {
     endpoint.path: endpoint
@@ -30,30 +31,25 @@ _MAX_BODY_BYTES: Final = 1024 * 1024
 _LIMIT_HEADERS: Final = {"X-RateLimit-Limit": "40", "X-RateLimit-Remaining": "39"}
 
 
+def is_loopback(host: str) -> bool:
+    """Whether a name or an address is this machine's own, as 127.0.0.1 is."""
+    try:
+        return host.lower() == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
 class Front:
     """Turns HTTP into calls of the service and back."""
 
     def __init__(
-        self,
-        service: Service,
-        admin: Admin,
-        settings: EmulatorSettings,
-        behaviour: Behaviour,
-        watched: Watched,
-        *,
-        local_only: bool,
+        self, service: Service, recorder: Recorder, faults: Faults, *, local_only: bool
     ) -> None:
-        clock = asyncio.get_running_loop().time
+        self.admin = Admin(service, recorder, faults)
         self._service = service
-        self._admin = admin
-        self._settings = settings
-        self._behaviour = behaviour
-        self._recorder = watched.recorder
-        self._faults = watched.faults
+        self._recorder = recorder
+        self._faults = faults
         self._local_only = local_only
-        over = behaviour.over_limit
-        self._imports = Quota(settings.import_limit, settings.import_window, clock, status=over)
-        self._others = Quota(settings.request_limit, settings.request_window, clock, status=over)
 
     def application(self) -> web.Application:
         """Make the web application."""
@@ -61,40 +57,34 @@ class Front:
         application.router.add_route("*", "/{path:.*}", self._handle)
         return application
 
-    def forget(self) -> None:
-        """Start with empty windows."""
-        self._imports.forget()
-        self._others.forget()
-
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         if not self._is_named(request.headers.get("Host", "")):
             # A web page elsewhere can make a browser ask a local server under a name of its own.
-            return _text_response(envelope("The Host header is not this machine's"), 403)
+            return _response(403, envelope("The Host header is not this machine's"))
         if request.path.startswith(PREFIX):
-            return await self._admin.answer(request)
+            return await self.admin.answer(request)
         if request.path in ("/", PREFIX.rstrip("/")) and request.method == "GET":
             return web.Response(status=302, headers={"Location": PREFIX})
-        cors = self._settings.cors and _cors(request)
+        cors = _cors(request) if self._service.settings.cors else {}
         if cors and request.method == "OPTIONS":
             return web.Response(status=204, headers=cors)
         recorded = RecordedRequest(
-            method=request.method,
-            path=request.path,
-            query=dict(request.query),
-            headers=request.headers.copy(),
+            request.method, request.path, dict(request.query), request.headers.copy()
         )
         self._recorder.add(recorded)
         body = b""
         try:
-            response = await self._answer(request, recorded, cors or {})
+            response = await self._answer(request, recorded)
             if isinstance(response, web.Response) and isinstance(response.body, bytes):
                 body = response.body
+            if not response.prepared:
+                response.headers.update(cors)
             return response
         finally:
             self._recorder.end(recorded, body)
 
     def _is_named(self, host: str) -> bool:
-        known = self._settings.host_names
+        known = self._service.settings.host_names
         if not self._local_only and not known:
             return True
         try:
@@ -104,45 +94,37 @@ class Front:
         # What stands before an @ is no part of a host's name.
         return "@" not in host and (is_loopback(name) or name in known)
 
-    async def _answer(
-        self, request: web.Request, recorded: RecordedRequest, headers: dict[str, str]
-    ) -> web.StreamResponse:
+    async def _answer(self, request: web.Request, recorded: RecordedRequest) -> web.StreamResponse:
+        behaviour = self._service.behaviour
         fault = self._faults.strike(request.method, request.path)
         if fault is not None and fault.delay:
             await asyncio.sleep(fault.delay)
-        cookies: Mapping[str, str] = {}
         if fault is not None and (fault.answers or fault.drop):
             await self._record_body(request, recorded)
             if fault.drop:
                 return _hang_up(request)
-            return _faulty(fault, recorded, headers)
+            recorded.status = fault.status or 200
+            return _faulty(fault)
         try:
-            answer, cookies = await self._call(request, recorded)
-            status, body = 200, codec.encode(answer)
+            response = await self._call(request, recorded)
         except Refused as refused:
-            status, body, more = refused.answer(self._behaviour)
-            headers = {**headers, **more}
-        recorded.status = status
+            response = self._refusal(refused)
+        recorded.status = response.status
         held = self._faults.holding(request.method, request.path)
         if held is not None:
             await held.hold()
         if fault is not None and fault.truncate:
-            return await _cut(request, status, body)
-        if self._behaviour.limit_headers:
-            headers = {**headers, **_LIMIT_HEADERS}
-        response = _text_response(body, status, headers)
-        for name, value in cookies.items():
-            response.set_cookie(name, value, httponly=True)
-        if self._behaviour.compression:
+            return await _cut(request, response)
+        if behaviour.limit_headers:
+            response.headers.update(_LIMIT_HEADERS)
+        if behaviour.compression:
             response.enable_compression()
-        if not self._behaviour.keep_alive:
+        if not behaviour.keep_alive:
             response.force_close()
         return response
 
-    async def _call(
-        self, request: web.Request, recorded: RecordedRequest
-    ) -> tuple[Json, Mapping[str, str]]:
-        behaviour = self._behaviour
+    async def _call(self, request: web.Request, recorded: RecordedRequest) -> web.Response:
+        behaviour = self._service.behaviour
         endpoint = _ENDPOINTS.get(request.path)
         if endpoint is None:
             raise Refused(behaviour.path_unknown, "Not found")
@@ -151,7 +133,7 @@ class Front:
         if not _takes_json(request.headers.getall("Accept", [])):
             raise Refused(406, "Only JSON is answered")
         imports = endpoint.family is names.Family.IMPORT
-        limit = self._settings.max_import_bytes if imports else _MAX_BODY_BYTES
+        limit = self._service.settings.max_import_bytes if imports else _MAX_BODY_BYTES
         body = await read_body(request, limit, oversize=behaviour.oversize)
         recorded.size = len(body)
         parameters = read.from_request(
@@ -161,22 +143,36 @@ class Front:
             has_body=endpoint.method != "GET",
             twice=behaviour.parameter_twice,
         )
-        if not imports:
+        if not imports and endpoint.method != "GET":
             # A copy: what came is not changed by how it is understood.
-            recorded.body = dict(parameters) if endpoint.method != "GET" else None
+            recorded.body = dict(parameters)
         if not parameters.get(names.DID):
             # The service reads the cookie that init set where the parameter is missing (6.1).
             cookie = request.cookies.get(names.DID)
             if cookie and not read.identifiers(parameters):
                 parameters[names.DID] = cookie
-        shop = self._service.shop_of(endpoint, parameters)
-        (self._imports if imports else self._others).take(shop)
-        return self._service.answer(endpoint, shop, parameters)
+        answer = self._service.answer(endpoint, parameters)
+        response = _response(200, codec.encode(answer))
+        if endpoint is names.INIT and behaviour.init_cookie:
+            response.set_cookie(names.DID, answer[names.DID], httponly=True)
+        return response
+
+    def _refusal(self, refused: Refused) -> web.Response:
+        behaviour = self._service.behaviour
+        body = envelope(refused.message, refused.status, behaviour.envelope)
+        response = _response(200 if behaviour.errors_at_200 else refused.status, body)
+        if refused.retry_after is not None and behaviour.retry_after != "absent":
+            after = str(refused.retry_after)
+            if behaviour.retry_after == "date":
+                moment = datetime.now(UTC) + timedelta(seconds=refused.retry_after)
+                after = format_datetime(moment, usegmt=True)
+            response.headers["Retry-After"] = after
+        return response
 
     async def _record_body(self, request: web.Request, recorded: RecordedRequest) -> None:
         endpoint = _ENDPOINTS.get(request.path)
         try:
-            body = await read_body(request, self._settings.max_import_bytes)
+            body = await read_body(request, self._service.settings.max_import_bytes)
             recorded.size = len(body)
             if body and endpoint is not None and endpoint.family is not names.Family.IMPORT:
                 recorded.body = read.from_request((), request.content_type, body, has_body=True)
@@ -185,12 +181,20 @@ class Front:
             return
 
 
-def _text_response(
-    body: bytes, status: int, headers: Mapping[str, str] | None = None
-) -> web.Response:
-    return web.Response(
-        body=body, status=status, content_type="application/json", charset="utf-8", headers=headers
-    )
+def envelope(message: str, status: int = 0, kind: str = "payload") -> bytes:
+    """Return the body of an error, in one of the envelopes that were seen (section 9)."""
+    said: Json = {
+        "payload": {names.STATUS: names.STATUS_ERROR, names.PAYLOAD: {names.MESSAGE: message}},
+        "message": {names.STATUS: names.STATUS_ERROR, names.MESSAGE: message},
+        "bare message": {names.MESSAGE: message},
+        "numeric status": {names.STATUS: status, names.MESSAGE: message},
+        "empty": None,
+    }[kind]
+    return b"" if said is None else codec.encode(said)
+
+
+def _response(status: int, body: bytes) -> web.Response:
+    return web.Response(body=body, status=status, content_type="application/json", charset="utf-8")
 
 
 def _cors(request: web.Request) -> dict[str, str]:
@@ -219,20 +223,19 @@ def _hang_up(request: web.Request) -> web.StreamResponse:
     return web.Response()
 
 
-def _faulty(fault: Fault, recorded: RecordedRequest, headers: Mapping[str, str]) -> web.Response:
-    recorded.status = status = fault.status or 200
+def _faulty(fault: Fault) -> web.Response:
     body = fault.body
     if body is None:
         body = envelope(fault.error_message or "The emulator was asked to fail")
+    headers = {"Content-Type": fault.content_type}
     if fault.retry_after is not None:
-        headers = {**headers, "Retry-After": str(fault.retry_after)}
-    return web.Response(
-        body=body, status=status, headers={**headers, "Content-Type": fault.content_type}
-    )
+        headers["Retry-After"] = str(fault.retry_after)
+    return web.Response(body=body, status=fault.status or 200, headers=headers)
 
 
-async def _cut(request: web.Request, status: int, body: bytes) -> web.StreamResponse:
-    response = web.StreamResponse(status=status, headers={"Content-Type": "application/json"})
+async def _cut(request: web.Request, whole: web.Response) -> web.StreamResponse:
+    body = whole.body if isinstance(whole.body, bytes) else b""
+    response = web.StreamResponse(status=whole.status, headers={"Content-Type": "application/json"})
     response.content_length = len(body)
     await response.prepare(request)
     await response.write(body[: len(body) // 2])

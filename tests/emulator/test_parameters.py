@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from personaclick_async.emulator import parameters as read
-from personaclick_async.emulator.refusals import Refused
+from personaclick_async.emulator.parameters import Refused
 
 FORM = "application/x-www-form-urlencoded"
 JSON = "application/json"

@@ -161,6 +161,7 @@ async function refresh() {
 }
 
 function come(request) {
+  if (requests.some((one) => one.number === request.number)) return;
   requests.unshift(request);
   requests.length = Math.min(requests.length, mostRequests);
   const text = find("search").value.trim().toLowerCase();

@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 
 from personaclick_async.emulator import Behaviour, Emulator, EmulatorSettings
-from personaclick_async.emulator.behaviour import POINTS
+from personaclick_async.emulator.settings import POINTS
 
 PROTOCOL = Path(__file__).parents[2] / "docs" / "protocol.md"
 

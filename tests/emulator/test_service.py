@@ -5,7 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from personaclick_async.emulator.refusals import Quota, Refused
+from personaclick_async.emulator.parameters import Refused
+from personaclick_async.emulator.service import Quota
 
 
 # Sixty-fourths of a second, which floats add up without rounding.
