@@ -17,7 +17,7 @@ MAKE_VENV = $(PYTHON) -m venv $(VENV)
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 endif
 
-.PHONY: demo test lint types tests docs bench size explore soak matrix release format clean
+.PHONY: demo test lint types tests docs bench bench-instructions size explore soak matrix release format clean
 
 demo: $(DEMO_READY)
 	@$(BIN)/python -m examples.demo --data "$(DATA)"
@@ -41,6 +41,10 @@ docs: $(READY)
 # QUICK=1: under two minutes, with more noise.
 bench: $(READY)
 	$(BIN)/python -m benchmarks $(if $(QUICK),--quick)
+
+# Instructions per call under valgrind: a measure of speed that a busy machine does not change.
+bench-instructions: $(READY)
+	$(BIN)/python -m benchmarks.instructions
 
 # How large the package is, and how much of it a call goes through.
 size: $(READY)

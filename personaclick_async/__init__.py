@@ -13,7 +13,6 @@ from personaclick_async.config import (
     RetryPolicy,
     Timeouts,
 )
-from personaclick_async.connections import CleanConnector
 from personaclick_async.errors import (
     AnswerTooLarge,
     AuthenticationFailed,
@@ -44,6 +43,7 @@ from personaclick_async.models.profile import FullProfile, Profile
 from personaclick_async.models.session import Session
 from personaclick_async.models.update import CLEAR, Kid, ProfileUpdate, Vehicle
 from personaclick_async.names import Family, Gender, Segment
+from personaclick_async.pools import CleanConnector
 from personaclick_async.protocol.answers import Answer
 from personaclick_async.store import ProfileStore, Stored
 from personaclick_async.user import DeviceUser, User

@@ -6,21 +6,26 @@ import asyncio
 import threading
 import weakref
 from collections.abc import Awaitable, Callable
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 import attrs
 from cachetools import TTLCache
 
-from personaclick_async.config import CachePolicy, Seconds
-from personaclick_async.deadlines import running_loop
-from personaclick_async.errors import TimedOut
+from personaclick_async.config import CachePolicy, CallOptions, Seconds
+from personaclick_async.errors import PersonaClickError, TimedOut
 from personaclick_async.models.identity import Identity
+from personaclick_async.models.profile import Profile
 from personaclick_async.models.reading import WrongShape
+from personaclick_async.names import PROFILE
+from personaclick_async.pools import running_loop
 from personaclick_async.protocol.requests import read_profile_body
 from personaclick_async.store import CacheStats, ProfileStore
 
-Load: TypeAlias = Callable[[], Awaitable[bytes]]
-"""Asks the service for a profile and returns the body of its answer."""
+Loaded: TypeAlias = tuple[bytes, Profile | None]
+"""The body of an answer, and the profile in it if this caller has made one of it already."""
+
+Load: TypeAlias = Callable[[], Awaitable[Loaded]]
+"""Asks the service for a profile."""
 
 
 class _LeaderLeft(Exception):
@@ -55,9 +60,6 @@ class _Flight:
                 turn.exception()  # a caller may be cancelled before it looks
 
 
-_NO_FLIGHTS: Final[dict[int, weakref.ref[_Flight]]] = {}
-
-
 class ProfileCache:
     """A TTL cache of profile answers, with single flight.
 
@@ -81,9 +83,9 @@ class ProfileCache:
         self._store = store
         # The collector may end a read of a dropped loop wherever the lock is held.
         self._lock = threading.RLock()
-        # By the id of the event loop: callers share a request only within theirs. Weakly: a loop
-        # that is dropped takes the reads in flight on it along.
-        self._flights: dict[Identity, dict[int, weakref.ref[_Flight]]] = {}
+        # Of each event loop that reads the profile, for callers share a request only within
+        # theirs. Weakly: a loop that is dropped takes the reads in flight on it along.
+        self._flights: dict[Identity, list[weakref.ref[_Flight]]] = {}
         self._memory_ttl = 0.0 if policy is None else policy.ttl
         if store is not None:
             self._memory_ttl = min(self._memory_ttl, store.memory_ttl)
@@ -95,34 +97,37 @@ class ProfileCache:
         """Return the cached answer, or None if there is none or it has expired. No I/O."""
         try:
             with self._lock:
+                # A look-up that fails takes the cache three exceptions; asking first takes one.
+                if key not in self._memory:
+                    return None
                 body: bytes = self._memory[key]
-        except KeyError:
+        except KeyError:  # expired since then
             return None
         self.stats.hits += 1
         return body
 
     async def read(
-        self, key: Identity, load: Load, *, force: bool = False, patience: Seconds | None = None
-    ) -> bytes:
+        self, key: Identity, load: Load, *, options: CallOptions, force: bool = False
+    ) -> Loaded:
         """Return the answer of a request for this profile, shared by concurrent readers.
 
         A forced read never joins a request that began before it. Cancelling one caller does not
         cancel the others.
 
-        :param patience: seconds that this caller has, which ``load`` observes by itself.
-        :raises TimeoutError: the other's request took longer.
+        :param options: of this caller; ``load`` observes its timeout by itself.
+        :raises TimedOut: the other's request took longer than this caller's timeout.
         """
         loop = running_loop()
-        until = None if patience is None else loop.time() + patience
-        while not force:
-            known = self._flights.get(key, _NO_FLIGHTS).get(id(loop))
-            joined = None if known is None else known()
-            if joined is None:
-                break
+        while not force and (joined := self._in_flight(key, loop)) is not None:
             self.stats.coalesced += 1
             try:
-                async with asyncio.timeout_at(until):
-                    return await joined.join()
+                async with asyncio.timeout(options.left):
+                    return await joined.join(), None
+            except PersonaClickError:
+                raise
+            except TimeoutError:
+                late = options.late("another caller's request", endpoint=PROFILE.name)
+                raise late from None
             except _LeaderLeft:
                 self.stats.coalesced -= 1
         # The first caller loads in its own task: a task for it would cost each read a tenth.
@@ -130,22 +135,21 @@ class ProfileCache:
         with self._lock:
             if force:  # what began before is not cached
                 self._flights.pop(key, None)
-            self._flights.setdefault(key, {})[id(loop)] = weakref.ref(flight)
+            self._flights.setdefault(key, []).append(weakref.ref(flight))
         try:
             if self._store is None:
                 self.stats.misses += 1
-                body, fresh_for = await load(), self._memory_ttl
+                loaded, fresh_for = await load(), self._memory_ttl
             else:
-                body, fresh_for = await self._through_store(self._store, key, load, force=force)
+                loaded, fresh_for = await self._through_store(self._store, key, load, force=force)
         except BaseException as error:
             self._land(key, flight)
-            is_own = patience is not None and isinstance(error, TimedOut)
+            is_own = options.timeout is not None and isinstance(error, TimedOut)
             flight.fail(_LeaderLeft() if is_own else error)
             raise
-        self._land(key, flight, body if fresh_for >= self._memory_ttl > 0 else None)
-        if flight.waiting:
-            flight.succeed(body)
-        return body
+        self._land(key, flight, loaded[0] if fresh_for >= self._memory_ttl > 0 else None)
+        flight.succeed(loaded[0])
+        return loaded
 
     async def forget(self, *keys: Identity) -> None:
         """Drop entries, here and in the store, and disregard what reads in flight will bring."""
@@ -180,22 +184,30 @@ class ProfileCache:
         with self._lock:
             return len(self._memory)
 
+    def _in_flight(self, key: Identity, loop: asyncio.AbstractEventLoop) -> _Flight | None:
+        for known in self._flights.get(key, ()):
+            flight = known()
+            if flight is not None and flight.loop is loop:
+                return flight
+        return None
+
     def _land(self, key: Identity, flight: _Flight, body: bytes | None = None) -> None:
         """End a flight; cache its answer unless a write or a later read has overtaken it."""
+        this = weakref.ref(flight)
         with self._lock:
-            flights = self._flights.get(key, _NO_FLIGHTS)
-            number = id(flight.loop)
-            known = flights.get(number)
-            if known is not None and known() is flight:
-                del flights[number]
-                if not flights:
-                    del self._flights[key]
-                if body is not None:
-                    self._memory[key] = body
+            flights = self._flights.get(key, ())
+            if this not in flights:
+                return
+            if len(flights) > 1:
+                flights.remove(this)
+            else:
+                del self._flights[key]
+            if body is not None:
+                self._memory[key] = body
 
     async def _through_store(
         self, store: ProfileStore, key: Identity, load: Load, *, force: bool
-    ) -> tuple[bytes, Seconds]:
+    ) -> tuple[Loaded, Seconds]:
         """Return the answer, from the store if it has one, and for how long it is fresh."""
         ttl = 0.0 if self._policy is None else self._policy.ttl
         began = self._clock()
@@ -205,18 +217,18 @@ class ProfileCache:
             fresh_for = ttl - found.age - (self._clock() - began)
             if fresh_for > 0 and _is_profile(key, found.body):
                 self.stats.shared_hits += 1
-                return found.body, fresh_for
+                return (found.body, None), fresh_for
             found = await store.read(key, max_age=0.0)  # for a permit to replace it
         self.stats.misses += 1
         began = self._clock()
-        body = await load()
+        loaded = await load()
         if (
             found is not None
             and found.permit
-            and not await store.keep(key, found.permit, body, ttl=ttl)
+            and not await store.keep(key, found.permit, loaded[0], ttl=ttl)
         ):
-            return body, 0.0
-        return body, ttl - (self._clock() - began)
+            return loaded, 0.0
+        return loaded, ttl - (self._clock() - began)
 
 
 def _is_profile(key: Identity, body: bytes) -> bool:

@@ -16,19 +16,7 @@ import aiohttp
 import attrs
 
 from personaclick_async.cache import ProfileCache
-from personaclick_async.calls.orders import OrderCalls
-from personaclick_async.calls.profile import ProfileCalls
-from personaclick_async.calls.scope import (
-    NO_DEVICE,
-    Core,
-    Now,
-    Scope,
-    Start,
-    Visit,
-    session_of,
-    start_session,
-    utc_now,
-)
+from personaclick_async.calls import OrderCalls, ProfileCalls
 from personaclick_async.codec import Json
 from personaclick_async.config import (
     NO_OPTIONS,
@@ -50,6 +38,17 @@ from personaclick_async.models.session import Session
 from personaclick_async.names import EXTERNAL_ID, TELEGRAM_ID, Family, Segment
 from personaclick_async.protocol.answers import Answer
 from personaclick_async.protocol.requests import Shop, any_request
+from personaclick_async.scope import (
+    NO_DEVICE,
+    Core,
+    Now,
+    Scope,
+    Start,
+    Visit,
+    session_of,
+    start_session,
+    utc_now,
+)
 from personaclick_async.store import CacheStats, ProfileStore
 from personaclick_async.transport import Transport, TransportStats
 from personaclick_async.user import (
@@ -182,14 +181,17 @@ class PersonaClick:
     def _share(self, core: Core, options: CallOptions) -> None:
         self._core = core
         self._options = options
-
-        def which() -> Scope:
-            visit = require_current(core).scope.visit
-            return Scope(core, visit, options)
-
-        self.profile = ProfileCalls(which)
-        self.orders = OrderCalls(which)
+        self.profile = ProfileCalls(self)
+        self.orders = OrderCalls(self)
         _clients.add(self)
+
+    @property
+    def scope(self) -> Scope:
+        """What calls of the current user are made with, for the package's own modules.
+
+        :raises NoCurrentUser: there is none.
+        """
+        return Scope(self._core, require_current(self._core).scope.visit, self._options)
 
     @property
     def config(self) -> Config:

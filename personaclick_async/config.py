@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import attrs
 
 from personaclick_async import names
-from personaclick_async.errors import ConfigurationError
+from personaclick_async.errors import ConfigurationError, TimedOut
 
 Seconds: TypeAlias = float
 """A duration in seconds; arguments take a :class:`datetime.timedelta` as well."""
@@ -278,6 +278,11 @@ class CallOptions:
     def left(self) -> Seconds | None:
         """Seconds until the timeout of a call that has begun; None without one."""
         return None if self.ends is None else self.ends - time.monotonic()
+
+    def late(self, waiting_for: str, *, endpoint: str, attempts: int = 0) -> TimedOut:
+        """Return the error of a call whose timeout is over, or would be."""
+        reason = f"not done within its {self.timeout:g} s, waited for {waiting_for}"
+        return TimedOut(reason, endpoint=endpoint, attempts=attempts)
 
 
 NO_OPTIONS: Final = CallOptions()

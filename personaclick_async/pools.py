@@ -1,26 +1,98 @@
-"""One pool of connections per event loop, opened when needed and closed with its loop."""
+"""One pool of clean connections per event loop, opened when needed and closed with its loop."""
 
 from __future__ import annotations
 
 import asyncio
+import select
 import threading
 import warnings
 import weakref
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import suppress
 from functools import partial
-from typing import Final
+from types import ModuleType
+from typing import TYPE_CHECKING, Final
+from weakref import WeakKeyDictionary
 
 import aiohttp
 import attrs
 from multidict import CIMultiDict
 
 from personaclick_async.config import Config, Seconds, Timeouts
-from personaclick_async.connections import CleanConnector
-from personaclick_async.deadlines import Deadlines, running_loop
-from personaclick_async.errors import ClientClosed, ConfigurationError
+from personaclick_async.deadlines import Deadlines, current_attempt
+from personaclick_async.errors import ClientClosed, ConfigurationError, NoEventLoop
+
+if TYPE_CHECKING:
+    from aiohttp.tracing import Trace
 
 _A_DAY: Final = 86_400.0
+
+# What asks the system about each connection that carried a request. By weak reference: aiohttp
+# alone keeps a connection alive.
+_used: Final[WeakKeyDictionary[asyncio.BaseProtocol, Callable[[], object]]] = WeakKeyDictionary()
+
+
+class CleanConnector(aiohttp.TCPConnector):
+    """A connector that closes a pooled connection with anything unread, and takes another.
+
+    A server or proxy may write a second answer, or ``408 Request Timeout``, on an idle
+    connection. aiohttp would take it for the answer to the next request, and so give one user
+    the profile of another. Use it for a session of your own::
+
+        session = aiohttp.ClientSession(connector=CleanConnector())
+    """
+
+    is_parents = False
+    """Whether it belongs to the process that this one was forked from."""
+
+    def __del__(self, *defaults: ModuleType) -> None:
+        # In a forked child aiohttp would close the parent's connections, and complain.
+        if not self.is_parents:
+            super().__del__(*defaults)
+
+    async def connect(
+        self,
+        req: aiohttp.ClientRequest,
+        traces: list[Trace],
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's word
+    ) -> aiohttp.connector.Connection:
+        """Return a connection on which the next bytes can only be the answer."""
+        attempt = current_attempt.get()
+        if attempt is not None and attempt.is_connected:
+            # aiohttp sends some requests twice by itself; here retries are the transport's matter.
+            raise aiohttp.ServerDisconnectedError
+        while True:
+            connection = await super().connect(req, traces, timeout)
+            protocol = connection.protocol
+            if protocol is None:  # never of a connection that was just opened
+                raise aiohttp.ServerDisconnectedError
+            is_readable = _used.get(protocol)
+            if is_readable is None:
+                _used[protocol] = _asking(connection)
+            # Readable means a stray answer that the event loop has not seen yet, or the end.
+            elif (
+                protocol.should_close
+                or (attempt is not None and attempt.wants_new_connection)
+                or is_readable()
+            ):
+                connection.close()
+                continue
+            if attempt is not None:
+                attempt.is_connected, attempt.is_reused = True, is_readable is not None
+            return connection
+
+
+def _asking(connection: aiohttp.connector.Connection) -> Callable[[], object]:
+    """Return what asks whether anything can be read from a connection's socket."""
+    socket = None if connection.transport is None else connection.transport.get_extra_info("socket")
+    if socket is None:
+        return lambda: True
+    descriptor = socket.fileno()
+    if not hasattr(select, "poll"):
+        return lambda: select.select([descriptor], [], [], 0)[0]
+    poller = select.poll()
+    poller.register(descriptor, select.POLLIN)
+    return partial(poller.poll, 0)
 
 
 @attrs.define(eq=False, repr=False)
@@ -126,8 +198,18 @@ class Pools:
         """
         if self.is_closed:
             raise closed_error()
-        loop = running_loop()
-        pool = self._new(loop)
+        loop, config, given = running_loop(), self._config, self._given_session
+        if given is None:
+            session = new_session(config.timeouts, headers=self._headers, trust_env=self._trust_env)
+        else:
+            session = _session_like(given, config.timeouts, self._headers)
+        pool = Pool(
+            loop,
+            session,
+            asyncio.Semaphore(config.max_concurrency),
+            Deadlines(loop, config.timeouts.read),
+            _close_with_loop(session),
+        )
         number = id(loop)
         with self._lock:
             self._by_loop[number] = weakref.ref(pool, partial(self._forget, number))
@@ -176,15 +258,19 @@ class Pools:
         if self._by_loop.get(number) is gone:
             self._by_loop.pop(number, None)
 
-    def _new(self, loop: asyncio.AbstractEventLoop) -> Pool:
-        given = self._given_session
-        session = (
-            new_session(self._config.timeouts, headers=self._headers, trust_env=self._trust_env)
-            if given is None
-            else _session_like(given, self._config.timeouts, self._headers)
-        )
-        room = asyncio.Semaphore(self._config.max_concurrency)
-        return Pool(loop, session, room, Deadlines(loop), _close_with_loop(session))
+
+def running_loop() -> asyncio.AbstractEventLoop:
+    """Return the running event loop.
+
+    :raises NoEventLoop: there is none of asyncio's.
+    """
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        raise NoEventLoop(
+            "personaclick_async needs asyncio: make calls in a coroutine run by asyncio.run(…); "
+            "trio, curio and plain gevent can't run them"
+        ) from None
 
 
 def new_session(

@@ -1,4 +1,4 @@
-"""Whether to send a call again, and after which wait: rules without I/O, clock or chance.
+"""What a failed attempt means, whether to make another, and after which wait; no I/O, no clock.
 
 Not stamina: it decides per call, while here one pause holds back every call of the shop, one
 budget is shared by all calls, a ``Retry-After`` beyond the total must fail at once instead of
@@ -7,15 +7,21 @@ sleeping past it, and a first attempt that succeeds must cost nothing.
 
 from __future__ import annotations
 
+import os
+import re
 from typing import Final
 
+import aiohttp
 import attrs
 
 from personaclick_async.config import RetryPolicy, Seconds
+from personaclick_async.errors import ConnectionFailed, MalformedAnswer, PersonaClickError, TimedOut
 from personaclick_async.names import Repeat
 
 _REFUSED_UNREAD: Final = frozenset({425, 429, 503})
 _RESERVE: Final = 10.0
+_ENCODING: Final = re.compile(r"content-encoding: \w+ \((\w+)\)\. Please install `([\w.]+)`")
+_ERRNO: Final = re.compile(r"\[Errno (\d+)\]")
 
 
 @attrs.frozen
@@ -91,3 +97,65 @@ class RetryBudget:
             return False
         self._left -= 1
         return True
+
+
+def failure_of(
+    cause: Exception, *, is_reused: bool, endpoint: str, attempts: int, patience: str
+) -> tuple[PersonaClickError, Failure]:
+    """Return the error that an exception of aiohttp's means, and what to do about it.
+
+    Its texts are not passed on: they hold the URL, whose query holds the secret and the user.
+
+    :param is_reused: whether the connection had carried other requests before.
+    :param patience: for how long the answer was waited for, in words.
+    """
+    failure = Failure()
+    kind: type[ConnectionFailed | TimedOut] = ConnectionFailed
+    match cause:
+        case aiohttp.ConnectionTimeoutError():
+            kind, failure = TimedOut, Failure(unsent=True)
+            reason = "no connection within the timeout"
+        case TimeoutError():
+            kind, reason = TimedOut, f"no answer within {patience}"
+        case aiohttp.ClientResponseError() if found := _ENCODING.search(cause.message):
+            reason = (
+                f"the answer is encoded as {found[1]}, which takes the package {found[2]} to read"
+            )
+            error = MalformedAnswer(reason, endpoint=endpoint, attempts=attempts, answer=None)
+            return error, Failure(hopeless=True)
+        case aiohttp.ClientConnectorCertificateError():
+            failure = Failure(hopeless=True)
+            why = getattr(cause.certificate_error, "verify_message", "") or "no reason given"
+            reason = f"the certificate of {cause.host}:{cause.port} is not accepted ({why})"
+        case aiohttp.ClientConnectorSSLError():
+            failure = Failure(hopeless=True)
+            reason = f"no TLS connection to {cause.host}:{cause.port}"
+        case aiohttp.ClientConnectorDNSError():
+            failure = Failure(unsent=True)
+            reason = f"could not find the host {cause.host} ({_system_says(cause.os_error)})"
+        case aiohttp.ClientConnectorError():
+            failure = Failure(unsent=True)
+            address = f"{cause.host}:{cause.port}"
+            reason = f"could not connect to {address} ({_system_says(cause.os_error)})"
+        case (
+            aiohttp.ServerDisconnectedError()
+            | aiohttp.ClientOSError()
+            | aiohttp.ClientConnectionResetError()
+        ):
+            failure = Failure(stale=is_reused)
+            reason = f"the connection broke ({type(cause).__name__})"
+        case _:
+            reason = f"the connection broke ({type(cause).__name__})"
+    return kind(reason, endpoint=endpoint, attempts=attempts), failure
+
+
+def _system_says(error: OSError) -> str:
+    """Return the operating system's reason in its own words, without aiohttp's."""
+    number = error.errno
+    if number is None:
+        # Several addresses were tried; the text lists what each of them failed with.
+        found = _ERRNO.search(str(error))
+        number = None if found is None else int(found[1])
+    if number is None or number < 0:
+        return (error.strerror or "no reason given").lower()
+    return os.strerror(number).lower()

@@ -11,7 +11,7 @@ import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 import aiohttp
 import attrs
@@ -19,7 +19,6 @@ from yarl import URL
 
 from personaclick_async._version import __version__
 from personaclick_async.config import CallOptions, Config, Seconds
-from personaclick_async.connections import current_attempt, failure_of
 from personaclick_async.deadlines import Deadline
 from personaclick_async.errors import (
     AnswerTooLarge,
@@ -34,10 +33,19 @@ from personaclick_async.names import Endpoint, Family, Repeat
 from personaclick_async.pools import Pool, Pools, closed_error
 from personaclick_async.protocol.answers import Answer, nothing_sent, refusal
 from personaclick_async.protocol.requests import JSON, Call
-from personaclick_async.retry import Failure, RetryBudget, may_repeat, wait_before_next
+from personaclick_async.retry import (
+    Failure,
+    RetryBudget,
+    failure_of,
+    may_repeat,
+    wait_before_next,
+)
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+Failed: TypeAlias = tuple[PersonaClickError, Failure]
+"""What an attempt failed with, and what that means for the next one."""
 
 log: Final = logging.getLogger("personaclick_async")
 
@@ -47,6 +55,7 @@ USER_AGENT: Final = (
 )
 _HEADERS: Final = {"User-Agent": USER_AGENT, "Accept": "application/json"}
 _PIECE_BYTES: Final = 128 * 1024
+_HOPELESS: Final = Failure(hopeless=True)
 
 
 @attrs.define
@@ -67,37 +76,24 @@ class TransportStats:
     waited: Seconds = 0.0
 
 
-@attrs.frozen(eq=False, repr=False)
-class _Route:
-    """Where an endpoint's requests go, and what holds them back."""
-
-    url: URL
-    limiter: Limiter
-
-
-@attrs.define(eq=False, repr=False)
-class _Failed:
-    """An attempt that failed, and as what the hooks have seen it."""
-
-    error: PersonaClickError
-    failure: Failure
-    seen: Attempt | None = None
-
-
 @attrs.define(eq=False, repr=False)
 class _Sending(Generic[T]):
     """A call on its way.
 
+    :ivar url: where its requests go, without the query.
     :ivar started: when it began, by the client's clock.
     :ivar attempts: how many times the request was sent.
     :ivar stale: how many of those met a connection that the server was about to close.
+    :ivar seen: the last attempt as the hooks saw it, if there are any.
     """
 
     call: Call[T]
     options: CallOptions
+    url: URL
     started: Seconds
     attempts: int = 0
     stale: int = 0
+    seen: Attempt | None = None
 
     @property
     def left(self) -> Seconds:
@@ -108,7 +104,7 @@ class _Sending(Generic[T]):
     def late(self, waiting_for: str) -> TimedOut:
         """Return the error of a call whose own timeout is over, or would be."""
         name = self.call.endpoint.name
-        return late(self.options, waiting_for, endpoint=name, attempts=self.attempts)
+        return self.options.late(waiting_for, endpoint=name, attempts=self.attempts)
 
 
 class Transport:
@@ -131,11 +127,9 @@ class Transport:
         self._ssl = ssl_context or True
         self._clock = clock
         self._base = URL(config.api_url)
-        self._routes: dict[str, _Route] = {}
+        self._routes: dict[str, tuple[URL, Limiter]] = {}
         self._pools = Pools(config, headers=_HEADERS, session=session, trust_env=trust_env)
-        self._limiters = {
-            family: Limiter(config.limits.get(family), self._clock) for family in Family
-        }
+        self._limiters = {family: Limiter(config.limits.get(family), clock) for family in Family}
         self._budget = RetryBudget(config.retry.budget)
         self.stats = TransportStats()
 
@@ -152,11 +146,11 @@ class Transport:
             self.stats.calls += 1
             return then(nothing_sent(call))
         pool = self._pools.here() or await self._pools.open()
-        route = self._routes.get(call.endpoint.path) or self._open_route(call.endpoint)
-        limiter = route.limiter
+        url, limiter = self._routes.get(call.endpoint.path) or self._open_route(call.endpoint)
         if options.timeout is not None:
             options = options.begun()
-        sending = _Sending(call, options, self._clock())
+        sending = _Sending(call, options, url, self._clock())
+        attempt = self._watched_attempt if self._hooks else self._attempt
         pool.in_progress += 1
         self.stats.calls += 1
         try:
@@ -165,14 +159,13 @@ class Transport:
                 if is_held:
                     await self._enter(limiter, sending)
                 try:
-                    attempting = self._watched_attempt if self._hooks else self._attempt
-                    outcome = await attempting(pool, route, sending)
+                    outcome = await attempt(pool, sending)
                 finally:
                     if is_held:
                         limiter.give_back()
                 if isinstance(outcome, Answer):
                     return then(outcome)
-                await self._before_next(limiter, sending, outcome)
+                await self._before_next(limiter, sending, *outcome)
         finally:
             pool.in_progress -= 1
             if self._pools.is_closed and not pool.in_progress:
@@ -191,17 +184,22 @@ class Transport:
         for limiter in self._limiters.values():
             limiter.start_over_after_fork()
 
+    def _open_route(self, endpoint: Endpoint) -> tuple[URL, Limiter]:
+        url = self._base.join(URL(endpoint.path.lstrip("/")))
+        route = self._routes[endpoint.path] = url, self._limiters[endpoint.family]
+        return route
+
     async def _enter(self, limiter: Limiter, sending: _Sending[Any]) -> None:
+        """Wait for the limiter's turn."""
         if not limiter.wait_needed():
             return
         began = self._clock()
         patience = self._config.retry.total - (began - sending.started)
-        reason = limiter.reason
+        reason, name = limiter.reason, sending.call.endpoint.name
         too_long = await limiter.enter(min(patience, sending.left))
         waited = self._clock() - began
         self.stats.waits += 1
         self.stats.waited += waited
-        name = sending.call.endpoint.name
         log.debug(
             "%s: waited %.2f s (%s)",
             name,
@@ -221,13 +219,19 @@ class Transport:
             retry_after=too_long,
         )
 
-    async def _before_next(self, limiter: Limiter, sending: _Sending[Any], failed: _Failed) -> None:
+    async def _before_next(
+        self,
+        limiter: Limiter,
+        sending: _Sending[Any],
+        error: PersonaClickError,
+        failure: Failure,
+    ) -> None:
         """Wait for the time of the next attempt, or raise what the last one failed with."""
-        policy, call, failure = self._config.retry, sending.call, failed.failure
+        policy, endpoint = self._config.retry, sending.call.endpoint
         if failure.status == RateLimited.usual_status and failure.retry_after is not None:
             limiter.pause(failure.retry_after)
-        is_cheap = call.endpoint.family is not Family.IMPORT
-        if failure.stale and is_cheap and call.endpoint.repeat is Repeat.ALWAYS:
+        is_cheap = endpoint.family is not Family.IMPORT
+        if failure.stale and is_cheap and endpoint.repeat is Repeat.ALWAYS:
             # The next one gets a new connection, so this happens once.
             sending.stale += 1
             wait: Seconds | None = 0.0
@@ -241,85 +245,73 @@ class Transport:
                 elapsed=self._clock() - sending.started,
                 chance=random.random(),  # noqa: S311 - spreads load, guards nothing
             )
-            if wait is None or not may_repeat(policy, failure, call.endpoint.repeat):
-                raise failed.error
+            if wait is None or not may_repeat(policy, failure, endpoint.repeat):
+                raise error
             if wait > sending.left:
-                raise sending.late(f"the next attempt, after {type(failed.error).__name__}")
+                raise sending.late(f"the next attempt, after {type(error).__name__}")
             if not self._budget.spend(calls=self.stats.calls):
-                raise failed.error
+                raise error
         self.stats.retries += 1
-        name = call.endpoint.name
         log.info(
             "%s: attempt %d failed (%s), next in %.2f s",
-            name,
+            endpoint.name,
             sending.attempts,
-            type(failed.error).__name__,
+            type(error).__name__,
             wait,
-            extra={"endpoint": name, "attempt": sending.attempts, "wait": wait},
+            extra={"endpoint": endpoint.name, "attempt": sending.attempts, "wait": wait},
         )
-        if failed.seen is not None:
-            failed.seen.wait = wait
-            tell((hooks.on_retry for hooks in self._hooks), failed.seen)
+        if sending.seen is not None:
+            sending.seen.wait = wait
+            tell((hooks.on_retry for hooks in self._hooks), sending.seen)
         if wait:
             await asyncio.sleep(wait)
 
-    async def _watched_attempt(
-        self, pool: Pool, route: _Route, sending: _Sending[T]
-    ) -> Answer[T] | _Failed:
+    async def _watched_attempt(self, pool: Pool, sending: _Sending[T]) -> Answer[T] | Failed:
         """Make an attempt with the hooks around it."""
         endpoint = sending.call.endpoint
-        seen = Attempt(
+        seen = sending.seen = Attempt(
             endpoint=endpoint.name,
             method=endpoint.method,
-            url=str(route.url),
+            url=str(sending.url),
             number=sending.attempts + 1,
             headers={**_HEADERS, **sending.call.headers},
         )
         began = self._clock()
         tell((hooks.on_request for hooks in self._hooks), seen)
         try:
-            outcome = await self._attempt(pool, route, sending, headers=seen.headers)
+            outcome = await self._attempt(pool, sending, headers=seen.headers)
             if isinstance(outcome, Answer):
                 seen.status = outcome.status
             else:
-                seen.status, seen.error = outcome.failure.status, outcome.error
-                outcome.seen = seen
+                seen.error, seen.status = outcome[0], outcome[1].status
             return outcome
         finally:
             seen.elapsed = self._clock() - began
             tell((hooks.on_response for hooks in self._hooks), seen)
 
     async def _attempt(
-        self,
-        pool: Pool,
-        route: _Route,
-        sending: _Sending[T],
-        *,
-        headers: Mapping[str, str] | None = None,
-    ) -> Answer[T] | _Failed:
+        self, pool: Pool, sending: _Sending[T], *, headers: Mapping[str, str] | None = None
+    ) -> Answer[T] | Failed:
+        """Send the request once."""
         call = sending.call
-        endpoint, body = call.endpoint, call.body
-        timeouts = self._config.timeouts
-        if sending.options.ends is not None and pool.room.locked():
+        usual = seconds = call.attempt_timeout or self._config.timeouts.total
+        if sending.options.ends is not None:
             await self._wait_for_room(pool, sending)
+            seconds = min(usual, sending.left)
         else:
             await pool.room.acquire()
         self.stats.requests += 1
         sending.attempts += 1
-        usual = call.attempt_timeout or timeouts.total
-        seconds = usual if sending.options.ends is None else min(usual, sending.left)
-        deadline = Deadline(pool.deadlines, seconds, timeouts.read)
-        deadline.wants_new_connection = sending.stale > 0
-        before = current_attempt.set(deadline)
+        deadline = Deadline(pool.deadlines, seconds, wants_new_connection=sending.stale > 0)
+        if call.body is not None and len(call.body) > _PIECE_BYTES:
+            headers = {**(headers or call.headers), "Content-Length": str(len(call.body))}
         try:
             with deadline:
-                if body is not None and len(body) > _PIECE_BYTES:
-                    headers = {**(headers or call.headers), "Content-Length": str(len(body))}
                 response = await pool.session.request(
-                    endpoint.method,
-                    route.url,
-                    params=call.query or None,
-                    data=_outgoing(body, deadline),
+                    call.endpoint.method,
+                    sending.url,
+                    params=call.query,
+                    data=_outgoing(call.body, deadline),
                     headers=headers,
                     allow_redirects=False,
                     ssl=self._ssl,
@@ -345,12 +337,14 @@ class Transport:
             cause = None
         finally:
             pool.room.release()
-            with suppress(ValueError):  # collected with its event loop, in another context
-                current_attempt.reset(before)
         # Past the handler on purpose: aiohttp's texts hold the URL, whose query holds the secret
         # and the user, and a chained exception would carry them into every traceback.
-        if cause is not None or read is None:
-            return self._lost(cause, sending, deadline, is_cut=seconds < usual)
+        if cause is not None:
+            return self._failed(cause, sending, deadline, usual, is_cut=seconds < usual)
+        if read is None:
+            reason = f"the answer is larger than {limit} bytes"
+            name = call.endpoint.name
+            return AnswerTooLarge(reason, endpoint=name, attempts=sending.attempts), _HOPELESS
         answer = Answer(
             call=call,
             status=response.status,
@@ -360,38 +354,32 @@ class Transport:
             elapsed=self._clock() - sending.started,
         )
         error = refusal(answer)
-        if error is None:
-            return answer
-        return _Failed(error, Failure(error.status, error.retry_after))
+        return answer if error is None else (error, Failure(error.status, error.retry_after))
 
-    def _lost(
+    def _failed(
         self,
-        cause: Exception | None,
+        cause: Exception,
         sending: _Sending[Any],
         deadline: Deadline,
+        usual: Seconds,
         *,
-        is_cut: bool = False,
-    ) -> _Failed:
-        """Return what an attempt without a complete answer failed with.
+        is_cut: bool,
+    ) -> Failed:
+        """Return what an attempt without an answer failed with.
 
-        :param cause: None if the answer was too large.
-        :param is_cut: whether the call's own timeout left less time than an attempt usually has.
+        :param usual: seconds that an attempt may take.
+        :param is_cut: whether the call's own timeout left less than that.
         """
-        endpoint, attempts = sending.call.endpoint.name, sending.attempts
-        if cause is None:
-            reason = f"the answer is larger than {self._config.max_answer_bytes} bytes"
-            too_large = AnswerTooLarge(reason, endpoint=endpoint, attempts=attempts)
-            return _Failed(too_large, Failure(hopeless=True))
         if deadline.has_passed and not deadline.was_silent and is_cut:
             what = "an answer" if deadline.is_connected else "a connection"
-            return _Failed(sending.late(what), Failure(hopeless=True))
-        timeouts = self._config.timeouts
-        usual = sending.call.attempt_timeout or timeouts.total
-        patience = f"{timeouts.read if deadline.was_silent else usual:g} s"
-        error, failure = failure_of(
-            cause, deadline, endpoint=endpoint, attempts=attempts, patience=patience
+            return sending.late(what), _HOPELESS
+        return failure_of(
+            cause,
+            is_reused=deadline.is_reused,
+            endpoint=sending.call.endpoint.name,
+            attempts=sending.attempts,
+            patience=f"{self._config.timeouts.read if deadline.was_silent else usual:g} s",
         )
-        return _Failed(error, failure)
 
     async def _wait_for_room(self, pool: Pool, sending: _Sending[Any]) -> None:
         with suppress(TimeoutError):
@@ -400,17 +388,6 @@ class Transport:
                 return
         most = self._config.max_concurrency
         raise sending.late(f"one of {most} other requests to end (max_concurrency)")
-
-    def _open_route(self, endpoint: Endpoint) -> _Route:
-        url = self._base.join(URL(endpoint.path.lstrip("/")))
-        route = self._routes[endpoint.path] = _Route(url, self._limiters[endpoint.family])
-        return route
-
-
-def late(options: CallOptions, waiting_for: str, *, endpoint: str, attempts: int = 0) -> TimedOut:
-    """Return the error of a call whose own timeout is over, or would be."""
-    reason = f"not done within its {options.timeout:g} s, waited for {waiting_for}"
-    return TimedOut(reason, endpoint=endpoint, attempts=attempts)
 
 
 def _check(value: object, kind: type, name: str, noun: str) -> None:
@@ -427,9 +404,7 @@ def _checked_hooks(hooks: Hooks | Sequence[Hooks]) -> tuple[Hooks, ...]:
     return tuple(given)
 
 
-def _outgoing(
-    body: bytes | None, deadline: Deadline
-) -> aiohttp.BytesPayload | AsyncIterator[memoryview] | None:
+def _outgoing(body: bytes | None, deadline: Deadline) -> object:
     if body is None:
         return None
     if len(body) > _PIECE_BYTES:

@@ -10,19 +10,12 @@ from typing import Final, Self
 
 import attrs
 
-from personaclick_async.calls.orders import OrderCalls
-from personaclick_async.calls.profile import ProfileCalls
-from personaclick_async.calls.scope import (
-    Core,
-    Scope,
-    Visit,
-    session_of,
-    start_session,
-)
+from personaclick_async.calls import OrderCalls, ProfileCalls
 from personaclick_async.config import NO_OPTIONS, CallOptions, Seconds
 from personaclick_async.errors import ConfigurationError, NoCurrentUser, ValidationError
 from personaclick_async.models.identity import Identity
 from personaclick_async.models.session import InitAnswer, Session
+from personaclick_async.scope import Core, Scope, Visit, session_of, start_session
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -70,12 +63,12 @@ class User:
     @property
     def profile(self) -> ProfileCalls:
         """Reads and writes the profile."""
-        return ProfileCalls(self.scope)
+        return ProfileCalls(self)
 
     @property
     def orders(self) -> OrderCalls:
         """Reads the orders."""
-        return OrderCalls(self.scope)
+        return OrderCalls(self)
 
     @property
     def identity(self) -> Identity:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Final, TypeVar
 
 from personaclick_async import codec, names
-from personaclick_async.calls.profile import profile_body, send_update
+from personaclick_async.calls import send_update
 from personaclick_async.client import PersonaClick
 from personaclick_async.codec import Json
 from personaclick_async.config import UNSET
@@ -45,7 +45,8 @@ async def answer(command: Command, user: User, client: PersonaClick) -> Json:
         case Verb.PROFILE_SET:
             return await _set(params or {}, user)
         case Verb.PROFILE_GET:
-            body = await profile_body(_user(params, user, client).scope, force=command.force)
+            scope = _user(params, user, client).scope
+            body, _ = await scope.read_profile(force=command.force)
             return codec.decode_answer(body)
         case Verb.LAST_ORDER:
             return _json(await _user(params, user, client).orders.raw.last_for_user())

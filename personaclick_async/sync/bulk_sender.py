@@ -9,11 +9,11 @@ from typing import Final
 
 import attrs
 
-from personaclick_async.calls.scope import Core
 from personaclick_async.config import CallOptions
 from personaclick_async.errors import PayloadTooLarge, PersonaClickError
 from personaclick_async.protocol import requests
 from personaclick_async.protocol.answers import Answer
+from personaclick_async.scope import Core
 from personaclick_async.sync.admission import refusal
 from personaclick_async.sync.batch import Batch
 from personaclick_async.sync.delivery import Delivery

@@ -14,7 +14,6 @@ from typing import Final
 
 import attrs
 
-from personaclick_async.calls.scope import Core
 from personaclick_async.config import CallOptions, RetryPolicy, Seconds
 from personaclick_async.errors import (
     ConfigurationError,
@@ -24,6 +23,7 @@ from personaclick_async.protocol import requests
 from personaclick_async.protocol.answers import Answer
 from personaclick_async.protocol.requests import audience_envelope
 from personaclick_async.retry import Failure, wait_before_next
+from personaclick_async.scope import Core
 from personaclick_async.sync.admission import Verdict, cause_of, describe, judge
 from personaclick_async.sync.errors import Cause, SyncStopped
 from personaclick_async.sync.options import Limit

@@ -13,8 +13,8 @@ from typing import Final, Self, TypeAlias
 
 import attrs
 
-from personaclick_async.calls.scope import Core
 from personaclick_async.config import CallOptions
+from personaclick_async.scope import Core
 from personaclick_async.sync.admission import BULK_FROM, admitted, choose_route
 from personaclick_async.sync.batch import Batch, Chunk, encode
 from personaclick_async.sync.bulk_sender import BulkSender

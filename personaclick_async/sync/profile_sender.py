@@ -9,7 +9,6 @@ from typing import Final
 
 import attrs
 
-from personaclick_async.calls.scope import Core
 from personaclick_async.codec import Json
 from personaclick_async.config import CallOptions
 from personaclick_async.errors import PersonaClickError
@@ -17,6 +16,7 @@ from personaclick_async.models.identity import Identity
 from personaclick_async.names import IDENTIFIERS
 from personaclick_async.protocol import requests
 from personaclick_async.protocol.answers import Answer
+from personaclick_async.scope import Core
 from personaclick_async.sync.admission import (
     Verdict,
     describe,

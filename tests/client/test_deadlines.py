@@ -132,10 +132,10 @@ async def test_each_call_has_its_own_time() -> None:
 
 async def test_who_is_cancelled_in_the_moment_of_the_timeout_is_cancelled() -> None:
     loop = asyncio.get_running_loop()
-    deadlines = Deadlines(loop)
+    deadlines = Deadlines(loop, 60)
 
     async def work() -> None:
-        with Deadline(deadlines, 0.05, 60):
+        with Deadline(deadlines, 0.05):
             # Cancelled in the same turn of the loop in which the deadline passes.
             loop.call_at(loop.time() + 0.05, task.cancel)
             await asyncio.sleep(60)
@@ -146,20 +146,20 @@ async def test_who_is_cancelled_in_the_moment_of_the_timeout_is_cancelled() -> N
 
 
 async def test_a_timeout_leaves_no_cancellation_behind() -> None:
-    deadlines = Deadlines(asyncio.get_running_loop())
+    deadlines = Deadlines(asyncio.get_running_loop(), 60)
     task = asyncio.current_task()
     assert task is not None
 
     for _ in range(3):
-        with pytest.raises(TimeoutError), Deadline(deadlines, 0.02, 60):
+        with pytest.raises(TimeoutError), Deadline(deadlines, 0.02):
             await asyncio.sleep(60)
         assert task.cancelling() == 0
-    with Deadline(deadlines, 60, 60):
+    with Deadline(deadlines, 60):
         await asyncio.sleep(0)
 
 
 async def test_an_error_in_the_last_moment_stays_that_error() -> None:
-    deadlines = Deadlines(asyncio.get_running_loop())
+    deadlines = Deadlines(asyncio.get_running_loop(), 60)
     task = asyncio.current_task()
     assert task is not None
 
@@ -169,6 +169,6 @@ async def test_an_error_in_the_last_moment_stays_that_error() -> None:
         except asyncio.CancelledError:
             raise LookupError from None
 
-    with pytest.raises(LookupError), Deadline(deadlines, 0.02, 60):
+    with pytest.raises(LookupError), Deadline(deadlines, 0.02):
         await fails_when_cancelled()
     assert task.cancelling() == 0

@@ -16,7 +16,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from personaclick_async import CLEAR, Gender, Kid, ProfileUpdate, ValidationError, Vehicle
-from personaclick_async.calls.profile import ProfileCalls, RawProfileCalls
+from personaclick_async.calls import ProfileCalls, RawProfileCalls
 from personaclick_async.models import ProfileFields
 from personaclick_async.models.update import FIELDS, RESERVED_NAMES, to_wire
 

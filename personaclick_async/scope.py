@@ -7,11 +7,11 @@ import secrets
 import string
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from typing import Final, TypeAlias, TypeVar
+from typing import Final, Protocol, TypeAlias, TypeVar
 
 import attrs
 
-from personaclick_async.cache import ProfileCache
+from personaclick_async.cache import Loaded, ProfileCache
 from personaclick_async.config import CallOptions, Config
 from personaclick_async.errors import PersonaClickError
 from personaclick_async.models.identity import Identity
@@ -21,7 +21,7 @@ from personaclick_async.names import DID, INIT, Segment
 from personaclick_async.protocol import requests
 from personaclick_async.protocol.answers import Answer
 from personaclick_async.protocol.requests import Call, RequestContext, Shop
-from personaclick_async.transport import Transport, late
+from personaclick_async.transport import Transport
 
 T = TypeVar("T")
 Now: TypeAlias = Callable[[], datetime]
@@ -115,10 +115,6 @@ class Scope:
     visit: Visit
     options: CallOptions
 
-    def __call__(self) -> Scope:
-        """Return self, so that a scope can serve as its own provider."""
-        return self
-
     def context(self) -> RequestContext:
         """Return the context of the next request, with a new session if the old one is over."""
         visit = self.visit
@@ -138,24 +134,30 @@ class Scope:
         call = make(self.core.shop, self.context())
         return self.core.transport.send(call, self.options, self.visit.answered)
 
-    def load_profile(self, loaded: list[Profile] | None = None) -> Awaitable[bytes]:
-        """Read the profile of a visit that has begun; the body of the answer can be parsed.
-
-        :param loaded: receives the profile, so that the caller need not parse it again.
-        """
-
-        def body_of(answer: Answer[Profile]) -> bytes:
-            self.visit.answered(answer)
-            profile = answer.parse()
-            if loaded is not None:
-                loaded.append(profile)
-            return answer.body
-
-        call = requests.read_profile(self.core.shop, self.context())
-        return self.core.transport.send(call, self.options, body_of)
-
     async def _begin_and_ask(self, make: Callable[[Shop, RequestContext], Call[T]]) -> Answer[T]:
         return await (await self.begun()).ask(make)
+
+    async def read_profile(self, *, force: bool = False) -> Loaded:
+        """Read the profile from the cache, or by a request that concurrent readers share."""
+        core, identity = self.core, self.visit.identity
+        if not force and (body := core.profiles.get(identity)) is not None:
+            return body, None
+        scope = self
+        if self.visit.start is not None or self.options.timeout is not None:
+            scope = await self.begun()
+            identity = scope.visit.identity
+        return await core.profiles.read(
+            identity, scope.load_profile, options=scope.options, force=force
+        )
+
+    def load_profile(self) -> Awaitable[Loaded]:
+        """Ask the service for the profile of a visit that has begun."""
+        call = requests.read_profile(self.core.shop, self.context())
+        return self.core.transport.send(call, self.options, self._loaded)
+
+    def _loaded(self, answer: Answer[Profile]) -> Loaded:
+        self.visit.answered(answer)
+        return answer.body, answer.parse()
 
     async def begun(self, start: Start | None = None) -> Scope:
         """Return the scope of a call that begins now, with a device; its timeout counts from here.
@@ -171,12 +173,17 @@ class Scope:
             except PersonaClickError:
                 raise
             except TimeoutError:
-                raise late(options, "the session to start", endpoint=INIT.name) from None
+                raise options.late("the session to start", endpoint=INIT.name) from None
         return Scope(self.core, visit, options)
 
 
-WhichScope: TypeAlias = Callable[[], Scope]
-"""Finds the scope when a call is made: a user's own, or the one of the current user."""
+class HasScope(Protocol):
+    """A user, or the client, whose scope is that of the current user."""
+
+    @property
+    def scope(self) -> Scope:
+        """What a call that is made now is made with."""
+        ...
 
 
 async def start_session(

@@ -1,23 +1,22 @@
-"""Reading and writing the profile of a user."""
+"""What can be asked about a user: the profile and the orders."""
 
 from __future__ import annotations
 
+from datetime import date
 from functools import partial
-from typing import Final, Unpack
+from typing import Unpack
 
-import attrs
-
-from personaclick_async.calls.scope import Scope, WhichScope
-from personaclick_async.errors import PersonaClickError, ValidationError
+from personaclick_async.errors import ValidationError
+from personaclick_async.models import rules
 from personaclick_async.models.identity import Identity
+from personaclick_async.models.order import Order
+from personaclick_async.models.product import Product
 from personaclick_async.models.profile import FullProfile, Profile
 from personaclick_async.models.update import CLEAR, ProfileFields, ProfileUpdate, names_fields
-from personaclick_async.names import IDENTIFIERS, PROFILE
+from personaclick_async.names import DATE_FROM, IDENTIFIERS
 from personaclick_async.protocol import requests
 from personaclick_async.protocol.answers import Answer
-from personaclick_async.transport import late
-
-_IDENTIFIERS: Final = frozenset(IDENTIFIERS)
+from personaclick_async.scope import HasScope, Scope
 
 
 class RawProfileCalls:
@@ -27,43 +26,43 @@ class RawProfileCalls:
     what the plain call gives. Reads go past the cache.
     """
 
-    def __init__(self, which: WhichScope) -> None:
-        self._which = which
+    def __init__(self, whose: HasScope) -> None:
+        self._whose = whose
 
     async def get(self) -> Answer[Profile]:
         """Ask for the profile; see :meth:`ProfileCalls.get`."""
-        return await self._which().ask(requests.read_profile)
+        return await self._whose.scope.ask(requests.read_profile)
 
     async def full(self) -> Answer[FullProfile]:
         """Ask for the full profile; see :meth:`ProfileCalls.full`."""
-        return await self._which().ask(requests.read_full_profile)
+        return await self._whose.scope.ask(requests.read_full_profile)
 
     @names_fields(ProfileFields)
     async def set(
         self, update: ProfileUpdate | None = None, /, **fields: Unpack[ProfileFields]
     ) -> Answer[None]:
         """Send an update; see :meth:`ProfileCalls.set`."""
-        return await send_update(self._which(), _the_one(update, **fields))
+        return await send_update(self._whose.scope, _the_one(update, **fields))
 
     async def purge(self) -> Answer[None]:
         """Purge the profile; see :meth:`ProfileCalls.purge`."""
-        scope = self._which()
+        scope = self._whose.scope
         try:
             return await scope.ask(requests.purge_profile)
         finally:
             await scope.core.profiles.forget(scope.visit.identity)
 
 
-@attrs.frozen(repr=False)
 class ProfileCalls:
     """The profile of one user: read, written, purged."""
 
-    _which: WhichScope
+    def __init__(self, whose: HasScope) -> None:
+        self._whose = whose
 
     @property
     def raw(self) -> RawProfileCalls:
         """The same calls, each giving the answer as it came."""
-        return RawProfileCalls(self._which)
+        return RawProfileCalls(self._whose)
 
     async def get(self, *, force: bool = False) -> Profile:
         """Read the profile, from the cache where it is fresh.
@@ -80,13 +79,11 @@ class ProfileCalls:
         :raises ServiceError: the service answered with an error; see its subclasses.
         :raises TransportError: no usable answer came.
         """
-        scope = self._which()
-        cached = None if force else scope.core.profiles.get(scope.visit.identity)
-        if cached is not None:
-            return requests.read_profile_body(scope.visit.identity, cached)
-        loaded: list[Profile] = []
-        body = await _read(scope, force=force, loaded=loaded)
-        return loaded[0] if loaded else requests.read_profile_body(scope.visit.identity, body)
+        scope = self._whose.scope
+        body, profile = await scope.read_profile(force=force)
+        if profile is None:
+            profile = requests.read_profile_body(scope.visit.identity, body)
+        return profile
 
     async def full(self) -> FullProfile:
         """Read the full profile with the shop's secret; always from the service.
@@ -113,7 +110,7 @@ class ProfileCalls:
         :raises ServiceError: the service answered with an error; see its subclasses.
         :raises TransportError: no usable answer came; the update may have been carried out.
         """
-        (await send_update(self._which(), _the_one(update, **fields))).parse()
+        (await send_update(self._whose.scope, _the_one(update, **fields))).parse()
 
     async def purge(self) -> None:
         """Remove names, identifiers and custom properties from the profile (protocol, 2.4).
@@ -127,29 +124,55 @@ class ProfileCalls:
         (await self.raw.purge()).parse()
 
 
-async def profile_body(scope: Scope, *, force: bool) -> bytes:
-    """Read the profile as :meth:`ProfileCalls.get` does, and return the JSON of the answer."""
-    cached = None if force else scope.core.profiles.get(scope.visit.identity)
-    return await _read(scope, force=force) if cached is None else cached
+class RawOrderCalls:
+    """The calls of :class:`OrderCalls`, each giving the answer as it came."""
+
+    def __init__(self, whose: HasScope) -> None:
+        self._whose = whose
+
+    async def last_for_user(self) -> Answer[list[Product]]:
+        """Ask for the last order's products; see :meth:`OrderCalls.last_for_user`."""
+        return await self._whose.scope.ask(requests.last_order)
+
+    async def by_user(self, *, date_from: date | str | None = None) -> Answer[list[Order]]:
+        """Ask for the orders; see :meth:`OrderCalls.by_user`."""
+        since = None if date_from is None else rules.day(DATE_FROM, date_from)
+        return await self._whose.scope.ask(partial(requests.orders_by_user, date_from=since))
 
 
-async def _read(scope: Scope, *, force: bool, loaded: list[Profile] | None = None) -> bytes:
-    """Return the JSON of the answer of a request, one that concurrent readers share.
+class OrderCalls:
+    """The orders of one user."""
 
-    :param loaded: receives the profile if this caller made the request.
-    """
-    if scope.visit.start is not None or scope.options.timeout is not None:
-        scope = await scope.begun()
-    load = partial(scope.load_profile, loaded)
-    left = None if scope.options.timeout is None else scope.options.left
-    try:
-        return await scope.core.profiles.read(
-            scope.visit.identity, load, force=force, patience=left
-        )
-    except PersonaClickError:
-        raise
-    except TimeoutError:
-        raise late(scope.options, "another caller's request", endpoint=PROFILE.name) from None
+    def __init__(self, whose: HasScope) -> None:
+        self._whose = whose
+
+    @property
+    def raw(self) -> RawOrderCalls:
+        """The same calls, each giving the answer as it came."""
+        return RawOrderCalls(self._whose)
+
+    async def last_for_user(self) -> list[Product]:
+        """Read the products of the last order, with their catalogue data (protocol, 2.6 and 5).
+
+        The list is empty if the user has bought nothing. The products carry no quantity, no order
+        id and no price that was paid.
+
+        :raises NoCurrentUser: this is ``client.orders`` and no current user is set.
+        :raises ServiceError: the service answered with an error; see its subclasses.
+        :raises TransportError: no usable answer came.
+        """
+        return (await self._whose.scope.ask(requests.last_order)).parse()
+
+    async def by_user(self, *, date_from: date | str | None = None) -> list[Order]:
+        """Read the orders with their items, oldest first; needs the secret (protocol, 2.7).
+
+        :param date_from: the first day to give, as a date or ``YYYY-MM-DD``; all days if None.
+        :raises ConfigurationError: the client has no secret.
+        :raises ValidationError: ``date_from`` is no day.
+        :raises ServiceError: the service answered with an error; see its subclasses.
+        :raises TransportError: no usable answer came.
+        """
+        return (await self.raw.by_user(date_from=date_from)).parse()
 
 
 async def send_update(
@@ -181,8 +204,8 @@ def _the_one(update: ProfileUpdate | None, /, **fields: Unpack[ProfileFields]) -
 def _affected(scope: Scope, update: ProfileUpdate) -> list[Identity]:
     """Name the cache entries that an update may have made stale."""
     affected = [scope.visit.identity]
-    for kind in update.mentioned.keys() & _IDENTIFIERS:
-        value = update.mentioned[kind]
+    for kind in IDENTIFIERS:
+        value = update.mentioned.get(kind, CLEAR)
         if value is not CLEAR:
             affected.append(Identity.checked(kind, str(value)))
     return affected
