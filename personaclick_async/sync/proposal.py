@@ -10,65 +10,49 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 import attrs
 
 from personaclick_async.errors import ConfigurationError, ValidationError
 from personaclick_async.models.update import FIELDS, RESERVED_NAMES
-from personaclick_async.names import EMAIL, EXTERNAL_ID, IDENTIFIERS, PHONE
+from personaclick_async.names import EMAIL, EXTERNAL_ID, ID, IDENTIFIERS, PHONE
 from personaclick_async.sync.mapping.convert import Converter
 from personaclick_async.sync.mapping.definition import FieldMapping, looks_like_data
 from personaclick_async.sync.mapping.guessing import (
-    guess_day,
-    guess_gender,
-    guess_kind,
-    guess_number,
-    nothing_in,
-    texts_of,
+    NAMES,
+    Column,
+    Guess,
+    Option,
+    guess_field,
+    guess_part,
+    guess_property,
 )
-from personaclick_async.sync.mapping.origin import STANDARD_KINDS, Kind
-from personaclick_async.sync.mapping.words import (
-    ALWAYS_NOTHING,
-    COLUMNS,
-    GENDERS,
-    NO,
-    NOTHING,
-    YES,
-    same,
-)
+from personaclick_async.sync.mapping.origin import Kind
+from personaclick_async.sync.mapping.words import ALWAYS_NOTHING, COLUMNS, GENDERS, same
 from personaclick_async.sync.sources.base import BOOKKEEPING, Sample
-
-Columns = Mapping[str, Sequence[object]]
-Found = dict[str, tuple[str, ...]]
-Option = str | Sequence[str] | Mapping[str, str | bool]
 
 _WORD_ENDS: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _NOT_A_NAME: Final = re.compile(r"[^a-z0-9]+")
+# What column names have around the name of what they hold: ``Billing Email``, ``Email (home)``.
 _PREFIXES: Final = (
     *("customer", "client", "contact", "user", "billing", "account", "primary", "main", "default"),
     *("shipping", "personal", "your", "kunden", "lead", "person", "subscriber", "member"),
     *("address", "business", "home", "рабочии", "мобильныи"),
 )
 _SUFFIXES: Final = ("1value", "1", "s", "primary", "home", "work", "mobile", "privat")
-_BARE_KEY: Final = re.compile(r"[A-Za-z0-9_-]+")
-_NAMES: Final = ("first_name", "last_name", "middle_name")
-_TWO_WORDS: Final = re.compile(r"[^\W\d_][\w'\u2019.-]*,? [^\W\d_][\w'\u2019.-]*")
-_NO_NAME: Final = re.compile(r"[0-9#@]|^\W+$|\b(?:GmbH|Ltd|LLC|Inc|Corp|S\.?r\.?l|株式会社)\b")
-_ONE_IN: Final = 10
-_THOUSANDS: Final = re.compile(r"[1-9][0-9]{0,2}(?:[.,][0-9]{3})+")
-_TURKISH: Final = ("ad", "adi", "soyad", "soyadi", "isim", "soyisim")  # whose I is no i
-_FAMILY_FIRST: Final = re.compile(r"[\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7a3]")
-
+_WITH_VARIANTS: Final = (EMAIL, PHONE, *NAMES)
+# The columns of files whose rows are what people did, with ids that are not theirs.
 _DEEDS: Final = re.compile(
     r"(?:order|invoice|ticket|event|transaction|payment|charge|subscription|product|form|ad)"
     r"(?:id|no|nr|number|date|type|name|status|total)|lineitem\w+|quantity|price|subject|captured"
     r"|amount(?:refunded)?|(?:financial|fulfillment)status|(?:bestell|rechnungs|auftrags)\w+"
     r"|(?:numero|date)(?:de)?(?:commande|pedido)|заказ|(?:номер|дата)заказа|注文番号|订单号"
 )
-"""The names of columns of files whose rows are what people did, with ids that are not theirs."""
-
+_FAMILY_FIRST: Final = re.compile(r" |[\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7a3]")
+_BARE_KEY: Final = re.compile(r"[A-Za-z0-9_-]+")
+_ONE_IN: Final = 10
 
 _HEAD: Final = """\
 # Proposed from the names of the columns and the first {rows} rows: read it before you use it.
@@ -97,13 +81,37 @@ class _Line:
     """
 
     field: str
-    value: str
+    columns: tuple[Column, ...]
+    options: Mapping[str, Option] = attrs.field(factory=dict)
     remark: str = ""
     is_asked: bool = False
 
+    @property
+    def toml(self) -> str:
+        """The line itself."""
+        quoted = [_quoted(column.name) for column in self.columns]
+        said = "".join(f", {key} = {_value(one)}" for key, one in self.options.items() if one)
+        if len(quoted) > 1:
+            return f"{self.field} = {{ columns = [{', '.join(quoted)}]{said} }}"
+        table = f"{{ column = {quoted[0]}{said} }}"
+        return f"{self.field} = {table if said else quoted[0]}"
+
     def __str__(self) -> str:
         remark = f"  # {self.remark}" if self.remark else ""
-        return f"{'# ' if self.is_asked else ''}{self.field} = {self.value}{remark}"
+        return f"{'# ' if self.is_asked else ''}{self.toml}{remark}"
+
+    def as_guessed(self, guess: Guess) -> _Line:
+        """Return the line with what the sample shows."""
+        options = {**self.options, **guess.options}
+        if len(self.columns) == 1:
+            options["absent"] = self.columns[0].absent
+        return _Line(
+            self.field,
+            self.columns,
+            options,
+            guess.remark or self.remark,
+            guess.is_asked or self.is_asked,
+        )
 
 
 def propose_mapping(sample: Sample, *, country: str | None = None) -> str:
@@ -118,330 +126,227 @@ def propose_mapping(sample: Sample, *, country: str | None = None) -> str:
     :param country: two letters; whose national phone numbers are in the file.
     :raises ConfigurationError: the names of the columns are somebody's data: there is no header.
     """
-    if looks_like_data(name for name in sample.columns if name not in BOOKKEEPING):
+    names = [name for name in sample.columns if name not in BOOKKEEPING]
+    if looks_like_data(names):
         raise ConfigurationError(
             "columns: expected a header, found a row of data; give the columns' names"
         )
-    columns = {
-        name: [row[index] for row in sample.rows]
-        for index, name in enumerate(sample.columns)
-        if name not in BOOKKEEPING and _is_text(name)
-    }
-    found, remarks, doubtful = _recognise(columns)
+    columns = [
+        Column(name, [row[place] for row in sample.rows])
+        for place, name in enumerate(sample.columns)
+        if name in names and _is_text(name)
+    ]
+    found = _recognise(columns)
     if not found:
         # The names may be the first row's data: they are not shown.
         raise ConfigurationError(
             "columns: none of their names is known; if the first row is data, give the names"
             " (--columns), else rename the column of the e-mail address to email"
         )
-    lines: list[_Line] = []
-    for field, sources in found.items():
-        if field == "location" and any(_are_addresses(texts_of(columns[one])) for one in sources):
-            raise ConfigurationError(
-                "location: e-mail addresses stand in its column: the rows do not fit the header"
-            )
-        remark = remarks.get(field, "")
-        if field in _NAMES and found.get("first_name") == found.get("last_name"):
-            line = _whole_name(field, sources[0], columns)
-        else:
-            line = _field(field, sources, columns, remark, is_asked=field in doubtful)
-        lines.append(_tried(line, columns, sources, country))
-    head = _HEAD.format(rows=len(sample.rows), absent=", ".join(map(_quoted, ALWAYS_NOTHING)))
-    written = [head.rstrip("\n")]
+    if "location" in found and any(
+        column.are_mostly(lambda text: "@" in text) for column in found["location"].columns
+    ):
+        raise ConfigurationError(
+            "location: e-mail addresses stand in its column: the rows do not fit the header"
+        )
+    head = [_HEAD.format(rows=len(sample.rows), absent=", ".join(map(_quoted, ALWAYS_NOTHING)))]
     if country is not None:
-        written += ["", "# Whose national phone numbers are read.", f"country = {_quoted(country)}"]
-    written += ["", "[fields]", *map(str, lines)]
+        head.append(f"# Whose national phone numbers are read.\ncountry = {_quoted(country)}\n")
+    top = "\n".join(head)
+    lines = [_tried(_guessed(line, found), top) for line in found.values()]
+    written = [top, "[fields]", *map(str, lines)]
     if not any(line.field in IDENTIFIERS and not line.is_asked for line in lines):
         written.append(_NOBODY.format(identifiers=", ".join(IDENTIFIERS)))
-    taken = {column for sources in found.values() for column in sources}
-    rest = {name: values for name, values in columns.items() if name not in taken}
+    taken = [column for line in found.values() for column in line.columns]
+    rest = [column for column in columns if column not in taken]
     if rest:
-        written.append(_CUSTOM.rstrip("\n"))
-        written += _properties(rest)
+        written += [_CUSTOM.rstrip("\n"), *map(str, _properties(rest))]
     return "\n".join(written) + "\n"
 
 
-def _recognise(columns: Columns) -> tuple[Found, dict[str, str], set[str]]:
-    """Return the columns of each field that is recognised, remarks on some, and doubtful ones."""
-    by_spelling: dict[str, str] = {}
-    for column in columns:
-        by_spelling.setdefault(same(column), column)
-    by_variant: dict[str, str] = {}
-    for column in columns:
-        for spelling in variants(column):
-            by_variant.setdefault(spelling, column)
-    found: Found = {}
-    remarks: dict[str, str] = {}
-    doubtful: set[str] = set()
-    for field, facts in FIELDS.items():
-        names = [same(one) for one in (field, *facts.column_names)]
-        known = [by_spelling[one] for one in names if one in by_spelling]
+def _recognise(columns: Sequence[Column]) -> dict[str, _Line]:
+    """Return a line for each field that a column, or several, are named like."""
+    found: dict[str, _Line] = {}
+    for field in FIELDS:
+        taken = [column for line in found.values() for column in line.columns]
+        named = [column for column in _named(field, columns) if column not in taken]
         if field == EXTERNAL_ID:
-            own = by_spelling.get("id")
-            if own and any(_DEEDS.fullmatch(one) for one in by_spelling):
-                known.remove(own)
-                if not known:
-                    known, doubtful = [own], {EXTERNAL_ID}
-                own = None
-            known, remarks[field] = _own_id(own, known, columns)
-            if doubtful:
-                remarks[field] = "is this the id of a person, not of what one did?"
-        elif field in (EMAIL, PHONE, *_NAMES):
-            known += [by_variant[one] for one in names if one in by_variant]
-        known = [one for one in known if (one,) not in found.values()]
-        if known:
+            named, remark, is_asked = _own_id(named, columns)
+        else:
             # A file may have a column for each purpose, and fill one of them.
-            filled = [
-                one for one in known if any(value not in ("", None) for value in columns[one])
-            ]
-            found[field] = ((filled or known)[0],)
+            named.sort(key=lambda column: not column.values)
+            remark, is_asked = "", False
+        if named:
+            found[field] = _Line(field, (named[0],), {}, remark, is_asked)
     if "location" not in found:
-        places = [_first(COLUMNS[one], by_spelling) for one in ("city", "region", "country")]
-        if places[0] or places[2]:  # a region alone says too little
-            found["location"] = tuple(filter(None, places))
+        city, region, country = (
+            _first_called(COLUMNS[what], columns) for what in ("city", "region", "country")
+        )
+        if city is not None or country is not None:  # a region alone says too little
+            places = tuple(filter(None, (city, region, country)))
+            options = {"join": ", "} if len(places) > 1 else {}
+            found["location"] = _Line("location", places, options)
     if "gender" not in found:
-        titles = [one for one in columns if same(one) in COLUMNS["title"]]
-        found.update(("gender", (one,)) for one in titles if _are_mostly(GENDERS, columns[one]))
-    found |= _names_of(found, by_spelling, columns)
-    if shared := _shared_phones(found, columns):
-        remarks[PHONE] = f"{shared:,} rows share a number with others: is it the person's?"
-        doubtful.add(PHONE)
-    return {field: found[field] for field in FIELDS if field in found}, remarks, doubtful
+        for column in _called(COLUMNS["title"], columns):
+            if column.are_mostly(lambda text: text.casefold() in GENDERS):
+                found["gender"] = _Line("gender", (column,))
+    found |= {field: _Line(field, named) for field, named in _names_of(found, columns).items()}
+    if shared := _shared_phones(found):
+        remark = f"{shared:,} rows share a number with others: is it the person's?"
+        found[PHONE] = attrs.evolve(found[PHONE], remark=remark, is_asked=True)
+    return {field: found[field] for field in FIELDS if field in found}
 
 
-def _shared_phones(found: Found, columns: Columns) -> int:
+def _called(names: Sequence[str], columns: Iterable[Column]) -> list[Column]:
+    """Return the columns of these names, in the order of the names."""
+    known = [column for column in columns if column.spelling in names]
+    return sorted(known, key=lambda column: names.index(column.spelling))
+
+
+def _first_called(names: Sequence[str], columns: Iterable[Column]) -> Column | None:
+    return next(iter(_called(names, columns)), None)
+
+
+def _named(field: str, columns: Iterable[Column]) -> list[Column]:
+    """Return the columns whose names are known to mean a field, the surest first."""
+    names = list(map(same, (field, *FIELDS[field].column_names)))
+    ranks: dict[Column, tuple[bool, int]] = {}
+    for column in columns:
+        shorter = _variants(column.spelling) if field in _WITH_VARIANTS else []
+        known = [one for one in (column.spelling, *shorter) if one in names]
+        if known:
+            ranks[column] = min((one != column.spelling, names.index(one)) for one in known)
+    return sorted(ranks, key=ranks.__getitem__)
+
+
+def _variants(name: str) -> list[str]:
+    """Return the shorter names that a column's name may stand for."""
+    ends = [name.removesuffix(end) for end in _SUFFIXES if name.endswith(end)]
+    starts = [one.removeprefix(p) for one in (name, *ends) for p in _PREFIXES if one.startswith(p)]
+    return [*ends, *starts]
+
+
+def _own_id(named: list[Column], columns: Iterable[Column]) -> tuple[list[Column], str, bool]:
+    """Return the column of the user's id, the row's own if it tells rows apart, and a remark."""
+    own = [column for column in named if column.spelling == ID]
+    others = [column for column in named if column not in own]
+    if any(_DEEDS.fullmatch(column.spelling) for column in columns):
+        if own and not others:
+            return own, "is this the id of a person, not of what one did?", True
+        own = []
+    if not own and not others:
+        return [], "", False
+    shared = {
+        column: len(column.values) - len({str(value).strip() for value in column.values})
+        for column in (*own, *others)
+    }
+    best = min(shared, key=lambda column: (not column.values, shared[column]))
+    remarks = [f"{shared[best]:,} rows of the sample share one"] if shared[best] else []
+    if len(shared) > 1:
+        remarks.append(
+            f"or is it {', '.join(_quoted(one.name) for one in shared if one is not best)}?"
+        )
+    return [best], "; ".join(remarks), False
+
+
+def _names_of(
+    found: Mapping[str, _Line], columns: Sequence[Column]
+) -> Mapping[str, tuple[Column, ...]]:
+    """Return the columns of names where the file does not have one for each."""
+    first, last = (
+        found[field].columns[0] if field in found else None for field in ("first_name", "last_name")
+    )
+    prefix = _first_called(["tussenvoegsel"], columns)
+    name = _first_called(["name"], columns)
+    if prefix is not None and last is not None:
+        return {"last_name": (prefix, last)}
+    if first is not None and last is not None:
+        return {}
+    if first is not None and name is not None and first.spelling in ("vorname", "voornaam"):
+        pairs = zip(first.cells, name.cells, strict=True)
+        is_whole = any(one and other and str(one) in str(other) for one, other in pairs)
+        return {} if is_whole else {"last_name": (name,)}
+    if first is not None or last is not None:
+        either = _called(COLUMNS["either_name"], filter(None, (first, last)))
+        whole = [column for column in either if column.are_mostly(_FAMILY_FIRST.search)]
+    else:
+        whole = _called((*COLUMNS["whole_name"], *COLUMNS["family_first"]), columns)
+        whole.sort(key=lambda column: not column.may_be_names)
+    return {field: (column,) for column in whole[:1] for field in ("first_name", "last_name")}
+
+
+def _shared_phones(found: Mapping[str, _Line]) -> int:
     """Return how many rows have a number of somebody else, if many have."""
     whose = found.get(EXTERNAL_ID) or found.get(EMAIL)
     if whose is None or PHONE not in found:
         return 0
-    pairs = set(zip(*(map(str, columns[one[0]]) for one in (found[PHONE], whose)), strict=True))
+    cells = (line.columns[0].cells for line in (found[PHONE], whose))
+    pairs = {(str(phone), str(person)) for phone, person in zip(*cells, strict=True)}
     numbers = [number for number, _ in pairs if number not in ("", "None")]
     shared = len(numbers) - len(set(numbers))
     return shared if shared > 1 and shared * _ONE_IN > len(numbers) else 0
 
 
-def _names_of(found: Found, by_spelling: Mapping[str, str], columns: Columns) -> Found:
-    """Return the columns of names where the file does not have one for each."""
-    first, last = (found.get(field, ("",))[0] for field in ("first_name", "last_name"))
-    prefix = by_spelling.get("tussenvoegsel")
-    if prefix and last:
-        return {"last_name": (prefix, last)}
-    if first and last:
-        return {}
-    name = by_spelling.get("name")
-    if first and name and same(first) in ("vorname", "voornaam"):
-        pairs = zip(columns[first], columns[name], strict=True)
-        is_whole = any(one and other and str(one) in str(other) for one, other in pairs)
-        return {} if is_whole else {"last_name": (name,)}
-    if first or last:
-        whole = [
-            one
-            for one in (first, last)
-            if same(one) in COLUMNS["either_name"] and _are_whole(texts_of(columns[one]))
-        ]
-    else:
-        whole = [
-            one
-            for one in columns
-            if same(one) in (*COLUMNS["whole_name"], *COLUMNS["family_first"])
-        ]
-        whole.sort(key=lambda one: not _are_names(texts_of(columns[one])))
-    return {field: (one,) for one in whole[:1] for field in ("first_name", "last_name")}
-
-
-def _are_mostly(words: Container[str], values: Iterable[object]) -> bool:
-    texts = texts_of(values)
-    return sum(text.casefold() in words for text in texts) * 2 > len(texts)
-
-
-def _are_whole(texts: Sequence[str]) -> bool:
-    return sum(" " in one or bool(_FAMILY_FIRST.search(one)) for one in texts) * 2 > len(texts)
-
-
-def _are_addresses(texts: Sequence[str]) -> bool:
-    return sum("@" in text for text in texts) * 2 > len(texts)
-
-
-def _are_names(texts: Sequence[str]) -> bool:
-    """Return whether most of some texts may be names, and no numbers or addresses."""
-    return sum(_NO_NAME.search(text) is None for text in texts) * 2 >= len(texts)
-
-
-def _first(names: Iterable[str], columns: Mapping[str, str]) -> str:
-    return next((columns[name] for name in names if name in columns), "")
-
-
-def _own_id(own: str | None, known: Sequence[str], columns: Columns) -> tuple[list[str], str]:
-    """Return the column of the user's id, the row's own if it tells rows apart, and a remark."""
-    candidates = list(dict.fromkeys([*([own] if own else []), *known]))
-    shared = {}
-    for one in candidates:
-        said = [str(value).strip() for value in columns[one] if value not in ("", None)]
-        shared[one] = sum(Counter(said).values()) - len(set(said))
-    telling = [one for one in candidates if not shared[one]] or sorted(
-        candidates, key=shared.__getitem__
-    )
-    if not telling:
-        return [], ""
-    others = [one for one in candidates if one != telling[0]]
-    remark = f"{shared[telling[0]]:,} rows of the sample share one" if shared[telling[0]] else ""
-    if others:
-        remark += f"{'; ' if remark else ''}or is it {', '.join(map(_quoted, others))}?"
-    return telling[:1], remark
-
-
-def _field(
-    field: str, sources: Sequence[str], columns: Columns, remark: str, *, is_asked: bool
-) -> _Line:
-    if len(sources) > 1:
-        listed = ", ".join(map(_quoted, sources))
-        join = ', join = ", "' if field == "location" else ""
-        return _Line(field, f"{{ columns = [{listed}]{join} }}")
-    [column] = sources
-    values = columns[column]
-    texts = texts_of(values)
-    absent = tuple(word for word in nothing_in(texts) if word.casefold() not in ALWAYS_NOTHING)
-    telling = [text for text in texts if text.casefold() not in NOTHING]
-    kind = STANDARD_KINDS[field]
-    options: dict[str, Option] = {}
-    match kind:
-        case Kind.GENDER:
-            options["values"], doubt = guess_gender(column, telling)
-            remark, is_asked = doubt or remark, bool(doubt)
-        case Kind.BOOLEAN:
-            options["values"] = _flags(telling)
-        case Kind.BIRTHDAY if telling:
-            options["format"], remark, is_asked = _day(telling)
-        case Kind.NUMBER if telling:
-            guess = guess_number(telling)
-            if guess is not None:
-                options["decimal"] = guess.decimal
-                remark, is_asked = guess.doubt or remark, bool(guess.doubt)
-        case Kind.IDENTIFIER if any(map(_THOUSANDS.fullmatch, telling)):
-            remark, is_asked = "are these numbers with separators, or ids as they are?", True
-        case Kind.EMAIL if any(_has_capitals(text.partition("@")[0]) for text in telling):
-            options["case"] = "lower"
-        case Kind.STRING if field in _NAMES and telling:
-            remark, is_asked = _doubt_of_names(telling)
-            if _are_shouted(telling) and same(column) not in _TURKISH:
-                options["case"] = "name"
-                remark = remark or "JON -> Jon"
-    return _Line(field, _table(column, **options, absent=absent), remark, is_asked)
-
-
-def _has_capitals(text: str) -> bool:
-    return text != text.lower()
-
-
-def _are_shouted(texts: Sequence[str]) -> bool:
-    return all(text.isupper() for text in texts) and any(map(str.isascii, texts))
-
-
-def _doubt_of_names(texts: Sequence[str]) -> tuple[str, bool]:
-    are_names = _are_names(texts)
-    return "" if are_names else "most values do not look like names", not are_names
-
-
-def _whole_name(field: str, column: str, columns: Columns) -> _Line:
-    """Propose a part of a column of whole names, if it is certain which words it is."""
-    texts = [text for text in texts_of(columns[column]) if text.casefold() not in NOTHING]
-    remark, is_asked = _doubt_of_names(texts)
-    part = "first" if field == "first_name" else "last"
-    others = sum(_TWO_WORDS.fullmatch(text) is None for text in texts)
-    if same(column) in COLUMNS["family_first"] or any(map(_FAMILY_FIRST.search, texts)):
-        remark, is_asked = "the family name comes first: split such names beforehand", True
-    elif others and not remark:
-        remark = f"{others:,} of {len(texts):,} names do not have two words"
-        if others * 2 > len(texts):
-            is_asked = part == "last" or any(" " in text for text in texts)
-            part = part if is_asked else ""
-    options = {"part": part} if part else {}
-    if texts and _are_shouted(texts):
-        options["case"] = "name"
-        remark = remark or "JON -> Jon"
-    return _Line(field, _table(column, **options), remark, is_asked)
-
-
-def _flags(texts: Sequence[str]) -> dict[str, str | bool]:
-    words = dict.fromkeys(text for text in texts if text.casefold() in YES | NO)
-    plain = {"true", "false", "yes", "no", "y", "n", "t", "f", "1", "0", "on", "off"}
-    return {text: text.casefold() in YES for text in words if text.casefold() not in plain}
-
-
-def _day(texts: Sequence[str]) -> tuple[Option, str, bool]:
-    guess = guess_day(texts, is_day=True)
-    if guess is None:
-        return "", 'say how: format = "%m/%d/%Y" or another', True
-    if len(guess.formats) > 1:
-        listed = " or ".join(guess.formats)
-        return guess.formats[0], f"{listed}? The sample fits both", True
-    return "".join(guess.formats), "", False
-
-
-def _tried(line: _Line, columns: Columns, sources: Sequence[str], country: str | None) -> _Line:
-    """Try a line on the sample; one that refuses much of it becomes a comment with the reason."""
-    if line.is_asked or len(sources) > 1:
+def _guessed(line: _Line, found: Mapping[str, _Line]) -> _Line:
+    if len(line.columns) > 1:
         return line
-    top = f"country = {_quoted(country)}\n" if country else ""
-    absent = ", ".join(map(_quoted, ALWAYS_NOTHING))
-    text = f'absent = [{absent}]\n{top}[fields]\ntelegram_id = "x"\n{line.field} = {line.value}'
-    if line.field == "telegram_id":
-        text = text.replace('telegram_id = "x"\n', "")
-    convert = Converter(line.field, FieldMapping.parse(text).fields[line.field])
-    rules: Counter[str] = Counter()
-    values = [value for value in columns[sources[0]] if value not in ("", None)]
+    [column] = line.columns
+    both = [found[field].columns for field in ("first_name", "last_name") if field in found]
+    if line.field in NAMES and both == [line.columns] * 2:
+        return line.as_guessed(guess_part(line.field, column))
+    return line.as_guessed(guess_field(line.field, column))
+
+
+def _tried(line: _Line, top: str) -> _Line:
+    """Try a line on the sample; one that refuses much of it becomes a comment with the reason."""
+    if line.is_asked or len(line.columns) > 1:
+        return line
+    other = next(name for name in IDENTIFIERS if name != line.field)
+    mapping = FieldMapping.parse(f'{top}\n[fields]\n{other} = "x"\n{line.toml}')
+    convert = Converter(line.field, mapping.fields[line.field])
+    values = line.columns[0].values
+    refusals: Counter[str] = Counter()
     for value in values:
         try:
             convert(value, [])
         except ValidationError as error:
-            rules[error.rule] += 1
-    if not rules:
+            refusals[error.rule] += 1
+    if not refusals:
         return line
-    [(rule, _)] = rules.most_common(1)
-    refused = rules.total()
+    [(rule, _)] = refusals.most_common(1)
+    refused = refusals.total()
     remark = f"{refused:,} of {len(values):,} values would be left out: expected {rule}"
     remark = f"{line.remark}; {remark}" if line.remark else remark
     return attrs.evolve(line, remark=remark, is_asked=refused * 2 >= len(values))
 
 
-def _properties(columns: Columns) -> list[str]:
-    lines: list[str] = []
+def _properties(columns: Iterable[Column]) -> Iterable[_Line]:
     taken: set[str] = set()
-    for number, (column, values) in enumerate(columns.items(), 1):
-        name = property_name(column, number)
+    for number, column in enumerate(columns, 1):
+        name = _property_name(column.name, number)
         if name in taken:
             name = f"{name}_{number}"
         taken.add(name)
-        guess = guess_kind(column, values)
-        if guess.kind is Kind.ANY or (guess.kind is Kind.STRING and not _has_numbers(values)):
-            lines.append(f"# {name} = {_quoted(column)}")
-            continue
-        texts = texts_of(values)
-        absent = [word for word in nothing_in(texts) if word.casefold() not in ALWAYS_NOTHING]
-        flags = _flags(texts) if guess.kind is Kind.BOOLEAN else {}
-        remark = guess.doubt
-        if len(guess.formats) > 1:
-            remark = f"or {guess.formats[1]}: the sample fits both"
-        table = _table(
-            column,
-            type=guess.kind.value,
-            format="".join(guess.formats[:1]),
-            decimal=guess.decimal,
-            values=flags,
-            absent=absent if guess.kind is not Kind.STRING else (),
-        )
-        lines.append(f"# {name} = {table}" + (f"  # {remark}" if remark else ""))
-    return lines
+        guess = guess_property(column)
+        line = _Line(name, (column,), is_asked=True)
+        if guess.kind is Kind.STRING and any(isinstance(one, int | float) for one in column.values):
+            yield attrs.evolve(line, options={"type": guess.kind.value})
+        elif guess.kind in (Kind.ANY, Kind.STRING):
+            yield line
+        else:
+            yield attrs.evolve(line, options={"type": guess.kind.value}).as_guessed(guess)
 
 
-def _has_numbers(values: Iterable[object]) -> bool:
-    return any(isinstance(value, int | float) for value in values)
+def _property_name(column: str, number: int) -> str:
+    """Make the name of a custom property of a column's name: ``AnnualIncome``, annual_income.
 
-
-def _table(column: str, **options: Option) -> str:
-    """Write a field's table, or the column alone if there is nothing else to say."""
-    said = "".join(f", {name} = {_value(value)}" for name, value in options.items() if value)
-    return f"{{ column = {_quoted(column)}{said} }}" if said else _quoted(column)
+    :param number: the column's number, for one whose name has no Latin letter.
+    """
+    latin = unicodedata.normalize("NFKD", column).encode("ascii", "ignore").decode()
+    name = _NOT_A_NAME.sub("_", _WORD_ENDS.sub("_", latin).lower()).strip("_")
+    if not name or name.isdigit():
+        name = f"column_{number}"
+    return f"{name}_property" if name in RESERVED_NAMES else name
 
 
 def _value(value: Option | bool) -> str:  # noqa: FBT001 - a value of TOML
@@ -477,23 +382,3 @@ def _is_text(name: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def variants(name: str) -> tuple[str, ...]:
-    """Return the shorter names that a column may stand for, the nearest first."""
-    whole = same(name)
-    ends = [whole.removesuffix(end) for end in _SUFFIXES if whole.endswith(end)]
-    starts = [one.removeprefix(p) for one in (whole, *ends) for p in _PREFIXES if one.startswith(p)]
-    return tuple(one for one in dict.fromkeys((*ends, *starts)) if one)
-
-
-def property_name(column: str, number: int) -> str:
-    """Make the name of a custom property of a column's name: ``AnnualIncome``, annual_income.
-
-    :param number: the column's number, for one whose name has no Latin letter.
-    """
-    latin = unicodedata.normalize("NFKD", column).encode("ascii", "ignore").decode()
-    name = _NOT_A_NAME.sub("_", _WORD_ENDS.sub("_", latin).lower()).strip("_")
-    if not name or name.isdigit():
-        name = f"column_{number}"
-    return f"{name}_property" if name in RESERVED_NAMES else name

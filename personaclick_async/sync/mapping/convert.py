@@ -56,8 +56,8 @@ _CURRENCY: Final = (
 _EITHER_WAY: Final = re.compile(r"[+-]?[1-9][0-9]{0,2}[.,][0-9]{3}")
 _MARKED: Final = (Kind.IDENTIFIER, Kind.EMAIL, Kind.PHONE)
 _AS_THEY_STAND: Final = (Kind.ANY, Kind.LIST, Kind.JSON)
-_TRUE: Final = frozenset({"true", "t", "yes", "y", "on", "1"})
-_FALSE: Final = frozenset({"false", "f", "no", "n", "off", "0"})
+TRUE: Final = frozenset({"true", "t", "yes", "y", "on", "1"})
+FALSE: Final = frozenset({"false", "f", "no", "n", "off", "0"})
 _NO_LETTER: Final = "'\u2018\u2019`\u00b4"
 
 
@@ -266,9 +266,9 @@ def _list(_field: str, text: str, _origin: Origin, _notes: Notes) -> list[str]:
 
 def _boolean(field: str, text: str, _origin: Origin, _notes: Notes) -> bool:
     word = text.casefold()
-    if word not in _TRUE and word not in _FALSE:
+    if word not in TRUE and word not in FALSE:
         raise refuse(field, "true or false, yes or no, 1 or 0", text)
-    return word in _TRUE
+    return word in TRUE
 
 
 def _json(field: str, text: str, _origin: Origin, _notes: Notes) -> object:

@@ -1,22 +1,25 @@
-"""Telling from a column's first values how they are written."""
+"""Telling from a column's name and first values how they are written."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Final
+from itertools import product
+from typing import Final, TypeAlias
 
 import attrs
 
 from personaclick_async import codec
 from personaclick_async.errors import ValidationError
-from personaclick_async.sync.mapping.convert import Converter
-from personaclick_async.sync.mapping.dates import COUNTED, EXCEL, MILLISECONDS, SECONDS, read_date
-from personaclick_async.sync.mapping.origin import Kind, Origin
+from personaclick_async.sync.mapping.convert import FALSE, TRUE, Converter
+from personaclick_async.sync.mapping.dates import EXCEL, MILLISECONDS, SECONDS, read_date
+from personaclick_async.sync.mapping.origin import STANDARD_KINDS, Kind, Origin
 from personaclick_async.sync.mapping.words import (
+    ALWAYS_NOTHING,
+    COLUMNS,
     GENDERS,
     NO,
     NOTHING,
@@ -25,232 +28,63 @@ from personaclick_async.sync.mapping.words import (
     same,
 )
 
-CODES: Final = re.compile(
+Option: TypeAlias = str | Sequence[str] | Mapping[str, str | bool]
+
+NAMES: Final = ("first_name", "last_name", "middle_name")
+
+# What the names of columns that hold digits which are no number have in them.
+_CODES: Final = re.compile(
     r"zip|postal|postcode|postleitzahl|plz|codepostal|sku|ean|gtin|upc|isbn|vat|ustid|tax|iban|bic"
     r"|fax|code|number$|nummer|numero|phone|telefon|tel$|mobile|handy|индекс|inn|инн|郵便|邮编"
 )
-"""What the names of columns that hold digits which are no number have in them."""
-
-COUNTRIES: Final = re.compile(r"country|land$|pays|pais|paese|kraj|ulke|страна|国|language|locale")
-"""The names of columns where NO is Norway."""
-
-GENDER_LETTERS: Final = ("mf", "mw", "mv", "hf", "ek")
-"""Pairs of letters, the male one first. H and M, or K and M, are read in two ways or more."""
-
+_CODE: Final = re.compile(r"[+-]?0[0-9]+(?:\.0+)?|[0-9.]+[eE][+-]?[0-9]+|\+[0-9 ]+")
+# The names of columns where NO is Norway.
+_COUNTRIES: Final = re.compile(r"country|land$|pays|pais|paese|kraj|ulke|страна|国|language|locale")
 _DAYS: Final = (
     *("%m/%d/%Y", "%d/%m/%Y", "%d.%m.%Y", "%d-%m-%Y", "%m-%d-%Y", "%d %b %Y", "%d-%b-%Y"),
     *("%d. %b %Y", "%d/%b/%Y", "%d de %b de %Y", "%b %d, %Y", "%b %d %Y", "%Y-%b-%d", "%d.%m. %Y"),
     *("%m/%d/%y", "%d/%m/%y", "%d.%m.%y", "%d-%m-%y", "%m-%d-%y", "%d-%b-%y", "%d %b %y"),
 )
 _TIMES: Final = ("%H:%M:%S", "%H:%M", "%H:%M:%S.%f", "%I:%M:%S %p", "%I:%M %p", "%H:%M:%S %z")
-_PACKED: Final = ("%Y%m%d", "%d%m%Y", "%m%d%Y")
-_YEARS: Final = range(1905, 2027)
+# Days of digits alone, and how many digits that may be: a birthday in seconds has nine or ten.
+_PACKED: Final = {
+    **dict.fromkeys(("%Y%m%d", "%d%m%Y", "%m%d%Y"), (8,)),
+    EXCEL: (4, 5),
+    SECONDS: (9, 10),
+    MILLISECONDS: (11, 12, 13),
+}
+_LIVED: Final = range(1905, 2027)
+_ANY_YEAR: Final = range(1, 10_000)
 _DIGITS: Final = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
-_CODE: Final = re.compile(r"[+-]?0[0-9]+(?:\.0+)?|[0-9.]+[eE][+-]?[0-9]+|\+[0-9 ]+")
-# Twelve hundred and fifty, or one and a quarter.
-_EITHER: Final = re.compile(r"\D*[1-9][0-9]{0,2}[.,][0-9]{3}\D*")
+_DATE: Final = re.compile(r"[0-9]\D+[0-9]|[0-9]\D+$")
+_YEAR_DIGITS: Final = 4
 _MONEY: Final = re.compile(r"[$£¥]|,[0-9]{3},")
+_MOST_DIGITS: Final = 15  # a float has no more
+_THOUSANDS: Final = re.compile(r"[1-9][0-9]{0,2}(?:[.,][0-9]{3})+")
+# The letters of a column, in order, and the pair that they are of, the male one first. H and M,
+# and V, are read in two ways or more.
+_LETTERS: Final = {
+    "m": "mf",
+    "f": "mf",
+    "fm": "mf",
+    "w": "mw",
+    "mw": "mw",
+    "fh": "hf",
+    "k": "ek",
+    "e": "ek",
+    "ek": "ek",
+    "km": "mk",
+}
+_DUTCH_LETTERS: Final = {"v": "mv", "mv": "mv"}
 _SINGLE: Final = frozenset("mfwvhke")
 _DUTCH: Final = ("geslacht", "aanhef")
-_MEANS_WOMAN: Final = ("sexo", "genero", "sexe", "genre")
-_EPOCH_DIGITS: Final = 9  # eight are a day, a month and a year
-_YEAR_DIGITS: Final = 4
-_MOST_DIGITS: Final = 15  # a float has no more
-
-
-@attrs.frozen
-class Guess:
-    """How a column seems to be written.
-
-    :ivar kind: what it holds.
-    :ivar formats: for dates, how they are written; none is year first. Several fit equally well,
-        unless there is only one.
-    :ivar decimal: for numbers, what stands before the decimals; empty if there are none.
-    :ivar doubt: what has to be asked; empty if nothing.
-    """
-
-    kind: Kind
-    formats: tuple[str, ...] = ()
-    decimal: str = ""
-    doubt: str = ""
-
-
-def texts_of(values: Iterable[object]) -> list[str]:
-    """Return the texts that are not empty."""
-    return [text for value in values if isinstance(value, str) and (text := value.strip())]
-
-
-def nothing_in(texts: Iterable[str]) -> tuple[str, ...]:
-    """Return the words of a sample that stand for nothing, each once."""
-    words = {text.casefold(): text for text in texts}
-    return tuple(words[word] for word in sorted(words.keys() & NOTHING))
-
-
-def guess_kind(column: str, values: Sequence[object]) -> Guess:
-    """Tell what a column of a custom property holds."""
-    texts = texts_of(values)
-    if not texts:
-        return Guess(_kind_of_types([value for value in values if value not in (None, "")]))
-    telling = [text for text in texts if text.casefold() not in NOTHING]
-    if not telling:
-        return Guess(Kind.STRING)
-    if CODES.search(same(column)) or any(map(_CODE.fullmatch, telling)):
-        whole = all(re.fullmatch(r"[0-9]+\.0+", text) for text in telling)
-        return Guess(Kind.IDENTIFIER if whole else Kind.STRING)
-    if (guess := guess_day(telling)) is not None:
-        return guess
-    if (guess := guess_number(telling)) is not None:
-        return guess
-    words = {text.casefold() for text in telling}
-    if words <= YES | NO and words & YES and words & NO and not COUNTRIES.search(same(column)):
-        return Guess(Kind.BOOLEAN)
-    return Guess(Kind.JSON if all(map(_is_json, telling)) else Kind.STRING)
-
-
-def guess_number(texts: Sequence[str]) -> Guess | None:
-    """Tell how numbers are written; None if they are none."""
-    if any(sum(map(str.isdigit, text)) > _MOST_DIGITS for text in texts):
-        return None
-    point, comma = (_converts(Kind.FLOAT, mark, texts) for mark in ".,")
-    if not point and not comma:
-        return None
-    marked = [text for text in texts if "." in text or "," in text]
-    if point and comma and marked:
-        # Every one of them may be read both ways, but for what the sign of the money tells.
-        if not all("," in text and _MONEY.search(text) for text in marked):
-            return Guess(Kind.FLOAT, doubt='is 1.250 over a thousand? Add decimal = "," or "."')
-        comma = False
-    mark = "." if point else ","
-    if _converts(Kind.INTEGER, mark, texts):
-        return Guess(Kind.INTEGER, decimal="" if mark == "." else mark)
-    return Guess(Kind.FLOAT, decimal=mark)
-
-
-def _converts(kind: Kind, decimal: str, texts: Iterable[str]) -> bool:
-    convert = Converter("sample", Origin(kind=kind, decimal=decimal))
-    return _fits(lambda: [convert(text, []) for text in dict.fromkeys(texts)])
-
-
-def guess_day(texts: Sequence[str], *, is_day: bool = False) -> Guess | None:
-    """Tell how dates are written; None if they are none.
-
-    :param is_day: whether the column is known to hold days, so that digits alone may be one, and
-        what is written in another way than most is passed over.
-    """
-    texts = _usual(texts) if is_day else texts
-    if is_day and all(map(_DIGITS.fullmatch, texts)):
-        fitting = [pattern for pattern in (*_PACKED, *COUNTED) if _all_lived(pattern, texts)]
-        return Guess(Kind.DATE, tuple(fitting)) if fitting else None
-    if not all(re.search(r"[0-9]\D+[0-9]|[0-9]\D+$", text) for text in texts):
-        return None
-    for pattern in ("", *_DAYS):
-        formats = [pattern] if pattern else []
-        if _all_fit(formats, texts):
-            if not pattern:
-                is_moment = any(":" in text for text in texts)
-                return Guess(Kind.DATETIME if is_moment else Kind.DATE)
-            return Guess(Kind.DATE, _that_fit(_DAYS, texts))
-    for time in _TIMES:
-        both = [f"{day} {time}" for day in _DAYS]
-        both += [f"{day}, {time}" for day in _DAYS]
-        if fits := _that_fit(both, texts):
-            return Guess(Kind.DATETIME, fits)
-    return None
-
-
-def _usual(texts: Sequence[str]) -> Sequence[str]:
-    """Return the texts that are written as most are, without dates of zeros."""
-    shapes = [
-        (re.sub(r"[^\W\d_]+", "a", re.sub(r"[0-9]+", lambda run: _run(run[0]), text)), text)
-        for text in texts
-        if text.strip("0.-/: ")
-    ]
-    counted = Counter(shape for shape, _ in shapes).most_common(1)
-    if not counted or counted[0][1] * 2 <= len(shapes):
-        return texts
-    return [text for shape, text in shapes if shape == counted[0][0]]
-
-
-def _run(digits: str) -> str:
-    return "0" if len(digits) < _YEAR_DIGITS else "0" * len(digits)
-
-
-def _that_fit(patterns: Sequence[str], texts: Sequence[str]) -> tuple[str, ...]:
-    return tuple(pattern for pattern in patterns if _all_fit([pattern], texts))
-
-
-def _all_fit(formats: Sequence[str], texts: Sequence[str]) -> bool:
-    return _fits(lambda: [read_date("", text, formats) for text in dict.fromkeys(texts)])
-
-
-def _all_lived(pattern: str, texts: Sequence[str]) -> bool:
-    """Return whether numbers read so are all days on which somebody living may be born."""
-    if pattern == EXCEL and not all(len(text.partition(".")[0]) in (4, 5) for text in texts):
-        return False
-    if pattern in (SECONDS, MILLISECONDS):
-        # Both would fit: nine digits are seconds, twelve are milliseconds.
-        longest = range(_EPOCH_DIGITS, 11) if pattern == SECONDS else range(11, 14)
-        if not all(len(text.lstrip("-").partition(".")[0]) in longest for text in texts):
-            return False
-    return _fits(
-        lambda: [_YEARS.index(read_date("", text, [pattern]).year) for text in dict.fromkeys(texts)]
-    )
-
-
-def guess_gender(column: str, texts: Iterable[str]) -> tuple[dict[str, str], str]:
-    """Tell which words stand for which gender, and what has to be asked.
-
-    Words that are neither are passed over: whatever they are, they do not belong in a mapping.
-    """
-    words = list(dict.fromkeys(texts))
-    known: dict[str, str] = {}
-    for text in words:
-        word = text.casefold()
-        if word in GENDERS:
-            # The sample may happen to hold one of them only.
-            for spelt in (word, OTHER_GENDER[word]):
-                known.setdefault(_as_spelt(spelt, text), GENDERS[spelt])
-    letters = {text.casefold() for text in words} & _SINGLE
-    pairs = [pair for pair in GENDER_LETTERS if letters and letters <= set(pair)]
-    if "m" in letters and letters != {"m", "f"} and same(column) in _MEANS_WOMAN:
-        pairs = []  # mujer, or masculino
-    if pairs == ["mv"] and same(column) not in _DUTCH:
-        pairs = []  # man and vrouw, or varón and mujer, or vyras and moteris
-    if letters == {"k", "m"}:
-        pairs = ["mk"]  # Polish and Swedish agree
-    if letters == {"h"}:
-        pairs = []
-    if pairs:
-        like = next(text for text in words if text.casefold() in letters)
-        male, female = (_as_spelt(letter, like) for letter in pairs[0])
-        known |= {male: "m", female: "f"}
-    doubt = "which of these letters is m, and which is f?" if letters and not pairs else ""
-    told = {text: gender for text, gender in known.items() if text not in _TAKEN_AS_IS}
-    return dict(sorted(told.items(), key=lambda one: one[1], reverse=True)), doubt
-
-
+_M_MAY_BE_A_WOMAN: Final = ("sexo", "genero", "sexe", "genre")  # mujer
 _TAKEN_AS_IS: Final = ("m", "f", "male", "female")
-
-
-def _as_spelt(word: str, like: str) -> str:
-    if like.isupper():
-        return word.upper()
-    return word.title() if like.istitle() else word
-
-
-def _fits(attempt: Callable[[], object]) -> bool:
-    try:
-        attempt()
-    except (ValidationError, ValueError):
-        return False
-    return True
-
-
-def _is_json(text: str) -> bool:
-    return text[0] in "[{" and _fits(lambda: codec.decode(text.encode()))
-
-
-_KINDS_OF_TYPES: Final[tuple[tuple[type | tuple[type, ...], Kind], ...]] = (
+_TURKISH: Final = ("ad", "adi", "soyad", "soyadi", "isim", "soyisim")  # whose I is no i
+_TWO_WORDS: Final = re.compile(r"[^\W\d_][\w'\u2019.-]*,? [^\W\d_][\w'\u2019.-]*")
+_NO_NAME: Final = re.compile(r"[0-9#@]|^\W+$|\b(?:GmbH|Ltd|LLC|Inc|Corp|S\.?r\.?l|株式会社)\b")
+_FAMILY_FIRST: Final = re.compile(r"[\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7a3]")
+_TYPES: Final[tuple[tuple[type | tuple[type, ...], Kind], ...]] = (
     # A bool is an int and a datetime is a date: the narrower ones come first.
     (bool, Kind.BOOLEAN),
     (int, Kind.INTEGER),
@@ -262,8 +96,264 @@ _KINDS_OF_TYPES: Final[tuple[tuple[type | tuple[type, ...], Kind], ...]] = (
 )
 
 
-def _kind_of_types(values: Sequence[object]) -> Kind:
-    for types, kind in _KINDS_OF_TYPES:
-        if values and all(isinstance(value, types) for value in values):
-            return kind
-    return Kind.ANY
+class Column:
+    """A column of a sample.
+
+    :ivar cells: what stands in its rows.
+    :ivar spelling: its name, as all spellings of it agree.
+    :ivar values: what stands in those that are not empty.
+    :ivar texts: which of these are texts.
+    :ivar telling: texts that do not stand for nothing.
+    :ivar absent: texts that do, and that not every mapping takes so.
+    """
+
+    def __init__(self, name: str, cells: Sequence[object]) -> None:
+        self.name = name
+        self.cells = cells
+        self.spelling = same(name)
+        self.values = [cell for cell in cells if cell not in ("", None)]
+        self.texts = [text for cell in cells if isinstance(cell, str) and (text := cell.strip())]
+        self.telling = [text for text in self.texts if text.casefold() not in NOTHING]
+        words = {text.casefold(): text for text in self.texts}
+        self.absent = [words[one] for one in sorted(words.keys() & NOTHING - {*ALWAYS_NOTHING})]
+
+    def are_mostly(self, test: Callable[[str], object]) -> bool:
+        """Return whether most of its telling texts pass a test."""
+        return sum(map(bool, map(test, self.telling))) * 2 > len(self.telling)
+
+    @property
+    def may_be_names(self) -> bool:
+        """Whether most of them are no numbers, addresses or companies."""
+        return not self.are_mostly(_NO_NAME.search)
+
+
+@attrs.frozen
+class Guess:
+    """How a column seems to be written.
+
+    :ivar kind: what it holds, where its field does not say so.
+    :ivar options: what a mapping has to say of it.
+    :ivar remark: what its reader should know.
+    :ivar is_asked: whether the remark has to be answered first.
+    """
+
+    kind: Kind = Kind.ANY
+    options: Mapping[str, Option] = attrs.field(factory=dict)
+    remark: str = ""
+    is_asked: bool = False
+
+
+def guess_field(field: str, column: Column) -> Guess:
+    """Tell how the column of a standard field is written."""
+    texts = column.telling
+    match STANDARD_KINDS[field]:
+        case Kind.GENDER:
+            return _gender(column)
+        case Kind.BOOLEAN:
+            return Guess(options=_flags(texts))
+        case Kind.BIRTHDAY if texts:
+            return _birthday(texts)
+        case Kind.NUMBER if texts:
+            return _number(texts) or Guess()
+        case Kind.IDENTIFIER if any(map(_THOUSANDS.fullmatch, texts)):
+            remark = "are these numbers with separators, or ids as they are?"
+            return Guess(remark=remark, is_asked=True)
+        case Kind.EMAIL if any(not _is_small(text.partition("@")[0]) for text in texts):
+            return Guess(options={"case": "lower"})
+        case Kind.STRING if field in NAMES and texts:
+            return _name(column)
+    return Guess()
+
+
+def guess_property(column: Column) -> Guess:
+    """Tell what a column of a custom property holds."""
+    texts = column.telling
+    if not column.texts:
+        for types, kind in _TYPES:
+            if column.values and all(isinstance(value, types) for value in column.values):
+                return Guess(kind)
+        return Guess(Kind.ANY)
+    if not texts:
+        return Guess(Kind.STRING)
+    if _CODES.search(column.spelling) or any(map(_CODE.fullmatch, texts)):
+        are_whole = all(re.fullmatch(r"[0-9]+\.0+", text) for text in texts)
+        return Guess(Kind.IDENTIFIER if are_whole else Kind.STRING)
+    if (guess := _date(texts) or _number(texts)) is not None:
+        return guess
+    words = {text.casefold() for text in texts}
+    if words <= YES | NO and words & YES and words & NO and not _COUNTRIES.search(column.spelling):
+        return Guess(Kind.BOOLEAN, _flags(texts))
+    return Guess(Kind.JSON if all(map(_is_json, texts)) else Kind.STRING)
+
+
+def guess_part(field: str, column: Column) -> Guess:
+    """Tell which part of a column of whole names a field is, where that is certain."""
+    texts = column.telling
+    guess = _name(column)
+    options, remark, is_asked = {"part": field.removesuffix("_name")}, guess.remark, guess.is_asked
+    others = sum(_TWO_WORDS.fullmatch(text) is None for text in texts)
+    if column.spelling in COLUMNS["family_first"] or any(map(_FAMILY_FIRST.search, texts)):
+        remark, is_asked = "the family name comes first: split such names beforehand", True
+    elif others and not guess.is_asked:
+        remark = f"{others:,} of {len(texts):,} names do not have two words"
+        if others * 2 > len(texts):
+            is_asked = field == "last_name" or any(" " in text for text in texts)
+            options = options if is_asked else {}
+    return Guess(options={**options, **guess.options}, remark=remark, is_asked=is_asked)
+
+
+def _name(column: Column) -> Guess:
+    texts = column.telling
+    if not column.may_be_names:
+        return Guess(remark="most values do not look like names", is_asked=True)
+    if (
+        all(map(str.isupper, texts))
+        and any(map(str.isascii, texts))
+        and column.spelling not in _TURKISH
+    ):
+        return Guess(options={"case": "name"}, remark="JON -> Jon")
+    return Guess()
+
+
+def _gender(column: Column) -> Guess:
+    """Tell which words stand for which gender.
+
+    Words that are neither are passed over: whatever they are, they do not belong in a mapping.
+    """
+    known: dict[str, str] = {}
+    letters: dict[str, str] = {}
+    for text in dict.fromkeys(column.telling):
+        word = text.casefold()
+        if word in GENDERS:
+            # The sample may happen to hold one of them only.
+            for spelt in (word, OTHER_GENDER[word]):
+                known.setdefault(_as_spelt(spelt, text), GENDERS[spelt])
+        if word in _SINGLE:
+            letters.setdefault(word, text)
+    found = "".join(sorted(letters))
+    pairs = _LETTERS | (_DUTCH_LETTERS if column.spelling in _DUTCH else {})
+    pair = pairs.get(found)
+    if "m" in letters and found != "fm" and column.spelling in _M_MAY_BE_A_WOMAN:
+        pair = None
+    if pair is not None:
+        like = next(iter(letters.values()))
+        known |= {_as_spelt(letter, like): which for letter, which in zip(pair, "mf", strict=True)}
+    told = {text: known[text] for text in known if text not in _TAKEN_AS_IS}
+    options = {"values": dict(sorted(told.items(), key=lambda one: one[1], reverse=True))}
+    if letters and pair is None:
+        return Guess(
+            options=options,
+            remark="which of these letters is m, and which is f?",
+            is_asked=True,
+        )
+    return Guess(options=options)
+
+
+def _as_spelt(word: str, like: str) -> str:
+    if like.isupper():
+        return word.upper()
+    return word.title() if like.istitle() else word
+
+
+def _flags(texts: Iterable[str]) -> dict[str, Option]:
+    told = {text: text.casefold() in YES for text in texts if text.casefold() in YES | NO}
+    return {"values": {text: told[text] for text in told if text.casefold() not in TRUE | FALSE}}
+
+
+def _number(texts: Sequence[str]) -> Guess | None:
+    if any(sum(map(str.isdigit, text)) > _MOST_DIGITS for text in texts):
+        return None
+    point, comma = (_converts(Kind.FLOAT, mark, texts) for mark in ".,")
+    if not point and not comma:
+        return None
+    marked = [text for text in texts if "." in text or "," in text]
+    if point and comma and marked:
+        # Every one of them may be read both ways, but for what the sign of the money tells.
+        if not all("," in text and _MONEY.search(text) for text in marked):
+            remark = 'is 1.250 over a thousand? Add decimal = "," or "."'
+            return Guess(Kind.FLOAT, remark=remark, is_asked=True)
+        comma = False
+    mark = "." if point else ","
+    if _converts(Kind.INTEGER, mark, texts):
+        return Guess(Kind.INTEGER, {} if mark == "." else {"decimal": mark})
+    return Guess(Kind.FLOAT, {"decimal": mark})
+
+
+def _converts(kind: Kind, decimal: str, texts: Iterable[str]) -> bool:
+    convert = Converter("sample", Origin(kind=kind, decimal=decimal))
+    try:
+        return [convert(text, []) for text in dict.fromkeys(texts)] != []
+    except ValidationError:
+        return False
+
+
+def _birthday(texts: Sequence[str]) -> Guess:
+    """Tell how days are written, passing over what is written in another way than most."""
+    shapes = [
+        (re.sub(r"[^\W\d_]+", "a", re.sub(r"[0-9]+", lambda run: _run(run[0]), text)), text)
+        for text in texts
+        if text.strip("0.-/: ")
+    ]
+    usual = Counter(shape for shape, _ in shapes).most_common(1)
+    if usual and usual[0][1] * 2 > len(shapes):
+        texts = [text for shape, text in shapes if shape == usual[0][0]]
+    guess = _digit_days(texts) if all(map(_DIGITS.fullmatch, texts)) else _date(texts)
+    return guess or Guess(remark='say how: format = "%m/%d/%Y" or another', is_asked=True)
+
+
+def _run(digits: str) -> str:
+    return "0" if len(digits) < _YEAR_DIGITS else "0" * len(digits)
+
+
+def _digit_days(texts: Sequence[str]) -> Guess | None:
+    lengths = {len(text.lstrip("-").partition(".")[0]) for text in texts}
+    fitting = [
+        pattern
+        for pattern, known in _PACKED.items()
+        if lengths <= {*known} and _fits(pattern, texts, _LIVED)
+    ]
+    return _written(Kind.DATE, fitting)
+
+
+def _date(texts: Sequence[str]) -> Guess | None:
+    texts = list(dict.fromkeys(texts))
+    if not all(map(_DATE.search, texts)):
+        return None
+    if _fits("", texts):
+        is_moment = any(":" in text for text in texts)
+        return Guess(Kind.DATETIME if is_moment else Kind.DATE)
+    if guess := _written(Kind.DATE, [day for day in _DAYS if _fits(day, texts)]):
+        return guess
+    for time in _TIMES:
+        both = [f"{day}{by}{time}" for by, day in product((" ", ", "), _DAYS)]
+        if guess := _written(Kind.DATETIME, [one for one in both if _fits(one, texts)]):
+            return guess
+    return None
+
+
+def _written(kind: Kind, formats: Sequence[str]) -> Guess | None:
+    """Return a guess of dates in one of several formats, if there is one."""
+    if len(formats) > 1:
+        remark = f"{' or '.join(formats)}? The sample fits both"
+        return Guess(kind, {"format": formats[0]}, remark, is_asked=True)
+    return Guess(kind, {"format": formats[0]}) if formats else None
+
+
+def _fits(pattern: str, texts: Iterable[str], years: range = _ANY_YEAR) -> bool:
+    """Return whether all texts are dates in a format, of certain years; none is year first."""
+    try:
+        return all(read_date("", text, [pattern]).year in years for text in texts)
+    except ValidationError:
+        return False
+
+
+def _is_small(text: str) -> bool:
+    return text == text.lower()
+
+
+def _is_json(text: str) -> bool:
+    try:
+        codec.decode(text.encode())
+    except ValueError:
+        return False
+    return text[0] in "[{"
