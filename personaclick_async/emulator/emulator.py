@@ -3,24 +3,48 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+from concurrent.futures import CancelledError, Future
 from functools import partial
 from pathlib import Path
-from typing import Any, Self, TypedDict, TypeVar, Unpack
+from typing import Any, Final, Self, TypedDict, TypeVar, Unpack
+
+from aiohttp import web
 
 from personaclick_async import names
 from personaclick_async.codec import Json
 from personaclick_async.emulator.faults import Fault, Faults, FaultSettings, Held
 from personaclick_async.emulator.recording import RecordedRequest, Recorder
-from personaclick_async.emulator.server import NOT_RUNNING, Server
 from personaclick_async.emulator.service import Service, in_slices
 from personaclick_async.emulator.settings import Behaviour, EmulatorSettings
-from personaclick_async.emulator.web import is_loopback
+from personaclick_async.emulator.store import Store
+from personaclick_async.emulator.web import Front, is_loopback
 from personaclick_async.errors import ConfigurationError
 from personaclick_async.models.identity import Identity
 
 T = TypeVar("T")
+
+_START_SECONDS: Final = 10.0
+_SHUTDOWN_SECONDS: Final = 0.1
+_LOOK_SECONDS: Final = 0.005
+_NOT_RUNNING: Final = "the emulator is not running"
+
+
+class _OnlyKinds(logging.Filter):
+    """Keeps the kind of an error: what the server could not read may hold personal data."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.exc_info and record.exc_info[0] is not None:
+            record.msg = f"{record.msg} ({record.exc_info[0].__name__})"
+            record.exc_info = None
+        return True
+
+
+_LOGGER: Final = logging.getLogger("personaclick_async.emulator")
+_LOGGER.addFilter(_OnlyKinds())
 
 
 class Device(TypedDict):
@@ -42,7 +66,8 @@ class Emulator:
 
     It runs in a thread and an event loop of its own, so that the application's loop and the
     emulator's never wait for each other. Its methods may be called from any thread and, being
-    quick, from any event loop.
+    quick, from any event loop; those that look into the store raise :exc:`RuntimeError` while it
+    does not run.
 
     :param settings: its shop and limits.
     :param behaviour: what it does where no document says what the service does; see
@@ -53,6 +78,12 @@ class Emulator:
     :param allow_public: whether other machines may reach it. It knows no TLS and keeps no secret.
     :raises ConfigurationError: the host is public and that was not allowed.
     """
+
+    _loop: asyncio.AbstractEventLoop
+    _stopping: asyncio.Event
+    _service: Service
+    _front: Front
+    _applying: asyncio.Task[None]
 
     def __init__(
         self,
@@ -74,7 +105,9 @@ class Emulator:
         self._local_only = not allow_public
         self._recorder = Recorder(self.settings.recorded)
         self._faults = Faults(self.settings.seed)
-        self._running: Server | None = None
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._is_open = False
 
     # Starting and stopping
 
@@ -84,22 +117,26 @@ class Emulator:
         :raises OSError: the port is taken.
         :raises sqlite3.Error: the database can't be opened.
         """
-        if self._running is None:
-            self._running = Server(
-                *(self.settings, self.behaviour, self._recorder, self._faults),
-                host=self._host,
-                port=self.port,
-                database=self._database,
-                local_only=self._local_only,
+        if self._thread is None:
+            started: Future[None] = Future()
+            thread = threading.Thread(
+                target=lambda: asyncio.run(self._run(started)),
+                name="personaclick-emulator",
+                daemon=True,
             )
-            self.port = self._running.port
+            thread.start()
+            started.result(_START_SECONDS)
+            self._thread = thread
         return self
 
     def stop(self) -> None:
         """Stop serving; answers that are held or delayed are dropped. Twice is fine."""
-        running, self._running = self._running, None
-        if running is not None:
-            running.stop()
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            with self._lock:
+                if self._is_open:
+                    self._loop.call_soon_threadsafe(self._stopping.set)
+            thread.join()
 
     def __enter__(self) -> Self:
         return self.start()
@@ -113,14 +150,71 @@ class Emulator:
     async def __aexit__(self, *_: object) -> None:
         await asyncio.to_thread(self.stop)
 
-    @property
-    def _server(self) -> Server:
-        if self._running is None:
-            raise RuntimeError(NOT_RUNNING)
-        return self._running
+    async def _run(self, started: Future[None]) -> None:
+        try:
+            store = Store(self._database)
+            try:
+                self._service = Service(store, self.settings, self.behaviour)
+                self._service.add_shop(self.shop_id, self.shop_secret, active=self.settings.active)
+                await self._serve(started)
+            finally:
+                with self._lock:
+                    self._is_open = False
+                for _ in range(3):
+                    # What was asked before is answered: its task is made, and runs.
+                    await asyncio.sleep(0)
+                store.close()
+        except BaseException as error:
+            if started.done():
+                raise
+            started.set_exception(error)
+
+    async def _serve(self, started: Future[None]) -> None:
+        self._front = Front(
+            self._service, self._recorder, self._faults, local_only=self._local_only
+        )
+        runner = web.AppRunner(
+            self._front.application(),
+            access_log=None,
+            handle_signals=False,
+            logger=_LOGGER,
+            shutdown_timeout=_SHUTDOWN_SECONDS,
+        )
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, self._host, self.port, backlog=1024).start()
+            self.port = runner.addresses[0][1]
+            self._loop = asyncio.get_running_loop()
+            self._stopping = asyncio.Event()
+            self._applying = asyncio.create_task(self._service.apply_imports())
+            self._is_open = True
+            started.set_result(None)
+            await self._stopping.wait()
+            self._applying.cancel()
+            await asyncio.gather(self._applying, return_exceptions=True)
+        finally:
+            self._faults.release_all()
+            await runner.cleanup()
+
+    def _wait(self, work: Coroutine[Any, Any, T], timeout: float | None = None) -> T:
+        """Run something in the server's thread, and return its result here."""
+        with self._lock:
+            if not self._is_open:
+                work.close()
+                raise RuntimeError(_NOT_RUNNING)
+            waiting = asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            return waiting.result(timeout)
+        except CancelledError:
+            raise RuntimeError(_NOT_RUNNING) from None
+        finally:
+            waiting.cancel()
 
     def _do(self, work: Callable[[Service], T]) -> T:
-        return self._server.do(work)
+        async def done() -> T:
+            return work(self._service)
+
+        return self._wait(done())
 
     def _rows(self, query: str, *parameters: object) -> list[Any]:
         return self._do(lambda service: service.store.execute(query, *parameters).fetchall())
@@ -177,8 +271,8 @@ class Emulator:
         def load(some: list[Mapping[str, Any]], service: Service) -> int:
             return service.load(kind, some)
 
-        server = self._server
-        return sum(server.do(partial(load, some)) for some in in_slices(items))
+        self._do(lambda _: None)  # says that it does not run, also where there is nothing to load
+        return sum(self._do(partial(load, some)) for some in in_slices(items))
 
     def set_computed(self, *, did: str | None = None, **named: Any) -> None:  # noqa: ANN401 - JSON
         """Set what the real service computes from behaviour.
@@ -230,7 +324,18 @@ class Emulator:
 
         :raises TimeoutError: that took longer than ``timeout`` seconds.
         """
-        self._server.drain(timeout)
+
+        async def applied() -> None:
+            while self._service.is_importing:
+                if self._applying.done():
+                    # Nobody applies them any more; this says why.
+                    self._applying.result()
+                await asyncio.sleep(_LOOK_SECONDS)
+
+        try:
+            self._wait(applied(), timeout)
+        except TimeoutError:
+            raise TimeoutError(f"imports were not applied within {timeout:g} s") from None
 
     # What is stored
 
@@ -288,7 +393,7 @@ class Emulator:
 
     def reset(self) -> None:
         """Delete everything but the shops: faults, recorded requests and used-up limits too."""
-        self._do(lambda _: self._server.front.admin.reset())
+        self._do(lambda _: self._front.admin.reset())
 
     # What goes wrong
 

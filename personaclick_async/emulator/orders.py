@@ -16,6 +16,7 @@ from personaclick_async.emulator import parameters as read
 from personaclick_async.emulator.parameters import Refused
 from personaclick_async.emulator.profiles import Profiles, StoredProfile
 from personaclick_async.emulator.store import packed, unpacked
+from personaclick_async.models.fields import Kind
 from personaclick_async.models.order import Order, OrderItem
 
 _CANCELLED: Final = frozenset({"cancelled", "canceled", "refunded"})
@@ -117,10 +118,8 @@ class Orders:
 
         :raises Refused: ``since`` is not ``YYYY-MM-DD``.
         """
-        start = 0.0
-        if since is not None:
-            first = datetime.fromisoformat(read.day(names.DATE_FROM, since))
-            start = first.replace(tzinfo=UTC).timestamp()
+        day = read.of_kind(Kind.DAY, names.DATE_FROM, since)
+        start = datetime.fromisoformat(day).replace(tzinfo=UTC).timestamp() if day else 0
         return [self._shown(number, order) for number, order in self.of(owner.key, start)]
 
     def _shown(self, number: int, order: Mapping[str, Json]) -> dict[str, Json]:

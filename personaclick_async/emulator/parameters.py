@@ -7,10 +7,11 @@ can't be understood is :class:`Refused`.
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date
-from typing import Final
+from typing import Any, Final
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -25,8 +26,14 @@ Parameters = dict[str, Json]
 
 _FORM: Final = "application/x-www-form-urlencoded"
 _NESTED: Final = re.compile(r"[^\[\]]+(?:\[[^\[\]]*\]){1,8}")
-_NUMBER: Final = re.compile(r"-?[0-9]{1,18}(?:\.[0-9]{1,12})?")
-_FLAGS: Final = {"true": True, "1": True, "false": False, "0": False}
+_TYPES: Final[Mapping[Kind, tuple[Any, str]]] = {
+    Kind.GENDER: (names.Gender, "neither m nor f"),
+    Kind.DAY: (date, "not YYYY-MM-DD"),
+    Kind.NUMBER: (int | float, "not a number"),
+    Kind.FLAG: (bool, "not a boolean"),
+    Kind.OBJECTS: (list[dict[str, Any]], "not an array of objects"),
+}
+"""What a field holds that is not just text, and what is said of anything else."""
 _DID_MAX_CHARACTERS: Final = 255
 _USER_ID_NAMES: Final = {
     "both": (names.EXTERNAL_ID, names.ID),  # the first wins
@@ -209,12 +216,11 @@ def segment_id(parameters: Mapping[str, Json]) -> int | None:
 
     :raises Refused: it is no integer.
     """
-    value = parameters.get(names.SEGMENT_ID)
-    if isinstance(value, str) and re.fullmatch(r"[0-9]{1,18}", value):
-        return int(value)
-    if value in (None, "") or type(value) is int:
-        return value or None
-    raise Refused(422, f"{names.SEGMENT_ID} is not an integer")
+    given = parameters.get(names.SEGMENT_ID)
+    found = None if given == "" else of_kind(Kind.NUMBER, names.SEGMENT_ID, given)
+    if isinstance(found, float):
+        raise Refused(422, f"{names.SEGMENT_ID} is not an integer")
+    return found or None
 
 
 def field(name: str, value: Json) -> Json:
@@ -222,12 +228,31 @@ def field(name: str, value: Json) -> Json:
 
     :raises Refused: the value can't be one of that field.
     """
+    if name in FIELDS:
+        return of_kind(FIELDS[name].kind, name, value)
+    return of_kind(Kind.FLAG if name in SUBSCRIPTIONS else Kind.TEXT, name, value)
+
+
+def of_kind(kind: Kind, name: str, value: Json) -> Json:
+    """Understand a value of a kind; ``name`` is for the message.
+
+    :raises Refused: the value can't be one.
+    """
     if value is None or value == "null":
         # React Native turns null into this text.
         return None
-    if name in FIELDS:
-        return _READERS.get(FIELDS[name].kind, _text)(name, value)
-    return (_flag if name in SUBSCRIPTIONS else _text)(name, value)
+    expected, complaint = _TYPES.get(kind, (str, "not a string"))
+    try:
+        if kind is Kind.OBJECTS and isinstance(value, str):
+            value = strict_json(value)
+        given = as_text(value) if expected is str else value
+        found = msgspec.convert(given, expected, strict=False)
+        is_right = not isinstance(found, float) or math.isfinite(found)
+    except (ValueError, msgspec.ValidationError):
+        is_right = False
+    if not is_right:
+        raise Refused(422, f"{name} is {complaint}")
+    return str(found) if isinstance(found, date | names.Gender) else found
 
 
 def custom_value(value: Json) -> Json:
@@ -238,68 +263,3 @@ def custom_value(value: Json) -> Json:
         except ValueError:
             return value
     return None if value == "null" else value
-
-
-def _text(name: str, value: Json) -> str:
-    text = as_text(value)
-    if text is None:
-        raise Refused(422, f"{name} is not a string")
-    return text
-
-
-def _gender(name: str, value: Json) -> str:
-    text = _text(name, value)
-    if text not in tuple(names.Gender):
-        raise Refused(422, f"{name} is neither m nor f")
-    return text
-
-
-def day(name: str, value: Json) -> str:
-    """Understand ``YYYY-MM-DD``.
-
-    :raises Refused: the text is not a day of the calendar in that form.
-    """
-    text = _text(name, value)
-    try:
-        # fromisoformat knows more forms than the service: only its own comes out the same.
-        if date.fromisoformat(text).isoformat() == text:
-            return text
-    except ValueError:
-        pass
-    raise Refused(422, f"{name} is not YYYY-MM-DD")
-
-
-def _number(name: str, value: Json) -> float:
-    if isinstance(value, str) and _NUMBER.fullmatch(value):
-        return float(value) if "." in value else int(value)
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise Refused(422, f"{name} is not a number")
-    return value
-
-
-def _flag(name: str, value: Json) -> bool:
-    found = _FLAGS.get(str(value).lower())
-    if found is None:
-        raise Refused(422, f"{name} is not a boolean")
-    return found
-
-
-def _objects(name: str, value: Json) -> list[Json]:
-    if isinstance(value, str):
-        try:
-            value = strict_json(value)
-        except ValueError:
-            raise Refused(422, f"{name} is not JSON") from None
-    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
-        raise Refused(422, f"{name} is not an array of objects")
-    return value
-
-
-_READERS: Final[Mapping[Kind, Callable[[str, Json], Json]]] = {
-    Kind.GENDER: _gender,
-    Kind.DAY: day,
-    Kind.NUMBER: _number,
-    Kind.FLAG: _flag,
-    Kind.OBJECTS: _objects,
-}
-"""What reads a field, by what it holds; anything else is a text."""

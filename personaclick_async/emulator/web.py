@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Final
@@ -99,14 +100,16 @@ class Front:
         fault = self._faults.strike(request.method, request.path)
         if fault is not None and fault.delay:
             await asyncio.sleep(fault.delay)
-        if fault is not None and (fault.answers or fault.drop):
-            await self._record_body(request, recorded)
+        if fault is not None and (fault.drop or fault.answers):
+            with suppress(Refused):
+                # What was asked for comes first, whatever is wrong with the request.
+                await self._read(request, recorded)
             if fault.drop:
                 return _hang_up(request)
             recorded.status = fault.status or 200
             return _faulty(fault)
         try:
-            response = await self._call(request, recorded)
+            response = self._carry_out(*await self._read(request, recorded))
         except Refused as refused:
             response = self._refusal(refused)
         recorded.status = response.status
@@ -123,7 +126,9 @@ class Front:
             response.force_close()
         return response
 
-    async def _call(self, request: web.Request, recorded: RecordedRequest) -> web.Response:
+    async def _read(
+        self, request: web.Request, recorded: RecordedRequest
+    ) -> tuple[names.Endpoint, read.Parameters]:
         behaviour = self._service.behaviour
         endpoint = _ENDPOINTS.get(request.path)
         if endpoint is None:
@@ -151,9 +156,12 @@ class Front:
             cookie = request.cookies.get(names.DID)
             if cookie and not read.identifiers(parameters):
                 parameters[names.DID] = cookie
+        return endpoint, parameters
+
+    def _carry_out(self, endpoint: names.Endpoint, parameters: read.Parameters) -> web.Response:
         answer = self._service.answer(endpoint, parameters)
         response = _response(200, codec.encode(answer))
-        if endpoint is names.INIT and behaviour.init_cookie:
+        if endpoint is names.INIT and self._service.behaviour.init_cookie:
             response.set_cookie(names.DID, answer[names.DID], httponly=True)
         return response
 
@@ -168,17 +176,6 @@ class Front:
                 after = format_datetime(moment, usegmt=True)
             response.headers["Retry-After"] = after
         return response
-
-    async def _record_body(self, request: web.Request, recorded: RecordedRequest) -> None:
-        endpoint = _ENDPOINTS.get(request.path)
-        try:
-            body = await read_body(request, self._service.settings.max_import_bytes)
-            recorded.size = len(body)
-            if body and endpoint is not None and endpoint.family is not names.Family.IMPORT:
-                recorded.body = read.from_request((), request.content_type, body, has_body=True)
-        except Refused:
-            # The fault that was asked for comes first, whatever is wrong with the request.
-            return
 
 
 def envelope(message: str, status: int = 0, kind: str = "payload") -> bytes:
