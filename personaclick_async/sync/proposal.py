@@ -15,7 +15,7 @@ from typing import Final
 
 import attrs
 
-from personaclick_async.errors import ConfigurationError, ValidationError
+from personaclick_async.errors import ConfigurationError
 from personaclick_async.models.update import FIELDS, RESERVED_NAMES
 from personaclick_async.names import EMAIL, EXTERNAL_ID, ID, IDENTIFIERS, PHONE
 from personaclick_async.sync.mapping.convert import Converter
@@ -31,6 +31,7 @@ from personaclick_async.sync.mapping.guessing import (
 )
 from personaclick_async.sync.mapping.origin import Kind
 from personaclick_async.sync.mapping.words import ALWAYS_NOTHING, COLUMNS, GENDERS, same
+from personaclick_async.sync.records import Fault
 from personaclick_async.sync.sources.base import BOOKKEEPING, Sample
 
 _WORD_ENDS: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
@@ -134,7 +135,7 @@ def propose_mapping(sample: Sample, *, country: str | None = None) -> str:
     columns = [
         Column(name, [row[place] for row in sample.rows])
         for place, name in enumerate(sample.columns)
-        if name in names and _is_text(name)
+        if name in names
     ]
     found = _recognise(columns)
     if not found:
@@ -303,14 +304,9 @@ def _tried(line: _Line, top: str) -> _Line:
         return line
     other = next(name for name in IDENTIFIERS if name != line.field)
     mapping = FieldMapping.parse(f'{top}\n[fields]\n{other} = "x"\n{line.toml}')
-    convert = Converter(line.field, mapping.fields[line.field])
     values = line.columns[0].values
-    refusals: Counter[str] = Counter()
-    for value in values:
-        try:
-            convert(value, [])
-        except ValidationError as error:
-            refusals[error.rule] += 1
+    tried = Converter(line.field, mapping.fields[line.field]).column(values)
+    refusals = Counter(one.rule for one in tried if isinstance(one, Fault))
     if not refusals:
         return line
     [(rule, _)] = refusals.most_common(1)
@@ -366,19 +362,6 @@ def _key(name: str) -> str:
 
 
 def _quoted(text: str) -> str:
-    return '"' + "".join(_escaped(ch) for ch in text) + '"'
-
-
-def _escaped(ch: str) -> str:
-    if ch in '"\\':
-        return f"\\{ch}"
-    # What does not print (control characters, marks of direction) is best seen in a mapping.
-    return ch if ch.isprintable() else f"\\U{ord(ch):08x}"
-
-
-def _is_text(name: str) -> bool:
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+    backslash, quote = "\\", '"'
+    escaped = text.replace(backslash, backslash * 2).replace(quote, backslash + quote)
+    return f'"{escaped}"'

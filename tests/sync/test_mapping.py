@@ -168,7 +168,7 @@ FAULTS = [
     ('[custom]\nx = { column = "c", type = "integer" }', "9" * 30, "custom.x", "64 bits"),
     ('[custom]\nx = { column = "c", type = "integer" }', "9" * 5000, "custom.x", "a number such"),
     ('[custom]\nx = { column = "c", type = "integer" }', "--5", "custom.x", "a number such as"),
-    ('[custom]\nx = { column = "c", type = "integer" }', float("inf"), "custom.x", "whole"),
+    ('[custom]\nx = { column = "c", type = "integer" }', float("inf"), "custom.x", "finite"),
     ('[custom]\nx = { column = "c", type = "float" }', True, "custom.x", "a number"),
     ('[custom]\nx = { column = "c", type = "float" }', 10**400, "custom.x", "fits into a float"),
     ('[custom]\nx = { column = "c", type = "datetime" }', "noon", "custom.x", "a date, year first"),

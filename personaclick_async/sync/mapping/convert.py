@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from datetime import date, datetime
 from decimal import Decimal
@@ -19,6 +19,7 @@ from uuid import UUID
 
 from personaclick_async import codec
 from personaclick_async.codec import Json
+from personaclick_async.errors import ValidationError
 from personaclick_async.models import rules
 from personaclick_async.models.rules import Number, refuse
 from personaclick_async.models.update import FIELDS
@@ -26,17 +27,27 @@ from personaclick_async.sync.mapping.dates import day_of, read_date
 from personaclick_async.sync.mapping.origin import Case, Kind, Origin, Part, rule_of
 from personaclick_async.sync.mapping.phones import read_phone
 from personaclick_async.sync.mapping.words import is_error, is_placeholder, names_nobody
+from personaclick_async.sync.records import Fault
 
 Notes: TypeAlias = list[str]
 """What was changed in a cell."""
 
-# The service's own clients send "null" for nothing, and it erases what was there (protocol, 3.3).
-_ERASES: Final = "null"
 # As programs write it: Nan is somebody's name.
 _MACHINES_NOTHING: Final = frozenset(
     {"\\N", "N/A", "n/a", "undefined", "NaN", "nan", "None", "NaT"}
     | {"(null)", "(NULL)", "[NULL]", "<null>", "<NULL>"}
 )
+# Texts of kinds that hardly repeat, of which nothing is changed and that are no word for nothing:
+# nearly all, in most files. They need nothing but the field's rule.
+_USUAL: Final = {
+    Kind.EMAIL: re.compile(
+        r"(?=[a-z._-]{0,40}[0-9]|[ac-jlmqrtv-z])[a-z0-9._+-]+@[a-z0-9.-]+"
+    ).fullmatch,
+    Kind.IDENTIFIER: re.compile(r"[1-9][0-9]*").fullmatch,
+}
+_NEVER: Final = re.compile(r"(?!)").fullmatch
+_MOST_REMEMBERED: Final = 16_384
+_LONGEST_REMEMBERED: Final = 64
 _FORMULA: Final = re.compile(r'="((?:[^"]|"")*)"')
 _POINT_ZERO: Final = re.compile(r"([+-]?[0-9]+)[.,]0{1,2}")
 _SCIENTIFIC: Final = re.compile(r"[+-]?[0-9]+(?:[.,][0-9]+[eE][+-]?|[eE]\+)[0-9]+")
@@ -64,6 +75,8 @@ _NO_LETTER: Final = "'\u2018\u2019`\u00b4"
 class Converter:
     """Turns what stands in a field's columns into the field's value on the wire.
 
+    What it gives may be shared with other rows.
+
     :ivar label: what errors call the field.
     :ivar rule: what accepts its values.
     """
@@ -71,14 +84,39 @@ class Converter:
     def __init__(self, name: str, origin: Origin) -> None:
         self.label, self.rule = rule_of(name, origin.kind)
         self._origin = origin
-        self._read = _READERS.get(origin.kind, _as_it_is)
+        self._read = _READERS.get(origin.kind)
         told = {text.casefold(): value for text, value in origin.values.items()}
         told |= origin.values
         self._told: dict[str, Json] = {"": None} | dict.fromkeys(origin.absent)
         self._told |= {text: told[text] for text in told if text.casefold() not in origin.absent}
+        is_usual = _USUAL.get(origin.kind)
+        self._is_usual = is_usual if is_usual and not (origin.values or origin.case) else _NEVER
+        self._recall = None if is_usual else _Memory(self.attempt).__getitem__
 
-    def __call__(self, cell: Any, notes: Notes) -> Json:  # noqa: ANN401 - whatever a source has
-        """Convert a cell, or a list of the cells of several columns; note what is changed.
+    def column(self, cells: Sequence[Any]) -> list[Any]:
+        """Convert the cells of many rows, each as :meth:`attempt` does."""
+        if set(map(type, cells)) == {str}:
+            if self._recall is not None:
+                return list(map(self._recall, cells))
+            is_usual, rule, absent = self._is_usual, self.rule, self._origin.absent
+            with suppress(ValidationError):
+                return [
+                    rule(self.label, cell)
+                    if is_usual(cell) and cell not in absent
+                    else self.attempt(cell)
+                    for cell in cells
+                ]
+        return list(map(self.attempt, cells))
+
+    def attempt(self, cell: object) -> Any:  # noqa: ANN401 - a value of the wire, or a fault
+        """Convert a cell, or those of several columns; return the fault if it can't be."""
+        try:
+            return self.convert(cell, [])
+        except ValidationError as error:
+            return Fault.of(error)
+
+    def convert(self, cell: Any, notes: Notes) -> Json:  # noqa: ANN401 - whatever a source has
+        """Convert a cell, or those of several columns; note what is changed.
 
         :returns: None if there is nothing to send.
         :raises ValidationError: the field can't have this value.
@@ -118,32 +156,48 @@ class Converter:
                 return self._told[spelling]
         if origin.kind in _MARKED:
             text = _unmarked(text, notes)
-        if text:
-            _check_meant(self.label, text)
+        _check_meant(self.label, text)
         if origin.part is not None:
             text = _part_of(text, origin.part)
         if origin.case is not None:
             text = _CASES[origin.case](text)
         if origin.split is not None:
             return [part for one in text.split(origin.split) if (part := one.strip())] or None
-        return self._read(self.label, text, origin, notes) if text else None
+        if not text or self._read is None:
+            return text or None
+        return self._read(self.label, text, origin, notes)
+
+
+class _Memory(dict[str, Any]):
+    """Remembers what was made of texts, for files repeat themselves."""
+
+    def __init__(self, make: Callable[[str], Any]) -> None:
+        super().__init__()
+        self._make = make
+
+    def __missing__(self, text: str) -> Any:  # noqa: ANN401 - whatever is made
+        found = self._make(text)
+        if len(text) <= _LONGEST_REMEMBERED:
+            if len(self) >= _MOST_REMEMBERED:
+                self.clear()
+            self[text] = found
+        return found
 
 
 # What stands around a text and does not belong to it.
 
 
 def _trimmed(text: str, origin: Origin, notes: Notes) -> str:
-    whole = text
     if origin.strip:
-        text = text.strip()
-        if not text.isascii() and origin.kind not in _AS_THEY_STAND:
-            while text and (_is_invisible(text[0]) or _is_invisible(text[-1])):
-                text = text[1:] if _is_invisible(text[0]) else text[:-1]
-                text = text.strip()
-            if len(text) < len(whole.strip()):
-                notes.append("invisible characters removed")
-        if len(whole.strip()) < len(whole) and text:
+        whole, text = text, text.strip()
+        if len(text) < len(whole) and text:
             notes.append("white space removed")
+        if not text.isascii() and origin.kind not in _AS_THEY_STAND:
+            seen = [at for at, ch in enumerate(text) if not ch.isspace() and not _is_invisible(ch)]
+            shown = text[seen[0] : seen[-1] + 1] if seen else ""
+            if len(shown) < len(text):
+                notes.append("invisible characters removed")
+            text = shown
     if text.startswith('="') and (found := _FORMULA.fullmatch(text)) is not None:
         notes.append('="…" unwrapped')
         return found[1].replace('""', '"')
@@ -166,10 +220,11 @@ def _unmarked(text: str, notes: Notes) -> str:
 
 
 def _check_meant(field: str, text: str) -> None:
-    if len(text) == len(_ERASES) and text.casefold() == _ERASES:
-        raise refuse(
-            field, 'a value, not the word null, which erases (say absent = ["null"])', text
-        )
+    if text.casefold() == "null":
+        # The service's own clients send it for nothing, and it erases what was there
+        # (protocol, 3.3).
+        rule = 'a value, not the word null, which erases (say absent = ["null"])'
+        raise refuse(field, rule, text)
     if is_error(text):
         raise refuse(field, "a value, not a spreadsheet's error: the value is lost", text)
 
@@ -190,10 +245,6 @@ _CASES: Final[dict[Case, Callable[[str], str]]] = {
 
 
 # What a text says, one function for each kind of value.
-
-
-def _as_it_is(_field: str, text: str, _origin: Origin, _notes: Notes) -> str:
-    return text
 
 
 def _name(field: str, text: str, _: Origin, notes: Notes) -> str:
@@ -234,9 +285,8 @@ def _digits(field: str, text: str, notes: Notes) -> str:
             notes.append(".0 removed")
             return found[1]
         if _SCIENTIFIC.fullmatch(text) is not None:
-            raise refuse(
-                field, "the whole number: a spreadsheet shortened it, digits are lost", text
-            )
+            rule = "the whole number: a spreadsheet shortened it, digits are lost"
+            raise refuse(field, rule, text)
     return text
 
 
@@ -256,14 +306,6 @@ def _email(field: str, text: str, _: Origin, notes: Notes) -> str:
     return plain
 
 
-def _phone(field: str, text: str, origin: Origin, notes: Notes) -> str:
-    return read_phone(field, _digits(field, text, notes), origin.country, notes)
-
-
-def _list(_field: str, text: str, _origin: Origin, _notes: Notes) -> list[str]:
-    return [text]
-
-
 def _boolean(field: str, text: str, _origin: Origin, _notes: Notes) -> bool:
     word = text.casefold()
     if word not in TRUE and word not in FALSE:
@@ -276,10 +318,6 @@ def _json(field: str, text: str, _origin: Origin, _notes: Notes) -> object:
         return codec.decode(text.encode())
     except ValueError:  # also a text that UTF-8 can't carry
         raise refuse(field, "JSON", text) from None
-
-
-def _date_time(field: str, text: str, origin: Origin, _: Notes) -> datetime:
-    return read_date(field, text, origin.formats)
 
 
 def _day(field: str, text: str, origin: Origin, _: Notes) -> date:
@@ -328,31 +366,30 @@ def _of_kind(field: str, kind: Kind, value: object) -> Number:
     """Return a number as an int or a float where the kind is one of these."""
     if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
         raise refuse(field, "a number", value)
-    if kind is Kind.NUMBER:
-        return rules.number(field, value)
-    try:
-        made = float(value) if kind is Kind.FLOAT else int(value)
-    except (ValueError, OverflowError):  # infinity, or too large
-        made = None
-    if made is None and kind is Kind.FLOAT:
+    if kind is Kind.FLOAT:
+        with suppress(OverflowError):
+            return float(value)
         raise refuse(field, "a number that fits into a float", value)
-    if made is None or (kind is Kind.INTEGER and made != value):
+    found = rules.number(field, value)
+    if kind is Kind.INTEGER and found != int(found):
         raise refuse(field, "a whole number", value)
-    return made
+    return int(found) if kind is Kind.INTEGER else found
 
 
 _READERS: Final[dict[Kind, Callable[[str, str, Origin, Notes], object]]] = {
     Kind.STRING: _name,
     Kind.IDENTIFIER: _identifier,
     Kind.EMAIL: _email,
-    Kind.PHONE: _phone,
-    Kind.LIST: _list,
+    Kind.PHONE: lambda field, text, origin, notes: read_phone(
+        field, _digits(field, text, notes), origin.country, notes
+    ),
+    Kind.LIST: lambda _field, text, _origin, _notes: [text],
     Kind.NUMBER: _number,
     Kind.INTEGER: _number,
     Kind.FLOAT: _number,
     Kind.BOOLEAN: _boolean,
     Kind.JSON: _json,
-    Kind.DATETIME: _date_time,
+    Kind.DATETIME: lambda field, text, origin, _: read_date(field, text, origin.formats),
     Kind.DATE: _day,
     Kind.BIRTHDAY: _day,
 }

@@ -27,6 +27,7 @@ from personaclick_async.sync.mapping.words import (
     YES,
     same,
 )
+from personaclick_async.sync.records import Fault
 
 Option: TypeAlias = str | Sequence[str] | Mapping[str, str | bool]
 
@@ -280,11 +281,8 @@ def _number(texts: Sequence[str]) -> Guess | None:
 
 
 def _converts(kind: Kind, decimal: str, texts: Iterable[str]) -> bool:
-    convert = Converter("sample", Origin(kind=kind, decimal=decimal))
-    try:
-        return [convert(text, []) for text in dict.fromkeys(texts)] != []
-    except ValidationError:
-        return False
+    attempt = Converter("sample", Origin(kind=kind, decimal=decimal)).attempt
+    return not any(isinstance(attempt(text), Fault) for text in dict.fromkeys(texts))
 
 
 def _birthday(texts: Sequence[str]) -> Guess:
