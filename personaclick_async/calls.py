@@ -9,8 +9,7 @@ from typing import Unpack
 from personaclick_async.errors import ValidationError
 from personaclick_async.models import rules
 from personaclick_async.models.identity import Identity
-from personaclick_async.models.order import Order
-from personaclick_async.models.product import Product
+from personaclick_async.models.order import Order, Product
 from personaclick_async.models.profile import FullProfile, Profile
 from personaclick_async.models.update import CLEAR, ProfileFields, ProfileUpdate, names_fields
 from personaclick_async.names import DATE_FROM, IDENTIFIERS

@@ -33,8 +33,7 @@ from personaclick_async.config import (
 )
 from personaclick_async.errors import ConfigurationError, NoCurrentUser, ValidationError
 from personaclick_async.hooks import Hooks
-from personaclick_async.models.identity import Identity
-from personaclick_async.models.session import Session
+from personaclick_async.models.identity import Identity, Session
 from personaclick_async.names import EXTERNAL_ID, TELEGRAM_ID, Family, Segment
 from personaclick_async.protocol.answers import Answer
 from personaclick_async.protocol.requests import Shop, any_request

@@ -14,9 +14,8 @@ import attrs
 from personaclick_async.cache import Loaded, ProfileCache
 from personaclick_async.config import CallOptions, Config
 from personaclick_async.errors import PersonaClickError
-from personaclick_async.models.identity import Identity
+from personaclick_async.models.identity import SESSION_LIFETIME, Identity, InitAnswer, Session
 from personaclick_async.models.profile import Profile
-from personaclick_async.models.session import SESSION_LIFETIME, InitAnswer, Session
 from personaclick_async.names import DID, INIT, Segment
 from personaclick_async.protocol import requests
 from personaclick_async.protocol.answers import Answer

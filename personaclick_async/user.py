@@ -13,8 +13,7 @@ import attrs
 from personaclick_async.calls import OrderCalls, ProfileCalls
 from personaclick_async.config import NO_OPTIONS, CallOptions, Seconds
 from personaclick_async.errors import ConfigurationError, NoCurrentUser, ValidationError
-from personaclick_async.models.identity import Identity
-from personaclick_async.models.session import InitAnswer, Session
+from personaclick_async.models.identity import Identity, InitAnswer, Session
 from personaclick_async.scope import Core, Scope, Visit, session_of, start_session
 
 

@@ -27,7 +27,7 @@ PACKAGE = "personaclick_async"
 _MADE_BY_CALLS = re.compile(
     rf"{PACKAGE}\.(?:"
     r"config\.Config|errors\.\w+|sync\.errors\.\w+|sync\.sources\.errors\.\w+|facade\.commands\.WrongCall"
-    r"|calls\.\w+\.\w+|models\.(?:profile|product|order)\.\w+|models\.session\.InitAnswer"
+    r"|calls\.\w+\.\w+|models\.(?:profile|order)\.\w+|models\.session\.InitAnswer"
     r"|models\.update\.ProfileFields|user\.\w+|protocol\.answers\.Answer|protocol\.names\.\w+"
     r"|store\.CacheStats|transport\.TransportStats|hooks\.Attempt|facade\.handle\.\w+"
     r"|facade\.facade\.Personaclick|sync\.engine\.Sync|sync\.report\.\w+|sync\.records\.Ref\w+"

@@ -27,7 +27,7 @@ from personaclick_async.cli.reading import Reading
 from personaclick_async.cli.sending import Sending
 from personaclick_async.codec import Json
 from personaclick_async.errors import PersonaClickError, ValidationError
-from personaclick_async.models.product import Product
+from personaclick_async.models.order import Product
 
 _SAMPLE_ROWS: Final = 10_000
 

@@ -12,7 +12,7 @@ import attrs
 
 from personaclick_async.errors import ConfigurationError
 from personaclick_async.integrations.incoming import IncomingRequest
-from personaclick_async.models.session import Session
+from personaclick_async.models.identity import Session
 
 SameSite: TypeAlias = Literal["Lax", "Strict", "None"]
 

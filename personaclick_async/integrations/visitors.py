@@ -25,7 +25,7 @@ from personaclick_async.errors import (
 )
 from personaclick_async.integrations.cookies import CookiePolicy, SetCookie, acceptable_id
 from personaclick_async.integrations.incoming import IncomingRequest
-from personaclick_async.models.session import Session
+from personaclick_async.models.identity import Session
 from personaclick_async.names import INIT
 from personaclick_async.user import User
 

@@ -1,8 +1,15 @@
 """The models: what a caller sends, and what the service answers. No I/O."""
 
-from personaclick_async.models.identity import Identity
-from personaclick_async.models.order import Order, OrderEvent, OrderItem
-from personaclick_async.models.product import Category, FashionColor, Param, Product
+from personaclick_async.models.identity import Identity, InitAnswer, Session
+from personaclick_async.models.order import (
+    Category,
+    FashionColor,
+    Order,
+    OrderEvent,
+    OrderItem,
+    Param,
+    Product,
+)
 from personaclick_async.models.profile import (
     AgeRange,
     Child,
@@ -21,7 +28,6 @@ from personaclick_async.models.profile import (
     SkinPart,
     Space,
 )
-from personaclick_async.models.session import InitAnswer, Session
 from personaclick_async.models.update import CLEAR, Kid, ProfileFields, ProfileUpdate, Vehicle
 
 __all__ = [

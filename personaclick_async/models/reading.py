@@ -1,20 +1,42 @@
-"""What every object read from the service has: the JSON that it came from."""
+"""How answers are read: from bytes to models, strictly if they are as documented, else leniently.
+
+msgspec builds the attrs classes straight from bytes, and refuses any value of another type. The
+service is known to vary its types, so what msgspec refuses is coerced by cattrs: a number in quotes
+is a number, a scalar where a list belongs is a list of one, a scalar where an object with an id
+belongs is its id. What can't be converted is None in the model, and still whole in its ``raw``.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from typing import Any, TypeAlias, TypeVar, cast
+import math
+import types
+from collections.abc import Callable, Mapping
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar, Union, cast, get_args, get_origin
 
 import attrs
 import msgspec
 
 from personaclick_async.codec import Json, decode_answer
+from personaclick_async.names import PAYLOAD, STATUS, STATUS_SUCCESS
+
+if TYPE_CHECKING:
+    from cattrs import Converter
 
 R = TypeVar("R", bound="Read")
 
 Number: TypeAlias = int | float
 Scalar: TypeAlias = str | int | float | bool | None
+_Hook: TypeAlias = Callable[[object, Any], Any]
+
+_PAYLOAD_KEY: Final = f'"{PAYLOAD}"'.encode()
+_WORDS: Final = dict.fromkeys(("true", "1", "yes"), True) | dict.fromkeys(
+    ("false", "0", "no"), False
+)
+_REFUSED: Final = (msgspec.MsgspecError, RecursionError, UnicodeDecodeError)
 
 
 class WrongShape(ValueError):
@@ -26,7 +48,6 @@ class Model:
 
     # Classes of answers are made without slots: of every field that an answer lacks the decoder
     # asks whether it is set, and an empty slot says so by an exception.
-    __slots__ = ()
 
     def to_dict(self) -> dict[str, Json]:
         """Return the attributes as JSON types: dates and decimals as text, objects as dicts."""
@@ -54,21 +75,37 @@ class Model:
     @classmethod
     def __get_pydantic_json_schema__(cls, _schema: object, _handler: object) -> dict[str, Json]:
         """Tell pydantic what :meth:`to_dict` returns, for OpenAPI."""
-        return _inlined(*msgspec.json.schema_components([cls]))
+        [schema], definitions = msgspec.json.schema_components([cls])
+
+        def inline(part: Any) -> Any:  # noqa: ANN401 - JSON
+            # Definitions go where they are referred to: pydantic's names would not find them.
+            match part:
+                case {"$ref": str(reference)}:
+                    return inline(definitions[reference.rpartition("/")[2]])
+                case dict():
+                    return {key: inline(item) for key, item in part.items()}
+                case list():
+                    return [inline(item) for item in part]
+                case _:
+                    return part
+
+        made: dict[str, Json] = inline(schema)
+        return made
 
 
 class Read(Model):
     """An object that the service answered; knows its fields, and keeps those it does not know."""
 
-    # Outside attrs' fields, so that the decoder never looks for it in the answer.
-    __slots__ = ("_source",)
-
-    _source: bytes
+    # The JSON that it was made from. No field of attrs: the decoder never looks for it in answers.
+    if TYPE_CHECKING:
+        _source: bytes
+    else:
+        _source = b"{}"
 
     @property
     def raw(self) -> dict[str, Json]:
         """The JSON object as the service sent it; a new copy on each access."""
-        source: dict[str, Json] = decode_answer(getattr(self, "_source", b"{}"))
+        source: dict[str, Json] = decode_answer(self._source)
         return source
 
     @property
@@ -77,11 +114,10 @@ class Read(Model):
         known = field_names(type(self))
         return {name: value for name, value in self.raw.items() if name not in known}
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        # attrs' own way knows nothing of the source, which must travel to other processes too.
-        names = field_names(type(self))
-        values = tuple(getattr(self, name) for name in names)
-        return _restore, (type(self), names, values, getattr(self, "_source", b"{}"))
+
+def field_names(kind: type[Model]) -> tuple[str, ...]:
+    """Name the fields of a class of answers, each of which is an attrs class."""
+    return tuple(attrs.fields_dict(cast("type[attrs.AttrsInstance]", kind)))
 
 
 def fill_in(read: object, name: str, other: str) -> None:
@@ -91,38 +127,203 @@ def fill_in(read: object, name: str, other: str) -> None:
         object.__setattr__(read, name, value)
 
 
-def _inlined(schemas: tuple[Any, ...], definitions: dict[str, Any]) -> dict[str, Json]:
-    """Put definitions where they are referred to: pydantic's own names would not find them."""
+def read_object(cls: type[R], body: bytes) -> R:
+    """Make a model from a JSON object, also inside ``{"status": "success", "payload": …}``.
 
-    def inline(schema: Any) -> Any:  # noqa: ANN401 - JSON
-        match schema:
-            case {"$ref": str(reference)}:
-                return inline(definitions[reference.rpartition("/")[2]])
-            case dict():
-                return {key: inline(item) for key, item in schema.items()}
-            case list():
-                return [inline(item) for item in schema]
-            case _:
-                return schema
-
-    [schema] = schemas
-    made: dict[str, Json] = inline(schema)
-    return made
+    :raises WrongShape: the bytes are not a JSON object with the required fields.
+    """
+    if _PAYLOAD_KEY in body:
+        said = _parsed(body)
+        is_envelope = isinstance(said, dict) and said.get(STATUS) == STATUS_SUCCESS
+        if is_envelope and isinstance(said[PAYLOAD], dict):
+            body = _dumped(said[PAYLOAD])
+    return _read(cls, body)
 
 
-def field_names(kind: type[Model]) -> tuple[str, ...]:
-    """Name the fields of a class of answers, each of which is an attrs class."""
-    return tuple(attrs.fields_dict(cast("type[attrs.AttrsInstance]", kind)))
+def read_objects(cls: type[R], body: bytes, *, wrappers: tuple[tuple[str, ...], ...]) -> list[R]:
+    """Make models from a JSON array, or from one inside an object at one of the ``wrappers``.
+
+    :raises WrongShape: there is no such array, or an item is not an object.
+    """
+    try:
+        items = [bytes(item) for item in _split(body)]
+    except _REFUSED:
+        items = [_dumped(item) for item in _unwrapped(_parsed(body), wrappers)]
+    return [_read(cls, item) for item in items]
 
 
-def keep_source(read: R, source: bytes) -> R:
-    """Attach the JSON that ``read`` was made from."""
-    object.__setattr__(read, "_source", source)
+_split: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
+
+
+@cache
+def _decoder(cls: type) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(cls)
+
+
+def _read(cls: type[R], body: bytes) -> R:
+    try:
+        read: R = _decoder(cls).decode(body)  # type: ignore[arg-type]  # mypy looks at the hash of instances
+    except _REFUSED:
+        read = coerce(cls, _parsed(body))
+    object.__setattr__(read, "_source", body)
     return read
 
 
-def _restore(kind: type[R], names: tuple[str, ...], values: tuple[object, ...], source: bytes) -> R:
-    read = kind.__new__(kind)
-    for name, value in zip(names, values, strict=True):
-        object.__setattr__(read, name, value)
-    return keep_source(read, source)
+def _parsed(body: bytes) -> Json:
+    try:
+        return decode_answer(body)
+    except ValueError:
+        raise WrongShape("the body is not JSON") from None
+
+
+def _dumped(item: Json) -> bytes:
+    # Not the codec: what only the lenient decoder reads, the strict encoder would not write.
+    try:
+        return json.dumps(item).encode()
+    except RecursionError:
+        raise WrongShape("the body is nested too deeply") from None
+
+
+def _unwrapped(value: Json, wrappers: tuple[tuple[str, ...], ...]) -> list[Any]:
+    if isinstance(value, dict) and isinstance(value.get(PAYLOAD), dict | list):
+        value = value[PAYLOAD]
+    for path in ((), *wrappers):
+        inner = value
+        for key in path:
+            inner = inner.get(key) if isinstance(inner, dict) else None
+        if isinstance(inner, list):
+            return inner
+    raise WrongShape("the body is not an array")
+
+
+def coerce(cls: type[R], value: object) -> R:
+    """Make a model from parsed JSON whose types may differ from the documented ones.
+
+    :raises WrongShape: it is not an object, or lacks a required field.
+    """
+    if not isinstance(value, dict):
+        raise WrongShape("an array or object is missing where one belongs")
+    for name in _required(cls):
+        if _text(value.get(name)) is None:
+            raise WrongShape(f"the object has no {name}")
+    return _converter().structure(value, cls)
+
+
+@cache
+def _converter() -> Converter:
+    # Most processes never need it, and cattrs takes as long to import as a tenth of the package.
+    from cattrs import Converter  # noqa: PLC0415
+
+    made = Converter(detailed_validation=False)
+    made.register_structure_hook(str, _text)
+    made.register_structure_hook(bool, _boolean)
+    made.register_structure_hook(Decimal, _number)
+    made.register_structure_hook(date, _day)
+    made.register_structure_hook(datetime, _instant)
+    made.register_structure_hook_factory(partial(_has_origin, Union), _union_hook)
+    made.register_structure_hook_factory(partial(_has_origin, types.UnionType), _union_hook)
+    made.register_structure_hook_factory(partial(_has_origin, tuple), _tuple_hook)
+    made.register_structure_hook_factory(partial(_has_origin, Mapping), _mapping_hook)
+    made.register_structure_hook_factory(attrs.has, _object_hook)
+    return made
+
+
+def _has_origin(origin: object, kind: Any) -> bool:  # noqa: ANN401 - any annotation
+    return get_origin(kind) is origin
+
+
+def _required(cls: Any) -> list[str]:  # noqa: ANN401 - any attrs class
+    return [at.name for at in attrs.fields(cls) if at.default is attrs.NOTHING]
+
+
+def _text(value: object, _: object = None) -> str | None:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value) if isinstance(value, str | int | float) else None
+
+
+def _boolean(value: object, _: object = None) -> bool | None:
+    return _WORDS.get((_text(value) or "").strip().lower())
+
+
+def _number(value: object, kind: Any = Number) -> Any:  # noqa: ANN401 - of the kind
+    """Read a number of any spelling: as an int or a float, or as a Decimal."""
+    try:
+        made = msgspec.convert(value, kind, strict=False)
+    except (msgspec.ValidationError, UnicodeEncodeError):  # the latter of half a surrogate pair
+        return None
+    return made if not isinstance(made, float) or math.isfinite(made) else None
+
+
+def _day(value: object, _: object = None) -> date | None:
+    made = _instant(value) if isinstance(value, str) else None
+    return made and made.date()
+
+
+def _instant(value: object, _: object = None) -> datetime | None:
+    try:
+        if isinstance(value, str):
+            return datetime.fromisoformat(value)
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return datetime.fromtimestamp(value, UTC)
+    except (ValueError, OverflowError, OSError):
+        pass
+    return None
+
+
+def _tuple_hook(kind: Any, of: Converter) -> _Hook:  # noqa: ANN401 - any annotation
+    item_type = get_args(kind)[0]
+    items_may_be_none = item_type is Any or type(None) in get_args(item_type)
+
+    def structure(value: object, _: object) -> tuple[Any, ...]:
+        items = value if isinstance(value, list) else [] if value is None else [value]
+        made = (of.structure(item, item_type) for item in items)
+        return tuple(item for item in made if item is not None or items_may_be_none)
+
+    return structure
+
+
+def _mapping_hook(kind: Any, of: Converter) -> _Hook:  # noqa: ANN401 - any annotation
+    value_type = get_args(kind)[1]
+
+    def structure(value: object, _: object) -> Mapping[str, Any]:
+        # An empty object of a PHP service is an empty array.
+        items = value.items() if isinstance(value, dict) else ()
+        return {str(key): of.structure(item, value_type) for key, item in items}
+
+    return structure
+
+
+def _object_hook(cls: Any, of: Converter) -> _Hook:  # noqa: ANN401 - any attrs class
+    make = of.gen_structure_attrs_fromdict(cls)
+    required = _required(cls)
+    has_id = "id" in attrs.fields_dict(cls)
+    never_none = {at.name for at in attrs.fields(cls) if at.default is not None}
+
+    def structure(value: object, _: object) -> Any:  # noqa: ANN401
+        if isinstance(value, list):
+            # Several older pages show an array where the newer ones have one object.
+            value = next((item for item in value if isinstance(item, dict)), None)
+        if has_id and isinstance(value, str | int) and not isinstance(value, bool):
+            value = {"id": value}
+        if not isinstance(value, dict) or any(value.get(name) is None for name in required):
+            return None
+        return make({k: v for k, v in value.items() if not (v is None and k in never_none)}, cls)
+
+    return structure
+
+
+def _union_hook(kind: Any, of: Converter) -> _Hook:  # noqa: ANN401 - any annotation
+    members = [member for member in get_args(kind) if member is not type(None)]
+    if len(members) == 1:
+        return lambda value, _: None if value is None else of.structure(value, members[0])
+    objects = next((member for member in members if attrs.has(member)), None)
+
+    def structure(value: object, _: object) -> Any:  # noqa: ANN401
+        if isinstance(value, dict) and objects is not None:
+            return of.structure(value, objects)
+        if str not in members:
+            return _number(value)
+        return value if isinstance(value, str | int | float) else None
+
+    return structure

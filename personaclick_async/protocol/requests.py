@@ -17,13 +17,10 @@ from personaclick_async import codec, names
 from personaclick_async.codec import Json
 from personaclick_async.errors import ConfigurationError, ValidationError
 from personaclick_async.models import rules
-from personaclick_async.models.decoding import read_object, read_objects
-from personaclick_async.models.identity import Identity
-from personaclick_async.models.order import Order
-from personaclick_async.models.product import Product
+from personaclick_async.models.identity import Identity, InitAnswer
+from personaclick_async.models.order import Order, Product
 from personaclick_async.models.profile import FullProfile, Profile
-from personaclick_async.models.reading import WrongShape
-from personaclick_async.models.session import InitAnswer
+from personaclick_async.models.reading import WrongShape, read_object, read_objects
 from personaclick_async.models.update import ProfileUpdate, to_wire
 
 T = TypeVar("T")

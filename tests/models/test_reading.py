@@ -20,10 +20,8 @@ from hypothesis import strategies as st
 from benchmarks.server import LAST_ORDER, PROFILE
 from personaclick_async import FullProfile, Order, Product, Profile, ProfileUpdate
 from personaclick_async.models import InitAnswer
-from personaclick_async.models.coercion import coerce
-from personaclick_async.models.decoding import read_object, read_objects
 from personaclick_async.models.profile import Floor
-from personaclick_async.models.reading import Read, WrongShape
+from personaclick_async.models.reading import Read, WrongShape, coerce, read_object, read_objects
 from personaclick_async.models.update import to_wire
 
 DATA = Path(os.environ.get("PERSONACLICK_DATA", Path(__file__).parents[3] / "shared" / "data"))

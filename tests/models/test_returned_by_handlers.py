@@ -10,7 +10,7 @@ import httpx
 import litestar
 
 from personaclick_async import FullProfile, Product, Profile
-from personaclick_async.models.decoding import read_object
+from personaclick_async.models.reading import read_object
 
 PROFILE = read_object(
     Profile, b'{"id": 7, "gender": "f", "children": [{"gender": "m"}], "horoscope": "leo"}'

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from personaclick_async import MalformedAnswer, NotFound, ServiceError
 from personaclick_async.codec import decode
-from personaclick_async.models.decoding import read_object
 from personaclick_async.models.profile import Profile
+from personaclick_async.models.reading import read_object
 from personaclick_async.protocol.answers import Answer, refusal
 from personaclick_async.protocol.requests import Call
 from tests.trust import targets
