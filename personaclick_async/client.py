@@ -152,6 +152,10 @@ class PersonaClick:
         if config.disabled:
             log.warning("this client is disabled: calls are checked and go nowhere")
             store = None  # other processes must not read the empty profiles
+        for name, function in {"clock": clock, "now": now}.items():
+            if not callable(function):
+                kind = type(function).__name__
+                raise ConfigurationError(f"{name}: expected a function, got {kind}")
         transport = Transport(
             config,
             session=session,

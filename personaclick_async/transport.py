@@ -123,6 +123,7 @@ class Transport:
         self._config = config
         self._hooks = _checked_hooks(hooks)
         _check(session, aiohttp.ClientSession, "session", "an aiohttp.ClientSession")
+        _check(trust_env, bool, "trust_env", "a bool")
         _check(ssl_context, ssl.SSLContext, "ssl_context", "an ssl.SSLContext")
         self._ssl = ssl_context or True
         self._clock = clock

@@ -527,6 +527,9 @@ def test_a_session_of_another_event_loop_is_refused(
         ({"session": object()}, "session: expected an aiohttp.ClientSession, got object"),
         ({"hooks": print}, "hooks: expected Hooks"),
         ({"hooks": [print]}, "hooks: expected Hooks"),
+        ({"trust_env": "yes"}, "trust_env: expected a bool, got str"),
+        ({"clock": 5.0}, "clock: expected a function, got float"),
+        ({"now": 5.0}, "now: expected a function, got float"),
         ({"store": object()}, "store: expected a ProfileStore, got object"),
     ],
 )
