@@ -40,6 +40,7 @@ class _Flight:
     """A request for a profile, and the other callers on its event loop that wait for it."""
 
     loop: asyncio.AbstractEventLoop
+    retries: int | None
     waiting: list[asyncio.Future[bytes]] = attrs.field(factory=list)
 
     def join(self) -> asyncio.Future[bytes]:
@@ -124,14 +125,17 @@ class ProfileCache:
                 async with asyncio.timeout(options.left):
                     return await joined.join(), None
             except PersonaClickError:
-                raise
+                if joined.retries == options.retries:
+                    raise
+                # It was retried more or less often than this caller wants.
+                self.stats.coalesced -= 1
             except TimeoutError:
                 late = options.late("another caller's request", endpoint=PROFILE.name)
                 raise late from None
             except _LeaderLeft:
                 self.stats.coalesced -= 1
         # The first caller loads in its own task: a task for it would cost each read a tenth.
-        flight = _Flight(loop)
+        flight = _Flight(loop, options.retries)
         with self._lock:
             if force:  # what began before is not cached
                 self._flights.pop(key, None)

@@ -191,6 +191,20 @@ async def test_one_callers_cancellation_does_not_cancel_the_others(
     assert reads(emulator) == requests == client.cache_stats.misses
 
 
+async def test_a_caller_that_retries_does_not_fail_with_one_that_does_not(
+    client: PersonaClick, user: User, emulator: Emulator
+) -> None:
+    impatient = client.with_options(retries=0).user(did="device0001")
+    emulator.fault(path="/profile", status=503, times=1, delay=0.05)
+    first, second, third = await asyncio.gather(
+        colour(impatient), colour(user), colour(impatient), return_exceptions=True
+    )
+    assert isinstance(first, ServiceUnavailable)
+    assert isinstance(third, ServiceUnavailable)
+    assert second == "red"
+    assert reads(emulator) == 2
+
+
 async def test_when_every_caller_is_cancelled_the_read_ends_and_the_next_starts_anew(
     client: PersonaClick, user: User, emulator: Emulator
 ) -> None:
