@@ -32,8 +32,9 @@ from personaclick_async.sync.rejects import RejectFile
 from personaclick_async.sync.report import Report
 from personaclick_async.sync.shards import Shard, ShardOf
 from personaclick_async.sync.sources import Layout, SourceKind, TableSource, open_source
-from personaclick_async.sync.sources.layout import is_reject_file
-from personaclick_async.sync.sources.opening import expand, input_of
+from personaclick_async.sync.sources.csv_source import is_reject_file
+from personaclick_async.sync.sources.files import input_of
+from personaclick_async.sync.sources.opening import expand
 
 _TICK_SECONDS: Final = 0.5
 _LOCKED_SECONDS: Final = 60.0

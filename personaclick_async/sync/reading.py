@@ -299,10 +299,9 @@ class AsyncSlices:
         items = list(self._waiting)
         self._waiting.clear()
         self._room.set()
-        source, plan = IterableSource(items), Plan((), self._row)
-        found = await self._thread.run(
-            lambda: next(cut(source.outcomes(before=plan.done_until), plan, len(items)), None)
-        )
+        plan = Plan((), self._row)
+        outcomes = IterableSource(items).numbered(after_row=0, before=self._row)
+        found = await self._thread.run(lambda: next(cut(outcomes, plan, len(items)), None))
         if found is not None:
             self._row = found.outcomes[-1].row
         return found

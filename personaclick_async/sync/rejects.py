@@ -30,9 +30,8 @@ from typing import Final
 
 from personaclick_async.errors import ConfigurationError, PersonaClickError
 from personaclick_async.sync.records import FaultyRow, Omitted, Refused
-from personaclick_async.sync.sources.base import BOOKKEEPING, ROW
+from personaclick_async.sync.sources.base import BOOKKEEPING, ROW, SENT
 from personaclick_async.sync.sources.encodings import KEEP_BYTES
-from personaclick_async.sync.sources.flat import SENT
 
 _UTF8: Final = "utf-8"
 _BOM: Final = "\ufeff"

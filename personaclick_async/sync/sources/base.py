@@ -4,23 +4,33 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
 from functools import cached_property
 from importlib import import_module
-from itertools import islice
-from typing import Any, ClassVar, Final, Protocol, TypeAlias, TypeVar
+from itertools import chain, islice
+from typing import Any, Final, Protocol, TypeAlias
 
 import attrs
 
 from personaclick_async import codec
 from personaclick_async.codec import Json
 from personaclick_async.errors import ConfigurationError, PersonaClickError
+from personaclick_async.models import rules
+from personaclick_async.sync.admission import Item, outcome_of
 from personaclick_async.sync.mapping import CompiledMapping, FieldMapping
-from personaclick_async.sync.records import Fault, Outcome, Rejected, Source
-from personaclick_async.sync.sources.flat import SENT, outcome_of_sent
+from personaclick_async.sync.records import (
+    NO_IDENTIFIER,
+    Fault,
+    Outcome,
+    Record,
+    Rejected,
+    Source,
+    has_identifier,
+)
 
-T = TypeVar("T")
+SENT: Final = "_sent"
+"""The column of a reject file with a row's fields as JSON, where no more is known of it."""
 
 BOOKKEEPING: Final = ("_row", "_field", "_reason", SENT)
 """The columns that a reject file has before the source's own; sources pass over them."""
@@ -32,8 +42,7 @@ EMPTY: Final = ("", None)
 """What an empty cell holds."""
 
 # Part of every fingerprint: to be raised when the same bytes come to be read differently.
-_READING: Final = "sources 2"
-_ROWS_AT_ONCE: Final = 512
+_READING: Final = "sources 3"
 
 # The first cell of a line of totals, under which spreadsheets and shops end their lists.
 _TOTAL_WORDS: Final = (
@@ -61,6 +70,12 @@ class Sample:
     columns: tuple[str, ...]
     rows: Sequence[Sequence[object]]
 
+    @classmethod
+    def of(cls, records: Sequence[Mapping[str, object]]) -> Sample:
+        """Make a sample of mappings; the columns are all their keys."""
+        columns = tuple(dict.fromkeys(chain.from_iterable(records)))
+        return cls(columns, [[record.get(column) for column in columns] for record in records])
+
 
 class TableSource(Source, Protocol):
     """A source whose rows can be numbered on from those of another, and looked at."""
@@ -80,6 +95,32 @@ class TableSource(Source, Protocol):
         """Return the first rows, unmapped."""
 
 
+class NumberedSource(ABC):
+    """A source whose rows are numbered from 1, unless they follow upon those of another."""
+
+    @property
+    @abstractmethod
+    def columns(self) -> tuple[str, ...] | None:
+        """The columns' names; None where each row has its own."""
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """How it is read, where there is anything to say."""
+        return ()
+
+    @abstractmethod
+    def numbered(self, *, after_row: int, before: int) -> Numbered:
+        """Read the rows after ``after_row``, numbered from ``before`` + 1."""
+
+    def outcomes(self, *, after_row: int = 0) -> Iterator[Outcome]:
+        """Read the rows after ``after_row``.
+
+        :raises ConfigurationError: the mapping asks for a column that is not there.
+        :raises SourceFailed: the source can't be read to its end, or was changed meanwhile.
+        """
+        return self.numbered(after_row=after_row, before=0)
+
+
 @attrs.frozen(repr=False)
 class BrokenRow:
     """A row that could not be read, with the rule that it breaks and the cells it seems to have."""
@@ -92,71 +133,62 @@ class BrokenRow:
 Row: TypeAlias = Sequence[Any] | BrokenRow
 
 
+@attrs.frozen(repr=False)
 class Unreadable:
     """Stands for a cell whose value can't be known; every rule refuses it."""
 
-    def __init__(self, written: str = "") -> None:
-        self._written = written
+    written: str = ""
 
     def __str__(self) -> str:
-        return self._written
+        return self.written
 
 
-class Table(ABC):
+class Table(NumberedSource):
     """A source with one set of columns: subclasses read its rows, this class maps them.
 
     Empty cells at the end of a row may be missing or too many. Rows of a reject file are read as
     those of the source that it came from.
     """
 
-    kind: ClassVar[str]
-    only_text: ClassVar[bool] = False
-
     def __init__(self, name: str, mapping: FieldMapping | None) -> None:
         self.name = name
         self._mapping = mapping
 
+    @property
     @abstractmethod
     def _header(self) -> tuple[str, ...]:
-        """Return the names of all columns, no two the same."""
+        """The names of all columns, no two the same."""
 
     @abstractmethod
-    def _rows(self) -> AbstractContextManager[Iterator[Row]]:
-        """Read the rows below the header; a row without any value is none."""
+    def _batches(self) -> AbstractContextManager[Iterator[Sequence[Row]]]:
+        """Read the rows below the header, some at a time; a row without any value is none."""
 
     @cached_property
     def columns(self) -> tuple[str, ...]:
         """The columns' names, those of a reject file's bookkeeping left out."""
-        return tuple(name for name in self._header() if name not in BOOKKEEPING)
+        return tuple(self._header[place] for place in self._own)
 
-    @property
-    def notices(self) -> tuple[str, ...]:
-        """How it is read, where there is anything to say."""
-        return ()
-
-    def outcomes(self, *, after_row: int = 0) -> Iterator[Outcome]:
-        """Read the rows after ``after_row``.
-
-        :raises ConfigurationError: the mapping asks for a column that is not there.
-        :raises SourceFailed: the source can't be read to its end, or was changed meanwhile.
-        """
-        return self.numbered(after_row=after_row, before=0)
+    @cached_property
+    def _own(self) -> list[int]:
+        return [place for place, name in enumerate(self._header) if name not in BOOKKEEPING]
 
     def numbered(self, *, after_row: int, before: int) -> Numbered:
         """Read the rows after ``after_row``, numbered from ``before`` + 1."""
-        with self._rows() as rows:
+        with self._batches() as batches:
             compiled = self.compiled() if self.columns else None
-            number = sum(1 for _ in islice(rows, after_row))
-            for batch in in_batches(rows, _ROWS_AT_ONCE):
-                if compiled is not None:
-                    yield from self._outcomes(before + number + 1, batch, compiled)
+            number = 0
+            for batch in batches:
+                rows = batch[max(0, after_row - number) :]
                 number += len(batch)
+                if rows and compiled is not None:
+                    yield from self._outcomes(before + number - len(rows) + 1, rows, compiled)
             return number
 
     def sample(self, limit: int = 100) -> Sample:
         """Return the first rows that can be read, unmapped."""
-        with self._rows() as rows:
-            whole = (row for row in map(self._fit, rows) if not isinstance(row, BrokenRow))
+        with self._batches() as batches:
+            rows = map(self._fit, chain.from_iterable(batches))
+            whole = (row for row in rows if not isinstance(row, BrokenRow))
             own = ([row[place] for place in self._own] for row in whole)
             return Sample(self.columns, list(islice(own, limit)))
 
@@ -171,70 +203,58 @@ class Table(ABC):
         except ConfigurationError as error:
             raise ConfigurationError(f"{self.name}: {error}") from None
 
-    def fingerprint_of(self, content: str | None, **options: Json) -> str | None:
-        """Hash what is read and how it is read; None if the content can't be known."""
-        return fingerprint(self.kind, content, self._mapping, options)
-
     def _outcomes(
-        self, first: int, batch: Sequence[Row], compiled: CompiledMapping
-    ) -> Iterator[Outcome]:
-        width = len(self._header())
-        if BrokenRow in {*map(type, batch)} or {*map(len, batch)} != {width}:  # type: ignore[arg-type]
-            batch = list(map(self._fit, batch))
-        if BrokenRow not in {*map(type, batch)} and len(self._own) == width:
-            columns: list[Any] = list(zip(*batch, strict=True))
-            folded = str.casefold if self.only_text else _folded
-            if all(_TOTALS.isdisjoint(map(folded, column)) for column in columns[:2]):
-                yield from compiled.rows(first, columns)
-                return
-        for number, row in enumerate(batch, first):
-            yield self._outcome(number, row, compiled)
+        self, first: int, rows: Sequence[Row], compiled: CompiledMapping
+    ) -> Iterable[Outcome]:
+        width = len(self._header)
+        if BrokenRow in {*map(type, rows)} or {*map(len, rows)} != {width}:  # type: ignore[arg-type]
+            rows = list(map(self._fit, rows))
+        if BrokenRow not in {*map(type, rows)} and len(self._own) == width:
+            columns: list[Any] = list(zip(*rows, strict=True))
+            texts = (map(str.casefold, map(str, column)) for column in columns[:2])
+            if all(map(_TOTALS.isdisjoint, texts)):
+                return compiled.rows(first, columns)
+        return (self._outcome(number, row, compiled) for number, row in enumerate(rows, first))
 
     def _outcome(self, number: int, row: Row, compiled: CompiledMapping) -> Outcome:
-        header = self._header()
+        header = self._header
         if isinstance(row, BrokenRow):
             places = (*self._own, *range(len(header), len(row.cells)))
             own = [row.cells[place] for place in places if place < len(row.cells)]
-            return malformed(number, row.rule, row.given, self.columns, own)
+            return self._malformed(number, row.rule, row.given, own)
         if SENT in header and (sent := row[header.index(SENT)]):
             return outcome_of_sent(number, sent)
         values = [row[place] for place in self._own]
         if _is_total(values):
-            return malformed(number, "a customer", "a line of totals", self.columns, values)
+            return self._malformed(number, "a customer", "a line of totals", values)
         return compiled.row(number, values)
+
+    def _malformed(self, row: int, rule: str, given: str, values: Sequence[object]) -> Rejected:
+        """Reject a row that does not have the columns; surplus cells are ``+1``, ``+2``."""
+        surplus = [f"+{number}" for number in range(1, len(values) - len(self.columns) + 1)]
+        source_row = dict(zip((*self.columns, *surplus), values, strict=False))
+        return Rejected(row, (Fault(ROW, rule, given),), source_row)
 
     def _fit(self, row: Row) -> Row:
         """Return a row with as many cells as there are columns, if it holds no more values."""
-        width = len(self._header())
+        width = len(self._header)
         if isinstance(row, BrokenRow) or len(row) == width:
             return row
-        if len(row) < width:
-            return [*row, *([""] * (width - len(row)))]
         if any(cell not in EMPTY for cell in row[width:]):
             rule = f"at most {width} values, as there are columns"
             return BrokenRow(rule, f"{len(row)} values", row)
-        return row[:width]
-
-    @cached_property
-    def _own(self) -> list[int]:
-        return [place for place, name in enumerate(self._header()) if name not in BOOKKEEPING]
+        return [*row[:width], *([""] * (width - len(row)))]
 
 
 def fingerprint(
-    kind: str, content: str | None, mapping: FieldMapping | None, options: Mapping[str, Json]
+    kind: str, content: str | None, mapping: FieldMapping | None, how: Mapping[str, Json]
 ) -> str | None:
     """Hash what is read and how it is read; None if the content can't be known."""
     if content is None:
         return None
     of_mapping = "by name" if mapping is None else mapping.fingerprint
-    whole = [_READING, kind, content, of_mapping, sorted(options.items())]
+    whole = [_READING, kind, content, of_mapping, sorted(how.items())]
     return hashlib.sha256(codec.encode(whole)).hexdigest()
-
-
-def sample_of(records: Sequence[Mapping[str, object]]) -> Sample:
-    """Make a sample of mappings; the columns are all their keys."""
-    columns = tuple(dict.fromkeys(key for record in records for key in record))
-    return Sample(columns, [[record.get(column) for column in columns] for record in records])
 
 
 def distinct(names: Sequence[str]) -> tuple[str, ...]:
@@ -256,32 +276,22 @@ def distinct(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(taken)
 
 
-def in_batches(rows: Iterator[T], most: int) -> Iterator[list[T]]:
-    """Cut rows into lists of ``most``; where reading fails, what came before is yielded first."""
-    failure: Exception | None = None
-    whole = True
-    while whole:
-        batch: list[T] = []
-        try:
-            # Row by row: of a list that is made at once nothing is left when reading fails.
-            for row in islice(rows, most):
-                batch.append(row)  # noqa: PERF402
-        except Exception as error:  # noqa: BLE001 - it is raised below
-            failure = error
-        whole = len(batch) == most
-        if batch:
-            yield batch
-    if failure is not None:
-        raise failure
+def outcome_of_item(row: int, item: Item) -> Outcome:
+    """Make a record of anything that an iterable may give, or its rejection."""
+    outcome = outcome_of(item, row)
+    if isinstance(outcome, Record) and not has_identifier(outcome.wire):
+        return Rejected(outcome.row, (NO_IDENTIFIER,), dict(outcome.wire))
+    return outcome
 
 
-def malformed(
-    row: int, rule: str, given: str, columns: Sequence[str], values: Sequence[object]
-) -> Rejected:
-    """Reject a row that does not have the source's columns; surplus cells are ``+1``, ``+2``."""
-    surplus = [f"+{number}" for number in range(1, len(values) - len(columns) + 1)]
-    source_row = dict(zip((*columns, *surplus), values, strict=False))
-    return Rejected(row, (Fault(ROW, rule, given),), source_row)
+def outcome_of_sent(row: int, sent: object) -> Outcome:
+    """Make an outcome of the fields of a row that was sent before, as a reject file has them."""
+    with suppress(ValueError):
+        record = codec.decode(sent.encode(errors="replace")) if isinstance(sent, str) else sent
+        if isinstance(record, dict):
+            return outcome_of_item(row, record)
+    fault = Fault(SENT, "a JSON object of fields", rules.given(sent))
+    return Rejected(row, (fault,), {SENT: sent})
 
 
 def need(module: str, *, extra: str, purpose: str) -> Any:  # noqa: ANN401 - a module of any kind
@@ -298,12 +308,8 @@ def need(module: str, *, extra: str, purpose: str) -> Any:  # noqa: ANN401 - a m
         ) from None
 
 
-def _folded(cell: object) -> str:
-    return cell.strip().casefold() if isinstance(cell, str) else ""
-
-
 def _is_total(values: Sequence[object]) -> bool:
     """Tell whether a row says "total" first, and nothing but numbers then."""
-    said = [cell for cell in values if cell not in EMPTY]
-    numbers = (not isinstance(cell, str) or not any(map(str.isalpha, cell)) for cell in said[1:])
-    return bool(said) and _folded(said[0]) in _TOTALS and all(numbers)
+    first, *others = [cell for cell in values if cell not in EMPTY] or [""]
+    numbers = (not isinstance(cell, str) or not any(map(str.isalpha, cell)) for cell in others)
+    return str(first).strip().casefold() in _TOTALS and all(numbers)

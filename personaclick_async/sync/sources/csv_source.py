@@ -2,23 +2,153 @@
 
 from __future__ import annotations
 
+import csv
 import io
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
+from itertools import chain, islice
 from os import PathLike
-from typing import Final
+from typing import Any, Final, TextIO
 
 import attrs
 
+from personaclick_async.errors import ConfigurationError
+from personaclick_async.models.update import FIELDS
 from personaclick_async.sync.mapping import FieldMapping
-from personaclick_async.sync.sources.base import Row, Table
-from personaclick_async.sync.sources.csv_rows import read_rows
-from personaclick_async.sync.sources.encodings import KEEP_BYTES
-from personaclick_async.sync.sources.files import FileInput, Input, lines_hint
-from personaclick_async.sync.sources.layout import Layout, SeenLayout, see_layout
+from personaclick_async.sync.mapping.words import same
+from personaclick_async.sync.sources.base import (
+    BOOKKEEPING,
+    EMPTY,
+    BrokenRow,
+    Row,
+    Table,
+    distinct,
+    fingerprint,
+)
+from personaclick_async.sync.sources.encodings import (
+    KEEP_BYTES,
+    Encoding,
+    as_text,
+    check_encoding,
+    find_encoding,
+)
+from personaclick_async.sync.sources.files import HEAD_BYTES, Input, input_of
+
+MOST_CHARACTERS: Final = 4 * 1024 * 1024
+"""The longest line, and the longest field of several lines; it bounds the memory of a read."""
+
+MOST_LINES: Final = 1000
+"""The most lines of one row; it bounds what is read again for the sake of a broken one."""
+
+ROWS_TO_JUDGE_BY: Final = 100
+"""How many of the first rows show how the others are laid out."""
 
 _MARKS: Final = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
+_NEWLINES: Final = ("\n", "\r")
+_BLOCK: Final = 64 * 1024
+_CUT: Final = ""  # stands for a line that was too long; no other is empty
+# What a reject file begins with, whatever the delimiter of its source was.
+_REJECTS: Final = re.compile(f'{BOOKKEEPING[0]}([^\r"])' + r"\1".join(BOOKKEEPING[1:]))
+_REJECTS_HEAD: Final = 200
+_REJECT_LINES: Final = f'{{"{BOOKKEEPING[0]}": '
+_SAYS_DELIMITER: Final = re.compile("sep=(.)\r?\n", re.IGNORECASE)
+_ADDRESS: Final = re.compile(r"[^@\s]+@[^@\s]+\.\w+")
+_DATA: Final = re.compile(
+    r"\d{1,4}([-/.])\d{1,2}\1\d{1,4}.*"  # a date
+    r"|\+?[\d\s().-]{7,}"  # a phone number, or another long one
+    r"|https?://.*"
+)
+_NUMBER: Final = re.compile(r"[-+]?\d+([.,]\d+)?")
+_ONE_IN: Final = 5
+_KNOWN: Final = frozenset(
+    same(name) for field, facts in FIELDS.items() for name in (field, *facts.column_names)
+)
+
+
+def _names(names: Sequence[str] | None) -> tuple[str, ...] | None:
+    return None if names is None else tuple(names)
+
+
+@attrs.frozen(kw_only=True)
+class Layout:
+    """What the caller knows of how a file is laid out; what is left out is found out.
+
+    Delimited text takes all of these but ``sheet``; a workbook takes the sheet and what is said
+    of rows and columns; JSON takes the encoding.
+
+    :ivar encoding: the text's encoding; a byte order mark is believed before this.
+    :ivar delimiter: what separates fields; found among comma, semicolon, tab and bar.
+    :ivar quote: what stands around fields that hold a delimiter or a newline; None if a quote is
+        a character like any other.
+    :ivar escape: what stands before a quote inside quotes, such as a backslash; quotes are
+        doubled there unless this is said.
+    :ivar header: whether the first row holds the columns' names. Unless said it does, and is
+        refused if it looks like a row of data.
+    :ivar columns: the columns' names, for a file without a header.
+    :ivar skip_rows: how many lines stand before the header, or before the first row.
+    :ivar sheet: the name of a workbook's sheet; the first one that has rows unless said.
+    """
+
+    encoding: str | None = attrs.field(
+        default=None, converter=attrs.converters.optional(check_encoding)
+    )
+    delimiter: str | None = None
+    quote: str | None = '"'
+    escape: str | None = None
+    header: bool | None = None
+    columns: tuple[str, ...] | None = attrs.field(default=None, converter=_names)
+    skip_rows: int = 0
+    sheet: str | None = None
+
+    def __attrs_post_init__(self) -> None:
+        marks = {"delimiter": self.delimiter, "quote": self.quote, "escape": self.escape}
+        for name, mark in marks.items():
+            # The csv module's own conditions.
+            if mark is not None and (len(mark) != 1 or mark in "\r\n"):
+                raise ConfigurationError(f"{name}: expected one character, not a newline")
+        if self.quote is not None and self.quote in (" ", "\t", self.delimiter):
+            raise ConfigurationError("quote: expected neither white space nor the delimiter")
+        if self.escape is not None and self.escape in (" ", "\t", self.delimiter, self.quote):
+            raise ConfigurationError("escape: expected another character than the other marks")
+        if self.columns is not None and not self.columns:
+            raise ConfigurationError("columns: expected at least one")
+        if self.columns is not None and self.header:
+            raise ConfigurationError("columns: expected none, as the file has a header")
+        if self.skip_rows < 0:
+            raise ConfigurationError("skip_rows: expected 0 or more")
+
+    def name_columns(self, rows: Sequence[Row], name: str) -> tuple[tuple[str, ...], bool]:
+        """Return the columns' names, and whether they come from the first row.
+
+        :param rows: the first rows, to judge by.
+        :param name: what errors call the file.
+        :raises ConfigurationError: the first row looks like data.
+        """
+        if not rows:
+            return (), False
+        if self.columns is not None:
+            return distinct(self.columns), False
+        first, *rest = rows
+        if isinstance(first, BrokenRow):
+            raise ConfigurationError(f"{name}: header: expected {first.rule}")
+        below = [row for row in rest if not isinstance(row, BrokenRow)]
+        if self.header is False:
+            return distinct([""] * max(map(len, (first, *below)))), False
+        header = [_text(cell).strip("\ufeff\u200b").strip() for cell in first]
+        if self.header is None and below and _width(first) == 1 < min(map(_width, below)):
+            raise ConfigurationError(
+                f"{name}: expected a header, found one word above the table; say how many lines"
+                " stand before the header (--skip-rows)"
+            )
+        if self.header is None and _is_data(header, below):
+            raise ConfigurationError(
+                f"{name}: expected a header, found a row of data; if there is none, say so"
+                " (--no-header) or name the columns (--columns); if it is one, say --header"
+            )
+        used = max(map(_width, below), default=0)
+        return distinct(header[: max(_width(header), used)]), True
 
 
 class CsvSource(Table):
@@ -35,9 +165,6 @@ class CsvSource(Table):
     :raises ConfigurationError: there is no such file.
     """
 
-    kind = "csv"
-    only_text = True
-
     def __init__(
         self,
         source: str | PathLike[str] | Input,
@@ -45,7 +172,7 @@ class CsvSource(Table):
         *,
         layout: Layout | None = None,
     ) -> None:
-        self._input = FileInput(source) if isinstance(source, str | PathLike) else source
+        self._input = input_of(source)
         super().__init__(self._input.name, mapping)
         self._given = layout or Layout()
 
@@ -65,46 +192,217 @@ class CsvSource(Table):
     def fingerprint(self) -> str | None:
         """A hash of the whole content, of the mapping, and of the way it is read."""
         content = self._input.content_hash
-        if content is None:
-            return None
-        layout = self._layout
-        return self.fingerprint_of(
-            content,
-            **attrs.asdict(layout.marks),
-            encoding=layout.encoding.name,
-            columns=list(layout.columns),
-            has_header=layout.has_header,
-            lines_before=layout.lines_before,
-        )
+        how = {**attrs.asdict(self._layout), "encoding": self.encoding}
+        return fingerprint("csv", content, self._mapping, how)
 
     @property
     def size_hint(self) -> int | None:
         """The number of rows if all are as long as the first ones; exact for a small file."""
-        layout = self._layout
-        return lines_hint(self._input, header_lines=layout.has_header + layout.lines_before)
+        lines, layout = self._input.lines, self._layout
+        return lines and max(0, lines - layout.has_header - layout.lines_before)
 
+    @property
     def _header(self) -> tuple[str, ...]:
         return self._layout.columns
 
     @cached_property
-    def _layout(self) -> SeenLayout:
-        return see_layout(self._input, self._given)
+    def _layout(self) -> _SeenLayout:
+        return _see_layout(self._input, self._given)
 
     @contextmanager
-    def _rows(self) -> Iterator[Iterator[Row]]:
+    def _batches(self) -> Iterator[Iterator[list[Row]]]:
         layout = self._layout
-        with self._input.open() as stream:
-            stream.read(layout.encoding.bom_bytes)
-            text = io.TextIOWrapper(
-                stream, encoding=layout.encoding.name, errors=KEEP_BYTES, newline=""
-            )
+        with as_text(self._input, layout.encoding) as text:
             for _ in range(layout.lines_before):
                 text.readline()
-            rows = read_rows(text, layout.marks)
+            batches = read_batches(text, layout.marks)
             if layout.has_header:
-                next(rows, None)
-            try:
-                yield rows
-            finally:
-                # Or the wrapper closes the file, which is not its own.
-                text.detach()
+                batches = chain([next(batches, [])[1:]], batches)
+            yield batches
+
+
+@attrs.frozen
+class Marks:
+    """What separates fields, and what stands around those that hold a separator, if anything.
+
+    :ivar escape: what stands before a quote inside quotes, where it is not doubled.
+    :ivar is_spaced: whether white space stands between a delimiter and what it separates.
+    """
+
+    delimiter: str
+    quote: str | None
+    escape: str | None = None
+    is_spaced: bool = False
+
+    def reader(self, lines: Sequence[str]) -> Any:  # noqa: ANN401 - its type has no public name
+        """Split lines with these marks; anything but a delimiter after a quote is an error."""
+        return csv.reader(
+            lines,
+            delimiter=self.delimiter,
+            quotechar=self.quote,
+            escapechar=self.escape,
+            skipinitialspace=self.is_spaced,
+            strict=True,
+            quoting=csv.QUOTE_MINIMAL if self.quote else csv.QUOTE_NONE,
+        )
+
+
+def read_batches(text: TextIO, marks: Marks) -> Iterator[list[Row]]:
+    """Read all rows, some at a time; lines with nothing but delimiters on them are none.
+
+    Python's csv reader does the work. What it does not do: a quote that is never closed makes it
+    swallow the lines that follow, up to the next quote or the end of the file. Here that costs
+    one row: the line with the quote is broken, and those after it are read anew.
+
+    The csv module has one limit on the length of fields, for the whole process. It is raised
+    here if it is lower than ours.
+    """
+    csv.field_size_limit(max(csv.field_size_limit(), MOST_CHARACTERS))
+    lines: list[str] = []
+    has_more = True
+    while has_more or lines:
+        while has_more and len(lines) < MOST_LINES and sum(map(len, lines)) < 2 * MOST_CHARACTERS:
+            more = _next_lines(text)
+            has_more = bool(more)
+            lines += more
+        # From the first line of a row to the last one that it may have.
+        window = lines[:MOST_LINES]
+        is_last = not has_more and len(window) == len(lines)
+        if _CUT in window:
+            window, is_last = window[: max(1, window.index(_CUT))], True
+        rows, used = _rows_of(window, marks, is_last=is_last)
+        del lines[:used]
+        if rows:
+            yield rows
+
+
+def _rows_of(window: Sequence[str], marks: Marks, *, is_last: bool) -> tuple[list[Row], int]:
+    """Return the rows of some lines up to a broken one, and how many lines these are.
+
+    :param is_last: whether a row that has not ended with the lines never will.
+    """
+    if window and window[0] == _CUT:
+        return [BrokenRow(f"a line of at most {MOST_CHARACTERS} characters", "a longer one")], 1
+    found: list[list[str]] = []
+    broken: list[BrokenRow] = []
+    used = len(window)
+    reader = marks.reader(window)
+    try:
+        found.extend(reader)
+    except csv.Error:  # a misplaced quote, one that is not closed, or too long a field
+        again = marks.reader(window)
+        whole = sum(1 for _ in islice(again, len(found)))
+        used = again.line_num if whole else 0
+        if is_last or used == 0 or reader.line_num < len(window):
+            rule = f"quotes that are closed within {MOST_LINES} lines, and doubled inside quotes"
+            # As it stands there, marks and all: whoever corrects it must see what is wrong.
+            cells = window[used].rstrip("\r\n").split(marks.delimiter)
+            broken = [BrokenRow(rule, "other ones", cells)]
+            used += 1
+    return [*filter(any, found), *broken], used
+
+
+def _next_lines(text: TextIO) -> list[str]:
+    """Return some lines; none at the end."""
+    block = text.read(_BLOCK) + text.readline(MOST_CHARACTERS)
+    lines = list(io.StringIO(block, newline=""))
+    if len(block) < MOST_CHARACTERS:
+        return lines
+    if not block.endswith(_NEWLINES):
+        while (more := text.readline(MOST_CHARACTERS)) and not more.endswith(_NEWLINES):
+            pass
+    return [line if len(line) < MOST_CHARACTERS else _CUT for line in lines]
+
+
+@attrs.frozen
+class _SeenLayout:
+    """How a delimited text is laid out.
+
+    :ivar columns: the columns' names, no two the same.
+    :ivar has_header: whether the first row holds them.
+    :ivar lines_before: how many lines stand before it.
+    """
+
+    encoding: Encoding
+    marks: Marks
+    columns: tuple[str, ...]
+    has_header: bool
+    lines_before: int
+
+
+def _see_layout(source: Input, layout: Layout) -> _SeenLayout:
+    """Find out what the caller has not said.
+
+    :raises ConfigurationError: the encoding can't be told, the first row looks like data, or has
+        no end.
+    """
+    encoding = find_encoding(source, layout.encoding)
+    head = source.head()
+    text = head[encoding.bom_bytes :].decode(encoding.name, KEEP_BYTES)
+    if len(head) >= HEAD_BYTES:
+        # Its last line is most likely cut.
+        end = max(map(text.rfind, _NEWLINES))
+        if end < 0:
+            raise ConfigurationError(f"{source.name}: its first line has no end")
+        text = text[: end + 1]
+    said = _SAYS_DELIMITER.match(text)
+    if rejects := _REJECTS.match(text[:_REJECTS_HEAD].replace('"', "")):
+        # However its source was laid out, a reject file is written in one way.
+        layout = Layout(delimiter=rejects[1], header=True)
+    lines_before = layout.skip_rows + (said is not None)
+    text = "".join(text.splitlines(keepends=True)[lines_before:]) if lines_before else text
+    delimiter = layout.delimiter or (said[1] if said else _find_delimiter(text, layout))
+    is_spaced = f"{delimiter} {layout.quote}" in text  # 1, "Ada"
+    marks = Marks(delimiter, layout.quote, layout.escape, is_spaced)
+    columns, has_header = layout.name_columns(_first_rows(text, marks), source.name)
+    return _SeenLayout(encoding, marks, columns, has_header, lines_before)
+
+
+def is_reject_file(head: bytes) -> bool:
+    """Tell whether a file's first bytes are those of a file of rejected rows, in any encoding."""
+    text = head[:_REJECTS_HEAD].replace(b"\0", b"").decode("ascii", "ignore")
+    return bool(_REJECTS.match(text.replace('"', ""))) or text.startswith(_REJECT_LINES)
+
+
+def _find_delimiter(text: str, layout: Layout) -> str:
+    """Take the delimiter that cuts the rows into the same number of fields, and into most."""
+
+    def merit(delimiter: str) -> tuple[bool, bool, float, int]:
+        rows = _first_rows(text, Marks(delimiter, layout.quote, layout.escape))
+        widths = [len(row) for row in rows if not isinstance(row, BrokenRow)] or [0]
+        first, usual = widths[0], max(widths, key=widths.count)
+        return first > 1, usual > 1, widths.count(first) / len(widths), first
+
+    return max((mark for mark in _MARKS if mark not in (layout.quote, layout.escape)), key=merit)
+
+
+def _first_rows(text: str, marks: Marks) -> list[Row]:
+    rows = chain.from_iterable(read_batches(io.StringIO(text, newline=""), marks))
+    return list(islice(rows, ROWS_TO_JUDGE_BY))
+
+
+def _is_data(header: Sequence[str], rows: Sequence[Sequence[object]]) -> bool:
+    """Tell whether what should be a header looks like one more row."""
+    if any(map(_ADDRESS.fullmatch, header)):
+        return True
+    if any(same(name) in _KNOWN for name in header):
+        return False
+    if any(map(_DATA.fullmatch, header)):
+        return True
+    others = [cells for row in rows if (cells := list(map(_text, row))) != header]
+    for index, name in enumerate(header):
+        below = [row[index] for row in others if index < len(row) and row[index]]
+        is_one_of_them = below.count(name) * _ONE_IN >= len(below)
+        are_numbers = _NUMBER.fullmatch(name) and all(map(_NUMBER.fullmatch, below))
+        if name and below and (is_one_of_them or are_numbers):
+            return True
+    return False
+
+
+def _width(row: Sequence[object]) -> int:
+    """Return how many cells a row has up to its last value."""
+    return max((place for place, cell in enumerate(row, 1) if cell not in EMPTY), default=0)
+
+
+def _text(cell: object) -> str:
+    return "" if cell is None else str(cell).strip()

@@ -8,12 +8,13 @@ import hashlib
 import io
 import lzma
 import os
+import re
 import shutil
 import tempfile
 import weakref
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property, partial
 from itertools import chain
@@ -27,9 +28,11 @@ from personaclick_async.sync.sources.base import SourceFailed, need
 HEAD_BYTES: Final = 2 * 1024 * 1024
 """How much of an input is looked at to find out how it is written."""
 
-_GZIP: Final = b"\x1f\x8b"
-_ZIP: Final = b"PK\x03\x04"
+URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+"""How an address begins, which is no path."""
+
 _ZSTD: Final = b"\x28\xb5\x2f\xfd"
+_ZIP: Final = b"PK\x03\x04"
 _LONGEST_MAGIC: Final = 6
 _ZSTD_BLOCK: Final = 8192
 _BLOCK: Final = 1024 * 1024
@@ -50,17 +53,13 @@ class FileInput:
             raise ConfigurationError(f"{self.name}: expected a file, found none")
 
     @property
-    def size(self) -> int | None:
-        """The file's size; of a packed one what it says itself, if it does."""
-        with translated(self.name), self._opened() as raw:
-            size = os.fstat(raw.fileno()).st_size
-            magic = raw.peek(_LONGEST_MAGIC)
-            if magic.startswith(_GZIP):
-                raw.seek(-4, os.SEEK_END)
-                # Modulo 4 GiB and of the last member only: no more than a hint.
-                unpacked = int.from_bytes(raw.read(4), "little")
-                return unpacked if unpacked > size else None
-            return None if magic.startswith((_ZIP, b"BZh", b"\xfd7zXZ\0", _ZSTD)) else size
+    def lines(self) -> int | None:
+        """How many lines there are, roughly; exactly in an input that is not large."""
+        with _translated(self.name), self._opened() as raw:
+            head = _unpacked(raw, self).read(HEAD_BYTES)
+            share = raw.tell() / os.fstat(raw.fileno()).st_size if len(head) == HEAD_BYTES else 1
+        last = head != b"" and not head.endswith((b"\n", b"\r", b"\n\0"))
+        return round((max(head.count(b"\n"), head.count(b"\r")) + last) / share)
 
     @cached_property
     def content_hash(self) -> str | None:
@@ -69,7 +68,7 @@ class FileInput:
         All of it: a hash of samples would miss a corrected line, and reading is a small part of
         what a sync costs.
         """
-        with translated(self.name), self._opened() as raw:
+        with _translated(self.name), self._opened() as raw:
             self._state = _state(raw)
             return hashlib.file_digest(raw, "sha256").hexdigest()
 
@@ -81,26 +80,47 @@ class FileInput:
     @contextmanager
     def open(self) -> Iterator[io.BufferedReader]:
         """Read from the start; fails at the end if the file was changed while it was read."""
-        with translated(self.name), self._opened() as raw:
+        with _translated(self.name), self._opened() as raw:
             before = _state(raw)
-            if self._state not in (None, before):
-                raise self._changed()
-            yield _unpacked(raw, self)
-            if _state(raw) != before:
-                raise self._changed()
+            if self._state in (None, before):
+                yield _unpacked(raw, self)
+                if _state(raw) == before:
+                    return
+            raise SourceFailed(f"{self.name}: was changed while it was read; start again")
 
     def _opened(self) -> AbstractContextManager[io.BufferedReader]:
         return self._path.open("rb")
 
-    def _changed(self) -> SourceFailed:
-        return SourceFailed(f"{self.name}: was changed while it was read; start again")
+
+class KeptInput(FileInput):
+    """All of a stream, kept in a file without a name, for what can't be read as it comes.
+
+    The file has no name, so that nothing of it is left whatever happens.
+    """
+
+    def __init__(self, stream: StreamInput) -> None:
+        self.name = stream.name
+        self._state = None
+        self._stream = stream
+
+    @cached_property
+    def _copy(self) -> io.BufferedReader:
+        copy = self._fetched()
+        weakref.finalize(self, copy.close)
+        return copy
+
+    def _fetched(self) -> io.BufferedReader:
+        with self._stream.open() as whole:
+            return _copied(whole)
+
+    def _opened(self) -> AbstractContextManager[io.BufferedReader]:
+        return _opened_again(self._copy)
 
 
-class RemoteInput(FileInput):
+class RemoteInput(KeptInput):
     """A file that fsspec reaches, such as ``s3://bucket/people.csv``; fetched when first read.
 
-    The copy has no name in the file system, so that nothing of it is left whatever happens. Needs
-    the extra ``files``, and what fsspec needs for the protocol.
+    Needs the extra ``files``, and what fsspec needs for the protocol.
 
     :raises ConfigurationError: fsspec or what it needs is not installed.
     """
@@ -109,48 +129,30 @@ class RemoteInput(FileInput):
         self._url = url
         self._state = None
         # No query and no user in it: these may hold credentials.
-        self.name = urlsplit(url).path.rpartition("/")[2] or urlsplit(url).netloc.rpartition("@")[2]
+        address = urlsplit(url)
+        self._host = address.netloc.rpartition("@")[2]
+        self.name = address.path.rpartition("/")[2] or self._host
         _filesystem(url, self.name)
 
-    @cached_property
-    def _copy(self) -> io.BufferedReader:
+    def _fetched(self) -> io.BufferedReader:
         files, path = _filesystem(self._url, self.name)
         try:
             with files.open(path, "rb") as remote:
-                copy = _copied(remote)
+                return _copied(remote)
         except Exception as error:  # noqa: BLE001 - each protocol has its own; texts quote the URL
             cause = error.__cause__
             is_refused = isinstance(cause, OSError) or getattr(cause, "status", _GONE) != _GONE
             if isinstance(error, FileNotFoundError) and not is_refused:
                 raise ConfigurationError(f"{self.name}: expected a file, found none") from None
+            host = self._host or urlsplit(self._url).scheme
             reason = type(cause or error).__name__
-            host = urlsplit(self._url).netloc.rpartition("@")[2] or urlsplit(self._url).scheme
             raise SourceFailed(f"{self.name}: can't be fetched from {host}: {reason}") from None
-        weakref.finalize(self, copy.close)
-        return copy
-
-    def _opened(self) -> AbstractContextManager[io.BufferedReader]:
-        return _opened_again(self._copy)
-
-
-class KeptInput(FileInput):
-    """All of a stream, kept in a file without a name, for what can't be read as it comes."""
-
-    def __init__(self, stream: StreamInput) -> None:
-        self.name = stream.name
-        self._state = None
-        with stream.open() as whole:
-            self._copy = _copied(whole)
-        weakref.finalize(self, self._copy.close)
-
-    def _opened(self) -> AbstractContextManager[io.BufferedReader]:
-        return _opened_again(self._copy)
 
 
 class StreamInput:
     """Standard input, or another stream: it can be read once, and not be resumed."""
 
-    size: None = None
+    lines: None = None
     content_hash: None = None
 
     def __init__(self, stream: IO[bytes], *, name: str = "standard input") -> None:
@@ -164,7 +166,7 @@ class StreamInput:
 
     @cached_property
     def _begun(self) -> tuple[io.BufferedReader, bytes]:
-        with translated(self.name):
+        with _translated(self.name):
             is_buffered = isinstance(self._raw, io.BufferedReader)
             raw = self._raw if is_buffered else io.BufferedReader(cast("io.RawIOBase", self._raw))
             stream = _unpacked(cast("io.BufferedReader", raw), self)
@@ -177,35 +179,49 @@ class StreamInput:
         if self._used:
             raise SourceFailed(f"{self.name}: can be read only once; write it to a file first")
         self._used = True
-        with translated(self.name):
-            more = iter(partial(rest.read1, _BLOCK), b"")
-            yield io.BufferedReader(_Blocks(chain([head], more)))
+        with _translated(self.name):
+            yield stream_of(chain([head], iter(partial(rest.read1, _BLOCK), b"")))
 
 
 Input: TypeAlias = FileInput | StreamInput
 """Bytes to read, unpacked: a name, a size, a hash where they can be read twice, and the head."""
 
 
+def input_of(source: str | os.PathLike[str] | Input, *, whole: bool = False) -> Input:
+    """Return the bytes at a path or an address, or of what is an input already.
+
+    :param whole: make it one that can be read anywhere and any number of times.
+    :raises ConfigurationError: there is no such file.
+    """
+    if isinstance(source, StreamInput):
+        return KeptInput(source) if whole else source
+    if isinstance(source, FileInput):
+        return source
+    where = os.fspath(source)
+    return RemoteInput(where) if URL.match(where) else FileInput(where)
+
+
 class _Blocks(io.RawIOBase):
     """Blocks of bytes, read as they come."""
 
     def __init__(self, blocks: Iterator[bytes]) -> None:
-        self._blocks = blocks
+        self._blocks = filter(None, blocks)
         self._left = memoryview(b"")
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: memoryview, /) -> int:  # type: ignore[override]  # a writable buffer
-        while not self._left:
-            block = next(self._blocks, None)
-            if block is None:
-                return 0
-            self._left = memoryview(block)
-        count = min(len(buffer), len(self._left))
-        buffer[:count] = self._left[:count]
-        self._left = self._left[count:]
+        block = self._left or memoryview(next(self._blocks, b""))
+        count = min(len(buffer), len(block))
+        buffer[:count] = block[:count]
+        self._left = block[count:]
         return count
+
+
+def stream_of(blocks: Iterator[bytes]) -> io.BufferedReader:
+    """Return a stream of what comes in blocks."""
+    return io.BufferedReader(_Blocks(blocks))
 
 
 @contextmanager
@@ -218,22 +234,8 @@ def seekable(stream: io.BufferedReader) -> Iterator[io.BufferedReader]:
             yield copy
 
 
-def lines_hint(source: Input, *, header_lines: int = 0) -> int | None:
-    """Tell how many lines there are, roughly: exactly for an input that is not large."""
-    size = source.size
-    if size is None:
-        return None
-    head = source.head()
-    lines = max(head.count(b"\n"), head.count(b"\r"))
-    if len(head) == HEAD_BYTES:
-        lines = round(lines * size / HEAD_BYTES)
-    elif head and not head.endswith((b"\n", b"\r", b"\n\0")):
-        lines += 1
-    return max(0, lines - header_lines)
-
-
 @contextmanager
-def translated(name: str) -> Iterator[None]:
+def _translated(name: str) -> Iterator[None]:
     """Turn what reading can raise into SourceFailed."""
     try:
         yield
@@ -271,21 +273,22 @@ def _state(raw: BinaryIO) -> tuple[int, int, int]:
 def _unpacked(stream: io.BufferedReader, owner: Input) -> io.BufferedReader:
     """Take the packing off that the first bytes tell of; a workbook stays as it is."""
     magic = stream.peek(_LONGEST_MAGIC)
-    packed: Any
-    if magic.startswith(_GZIP):
-        packed = gzip.GzipFile(fileobj=stream)
-    elif magic.startswith(b"BZh"):
-        packed = bz2.BZ2File(stream)
-    elif magic.startswith(b"\xfd7zXZ\0"):
-        packed = lzma.LZMAFile(stream)  # noqa: SIM115 - closed with the file below it
-    elif magic.startswith(_ZSTD):
-        packed = _Blocks(_frames(stream, need("zstandard", extra="files", purpose=owner.name)))
-    elif magic.startswith(_ZIP):
+    if magic.startswith(_ZIP):
         return _unzipped(stream, owner)
-    else:
-        return stream
-    # The lines of packed files are slow by themselves: a call in Python each.
-    return io.BufferedReader(packed)
+    if magic.startswith(_ZSTD):
+        return stream_of(_frames(stream, need("zstandard", extra="files", purpose=owner.name)))
+    for mark, unpack in _PACKERS.items():
+        if magic.startswith(mark):
+            # The lines of packed files are slow by themselves: a call in Python each.
+            return io.BufferedReader(unpack(stream))
+    return stream
+
+
+_PACKERS: Final[Mapping[bytes, Callable[[Any], Any]]] = {
+    b"\x1f\x8b": gzip.open,
+    b"BZh": bz2.open,
+    b"\xfd7zXZ\0": lzma.open,
+}
 
 
 def _frames(stream: io.BufferedReader, zstandard: Any) -> Iterator[bytes]:  # noqa: ANN401
@@ -311,8 +314,11 @@ def _unzipped(stream: io.BufferedReader, owner: Input) -> io.BufferedReader:
     if any(one in archive.namelist() for one in _WORKBOOK):
         stream.seek(0)
         return stream
-    parts = [one for one in archive.infolist() if not one.is_dir()]
-    parts = [one for one in parts if not any(word in one.filename for word in _NO_CONTENT)]
+    parts = [
+        part
+        for part in archive.infolist()
+        if not part.is_dir() and not any(word in part.filename for word in _NO_CONTENT)
+    ]
     if len(parts) != 1:
         found = f"expected a zip file with one file, found {len(parts)}"
         raise ConfigurationError(f"{owner.name}: {found}")

@@ -3,54 +3,55 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cached_property, partial
 from itertools import islice
 from os import PathLike
-from typing import Any, Final
+from typing import IO, Any, Final, TypeAlias
 
 from personaclick_async import codec
 from personaclick_async.names import IMPORT_MAX_BODY_BYTES
 from personaclick_async.sync.mapping import FieldMapping
-from personaclick_async.sync.records import Fault, Outcome, Rejected
+from personaclick_async.sync.records import Fault, Rejected
 from personaclick_async.sync.sources.base import (
     BOOKKEEPING,
     ROW,
+    SENT,
     BrokenRow,
     Numbered,
+    NumberedSource,
     Sample,
     SourceFailed,
     fingerprint,
     need,
-    sample_of,
+    outcome_of_sent,
 )
 from personaclick_async.sync.sources.encodings import (
     KEEP_BYTES,
     Encoding,
+    as_text,
     check_encoding,
     find_encoding,
 )
-from personaclick_async.sync.sources.files import FileInput, Input, lines_hint
-from personaclick_async.sync.sources.flat import (
-    SENT,
-    flattened,
-    outcome_of_record,
-    outcome_of_sent,
-)
+from personaclick_async.sync.sources.files import Input, input_of, stream_of
+from personaclick_async.sync.sources.iterable import outcome_of_record
 
 LINE: Final = "_line"
 """Where a reject file keeps a line that is not a JSON object; sources pass over it."""
 
 _UTF8: Final = "utf-8"
+_HEAD: Final = 64 * 1024
+_BLOCK: Final = 64 * 1024
 _DEEPEST: Final = 200
-_WRAPPED: Final = 2
-_GOES_ON: Final = ("start_map", "start_array", "map_key")
+
 _BEGINS: Final = ("start_map", "start_array", "string", "number", "boolean", "null")
-_IGNORED: Final = (*BOOKKEEPING, LINE)
+_GOES_ON: Final = ("start_map", "start_array", "map_key")
+
+_Items: TypeAlias = Iterator[dict[str, Any] | BrokenRow]
 
 
-class JsonSource:
+class JsonSource(NumberedSource):
     """Records of JSON Lines, or of JSON that is an array, or pretty-printed, plain or packed.
 
     Of JSON Lines, lines that are not a JSON object are rejected one by one, and lines with
@@ -66,7 +67,7 @@ class JsonSource:
     :raises ConfigurationError: there is no such file.
     """
 
-    columns: None = None
+    columns = None
 
     def __init__(
         self,
@@ -76,15 +77,11 @@ class JsonSource:
         encoding: str | None = None,
         lines: bool | None = None,
     ) -> None:
-        self._input = FileInput(source) if isinstance(source, str | PathLike) else source
+        self._input = input_of(source)
+        self.name = self._input.name
         self._mapping = mapping
         self._given = check_encoding(encoding) if encoding else None
         self._lines_given = lines
-
-    @property
-    def name(self) -> str:
-        """The file's name."""
-        return self._input.name
 
     @property
     def encoding(self) -> str:
@@ -101,28 +98,20 @@ class JsonSource:
     def fingerprint(self) -> str | None:
         """A hash of the whole content, of the mapping, and of the way it is read."""
         content = self._input.content_hash
-        return content and fingerprint(
-            "json", content, self._mapping, {"encoding": self.encoding, "lines": self._has_lines}
-        )
+        how = {"encoding": self.encoding, "lines": self._has_lines}
+        return fingerprint("json", content, self._mapping, how)
 
     @property
     def size_hint(self) -> int | None:
         """The number of lines if all are as long as the first ones; exact for a small file."""
-        return lines_hint(self._input) if self._has_lines else None
-
-    def outcomes(self, *, after_row: int = 0) -> Iterator[Outcome]:
-        """Read the rows after ``after_row``.
-
-        :raises SourceFailed: the file can't be read to its end, or was changed meanwhile.
-        """
-        return self.numbered(after_row=after_row, before=0)
+        return self._input.lines if self._has_lines else None
 
     def numbered(self, *, after_row: int, before: int) -> Numbered:
         """Read the rows after ``after_row``, numbered from ``before`` + 1."""
         to_outcome = outcome_of_record(self._mapping)
         with self._items() as items:
-            number = skipped = sum(1 for _ in islice(items, after_row))
-            for number, item in enumerate(items, skipped + 1):
+            number = sum(1 for _ in islice(items, after_row))
+            for number, item in enumerate(items, number + 1):  # noqa: B020 - as it goes on
                 row = before + number
                 if isinstance(item, BrokenRow):
                     kept = dict(zip([LINE], item.cells, strict=False))
@@ -130,7 +119,7 @@ class JsonSource:
                 elif SENT in item:
                     yield outcome_of_sent(row, item[SENT])
                 else:
-                    for ignored in _IGNORED:
+                    for ignored in (*BOOKKEEPING, LINE):
                         item.pop(ignored, None)
                     yield to_outcome(row, item)
             return number
@@ -139,8 +128,7 @@ class JsonSource:
         """Return the first objects; the columns are all their keys, those of nested ones too."""
         with self._items() as items:
             first = islice(items, limit)
-            records = [flattened(item) for item in first if not isinstance(item, BrokenRow)]
-        return sample_of(records)
+            return Sample.of([_flat(item) for item in first if not isinstance(item, BrokenRow)])
 
     @cached_property
     def _encoding(self) -> Encoding:
@@ -150,7 +138,7 @@ class JsonSource:
     def _head(self) -> bytes:
         encoding = self._encoding
         text = self._input.head()[encoding.bom_bytes :].decode(encoding.name, "replace")
-        return text.lstrip()[:65536].encode(_UTF8, "replace")
+        return text.lstrip()[:_HEAD].encode(_UTF8, "replace")
 
     @cached_property
     def _has_lines(self) -> bool:
@@ -168,78 +156,87 @@ class JsonSource:
         """How many brackets stand around the objects, and the key of their array if two do."""
         if self._head.startswith(b"["):
             return 1, None
-        ijson = need("ijson", extra="files", purpose=self.name)
-        depth, key, before = 0, None, ""
-        with suppress(ijson.JSONError, ValueError):
-            for event, value in ijson.basic_parse(io.BytesIO(self._head), multiple_values=True):
-                is_over = event == "end_map" and depth == 1
-                if is_over or (isinstance(value, str) and "@" in value):
+        before = ""
+        with suppress(self._ijson.JSONError, ValueError):
+            for depth, key, event, value in self._events(io.BytesIO(self._head)):
+                if (depth, event) == (0, "end_map") or (isinstance(value, str) and "@" in value):
                     break  # that was a customer
-                if event == "map_key" and depth == 1:
-                    key = value
-                if event == "start_map" and before == "start_array" and depth == _WRAPPED:
-                    return depth, key
-                depth += event.startswith("start_") - event.startswith("end_")
+                if (depth, event, before) == (2, "start_map", "start_array"):
+                    return 2, key
                 before = event
         return 0, None
 
     @contextmanager
-    def _items(self) -> Iterator[Iterator[dict[str, Any] | BrokenRow]]:
-        encoding = self._encoding
-        with self._input.open() as stream:
-            stream.read(encoding.bom_bytes)
-            if encoding.name == _UTF8:
-                yield self._read(stream)
-                return
-            text = io.TextIOWrapper(stream, encoding=encoding.name, errors=KEEP_BYTES, newline="\n")
-            try:
-                yield self._read(_Recoded(text))
-            finally:
-                # Or the wrapper closes the file, which is not its own.
-                text.detach()
+    def _items(self) -> Iterator[_Items]:
+        read = _lines if self._has_lines else self._documents
+        if self.encoding == _UTF8:
+            with self._input.open() as stream:
+                stream.read(self._encoding.bom_bytes)
+                yield read(stream)
+        else:
+            with as_text(self._input, self._encoding) as text:
+                blocks = iter(partial(text.read, _BLOCK), "")
+                # Lone surrogates stay in, and are refused where they stand.
+                yield read(stream_of(block.encode(_UTF8, "surrogatepass") for block in blocks))
 
-    def _read(self, stream: io.BufferedReader | _Recoded) -> Iterator[dict[str, Any] | BrokenRow]:
-        return _lines(stream.readline) if self._has_lines else self._documents(stream)
-
-    def _documents(
-        self, stream: io.BufferedReader | _Recoded
-    ) -> Iterator[dict[str, Any] | BrokenRow]:
-        ijson = need("ijson", extra="files", purpose=self.name)
-        level, key = self._place
-        row = depth = 0
-        builder = current = None
+    def _documents(self, stream: io.BufferedReader) -> _Items:
+        level, wanted = self._place
+        builder = None
+        row = 0
         try:
-            for event, value in ijson.basic_parse(stream, multiple_values=True, use_float=True):
-                depth -= event.startswith("end_")
-                is_outer = depth == level and current == key
+            for depth, key, event, value in self._events(stream):
+                is_outer = depth == level and wanted in (None, key)
                 if builder is None and is_outer and event in _BEGINS:
-                    builder = ijson.ObjectBuilder()
+                    builder = self._ijson.ObjectBuilder()
                 if builder is not None:
                     builder.event(event, value)
                     if is_outer and event not in _GOES_ON:
                         row += 1
                         item, builder = builder.value, None
                         yield item if isinstance(item, dict) else _no_object(b"", "other JSON")
-                elif event == "map_key" and depth == 1:
-                    current = value
-                depth += event.startswith("start_")
-                if depth > _DEEPEST:
-                    raise SourceFailed(f"{self.name}: is nested too deep after row {row}")
-        except (ijson.JSONError, ValueError):  # their texts quote the file
-            raise SourceFailed(f"{self.name}: is no JSON after row {row}") from None
+        except (self._ijson.JSONError, ValueError) as error:  # ijson's texts quote the file
+            reason = "nested too deep" if isinstance(error, _TooDeep) else "no JSON"
+            raise SourceFailed(f"{self.name}: is {reason} after row {row}") from None
+
+    def _events(self, stream: IO[bytes]) -> Iterator[tuple[int, str | None, str, Any]]:
+        """Yield the parts of JSON, with the brackets around each and the outermost object's key."""
+        depth, key = 0, None
+        for event, value in self._ijson.basic_parse(stream, multiple_values=True, use_float=True):
+            depth -= event.startswith("end_")
+            key = value if event == "map_key" and depth == 1 else key
+            yield depth, key, event, value
+            depth += event.startswith("start_")
+            if depth > _DEEPEST:
+                raise _TooDeep
+
+    @cached_property
+    def _ijson(self) -> Any:  # noqa: ANN401 - ijson may not be there
+        return need("ijson", extra="files", purpose=self.name)
 
 
-class _Recoded:
-    """A text as bytes in UTF-8; lone surrogates stay in, and are refused where they stand."""
+class _TooDeep(ValueError):
+    """JSON has more brackets around a value than any customer needs."""
 
-    def __init__(self, text: io.TextIOWrapper) -> None:
-        self._text = text
 
-    def read(self, size: int = -1, /) -> bytes:
-        return self._text.read(size).encode(_UTF8, "surrogatepass")
+def _lines(stream: io.BufferedReader) -> _Items:
+    readline = partial(stream.readline, IMPORT_MAX_BODY_BYTES)
+    for line in iter(readline, b""):
+        if len(line) >= IMPORT_MAX_BODY_BYTES and not line.endswith(b"\n"):
+            while (more := readline()) and not more.endswith(b"\n"):
+                pass
+            yield _no_object(b"", "a line that is too long to be sent")
+        elif not line.isspace():
+            try:
+                record = codec.decode(line)
+            except ValueError:
+                yield _no_object(line, "a line that is not JSON")
+            else:
+                yield record if isinstance(record, dict) else _no_object(line, "other JSON")
 
-    def readline(self, size: int | None = -1, /) -> bytes:
-        return self._text.readline(-1 if size is None else size).encode(_UTF8, "surrogatepass")
+
+def _no_object(line: bytes, given: str) -> BrokenRow:
+    kept = line.rstrip(b"\r\n").decode(_UTF8, KEEP_BYTES)
+    return BrokenRow("a JSON object", given, [kept] if kept else [])
 
 
 def _is_object(line: bytes) -> bool:
@@ -248,23 +245,12 @@ def _is_object(line: bytes) -> bool:
     return False
 
 
-def _lines(readline: Callable[[int], bytes]) -> Iterator[dict[str, Any] | BrokenRow]:
-    for line in iter(partial(readline, IMPORT_MAX_BODY_BYTES), b""):
-        if len(line) >= IMPORT_MAX_BODY_BYTES and not line.endswith(b"\n"):
-            while (more := readline(IMPORT_MAX_BODY_BYTES)) and not more.endswith(b"\n"):
-                pass
-            yield _no_object(b"", "a line that is too long to be sent")
-            continue
-        if line.isspace():
-            continue
-        try:
-            record = codec.decode(line)
-        except ValueError:
-            yield _no_object(line, "a line that is not JSON")
-            continue
-        yield record if isinstance(record, dict) else _no_object(line, "other JSON")
-
-
-def _no_object(line: bytes, given: str) -> BrokenRow:
-    kept = line.rstrip(b"\r\n").decode(_UTF8, KEEP_BYTES)
-    return BrokenRow("a JSON object", given, [kept] if kept else [])
+def _flat(record: Mapping[str, Any], prefix: str = "") -> dict[str, object]:
+    """Return a record's values by path, as a mapping may name them."""
+    found: dict[str, object] = {}
+    for key, value in record.items():
+        if isinstance(value, Mapping) and value:
+            found |= _flat(value, f"{prefix}{key}.")
+        else:
+            found[f"{prefix}{key}"] = value
+    return found

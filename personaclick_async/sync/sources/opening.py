@@ -7,26 +7,26 @@ import hashlib
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
 from personaclick_async.codec import Json
 from personaclick_async.errors import ConfigurationError
 from personaclick_async.sync.mapping import FieldMapping
-from personaclick_async.sync.records import Outcome
-from personaclick_async.sync.sources.base import Numbered, Sample, Table, TableSource, need
-from personaclick_async.sync.sources.csv_source import CsvSource
-from personaclick_async.sync.sources.files import (
-    FileInput,
-    Input,
-    KeptInput,
-    RemoteInput,
-    StreamInput,
+from personaclick_async.sync.sources.base import (
+    Numbered,
+    NumberedSource,
+    Sample,
+    Table,
+    TableSource,
+    need,
 )
+from personaclick_async.sync.sources.csv_source import CsvSource, Layout, is_reject_file
+from personaclick_async.sync.sources.files import URL, Input, StreamInput, input_of
 from personaclick_async.sync.sources.json_source import JsonSource
-from personaclick_async.sync.sources.layout import Layout, is_reject_file
 from personaclick_async.sync.sources.parquet import ParquetSource
 from personaclick_async.sync.sources.sheets import SheetSource
 from personaclick_async.sync.sources.sql import SqlSource
@@ -34,7 +34,6 @@ from personaclick_async.sync.sources.sql import SqlSource
 STANDARD_INPUT: Final = "-"
 _PATTERN: Final = frozenset("*?[")
 _PACKED: Final = (".gz", ".bz2", ".xz", ".zst", ".zip")
-_URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
 class SourceKind(StrEnum):
@@ -106,8 +105,8 @@ def open_source(
             [open_source(one, mapping, kind=kind, layout=layout) for one in where]
         )
     text = os.fspath(where)
-    if query is not None or (_URL.match(text) and not _is_file_address(text)):
-        if not _URL.match(text):
+    if query is not None or (URL.match(text) and not _is_file_address(text)):
+        if not URL.match(text):
             raise ConfigurationError("query: only a database can be asked, and that is not a URL")
         if query is None:
             raise ConfigurationError("query: expected one, as the source is a database")
@@ -138,9 +137,9 @@ def expand(where: str) -> list[str]:
 
     :raises ConfigurationError: no file fits the pattern.
     """
-    if not _PATTERN & set(where) or (not _URL.match(where) and Path(where).exists()):
+    if not _PATTERN & set(where) or (not URL.match(where) and Path(where).exists()):
         return [where]
-    if not _URL.match(where):
+    if not URL.match(where):
         found = sorted(glob.glob(where, recursive=True))  # noqa: PTH207 - no absolute patterns there
         found = [path for path in found if Path(path).is_file()]
     elif where.startswith(("http://", "https://")):
@@ -154,15 +153,7 @@ def expand(where: str) -> list[str]:
     return found
 
 
-def input_of(where: str) -> Input:
-    """Return the bytes at a path or an address.
-
-    :raises ConfigurationError: there is no such file.
-    """
-    return RemoteInput(where) if _URL.match(where) else FileInput(where)
-
-
-class SeveralSources:
+class SeveralSources(NumberedSource):
     """The rows of several sources in their order, numbered through from 1.
 
     Each may have its columns in an order of its own; each must have those of the mapping.
@@ -186,12 +177,9 @@ class SeveralSources:
     @property
     def columns(self) -> tuple[str, ...] | None:
         """All columns; None if a source has none of its own."""
-        every: dict[str, None] = {}
-        for source in self._sources:
-            if source.columns is None:
-                return None
-            every |= dict.fromkeys(source.columns)
-        return tuple(every)
+        columns = [source.columns for source in self._sources]
+        known = [one for one in columns if one is not None]
+        return tuple(dict.fromkeys(chain(*known))) if len(known) == len(columns) else None
 
     @property
     def notices(self) -> tuple[str, ...]:
@@ -218,13 +206,6 @@ class SeveralSources:
         hints = [source.size_hint for source in self._sources]
         known = [hint for hint in hints if hint is not None]
         return sum(known) if len(known) == len(hints) else None
-
-    def outcomes(self, *, after_row: int = 0) -> Iterator[Outcome]:
-        """Read the rows after ``after_row``.
-
-        :raises ConfigurationError: one of the sources lacks a column; said before any row is read.
-        """
-        return self.numbered(after_row=after_row, before=0)
 
     def numbered(self, *, after_row: int, before: int) -> Numbered:
         """Read the rows after ``after_row``, numbered from ``before`` + 1."""
@@ -259,8 +240,6 @@ def _source(
     source: Input, path: str, mapping: FieldMapping | None, kind: SourceKind | None, layout: Layout
 ) -> TableSource:
     kind = kind or _look(source, path)
-    if isinstance(source, StreamInput) and kind in (SourceKind.PARQUET, SourceKind.WORKBOOK):
-        source = KeptInput(source)
     match kind:
         case SourceKind.CSV:
             return CsvSource(source, mapping, layout=layout)

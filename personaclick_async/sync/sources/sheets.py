@@ -4,20 +4,30 @@ from __future__ import annotations
 
 import re
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cached_property
-from itertools import chain, islice
+from itertools import islice
 from os import PathLike
 from typing import IO, Any, Final
 
+import attrs
+
 from personaclick_async.errors import ConfigurationError
 from personaclick_async.sync.mapping import FieldMapping
-from personaclick_async.sync.sources.base import Row, SourceFailed, Table, Unreadable, need
-from personaclick_async.sync.sources.files import FileInput, Input, seekable
-from personaclick_async.sync.sources.layout import Layout
+from personaclick_async.sync.sources.base import (
+    EMPTY,
+    Row,
+    SourceFailed,
+    Table,
+    Unreadable,
+    fingerprint,
+    need,
+)
+from personaclick_async.sync.sources.csv_source import ROWS_TO_JUDGE_BY, Layout
+from personaclick_async.sync.sources.files import Input, input_of, seekable
 
-_ROWS_TO_JUDGE_BY: Final = 100
+_BATCH_ROWS: Final = 512
 # A spreadsheet keeps 15 digits of a number; the others of a longer id are zeros by now.
 _LARGEST_NUMBER: Final = 10**15
 
@@ -35,6 +45,16 @@ _STYLES: Final = re.compile(rb"<cellXfs\b.*?</cellXfs>", re.DOTALL)
 _FORMAT_OF_STYLE: Final = re.compile(rb'<xf\b[^>]*numFmtId="(\d+)"')
 
 
+@attrs.frozen
+class _Sheet:
+    """A sheet as calamine has it, the names of the others, and its cells that are otherwise."""
+
+    name: str
+    others: Sequence[str]
+    cells: Any
+    corrected: Mapping[int, Mapping[int, object]]
+
+
 class SheetSource(Table):
     """Rows of one sheet of a workbook: .xlsx, .xls, .ods.
 
@@ -42,14 +62,12 @@ class SheetSource(Table):
     values count. A cell with an error in it, and a number with more digits than a spreadsheet
     keeps, is refused by whatever field it is for.
 
-    :param source: the file, or another input such as :class:`StreamInput`.
+    :param source: the file, or another input such as :class:`StreamInput`, of which a copy is kept.
     :param mapping: which column becomes which field; without one the columns are called as the
         fields are, and all others are custom properties.
     :param layout: the sheet, and what is known of header, columns and lines before them.
     :raises ConfigurationError: there is no such file, or python-calamine is not installed.
     """
-
-    kind = "sheet"
 
     def __init__(
         self,
@@ -58,7 +76,7 @@ class SheetSource(Table):
         *,
         layout: Layout | None = None,
     ) -> None:
-        self._input = FileInput(source) if isinstance(source, str | PathLike) else source
+        self._input = input_of(source, whole=True)
         super().__init__(self._input.name, mapping)
         self._layout = layout or Layout()
         self._calamine = need("python_calamine", extra="excel", purpose=self.name)
@@ -66,83 +84,78 @@ class SheetSource(Table):
     @property
     def notices(self) -> tuple[str, ...]:
         """The sheet, and which others there are."""
-        if self._input.content_hash is None:
-            return ()
-        sheet, others, _ = self._seen
-        also = f"; not read: {', '.join(others)}" if others else ""
-        return (f"{self.name}: sheet '{sheet}' of a workbook{also}",)
+        sheet = self._sheet
+        also = f"; not read: {', '.join(sheet.others)}" if sheet.others else ""
+        return (f"{self.name}: sheet '{sheet.name}' of a workbook{also}",)
 
     @property
     def fingerprint(self) -> str | None:
         """A hash of the whole content, of the mapping, and of the way it is read."""
         content = self._input.content_hash
-        if content is None:
-            return None
-        columns = list(self._header())
-        lines = self._layout.skip_rows
-        return self.fingerprint_of(
-            content, sheet=self._seen[0], columns=columns, lines_before=lines
-        )
+        how = {
+            "sheet": self._sheet.name,
+            "columns": list(self._header),
+            "lines_before": self._layout.skip_rows,
+        }
+        return fingerprint("sheet", content, self._mapping, how)
 
     @property
     def size_hint(self) -> int | None:
         """The number of the sheet's rows."""
-        return self._seen[2] if self._input.content_hash else None
+        # The place of its last row, counted from 0: as if the first were a header.
+        rows = self._sheet.cells.total_height if self._sheet.cells else 0
+        return max(0, rows - self._layout.skip_rows)
 
+    @property
     def _header(self) -> tuple[str, ...]:
         return self._named[0]
 
     @cached_property
     def _named(self) -> tuple[tuple[str, ...], bool]:
-        with self._rows():
-            return self._named
+        return self._layout.name_columns(list(islice(self._rows(), ROWS_TO_JUDGE_BY)), self.name)
+
+    @contextmanager
+    def _batches(self) -> Iterator[Iterator[list[Row]]]:
+        rows = islice(self._rows(), self._named[1], None)
+        yield iter(lambda: list(islice(rows, _BATCH_ROWS)), [])
+
+    def _rows(self) -> Iterator[Row]:
+        """Read all rows that have values, that of the header among them."""
+        sheet = self._sheet
+        if not sheet.cells:
+            return
+        left = sheet.cells.start[1] if sheet.cells.start else 0  # empty columns before the first
+        numbered = islice(enumerate(sheet.cells.iter_rows()), self._layout.skip_rows, None)
+        for number, cells in numbered:
+            row = list(map(_cell, cells))
+            for column, value in sheet.corrected.get(number, {}).items():
+                place = max(0, column - left)
+                row += [""] * (place + 1 - len(row))
+                row[place] = value
+            if any(cell not in EMPTY for cell in row):
+                yield row
 
     @cached_property
-    def _seen(self) -> tuple[str, list[str], int]:
-        """The sheet, the others that are not empty, and how many rows it has below its header."""
-        with self._workbook() as (book, _):
-            names = self._sheets(book)
-            # The place of its last row, counted from 0: as if the first were a header.
-            rows = book.get_sheet_by_name(names[0]).total_height if names else 0
-            return (names or [""])[0], names[1:], max(0, rows - self._layout.skip_rows)
-
-    def _sheets(self, book: Any) -> list[str]:  # noqa: ANN401 - calamine may not be there
-        """Return the name of the sheet to read, then those of the others with something on them."""
-        full = [
-            sheet.name
-            for sheet in book.sheets_metadata
-            if sheet.visible == self._calamine.SheetVisibleEnum.Visible
-            if book.get_sheet_by_name(sheet.name).height
-        ]
-        chosen = self._layout.sheet
-        if chosen is None:
-            return full
-        if chosen not in book.sheet_names:
-            known = ", ".join(book.sheet_names)
-            raise ConfigurationError(f"{self.name}: has no sheet of that name; its sheets: {known}")
-        return [chosen, *(name for name in full if name != chosen)]
-
-    @contextmanager
-    def _rows(self) -> Iterator[Iterator[Row]]:
-        with self._cells() as rows:
-            first = list(islice(rows, _ROWS_TO_JUDGE_BY))
-            # A stream can't be asked for them beforehand.
-            self._named = self._layout.name_columns(first, self.name)
-            yield chain(first[self._named[1] :], rows)
-
-    @contextmanager
-    def _cells(self) -> Iterator[Iterator[Sequence[Any]]]:
+    def _sheet(self) -> _Sheet:
         with self._workbook() as (book, file):
-            names = self._sheets(book)
-            if not names:
-                yield iter(())
-                return
-            other = _other_cells(file, list(book.sheet_names).index(names[0]))
-            sheet = book.get_sheet_by_name(names[0])
-            left = sheet.start[1] if sheet.start else 0  # empty columns before the first
-            numbered = islice(enumerate(sheet.iter_rows()), self._layout.skip_rows, None)
-            filled = (_row(cells, other.get(number, {}), left) for number, cells in numbered)
-            yield (row for row in filled if any(cell not in ("", None) for cell in row))
+            full = [
+                sheet.name
+                for sheet in book.sheets_metadata
+                if sheet.visible == self._calamine.SheetVisibleEnum.Visible
+                if book.get_sheet_by_name(sheet.name).height
+            ]
+            names = list(book.sheet_names)
+            chosen = self._layout.sheet or next(iter(full), None)
+            if chosen is None:
+                return _Sheet("", [], None, {})
+            if chosen not in names:
+                known = ", ".join(names)
+                raise ConfigurationError(
+                    f"{self.name}: has no sheet of that name; its sheets: {known}"
+                )
+            others = [name for name in full if name != chosen]
+            corrected = _corrected(file, names.index(chosen))
+            return _Sheet(chosen, others, book.get_sheet_by_name(chosen), corrected)
 
     @contextmanager
     def _workbook(self) -> Iterator[tuple[Any, IO[bytes]]]:
@@ -162,15 +175,6 @@ class SheetSource(Table):
                 raise SourceFailed(f"{self.name}: is broken, or no workbook") from None
 
 
-def _row(cells: Sequence[Any], other: dict[int, object], left: int) -> list[Any]:
-    row = list(map(_cell, cells))
-    for column, value in other.items():
-        place = max(0, column - left)
-        row += [""] * (place + 1 - len(row))
-        row[place] = value
-    return row
-
-
 def _cell(cell: object) -> object:
     if not isinstance(cell, float):
         return cell
@@ -180,7 +184,7 @@ def _cell(cell: object) -> object:
     return int(cell) if cell.is_integer() else cell
 
 
-def _other_cells(file: IO[bytes], sheet: int) -> dict[int, dict[int, object]]:
+def _corrected(file: IO[bytes], sheet: int) -> dict[int, dict[int, object]]:
     """Return the cells of an .xlsx that are not as calamine has them, by row and column."""
     found: dict[int, dict[int, object]] = {}
     with suppress(zipfile.BadZipFile, KeyError, IndexError), zipfile.ZipFile(file) as archive:

@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING, Any, Final
 from personaclick_async.codec import Json
 from personaclick_async.errors import ConfigurationError
 from personaclick_async.sync.mapping import FieldMapping
-from personaclick_async.sync.sources.base import SourceFailed, Table, distinct, need
+from personaclick_async.sync.sources.base import (
+    SourceFailed,
+    Table,
+    distinct,
+    fingerprint,
+    need,
+)
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -46,8 +52,6 @@ class SqlSource(Table):
     :raises ConfigurationError: SQLAlchemy or the driver is not installed, the URL is none, an
         SQLite file is not there, or there is a version but no ORDER BY.
     """
-
-    kind = "sql"
 
     def __init__(
         self,
@@ -83,30 +87,27 @@ class SqlSource(Table):
     @property
     def fingerprint(self) -> str | None:
         """A hash of the version, the query and the mapping; None without a version."""
-        options: dict[str, Json] = {
+        how: dict[str, Json] = {
             "database": self.name,
             "query": self._query,
             "parameters": sorted([name, repr(one)] for name, one in self._parameters.items()),
         }
-        return self.fingerprint_of(self._version, **options)
+        return fingerprint("sql", self._version, self._mapping, how)
 
     @property
     def size_hint(self) -> None:
         """None: to count would be another query, and not a cheap one."""
 
-    def _header(self) -> tuple[str, ...]:
-        return self._asked
-
     @cached_property
-    def _asked(self) -> tuple[str, ...]:
+    def _header(self) -> tuple[str, ...]:
         with self._answer() as answer:
             return _names_of(answer)
 
     @contextmanager
-    def _rows(self) -> Iterator[Iterator[Sequence[Any]]]:
+    def _batches(self) -> Iterator[Iterator[Sequence[Sequence[Any]]]]:
         with self._answer() as answer:
-            self._asked = _names_of(answer)  # or they would be another query
-            yield map(tuple, answer)
+            self._header = _names_of(answer)  # or they would be another query
+            yield answer.partitions()
 
     @contextmanager
     def _answer(self) -> Iterator[Any]:

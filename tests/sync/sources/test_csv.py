@@ -19,7 +19,7 @@ from personaclick_async.models.update import to_wire
 from personaclick_async.sync.mapping import FieldMapping
 from personaclick_async.sync.records import Record, Rejected
 from personaclick_async.sync.sources import CsvSource, Layout, SourceFailed, StreamInput
-from personaclick_async.sync.sources.csv_rows import MOST_CHARACTERS, MOST_LINES
+from personaclick_async.sync.sources.csv_source import MOST_CHARACTERS, MOST_LINES
 from tests.sync.sources.conftest import EXAMPLES, PEOPLE, MakeFile, faults, plain, wires
 
 ADA = {"external_id": "1", "email": "ada@shop.example", "first_name": "Ada"}

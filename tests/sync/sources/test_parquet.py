@@ -109,13 +109,13 @@ def test_a_gzipped_file_is_read(tmp_path: Path) -> None:
     assert read == [plain(one) for one in ParquetSource(whole, PEOPLE).outcomes()]
 
 
-def test_a_stream_is_read(tmp_path: Path) -> None:
+def test_a_stream_is_kept_and_read_again(tmp_path: Path) -> None:
     with _people(tmp_path / "people.parquet").open("rb") as stream:
         source = ParquetSource(StreamInput(stream), PEOPLE)
 
-        assert source.fingerprint is None
-        assert source.size_hint is None
+        assert source.size_hint == 100
         assert len(list(source.outcomes())) == 100
+        assert len(list(source.outcomes(after_row=90))) == 10
 
 
 @pytest.mark.parametrize("after_row", [0, 1, 29, 30, 31, 60, 99, 100, 101])

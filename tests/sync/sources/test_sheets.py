@@ -156,12 +156,12 @@ def test_resuming_gives_the_rest_of_a_full_read(tmp_path: Path, after_row: int) 
     assert [plain(one) for one in resumed] == [plain(one) for one in whole[after_row:]]
 
 
-def test_a_stream_is_read(tmp_path: Path) -> None:
+def test_a_stream_is_kept_and_read_again(tmp_path: Path) -> None:
     content = people(tmp_path / "people.xlsx", 10).read_bytes()
     source = SheetSource(StreamInput(io.BytesIO(content)), PEOPLE)
 
-    assert source.fingerprint is None
     assert len(list(source.outcomes())) == 10
+    assert len(list(source.outcomes(after_row=7))) == 3
 
 
 def test_the_fingerprint_tells_content_sheet_and_layout_apart(tmp_path: Path) -> None:
