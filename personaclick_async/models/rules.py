@@ -15,7 +15,6 @@ from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from enum import Enum
 from typing import Final, TypeAlias, TypeVar
-from unicodedata import category
 
 from personaclick_async.codec import Json
 from personaclick_async.errors import ValidationError
@@ -33,11 +32,14 @@ CustomValue: TypeAlias = (
 A member of an enumeration stands for its value.
 """
 
-_LETTER: Final = r"A-Za-z0-9\x80-\U0010ffff"
-_ATOM: Final = rf"[{_LETTER}!#$%&'*+/=?^_`{{|}}~-]+"
-_LABEL: Final = rf"[{_LETTER}](?:[{_LETTER}-]{{0,61}}[{_LETTER}])?"
-_LAST: Final = r"A-Za-z\x80-\U0010ffff"
-_LAST_LABEL: Final = rf"(?:[Xx][Nn]--{_LABEL}|[{_LAST}](?:[{_LAST}-]{{0,61}}[{_LAST}])?)"
+# Letters and digits of any script, by what they are not: re compiles that ten times as fast.
+_ALNUM: Final = r"[^\x00-/:-@\[-`{-\x7f]"
+_INNER: Final = r"[^\x00-,./:-@\[-`{-\x7f]"  # and a hyphen
+_LETTER: Final = r"[^\x00-@\[-`{-\x7f]"
+_LETTER_INNER: Final = r"[^\x00-,.-@\[-`{-\x7f]"
+_ATOM: Final = r'[^\x00- "(),.:;<>@\[\\\]\x7f]+'
+_LABEL: Final = rf"{_ALNUM}(?:{_INNER}{{0,61}}{_ALNUM})?"
+_LAST_LABEL: Final = rf"(?:[Xx][Nn]--{_LABEL}|{_LETTER}(?:{_LETTER_INNER}{{0,61}}{_LETTER})?)"
 # Dots between atoms only; no quoted local parts, comments, address literals or dotless domains;
 # no digit in the last label. A quote or = in front is left over from a spreadsheet.
 _EMAIL: Final = re.compile(
@@ -60,14 +62,9 @@ _NO_PHONE: Final = re.compile(
     rf"|{_BYTE}(?:\.{_BYTE}){{3}}|.+\(0\).*"
 )
 _DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
-_GENDERS: Final[Mapping[str, str]] = {
-    "m": Gender.MALE.value,
-    "f": Gender.FEMALE.value,
-    "male": Gender.MALE.value,
-    "female": Gender.FEMALE.value,
-}
-_INT64_MIN: Final = -(2**63)
-_INT64_MAX: Final = 2**63 - 1
+_MALE, _FEMALE = Gender.MALE.value, Gender.FEMALE.value
+_GENDERS: Final = {"m": _MALE, "f": _FEMALE, "male": _MALE, "female": _FEMALE}
+_INT64: Final = range(-(2**63), 2**63)
 _INT64_DIGITS: Final = 19
 _MAX_DEPTH: Final = 32
 _OLDEST_YEARS: Final = 120
@@ -80,18 +77,18 @@ def given(value: object) -> str:
     """Describe a value without showing it: its type, and its size where it has one."""
     kind = type(value).__name__
     match value:
+        case str() if not value:
+            return "an empty str"
         case str():
-            return "an empty str" if not value else f"{kind} of {_count(len(value), 'character')}"
+            noun = "character"
         case bytes() | bytearray():
-            return f"{kind} of {_count(len(value), 'byte')}"
+            noun = "byte"
         case list() | tuple() | dict() | set() | frozenset():
-            return f"{kind} of {_count(len(value), 'item')}"
+            noun = "item"
         case _:
             return kind
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+    size = len(value)
+    return f"{kind} of {size} {noun}" if size == 1 else f"{kind} of {size} {noun}s"
 
 
 def refuse(field: str, rule: str, value: object) -> ValidationError:
@@ -104,6 +101,8 @@ def _exact(value: object) -> object:
 
     The str() of a subclass may be anything: that of a ``class Tier(str, Enum)`` is its name.
     """
+    if type(value) is str:
+        return value
     if isinstance(value, Enum):
         value = value.value
     if type(value).__module__ == "numpy" and not getattr(value, "shape", True):
@@ -120,15 +119,16 @@ def text(field: str, value: object) -> str:
     The service answers 422 to empty strings in several places; leaving a field out is done by
     not passing it (protocol, section 12).
     """
-    exact = value if type(value) is str else _exact(value)
+    exact = _exact(value)
     if not isinstance(exact, str) or not exact:
         raise refuse(field, "a non-empty str", value)
-    if not exact.isascii():
-        _check_encodable(field, exact)
+    _check_encodable(field, exact)
     return exact
 
 
 def _check_encodable(field: str, value: str) -> None:
+    if value.isascii():
+        return
     with suppress(UnicodeEncodeError):
         value.encode()
         return
@@ -139,11 +139,11 @@ def _check_encodable(field: str, value: str) -> None:
     )
 
 
-def identifier(field: str, value: object) -> str:
-    """Accept a ``str`` that is not blank or an ``int``, as text."""
-    exact = value if type(value) is str else _exact(value)
+def user_id(field: str, value: object) -> str | int:
+    """Accept the shop's own user id: an ``int``, or a ``str`` that is not blank."""
+    exact = _exact(value)
     if isinstance(exact, int) and not isinstance(exact, bool):
-        return str(integer(field, exact))
+        return integer(field, exact)
     if not isinstance(exact, str) or not exact.strip():
         raise refuse(field, "a non-blank str or an int", value)
     _check_visible(field, exact)
@@ -152,20 +152,16 @@ def identifier(field: str, value: object) -> str:
     return exact
 
 
+def identifier(field: str, value: object) -> str:
+    """Accept a ``str`` that is not blank or an ``int``, as text."""
+    return str(user_id(field, value))
+
+
 def _check_visible(field: str, value: str) -> None:
     """Refuse what nobody sees: with it, an identifier is another person's."""
-    if not value.isascii():
-        _check_encodable(field, value)
+    _check_encodable(field, value)
     if not value.isprintable() or _REPLACEMENT in value:
         raise refuse(field, "text without control, invisible or replacement characters", value)
-
-
-def user_id(field: str, value: object) -> str | int:
-    """Accept the shop's own user id: an ``int``, or a ``str`` that is not blank."""
-    exact = value if type(value) is str else _exact(value)
-    if isinstance(exact, int) and not isinstance(exact, bool):
-        return integer(field, exact)
-    return identifier(field, value)
 
 
 def email(field: str, value: object) -> str:
@@ -173,24 +169,22 @@ def email(field: str, value: object) -> str:
 
     The domain is returned in small letters: ``ada@Shop.example`` is nobody else.
     """
-    exact = value if type(value) is str else _exact(value)
+    exact = _exact(value)
     if not isinstance(exact, str):
         raise refuse(field, "an e-mail address as str", value)
     if len(exact) > _EMAIL_MAX_CHARACTERS:
         raise refuse(field, f"an e-mail address of at most {_EMAIL_MAX_CHARACTERS} letters", value)
-    if not exact.isascii():
+    is_worded = exact.isascii()
+    if not is_worded:
         _check_visible(field, exact)
         local, _, domain = unicodedata.normalize("NFC", exact).rpartition("@")
         exact = f"{local}@{unicodedata.normalize('NFKC', domain)}"
+        # All that is not ASCII are letters, their marks, and digits.
+        is_worded = all(ch.isascii() or unicodedata.category(ch)[0] in "LMN" for ch in exact)
     found = _EMAIL.fullmatch(exact)
-    if found is None or len(found[1]) > _LOCAL_MAX_CHARACTERS or not _is_worded(exact):
+    if found is None or len(found[1]) > _LOCAL_MAX_CHARACTERS or not is_worded:
         raise refuse(field, "an e-mail address such as name@shop.example", value)
     return f"{found[1]}@{found[2].lower()}"
-
-
-def _is_worded(value: str) -> bool:
-    """Whether all that is not ASCII are letters, their marks, and digits."""
-    return value.isascii() or all(ch.isascii() or category(ch)[0] in "LMN" for ch in value)
 
 
 def phone(field: str, value: object) -> str:
@@ -198,7 +192,7 @@ def phone(field: str, value: object) -> str:
 
     What looks like a date, an IP address or a placeholder such as 0000000000 is refused.
     """
-    exact = value if type(value) is str else _exact(value)
+    exact = _exact(value)
     if not isinstance(exact, str):
         raise refuse(field, "a phone number as str", value)
     is_short = len(exact) <= _PHONE_MAX_CHARACTERS
@@ -213,7 +207,7 @@ def phone(field: str, value: object) -> str:
 
 def gender(field: str, value: object) -> str:
     """Accept :class:`Gender`, ``m`` or ``f``, ``male`` or ``female``."""
-    exact = value if type(value) is str else _exact(value)
+    exact = _exact(value)
     found = _GENDERS.get(exact) if isinstance(exact, str) else None
     if found is None:
         raise refuse(field, "a Gender, 'm' or 'f'", value)
@@ -222,21 +216,15 @@ def gender(field: str, value: object) -> str:
 
 def day(field: str, value: object) -> date:
     """Accept a date, or ``YYYY-MM-DD`` that is in the calendar."""
-    if not isinstance(value, str):
-        if isinstance(value, datetime) and value == value:  # noqa: PLR0124 - NaT is not
-            return value.date()
-        if isinstance(value, date) and not isinstance(value, datetime):
-            return value
+    if isinstance(value, datetime) and value == value:  # noqa: PLR0124 - NaT is not
+        return value.date()
+    if isinstance(value, date) and not isinstance(value, datetime):
+        return value
+    if not isinstance(value, str) or not _DATE.fullmatch(value):
         raise refuse(field, "a date or YYYY-MM-DD", value)
-    if not _DATE.fullmatch(value):
-        raise refuse(field, "a date or YYYY-MM-DD", value)
-    try:
-        found = date.fromisoformat(value)
-    except ValueError:
-        found = None
-    if found is None:
-        raise refuse(field, "a day of the calendar as YYYY-MM-DD", value)
-    return found
+    with suppress(ValueError):
+        return date.fromisoformat(value)
+    raise refuse(field, "a day of the calendar as YYYY-MM-DD", value)
 
 
 def birthday(field: str, value: object) -> str:
@@ -263,7 +251,7 @@ def integer(field: str, value: object) -> int:
     exact = _exact(value)
     if isinstance(exact, bool) or not isinstance(exact, int):
         raise refuse(field, "an int", value)
-    if not _INT64_MIN <= exact <= _INT64_MAX:
+    if exact not in _INT64:
         raise ValidationError(field, "an int of at most 64 bits", "a larger int")
     return exact
 
@@ -296,25 +284,19 @@ def each(rule: Rule[T]) -> Rule[list[T]]:
     """Accept any iterable whose items all keep ``rule``; errors name the index."""
 
     def items(field: str, value: object) -> list[T]:
-        if type(value) is not list and (
-            isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable)
-        ):
+        if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
             raise refuse(field, "a list", value)
         return [rule(f"{field}[{index}]", item) for index, item in enumerate(value)]
 
     return items
 
 
-def custom_value(field: str, value: object) -> Json:
+def custom_value(field: str, value: object, *, depth: int = _MAX_DEPTH) -> Json:
     """Accept what a custom property may hold, and return it as JSON.
 
     Date-times are written ``YYYY-MM-DD hh:mm:ss``; one with a time zone is written in UTC
     (the service documents no zone).
     """
-    return _json(field, value, _MAX_DEPTH)
-
-
-def _json(field: str, value: object, depth: int) -> Json:
     if depth == 0:
         raise ValidationError(field, f"at most {_MAX_DEPTH} levels", "a deeper value")
     exact = _exact(value)
@@ -352,7 +334,7 @@ def _inner(field: str, value: object, depth: int) -> Json:
     # Inside a JSON object the service only stores: null and empty text mean themselves there.
     if value is None or (isinstance(value, str) and not value):
         return value
-    return _json(field, value, depth)
+    return custom_value(field, value, depth=depth)
 
 
 def _path(field: str, key: object) -> str:
@@ -364,6 +346,5 @@ def _path(field: str, key: object) -> str:
 def _key(field: str, key: object) -> str:
     if not isinstance(key, str):
         raise refuse(field, "a JSON object with str keys", key)
-    if not key.isascii():
-        _check_encodable(field, key)
+    _check_encodable(field, key)
     return key
