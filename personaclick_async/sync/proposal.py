@@ -36,13 +36,6 @@ from personaclick_async.sync.sources.base import BOOKKEEPING, Sample
 
 _WORD_ENDS: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _NOT_A_NAME: Final = re.compile(r"[^a-z0-9]+")
-# What column names have around the name of what they hold: ``Billing Email``, ``Email (home)``.
-_PREFIXES: Final = (
-    *("customer", "client", "contact", "user", "billing", "account", "primary", "main", "default"),
-    *("shipping", "personal", "your", "kunden", "lead", "person", "subscriber", "member"),
-    *("address", "business", "home", "рабочии", "мобильныи"),
-)
-_SUFFIXES: Final = ("1value", "1", "s", "primary", "home", "work", "mobile", "privat")
 _WITH_VARIANTS: Final = (EMAIL, PHONE, *NAMES)
 # The columns of files whose rows are what people did, with ids that are not theirs.
 _DEEDS: Final = re.compile(
@@ -221,10 +214,10 @@ def _named(field: str, columns: Iterable[Column]) -> list[Column]:
 
 
 def _variants(name: str) -> list[str]:
-    """Return the shorter names that a column's name may stand for."""
-    ends = [name.removesuffix(end) for end in _SUFFIXES if name.endswith(end)]
-    starts = [one.removeprefix(p) for one in (name, *ends) for p in _PREFIXES if one.startswith(p)]
-    return [*ends, *starts]
+    """Return shorter names that a column's name may stand for: ``Billing Email``, email."""
+    ends = [name.removesuffix(end) for end in COLUMNS["suffixes"] if name.endswith(end)]
+    starts = [(start, one) for one in (name, *ends) for start in COLUMNS["prefixes"]]
+    return [*ends, *(one.removeprefix(start) for start, one in starts if one.startswith(start))]
 
 
 def _own_id(named: list[Column], columns: Iterable[Column]) -> tuple[list[Column], str, bool]:

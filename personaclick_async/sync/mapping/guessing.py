@@ -7,19 +7,18 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
-from itertools import product
 from typing import Final, TypeAlias
 
 import attrs
 
-from personaclick_async import codec
-from personaclick_async.errors import ValidationError
 from personaclick_async.sync.mapping.convert import FALSE, TRUE, Converter
-from personaclick_async.sync.mapping.dates import EXCEL, MILLISECONDS, SECONDS, read_date
+from personaclick_async.sync.mapping.dates import MILLISECONDS, SECONDS
 from personaclick_async.sync.mapping.origin import STANDARD_KINDS, Kind, Origin
 from personaclick_async.sync.mapping.words import (
     ALWAYS_NOTHING,
     COLUMNS,
+    DATES,
+    GENDER_LETTERS,
     GENDERS,
     NO,
     NOTHING,
@@ -41,47 +40,16 @@ _CODES: Final = re.compile(
 _CODE: Final = re.compile(r"[+-]?0[0-9]+(?:\.0+)?|[0-9.]+[eE][+-]?[0-9]+|\+[0-9 ]+")
 # The names of columns where NO is Norway.
 _COUNTRIES: Final = re.compile(r"country|land$|pays|pais|paese|kraj|ulke|страна|国|language|locale")
-_DAYS: Final = (
-    *("%m/%d/%Y", "%d/%m/%Y", "%d.%m.%Y", "%d-%m-%Y", "%m-%d-%Y", "%d %b %Y", "%d-%b-%Y"),
-    *("%d. %b %Y", "%d/%b/%Y", "%d de %b de %Y", "%b %d, %Y", "%b %d %Y", "%Y-%b-%d", "%d.%m. %Y"),
-    *("%m/%d/%y", "%d/%m/%y", "%d.%m.%y", "%d-%m-%y", "%m-%d-%y", "%d-%b-%y", "%d %b %y"),
-)
-_TIMES: Final = ("%H:%M:%S", "%H:%M", "%H:%M:%S.%f", "%I:%M:%S %p", "%I:%M %p", "%H:%M:%S %z")
-# Days of digits alone, and how many digits that may be: a birthday in seconds has nine or ten.
-_PACKED: Final = {
-    **dict.fromkeys(("%Y%m%d", "%d%m%Y", "%m%d%Y"), (8,)),
-    EXCEL: (4, 5),
-    SECONDS: (9, 10),
-    MILLISECONDS: (11, 12, 13),
-}
-_LIVED: Final = range(1905, 2027)
-_ANY_YEAR: Final = range(1, 10_000)
+# With fewer digits, a birthday counted in these would be of 1970.
+_FEWEST_DIGITS: Final = {SECONDS: 9, MILLISECONDS: 11}
 _DIGITS: Final = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
 _DATE: Final = re.compile(r"[0-9]\D+[0-9]|[0-9]\D+$")
-_YEAR_DIGITS: Final = 4
+_SHORT_RUN: Final = re.compile(r"(?<![0-9])[0-9]{1,3}(?![0-9])")
 _MONEY: Final = re.compile(r"[$£¥]|,[0-9]{3},")
 _MOST_DIGITS: Final = 15  # a float has no more
 _THOUSANDS: Final = re.compile(r"[1-9][0-9]{0,2}(?:[.,][0-9]{3})+")
-# The letters of a column, in order, and the pair that they are of, the male one first. H and M,
-# and V, are read in two ways or more.
-_LETTERS: Final = {
-    "m": "mf",
-    "f": "mf",
-    "fm": "mf",
-    "w": "mw",
-    "mw": "mw",
-    "fh": "hf",
-    "k": "ek",
-    "e": "ek",
-    "ek": "ek",
-    "km": "mk",
-}
-_DUTCH_LETTERS: Final = {"v": "mv", "mv": "mv"}
 _SINGLE: Final = frozenset("mfwvhke")
-_DUTCH: Final = ("geslacht", "aanhef")
-_M_MAY_BE_A_WOMAN: Final = ("sexo", "genero", "sexe", "genre")  # mujer
 _TAKEN_AS_IS: Final = ("m", "f", "male", "female")
-_TURKISH: Final = ("ad", "adi", "soyad", "soyadi", "isim", "soyisim")  # whose I is no i
 _TWO_WORDS: Final = re.compile(r"[^\W\d_][\w'\u2019.-]*,? [^\W\d_][\w'\u2019.-]*")
 _NO_NAME: Final = re.compile(r"[0-9#@]|^\W+$|\b(?:GmbH|Ltd|LLC|Inc|Corp|S\.?r\.?l|株式会社)\b")
 _FAMILY_FIRST: Final = re.compile(r"[\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7a3]")
@@ -159,7 +127,7 @@ def guess_field(field: str, column: Column) -> Guess:
         case Kind.IDENTIFIER if any(map(_THOUSANDS.fullmatch, texts)):
             remark = "are these numbers with separators, or ids as they are?"
             return Guess(remark=remark, is_asked=True)
-        case Kind.EMAIL if any(not _is_small(text.partition("@")[0]) for text in texts):
+        case Kind.EMAIL if any((to := text.partition("@")[0]) != to.lower() for text in texts):
             return Guess(options={"case": "lower"})
         case Kind.STRING if field in NAMES and texts:
             return _name(column)
@@ -184,7 +152,8 @@ def guess_property(column: Column) -> Guess:
     words = {text.casefold() for text in texts}
     if words <= YES | NO and words & YES and words & NO and not _COUNTRIES.search(column.spelling):
         return Guess(Kind.BOOLEAN, _flags(texts))
-    return Guess(Kind.JSON if all(map(_is_json, texts)) else Kind.STRING)
+    is_json = all(text[0] in "[{" for text in texts) and _converts(texts, Origin(kind=Kind.JSON))
+    return Guess(Kind.JSON if is_json else Kind.STRING)
 
 
 def guess_part(field: str, column: Column) -> Guess:
@@ -210,7 +179,7 @@ def _name(column: Column) -> Guess:
     if (
         all(map(str.isupper, texts))
         and any(map(str.isascii, texts))
-        and column.spelling not in _TURKISH
+        and column.spelling not in COLUMNS["turkish_name"]
     ):
         return Guess(options={"case": "name"}, remark="JON -> Jon")
     return Guess()
@@ -232,22 +201,20 @@ def _gender(column: Column) -> Guess:
         if word in _SINGLE:
             letters.setdefault(word, text)
     found = "".join(sorted(letters))
-    pairs = _LETTERS | (_DUTCH_LETTERS if column.spelling in _DUTCH else {})
-    pair = pairs.get(found)
-    if "m" in letters and found != "fm" and column.spelling in _M_MAY_BE_A_WOMAN:
+    pair = GENDER_LETTERS.get(found)
+    if (pair == "mv" and column.spelling not in COLUMNS["dutch_gender"]) or (
+        "m" in letters and found != "fm" and column.spelling in COLUMNS["spanish_gender"]
+    ):
         pair = None
     if pair is not None:
         like = next(iter(letters.values()))
-        known |= {_as_spelt(letter, like): which for letter, which in zip(pair, "mf", strict=True)}
+        for letter, gender in zip(pair, "mf", strict=True):
+            known[letters.get(letter, _as_spelt(letter, like))] = gender
     told = {text: known[text] for text in known if text not in _TAKEN_AS_IS}
     options = {"values": dict(sorted(told.items(), key=lambda one: one[1], reverse=True))}
-    if letters and pair is None:
-        return Guess(
-            options=options,
-            remark="which of these letters is m, and which is f?",
-            is_asked=True,
-        )
-    return Guess(options=options)
+    is_asked = bool(letters) and pair is None
+    remark = "which of these letters is m, and which is f?" if is_asked else ""
+    return Guess(options=options, remark=remark, is_asked=is_asked)
 
 
 def _as_spelt(word: str, like: str) -> str:
@@ -264,7 +231,7 @@ def _flags(texts: Iterable[str]) -> dict[str, Option]:
 def _number(texts: Sequence[str]) -> Guess | None:
     if any(sum(map(str.isdigit, text)) > _MOST_DIGITS for text in texts):
         return None
-    point, comma = (_converts(Kind.FLOAT, mark, texts) for mark in ".,")
+    point, comma = (_converts(texts, Origin(kind=Kind.FLOAT, decimal=mark)) for mark in ".,")
     if not point and not comma:
         return None
     marked = [text for text in texts if "." in text or "," in text]
@@ -275,56 +242,49 @@ def _number(texts: Sequence[str]) -> Guess | None:
             return Guess(Kind.FLOAT, remark=remark, is_asked=True)
         comma = False
     mark = "." if point else ","
-    if _converts(Kind.INTEGER, mark, texts):
+    if _converts(texts, Origin(kind=Kind.INTEGER, decimal=mark)):
         return Guess(Kind.INTEGER, {} if mark == "." else {"decimal": mark})
     return Guess(Kind.FLOAT, {"decimal": mark})
 
 
-def _converts(kind: Kind, decimal: str, texts: Iterable[str]) -> bool:
-    attempt = Converter("sample", Origin(kind=kind, decimal=decimal)).attempt
-    return not any(isinstance(attempt(text), Fault) for text in dict.fromkeys(texts))
-
-
 def _birthday(texts: Sequence[str]) -> Guess:
     """Tell how days are written, passing over what is written in another way than most."""
-    shapes = [
-        (re.sub(r"[^\W\d_]+", "a", re.sub(r"[0-9]+", lambda run: _run(run[0]), text)), text)
-        for text in texts
-        if text.strip("0.-/: ")
-    ]
-    usual = Counter(shape for shape, _ in shapes).most_common(1)
-    if usual and usual[0][1] * 2 > len(shapes):
-        texts = [text for shape, text in shapes if shape == usual[0][0]]
+    texts = [text for text in texts if text.strip("0.-/: ")] or texts
+    [(shape, count)] = Counter(map(_shape, texts)).most_common(1)
+    if count * 2 > len(texts):
+        texts = [text for text in texts if _shape(text) == shape]
     guess = _digit_days(texts) if all(map(_DIGITS.fullmatch, texts)) else _date(texts)
     return guess or Guess(remark='say how: format = "%m/%d/%Y" or another', is_asked=True)
 
 
-def _run(digits: str) -> str:
-    return "0" if len(digits) < _YEAR_DIGITS else "0" * len(digits)
+def _shape(text: str) -> str:
+    return re.sub(r"[^\W\d_]+", "a", re.sub("[0-9]", "0", _SHORT_RUN.sub("0", text)))
 
 
 def _digit_days(texts: Sequence[str]) -> Guess | None:
-    lengths = {len(text.lstrip("-").partition(".")[0]) for text in texts}
+    fewest = min(len(text.lstrip("-").partition(".")[0]) for text in texts)
     fitting = [
         pattern
-        for pattern, known in _PACKED.items()
-        if lengths <= {*known} and _fits(pattern, texts, _LIVED)
+        for pattern in DATES["digits"]
+        if fewest >= _FEWEST_DIGITS.get(pattern, 0)
+        and _converts(texts, Origin(kind=Kind.BIRTHDAY, formats=(pattern,)), "birthday")
     ]
     return _written(Kind.DATE, fitting)
 
 
 def _date(texts: Sequence[str]) -> Guess | None:
-    texts = list(dict.fromkeys(texts))
     if not all(map(_DATE.search, texts)):
         return None
-    if _fits("", texts):
+    if _converts(texts, Origin(kind=Kind.DATETIME)):
         is_moment = any(":" in text for text in texts)
         return Guess(Kind.DATETIME if is_moment else Kind.DATE)
-    if guess := _written(Kind.DATE, [day for day in _DAYS if _fits(day, texts)]):
-        return guess
-    for time in _TIMES:
-        both = [f"{day}{by}{time}" for by, day in product((" ", ", "), _DAYS)]
-        if guess := _written(Kind.DATETIME, [one for one in both if _fits(one, texts)]):
+    days, times = DATES["days"], DATES["times"]
+    for time in ("", *(f"{by}{time}" for time in times for by in (" ", ", "))):
+        formats = [f"{day}{time}" for day in days]
+        fitting = [
+            one for one in formats if _converts(texts, Origin(kind=Kind.DATETIME, formats=(one,)))
+        ]
+        if guess := _written(Kind.DATETIME if time else Kind.DATE, fitting):
             return guess
     return None
 
@@ -337,21 +297,7 @@ def _written(kind: Kind, formats: Sequence[str]) -> Guess | None:
     return Guess(kind, {"format": formats[0]}) if formats else None
 
 
-def _fits(pattern: str, texts: Iterable[str], years: range = _ANY_YEAR) -> bool:
-    """Return whether all texts are dates in a format, of certain years; none is year first."""
-    try:
-        return all(read_date("", text, [pattern]).year in years for text in texts)
-    except ValidationError:
-        return False
-
-
-def _is_small(text: str) -> bool:
-    return text == text.lower()
-
-
-def _is_json(text: str) -> bool:
-    try:
-        codec.decode(text.encode())
-    except ValueError:
-        return False
-    return text[0] in "[{"
+def _converts(texts: Iterable[str], origin: Origin, field: str = "sample") -> bool:
+    """Return whether all texts can be read so."""
+    attempt = Converter(field, origin).attempt
+    return not any(isinstance(attempt(text), Fault) for text in dict.fromkeys(texts))

@@ -43,6 +43,12 @@ OTHER_GENDER: Final = {
 }
 """For each word for a gender, the word for the other."""
 
+GENDER_LETTERS: Final[dict[str, str]] = _WORDS["gender_letters"]
+"""By the letters for genders that a column has, in order: the pair, the male one first."""
+
+DATES: Final[dict[str, list[str]]] = _WORDS["dates"]
+"""Formats to try: of days, of times, and of days that are numbers."""
+
 
 def _months() -> dict[str, int]:
     found: dict[str, set[int]] = defaultdict(set)
