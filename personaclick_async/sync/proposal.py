@@ -11,6 +11,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Final
 
 import attrs
@@ -23,7 +24,6 @@ from personaclick_async.sync.mapping.definition import FieldMapping, looks_like_
 from personaclick_async.sync.mapping.guessing import (
     NAMES,
     Column,
-    Guess,
     Option,
     guess_field,
     guess_part,
@@ -44,7 +44,7 @@ _DEEDS: Final = re.compile(
     r"|amount(?:refunded)?|(?:financial|fulfillment)status|(?:bestell|rechnungs|auftrags)\w+"
     r"|(?:numero|date)(?:de)?(?:commande|pedido)|заказ|(?:номер|дата)заказа|注文番号|订单号"
 )
-_FAMILY_FIRST: Final = re.compile(r" |[\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7a3]")
+_TWO_NAMES: Final = re.compile(r" |[\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7a3]")
 _BARE_KEY: Final = re.compile(r"[A-Za-z0-9_-]+")
 _ONE_IN: Final = 10
 
@@ -93,19 +93,6 @@ class _Line:
     def __str__(self) -> str:
         remark = f"  # {self.remark}" if self.remark else ""
         return f"{'# ' if self.is_asked else ''}{self.toml}{remark}"
-
-    def as_guessed(self, guess: Guess) -> _Line:
-        """Return the line with what the sample shows."""
-        options = {**self.options, **guess.options}
-        if len(self.columns) == 1:
-            options["absent"] = self.columns[0].absent
-        return _Line(
-            self.field,
-            self.columns,
-            options,
-            guess.remark or self.remark,
-            guess.is_asked or self.is_asked,
-        )
 
 
 def propose_mapping(sample: Sample, *, country: str | None = None) -> str:
@@ -160,57 +147,40 @@ def propose_mapping(sample: Sample, *, country: str | None = None) -> str:
 
 def _recognise(columns: Sequence[Column]) -> dict[str, _Line]:
     """Return a line for each field that a column, or several, are named like."""
+    by_name = {column.spelling: column for column in reversed(columns)}
+    by_variant = {one: column for column in reversed(columns) for one in _variants(column.spelling)}
+    are_deeds = any(map(_DEEDS.fullmatch, by_name))
     found: dict[str, _Line] = {}
-    for field in FIELDS:
-        taken = [column for line in found.values() for column in line.columns]
-        named = [column for column in _named(field, columns) if column not in taken]
-        if field == EXTERNAL_ID:
-            named, remark, is_asked = _own_id(named, columns)
-        else:
+    for field, facts in FIELDS.items():
+        names = list(map(same, (field, *facts.column_names)))
+        named = _called(names, by_name)
+        if field in _WITH_VARIANTS:
+            named += _called(names, by_variant)
+        taken = {line.columns for line in found.values()}
+        named = [column for column in named if (column,) not in taken]
+        if field == EXTERNAL_ID and (line := _id_line(named, are_deeds=are_deeds)) is not None:
+            found[field] = line
+        elif named and field != EXTERNAL_ID:
             # A file may have a column for each purpose, and fill one of them.
-            named.sort(key=lambda column: not column.values)
-            remark, is_asked = "", False
-        if named:
-            found[field] = _Line(field, (named[0],), {}, remark, is_asked)
+            found[field] = _Line(field, (min(named, key=lambda column: not column.values),))
     if "location" not in found:
-        city, region, country = (
-            _first_called(COLUMNS[what], columns) for what in ("city", "region", "country")
-        )
-        if city is not None or country is not None:  # a region alone says too little
-            places = tuple(filter(None, (city, region, country)))
-            options = {"join": ", "} if len(places) > 1 else {}
-            found["location"] = _Line("location", places, options)
+        places = [_called(COLUMNS[what], by_name)[:1] for what in ("city", "region", "country")]
+        if places[0] or places[2]:  # a region alone says too little
+            options = {"join": ", "} if sum(map(len, places)) > 1 else {}
+            found["location"] = _Line("location", tuple(chain(*places)), options)
     if "gender" not in found:
-        for column in _called(COLUMNS["title"], columns):
+        for column in _called(COLUMNS["title"], by_name):
             if column.are_mostly(lambda text: text.casefold() in GENDERS):
                 found["gender"] = _Line("gender", (column,))
-    found |= {field: _Line(field, named) for field, named in _names_of(found, columns).items()}
+    found |= {field: _Line(field, named) for field, named in _names_of(found, by_name).items()}
     if shared := _shared_phones(found):
         remark = f"{shared:,} rows share a number with others: is it the person's?"
         found[PHONE] = attrs.evolve(found[PHONE], remark=remark, is_asked=True)
     return {field: found[field] for field in FIELDS if field in found}
 
 
-def _called(names: Sequence[str], columns: Iterable[Column]) -> list[Column]:
-    """Return the columns of these names, in the order of the names."""
-    known = [column for column in columns if column.spelling in names]
-    return sorted(known, key=lambda column: names.index(column.spelling))
-
-
-def _first_called(names: Sequence[str], columns: Iterable[Column]) -> Column | None:
-    return next(iter(_called(names, columns)), None)
-
-
-def _named(field: str, columns: Iterable[Column]) -> list[Column]:
-    """Return the columns whose names are known to mean a field, the surest first."""
-    names = list(map(same, (field, *FIELDS[field].column_names)))
-    ranks: dict[Column, tuple[bool, int]] = {}
-    for column in columns:
-        shorter = _variants(column.spelling) if field in _WITH_VARIANTS else []
-        known = [one for one in (column.spelling, *shorter) if one in names]
-        if known:
-            ranks[column] = min((one != column.spelling, names.index(one)) for one in known)
-    return sorted(ranks, key=ranks.__getitem__)
+def _called(names: Iterable[str], columns: Mapping[str, Column]) -> list[Column]:
+    return [columns[name] for name in names if name in columns]
 
 
 def _variants(name: str) -> list[str]:
@@ -220,38 +190,35 @@ def _variants(name: str) -> list[str]:
     return [*ends, *(one.removeprefix(start) for start, one in starts if one.startswith(start))]
 
 
-def _own_id(named: list[Column], columns: Iterable[Column]) -> tuple[list[Column], str, bool]:
-    """Return the column of the user's id, the row's own if it tells rows apart, and a remark."""
+def _id_line(named: list[Column], *, are_deeds: bool) -> _Line | None:
+    """Return a line for the user's id: the row's own one if it tells rows apart.
+
+    :param are_deeds: whether the rows are what people did, so that their ids are not people's.
+    """
     own = [column for column in named if column.spelling == ID]
     others = [column for column in named if column not in own]
-    if any(_DEEDS.fullmatch(column.spelling) for column in columns):
-        if own and not others:
-            return own, "is this the id of a person, not of what one did?", True
-        own = []
-    if not own and not others:
-        return [], "", False
-    shared = {
-        column: len(column.values) - len({str(value).strip() for value in column.values})
-        for column in (*own, *others)
-    }
-    best = min(shared, key=lambda column: (not column.values, shared[column]))
-    remarks = [f"{shared[best]:,} rows of the sample share one"] if shared[best] else []
-    if len(shared) > 1:
-        remarks.append(
-            f"or is it {', '.join(_quoted(one.name) for one in shared if one is not best)}?"
-        )
-    return [best], "; ".join(remarks), False
+    if are_deeds and own and not others:
+        remark = "is this the id of a person, not of what one did?"
+        return _Line(EXTERNAL_ID, (own[0],), remark=remark, is_asked=True)
+    candidates = others if are_deeds else [*own, *others]
+    if not candidates:
+        return None
+    best = min(candidates, key=lambda column: (not column.values, column.repeated))
+    remarks = [f"{best.repeated:,} rows of the sample share one"] if best.repeated else []
+    if len(candidates) > 1:
+        rest = ", ".join(_quoted(column.name) for column in candidates if column is not best)
+        remarks.append(f"or is it {rest}?")
+    return _Line(EXTERNAL_ID, (best,), remark="; ".join(remarks))
 
 
 def _names_of(
-    found: Mapping[str, _Line], columns: Sequence[Column]
+    found: Mapping[str, _Line], columns: Mapping[str, Column]
 ) -> Mapping[str, tuple[Column, ...]]:
     """Return the columns of names where the file does not have one for each."""
     first, last = (
         found[field].columns[0] if field in found else None for field in ("first_name", "last_name")
     )
-    prefix = _first_called(["tussenvoegsel"], columns)
-    name = _first_called(["name"], columns)
+    prefix, name = columns.get("tussenvoegsel"), columns.get("name")
     if prefix is not None and last is not None:
         return {"last_name": (prefix, last)}
     if first is not None and last is not None:
@@ -260,9 +227,10 @@ def _names_of(
         pairs = zip(first.cells, name.cells, strict=True)
         is_whole = any(one and other and str(one) in str(other) for one, other in pairs)
         return {} if is_whole else {"last_name": (name,)}
-    if first is not None or last is not None:
-        either = _called(COLUMNS["either_name"], filter(None, (first, last)))
-        whole = [column for column in either if column.are_mostly(_FAMILY_FIRST.search)]
+    one = first or last
+    if one is not None:
+        is_either = one.spelling in COLUMNS["either_name"]
+        whole = [one] if is_either and one.are_mostly(_TWO_NAMES.search) else []
     else:
         whole = _called((*COLUMNS["whole_name"], *COLUMNS["family_first"]), columns)
         whole.sort(key=lambda column: not column.may_be_names)
@@ -282,13 +250,20 @@ def _shared_phones(found: Mapping[str, _Line]) -> int:
 
 
 def _guessed(line: _Line, found: Mapping[str, _Line]) -> _Line:
+    """Return a line with what the sample shows of its column."""
     if len(line.columns) > 1:
         return line
     [column] = line.columns
     both = [found[field].columns for field in ("first_name", "last_name") if field in found]
-    if line.field in NAMES and both == [line.columns] * 2:
-        return line.as_guessed(guess_part(line.field, column))
-    return line.as_guessed(guess_field(line.field, column))
+    is_part = line.field in NAMES and both == [line.columns] * 2
+    guess = (guess_part if is_part else guess_field)(line.field, column)
+    return _Line(
+        line.field,
+        line.columns,
+        {**guess.options, "absent": column.absent},
+        guess.remark or line.remark,
+        guess.is_asked or line.is_asked,
+    )
 
 
 def _tried(line: _Line, top: str) -> _Line:
@@ -317,13 +292,12 @@ def _properties(columns: Iterable[Column]) -> Iterable[_Line]:
             name = f"{name}_{number}"
         taken.add(name)
         guess = guess_property(column)
-        line = _Line(name, (column,), is_asked=True)
-        if guess.kind is Kind.STRING and any(isinstance(one, int | float) for one in column.values):
-            yield attrs.evolve(line, options={"type": guess.kind.value})
-        elif guess.kind in (Kind.ANY, Kind.STRING):
-            yield line
-        else:
-            yield attrs.evolve(line, options={"type": guess.kind.value}).as_guessed(guess)
+        options: dict[str, Option] = {}
+        if guess.kind not in (Kind.ANY, Kind.STRING):
+            options = {"type": guess.kind.value, **guess.options, "absent": column.absent}
+        elif guess.kind is Kind.STRING and column.has_numbers:
+            options = {"type": guess.kind.value}
+        yield _Line(name, (column,), options, guess.remark, is_asked=True)
 
 
 def _property_name(column: str, number: int) -> str:

@@ -71,6 +71,7 @@ class Column:
     :ivar cells: what stands in its rows.
     :ivar spelling: its name, as all spellings of it agree.
     :ivar values: what stands in those that are not empty.
+    :ivar has_numbers: whether any of these is a number, and no text.
     :ivar texts: which of these are texts.
     :ivar telling: texts that do not stand for nothing.
     :ivar absent: texts that do, and that not every mapping takes so.
@@ -81,10 +82,16 @@ class Column:
         self.cells = cells
         self.spelling = same(name)
         self.values = [cell for cell in cells if cell not in ("", None)]
+        self.has_numbers = any(isinstance(cell, int | float) for cell in cells)
         self.texts = [text for cell in cells if isinstance(cell, str) and (text := cell.strip())]
         self.telling = [text for text in self.texts if text.casefold() not in NOTHING]
         words = {text.casefold(): text for text in self.texts}
         self.absent = [words[one] for one in sorted(words.keys() & NOTHING - {*ALWAYS_NOTHING})]
+
+    @property
+    def repeated(self) -> int:
+        """How many of its values stood in a row before."""
+        return len(self.values) - len({str(value).strip() for value in self.values})
 
     def are_mostly(self, test: Callable[[str], object]) -> bool:
         """Return whether most of its telling texts pass a test."""

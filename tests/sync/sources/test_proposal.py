@@ -214,6 +214,7 @@ def test_of_two_columns_the_surer_one_is_taken() -> None:
         ({"id": ["1", "2"], "user_id": ["7", "8"]}, "id"),
         ({"user_id": ["7", "7"], "kunden_id": ["1", "2"]}, "kunden_id"),
         ({"ID": ["7", "7"], "CustomerNo": ["1", "2"]}, "CustomerNo"),
+        ({"Id": ["", ""], "CustomerNo": ["1", "1"]}, "CustomerNo"),
     ],
 )
 def test_the_id_is_the_rows_own_and_tells_rows_apart(
@@ -240,6 +241,10 @@ def test_a_whole_name_is_split_where_that_is_certain(
     assert any(line.startswith(last) for line in lines)
 
 
+def test_a_middle_name_alone_is_no_whole_name() -> None:
+    assert 'middle_name = "patronymic"' in _propose(id=["1", "2"], patronymic=["Ivanovich", "Lee"])
+
+
 def test_a_line_that_refuses_much_of_the_sample_is_a_comment_with_the_reason() -> None:
     good = [f"+49 30 12345{n}" for n in range(6)]
     some = _propose(id=[*"1234567"], phone=[*good, "12"])
@@ -262,6 +267,7 @@ def test_with_a_country_national_numbers_are_read() -> None:
 def test_words_of_other_languages_are_written_out() -> None:
     assert 'values = { "Männlich" = "m", Weiblich = "f" }' in _propose(Geschlecht=["Weiblich"])
     assert 'values = { M = "m", W = "f" }' in _propose(Geschlecht=["W", "M"])
+    assert 'values = { M = "m", k = "f" }' in _propose(sex=["k", "M"])
     assert 'values = { Erkek = "m", "Kadın" = "f" }' in _propose(Cinsiyet=["Kadın"])  # noqa: RUF001
     assert "# gender = " in _propose(sexo=["H", "M"])
     assert "# gender = " in _propose(sexo=["M"])
