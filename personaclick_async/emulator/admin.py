@@ -137,7 +137,8 @@ class Admin:
             if request.method == "POST" and name in LOADED:
                 return _json(await self._load(request, name))
             asked = Asked(request.query, await read_body(request, _SMALL_BYTES))
-            return _json(self._answers[request.method, name](asked))
+            with self._store.lock:
+                return _json(self._answers[request.method, name](asked))
         except Refused as refused:
             payload = {names.MESSAGE: refused.message}
             return _json({names.STATUS: names.STATUS_ERROR, names.PAYLOAD: payload}, refused.status)
@@ -243,7 +244,9 @@ class Admin:
                 for recorded in reversed(self._recorder.latest(ended - seen)):
                     await response.write(_event("", _shown(recorded)))
                 seen = ended
-                for name, value in (("faults", self._shown_faults()), ("stored", self._stored())):
+                with self._store.lock:
+                    stored = self._stored()
+                for name, value in (("faults", self._shown_faults()), ("stored", stored)):
                     event = _event(f"event: {name}\n", value)
                     if told.get(name) != event:
                         told[name] = event
@@ -295,18 +298,14 @@ class Admin:
         shown = ("number", "hits", *sorted(FAULT_FIELDS))
         return [{name: getattr(one, name) for name in shown} for one in self._faults.in_force()]
 
-    def reset(self) -> None:
-        """Delete everything but the shops: faults, recorded requests and used-up limits too."""
-        self._faults.clear()
-        self._recorder.clear()
-        self._service.reset()
-
     def _clear(self, _: Asked) -> Json:
         self._recorder.clear()
         return []
 
     def _reset(self, _: Asked) -> Json:
-        self.reset()
+        self._service.reset()
+        self._recorder.clear()
+        self._faults.clear()
         return _SUCCESS
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import time
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
-from concurrent.futures import CancelledError, Future
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final, Self, TypedDict, TypeVar, Unpack
 
@@ -30,7 +32,6 @@ T = TypeVar("T")
 _START_SECONDS: Final = 10.0
 _SHUTDOWN_SECONDS: Final = 0.1
 _LOOK_SECONDS: Final = 0.005
-_NOT_RUNNING: Final = "the emulator is not running"
 
 
 class _OnlyKinds(logging.Filter):
@@ -79,10 +80,7 @@ class Emulator:
     :raises ConfigurationError: the host is public and that was not allowed.
     """
 
-    _loop: asyncio.AbstractEventLoop
-    _stopping: asyncio.Event
-    _service: Service
-    _front: Front
+    _stop: Callable[[], object]
     _applying: asyncio.Task[None]
 
     def __init__(
@@ -105,9 +103,8 @@ class Emulator:
         self._local_only = not allow_public
         self._recorder = Recorder(self.settings.recorded)
         self._faults = Faults(self.settings.seed)
-        self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
-        self._is_open = False
+        self._service: Service | None = None
 
     # Starting and stopping
 
@@ -133,9 +130,7 @@ class Emulator:
         """Stop serving; answers that are held or delayed are dropped. Twice is fine."""
         thread, self._thread = self._thread, None
         if thread is not None:
-            with self._lock:
-                if self._is_open:
-                    self._loop.call_soon_threadsafe(self._stopping.set)
+            self._stop()
             thread.join()
 
     def __enter__(self) -> Self:
@@ -153,28 +148,23 @@ class Emulator:
     async def _run(self, started: Future[None]) -> None:
         try:
             store = Store(self._database)
+            service = Service(store, self.settings, self.behaviour)
             try:
-                self._service = Service(store, self.settings, self.behaviour)
-                self._service.add_shop(self.shop_id, self.shop_secret, active=self.settings.active)
-                await self._serve(started)
+                await self._serve(service, started)
             finally:
-                with self._lock:
-                    self._is_open = False
-                for _ in range(3):
-                    # What was asked before is answered: its task is made, and runs.
-                    await asyncio.sleep(0)
-                store.close()
+                with service.store.lock:
+                    self._service = None
+                    store.close()
         except BaseException as error:
             if started.done():
                 raise
             started.set_exception(error)
 
-    async def _serve(self, started: Future[None]) -> None:
-        self._front = Front(
-            self._service, self._recorder, self._faults, local_only=self._local_only
-        )
+    async def _serve(self, service: Service, started: Future[None]) -> None:
+        service.add_shop(self.shop_id, self.shop_secret, active=self.settings.active)
+        front = Front(service, self._recorder, self._faults, local_only=self._local_only)
         runner = web.AppRunner(
-            self._front.application(),
+            front.application(),
             access_log=None,
             handle_signals=False,
             logger=_LOGGER,
@@ -184,37 +174,26 @@ class Emulator:
         try:
             await web.TCPSite(runner, self._host, self.port, backlog=1024).start()
             self.port = runner.addresses[0][1]
-            self._loop = asyncio.get_running_loop()
-            self._stopping = asyncio.Event()
-            self._applying = asyncio.create_task(self._service.apply_imports())
-            self._is_open = True
+            stopping = asyncio.Event()
+            self._stop = partial(asyncio.get_running_loop().call_soon_threadsafe, stopping.set)
+            self._applying = asyncio.create_task(service.apply_imports())
+            self._service = service
             started.set_result(None)
-            await self._stopping.wait()
+            await stopping.wait()
             self._applying.cancel()
             await asyncio.gather(self._applying, return_exceptions=True)
         finally:
             self._faults.release_all()
             await runner.cleanup()
 
-    def _wait(self, work: Coroutine[Any, Any, T], timeout: float | None = None) -> T:
-        """Run something in the server's thread, and return its result here."""
-        with self._lock:
-            if not self._is_open:
-                work.close()
-                raise RuntimeError(_NOT_RUNNING)
-            waiting = asyncio.run_coroutine_threadsafe(work, self._loop)
-        try:
-            return waiting.result(timeout)
-        except CancelledError:
-            raise RuntimeError(_NOT_RUNNING) from None
-        finally:
-            waiting.cancel()
-
     def _do(self, work: Callable[[Service], T]) -> T:
-        async def done() -> T:
-            return work(self._service)
-
-        return self._wait(done())
+        service = self._service
+        if service is not None:
+            with service.store.lock:
+                # It may have been closed while this waited for it.
+                if self._service is service:
+                    return work(service)
+        raise RuntimeError("the emulator is not running")
 
     def _rows(self, query: str, *parameters: object) -> list[Any]:
         return self._do(lambda service: service.store.execute(query, *parameters).fetchall())
@@ -268,11 +247,9 @@ class Emulator:
         return self._load("profiles", profiles)
 
     def _load(self, kind: str, items: Iterable[Mapping[str, Any]]) -> int:
-        def load(some: list[Mapping[str, Any]], service: Service) -> int:
-            return service.load(kind, some)
-
-        self._do(lambda _: None)  # says that it does not run, also where there is nothing to load
-        return sum(self._do(partial(load, some)) for some in in_slices(items))
+        # First nothing, which says if it does not run.
+        slices = chain([[]], in_slices(items))
+        return sum(self._do(partial(Service.load, kind=kind, items=some)) for some in slices)
 
     def set_computed(self, *, did: str | None = None, **named: Any) -> None:  # noqa: ANN401 - JSON
         """Set what the real service computes from behaviour.
@@ -324,18 +301,14 @@ class Emulator:
 
         :raises TimeoutError: that took longer than ``timeout`` seconds.
         """
-
-        async def applied() -> None:
-            while self._service.is_importing:
-                if self._applying.done():
-                    # Nobody applies them any more; this says why.
-                    self._applying.result()
-                await asyncio.sleep(_LOOK_SECONDS)
-
-        try:
-            self._wait(applied(), timeout)
-        except TimeoutError:
-            raise TimeoutError(f"imports were not applied within {timeout:g} s") from None
+        end = time.monotonic() + timeout
+        while self._do(lambda service: service.is_importing):
+            if self._applying.done():
+                # Nobody applies them any more; this says why.
+                self._applying.result()
+            if time.monotonic() > end:
+                raise TimeoutError(f"imports were not applied within {timeout:g} s")
+            time.sleep(_LOOK_SECONDS)
 
     # What is stored
 
@@ -393,7 +366,9 @@ class Emulator:
 
     def reset(self) -> None:
         """Delete everything but the shops: faults, recorded requests and used-up limits too."""
-        self._do(lambda _: self._front.admin.reset())
+        self._do(lambda service: service.reset())
+        self._recorder.clear()
+        self._faults.clear()
 
     # What goes wrong
 

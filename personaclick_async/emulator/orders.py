@@ -83,7 +83,7 @@ class Orders:
         if known is None and buyer:
             known = self.profiles.update(did, dict(buyer))
         if known is None and did is not None:
-            known = self.profiles.owner(did)
+            known = self.profiles.owner(did, "created")
         if known is None:
             raise Refused(422, "the order names no customer")
         return known

@@ -95,26 +95,19 @@ class Profiles:
         found: tuple[int, str | None] | None = self.store.execute(query, self.shop, did).fetchone()
         return found
 
-    def owner(self, did: str, unknown: Value = "created") -> StoredProfile:
+    def owner(self, did: str, unknown: Value | None = None) -> StoredProfile:
         """Return the profile of a device's owner; a device never seen gets one of its own.
 
-        :raises Refused: the device was never seen, and ``unknown`` is a status.
+        :param unknown: a status refuses such devices; unless told, the behaviour's does.
         """
         found = self.device(did)
         if found is not None:
             return self.load(found[0])
-        word(unknown, "Device not found")
+        word(unknown or self.behaviour.device_unknown, "Device not found")
         profile = self._new()
         query = "INSERT INTO devices VALUES (?, ?, ?, NULL)"
         self.store.execute(query, self.shop, did, profile.key)
         return profile
-
-    def known_owner(self, did: str) -> StoredProfile:
-        """Return the profile of a device's owner, as a call other than ``init`` finds it.
-
-        :raises Refused: the device is unknown, and the behaviour is to refuse such.
-        """
-        return self.owner(did, self.behaviour.device_unknown)
 
     def remember_session(self, did: str, seance: str | None) -> None:
         """Note a known device's session; any session id is taken (protocol, section 6.2)."""
@@ -176,7 +169,7 @@ class Profiles:
         named = self._same_person(identifiers)
         if did is None:
             return named or self._new()
-        current = self.known_owner(did)
+        current = self.owner(did)
         if named is None:
             if self._may_be(current, identifiers, _TELLING):
                 return current
@@ -322,20 +315,14 @@ class Profiles:
             computed = {name: rest.pop(name) for name in COMPUTED if name in rest}
         did = read.did(rest)
         if did is not None:
-            self.owner(did)
+            self.owner(did, "created")
         profile = self.update(did, rest)
         if computed:
             _merge(profile.computed, computed)
             self.save(profile)
 
-    def purge(self, identifiers: Mapping[str, str]) -> None:
-        """Remove what names the person and the custom properties (protocol, section 2.4).
-
-        :raises Refused: no profile has that identifier.
-        """
-        profile = self.known_by(identifiers)
-        if profile is None:
-            raise Refused(self.behaviour.customer_unknown, "Profile not found")
+    def purge(self, profile: StoredProfile) -> None:
+        """Remove what names the person and the custom properties (protocol, section 2.4)."""
         for kind in _PURGED_IDENTIFIERS:
             self._unname(profile.key, kind)
         _merge(profile.fields, dict.fromkeys(_PURGED))

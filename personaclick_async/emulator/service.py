@@ -43,36 +43,33 @@ _CHANGED: Final = {
 }
 _NEEDS_SECRET: Final = {names.PROFILE_PURGE, names.ORDERS_BY_USER, *_CHANGED}
 """Beside the imports, which refuse with a status of their own."""
+_NEEDS_SECRET_OR_DID: Final = {names.PROFILE, names.PROFILE_SET}
+_NEEDS_SOMEBODY: Final = {*_NEEDS_SECRET_OR_DID, names.LAST_ORDER, names.ORDERS_BY_USER}
 
 
 @attrs.frozen
 class Call:
-    """A call of a shop whose credentials are right, and whom it names."""
+    """A call of a shop whose credentials are right, and whom it is about."""
 
     parameters: Parameters
     profiles: Profiles
     did: str | None
     identifiers: Mapping[str, str]
+    has_secret: bool
+    seance: str | None
 
     @property
-    def orders(self) -> Orders:
-        """The shop's orders."""
-        return Orders(self.profiles)
+    def customer(self) -> StoredProfile | None:
+        """Whom an identifier names, or else the device's owner.
 
-    @property
-    def has_secret(self) -> bool:
-        """Whether the shop's secret came with it; a wrong one was refused before."""
-        return self.parameters.get(names.SHOP_SECRET) is not None
-
-    @property
-    def seance(self) -> str | None:
-        """The session that it says it is in."""
-        given = map(self.parameters.get, (names.SID, names.SEANCE))
-        return next(filter(None, map(read.as_text, given)), None)
+        React Native adds its own did even beside the e-mail that is asked for (protocol, 8.1).
+        """
+        found = self.profiles.known_by(self.identifiers)
+        return self.profiles.owner(self.did) if found is None and self.did else found
 
 
 class Service:
-    """Answers calls from the store, and applies imports to it; used by one thread."""
+    """Answers calls from the store, and applies imports to it."""
 
     def __init__(self, store: Store, settings: EmulatorSettings, behaviour: Behaviour) -> None:
         self.store = store
@@ -103,34 +100,22 @@ class Service:
     def reset(self) -> None:
         """Delete everything but the shops, used-up limits too."""
         self.store.clear()
-        self._import_quota.forget()
-        self._other_quota.forget()
+        self._import_quota.arrivals.clear()
+        self._other_quota.arrivals.clear()
 
     def answer(self, endpoint: names.Endpoint, parameters: Parameters) -> Json:
-        """Carry out a call.
-
-        :raises Refused: the call is not acceptable; nothing was changed.
-        """
-        shop = self._shop_of(endpoint, parameters)
-        if endpoint.family is names.Family.IMPORT:
-            self._import_quota.take(shop)
-            return self._accept(endpoint, shop, parameters)
-        self._other_quota.take(shop)
-        _check_labels(endpoint, parameters)
+        """Carry out a call, or raise :class:`Refused`; then nothing was changed."""
         with self.store.transaction():
-            call = self._call(shop, parameters)
-            session = self.behaviour.session_unknown
-            if endpoint is not names.INIT and call.did and call.seance:
-                device = call.profiles.device(call.did)
-                if device is None or device[1] != call.seance:
-                    word(session, "Session not found")
-            return self._calls[endpoint](call)
+            shop = self._shop_of(endpoint, parameters)
+            if endpoint.family is names.Family.IMPORT:
+                self._import_quota.take(shop)
+                return self._accept(endpoint, shop, parameters)
+            self._other_quota.take(shop)
+            _check_labels(endpoint, parameters)
+            return self._calls[endpoint](self._call(endpoint, shop, parameters))
 
     def _shop_of(self, endpoint: names.Endpoint, parameters: Parameters) -> str:
-        """Check the credentials (protocol, section 9) and return the shop's id.
-
-        :raises Refused: with the status that the endpoint documents for wrong credentials.
-        """
+        """Check the credentials (protocol, section 9) and return the shop's id."""
         behaviour = self.behaviour
         imports = endpoint.family is names.Family.IMPORT
         refused_as = behaviour.import_refused if imports else None
@@ -142,38 +127,47 @@ class Service:
         if not isinstance(shop, str) or not _SHOP_ID.fullmatch(shop):
             raise Refused(refused_as or behaviour.shop_malformed, "shop_id is malformed")
         query = "SELECT secret, active FROM shops WHERE shop_id = ?"
-        found = self.store.execute(query, shop).fetchone()
-        if found is None:
+        secret, active = self.store.execute(query, shop).fetchone() or (None, False)
+        if secret is None:
             raise Refused(refused_as or behaviour.shop_unknown, "Shop not found")
-        secret, active = found
         if not active:
             raise Refused(403, "Shop is not active")
         given = parameters.get(names.SHOP_SECRET)
-        if given is not None and given != secret:
+        if given not in (None, secret):
             raise Refused(refused_as or behaviour.secret_wrong, "shop_secret is wrong")
         if given is None and (imports or endpoint in _NEEDS_SECRET):
             raise Refused(refused_as or behaviour.secret_missing, "shop_secret is missing")
         return shop
 
-    def _call(self, shop: str, parameters: Parameters) -> Call:
+    def _call(self, endpoint: names.Endpoint, shop: str, parameters: Parameters) -> Call:
+        """Find out whom a call is about, and check that it names enough."""
         profiles = self.profiles(shop)
+        identifiers = profiles.identifiers(parameters)
+        has_secret = parameters.get(names.SHOP_SECRET) is not None
+        said = (read.as_text(parameters.get(name)) for name in (names.SID, names.SEANCE))
+        seance = next(filter(None, said), None)
         did = read.did(parameters, self.behaviour.device_malformed)
-        if did is not None and "%" in did and profiles.device(did) is None:
+        device = profiles.device(did) if did else None
+        if did and "%" in did and device is None:
             # Encoded twice, as React Native does (protocol, section 8.1).
-            decoded = unquote(did)
-            did = decoded if profiles.device(decoded) is not None else did
-        return Call(parameters, profiles, did, profiles.identifiers(parameters))
-
-    # Sessions and profiles
+            device = profiles.device(unquote(did))
+            did = did if device is None else unquote(did)
+        if endpoint in _NEEDS_SOMEBODY and not did and not identifiers:
+            raise Refused(self.behaviour.device_missing, "did is missing")
+        if endpoint in _NEEDS_SECRET_OR_DID and not did and not has_secret:
+            raise Refused(self.behaviour.secret_missing, "shop_secret is needed without did")
+        if endpoint is not names.INIT and did and seance and seance != (device and device[1]):
+            word(self.behaviour.session_unknown, "Session not found")
+        return Call(parameters, profiles, did, identifiers, has_secret, seance)
 
     def _init(self, call: Call) -> Json:
         behaviour, profiles, did = self.behaviour, call.profiles, call.did
         if did is None or (not behaviour.init_keeps_did and profiles.device(did) is None):
             did = new_id()
-        owner = profiles.owner(did)
-        device = profiles.device(did)
-        kept = behaviour.session_kept or device is None or device[1] is None
-        seance = (call.seance if kept else None) or new_id()
+        owner = profiles.owner(did, "created")
+        _, before = profiles.device(did) or (owner.key, None)
+        seance = call.seance if behaviour.session_kept or before is None else None
+        seance = seance or new_id()
         profiles.remember_session(did, seance)
         name = behaviour.session_name
         return {
@@ -191,36 +185,31 @@ class Service:
             "recone": False,
         }
 
-    def _check_named(self, call: Call) -> None:
-        if call.did is None and not call.identifiers:
-            raise Refused(self.behaviour.device_missing, "did is missing")
-
-    def _check_allowed(self, call: Call) -> None:
-        self._check_named(call)
-        if call.did is None and not call.has_secret:
-            raise Refused(self.behaviour.secret_missing, "shop_secret is needed without did")
-
     def _read_profile(self, call: Call) -> Json:
-        self._check_allowed(call)
-        profile = self._customer(call) if call.did is None else call.profiles.known_owner(call.did)
+        profiles = call.profiles
+        profile = profiles.owner(call.did) if call.did else self._found(call.customer)
         if call.has_secret and self.behaviour.customer_profile == "full":
-            answer = call.profiles.full(profile)
-            answer[names.ORDERS] = call.orders.in_full_profile(profile)
+            answer = profiles.full(profile)
+            answer[names.ORDERS] = Orders(profiles).in_full_profile(profile)
         else:
-            answer = call.profiles.public(profile)
+            answer = profiles.public(profile)
         return _wrapped(answer) if self.behaviour.profile_answer == "payload" else answer
 
+    def _found(self, customer: StoredProfile | None) -> StoredProfile:
+        if customer is None:
+            raise Refused(self.behaviour.customer_unknown, "Profile not found")
+        return customer
+
     def _set_profile(self, call: Call) -> Json:
-        self._check_allowed(call)
         call.profiles.update(call.did, call.parameters)
-        if call.did is not None:
+        if call.did:
             call.profiles.remember_session(call.did, call.seance)
         return _DONE
 
     def _purge(self, call: Call) -> Json:
         if not call.identifiers:
             raise Refused(422, "Identifier is not valid")
-        call.profiles.purge(call.identifiers)
+        call.profiles.purge(self._found(call.profiles.known_by(call.identifiers)))
         return _DONE
 
     def _change(self, kind: str, call: Call) -> Json:
@@ -234,54 +223,30 @@ class Service:
         call.profiles.change(kind, old, new)
         return _DONE
 
-    # Orders
-
     def _last_order(self, call: Call) -> Json:
-        self._check_named(call)
-        known = self._find_customer(call)
-        bought = [] if known is None else call.orders.last_products(known)
+        customer = call.customer
+        bought = [] if customer is None else Orders(call.profiles).last_products(customer)
         wrapper = self.behaviour.last_order_answer
         if wrapper == "payload":
             return _wrapped({names.PRODUCTS: bought})
         return bought if wrapper == "array" else {wrapper: bought}
 
     def _orders_by_user(self, call: Call) -> Json:
-        self._check_named(call)
         since = read.as_text(call.parameters.get(names.DATE_FROM))
-        history = call.orders.history(self._customer(call), since)
+        history = Orders(call.profiles).history(self._found(call.customer), since)
         return {names.STATUS: names.STATUS_SUCCESS, names.DATA: {names.ORDERS: history}}
-
-    def _find_customer(self, call: Call) -> StoredProfile | None:
-        """Return whom an identifier names, or else the device's owner.
-
-        React Native adds its own did even beside the e-mail that is asked for (protocol, 8.1).
-        """
-        known = call.profiles.known_by(call.identifiers)
-        if known is None and call.did is not None:
-            known = call.profiles.known_owner(call.did)
-        return known
-
-    def _customer(self, call: Call) -> StoredProfile:
-        known = self._find_customer(call)
-        if known is None:
-            raise Refused(self.behaviour.customer_unknown, "Profile not found")
-        return known
 
     # Imports
 
     def _accept(self, endpoint: names.Endpoint, shop: str, parameters: Parameters) -> Json:
-        """Accept an import for the background; the answer says nothing of what is wrong in it.
-
-        :raises Refused: there is no array to import, or the segment is no number.
-        """
+        """Accept an import for the background; the answer says nothing of what is wrong in it."""
         key = names.ORDERS if endpoint.path.endswith(names.ORDERS) else names.AUDIENCE
         entries = parameters.get(key)
         if not isinstance(entries, list):
             raise Refused(422, f"{key} is not an array")
         segment_id = read.segment_id(parameters)
         if self.behaviour.imports_applied == "before the answer":
-            with self.store.transaction():
-                self._apply(shop, endpoint.name, segment_id, entries)
+            self._apply(shop, endpoint.name, segment_id, entries)
         else:
             query = "INSERT INTO queue (shop, endpoint, body) VALUES (?, ?, ?)"
             body = codec.encode((segment_id, entries))
@@ -323,7 +288,8 @@ class Service:
             if not self.store.execute("SELECT 1 FROM queue WHERE number = ?", number).fetchone():
                 # The emulator was reset meanwhile.
                 return
-        self.store.execute("DELETE FROM queue WHERE number = ?", number)
+        with self.store.transaction():
+            self.store.execute("DELETE FROM queue WHERE number = ?", number)
 
     def _apply(
         self, shop: str, endpoint: str, segment_id: int | None, entries: Iterable[Json]
@@ -384,41 +350,27 @@ class Service:
         self.store.execute(query, self.settings.shop_id, product["id"], packed(product))
 
 
+@attrs.define
 class Quota:
     """At most ``limit`` requests in any window of ``window`` seconds; refused ones don't count."""
 
-    def __init__(
-        self,
-        limit: int | None,
-        window: float,
-        clock: Callable[[], float] = time.monotonic,
-        *,
-        status: int = 429,
-    ) -> None:
-        self._limit = limit
-        self._window = window
-        self._clock = clock
-        self._status = status
-        self._arrivals: defaultdict[str, deque[float]] = defaultdict(deque)
-
-    def forget(self) -> None:
-        """Start with empty windows."""
-        self._arrivals.clear()
+    limit: int | None
+    window: float
+    clock: Callable[[], float] = time.monotonic
+    status: int = 429
+    arrivals: defaultdict[str, deque[float]] = attrs.field(factory=lambda: defaultdict(deque))
 
     def take(self, shop: str) -> None:
-        """Count a request.
-
-        :raises Refused: it is one too many; says after how many whole seconds to come again.
-        """
-        if self._limit is None:
+        """Count a request; of one too many say after how many whole seconds to come again."""
+        if self.limit is None:
             return
-        now = self._clock()
-        arrivals = self._arrivals[shop]
-        while arrivals and arrivals[0] <= now - self._window:
+        now = self.clock()
+        arrivals = self.arrivals[shop]
+        while arrivals and arrivals[0] <= now - self.window:
             arrivals.popleft()
-        if len(arrivals) >= self._limit:
-            wait = max(1, math.ceil(arrivals[0] + self._window - now))
-            raise Refused(self._status, "Too many requests", retry_after=wait)
+        if len(arrivals) >= self.limit:
+            wait = max(1, math.ceil(arrivals[0] + self.window - now))
+            raise Refused(self.status, "Too many requests", retry_after=wait)
         arrivals.append(now)
 
 

@@ -1,8 +1,9 @@
-"""What the emulator remembers, in SQLite: one connection, used by the server's thread alone."""
+"""What the emulator remembers, in SQLite: one connection, used by one thread at a time."""
 
 from __future__ import annotations
 
 import sqlite3
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -62,10 +63,13 @@ FROM profiles AS p WHERE fields <> '{}' OR custom <> '{}' OR computed <> '{}'
 
 
 class Store:
-    """The tables of all shops. Whoever needs something of them asks in SQL, where it is needed."""
+    """The tables of all shops. Whoever needs something of them asks in SQL, where it is needed.
+
+    :ivar lock: held while it is used; a transaction holds it by itself.
+    """
 
     def __init__(self, database: str | Path) -> None:
-        # The emulator makes it in one thread and uses it in another, never in two at once.
+        self.lock = threading.RLock()
         self._db = sqlite3.connect(database, check_same_thread=False, isolation_level=None)
         try:
             # With WAL and NORMAL a killed process loses nothing that it committed; a power cut may.
@@ -87,13 +91,14 @@ class Store:
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """Do all of a block or none of it."""
-        self.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        except BaseException:
-            self.execute("ROLLBACK")
-            raise
-        self.execute("COMMIT")
+        with self.lock:
+            self.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+            except BaseException:
+                self.execute("ROLLBACK")
+                raise
+            self.execute("COMMIT")
 
     def clear(self) -> None:
         """Delete everything but the shops."""

@@ -46,7 +46,7 @@ class Front:
     def __init__(
         self, service: Service, recorder: Recorder, faults: Faults, *, local_only: bool
     ) -> None:
-        self.admin = Admin(service, recorder, faults)
+        self._admin = Admin(service, recorder, faults)
         self._service = service
         self._recorder = recorder
         self._faults = faults
@@ -63,7 +63,7 @@ class Front:
             # A web page elsewhere can make a browser ask a local server under a name of its own.
             return _response(403, envelope("The Host header is not this machine's"))
         if request.path.startswith(PREFIX):
-            return await self.admin.answer(request)
+            return await self._admin.answer(request)
         if request.path in ("/", PREFIX.rstrip("/")) and request.method == "GET":
             return web.Response(status=302, headers={"Location": PREFIX})
         cors = _cors(request) if self._service.settings.cors else {}
