@@ -1,11 +1,13 @@
 """Mappings: which column of a source becomes which field, and how; written as TOML."""
 
-from personaclick_async.sync.mapping.compiled import CompiledMapping
-from personaclick_async.sync.mapping.definition import FieldMapping
-from personaclick_async.sync.mapping.origin import (
-    Case,
+from personaclick_async.sync.mapping.definition import (
     Change,
     Changes,
+    CompiledMapping,
+    FieldMapping,
+)
+from personaclick_async.sync.mapping.origin import (
+    Case,
     Invalid,
     Kind,
     Origin,

@@ -322,7 +322,7 @@ def _json(field: str, text: str, _origin: Origin, _notes: Notes) -> object:
 
 def _day(field: str, text: str, origin: Origin, _: Notes) -> date:
     is_birthday = origin.kind is Kind.BIRTHDAY
-    return day_of(field, read_date(field, text, origin.formats, is_birthday=is_birthday))
+    return day_of(field, read_date(field, text, origin.format, is_birthday=is_birthday))
 
 
 def _number(field: str, text: str, origin: Origin, _: Notes) -> Number:
@@ -389,7 +389,7 @@ _READERS: Final[dict[Kind, Callable[[str, str, Origin, Notes], object]]] = {
     Kind.FLOAT: _number,
     Kind.BOOLEAN: _boolean,
     Kind.JSON: _json,
-    Kind.DATETIME: lambda field, text, origin, _: read_date(field, text, origin.formats),
+    Kind.DATETIME: lambda field, text, origin, _: read_date(field, text, origin.format),
     Kind.DATE: _day,
     Kind.BIRTHDAY: _day,
 }

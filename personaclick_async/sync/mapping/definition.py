@@ -1,15 +1,14 @@
-"""Mappings: which column of a source becomes which field, and how; written as TOML."""
+"""A mapping as a whole: every field with its origin, and ready for the rows of one header."""
 
 from __future__ import annotations
 
 import hashlib
 import re
-import tomllib
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from os import PathLike
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 import attrs
 
@@ -18,26 +17,58 @@ from personaclick_async.codec import Json
 from personaclick_async.errors import ConfigurationError, ValidationError
 from personaclick_async.models.update import RESERVED_NAMES, custom_name
 from personaclick_async.names import EXTERNAL_ID, ID, IDENTIFIERS
-from personaclick_async.sync.mapping.compiled import CompiledMapping
-from personaclick_async.sync.mapping.dates import is_whole_date
-from personaclick_async.sync.mapping.origin import (
-    STANDARD_KINDS,
-    Case,
-    Changes,
-    Invalid,
-    Kind,
-    Origin,
-    Part,
-    rule_of,
-)
+from personaclick_async.sync.mapping.convert import Converter, Notes
+from personaclick_async.sync.mapping.origin import STANDARD_KINDS, Invalid, Kind, Origin, read_toml
 from personaclick_async.sync.mapping.phones import check_country
+from personaclick_async.sync.records import (
+    NO_IDENTIFIER,
+    Fault,
+    Omitted,
+    Outcome,
+    Record,
+    Rejected,
+    has_identifier,
+)
 
 # Part of every fingerprint: to be raised when the same mapping comes to mean something else.
 _MEANING: Final = "mapping 3"
 _MOST_LISTED: Final = 30
 _MOST_BYTES: Final = 1024 * 1024
+_MOST_ROWS: Final = 3
 # An address, a phone number, a date.
 _DATA: Final = re.compile(r"@|[0-9]{5}|[0-9][-/.][0-9]+[-/.][0-9]")
+
+
+@attrs.define
+class Change:
+    """How many cells of a field were changed in one way.
+
+    :ivar count: how many.
+    :ivar first_rows: the numbers of the first rows, three at most.
+    """
+
+    count: int = 0
+    first_rows: list[int] = attrs.field(factory=list)
+
+
+@attrs.define
+class Changes:
+    """Counts what a mapping changes in the cells of a file; without it nobody would see it.
+
+    To be used by ``attrs.evolve(mapping, changes=Changes())``, before a source is opened.
+
+    :ivar found: by the field's name and what was done, such as ``invisible characters removed``.
+    """
+
+    found: dict[tuple[str, str], Change] = attrs.field(factory=dict)
+
+    def add(self, field: str, row: int, notes: Iterable[str]) -> None:
+        """Count what was done to a cell."""
+        for note in dict.fromkeys(notes):
+            change = self.found.setdefault((field, note), Change())
+            change.count += 1
+            if len(change.first_rows) < _MOST_ROWS:
+                change.first_rows.append(row)
 
 
 @attrs.frozen(kw_only=True)
@@ -85,12 +116,7 @@ class FieldMapping:
         :param name: what errors call it.
         :raises ConfigurationError: it is not a mapping; names the key, or the line.
         """
-        try:
-            fields, required = _read(_Table(tomllib.loads(text), f"{name}: "))
-        except tomllib.TOMLDecodeError as error:
-            raise ConfigurationError(f"{name}: {error}") from None
-        except RecursionError:
-            raise ConfigurationError(f"{name}: nested too deeply") from None
+        fields, required = read_toml(text, name)
         try:
             return cls(fields=fields, required=required)
         except ConfigurationError as error:
@@ -191,205 +217,113 @@ def looks_like_data(header: Iterable[str]) -> bool:
     return any(_DATA.search(name) or not name.isprintable() for name in header)
 
 
-_TYPES: Final = (
-    *(Kind.STRING, Kind.IDENTIFIER, Kind.INTEGER, Kind.FLOAT, Kind.BOOLEAN, Kind.DATE),
-    *(Kind.DATETIME, Kind.LIST, Kind.JSON),
-)
-_NUMBERS: Final = (Kind.NUMBER, Kind.INTEGER, Kind.FLOAT)
-_DATES: Final = (Kind.BIRTHDAY, Kind.DATE, Kind.DATETIME)
-_LETTERS: Final = (
-    *(Kind.STRING, Kind.ANY, Kind.LIST, Kind.IDENTIFIER, Kind.EMAIL, Kind.PHONE, Kind.GENDER),
-)
+class CompiledMapping:
+    """Maps rows; never raises for bad data. What it gives shares values: do not change them.
 
-_Shape: TypeAlias = tuple[str, Callable[[Any], bool]]
+    :param origins: by field, standard ones and custom properties.
+    :param required: the fields without which a row is rejected.
+    :param header: the columns' names, no two the same.
+    :param changes: counts what is changed, which takes longer; None counts nothing.
+    """
 
+    def __init__(
+        self,
+        origins: Mapping[str, Origin],
+        *,
+        required: Sequence[str],
+        header: Sequence[str],
+        changes: Changes | None = None,
+    ) -> None:
+        self._origins = {name: origin for name, origin in origins.items() if origin.columns}
+        self._required = required
+        self._header = header
+        self._changes = changes
+        self._converters = [Converter(name, origin) for name, origin in self._origins.items()]
+        self._places = [list(map(header.index, one.columns)) for one in self._origins.values()]
+        self._constants: dict[str, Json] = {}
+        for name, origin in origins.items():
+            if not origin.columns:
+                field = Converter(name, origin)
+                self._constants[name] = field.rule(field.label, origin.value)
 
-def _word(words: Iterable[str]) -> _Shape:
-    known = tuple(words)
-    return f"one of {', '.join(known)}", known.__contains__
+    def row(self, row: int, values: Sequence[Any]) -> Outcome:
+        """Map a row.
 
+        :param row: its number.
+        :param values: its values in the header's order, as many as that has.
+        """
+        return self.rows(row, [(value,) for value in values])[0]
 
-_TEXT: Final[_Shape] = ("a text that is not empty", lambda it: isinstance(it, str) and it != "")
-_TEXTS: Final[_Shape] = (
-    "a text or a list of texts",
-    lambda it: isinstance(it, list | str) and all(isinstance(one, str) for one in it),
-)
-_FLAG: Final[_Shape] = ("true or false", lambda it: isinstance(it, bool))
-_TABLE: Final[_Shape] = ("a table", lambda it: isinstance(it, dict))
+    def rows(self, first: int, columns: Sequence[Sequence[Any]]) -> list[Outcome]:
+        """Map rows that follow upon one another, given by their columns.
 
-_SHAPES: Final[dict[str, _Shape]] = {
-    "absent": _TEXTS,
-    "case": _word(Case),
-    "column": _TEXT,
-    "columns": ("at least one column", lambda it: bool(it) and _TEXTS[1](it)),
-    "country": _TEXT,
-    "custom": _TABLE,
-    "decimal": ("'.' or ','", (".", ",").__contains__),
-    "fields": _TABLE,
-    "format": _TEXTS,
-    "invalid": _word(Invalid),
-    "join": _TEXT,
-    "part": _word(Part),
-    "required": _TEXTS,
-    "split": _TEXT,
-    "strip": _FLAG,
-    "type": _word(_TYPES),
-    "values": _TABLE,
-}
-"""What may stand behind each key of a mapping: for errors, and as a test."""
+        :param first: the number of the first row.
+        """
+        found: dict[str, list[Any]] = {}
+        for name, places, field in zip(self._origins, self._places, self._converters, strict=True):
+            cells = columns[places[0]]
+            if len(places) > 1:
+                cells = list(zip(*map(columns.__getitem__, places), strict=True))
+            if self._changes is not None:
+                _count(self._changes, first, field, cells)
+            found[name] = field.column(cells)
+        wires = [
+            # Not a strict zip: to ask for one costs as much as five values.
+            {name: value for name, value in zip(found, values) if value is not None}  # noqa: B905
+            for values in zip(*found.values(), strict=True)
+        ]
+        if self._constants:
+            wires = [self._constants | wire for wire in wires]
+        outcomes: list[Outcome] = list(map(Record, range(first, first + len(wires)), wires))
+        for index in self._unfit(found, wires):
+            source_row = dict(zip(self._header, (column[index] for column in columns), strict=True))
+            outcomes[index] = self._with_faults(first + index, wires[index], source_row)
+        return outcomes
 
-_ONLY_WITH: Final[dict[str, tuple[Collection[Kind], str]]] = {
-    "case": (_LETTERS, "texts"),
-    "country": ((Kind.PHONE,), "phone numbers"),
-    "decimal": (_NUMBERS, "numbers"),
-    "format": (_DATES, "dates"),
-    "part": ((Kind.STRING, Kind.ANY), "texts"),
-    "split": ((Kind.LIST,), "type = 'list'"),
-}
-"""Keys that would have no effect with values of other kinds."""
+    def _unfit(
+        self, found: Mapping[str, Sequence[Any]], wires: Sequence[Mapping[str, Any]]
+    ) -> set[int]:
+        """Return the places of rows with a fault, without a required value or an identifier."""
+        unfit: set[int] = set()
+        for values in found.values():
+            if Fault in set(map(type, values)):
+                unfit.update(index for index, one in enumerate(values) if type(one) is Fault)
+        for name in self._required:
+            unfit.update(index for index, wire in enumerate(wires) if name not in wire)
+        if not any(name in IDENTIFIERS and None not in found[name] for name in found):
+            unfit.update(index for index, wire in enumerate(wires) if not has_identifier(wire))
+        return unfit
 
-_COMMON: Final = ("absent", "country", "invalid", "strip")
-_TOP: Final = (*_COMMON, "custom", "fields", "required")
-_OPTIONS: Final = (
-    *_COMMON,
-    *("case", "column", "columns", "decimal", "format", "join", "part", "split", "values"),
-)
-
-
-@attrs.frozen
-class _Table:
-    """A table of TOML, and where it stands, for errors."""
-
-    items: Mapping[str, Any]
-    place: str
-
-    def error(self, key: str, rule: str) -> ConfigurationError:
-        return ConfigurationError(f"{self.place}{key}: expected {rule}")
-
-    def allow(self, known: Iterable[str], noun: str = "key", otherwise: str = "") -> None:
-        """Refuse keys that are not known."""
-        known = sorted(known)
-        for key in self.items.keys() - known:
-            meant = f"expected one of {', '.join(known)}"
-            if close := get_close_matches(key, known, n=1):
-                meant = f'did you mean "{close[0]}"?'
-            raise ConfigurationError(
-                f'{self.place}{key}: unknown {noun} "{key}"; {meant}{otherwise}'
-            )
-
-    def get(self, key: str, default: Any = None) -> Any:  # noqa: ANN401 - as its shape says
-        """Return what stands behind a key of a mapping."""
-        if key not in self.items:
-            return default
-        rule, is_fit = _SHAPES[key]
-        if not is_fit(self.items[key]):
-            raise self.error(key, rule)
-        return self.items[key]
-
-    def texts(self, key: str) -> tuple[str, ...]:
-        """Return a list of texts; one text is a list of one."""
-        found = self.get(key, ())
-        return (found,) if isinstance(found, str) else tuple(found)
-
-    def table(self, key: str) -> _Table:
-        """Return the table there; an empty one if there is none."""
-        return self.inside(key, self.get(key, {}))
-
-    def inside(self, key: str, items: Mapping[str, Any]) -> _Table:
-        return _Table(items, f"{self.place}{key}.")
+    def _with_faults(
+        self, row: int, found: Mapping[str, Any], source_row: Mapping[str, object]
+    ) -> Record | Rejected:
+        """Return a row's record without the faulty values, or its rejection."""
+        faults = {name: one for name, one in found.items() if type(one) is Fault}
+        wire = {name: value for name, value in found.items() if name not in faults}
+        is_fit = faults.keys().isdisjoint(self._required) and all(
+            self._origins[name].invalid is Invalid.OMIT for name in faults
+        )
+        for name in self._required:
+            if name not in found:
+                is_fit = False
+                faults[name] = Fault(name, "a value, which this mapping requires", "nothing")
+        told = list(faults.values())
+        if not has_identifier(wire):
+            is_fit = False
+            if faults.keys().isdisjoint(IDENTIFIERS):
+                told.insert(0, NO_IDENTIFIER)
+        if is_fit:
+            return Record(row, wire, Omitted(row, tuple(told), source_row))
+        return Rejected(row, tuple(told), source_row)
 
 
-def _read(whole: _Table) -> tuple[dict[str, Origin], tuple[str, ...]]:
-    """Read a mapping: the fields' origins, and the fields that are required."""
-    whole.allow(_TOP)
-    common = _with_options(Origin(), whole)
-    standard, custom = whole.table("fields"), whole.table("custom")
-    standard.allow((*STANDARD_KINDS, ID), "field", " Other names belong under [custom]")
-    if {ID, EXTERNAL_ID} <= standard.items.keys():
-        raise standard.error(EXTERNAL_ID, f"one of {ID} and {EXTERNAL_ID}, which are the same")
-    origins: dict[str, Origin] = {}
-    for key in standard.items:
-        field = EXTERNAL_ID if key == ID else key
-        origins[field] = _origin(standard, key, field, common)
-    for key in custom.items:
+def _count(changes: Changes, first: int, field: Converter, cells: Sequence[Any]) -> None:
+    """Count what is changed in a column's cells and sent."""
+    for row, cell in enumerate(cells, first):
+        notes: Notes = []
         try:
-            custom_name(key)
-        except ValidationError as error:
-            raise custom.error(key, error.rule) from None
-        origins[key] = _origin(custom, key, key, common)
-    required = tuple(EXTERNAL_ID if one == ID else one for one in whole.texts("required"))
-    for field in required:
-        if field not in origins:
-            raise whole.error("required", f"only fields that are mapped ({field} is not)")
-    return origins, required
-
-
-def _origin(parent: _Table, key: str, field: str, common: Origin) -> Origin:
-    origin = attrs.evolve(common, kind=STANDARD_KINDS.get(field, Kind.ANY))
-    said = parent.items[key]
-    if not isinstance(said, str | dict) or said == "":
-        raise parent.error(key, "a column's name, or a table with column, columns or value")
-    if isinstance(said, str):
-        return attrs.evolve(origin, columns=(said,))
-    table = parent.inside(key, said)
-    if len(said.keys() & {"column", "columns", "value"}) != 1:
-        raise parent.error(key, "one of column, columns and value")
-    if "value" in said:
-        table.allow(("value",))
-        if field in IDENTIFIERS:
-            raise table.error("value", "a column: all rows would be the same person")
-        return Origin(kind=origin.kind, value=_fit(table, "value", field, origin.kind))
-    table.allow(_OPTIONS if field in STANDARD_KINDS else (*_OPTIONS, "type"))
-    kind = Kind(table.get("type", origin.kind))
-    values = table.table("values")
-    for option, (kinds, of) in _ONLY_WITH.items():
-        if option in said and kind not in kinds:
-            raise table.error(option, f"this with {of} only")
-    columns = table.texts("columns") or table.texts("column")
-    if "join" in said and len(columns) == 1:
-        raise table.error("join", "this with several columns only")
-    return attrs.evolve(
-        _with_options(origin, table),
-        kind=kind,
-        columns=columns,
-        values={text: _fit(values, text, field, kind) for text in values.items},
-    )
-
-
-def _with_options(origin: Origin, table: _Table) -> Origin:
-    """Return an origin with what a table says of the way from the columns to the field."""
-    country, formats = table.get("country", origin.country), table.texts("format")
-    case, part = table.get("case"), table.get("part")
-    if "country" in table.items:
-        try:
-            check_country(country)
-        except ConfigurationError as error:
-            raise ConfigurationError(f"{table.place}{error}") from None
-    if not all(map(is_whole_date, formats)):
-        rule = "formats such as '%m/%d/%Y', with the whole date, or 'excel', 'unix', 'unix ms'"
-        raise table.error("format", rule)
-    absent = {text.strip().casefold() for text in table.texts("absent")}
-    return attrs.evolve(
-        origin,
-        join=table.get("join", origin.join),
-        strip=table.get("strip", origin.strip),
-        absent=origin.absent | absent - {""},
-        part=part and Part(part),
-        case=case and Case(case),
-        split=table.get("split"),
-        formats=formats,
-        decimal=table.get("decimal"),
-        country=country,
-        invalid=Invalid(table.get("invalid", origin.invalid)),
-    )
-
-
-def _fit(table: _Table, key: str, field: str, kind: Kind) -> Json:
-    """Return a value of the mapping itself, if the field can have it."""
-    value = table.items[key]
-    label, rule = rule_of(field, kind)
-    try:
-        rule(label, value)
-    except ValidationError as error:
-        raise table.error(key, error.rule) from None
-    return value
+            value = field.convert(cell, notes)
+        except ValidationError:
+            continue
+        if notes and value is not None:
+            changes.add(field.label, row, notes)

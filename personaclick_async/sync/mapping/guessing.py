@@ -274,7 +274,7 @@ def _digit_days(texts: Sequence[str]) -> Guess | None:
         pattern
         for pattern in DATES["digits"]
         if fewest >= _FEWEST_DIGITS.get(pattern, 0)
-        and _converts(texts, Origin(kind=Kind.BIRTHDAY, formats=(pattern,)), "birthday")
+        and _converts(texts, Origin(kind=Kind.BIRTHDAY, format=(pattern,)), "birthday")
     ]
     return _written(Kind.DATE, fitting)
 
@@ -289,7 +289,7 @@ def _date(texts: Sequence[str]) -> Guess | None:
     for time in ("", *(f"{by}{time}" for time in times for by in (" ", ", "))):
         formats = [f"{day}{time}" for day in days]
         fitting = [
-            one for one in formats if _converts(texts, Origin(kind=Kind.DATETIME, formats=(one,)))
+            one for one in formats if _converts(texts, Origin(kind=Kind.DATETIME, format=(one,)))
         ]
         if guess := _written(Kind.DATETIME if time else Kind.DATE, fitting):
             return guess
