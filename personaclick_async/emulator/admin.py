@@ -73,10 +73,7 @@ class Asked(NamedTuple):
 
 
 async def read_body(request: web.Request, limit: int, *, oversize: int = 413) -> bytes:
-    """Read a request's body, but no more of it than ``limit`` bytes.
-
-    :raises Refused: it is larger, which its header may say before it is read, or can't be decoded.
-    """
+    """Read a request's body, but no more of it than ``limit`` bytes."""
     too_large = Refused(oversize, "The body is too large")
     if (request.content_length or 0) > limit:
         raise too_large
@@ -223,7 +220,7 @@ class Admin:
         return int(found[0])
 
     def _shown_profile(self, key: int) -> dict[str, Json]:
-        return {"key": key, "stored": self._profiles.everything(self._profiles.load(key))}
+        return {"key": key, "stored": self._profiles.everything(key)}
 
     def _shown_order(self, number: int, key: int, body: dict[str, Json]) -> Json:
         ids = [str(item.get(names.ID)) for item in body.get("items") or []]

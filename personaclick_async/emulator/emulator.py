@@ -34,18 +34,16 @@ _SHUTDOWN_SECONDS: Final = 0.1
 _LOOK_SECONDS: Final = 0.005
 
 
-class _OnlyKinds(logging.Filter):
-    """Keeps the kind of an error: what the server could not read may hold personal data."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        if record.exc_info and record.exc_info[0] is not None:
-            record.msg = f"{record.msg} ({record.exc_info[0].__name__})"
-            record.exc_info = None
-        return True
+def _keep_the_kind(record: logging.LogRecord) -> bool:
+    """Take an error from a record: what the server could not read may hold personal data."""
+    if record.exc_info and record.exc_info[0] is not None:
+        record.msg = f"{record.msg} ({record.exc_info[0].__name__})"
+        record.exc_info = None
+    return True
 
 
 _LOGGER: Final = logging.getLogger("personaclick_async.emulator")
-_LOGGER.addFilter(_OnlyKinds())
+_LOGGER.addFilter(_keep_the_kind)
 
 
 class Device(TypedDict):
@@ -97,6 +95,8 @@ class Emulator:
             raise ConfigurationError("host: expected a loopback address, or allow_public=True")
         self.settings = settings or EmulatorSettings()
         self.behaviour = behaviour or Behaviour()
+        self.shop_id = self.settings.shop_id
+        self.shop_secret = self.settings.shop_secret
         self.port = port
         self._host = host
         self._database = database
@@ -205,16 +205,6 @@ class Emulator:
         """The address to give to a client as ``api_url``."""
         host = f"[{self._host}]" if ":" in self._host else self._host
         return f"http://{host}:{self.port}/"
-
-    @property
-    def shop_id(self) -> str:
-        """The shop's public key."""
-        return self.settings.shop_id
-
-    @property
-    def shop_secret(self) -> str:
-        """The shop's secret key."""
-        return self.settings.shop_secret
 
     def add_shop(self, shop_id: str, shop_secret: str, *, active: bool = True) -> None:
         """Add another shop, or change one; shops share nothing."""
@@ -330,22 +320,22 @@ class Emulator:
             profiles = service.profiles()
             if kind == names.DID:
                 device = profiles.device(value)
-                found = device and profiles.load(device[0])
+                key = device[0] if device else None
             else:
-                found = profiles.known_by({kind: value})
-            return None if found is None else profiles.everything(found)
+                known = profiles.known_by({kind: value})
+                key = known.key if known else None
+            return None if key is None else profiles.everything(key)
 
         return self._do(find)
 
     def profiles(self) -> Iterator[dict[str, Json]]:
         """Return everything stored about every user with an identifier or some field."""
 
-        def find(keys: list[int], service: Service) -> list[dict[str, Json]]:
-            profiles = service.profiles()
-            return [profiles.everything(profiles.load(key)) for key in keys]
+        def everything(key: int, service: Service) -> dict[str, Json]:
+            return service.profiles().everything(key)
 
-        for some in in_slices(self._do(lambda service: service.profiles().keys())):
-            yield from self._do(partial(find, some))
+        for key in self._do(lambda service: service.profiles().keys()):
+            yield self._do(partial(everything, key))
 
     def count_profiles(self) -> int:
         """Return how many users have an identifier or some field."""

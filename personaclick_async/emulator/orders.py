@@ -44,10 +44,7 @@ class Orders:
     profiles: Profiles
 
     def take_in(self, given: Mapping[str, Json]) -> None:
-        """Add an order or change one (protocol, section 2.8).
-
-        :raises Refused: it names no customer, has no id, or a date or value that can't be one.
-        """
+        """Add an order or change one (protocol, section 2.8)."""
         order = {_OLD_NAMES.get(name, name): value for name, value in given.items()}
         order_id = read.as_text(order.get(names.ID))
         if not order_id:
@@ -114,10 +111,7 @@ class Orders:
         return [(number, unpacked(body)) for number, body in rows]
 
     def history(self, owner: StoredProfile, since: str | None) -> list[dict[str, Json]]:
-        """Return a profile's orders, oldest first (protocol, sections 2.7 and 5.4).
-
-        :raises Refused: ``since`` is not ``YYYY-MM-DD``.
-        """
+        """Return a profile's orders, oldest first (protocol, sections 2.7 and 5.4)."""
         day = read.of_kind(Kind.DAY, names.DATE_FROM, since)
         start = datetime.fromisoformat(day).replace(tzinfo=UTC).timestamp() if day else 0
         return [self._shown(number, order) for number, order in self.of(owner.key, start)]

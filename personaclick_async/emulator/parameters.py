@@ -53,7 +53,7 @@ AUDIENCE_FIELDS: Final = SUBSCRIPTIONS | {"mobile_token", "mobile_token_platform
 
 
 class Refused(Exception):
-    """A request, or an entry of an import, that is answered with an error (protocol, section 9)."""
+    """Raised of a request, or an entry of an import, that can't be carried out (protocol, 9)."""
 
     def __init__(self, status: int, message: str, *, retry_after: int | None = None) -> None:
         super().__init__(message)
@@ -63,10 +63,7 @@ class Refused(Exception):
 
 
 def word(setting: Value, message: str) -> Value:
-    """Return what a setting of the behaviour says in a word.
-
-    :raises Refused: it says a status.
-    """
+    """Return what a setting of the behaviour says in a word; refuse where it says a status."""
     if type(setting) is int:
         raise Refused(setting, message)
     return setting
@@ -212,10 +209,7 @@ def identifiers(parameters: Mapping[str, Json], user_id_names: str = "both") -> 
 
 
 def segment_id(parameters: Mapping[str, Json]) -> int | None:
-    """Return the segment of an audience, which may come as text.
-
-    :raises Refused: it is no integer.
-    """
+    """Return the segment of an audience, which may come as text."""
     given = parameters.get(names.SEGMENT_ID)
     found = None if given == "" else of_kind(Kind.NUMBER, names.SEGMENT_ID, given)
     if isinstance(found, float):
@@ -224,20 +218,14 @@ def segment_id(parameters: Mapping[str, Json]) -> int | None:
 
 
 def field(name: str, value: Json) -> Json:
-    """Understand the value of a standard field, in any of the official clients' encodings.
-
-    :raises Refused: the value can't be one of that field.
-    """
+    """Understand the value of a standard field, in any of the official clients' encodings."""
     if name in FIELDS:
         return of_kind(FIELDS[name].kind, name, value)
     return of_kind(Kind.FLAG if name in SUBSCRIPTIONS else Kind.TEXT, name, value)
 
 
 def of_kind(kind: Kind, name: str, value: Json) -> Json:
-    """Understand a value of a kind; ``name`` is for the message.
-
-    :raises Refused: the value can't be one.
-    """
+    """Understand a value of a kind; ``name`` is for the message."""
     if value is None or value == "null":
         # React Native turns null into this text.
         return None

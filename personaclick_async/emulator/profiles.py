@@ -210,8 +210,6 @@ class Profiles:
 
         An identifier that names a profile moves the device there; the others are attached where
         they are free (protocol, sections 6.4 and 12).
-
-        :raises Refused: a value can't be one of its field; nothing was changed.
         """
         fields, custom = self._values(parameters)
         identifiers = self.identifiers(parameters)
@@ -278,10 +276,7 @@ class Profiles:
         return value
 
     def enlist(self, entry: Parameters, segment_id: int | None) -> None:
-        """Carry out one entry of an audience, and note the segment it was imported into.
-
-        :raises Refused: it names nobody, or a value can't be one of its field; nothing was changed.
-        """
+        """Carry out one entry of an audience, and note the segment it was imported into."""
         if not self.identifiers(entry):
             raise Refused(422, "the entry has no identifier")
         rest = dict(entry)
@@ -295,10 +290,7 @@ class Profiles:
             self.save(profile)
 
     def suppress(self, entry: Parameters) -> None:
-        """Carry out one entry of the suppressed addresses.
-
-        :raises Refused: it has no address.
-        """
+        """Carry out one entry of the suppressed addresses."""
         email = entry.get(names.EMAIL)
         if not isinstance(email, str) or not email:
             raise Refused(422, "the entry has no email")
@@ -330,10 +322,7 @@ class Profiles:
         self.save(profile)
 
     def change(self, kind: str, old: str, new: str) -> None:
-        """Assign a profile another identifier; its previous owner loses it (protocol, 2.5).
-
-        :raises Refused: no profile has the old identifier.
-        """
+        """Assign a profile another identifier; its previous owner loses it (protocol, 2.5)."""
         key = self._find(kind, old)
         if key is None:
             raise Refused(404, f"Profile with old_{kind} not found")
@@ -370,8 +359,9 @@ class Profiles:
             **{name: [] for name in _EMPTY_LISTS},
         }
 
-    def everything(self, profile: StoredProfile) -> dict[str, Json]:
-        """Return everything that is stored, for inspection."""
+    def everything(self, key: int) -> dict[str, Json]:
+        """Return everything that is stored of a profile, for inspection."""
+        profile = self.load(key)
         return {
             **profile.fields,
             **self.identifiers_of(profile),

@@ -254,11 +254,6 @@ class Service:
             self._queued.set()
         return _DONE
 
-    def _first_in_queue(self) -> tuple[int, int, str, str, bytes] | None:
-        query = "SELECT number, applied, shop, endpoint, body FROM queue ORDER BY number LIMIT 1"
-        found: tuple[int, int, str, str, bytes] | None = self.store.execute(query).fetchone()
-        return found
-
     @property
     def is_importing(self) -> bool:
         """Whether an import that was accepted has not been applied to its end."""
@@ -266,9 +261,10 @@ class Service:
 
     async def apply_imports(self) -> None:
         """Apply what is queued, in the order in which it came, for ever."""
+        query = "SELECT number, applied, shop, endpoint, body FROM queue ORDER BY number LIMIT 1"
         while True:
             self._queued.clear()
-            while (first := self._first_in_queue()) is not None:
+            while (first := self.store.execute(query).fetchone()) is not None:
                 await self._apply_in_slices(*first)
             await self._queued.wait()
 

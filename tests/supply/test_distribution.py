@@ -41,6 +41,7 @@ def test_the_wheel_has_all_of_the_package_and_nothing_else(built: Built) -> None
     check_contents(built)
     names = set(built.content())
     assert {"personaclick_async/py.typed", "personaclick_async/emulator/page/page.js"} <= names
+    assert "personaclick_async/emulator/schema.sql" in names
     assert any(name.endswith("licenses/LICENSE") for name in names)
 
 
