@@ -10,6 +10,7 @@ from typing import Any
 from uuid import UUID
 
 import attrs
+import phonenumbers
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -297,6 +298,34 @@ def test_with_a_country_national_numbers_become_international(
     assert _value('phone = "c"', cell, top=f'country = "{country}"') == sent
     with pytest.raises(ConfigurationError, match="country"):
         FieldMapping.parse('country = "XX"\n[fields]\nphone = "c"')
+
+
+def test_international_numbers_are_what_the_library_says_they_are() -> None:
+    for region in sorted(phonenumbers.SUPPORTED_REGIONS):
+        example = phonenumbers.example_number(region)
+        assert example is not None
+        whole = phonenumbers.format_number(example, phonenumbers.PhoneNumberFormat.E164)
+        for text in (whole, f"{whole}5", whole[:-1], f"{whole[:-2]}99"):
+            assert _phone(text) == _phone_of_the_library(text)
+        bare = _phone(whole.removeprefix("+"))
+        assert bare in (None, _phone_of_the_library(whole))
+
+
+def _phone(text: str) -> object:
+    outcome = _map('phone = "c"', {"c": text})
+    assert isinstance(outcome, Record)
+    return outcome.wire.get("phone")
+
+
+def _phone_of_the_library(text: str) -> str | None:
+    try:
+        number = phonenumbers.parse(text)
+    except phonenumbers.NumberParseException:
+        return None
+    reason = phonenumbers.is_possible_number_with_reason(number)
+    if reason != phonenumbers.ValidationResult.IS_POSSIBLE:
+        return None
+    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from datetime import date, datetime
 from decimal import Decimal
-from functools import cache
+from functools import cache, partial
 from html import unescape
 from typing import Any, Final, TypeAlias
 from uuid import UUID
@@ -37,13 +37,13 @@ _MACHINES_NOTHING: Final = frozenset(
     {"\\N", "N/A", "n/a", "undefined", "NaN", "nan", "None", "NaT"}
     | {"(null)", "(NULL)", "[NULL]", "<null>", "<NULL>"}
 )
-# Texts of kinds that hardly repeat, of which nothing is changed and that are no word for nothing:
-# nearly all, in most files. They need nothing but the field's rule.
+# Texts of kinds that hardly repeat, as nearly all are in most files: there is nothing to clean.
 _USUAL: Final = {
     Kind.EMAIL: re.compile(
         r"(?=[a-z._-]{0,40}[0-9]|[ac-jlmqrtv-z])[a-z0-9._+-]+@[a-z0-9.-]+"
     ).fullmatch,
     Kind.IDENTIFIER: re.compile(r"[1-9][0-9]*").fullmatch,
+    Kind.PHONE: re.compile(r"\+?[0-9]{7,15}").fullmatch,
 }
 _NEVER: Final = re.compile(r"(?!)").fullmatch
 _MOST_REMEMBERED: Final = 16_384
@@ -91,6 +91,9 @@ class Converter:
         self._told |= {text: told[text] for text in told if text.casefold() not in origin.absent}
         is_usual = _USUAL.get(origin.kind)
         self._is_usual = is_usual if is_usual and not (origin.values or origin.case) else _NEVER
+        self._accept_usual: Callable[[str], Json] = partial(self.rule, self.label)
+        if origin.kind is Kind.PHONE:
+            self._accept_usual = self._accept_phone
         self._recall = None if is_usual else _Memory(self.attempt).__getitem__
 
     def column(self, cells: Sequence[Any]) -> list[Any]:
@@ -98,12 +101,10 @@ class Converter:
         if set(map(type, cells)) == {str}:
             if self._recall is not None:
                 return list(map(self._recall, cells))
-            is_usual, rule, absent = self._is_usual, self.rule, self._origin.absent
+            is_usual, accept, absent = self._is_usual, self._accept_usual, self._origin.absent
             with suppress(ValidationError):
                 return [
-                    rule(self.label, cell)
-                    if is_usual(cell) and cell not in absent
-                    else self.attempt(cell)
+                    accept(cell) if is_usual(cell) and cell not in absent else self.attempt(cell)
                     for cell in cells
                 ]
         return list(map(self.attempt, cells))
@@ -134,6 +135,9 @@ class Converter:
 
     def _accept(self, value: object) -> Json:
         return None if value is None else self.rule(self.label, value)
+
+    def _accept_phone(self, text: str) -> Json:
+        return self.rule(self.label, read_phone(self.label, text, self._origin.country, []))
 
     def _joined(self, cells: Iterable[object], notes: Notes) -> str:
         texts: list[str] = []
