@@ -15,10 +15,10 @@ from aiohttp import web
 
 from personaclick_async import codec, names
 from personaclick_async.codec import Json
-from personaclick_async.emulator.faults import FAULT_FIELDS, Fault, Faults
+from personaclick_async.emulator.faults import FAULT_FIELDS, Fault
 from personaclick_async.emulator.orders import Orders
 from personaclick_async.emulator.parameters import Refused, strict_json
-from personaclick_async.emulator.recording import RecordedRequest, Recorder
+from personaclick_async.emulator.recording import RecordedRequest
 from personaclick_async.emulator.service import LOADED, Service, in_slices
 from personaclick_async.emulator.store import unpacked
 from personaclick_async.errors import ConfigurationError
@@ -96,13 +96,13 @@ class Admin:
     nothing: its ``Origin`` is refused.
     """
 
-    def __init__(self, service: Service, recorder: Recorder, faults: Faults) -> None:
+    def __init__(self, service: Service) -> None:
         self._service = service
         self._store = service.store
         self._profiles = service.profiles()
         self._orders = Orders(self._profiles)
-        self._recorder = recorder
-        self._faults = faults
+        self._recorder = recorder = service.recorder
+        self._faults = service.faults
         self._token = secrets.token_urlsafe(24)
         self._answers: dict[tuple[str, str], Callable[[Asked], Json]] = {
             **{("GET", name): partial(self._search, name) for name in _SEARCHES},
@@ -301,8 +301,6 @@ class Admin:
 
     def _reset(self, _: Asked) -> Json:
         self._service.reset()
-        self._recorder.clear()
-        self._faults.clear()
         return _SUCCESS
 
 
@@ -324,14 +322,11 @@ def _objects(body: bytes) -> list[dict[str, Any]]:
 
 
 def _shown(recorded: RecordedRequest) -> dict[str, Any]:
+    as_they_are = ("number", "method", "path", "status", "size")
     return {
-        "number": recorded.number,
+        **{name: getattr(recorded, name) for name in as_they_are},
         "at": recorded.at.isoformat(timespec="milliseconds"),
-        "method": recorded.method,
-        "path": recorded.path,
-        "status": recorded.status,
         "milliseconds": None if recorded.seconds is None else round(recorded.seconds * 1000, 2),
-        "size": recorded.size,
         "query": _masked(dict(recorded.query)),
         "headers": _masked(dict(recorded.headers)),
         "body": _masked(recorded.body),

@@ -130,7 +130,8 @@ class Emulator:
         """Stop serving; answers that are held or delayed are dropped. Twice is fine."""
         thread, self._thread = self._thread, None
         if thread is not None:
-            self._stop()
+            if thread.is_alive():
+                self._stop()
             thread.join()
 
     def __enter__(self) -> Self:
@@ -148,7 +149,7 @@ class Emulator:
     async def _run(self, started: Future[None]) -> None:
         try:
             store = Store(self._database)
-            service = Service(store, self.settings, self.behaviour)
+            service = Service(self.settings, self.behaviour, store, self._recorder, self._faults)
             try:
                 await self._serve(service, started)
             finally:
@@ -162,9 +163,8 @@ class Emulator:
 
     async def _serve(self, service: Service, started: Future[None]) -> None:
         service.add_shop(self.shop_id, self.shop_secret, active=self.settings.active)
-        front = Front(service, self._recorder, self._faults, local_only=self._local_only)
         runner = web.AppRunner(
-            front.application(),
+            Front(service, local_only=self._local_only).application(),
             access_log=None,
             handle_signals=False,
             logger=_LOGGER,
@@ -357,8 +357,6 @@ class Emulator:
     def reset(self) -> None:
         """Delete everything but the shops: faults, recorded requests and used-up limits too."""
         self._do(lambda service: service.reset())
-        self._recorder.clear()
-        self._faults.clear()
 
     # What goes wrong
 

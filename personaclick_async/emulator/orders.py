@@ -62,10 +62,9 @@ class Orders:
         body["items"] = _items_left(_items(known), _items(order))
         # A change leaves an order's place among the others.
         self.profiles.store.execute(
-            "INSERT INTO orders (shop, id, profile, date, cancelled, body) "
-            "VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (shop, id) DO UPDATE SET "
-            "date = excluded.date, cancelled = excluded.cancelled, body = excluded.body",
-            *(self.profiles.shop, order_id, owner.key, body["date"], _is_off(body), packed(body)),
+            "INSERT INTO orders (shop, id, profile, date, body) VALUES (?, ?, ?, ?, ?) "
+            "ON CONFLICT (shop, id) DO UPDATE SET date = excluded.date, body = excluded.body",
+            *(self.profiles.shop, order_id, owner.key, body["date"], packed(body)),
         )
         location = read.as_text(order.get("location_id"))
         if location:
@@ -93,13 +92,10 @@ class Orders:
 
     def last_products(self, owner: StoredProfile) -> list[dict[str, Json]]:
         """Return the products of the newest order not cancelled, each once (protocol, 12)."""
-        found = self.profiles.store.execute(
-            "SELECT body FROM orders WHERE profile = ? AND NOT cancelled "
-            "ORDER BY date DESC, number DESC LIMIT 1",
-            owner.key,
-        ).fetchone()
-        items = _items(unpacked(found[0])) if found else []
-        ids = dict.fromkeys(str(item.get(names.ID)) for item in items)
+        orders = [order for _, order in self.of(owner.key) if not _is_off(order)]
+        ids = dict.fromkeys(
+            str(item.get(names.ID)) for item in _items(orders[-1] if orders else {})
+        )
         return [product for one in ids if (product := self.product(one)) is not None]
 
     def of(self, key: int, since: float = 0) -> list[tuple[int, dict[str, Json]]]:

@@ -35,11 +35,6 @@ _TYPES: Final[Mapping[Kind, tuple[Any, str]]] = {
 }
 """What a field holds that is not just text, and what is said of anything else."""
 _DID_MAX_CHARACTERS: Final = 255
-_USER_ID_NAMES: Final = {
-    "both": (names.EXTERNAL_ID, names.ID),  # the first wins
-    names.EXTERNAL_ID: (names.EXTERNAL_ID,),
-    names.ID: (names.ID,),
-}
 _MAX_DEPTH: Final = 64
 _strict: Final = msgspec.json.Decoder()
 
@@ -168,11 +163,8 @@ def _depth(value: Json) -> int:
 
 def as_text(value: Json) -> str | None:
     """Return a text or a number as text; None for anything else."""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return str(value)
-    return None
+    is_text = isinstance(value, str | int | float) and not isinstance(value, bool)
+    return str(value) if is_text else None
 
 
 def did(parameters: Mapping[str, Json], malformed: Value = 422) -> str | None:
@@ -181,7 +173,6 @@ def did(parameters: Mapping[str, Json], malformed: Value = 422) -> str | None:
     The service's own have ten letters and digits, but its clients send others: nearly all pass.
 
     :param malformed: the status of the refusal; with a word, any length will do.
-    :raises Refused: it is no text, or not one that an id could be.
     """
     value = parameters.get(names.DID)
     if value is None or value in ("", "null"):
@@ -196,12 +187,13 @@ def did(parameters: Mapping[str, Json], malformed: Value = 422) -> str | None:
 def identifiers(parameters: Mapping[str, Json], user_id_names: str = "both") -> dict[str, str]:
     """Return the identifiers among the parameters.
 
-    :param user_id_names: which names of the shop's own user id count.
+    :param user_id_names: which name of the shop's own user id counts, or both; the newer one wins.
     """
+    both = user_id_names == "both"
+    user_id = (names.EXTERNAL_ID, names.ID) if both else (user_id_names,)
     found: dict[str, str] = {}
     for kind in names.IDENTIFIERS:
-        spellings = _USER_ID_NAMES[user_id_names] if kind == names.EXTERNAL_ID else (kind,)
-        for spelling in spellings:
+        for spelling in user_id if kind == names.EXTERNAL_ID else (kind,):
             text = as_text(parameters.get(spelling))
             if text and text != "null":
                 found.setdefault(kind, text)

@@ -14,7 +14,6 @@ import attrs
 
 from personaclick_async.codec import Json
 
-_MOST_COUNTS: Final = 1000
 _ANSWERS_KEPT: Final = 1000
 _MOST_OF_AN_ANSWER: Final = 64 * 1024
 
@@ -73,12 +72,8 @@ class Recorder:
         """Note the answer of a request, and count it."""
         request.seconds = time.monotonic() - request.arrived_at
         request.answer = answer[:_MOST_OF_AN_ANSWER]
-        key = (request.method, request.path, request.status)
         with self._lock:
-            if key not in self._counts and len(self._counts) >= _MOST_COUNTS:
-                # Paths are the callers' to invent: the counts stay bounded.
-                key = ("*", "*", request.status)
-            self._counts[key] += 1
+            self._counts[request.method, request.path, request.status] += 1
             self.ended += 1
             self._answered.append(request)
             if len(self._answered) > _ANSWERS_KEPT:

@@ -23,7 +23,7 @@ CREATE TABLE IF NOT EXISTS products (
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS orders (
     number INTEGER PRIMARY KEY, shop TEXT NOT NULL, id TEXT NOT NULL, profile INTEGER NOT NULL,
-    date INTEGER NOT NULL, cancelled INTEGER NOT NULL, body TEXT NOT NULL, UNIQUE (shop, id)
+    date INTEGER NOT NULL, body TEXT NOT NULL, UNIQUE (shop, id)
 );
 CREATE INDEX IF NOT EXISTS orders_of_profile ON orders (profile, date, number);
 CREATE TABLE IF NOT EXISTS suppressed (

@@ -19,9 +19,11 @@ from personaclick_async import codec, names
 from personaclick_async.codec import Json
 from personaclick_async.emulator import parameters as read
 from personaclick_async.emulator import products
+from personaclick_async.emulator.faults import Faults
 from personaclick_async.emulator.orders import Orders
 from personaclick_async.emulator.parameters import Parameters, Refused, word
 from personaclick_async.emulator.profiles import Profiles, StoredProfile, new_id
+from personaclick_async.emulator.recording import Recorder
 from personaclick_async.emulator.settings import Behaviour, EmulatorSettings
 from personaclick_async.emulator.store import Store, packed
 
@@ -69,12 +71,24 @@ class Call:
 
 
 class Service:
-    """Answers calls from the store, and applies imports to it."""
+    """Answers calls from the store, and applies imports to it.
 
-    def __init__(self, store: Store, settings: EmulatorSettings, behaviour: Behaviour) -> None:
-        self.store = store
+    It has with it what else makes up a running emulator: recorded requests and faults.
+    """
+
+    def __init__(
+        self,
+        settings: EmulatorSettings,
+        behaviour: Behaviour,
+        store: Store,
+        recorder: Recorder,
+        faults: Faults,
+    ) -> None:
         self.settings = settings
         self.behaviour = behaviour
+        self.store = store
+        self.recorder = recorder
+        self.faults = faults
         over = behaviour.over_limit
         self._import_quota = Quota(settings.import_limit, settings.import_window, status=over)
         self._other_quota = Quota(settings.request_limit, settings.request_window, status=over)
@@ -98,7 +112,9 @@ class Service:
         return Profiles(self.store, shop or self.settings.shop_id, self.behaviour)
 
     def reset(self) -> None:
-        """Delete everything but the shops, used-up limits too."""
+        """Delete everything but the shops: faults, recorded requests and used-up limits too."""
+        self.faults.clear()
+        self.recorder.clear()
         self.store.clear()
         self._import_quota.arrivals.clear()
         self._other_quota.arrivals.clear()

@@ -17,9 +17,9 @@ from personaclick_async import codec, names
 from personaclick_async.codec import Json
 from personaclick_async.emulator import parameters as read
 from personaclick_async.emulator.admin import PREFIX, Admin, read_body
-from personaclick_async.emulator.faults import Fault, Faults
+from personaclick_async.emulator.faults import Fault
 from personaclick_async.emulator.parameters import Refused
-from personaclick_async.emulator.recording import RecordedRequest, Recorder
+from personaclick_async.emulator.recording import RecordedRequest
 from personaclick_async.emulator.service import Service
 
 _ENDPOINTS: Final[Mapping[str, names.Endpoint]] = {
@@ -43,13 +43,11 @@ def is_loopback(host: str) -> bool:
 class Front:
     """Turns HTTP into calls of the service and back."""
 
-    def __init__(
-        self, service: Service, recorder: Recorder, faults: Faults, *, local_only: bool
-    ) -> None:
-        self._admin = Admin(service, recorder, faults)
+    def __init__(self, service: Service, *, local_only: bool) -> None:
         self._service = service
-        self._recorder = recorder
-        self._faults = faults
+        self._recorder = service.recorder
+        self._faults = service.faults
+        self._admin = Admin(service)
         self._local_only = local_only
 
     def application(self) -> web.Application:
