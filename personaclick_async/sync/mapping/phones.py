@@ -34,8 +34,6 @@ _AREA: Final = re.compile(
     r"((?:\+|00)[0-9]{1,3}[ (]*[0-9]{1,5}\)?|\(?0[0-9]{1,5}\)?) ?/ ?(?=(?:[^0-9/]*[0-9]){4})"
 )
 _SEVERAL: Final = re.compile(r".*[0-9)]\s*(?:[/;,|&]|\b(?:or|und|and|или|oder|ou)\b)\s*[(+0-9].*")
-# Nothing to take away, and no placeholder such as 0000000.
-_PLAIN: Final = re.compile(r"\+?([0-9])(?!\1+$)[0-9]{4,14}")
 _INTERNATIONAL: Final = re.compile(r"\+[1-9][0-9]{6,14}")
 _LONGEST: Final = 80
 _SHORTEST_WITH_CODE: Final = 11
@@ -48,6 +46,9 @@ _KINDS: Final = (
 )
 
 _ONE: Final = "one phone number"
+is_plain: Final = re.compile(r"\+?([0-9])(?!\1+$)[0-9]{4,14}").fullmatch
+"""Tells whether there is nothing to take away, and no placeholder such as 0000000."""
+
 _NEEDS_COUNTRY: Final = (
     "an international number such as +41 44 668 18 00; national ones are read where the mapping"
     ' says the country, such as country = "CH"'
@@ -91,17 +92,19 @@ def read_phone(field: str, text: str, country: str | None, notes: list[str]) -> 
     :param notes: takes what is changed.
     """
     digits = text
-    if not _PLAIN.fullmatch(text):
+    if not is_plain(text):
         digits = rules.phone(field, _without_additions(field, text, notes))
     if country == AS_WRITTEN:
         return digits
     if digits.startswith("00"):
         digits = f"+{digits[2:]}"
     library = phone_library()
-    if library is None or (country is None and digits[0] != "+"):
-        if _INTERNATIONAL.fullmatch(digits):
-            return digits
-        if library is None or not _has_code(library, digits):
+    if library is None and not _INTERNATIONAL.fullmatch(digits):
+        raise refuse(field, _NEEDS_COUNTRY, text)
+    if library is None:
+        return digits
+    if country is None and digits[0] != "+":
+        if not _has_code(library, digits):
             raise refuse(field, _NEEDS_COUNTRY, text)
         # With and without it, one number would be two people.
         notes.append("made international")
