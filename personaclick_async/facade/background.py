@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import atexit
-import concurrent.futures.thread  # registers its own hook first, see _at_exit
+import concurrent.futures.thread  # registers its own hook first, see below
 import contextlib
 import os
 import threading
 import weakref
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from typing import Any, Final, Protocol, TypeVar
 
 from personaclick_async.errors import ClientClosed
@@ -37,13 +37,12 @@ class Background:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread: threading.Thread | None = None
+        self._running: tuple[asyncio.AbstractEventLoop, threading.Thread] | None = None
         self._leavers: weakref.WeakSet[Leaver] = weakref.WeakSet()
         # Closing a loop of the parent in a forked child would reach into the parent's selector,
         # and so would collecting it as garbage: they are kept for the life of the child.
         self._abandoned: list[object] = []
-        self.is_over = False
+        self._is_over = False
 
     def register(self, leaver: Leaver) -> None:
         """Have ``leaver`` called when the process ends, and after a fork."""
@@ -55,24 +54,23 @@ class Background:
         :raises ClientClosed: the process is ending, and nothing would be sent any more.
         """
         with self._lock:
-            if self.is_over:
+            if self._is_over:
                 raise ClientClosed("the process is ending: this call comes too late to be sent")
-            if self._loop is None:
+            if self._running is None:
                 loop = asyncio.new_event_loop()
-                self._loop = loop
-                self._thread = threading.Thread(
+                thread = threading.Thread(
                     target=_run, args=(loop,), name="personaclick-facade", daemon=True
                 )
-                self._thread.start()
-            return self._loop
+                self._running = loop, thread
+                thread.start()
+            return self._running[0]
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine and wait for it, on the loop if there is one."""
-        with self._lock:
-            loop = self._loop
-        if loop is None:
+        running = self._running
+        if running is None:
             return asyncio.run(work)
-        return asyncio.run_coroutine_threadsafe(work, loop).result()
+        return asyncio.run_coroutine_threadsafe(work, running[0]).result()
 
     def leave(self) -> None:
         """Let the calls finish, then stop the loop; when the main thread has ended."""
@@ -82,11 +80,11 @@ class Background:
                 leaver.finish()
         finally:  # also after Ctrl-C
             with self._lock:
-                self.is_over = True
-                loop, thread = self._loop, self._thread
-                self._loop = self._thread = None
+                self._is_over = True
+                running, self._running = self._running, None
             self.report()
-            if loop is not None and thread is not None:
+            if running is not None:
+                loop, thread = running
                 with contextlib.suppress(RuntimeError):
                     loop.call_soon_threadsafe(loop.stop)
                 thread.join(_JOIN_SECONDS)
@@ -98,9 +96,9 @@ class Background:
 
     def start_over(self) -> None:
         """Begin anew in a forked child, where the parent's thread does not exist."""
-        self._abandoned += [self._loop, self._thread]
+        self._abandoned.append(self._running)
         self._lock = threading.Lock()
-        self._loop = self._thread = None
+        self._running = None
         for leaver in list(self._leavers):
             leaver.start_over()
 
@@ -135,21 +133,13 @@ def _join_threads() -> None:
             thread.join()
 
 
-def _at_exit(leave: Callable[[], None]) -> None:
-    """Call ``leave`` when the main thread has ended.
-
-    atexit comes too late for it: by then the thread pool that looks up host names takes no more
-    work, and a connection that is still to be made would fail. The hook that the pool itself uses
-    runs those registered last first, so before the pool's, which importing it has registered.
-    """
-    register = getattr(threading, "_register_atexit", atexit.register)
-    register(leave)
-
-
 background: Final = Background()
 """The process's one."""
 
-_at_exit(background.leave)
+# When the main thread has ended. atexit comes too late: by then the thread pool that looks up
+# host names takes no more work, and a connection that is still to be made would fail. The hook
+# that the pool itself uses runs those registered last first, so before the pool's.
+getattr(threading, "_register_atexit", atexit.register)(background.leave)
 # Once more at the very end, for calls made since on event loops of other threads.
 atexit.register(background.report)
 if hasattr(os, "register_at_fork"):

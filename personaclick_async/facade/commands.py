@@ -1,24 +1,36 @@
-"""Parsing the arguments of a JavaScript-style call, without I/O (protocol, section 7).
+"""The commands of JavaScript-style calls: how they are parsed, and how the client answers them.
 
-Several generations of the JavaScript SDK order their arguments differently. One rule serves all:
-after the command's words, a mapping is the parameters, a boolean is ``force``, and callables (or
-None for one that is left out) are the success and the error callback, in that order.
+Several generations of the JavaScript SDK order their arguments differently (protocol, section 7).
+One rule serves all: after the command's words, a mapping is the parameters, a boolean is
+``force``, and callables (or None for one that is left out) are the success and the error callback,
+in that order.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
-from typing import Any, Final, Self, TypeAlias
+from typing import Any, Final, TypeAlias, TypeVar
 
 import attrs
 
-from personaclick_async import names
-from personaclick_async.errors import PersonaClickError
+from personaclick_async import codec, names
+from personaclick_async.calls import send_update
+from personaclick_async.client import PersonaClick
+from personaclick_async.codec import Json
+from personaclick_async.config import UNSET
+from personaclick_async.errors import ConfigurationError, PersonaClickError, ServiceError
+from personaclick_async.models.identity import Identity
 from personaclick_async.models.update import ProfileUpdate
+from personaclick_async.protocol.answers import Answer
+from personaclick_async.user import User
+
+T = TypeVar("T")
 
 Callback: TypeAlias = Callable[[Any], object]
 """Takes the answer, or a :class:`CallError`; may be a coroutine function."""
+
+Params: TypeAlias = Mapping[str, object] | ProfileUpdate
 
 
 class WrongCall(PersonaClickError, TypeError):
@@ -26,65 +38,52 @@ class WrongCall(PersonaClickError, TypeError):
 
 
 class Verb(Enum):
-    """What can be commanded; the value is the form that error texts show.
+    """What can be commanded.
 
+    :ivar words: the words that a call begins with.
+    :ivar form: how error texts show it.
     :ivar endpoint: the name that the call has in errors and logs.
     """
 
-    endpoint: str
+    INIT = ("init",), "shop_id, stream, success, error, options", names.INIT.name
+    PROFILE_SET = ("profile", "set"), "params, success, error", names.PROFILE_SET.name
+    PROFILE_GET = ("profile", "get"), "callback, force", names.PROFILE.name
+    LAST_ORDER = ("orders", "last_for_user"), "callback, error", names.LAST_ORDER.name
+    DID = ("did",), "callback", "did"
+    SID = ("sid",), "callback", "sid"
+    RESET_SESSION = ("reset_session",), "callback", "reset_session"
 
-    INIT = 'personaclick("init", shop_id, stream, success, error, options)', names.INIT.name
-    PROFILE_SET = (
-        'personaclick("profile", "set", params, success, error)',
-        names.PROFILE_SET.name,
-    )
-    PROFILE_GET = 'personaclick("profile", "get", callback, force)', names.PROFILE.name
-    LAST_ORDER = (
-        'personaclick("orders", "last_for_user", callback, error)',
-        names.LAST_ORDER.name,
-    )
-    DID = 'personaclick("did", callback)', "did"
-    SID = 'personaclick("sid", callback)', "sid"
-    RESET_SESSION = 'personaclick("reset_session")', "reset_session"
-
-    def __new__(cls, form: str, endpoint: str) -> Self:
-        """Make the form the value."""
-        verb = object.__new__(cls)
-        verb._value_ = form
-        verb.endpoint = endpoint
-        return verb
+    def __init__(self, words: tuple[str, ...], arguments: str, endpoint: str) -> None:
+        self.words = words
+        quoted = ", ".join(f'"{word}"' for word in words)
+        self.form = f"personaclick({quoted}, {arguments})"
+        self.endpoint = endpoint
 
 
-_VERBS: Final[Mapping[tuple[object, ...], Verb]] = {
-    ("init",): Verb.INIT,
-    ("profile", "set"): Verb.PROFILE_SET,
-    ("profile", "get"): Verb.PROFILE_GET,
-    ("orders", "last_for_user"): Verb.LAST_ORDER,
-    ("did",): Verb.DID,
-    ("sid",): Verb.SID,
-    ("reset_session",): Verb.RESET_SESSION,
-}
-_NAMES: Final[Mapping[str, str]] = {"callback": "success", "options": "params"}
-_MOST_CALLBACKS: Final = 2
-_NO_OPTIONS: Final[Mapping[str, object]] = {}
+_VERBS: Final[Mapping[tuple[object, ...], Verb]] = {verb.words: verb for verb in Verb}
+_SYNONYMS: Final = {"callback": "success", "options": "params"}
+_WITHOUT_PARAMS: Final = (Verb.DID, Verb.SID, Verb.RESET_SESSION)
+_INIT_OPTIONS: Final = frozenset(
+    {"did", "api_host", "cookieless", "consent", "cdn_host", "pictures_host"}
+)
+_OK: Final = 200
 
 
 @attrs.define(repr=False)
 class Command:
     """A call, parsed.
 
-    :ivar params: the fields of ``profile set``; of the others, the identifier of a user.
-    :ivar shop_id: of ``init``, as ``stream`` and ``options``.
+    :ivar params: the fields of ``profile set``, the options of ``init``; of the others, the
+        identifier of a user.
     """
 
     verb: Verb
     success: Callback | None = None
     error: Callback | None = None
-    params: Mapping[str, object] | ProfileUpdate | None = None
+    params: Params | None = None
     force: bool = False
     shop_id: str | None = None
     stream: str | None = None
-    options: Mapping[str, object] = _NO_OPTIONS
 
 
 def parse(arguments: Sequence[object], named: Mapping[str, object]) -> Command:
@@ -99,16 +98,16 @@ def parse(arguments: Sequence[object], named: Mapping[str, object]) -> Command:
         rest = _take_init_words(command, rest)
     callbacks: list[Callback | None] = []
     for argument in rest:
-        if argument is None or (callable(argument) and not isinstance(argument, Mapping)):
+        if argument is None or callable(argument):
             callbacks.append(argument)
         else:
             _take(command, "force" if isinstance(argument, bool) else "params", argument)
-    if len(callbacks) > _MOST_CALLBACKS:
+    command.success, command.error, *more = [*callbacks, None, None]
+    if any(more):
         raise _wrong(verb, f"{len(callbacks)} callbacks are too many")
-    command.success, command.error, *_ = [*callbacks, None, None]
     for name, value in named.items():
         if value is not None:
-            _take(command, _NAMES.get(name, name), value)
+            _take(command, _SYNONYMS.get(name, name), value)
     if verb is Verb.PROFILE_SET and command.params is None:
         raise _wrong(verb, "params is missing")
     return command
@@ -122,7 +121,7 @@ def _verb(arguments: Sequence[object]) -> tuple[Verb, Sequence[object]]:
             continue
         if verb is not None:
             return verb, arguments[length:]
-    forms = "; ".join(verb.value for verb in Verb)
+    forms = "; ".join(verb.form for verb in Verb)
     raise WrongCall(f"there is no such command; the commands are: {forms}")
 
 
@@ -133,12 +132,11 @@ def _take_init_words(command: Command, rest: Sequence[object]) -> Sequence[objec
         if left and (left[0] is None or isinstance(left[0], str)):
             setattr(command, name, left.pop(0) or None)
     if left and isinstance(left[-1], bool):
-        # isSpa of newer revisions: a server has no pages, so it means nothing here.
-        left.pop()
+        left.pop()  # isSpa of newer revisions: a server has no pages, so it means nothing here
     return left
 
 
-def _take(command: Command, name: str, value: Any) -> None:  # noqa: ANN401 - checked here
+def _take(command: Command, name: str, value: object) -> None:
     verb = command.verb
     match name:
         case "force":
@@ -146,30 +144,30 @@ def _take(command: Command, name: str, value: Any) -> None:  # noqa: ANN401 - ch
                 raise _wrong(verb, "force must be a bool")
             if verb is not Verb.PROFILE_GET:
                 raise _wrong(verb, "there is no place for a bool")
-            command.force = value
-            return
         case "params":
             value = _params(verb, value)
-            name = "options" if verb is Verb.INIT else "params"
         case "success" | "error":
             if not callable(value):
                 raise _wrong(verb, f"{name} must be callable")
         case _:
             raise _wrong(verb, f"there is no argument {name!r}")
-    if getattr(command, name) not in (None, _NO_OPTIONS):
+    before = getattr(command, name)
+    if before is not None and before is not False:
         raise _wrong(verb, f"{name} is given twice")
     setattr(command, name, value)
 
 
-def _params(verb: Verb, value: object) -> Mapping[str, object] | ProfileUpdate:
+def _params(verb: Verb, value: object) -> Params:
     if isinstance(value, ProfileUpdate) and verb is Verb.PROFILE_SET:
         return value
     if not isinstance(value, Mapping):
         raise _wrong(verb, f"there is no place for a value of type {type(value).__name__}")
     if not all(isinstance(key, str) for key in value):
         raise _wrong(verb, "the keys of a mapping must be str")
-    if verb in (Verb.DID, Verb.SID, Verb.RESET_SESSION):
+    if verb in _WITHOUT_PARAMS:
         raise _wrong(verb, "there is no place for a mapping")
+    if verb is Verb.INIT and not value.keys() <= _INIT_OPTIONS:
+        raise _wrong(verb, f"options are {', '.join(sorted(_INIT_OPTIONS))}")
     return _given(value)
 
 
@@ -185,4 +183,59 @@ def _given(params: Mapping[str, object]) -> dict[str, object]:
 
 
 def _wrong(verb: Verb, complaint: str) -> WrongCall:
-    return WrongCall(f"{verb.value}: {complaint}")
+    return WrongCall(f"{verb.form}: {complaint}")
+
+
+def make_client(shop_id: str | None, api_host: object) -> PersonaClick:
+    """Make the client that ``init`` asks for.
+
+    :raises ConfigurationError: a setting breaks its rule.
+    """
+    if api_host is not None and not isinstance(api_host, str):
+        raise ConfigurationError("api_host: expected a str")
+    if api_host is not None and "://" not in api_host:
+        api_host = f"https://{api_host}"
+    return PersonaClick(shop_id or UNSET, api_url=api_host or UNSET)
+
+
+async def answer(command: Command, user: User, client: PersonaClick) -> Json:
+    """Return what the success callback gets, an object of the caller's own.
+
+    :raises PersonaClickError: what the error callback gets.
+    """
+    verb, params = command.verb, command.params
+    if verb is Verb.PROFILE_SET:
+        return await _set(params or {}, user)
+    if params and not isinstance(params, ProfileUpdate):
+        user = client.user_of(Identity.of(**params))
+    match verb:
+        case Verb.PROFILE_GET:
+            body, _ = await user.scope.read_profile(force=command.force)
+            return codec.decode_answer(body)
+        case Verb.LAST_ORDER:
+            return _json(await user.orders.raw.last_for_user())
+        case Verb.RESET_SESSION:
+            return (await user.new_session()).raw
+    session = user.session
+    if session is None:
+        return None
+    return session.did if verb is Verb.DID else session.sid
+
+
+async def _set(params: Params, user: User) -> Json:
+    if isinstance(params, ProfileUpdate):
+        return _json(await send_update(user.scope, params))
+    # The name under which the page sends its user id stays the page's choice.
+    user_id_name = names.ID if names.ID in params else names.EXTERNAL_ID
+    update = ProfileUpdate.from_flat(params)
+    return _json(await send_update(user.scope, update, user_id_name=user_id_name))
+
+
+def _json(answer: Answer[T]) -> Json:
+    answer.parse()
+    # The documents say "any HTTP status code other than 200".
+    if answer.status != _OK:
+        raise ServiceError(
+            "", status=answer.status, endpoint=answer.endpoint, attempts=answer.attempts
+        )
+    return answer.json()

@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
-from collections.abc import Awaitable, Callable, Coroutine, Hashable, Mapping
-from functools import partial
-from typing import Any, Final, Literal, TypeAlias, overload
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, TypeAlias, overload
 
-from personaclick_async import names
 from personaclick_async.client import PersonaClick
 from personaclick_async.codec import Json
 from personaclick_async.config import Seconds
-from personaclick_async.errors import ConfigurationError, NoCurrentUser, PersonaClickError
-from personaclick_async.facade.answers import answer, make_client
 from personaclick_async.facade.background import background
-from personaclick_async.facade.commands import Command, Verb, WrongCall, parse
-from personaclick_async.facade.handle import CallError, Handle
-from personaclick_async.facade.shared import CallbackFailed, Shared, Start, log
-from personaclick_async.models.identity import Identity
+from personaclick_async.facade.calls import CallbackFailed, CallError, Calls, Handle, running_loop
+from personaclick_async.facade.commands import Verb, WrongCall, parse
 from personaclick_async.models.update import ProfileUpdate
 from personaclick_async.user import User
 
@@ -27,11 +20,6 @@ OnObject: TypeAlias = Callable[[dict[str, Json]], object] | None
 OnProducts: TypeAlias = Callable[[list[dict[str, Json]]], object] | None
 OnText: TypeAlias = Callable[[str], object] | None
 OnError: TypeAlias = Callable[[CallError], object] | None
-
-_OPTIONS: Final = frozenset(
-    {"did", "api_host", "cookieless", "consent", "cdn_host", "pictures_host"}
-)
-_OWN: Final = "the facade's own device"
 
 
 def create_personaclick(
@@ -79,7 +67,7 @@ class Personaclick:
         on_callback_error: CallbackFailed | None = None,
         exit_timeout: Seconds = 10.0,
     ) -> None:
-        self._shared = Shared(client, on_callback_error, exit_timeout)
+        self._calls = Calls(client, on_callback_error, exit_timeout)
         self._user: User | None = None
 
     @overload
@@ -169,10 +157,10 @@ class Personaclick:
         :raises WrongCall: there is no such command or form; shows the right one.
         :raises ClientClosed: the process is ending.
         """
-        command = parse(arguments, named)
-        if command.verb is Verb.INIT:
-            self._check_init(command)
-        return self._schedule(command)
+        command, client = parse(arguments, named), self._calls.client
+        if command.shop_id is not None and client and command.shop_id != client.config.shop_id:
+            raise WrongCall(f"{Verb.INIT.form}: this facade's client is for another shop")
+        return self._calls.make(command, self._user)
 
     def for_user(self, user: User) -> Personaclick:
         """Return the same function for another user: a server has many, a browser one.
@@ -181,7 +169,7 @@ class Personaclick:
         facade has for itself.
         """
         view = object.__new__(type(self))
-        view._shared = self._shared
+        view._calls = self._calls
         view._user = user
         return view
 
@@ -190,22 +178,20 @@ class Personaclick:
 
         :raises RuntimeError: on a running event loop, which it would block: use ``aflush``.
         """
-        try:
-            asyncio.get_running_loop()
-        except RuntimeError:
-            return self._shared.flush(timeout)
-        raise RuntimeError("flush() would block the event loop: await aflush()")
+        if running_loop() is not None:
+            raise RuntimeError("flush() would block the event loop: await aflush()")
+        return self._calls.flush(timeout)
 
     async def aflush(self, timeout: Seconds | None = None) -> bool:  # noqa: ASYNC109 - as flush
         """Wait until no call is in flight; False if ``timeout`` seconds were not enough."""
         try:
             async with asyncio.timeout(timeout):
-                while waiting := [h for h in list(self._shared.in_flight) if not h.is_stranded]:
-                    futures = [asyncio.wrap_future(handle.finished) for handle in waiting]
+                while waiting := self._calls.waiting():
+                    futures = map(asyncio.wrap_future, waiting)
                     await asyncio.gather(*map(asyncio.shield, futures), return_exceptions=True)
         except TimeoutError:
             return False
-        return not self._shared.in_flight
+        return not self._calls.in_flight
 
     def close(self, timeout: Seconds | None = None) -> bool:
         """Flush, then close the connections; returns what ``flush`` returns. For threads.
@@ -214,201 +200,11 @@ class Personaclick:
         ends, and possible until the very end.
         """
         flushed = self.flush(timeout)
-        background.run(self._shared.close(waits=timeout is None))
+        background.run(self._calls.close(waits=timeout is None))
         return flushed
 
     async def aclose(self, timeout: Seconds | None = None) -> bool:  # noqa: ASYNC109 - as close
         """Flush, then close the connections; returns what ``aflush`` returns. For event loops."""
         flushed = await self.aflush(timeout)
-        await self._shared.close(waits=timeout is None)
+        await self._calls.close(waits=timeout is None)
         return flushed
-
-    def _schedule(self, command: Command) -> Handle:
-        shared = self._shared
-        user: User | NoCurrentUser | None = self._user
-        if user is None and shared.client is not None:
-            user = shared.client.current_user_or_reason
-        key: Hashable = _OWN
-        visit = None
-        if isinstance(user, User):
-            # A visitor who has no device yet has the place of one in common with all others.
-            visit = user.scope.visit
-            key = visit if visit.start is not None else user.identity
-        try:
-            loop = asyncio.get_running_loop()
-        except RuntimeError:
-            loop = background.loop()
-            elsewhere = True
-        else:
-            elsewhere = False
-        handle = Handle(command.verb.endpoint)
-        with shared.lock:
-            shared.in_flight.add(handle)
-            before = None
-            start = shared.start
-            if command.verb is Verb.INIT:  # goes before the calls that wait for it
-                if start.begun:
-                    start = shared.start = Start()
-                start.begun = True
-            else:
-                before = shared.latest.get(key) or shared.latest.get(visit)
-                shared.latest[key] = handle
-
-        work = partial(self._work, command, user, before, start)
-        settle = partial(self._settle, command, handle, key, loop)
-        if elsewhere:
-            loop.call_soon_threadsafe(_begin, loop, handle, work, settle)
-        else:
-            _begin(loop, handle, work, settle)
-        return handle
-
-    async def _work(
-        self,
-        command: Command,
-        user: User | NoCurrentUser | None,
-        before: Handle | None,
-        start: Start,
-    ) -> Json:
-        if command.verb is Verb.INIT:
-            return await self._init(command, start)
-        if isinstance(user, NoCurrentUser):
-            # Not the facade's own device: this visitor has not agreed, or has no session.
-            raise type(user)(*user.args)
-        if before is not None and not before.is_stranded:
-            await asyncio.shield(asyncio.wrap_future(before.answered))
-        if user is None:
-            user = await self._own_user(start)
-        if self._shared.client is None:
-            raise ConfigurationError('call personaclick("init", shop_id) first')
-        return await answer(command, user, self._shared.client)
-
-    def _settle(
-        self,
-        command: Command,
-        handle: Handle,
-        key: Hashable,
-        loop: asyncio.AbstractEventLoop,
-        done: asyncio.Task[Json],
-    ) -> None:
-        """Call the one callback that is due, however the task ended; on the task's loop."""
-        shared = self._shared
-        with shared.lock:
-            if shared.latest.get(key) is handle:
-                del shared.latest[key]
-        failure = asyncio.CancelledError() if done.cancelled() else done.exception()
-        if failure is None:
-            callback, value = command.success, done.result()
-        else:
-            callback, value = command.error, CallError.of(failure, handle.endpoint)
-            if callback is None and not handle.watched:
-                if done.cancelled():
-                    shared.note_cancelled(handle, loop)
-                else:
-                    log.warning("%s", value.message)
-        handle.answered.set_result(None)
-        if callback is None:
-            self._end(handle, value)
-            return
-        try:
-            made = callback(value)
-        except Exception as error:  # noqa: BLE001 - passed on to the one who handles these
-            self._callback_failed(error, handle, loop)
-            made = None
-        if made is None or not inspect.isawaitable(made):
-            self._end(handle, value)
-            return
-        waiting = loop.create_task(_wait_for(made))
-        handle.follow(loop, waiting)
-        waiting.add_done_callback(partial(self._callback_over, handle, loop, value))
-
-    def _callback_over(
-        self,
-        handle: Handle,
-        loop: asyncio.AbstractEventLoop,
-        value: Json | CallError,
-        over: asyncio.Task[None],
-    ) -> None:
-        error = None if over.cancelled() else over.exception()
-        if error is not None:
-            self._callback_failed(error, handle, loop)
-        self._end(handle, value)
-
-    def _end(self, handle: Handle, value: Json | CallError) -> None:
-        with self._shared.lock:
-            self._shared.in_flight.discard(handle)
-        handle.finish(value)
-
-    def _callback_failed(
-        self, error: BaseException, handle: Handle, loop: asyncio.AbstractEventLoop
-    ) -> None:
-        handler = self._shared.on_callback_error
-        if handler is not None:
-            try:
-                handler(error, handle.endpoint)
-            except Exception as another:  # noqa: BLE001 - the last resort is the loop's
-                error = another
-            else:
-                return
-        loop.call_exception_handler(
-            {"message": f"a callback of {handle.endpoint} failed", "exception": error}
-        )
-
-    def _check_init(self, command: Command) -> None:
-        unknown = command.options.keys() - _OPTIONS
-        if unknown:
-            raise WrongCall(f"{command.verb.value}: options are {', '.join(sorted(_OPTIONS))}")
-        client = self._shared.client
-        if client is not None and command.shop_id not in (None, client.config.shop_id):
-            raise WrongCall(f"{command.verb.value}: this facade's client is for another shop")
-
-    async def _init(self, command: Command, start: Start) -> Json:
-        try:
-            did = command.options.get(names.DID)
-            if did is not None:
-                did = Identity.of(did=did).value
-            if self._shared.client is None:
-                self._shared.client = make_client(command)
-            client = self._shared.client
-            if command.stream is not None:
-                client = client.with_options(stream=command.stream)
-            user = await client.init(did=did)
-        except BaseException as error:
-            ours = isinstance(error, Exception)
-            start.user.set_exception(error if ours else PersonaClickError("init was cancelled"))
-            raise
-        start.user.set_result(user)
-        return user.settings and user.settings.raw
-
-    async def _own_user(self, start: Start) -> User:
-        shared = self._shared
-        with shared.lock:
-            # With a client of its own the facade needs no init: it starts its session itself.
-            starts_here = shared.client is not None and not start.begun
-            start.begun = start.begun or starts_here
-        if starts_here:
-            await self._init(Command(Verb.INIT), start)
-        return await asyncio.shield(asyncio.wrap_future(start.user))
-
-
-def _begin(
-    loop: asyncio.AbstractEventLoop,
-    handle: Handle,
-    work: Callable[[], Coroutine[Any, Any, Json]],
-    settle: Callable[[asyncio.Task[Json]], None],
-) -> None:
-    doing = work()
-    if loop.get_task_factory() is not None:
-        # Eager tasks would otherwise run up to the first wait inside the call.
-        doing = _later(doing)
-    task = loop.create_task(doing, name=f"personaclick {handle.endpoint}")
-    handle.follow(loop, task)
-    task.add_done_callback(settle)
-
-
-async def _later(doing: Coroutine[Any, Any, Json]) -> Json:
-    await asyncio.sleep(0)
-    return await doing
-
-
-async def _wait_for(made: Awaitable[object]) -> None:
-    await made

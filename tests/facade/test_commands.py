@@ -77,7 +77,7 @@ def test_each_form_of_init(arguments: tuple[Any, ...], expected: tuple[Any, ...]
         command.stream,
         command.success,
         command.error,
-        command.options,
+        command.params or {},
     ) == expected
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from personaclick_async import (
+    Forbidden,
     MalformedAnswer,
     NoCurrentUser,
     PersonaClick,
@@ -23,6 +24,7 @@ from personaclick_async import (
 )
 from personaclick_async.emulator import Emulator
 from personaclick_async.facade import CallError, Personaclick, WrongCall, create_personaclick
+from personaclick_async.facade.calls import Cancelled
 
 
 class Calls:
@@ -57,7 +59,7 @@ def facade(emulator: Emulator) -> Iterator[Personaclick]:
     )
     made = create_personaclick(client)
     yield made
-    made._shared.flush(10)
+    made._calls.flush(10)
     asyncio.run(client.close())
 
 
@@ -149,6 +151,34 @@ def test_when_init_fails_the_calls_that_waited_fail_too(
 
     personaclick("init", environment.shop_id, None, calls.success, calls.error)
     assert personaclick("profile", "get").result(10)["custom_properties"] == {}
+    assert personaclick.close()
+
+
+def test_after_a_session_that_could_not_be_started_the_next_call_tries_again(
+    facade: Personaclick, emulator: Emulator
+) -> None:
+    with emulator.fault(path="/init", status=403), pytest.raises(Forbidden):
+        facade("profile", "get").result(10)
+
+    assert facade("profile", "get").result(10)["custom_properties"] == {}
+
+
+def test_an_init_that_is_cancelled_before_it_began_fails_the_calls_that_wait(
+    environment: Emulator, calls: Calls
+) -> None:
+    personaclick = create_personaclick()
+    personaclick("profile", "get", calls.success, calls.error)
+
+    async def leave_at_once() -> None:
+        personaclick("init", environment.shop_id, None, calls.success, calls.error)
+        for task in asyncio.all_tasks() - {asyncio.current_task()}:
+            task.cancel()
+
+    asyncio.run(leave_at_once())
+    assert environment.requests == []
+
+    assert personaclick.flush(10)
+    assert [type(error.error) for error in calls.errors] == [Cancelled] * 2
     assert personaclick.close()
 
 
@@ -365,7 +395,7 @@ async def test_a_cached_get_calls_back_after_the_call_returned(
 async def test_callbacks_and_awaited_reads_share_a_request_but_no_object(
     facade: Personaclick, emulator: Emulator
 ) -> None:
-    client = facade._shared.client
+    client = facade._calls.client
     assert client is not None
     user = client.user(did="device0001")
     await user.profile.set(custom={"colour": "red"})
@@ -400,7 +430,7 @@ async def test_a_profile_that_is_no_object_is_an_error_and_is_not_kept(
 async def test_one_users_calls_keep_their_order_and_users_do_not_wait_for_each_other(
     facade: Personaclick, emulator: Emulator
 ) -> None:
-    client = facade._shared.client
+    client = facade._calls.client
     assert client is not None
     ada = facade.for_user(client.user(did="adasdevice"))
     eve = facade.for_user(client.user(did="evesdevice"))
@@ -417,7 +447,7 @@ async def test_one_users_calls_keep_their_order_and_users_do_not_wait_for_each_o
 async def test_the_clients_current_user_is_whom_a_call_is_about(
     facade: Personaclick, emulator: Emulator
 ) -> None:
-    client = facade._shared.client
+    client = facade._calls.client
     assert client is not None
     with client.as_user(client.user(did="adasdevice")):
         handle = facade("profile", "set", {"colour": "red"})
@@ -515,7 +545,7 @@ def test_a_loop_that_ends_with_calls_in_flight_ends_them(
 def test_an_event_loop_that_cancels_many_calls_logs_one_line(
     facade: Personaclick, emulator: Emulator, caplog: pytest.LogCaptureFixture
 ) -> None:
-    client = facade._shared.client
+    client = facade._calls.client
     assert client is not None
     caplog.set_level(logging.WARNING)
 
@@ -588,7 +618,7 @@ def test_last_orders_of_the_shops_own_ids_need_no_secret(
 def test_a_visitor_without_consent_is_not_the_facades_own_device(
     facade: Personaclick, emulator: Emulator, calls: Calls
 ) -> None:
-    client = facade._shared.client
+    client = facade._calls.client
     assert client is not None
     with client.as_nobody(NoCurrentUser("not agreed")):
         facade("profile", "set", {"a": 1}, calls.success, calls.error)
@@ -628,8 +658,8 @@ def test_ten_thousand_calls_from_eight_threads_are_each_answered_once(
     assert personaclick.flush(120)
 
     assert answered == Counter(range(10_000))
-    assert personaclick._shared.latest == {}
-    assert personaclick._shared.in_flight == set()
+    assert personaclick._calls.latest == {}
+    assert personaclick._calls.in_flight == set()
     assert personaclick.close()
 
 
@@ -652,7 +682,7 @@ def test_eager_tasks_change_nothing(facade: Personaclick, calls: Calls) -> None:
 async def test_new_visitors_do_not_wait_for_each_other_and_keep_their_order(
     facade: Personaclick, emulator: Emulator
 ) -> None:
-    client = facade._shared.client
+    client = facade._calls.client
     assert client is not None
     ada, eve = facade.for_user(client.new_visitor()), facade.for_user(client.new_visitor())
     with emulator.hold("POST", "/profile/set") as held:

@@ -3,8 +3,7 @@
 from typing import assert_type
 
 from personaclick_async import Answer, DeviceUser, PersonaClick, Product, Profile, RetryPolicy
-from personaclick_async.facade import create_personaclick
-from personaclick_async.facade.handle import Handle
+from personaclick_async.facade import Handle, create_personaclick
 
 
 async def shop() -> None:

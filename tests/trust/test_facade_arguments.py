@@ -11,9 +11,7 @@ from hypothesis import strategies as st
 
 from personaclick_async import PersonaClick, PersonaClickError
 from personaclick_async.emulator import Emulator
-from personaclick_async.facade import create_personaclick
-from personaclick_async.facade.commands import WrongCall
-from personaclick_async.facade.handle import CallError
+from personaclick_async.facade import CallError, WrongCall, create_personaclick
 from tests.trust import targets
 from tests.trust.values import ANYTHING, JSON
 

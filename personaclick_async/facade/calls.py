@@ -1,0 +1,413 @@
+"""The calls of a facade: what each returns at once, how it runs, and how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Generator, Hashable, Mapping
+from concurrent.futures import Future, wait
+from typing import Any, Final, TypeAlias
+
+import attrs
+
+from personaclick_async import names
+from personaclick_async.client import PersonaClick
+from personaclick_async.codec import Json
+from personaclick_async.config import Seconds
+from personaclick_async.errors import ConfigurationError, NoCurrentUser, PersonaClickError
+from personaclick_async.facade.background import background
+from personaclick_async.facade.commands import Command, Verb, answer, make_client
+from personaclick_async.models.identity import Identity
+from personaclick_async.user import User
+
+log: Final = logging.getLogger("personaclick_async.facade")
+
+CallbackFailed: TypeAlias = Callable[[BaseException, str], object]
+"""Gets what a callback raised, and the name of the call."""
+
+_OWN: Final = "the facade's own device"
+
+
+@attrs.frozen(repr=False)
+class CallError:
+    """What the error callback gets.
+
+    :ivar status: the HTTP status, or None if no answer came.
+    :ivar message: what went wrong; holds no secret and nothing personal.
+    :ivar endpoint: the call's name, such as ``profile/set``.
+    :ivar error: the exception that an awaited call would have raised.
+    """
+
+    status: int | None
+    message: str
+    endpoint: str
+    error: BaseException
+
+    @classmethod
+    def of(cls, error: BaseException, endpoint: str) -> CallError:
+        """Make one of what a call failed with."""
+        if isinstance(error, asyncio.CancelledError):
+            error = Cancelled(f"{endpoint}: cancelled before an answer came")
+        ours = isinstance(error, PersonaClickError)
+        message = str(error) if ours else f"{endpoint}: failed with {type(error).__name__}"
+        return cls(getattr(error, "status", None), message, endpoint, error)
+
+    def __repr__(self) -> str:
+        return f"CallError(status={self.status}, message={self.message!r})"
+
+
+class Cancelled(PersonaClickError):
+    """A facade call was cancelled before its answer came."""
+
+
+@attrs.define(eq=False)
+class Start:
+    """A session that is started once, by the first call, and awaited by all others."""
+
+    user: Future[User] = attrs.field(factory=Future)
+    begun: bool = False
+
+
+@attrs.define(eq=False, repr=False)
+class Handle:
+    """A call that was made: ``await`` it on an event loop, or ``.result(timeout)`` in a thread.
+
+    Both return what the success callback got, once the callback has been called, or raise the
+    error. Doing neither is fine.
+
+    :ivar endpoint: the call's name, such as ``profile/set``.
+    :ivar key: whose call it is: those of one user wait for each other.
+    :ivar is_answered: whether there is an answer or a failure; the callback is called next.
+    """
+
+    endpoint: str
+    key: Hashable
+    _calls: Calls
+    _command: Command
+    _user: User | NoCurrentUser | None
+    _loop: asyncio.AbstractEventLoop
+    _before: Future[None] | None
+    _start: Start
+    is_answered: bool = False
+    _is_over: bool = False
+    _is_watched: bool = False
+    _outcome: Json | CallError = None
+    _task: asyncio.Task[None] | None = None
+    # Made for those who wait, and only then: they cost a tenth of a call.
+    _answered: Future[None] | None = None
+    _over: Future[Json] | None = None
+
+    def done(self) -> bool:
+        """Whether the call is over and its callback has been called."""
+        return self._is_over
+
+    def result(self, timeout: float | None = None) -> Json:
+        """Block until the call is over, and return its answer.
+
+        :param timeout: seconds to wait at most; None to wait without end.
+        :raises TimeoutError: the call is not over yet; it goes on.
+        :raises PersonaClickError: the call failed.
+        :raises RuntimeError: asked on the event loop that the call needs in order to end.
+        """
+        if not self._is_over and self._loop is running_loop():
+            raise RuntimeError("result() would block the event loop of this call: await it")
+        self._is_watched = True
+        return self.over().result(timeout)
+
+    def cancel(self) -> None:
+        """End the call, if it is not over; its error callback is called. Any thread may do it."""
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._cancel)
+
+    def _cancel(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+
+    def __await__(self) -> Generator[Any, None, Json]:
+        self._is_watched = True
+        # Shielded: to stop waiting is not to stop the call, for that there is cancel().
+        return asyncio.shield(asyncio.wrap_future(self.over())).__await__()
+
+    def over(self) -> Future[Json]:
+        """Return the future of the outcome, which is done once the callback has been called."""
+        with self._calls.lock:
+            if self._over is None:
+                self._over = Future()
+                if self._is_over:
+                    self._tell(self._over)
+            return self._over
+
+    def _tell(self, over: Future[Json]) -> None:
+        if isinstance(self._outcome, CallError):
+            over.set_exception(self._outcome.error)
+        else:
+            over.set_result(self._outcome)
+
+    def answered(self) -> Future[None]:
+        """Return the future of the answer, for the next in line; asked with the lock held."""
+        self._answered = self._answered or Future()
+        return self._answered
+
+    @property
+    def is_stranded(self) -> bool:
+        """Whether the call can't end any more, because its event loop was closed."""
+        return not self._is_over and self._loop.is_closed()
+
+    def begin(self) -> None:
+        """Begin the call, on its loop."""
+        self._task = self._loop.create_task(self._run(), name=f"personaclick {self.endpoint}")
+        self._task.add_done_callback(self._check)
+
+    async def _run(self) -> None:
+        try:
+            if self._task is None:  # an eager task, which runs up to its first wait in the call
+                await asyncio.sleep(0)
+            value = await self._calls.answer(self._command, self._user, self._before, self._start)
+        except (Exception, asyncio.CancelledError) as error:
+            await self._end(CallError.of(error, self.endpoint))
+            if isinstance(error, asyncio.CancelledError):
+                raise
+        else:
+            await self._end(value)
+
+    def _check(self, task: asyncio.Task[None]) -> None:
+        """See to a call whose task ended without an answer: before it began, or by Ctrl-C."""
+        failure = None if task.cancelled() else task.exception()
+        failed = CallError.of(failure or asyncio.CancelledError(), self.endpoint)
+        if self._command.verb is Verb.INIT and not self._start.user.done():
+            self._start.user.set_exception(failed.error)
+        self._task = self._loop.create_task(self._end(failed))
+
+    async def _end(self, value: Json | CallError) -> None:
+        """Let the user's next call begin, and call the one callback that is due."""
+        failed = isinstance(value, CallError)
+        callback = self._command.error if failed else self._command.success
+        calls = self._calls
+        if self._task is not None:
+            self._task.remove_done_callback(self._check)
+        with calls.lock:
+            self.is_answered = True
+            if calls.latest.get(self.key) is self:
+                del calls.latest[self.key]
+        if self._answered is not None:
+            self._answered.set_result(None)
+        try:
+            if callback is not None:
+                made = callback(value)
+                if made is not None and inspect.isawaitable(made):
+                    await made
+            elif isinstance(value, CallError) and not self._is_watched:
+                calls.log_failure(self, value)
+        except Exception as error:  # noqa: BLE001 - passed on to the one who handles these
+            calls.callback_failed(error, self.endpoint)
+        finally:
+            with calls.lock:
+                calls.in_flight.discard(self)
+                self._outcome, self._is_over = value, True
+                over = self._over
+            if over is not None:
+                self._tell(over)
+
+    def __repr__(self) -> str:
+        return f"<Handle of {self.endpoint}, {'over' if self._is_over else 'in flight'}>"
+
+
+class Calls:
+    """What a facade and its views for other users share: client, session, calls in flight."""
+
+    def __init__(
+        self,
+        client: PersonaClick | None,
+        on_callback_error: CallbackFailed | None,
+        exit_timeout: Seconds,
+    ) -> None:
+        self.client = client
+        self.lock = threading.Lock()
+        # Event loops hold their tasks weakly: this also keeps a call from being collected.
+        self.in_flight: set[Handle] = set()
+        # The latest call of each user who has one in flight: the next waits for its answer.
+        self.latest: dict[Hashable, Handle] = {}
+        self._on_callback_error = on_callback_error
+        self._exit_timeout = exit_timeout
+        self._start = Start()
+        self._reported: set[Handle] = set()
+        self._cancelled: Counter[str] = Counter()
+        background.register(self)
+
+    def make(self, command: Command, user: User | NoCurrentUser | None) -> Handle:
+        """Make a call for a user: the one given, or the current one, or the facade's own device."""
+        if user is None and self.client is not None:
+            user = self.client.current_user_or_reason
+        key: Hashable = _OWN
+        visit = None
+        if isinstance(user, User):
+            # A visitor who has no device yet has the place of one in common with all others.
+            visit = user.scope.visit
+            key = visit if visit.start is not None else user.identity
+        here = running_loop()
+        loop = background.loop() if here is None else here
+        with self.lock:
+            before = None
+            if command.verb is Verb.INIT:  # goes before the calls that wait for it
+                if self._start.begun:
+                    self._start = Start()
+                self._start.begun = True
+            else:
+                latest = self.latest.get(key) or self.latest.get(visit)
+                if latest is not None and not latest.is_stranded:
+                    before = latest.answered()
+            endpoint = command.verb.endpoint
+            handle = Handle(endpoint, key, self, command, user, loop, before, self._start)
+            self.in_flight.add(handle)
+            if command.verb is not Verb.INIT:
+                self.latest[key] = handle
+        if here is None:
+            loop.call_soon_threadsafe(handle.begin)
+        else:
+            handle.begin()
+        return handle
+
+    async def answer(
+        self,
+        command: Command,
+        user: User | NoCurrentUser | None,
+        before: Future[None] | None,
+        start: Start,
+    ) -> Json:
+        """Return what the success callback of a call gets.
+
+        :param before: done when the user's call before this one has been answered.
+        :param start: the facade's own session.
+        :raises PersonaClickError: what the error callback gets.
+        """
+        if command.verb is Verb.INIT:
+            return await self._init(command, start)
+        if isinstance(user, NoCurrentUser):
+            # Not the facade's own device: this visitor has not agreed, or has no session.
+            raise type(user)(*user.args)
+        if before is not None:
+            await asyncio.shield(asyncio.wrap_future(before))
+        if user is None:
+            user = await self._own_user(start)
+        if self.client is None:
+            raise ConfigurationError('call personaclick("init", shop_id) first')
+        return await answer(command, user, self.client)
+
+    async def _init(self, command: Command, start: Start) -> Json:
+        options = command.params if isinstance(command.params, Mapping) else {}
+        try:
+            did = options.get(names.DID)
+            if did is not None:
+                did = Identity.of(did=did).value
+            if self.client is None:
+                self.client = make_client(command.shop_id, options.get("api_host"))
+            client = self.client
+            if command.stream is not None:
+                client = client.with_options(stream=command.stream)
+            user = await client.init(did=did)
+        except BaseException as error:
+            start.user.set_exception(CallError.of(error, names.INIT.name).error)
+            raise
+        start.user.set_result(user)
+        return user.settings and user.settings.raw
+
+    async def _own_user(self, start: Start) -> User:
+        with self.lock:
+            # With a client of its own the facade needs no init: it starts its session itself.
+            starts_here = self.client is not None and not start.begun
+            start.begun = start.begun or starts_here
+        if starts_here:
+            try:
+                await self._init(Command(Verb.INIT), start)
+            except BaseException:
+                self._start = Start()  # the next call tries again
+                raise
+        if not start.user.done():
+            await asyncio.shield(asyncio.wrap_future(start.user))
+        return start.user.result()
+
+    def callback_failed(self, error: Exception, endpoint: str) -> None:
+        """Hand on what a callback raised."""
+        if self._on_callback_error is not None:
+            try:
+                self._on_callback_error(error, endpoint)
+            except Exception as another:  # noqa: BLE001 - the last resort is the loop's
+                error = another
+            else:
+                return
+        asyncio.get_running_loop().call_exception_handler(
+            {"message": f"a callback of {endpoint} failed", "exception": error}
+        )
+
+    def log_failure(self, handle: Handle, failed: CallError) -> None:
+        """Log a failure that nobody gets; cancelled calls together.
+
+        An event loop that ends cancels all of its own at once.
+        """
+        if not isinstance(failed.error, Cancelled):
+            log.warning("%s", failed.message)
+        elif handle not in self._reported:
+            if not self._cancelled:
+                asyncio.get_running_loop().call_soon(self._log_cancelled)
+            self._cancelled[handle.endpoint] += 1
+
+    def _log_cancelled(self) -> None:
+        log.warning("cancelled before an answer came: %s", _counted(self._cancelled))
+        self._cancelled.clear()
+
+    def flush(self, timeout: Seconds | None) -> bool:
+        """Wait in a thread until nothing is in flight; returns whether that came true."""
+        until = None if timeout is None else time.monotonic() + timeout
+        while waiting := self.waiting():
+            left = None if until is None else until - time.monotonic()
+            # Callbacks may have made more calls by the time that these are over.
+            if wait(waiting, left).not_done:
+                return False
+        return not self.in_flight
+
+    def waiting(self) -> list[Future[Json]]:
+        """Return the futures of the calls in flight that can still end."""
+        return [handle.over() for handle in list(self.in_flight) if not handle.is_stranded]
+
+    async def close(self, *, waits: bool) -> None:
+        """Close the client; calls still in flight fail, at once unless it ``waits``."""
+        if self.client is not None:
+            await (self.client.close() if waits else self.client.close(patience=0))
+
+    def finish(self) -> None:
+        """Wait for calls in flight when the process ends."""
+        self.flush(self._exit_timeout)
+
+    def report(self) -> None:
+        """Log the calls whose answers have not come, when the process ends."""
+        lost = {one for one in list(self.in_flight) if not one.is_answered} - self._reported
+        self._reported |= lost
+        if lost:
+            named = _counted(Counter(handle.endpoint for handle in lost))
+            log.warning("not known to be delivered when the process ended: %s", named)
+
+    def start_over(self) -> None:
+        """Forget the parent's calls in a forked child; a session that was there stays."""
+        self.lock = threading.Lock()
+        self.in_flight.clear()
+        self.latest.clear()
+        if not self._start.user.done():
+            self._start = Start()
+        if self.client is not None:
+            self.client.start_over_after_fork()
+
+
+def _counted(calls: Counter[str]) -> str:
+    return ", ".join(f"{endpoint} {count}" for endpoint, count in sorted(calls.items()))
+
+
+def running_loop() -> asyncio.AbstractEventLoop | None:
+    """Return the running event loop, or None."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
