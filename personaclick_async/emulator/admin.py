@@ -54,14 +54,11 @@ _COUNTED: Final = {"profiles": "known"} | {
     table: table for table in ("devices", "products", "orders", "suppressed", "queue")
 }
 _SEARCHES: Final = {
-    "profiles": "SELECT profile FROM known WHERE shop = ? AND "
-    "instr(lower(texts), lower(?)) ORDER BY profile DESC LIMIT ?",
-    "devices": "SELECT did, profile, seance FROM devices WHERE shop = ? AND "
-    "instr(lower(did), lower(?)) ORDER BY profile DESC, did LIMIT ?",
-    "orders": "SELECT number, profile, body FROM orders WHERE shop = ? AND "
-    "instr(lower(body), lower(?)) ORDER BY number DESC LIMIT ?",
-    "products": "SELECT product FROM products WHERE shop = ? AND "
-    "instr(lower(product), lower(?)) ORDER BY id LIMIT ?",
+    # What is shown, of which table, where a text occurs in it, and the order.
+    "profiles": ("profile", "known", "texts", "profile DESC"),
+    "devices": ("did, profile, seance", "devices", "did", "profile DESC, did"),
+    "orders": ("number, profile, body", "orders", "body", "number DESC"),
+    "products": ("product", "products", "product", "id"),
 }
 
 
@@ -195,8 +192,12 @@ class Admin:
             "orders": lambda number, key, body: self._shown_order(number, key, unpacked(body)),
             "products": unpacked,
         }
-        shop = self._service.settings.shop_id
-        found = self._store.execute(_SEARCHES[kind], shop, text, _MOST_SHOWN).fetchall()
+        columns, table, where, order = _SEARCHES[kind]
+        found = self._store.execute(
+            f"SELECT {columns} FROM {table} WHERE shop = ? AND "  # noqa: S608 - names of our own
+            f"instr(lower({where}), lower(?)) ORDER BY {order} LIMIT ?",
+            *(self._service.settings.shop_id, text, _MOST_SHOWN),
+        ).fetchall()
         return [shown[kind](*row) for row in found]
 
     def _profile(self, asked: Asked) -> dict[str, Json]:
@@ -266,12 +267,9 @@ class Admin:
     def _compute(self, asked: Asked) -> Json:
         """Replace what the service has computed for the profile ``?key=``."""
         profile = self._profiles.load(self._key(asked))
-        profile.computed = {
-            name: value
-            for blocks in _objects(asked.body)
-            for name, value in blocks.items()
-            if value is not None
-        }
+        profile.computed.clear()
+        for blocks in _objects(asked.body):
+            profile.computed.update(blocks)
         self._profiles.save(profile)
         return self._profile(asked)
 

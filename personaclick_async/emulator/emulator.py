@@ -76,6 +76,8 @@ class Emulator:
     :param database: a file, which outlives the emulator, or ``:memory:``.
     :param allow_public: whether other machines may reach it. It knows no TLS and keeps no secret.
     :raises ConfigurationError: the host is public and that was not allowed.
+    :ivar shop_id: the shop's public key.
+    :ivar shop_secret: its secret key.
     """
 
     _stop: Callable[[], object]

@@ -73,12 +73,11 @@ class Profiles:
         return StoredProfile(key, *map(unpacked, self.store.execute(query, key).fetchone()))
 
     def save(self, profile: StoredProfile) -> None:
-        """Write a profile back."""
-        texts = map(packed, (profile.fields, profile.custom, profile.computed))
-        self.store.execute(
-            "UPDATE profiles SET fields = ?, custom = ?, computed = ? WHERE profile = ?",
-            *(*texts, profile.key),
-        )
+        """Write a profile back; what is null in it is forgotten."""
+        parts = (profile.fields, profile.custom, profile.computed)
+        texts = [packed({k: v for k, v in part.items() if v is not None}) for part in parts]
+        query = "UPDATE profiles SET fields = ?, custom = ?, computed = ? WHERE profile = ?"
+        self.store.execute(query, *texts, profile.key)
 
     def _new(self) -> StoredProfile:
         cursor = self.store.execute(
@@ -233,8 +232,8 @@ class Profiles:
                 before = profile.fields.get(name)
                 if isinstance(value, list) and isinstance(before, list):
                     fields[name] = before + value
-        _merge(profile.fields, fields)
-        _merge(profile.custom, custom)
+        profile.fields.update(fields)
+        profile.custom.update(custom)
         self.save(profile)
         return profile
 
@@ -286,7 +285,7 @@ class Profiles:
         if segment_id is not None:
             more[_SEGMENTS] = sorted({*profile.fields.get(_SEGMENTS, []), segment_id})
         if more:
-            _merge(profile.fields, more)
+            profile.fields.update(more)
             self.save(profile)
 
     def suppress(self, entry: Parameters) -> None:
@@ -310,14 +309,14 @@ class Profiles:
             self.owner(did, "created")
         profile = self.update(did, rest)
         if computed:
-            _merge(profile.computed, computed)
+            profile.computed.update(computed)
             self.save(profile)
 
     def purge(self, profile: StoredProfile) -> None:
         """Remove what names the person and the custom properties (protocol, section 2.4)."""
         for kind in _PURGED_IDENTIFIERS:
             self._unname(profile.key, kind)
-        _merge(profile.fields, dict.fromkeys(_PURGED))
+        profile.fields.update(dict.fromkeys(_PURGED))
         profile.custom.clear()
         self.save(profile)
 
@@ -378,12 +377,3 @@ class Profiles:
         """Return the declared properties, each with whether the frontend may see it."""
         query = "SELECT name, public FROM properties WHERE shop = ?"
         return dict(self.store.execute(query, self.shop))
-
-
-def _merge(into: dict[str, Json], changes: Mapping[str, Json]) -> None:
-    """Clear what is null, replace what is anything else, and leave the rest."""
-    for name, value in changes.items():
-        if value is None:
-            into.pop(name, None)
-        else:
-            into[name] = value
