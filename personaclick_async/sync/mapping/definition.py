@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from os import PathLike
@@ -190,19 +191,19 @@ class FieldMapping:
         :param header: the columns' names.
         :raises ConfigurationError: a column of the mapping is not there, or twice.
         """
+        counted = Counter(header)
         for name, origin in self.fields.items():
             for column in origin.columns:
-                count = header.count(column)
-                if count == 1:
-                    continue
-                found = f"expected once, found {count} times" if count else _missing(column, header)
-                raise ConfigurationError(f"column {column!r} (for {name}): {found}")
-        return CompiledMapping(
-            self.fields, required=self.required, header=header, changes=self.changes
-        )
+                if counted[column] != 1:
+                    raise ConfigurationError(
+                        f"column {column!r} (for {name}): {_not_once(column, header)}"
+                    )
+        return CompiledMapping(self, header)
 
 
-def _missing(column: str, header: Sequence[str]) -> str:
+def _not_once(column: str, header: Sequence[str]) -> str:
+    if column in header:
+        return f"expected once, found {header.count(column)} times"
     if looks_like_data(header):
         return f"not in the source; there are {len(header)} others"
     close = get_close_matches(column, header, n=1)
@@ -220,30 +221,21 @@ def looks_like_data(header: Iterable[str]) -> bool:
 class CompiledMapping:
     """Maps rows; never raises for bad data. What it gives shares values: do not change them.
 
-    :param origins: by field, standard ones and custom properties.
-    :param required: the fields without which a row is rejected.
+    :param mapping: what to do; where it counts changes, that takes longer.
     :param header: the columns' names, no two the same.
-    :param changes: counts what is changed, which takes longer; None counts nothing.
     """
 
-    def __init__(
-        self,
-        origins: Mapping[str, Origin],
-        *,
-        required: Sequence[str],
-        header: Sequence[str],
-        changes: Changes | None = None,
-    ) -> None:
-        self._origins = {name: origin for name, origin in origins.items() if origin.columns}
-        self._required = required
+    def __init__(self, mapping: FieldMapping, header: Sequence[str]) -> None:
+        self._mapping = mapping
         self._header = header
-        self._changes = changes
-        self._converters = [Converter(name, origin) for name, origin in self._origins.items()]
-        self._places = [list(map(header.index, one.columns)) for one in self._origins.values()]
         self._constants: dict[str, Json] = {}
-        for name, origin in origins.items():
-            if not origin.columns:
-                field = Converter(name, origin)
+        self._fields: list[tuple[str, Converter, list[int]]] = []
+        places = {name: place for place, name in enumerate(header)}
+        for name, origin in mapping.fields.items():
+            field = Converter(name, origin)
+            if origin.columns:
+                self._fields.append((name, field, [places[column] for column in origin.columns]))
+            else:
                 self._constants[name] = field.rule(field.label, origin.value)
 
     def row(self, row: int, values: Sequence[Any]) -> Outcome:
@@ -260,12 +252,12 @@ class CompiledMapping:
         :param first: the number of the first row.
         """
         found: dict[str, list[Any]] = {}
-        for name, places, field in zip(self._origins, self._places, self._converters, strict=True):
+        for name, field, places in self._fields:
             cells = columns[places[0]]
             if len(places) > 1:
                 cells = list(zip(*map(columns.__getitem__, places), strict=True))
-            if self._changes is not None:
-                _count(self._changes, first, field, cells)
+            if self._mapping.changes is not None:
+                _count(self._mapping.changes, first, field, cells)
             found[name] = field.column(cells)
         wires = [
             # Not a strict zip: to ask for one costs as much as five values.
@@ -288,7 +280,7 @@ class CompiledMapping:
         for values in found.values():
             if Fault in set(map(type, values)):
                 unfit.update(index for index, one in enumerate(values) if type(one) is Fault)
-        for name in self._required:
+        for name in self._mapping.required:
             unfit.update(index for index, wire in enumerate(wires) if name not in wire)
         if not any(name in IDENTIFIERS and None not in found[name] for name in found):
             unfit.update(index for index, wire in enumerate(wires) if not has_identifier(wire))
@@ -300,21 +292,19 @@ class CompiledMapping:
         """Return a row's record without the faulty values, or its rejection."""
         faults = {name: one for name, one in found.items() if type(one) is Fault}
         wire = {name: value for name, value in found.items() if name not in faults}
-        is_fit = faults.keys().isdisjoint(self._required) and all(
-            self._origins[name].invalid is Invalid.OMIT for name in faults
-        )
-        for name in self._required:
+        for name in self._mapping.required:
             if name not in found:
-                is_fit = False
                 faults[name] = Fault(name, "a value, which this mapping requires", "nothing")
         told = list(faults.values())
-        if not has_identifier(wire):
-            is_fit = False
-            if faults.keys().isdisjoint(IDENTIFIERS):
-                told.insert(0, NO_IDENTIFIER)
-        if is_fit:
+        if not has_identifier(wire) and faults.keys().isdisjoint(IDENTIFIERS):
+            told.insert(0, NO_IDENTIFIER)
+        if has_identifier(wire) and all(map(self._is_optional, faults)):
             return Record(row, wire, Omitted(row, tuple(told), source_row))
         return Rejected(row, tuple(told), source_row)
+
+    def _is_optional(self, name: str) -> bool:
+        is_omitted = self._mapping.fields[name].invalid is Invalid.OMIT
+        return is_omitted and name not in self._mapping.required
 
 
 def _count(changes: Changes, first: int, field: Converter, cells: Sequence[Any]) -> None:
