@@ -12,8 +12,10 @@ from __future__ import annotations
 import codecs
 import io
 import re
+import tomllib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from importlib.resources import files
 from typing import Final
 
 import attrs
@@ -192,7 +194,7 @@ def _legacy(name: str, evidence: bytes) -> Encoding:
     if sum(not _is_utf8([line]) for line in lines) <= len(lines) // 2:
         # Some bytes are no text: their rows are rejected.
         return Encoding(_UTF8, reason="what was seen of it is valid")
-    found = {WESTERN} if _is_western(evidence) else set()
+    found = {_WESTERN} if _is_western(evidence) else set()
     found = found or {one.page for one in _LANGUAGES if _is_written_in(evidence, one)}
     if len(found) == 1:
         return Encoding(found.pop(), reason="by its letters")
@@ -207,56 +209,9 @@ def _legacy(name: str, evidence: bytes) -> Encoding:
     )
 
 
-WESTERN: Final = "cp1252"
-
-_CANDIDATES: Final = (
-    *(WESTERN, "cp1250", "cp1254", "cp1251", "cp1253", "cp1257", "mac_roman", "cp850", "cp852"),
-    *("iso8859-2", "koi8-r", "cp866", "shift_jis", "gb18030", "euc_kr", "big5", "cp1255", "cp1256"),
-)
-
-# A word: letters, with whatever stands within or beside them and is no ASCII.
-_WORD: Final = re.compile(r"(?:[^\W\d_]|[^\x00-\x7f])+")
-
-# Alphabets beyond ASCII of languages that are written in cp1252. Left out: Icelandic and
-# Estonian, whose letters are those of Turkish and Hungarian in other pages.
-_WESTERN: Final = (
-    *("äöüßé", "àâæçèéêëîïôœùûü", "áéíóúüñ", "áâãàçéêíóôõúü", "àèéìíòóùú", "àèéíïòóúüç"),
-    *("áéëïóöü", "åäöéü", "æøåéöäü"),
-)
-# Letters that are others in cp1250 or cp1257; beside them, these speak against Romance languages.
-_SHARED: Final = frozenset("áâäçëéíîóôöúüß")
-_FOREIGN: Final = re.compile(r"[kw]|cz|sz|rz|zs")
-_CIRCUMFLEX: Final = frozenset("âêîôû")
-# O'Brien and Anna's, with a curly apostrophe; Paris-Lyon, with a dash; Spanish short forms.
-_HARMLESS: Final = re.compile(
-    "\\b[^\\W\\d_]{1,2}\u2019(?=[A-Z\u00c0-\u00de])|\u2019[sS]\\b|\u2013(?=[A-Z])|\\b(?:[A-Za-z]|\\d+)[\u00aa\u00b0\u00ba]"
-)
-_WORDS_PER_DOUBT: Final = 25
-
-# Where a letter can't stand in the languages above, so that it is another one of another page.
-_V: Final = "aeiouyàáâãäåæèéêëìíîïòóôõöøùúûüœ"
-_DOUBTFUL: Final = re.compile(
-    f"ñ(?![{_V}])|(?<![{_V} ])ñ"  # Peña, but Kamiński
-    f"|è[{_V}]|[aeyàáâãäåæéêëìíîïòóôõöøùú]è|[iu]è "  # Hélène, première, but Nováček
-    f"|ê[{_V}bdg]|iê(?!n)"  # Jérôme, Inês, but Dębski, Zięba
-    f"|(?<![mdsr])ø |[aeiouáéíóú]ø|ø[aeiouáéíóú]"  # Jørgen, Malmø, but Dvořák
-    f"|[{_V}]æ|æ[{_V}]"  # Kjær, but Petrović
-    f"|[òìùà](?! )|[aeouyáéó][òì]"  # Nicolò, Gesù, but Plzeň, Němec
-    f"|û|[aeiou]ä|[{_V}]œ|œ(?!u|il)"
-    f"|(?<![{_V}])[ïë]|ï[{_V}]|õ(?!e)|ã(?![oe ])|(?<![mhç])ã "  # Loïc, Zoë, Simões, João
-    f"|(?<![{_V} nrlk])ç|[ nrlk]ç(?![{_V}])|[ao]á|[{_V}]á "
-)
-
-
 @attrs.frozen
 class _Language:
-    """A language that is taken on strong evidence only.
-
-    :ivar letters: its letters beyond ASCII, in lower case.
-    :ivar telling: those that tell it from cp1252; all unless said.
-    :ivar common: letters of which a text is made for the most part.
-    :ivar never: what no word of it looks like.
-    """
+    """A language that is taken on strong evidence only, as ``alphabets.toml`` describes it."""
 
     page: str
     letters: str
@@ -265,31 +220,25 @@ class _Language:
     never: str = r"^[^\x00-\x7f]+$"
 
 
-_LANGUAGES: Final = (
-    _Language("cp1250", "ąćęłńóśźż", "ąćęłńśźż"),
-    _Language("cp1250", "áčďéěíňóřšťúůýž", "čďěňřšťůž"),
-    _Language("cp1250", "áäčďéíĺľňóôŕšťúýž", "čďľňšťž", never="^[^\x00-\x7f]+$|ľ[ei]"),
-    _Language("cp1254", "çğ\u0131i\u0307öşüâîû", "ğ\u0131ş"),
-    _Language(
-        "cp1251",
-        "абвгдежзийклмнопрстуфхцчшщъыьэюяёіїєґў",
-        common="аоеинтсрвлкм",
-        never="^[ъыь]",
-    ),
-    _Language(
-        "cp1253",
-        "αβγδεζηθικλμνξοπρσςτυφχψωάέήίόύώϊϋΐΰ",
-        common="αοιεσςντρηλκάίό",
-        never="ς.|\u03c3$|^[ΰΐ]",
-    ),
-)
+_ALPHABETS: Final = tomllib.loads(files(__package__).joinpath("alphabets.toml").read_text("utf-8"))
+_CANDIDATES: Final = _ALPHABETS["candidates"].split()
+_LANGUAGES: Final = [_Language(**one) for one in _ALPHABETS["languages"]]
+_WESTERN: Final = _CANDIDATES[0]
+_WEST: Final = _ALPHABETS["western"]
+_SHARED: Final = frozenset(_WEST["shared"])
+_FOREIGN: Final = re.compile(_WEST["foreign"])
+_HARMLESS: Final = re.compile("|".join(_WEST["harmless"]))
+_DOUBTFUL: Final = re.compile("|".join(_WEST["doubtful"]).replace("V", _WEST["vowels"]))
+# A word: letters, with whatever stands within or beside them and is no ASCII.
+_WORD: Final = re.compile(r"(?:[^\W\d_]|[^\x00-\x7f])+")
+_WORDS_PER_DOUBT: Final = 25
 _ENOUGH_LETTERS: Final = 12
 _ENOUGH_WORDS: Final = 3
 _COMMON_SHARE: Final = 0.55
 
 
 def _ranked(evidence: bytes) -> list[str]:
-    """Return the candidates that can read the lines, those that make most words of them first."""
+    """Return the pages that can hold the lines, those that make most words of them first."""
 
     def merit(page: str) -> float:
         words = _words(evidence.decode(page))
@@ -321,19 +270,19 @@ def _is_cased_word(word: str) -> bool:
 
 
 def _is_western(evidence: bytes) -> bool:
-    if not _decodes(evidence, WESTERN):
+    if not _decodes(evidence, _WESTERN):
         return False
-    words = {*_words(_HARMLESS.sub("", evidence.decode(WESTERN)))}
-    doubtful = {word for word in words if not _is_western_word(word)}
+    words = {*_words(_HARMLESS.sub("", evidence.decode(_WESTERN)))}
     letters = {ch for word in words for ch in word.lower() if ch > "\x7f" and ch.isalpha()}
-    if letters and letters <= _CIRCUMFLEX:
-        return False  # Latvian's long vowels read as these, and no French list has them alone
-    telling = [word for word in words - doubtful if not {*word.lower()} & letters <= _SHARED]
-    return len(telling) >= _WORDS_PER_DOUBT * len(doubtful)
+    if letters and letters <= {*_WEST["circumflex"]}:
+        return False
+    sure = {word for word in words if _is_western_word(word)}
+    telling = [word for word in sure if not {*word.lower()} & letters <= _SHARED]
+    return len(telling) >= _WORDS_PER_DOUBT * len(words - sure)
 
 
 def _is_western_word(word: str) -> bool:
-    if not any(ch.isalpha() for ch in word):
+    if not any(map(str.isalpha, word)):
         return len(word) == 1  # a sign by itself, beside digits perhaps
     if not _is_cased_word(word):
         return False
@@ -341,7 +290,7 @@ def _is_western_word(word: str) -> bool:
     beyond = {ch for ch in word if ch > "\x7f"}
     is_foreign = beyond - _SHARED - {*"ñåæø"} and _FOREIGN.search(word)
     is_all_beyond = len(word) > 1 and beyond == {*word}
-    is_known = any(beyond <= {*alphabet} for alphabet in _WESTERN)
+    is_known = any(beyond <= {*alphabet} for alphabet in _WEST["alphabets"].split())
     return is_known and not is_foreign and not is_all_beyond and not _DOUBTFUL.search(f" {word} ")
 
 
@@ -370,15 +319,15 @@ def _keep(error: UnicodeError) -> tuple[str | bytes, int]:
         return "".join(chr(_FIRST + byte) for byte in broken), error.end
     if isinstance(error, UnicodeEncodeError):
         lone = error.object[error.start : error.end]
-        return b"".join(map(_bytes_of, lone)), error.end
+        # Others are not valid in UTF-8 either: fed back as they are, the row is rejected again.
+        kept = [
+            bytes([ord(one) - _FIRST])
+            if ord(one) in _ESCAPED
+            else one.encode("utf-8", "surrogatepass")
+            for one in lone
+        ]
+        return b"".join(kept), error.end
     raise error
-
-
-def _bytes_of(surrogate: str) -> bytes:
-    if ord(surrogate) in _ESCAPED:
-        return bytes([ord(surrogate) - _FIRST])
-    # Not valid in UTF-8 either: fed back as it is, the row is rejected again.
-    return surrogate.encode("utf-8", "surrogatepass")
 
 
 codecs.register_error(KEEP_BYTES, _keep)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import re
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from functools import cached_property
+from functools import cached_property, reduce
 from itertools import islice
 from os import PathLike
 from typing import IO, Any, Final
+from xml.etree import ElementTree as ET
 
 import attrs
 
@@ -31,18 +33,9 @@ _BATCH_ROWS: Final = 512
 # A spreadsheet keeps 15 digits of a number; the others of a longer id are zeros by now.
 _LARGEST_NUMBER: Final = 10**15
 
-# What of an .xlsx calamine does not tell: errors, formulas that nobody has worked out, and zeros
-# in front of a number that are only in its format.
-_PREFIX: Final = re.compile(rb"<(/?)\w+:")
-_SHEET_ID: Final = re.compile(rb'<sheet\b[^>]*\br:id="([^"]*)"')
-_LINK: Final = re.compile(rb"<Relationship\b[^>]*>")
-_CELL: Final = re.compile(rb'<c r="([A-Z]+)(\d+)"([^>/]*)>(.*?)</c>', re.DOTALL)
-_VALUE: Final = re.compile(rb"<v>(.*?)</v>", re.DOTALL)
-_IS_NUMBER: Final = re.compile(rb'^(?!.*\bt="(?!n"))')
-_STYLE: Final = re.compile(rb'\bs="(\d+)"')
-_FORMAT: Final = re.compile(rb'<numFmt\b[^>]*numFmtId="(\d+)"[^>]*formatCode="(0{2,})"')
-_STYLES: Final = re.compile(rb"<cellXfs\b.*?</cellXfs>", re.DOTALL)
-_FORMAT_OF_STYLE: Final = re.compile(rb'<xf\b[^>]*numFmtId="(\d+)"')
+_FORMULA: Final = re.compile(rb"<(\w+:)?f\b")
+_FORMATS: Final = "{*}numFmts/{*}numFmt"
+_CELL_NAME: Final = re.compile(r"([A-Z]+)(\d+)")
 
 
 @attrs.frozen
@@ -137,22 +130,17 @@ class SheetSource(Table):
 
     @cached_property
     def _sheet(self) -> _Sheet:
+        is_visible = self._calamine.SheetVisibleEnum.Visible
         with self._workbook() as (book, file):
-            full = [
-                sheet.name
-                for sheet in book.sheets_metadata
-                if sheet.visible == self._calamine.SheetVisibleEnum.Visible
-                if book.get_sheet_by_name(sheet.name).height
-            ]
+            shown = [sheet.name for sheet in book.sheets_metadata if sheet.visible == is_visible]
+            full = [name for name in shown if book.get_sheet_by_name(name).height]
             names = list(book.sheet_names)
             chosen = self._layout.sheet or next(iter(full), None)
             if chosen is None:
                 return _Sheet("", [], None, {})
             if chosen not in names:
-                known = ", ".join(names)
-                raise ConfigurationError(
-                    f"{self.name}: has no sheet of that name; its sheets: {known}"
-                )
+                known = f"its sheets: {', '.join(names)}"
+                raise ConfigurationError(f"{self.name}: has no sheet of that name; {known}")
             others = [name for name in full if name != chosen]
             corrected = _corrected(file, names.index(chosen))
             return _Sheet(chosen, others, book.get_sheet_by_name(chosen), corrected)
@@ -185,51 +173,53 @@ def _cell(cell: object) -> object:
 
 
 def _corrected(file: IO[bytes], sheet: int) -> dict[int, dict[int, object]]:
-    """Return the cells of an .xlsx that are not as calamine has them, by row and column."""
+    """Return cells of an .xlsx of which calamine does not tell all, by row and column.
+
+    These are errors, formulas that nobody has worked out, and numbers whose zeros in front are
+    only in their format.
+    """
     found: dict[int, dict[int, object]] = {}
-    with suppress(zipfile.BadZipFile, KeyError, IndexError), zipfile.ZipFile(file) as archive:
-        content = _xml(archive, _path_of(archive, sheet))
-        widths = _padded_styles(archive)
-        if not widths and b't="e"' not in content and b"<f" not in content:
+    broken = (zipfile.BadZipFile, KeyError, IndexError, ValueError, ET.ParseError)
+    with suppress(*broken), zipfile.ZipFile(file) as archive:
+        content, widths = archive.read(_path_of(archive, sheet)), _padded_styles(archive)
+        if not widths and b't="e"' not in content and not _FORMULA.search(content):
             return found
-        for letters, row, attributes, inner in _CELL.findall(content):
-            matched = _VALUE.search(inner)
-            text = matched[1].decode("utf-8", "replace") if matched else ""
-            style = _STYLE.search(attributes)
-            width = widths.get(int(style[1])) if style else None
-            value: object = None
-            is_unknown = b"<f" in inner and not text and b't="str"' not in attributes
-            if b't="e"' in attributes or is_unknown:
-                value = Unreadable(text or "=?")
-            elif width and text.isdecimal() and _IS_NUMBER.search(attributes):
-                value = text.zfill(width)
-            if value is not None:
-                found.setdefault(int(row) - 1, {})[_place(letters)] = value
+        for _, row in ET.iterparse(io.BytesIO(content)):  # noqa: S314 - expat has limits
+            if not row.tag.endswith("}row"):
+                continue
+            for cell in row:
+                name = _CELL_NAME.fullmatch(cell.get("r", ""))
+                kind, value = cell.get("t", "n"), cell.findtext("{*}v") or ""
+                width = widths.get(cell.get("s", "")) if kind == "n" and value.isdecimal() else None
+                is_unknown = cell.find("{*}f") is not None and not value and kind != "str"
+                if name and (kind == "e" or is_unknown or width):
+                    correct = value.zfill(width) if width else Unreadable(value or "=?")
+                    found.setdefault(int(name[2]) - 1, {})[_column(name[1])] = correct
+            row.clear()
     return found
 
 
-def _padded_styles(archive: zipfile.ZipFile) -> dict[int, int]:
-    """Return how many digits a number has at least, by the style of its cell."""
-    styles = _xml(archive, "xl/styles.xml")
-    widths = {number: len(zeros) for number, zeros in _FORMAT.findall(styles)}
-    used = _FORMAT_OF_STYLE.findall(b"".join(_STYLES.findall(styles)))
-    return {style: widths[number] for style, number in enumerate(used) if number in widths}
-
-
-def _xml(archive: zipfile.ZipFile, path: str) -> bytes:
-    return _PREFIX.sub(rb"<\1", archive.read(path))
-
-
 def _path_of(archive: zipfile.ZipFile, sheet: int) -> str:
-    number = _SHEET_ID.findall(_xml(archive, "xl/workbook.xml"))[sheet]
-    links = _LINK.findall(_xml(archive, "xl/_rels/workbook.xml.rels"))
-    [link] = [one for one in links if b'Id="' + number + b'"' in one]
-    target = link.partition(b'Target="')[2].partition(b'"')[0].decode()
+    sheets = _xml(archive, "xl/workbook.xml").findall("{*}sheets/{*}sheet")
+    [number] = [value for name, value in sheets[sheet].items() if name.endswith("}id")]
+    links = _xml(archive, "xl/_rels/workbook.xml.rels")
+    target = {link.get("Id"): link.get("Target", "") for link in links}[number]
     return target.removeprefix("/") if target.startswith("/") else f"xl/{target}"
 
 
-def _place(letters: bytes) -> int:
-    place = 0
-    for letter in letters:
-        place = place * 26 + letter - ord("A") + 1
-    return place - 1
+def _padded_styles(archive: zipfile.ZipFile) -> dict[str, int]:
+    """Return how many digits a number has at least, by the style of its cell."""
+    styles = _xml(archive, "xl/styles.xml")
+    formats = {one.get("numFmtId"): one.get("formatCode", "") for one in styles.findall(_FORMATS)}
+    zeros = {number: len(code) for number, code in formats.items() if re.fullmatch("00+", code)}
+    used = [one.get("numFmtId") for one in styles.findall("{*}cellXfs/{*}xf")]
+    return {str(style): zeros[number] for style, number in enumerate(used) if number in zeros}
+
+
+def _xml(archive: zipfile.ZipFile, path: str) -> ET.Element:
+    return ET.fromstring(archive.read(path))  # noqa: S314 - expat has limits
+
+
+def _column(letters: str) -> int:
+    """Return the place of a column, counted from 0: AA is 26."""
+    return reduce(lambda place, letter: place * 26 + ord(letter) - ord("A") + 1, letters, 0) - 1
