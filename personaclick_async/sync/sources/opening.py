@@ -33,7 +33,7 @@ from personaclick_async.sync.sources.sql import SqlSource
 
 STANDARD_INPUT: Final = "-"
 _PATTERN: Final = frozenset("*?[")
-_PACKED: Final = (".gz", ".bz2", ".xz", ".zst", ".zip")
+_PACKED: Final = re.compile(r"\.(gz|bz2|xz|zst|zip)$")
 
 
 class SourceKind(StrEnum):
@@ -57,25 +57,25 @@ _TEXT_KINDS: Final = {
     ".xls": SourceKind.WORKBOOK,
     ".ods": SourceKind.WORKBOOK,
 }
-_MAGIC: Final = (
-    (b"PAR1", SourceKind.PARQUET),
-    (b"PK\x03\x04", SourceKind.WORKBOOK),
-    (b"\xd0\xcf\x11\xe0", SourceKind.WORKBOOK),
-)
-_OTHERS: Final = (
-    (re.compile(rb"\s*<(!doctype html|html|table|meta|head)", re.IGNORECASE), "a web page (HTML)"),
-    (re.compile(rb"\s*<\?xml|\s*<[a-z]", re.IGNORECASE), "XML"),
-    (re.compile(rb"%PDF"), "a PDF document"),
-    (re.compile(rb"\{\\rtf"), "a text document (RTF)"),
-    (re.compile(rb"SQLite format 3\0"), "an SQLite database (give sqlite:///PATH and a query)"),
-    (re.compile(rb"Obj\x01"), "an Avro file"),
-    (re.compile(rb"ORC"), "an ORC file"),
-)
+_MAGIC: Final = {
+    b"PAR1": SourceKind.PARQUET,
+    b"PK\x03\x04": SourceKind.WORKBOOK,
+    b"\xd0\xcf\x11\xe0": SourceKind.WORKBOOK,
+}
+_OTHERS: Final = {
+    rb"(?i)\s*<(!doctype html|html|table|meta|head)": "a web page (HTML)",
+    rb"(?i)\s*<(\?xml|[a-z])": "XML",
+    rb"%PDF": "a PDF document",
+    rb"\{\\rtf": "a text document (RTF)",
+    rb"SQLite format 3\0": "an SQLite database (give sqlite:///PATH and a query)",
+    rb"Obj\x01": "an Avro file",
+    rb"ORC": "an ORC file",
+}
 _JSON_TEXT: Final = re.compile(rb'\s*(\{\s*["}]|\[\s*[{\]])')
 
 
 def open_source(
-    where: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    where: str | os.PathLike[str] | Input | Sequence[str | os.PathLike[str]],
     mapping: FieldMapping | None = None,
     *,
     kind: SourceKind | None = None,
@@ -90,7 +90,7 @@ def open_source(
         bytes say what it is: delimited text, JSON, Parquet, a workbook, each also packed (gzip,
         bzip2, xz, zstd, or a zip file with one file). Or a pattern such as ``export/*.csv``, in
         the order of names, files of rejected rows left out; several of these; a database's URL,
-        with a ``query``; or ``-`` for standard input.
+        with a ``query``; ``-`` for standard input; or another stream, as a :class:`StreamInput`.
     :param mapping: which column becomes which field.
     :param kind: what it is, where the first bytes are not to be believed.
     :param layout: how its rows and columns are laid out; of JSON, the encoding.
@@ -100,10 +100,12 @@ def open_source(
     :raises ConfigurationError: there is no such file, or it is of a kind that can't be read.
     """
     layout = layout or Layout()
-    if not isinstance(where, str | os.PathLike):
+    if isinstance(where, Sequence) and not isinstance(where, str):
         return SeveralSources(
             [open_source(one, mapping, kind=kind, layout=layout) for one in where]
         )
+    if isinstance(where, Input):
+        return _source(where, mapping, kind, layout)
     text = os.fspath(where)
     if query is not None or (URL.match(text) and not _is_file_address(text)):
         if not URL.match(text):
@@ -112,18 +114,17 @@ def open_source(
             raise ConfigurationError("query: expected one, as the source is a database")
         return SqlSource(text, query, mapping, parameters=parameters, version=version)
     if text == STANDARD_INPUT:
-        return _source(StreamInput(sys.stdin.buffer), "", mapping, kind, layout)
-    files = expand(text)
-    if files == [text]:
-        return _source(input_of(text), text, mapping, kind, layout)
-    inputs = [(path, input_of(path)) for path in files]
-    left_out = {path: one.name for path, one in inputs if is_reject_file(one.head())}
-    if len(left_out) == len(inputs):
+        return _source(StreamInput(sys.stdin.buffer), mapping, kind, layout)
+    paths = expand(text)
+    inputs = [input_of(path) for path in paths]
+    if paths == [text]:
+        return _source(inputs[0], mapping, kind, layout)
+    rejects = [one for one in inputs if is_reject_file(one.head())]
+    if len(rejects) == len(inputs):
         raise ConfigurationError("source: only files of rejected rows fit; name the one to read")
-    notices = [f"{name}: left out, as it holds rejected rows" for name in left_out.values()]
-    rest = [(one, path) for path, one in inputs if path not in left_out]
     return SeveralSources(
-        [_source(one, path, mapping, kind, layout) for one, path in rest], notices=notices
+        [_source(one, mapping, kind, layout) for one in inputs if one not in rejects],
+        notices=[f"{one.name}: left out, as it holds rejected rows" for one in rejects],
     )
 
 
@@ -165,14 +166,10 @@ class SeveralSources(NumberedSource):
     def __init__(self, sources: Sequence[TableSource], *, notices: Sequence[str] = ()) -> None:
         if not sources:
             raise ConfigurationError("sources: expected at least one")
+        more = f" and {len(sources) - 1} more" if sources[1:] else ""
+        self.name = f"{sources[0].name}{more}"
         self._sources = tuple(sources)
         self._notices = tuple(notices)
-
-    @property
-    def name(self) -> str:
-        """The first one's name, and how many more there are."""
-        more = len(self._sources) - 1
-        return f"{self._sources[0].name} and {more} more" if more else self._sources[0].name
 
     @property
     def columns(self) -> tuple[str, ...] | None:
@@ -196,9 +193,7 @@ class SeveralSources(NumberedSource):
     def fingerprint(self) -> str | None:
         """A hash of all fingerprints in order; None if one has none."""
         prints = [source.fingerprint for source in self._sources]
-        if None in prints:
-            return None
-        return hashlib.sha256(repr(prints).encode()).hexdigest()
+        return None if None in prints else hashlib.sha256(repr(prints).encode()).hexdigest()
 
     @property
     def size_hint(self) -> int | None:
@@ -227,20 +222,17 @@ class SeveralSources(NumberedSource):
 def _is_file_address(text: str) -> bool:
     """Tell whether an address is a file's; a database's is SQLAlchemy's to know."""
     scheme = text.partition("://")[0]
-    if scheme == "file":
-        return True
     try:
         registry = need("fsspec.registry", extra="files", purpose=scheme)
     except ConfigurationError:
-        return scheme in ("http", "https", "s3", "gs", "sftp", "ftp")
+        return scheme in ("file", "http", "https", "s3", "gs", "sftp", "ftp")
     return scheme in registry.available_protocols()
 
 
 def _source(
-    source: Input, path: str, mapping: FieldMapping | None, kind: SourceKind | None, layout: Layout
+    source: Input, mapping: FieldMapping | None, kind: SourceKind | None, layout: Layout
 ) -> TableSource:
-    kind = kind or _look(source, path)
-    match kind:
+    match kind or _look(source):
         case SourceKind.CSV:
             return CsvSource(source, mapping, layout=layout)
         case SourceKind.JSON_LINES:
@@ -253,25 +245,19 @@ def _source(
             return SheetSource(source, mapping, layout=layout)
 
 
-def _look(source: Input, path: str) -> SourceKind:
+def _look(source: Input) -> SourceKind:
     """Tell what a file is by its first bytes, and by its suffix only where these can't say."""
     head = source.head()
-    for magic, kind in _MAGIC:
+    for magic, kind in _MAGIC.items():
         if head.startswith(magic):
             return kind
-    for pattern, kind_of_file in _OTHERS:
-        if pattern.match(head):
-            raise ConfigurationError(f"{source.name}: is {kind_of_file}, which can't be read")
-    suffix = Path(_unpacked_name(path)).suffix
+    for pattern, description in _OTHERS.items():
+        if re.match(pattern, head):
+            raise ConfigurationError(f"{source.name}: is {description}, which can't be read")
+    said = _TEXT_KINDS.get(Path(_PACKED.sub("", source.name.lower())).suffix, SourceKind.CSV)
+    is_json = said in (SourceKind.JSON, SourceKind.JSON_LINES)
     text = head[:1000].replace(b"\0", b"").lstrip(b"\xef\xbb\xbf\xff\xfe")
-    said = _TEXT_KINDS.get(suffix)
     if _JSON_TEXT.match(text):
-        return said if said in (SourceKind.JSON, SourceKind.JSON_LINES) else SourceKind.JSON
-    if said in (SourceKind.PARQUET, SourceKind.WORKBOOK) and not text.isascii():
-        return said  # broken, and to be called so
-    return said if said in (SourceKind.JSON, SourceKind.JSON_LINES) else SourceKind.CSV
-
-
-def _unpacked_name(path: str) -> str:
-    name = path.lower().partition("?")[0]
-    return next((name.removesuffix(end) for end in _PACKED if name.endswith(end)), name)
+        return said if is_json else SourceKind.JSON
+    # A workbook or a Parquet file that does not begin like one is broken, and to be called so.
+    return said if is_json or not text.isascii() else SourceKind.CSV

@@ -138,9 +138,7 @@ def check(content: bytes, rows: Table, layout: Layout | None = None) -> None:
 
 
 def open_source_of(content: bytes, layout: Layout | None) -> Any:
-    from personaclick_async.sync.sources import opening  # noqa: PLC0415 - no face has this
-
-    return opening._source(StreamInput(io.BytesIO(content)), "", MAPPING, None, layout or Layout())
+    return open_source(StreamInput(io.BytesIO(content)), MAPPING, layout=layout)
 
 
 def _says_nothing(value: object) -> bool:
