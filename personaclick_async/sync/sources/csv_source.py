@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from itertools import chain, islice
@@ -108,16 +108,19 @@ class Layout:
             # The csv module's own conditions.
             if mark is not None and (len(mark) != 1 or mark in "\r\n"):
                 raise ConfigurationError(f"{name}: expected one character, not a newline")
-        if self.quote is not None and self.quote in (" ", "\t", self.delimiter):
-            raise ConfigurationError("quote: expected neither white space nor the delimiter")
-        if self.escape is not None and self.escape in (" ", "\t", self.delimiter, self.quote):
-            raise ConfigurationError("escape: expected another character than the other marks")
-        if self.columns is not None and not self.columns:
-            raise ConfigurationError("columns: expected at least one")
-        if self.columns is not None and self.header:
-            raise ConfigurationError("columns: expected none, as the file has a header")
-        if self.skip_rows < 0:
-            raise ConfigurationError("skip_rows: expected 0 or more")
+        blanks = (" ", "\t", self.delimiter)
+        for is_wrong, rule in (
+            (self.quote and self.quote in blanks, "quote: expected no white space or delimiter"),
+            (
+                self.escape and self.escape in (*blanks, self.quote),
+                "escape: expected another character than the other marks",
+            ),
+            (self.columns == (), "columns: expected at least one"),
+            (self.columns and self.header, "columns: expected none, as the file has a header"),
+            (self.skip_rows < 0, "skip_rows: expected 0 or more"),
+        ):
+            if is_wrong:
+                raise ConfigurationError(rule)
 
     def name_columns(self, rows: Sequence[Row], name: str) -> tuple[tuple[str, ...], bool]:
         """Return the columns' names, and whether they come from the first row.
@@ -184,7 +187,7 @@ class CsvSource(Table):
     @property
     def notices(self) -> tuple[str, ...]:
         """The encoding and the delimiter, and how they were found."""
-        encoding, mark = self._layout.encoding, self._layout.marks.delimiter
+        encoding, mark = self._layout.encoding, self._layout.marks["delimiter"]
         by = _MARKS.get(mark, f"'{mark}'")
         return (f"{self.name}: read as {encoding.name} ({encoding.reason}), separated by {by}",)
 
@@ -221,34 +224,10 @@ class CsvSource(Table):
             yield batches
 
 
-@attrs.frozen
-class Marks:
-    """What separates fields, and what stands around those that hold a separator, if anything.
-
-    :ivar escape: what stands before a quote inside quotes, where it is not doubled.
-    :ivar is_spaced: whether white space stands between a delimiter and what it separates.
-    """
-
-    delimiter: str
-    quote: str | None
-    escape: str | None = None
-    is_spaced: bool = False
-
-    def reader(self, lines: Sequence[str]) -> Any:  # noqa: ANN401 - its type has no public name
-        """Split lines with these marks; anything but a delimiter after a quote is an error."""
-        return csv.reader(
-            lines,
-            delimiter=self.delimiter,
-            quotechar=self.quote,
-            escapechar=self.escape,
-            skipinitialspace=self.is_spaced,
-            strict=True,
-            quoting=csv.QUOTE_MINIMAL if self.quote else csv.QUOTE_NONE,
-        )
-
-
-def read_batches(text: TextIO, marks: Marks) -> Iterator[list[Row]]:
+def read_batches(text: TextIO, marks: Mapping[str, Any]) -> Iterator[list[Row]]:
     """Read all rows, some at a time; lines with nothing but delimiters on them are none.
+
+    :param marks: parameters of the csv module.
 
     Python's csv reader does the work. What it does not do: a quote that is never closed makes it
     swallow the lines that follow, up to the next quote or the end of the file. Here that costs
@@ -276,7 +255,9 @@ def read_batches(text: TextIO, marks: Marks) -> Iterator[list[Row]]:
             yield rows
 
 
-def _rows_of(window: Sequence[str], marks: Marks, *, is_last: bool) -> tuple[list[Row], int]:
+def _rows_of(
+    window: Sequence[str], marks: Mapping[str, Any], *, is_last: bool
+) -> tuple[list[Row], int]:
     """Return the rows of some lines up to a broken one, and how many lines these are.
 
     :param is_last: whether a row that has not ended with the lines never will.
@@ -286,17 +267,17 @@ def _rows_of(window: Sequence[str], marks: Marks, *, is_last: bool) -> tuple[lis
     found: list[list[str]] = []
     broken: list[BrokenRow] = []
     used = len(window)
-    reader = marks.reader(window)
+    reader = csv.reader(window, **marks)
     try:
         found.extend(reader)
     except csv.Error:  # a misplaced quote, one that is not closed, or too long a field
-        again = marks.reader(window)
+        again = csv.reader(window, **marks)
         whole = sum(1 for _ in islice(again, len(found)))
         used = again.line_num if whole else 0
         if is_last or used == 0 or reader.line_num < len(window):
             rule = f"quotes that are closed within {MOST_LINES} lines, and doubled inside quotes"
             # As it stands there, marks and all: whoever corrects it must see what is wrong.
-            cells = window[used].rstrip("\r\n").split(marks.delimiter)
+            cells = window[used].rstrip("\r\n").split(marks["delimiter"])
             broken = [BrokenRow(rule, "other ones", cells)]
             used += 1
     return [*filter(any, found), *broken], used
@@ -316,15 +297,10 @@ def _next_lines(text: TextIO) -> list[str]:
 
 @attrs.frozen
 class _SeenLayout:
-    """How a delimited text is laid out.
-
-    :ivar columns: the columns' names, no two the same.
-    :ivar has_header: whether the first row holds them.
-    :ivar lines_before: how many lines stand before it.
-    """
+    """How a delimited text is laid out, in the csv module's words."""
 
     encoding: Encoding
-    marks: Marks
+    marks: Mapping[str, Any]
     columns: tuple[str, ...]
     has_header: bool
     lines_before: int
@@ -353,7 +329,7 @@ def _see_layout(source: Input, layout: Layout) -> _SeenLayout:
     text = "".join(text.splitlines(keepends=True)[lines_before:]) if lines_before else text
     delimiter = layout.delimiter or (said[1] if said else _find_delimiter(text, layout))
     is_spaced = f"{delimiter} {layout.quote}" in text  # 1, "Ada"
-    marks = Marks(delimiter, layout.quote, layout.escape, is_spaced)
+    marks = _marks(delimiter, layout, is_spaced=is_spaced)
     columns, has_header = layout.name_columns(_first_rows(text, marks), source.name)
     return _SeenLayout(encoding, marks, columns, has_header, lines_before)
 
@@ -368,7 +344,7 @@ def _find_delimiter(text: str, layout: Layout) -> str:
     """Take the delimiter that cuts the rows into the same number of fields, and into most."""
 
     def merit(delimiter: str) -> tuple[bool, bool, float, int]:
-        rows = _first_rows(text, Marks(delimiter, layout.quote, layout.escape))
+        rows = _first_rows(text, _marks(delimiter, layout))
         widths = [len(row) for row in rows if not isinstance(row, BrokenRow)] or [0]
         first, usual = widths[0], max(widths, key=widths.count)
         return first > 1, usual > 1, widths.count(first) / len(widths), first
@@ -376,7 +352,18 @@ def _find_delimiter(text: str, layout: Layout) -> str:
     return max((mark for mark in _MARKS if mark not in (layout.quote, layout.escape)), key=merit)
 
 
-def _first_rows(text: str, marks: Marks) -> list[Row]:
+def _marks(delimiter: str, layout: Layout, *, is_spaced: bool = False) -> dict[str, Any]:
+    return {
+        "delimiter": delimiter,
+        "quotechar": layout.quote,
+        "quoting": csv.QUOTE_NONE if layout.quote is None else csv.QUOTE_MINIMAL,
+        "escapechar": layout.escape,
+        "skipinitialspace": is_spaced,
+        "strict": True,  # anything but a delimiter after a quote is an error
+    }
+
+
+def _first_rows(text: str, marks: Mapping[str, Any]) -> list[Row]:
     rows = chain.from_iterable(read_batches(io.StringIO(text, newline=""), marks))
     return list(islice(rows, ROWS_TO_JUDGE_BY))
 
