@@ -157,7 +157,7 @@ class JsonSource(NumberedSource):
         if self._head.startswith(b"["):
             return 1, None
         before = ""
-        with suppress(self._ijson.JSONError, ValueError):
+        with suppress(self._ijson.JSONError, ValueError, SourceFailed):
             for depth, key, event, value in self._events(io.BytesIO(self._head)):
                 if (depth, event) == (0, "end_map") or (isinstance(value, str) and "@" in value):
                     break  # that was a customer
@@ -194,9 +194,8 @@ class JsonSource(NumberedSource):
                         row += 1
                         item, builder = builder.value, None
                         yield item if isinstance(item, dict) else _no_object(b"", "other JSON")
-        except (self._ijson.JSONError, ValueError) as error:  # ijson's texts quote the file
-            reason = "nested too deep" if isinstance(error, _TooDeep) else "no JSON"
-            raise SourceFailed(f"{self.name}: is {reason} after row {row}") from None
+        except (self._ijson.JSONError, ValueError):  # their texts quote the file
+            raise SourceFailed(f"{self.name}: is no JSON after row {row}") from None
 
     def _events(self, stream: IO[bytes]) -> Iterator[tuple[int, str | None, str, Any]]:
         """Yield the parts of JSON, with the brackets around each and the outermost object's key."""
@@ -207,15 +206,11 @@ class JsonSource(NumberedSource):
             yield depth, key, event, value
             depth += event.startswith("start_")
             if depth > _DEEPEST:
-                raise _TooDeep
+                raise SourceFailed(f"{self.name}: is nested too deep")
 
     @cached_property
     def _ijson(self) -> Any:  # noqa: ANN401 - ijson may not be there
         return need("ijson", extra="files", purpose=self.name)
-
-
-class _TooDeep(ValueError):
-    """JSON has more brackets around a value than any customer needs."""
 
 
 def _lines(stream: io.BufferedReader) -> _Items:

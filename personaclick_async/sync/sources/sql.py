@@ -27,7 +27,6 @@ _ROWS_AT_ONCE: Final = 1000
 _ORDERED: Final = re.compile(r"\border\s+by\b", re.IGNORECASE)
 # Drivers whose package is called otherwise than their module.
 _PACKAGES: Final = {"MySQLdb": "mysqlclient", "psycopg2": "psycopg2-binary"}
-_PORTS: Final = {"postgresql": 5432, "mysql": 3306, "mariadb": 3306, "mssql": 1433, "oracle": 1521}
 # What drivers say of a server that is there and does not let this user in.
 _NOT_LET_IN: Final = re.compile(r"password|authenticat|denied|role .* not exist", re.IGNORECASE)
 
@@ -76,8 +75,7 @@ class SqlSource(Table):
         self._scheme = url.drivername
         backend = url.get_backend_name()
         super().__init__(f"{backend} {PurePath(url.database or '').name}".strip(), mapping)
-        port = url.port or _PORTS.get(backend)
-        self._server = f"{url.host}:{port}" if url.host and port else url.host or ""
+        self._server = f"{url.host or ''}:{url.port or ''}".strip(":")
         path = url.database or ":memory:"
         is_file = backend == "sqlite" and not path.startswith(("file:", ":memory:"))
         if is_file and isinstance(database, str) and not Path(path).is_file():
@@ -115,10 +113,9 @@ class SqlSource(Table):
         engine = self._engine()
         try:
             with self._connected(engine) as connection:
+                options = connection.execution_options(yield_per=_ROWS_AT_ONCE)
                 try:
-                    answer = connection.execution_options(yield_per=_ROWS_AT_ONCE).execute(
-                        self._sqlalchemy.text(self._query), self._parameters
-                    )
+                    answer = options.execute(self._sqlalchemy.text(self._query), self._parameters)
                     answer.keys()
                 except broken as error:
                     raise SourceFailed(f"{self.name}: {self._reason(error)}") from None
@@ -130,15 +127,6 @@ class SqlSource(Table):
             if engine is not self._database:
                 engine.dispose()
 
-    def _connected(self, engine: Any) -> Any:  # noqa: ANN401 - SQLAlchemy may not be there
-        try:
-            return engine.connect()
-        except self._sqlalchemy.exc.DBAPIError as error:
-            is_there = _NOT_LET_IN.search(str(error.orig))
-            server = f"the server at {self._server}" if self._server else "the database"
-            does = "refuses this user" if is_there else "does not answer"
-            raise SourceFailed(f"{self.name}: {server} {does}") from None
-
     def _engine(self) -> Any:  # noqa: ANN401 - SQLAlchemy may not be there
         if not isinstance(self._database, str):
             return self._database
@@ -146,13 +134,18 @@ class SqlSource(Table):
             return self._sqlalchemy.create_engine(self._database, hide_parameters=True)
         except ImportError as error:
             package = _PACKAGES.get(str(error.name), error.name)
-            raise ConfigurationError(
-                f"database: its driver is not installed: pip install {package}"
-            ) from None
+            needs = f"its driver is not installed: pip install {package}"
         except self._sqlalchemy.exc.NoSuchModuleError:
-            raise ConfigurationError(
-                f"database: SQLAlchemy has no driver for {self._scheme}"
-            ) from None
+            needs = f"SQLAlchemy has no driver for {self._scheme}"
+        raise ConfigurationError(f"database: {needs}") from None
+
+    def _connected(self, engine: Any) -> Any:  # noqa: ANN401 - SQLAlchemy may not be there
+        try:
+            return engine.connect()
+        except self._sqlalchemy.exc.DBAPIError as error:
+            does = "refuses this user" if _NOT_LET_IN.search(str(error.orig)) else "does not answer"
+        server = f"the server at {self._server}" if self._server else "the database"
+        raise SourceFailed(f"{self.name}: {server} {does}") from None
 
     def _reason(self, error: Any) -> str:  # noqa: ANN401 - SQLAlchemy may not be there
         """Say why the query was not taken: a table that is not there, an error in its text."""
