@@ -48,6 +48,8 @@ _EMAIL: Final = re.compile(
 _EMAIL_MAX_CHARACTERS: Final = 254
 _LOCAL_MAX_CHARACTERS: Final = 64
 _PHONE: Final = re.compile(r"\+?[0-9]{5,15}")
+# Nothing to take away, and no placeholder such as 0000000: what nearly all numbers are.
+is_plain_phone: Final = re.compile(r"\+?([0-9])(?!\1+$)[0-9]{4,14}").fullmatch
 _ONE_DIGIT: Final = re.compile(r"\+?([0-9])\1+")
 _PHONE_MAX_CHARACTERS: Final = 40
 _PHONE_SEPARATORS: Final = str.maketrans("", "", " \u00a0().-")
@@ -195,6 +197,8 @@ def phone(field: str, value: object) -> str:
     exact = _exact(value)
     if not isinstance(exact, str):
         raise refuse(field, "a phone number as str", value)
+    if is_plain_phone(exact):
+        return exact
     is_short = len(exact) <= _PHONE_MAX_CHARACTERS
     digits = exact.translate(_PHONE_SEPARATORS) if is_short else ""
     if not _PHONE.fullmatch(digits):

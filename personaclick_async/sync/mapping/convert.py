@@ -25,7 +25,7 @@ from personaclick_async.models.rules import Number, refuse
 from personaclick_async.models.update import FIELDS
 from personaclick_async.sync.mapping.dates import day_of, read_date
 from personaclick_async.sync.mapping.origin import Case, Kind, Origin, Part, rule_of
-from personaclick_async.sync.mapping.phones import is_plain, read_phone
+from personaclick_async.sync.mapping.phones import read_phone
 from personaclick_async.sync.mapping.words import is_error, is_placeholder, names_nobody
 from personaclick_async.sync.records import Fault
 
@@ -43,7 +43,7 @@ _USUAL: Final = {
         r"(?=[a-z._-]{0,40}[0-9]|[ac-jlmqrtv-z])[a-z0-9._+-]+@[a-z0-9.-]+"
     ).fullmatch,
     Kind.IDENTIFIER: re.compile(r"[1-9][0-9]*").fullmatch,
-    Kind.PHONE: is_plain,
+    Kind.PHONE: rules.is_plain_phone,
 }
 _NEVER: Final = re.compile(r"(?!)").fullmatch
 _MOST_REMEMBERED: Final = 16_384

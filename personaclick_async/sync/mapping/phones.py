@@ -46,9 +46,6 @@ _KINDS: Final = (
 )
 
 _ONE: Final = "one phone number"
-is_plain: Final = re.compile(r"\+?([0-9])(?!\1+$)[0-9]{4,14}").fullmatch
-"""Tells whether there is nothing to take away, and no placeholder such as 0000000."""
-
 _NEEDS_COUNTRY: Final = (
     "an international number such as +41 44 668 18 00; national ones are read where the mapping"
     ' says the country, such as country = "CH"'
@@ -92,7 +89,7 @@ def read_phone(field: str, text: str, country: str | None, notes: list[str]) -> 
     :param notes: takes what is changed.
     """
     digits = text
-    if not is_plain(text):
+    if not rules.is_plain_phone(text):
         digits = rules.phone(field, _without_additions(field, text, notes))
     if country == AS_WRITTEN:
         return digits
