@@ -70,26 +70,21 @@ class Call:
         return self.profiles.owner(self.did) if found is None and self.did else found
 
 
+@attrs.define(eq=False, repr=False, slots=False)
 class Service:
     """Answers calls from the store, and applies imports to it.
 
     It has with it what else makes up a running emulator: recorded requests and faults.
     """
 
-    def __init__(
-        self,
-        settings: EmulatorSettings,
-        behaviour: Behaviour,
-        store: Store,
-        recorder: Recorder,
-        faults: Faults,
-    ) -> None:
-        self.settings = settings
-        self.behaviour = behaviour
-        self.store = store
-        self.recorder = recorder
-        self.faults = faults
-        over = behaviour.over_limit
+    settings: EmulatorSettings
+    behaviour: Behaviour
+    store: Store
+    recorder: Recorder
+    faults: Faults
+
+    def __attrs_post_init__(self) -> None:
+        settings, over = self.settings, self.behaviour.over_limit
         self._import_quota = Quota(settings.import_limit, settings.import_window, status=over)
         self._other_quota = Quota(settings.request_limit, settings.request_window, status=over)
         self._queued = asyncio.Event()

@@ -139,14 +139,11 @@ class Front:
         limit = self._service.settings.max_import_bytes if imports else _MAX_BODY_BYTES
         body = await read_body(request, limit, oversize=behaviour.oversize)
         recorded.size = len(body)
+        query, has_body = request.query.items(), endpoint.method != "GET"
         parameters = read.from_request(
-            request.query.items(),
-            request.content_type,
-            body,
-            has_body=endpoint.method != "GET",
-            twice=behaviour.parameter_twice,
+            query, request.content_type, body, has_body=has_body, twice=behaviour.parameter_twice
         )
-        if not imports and endpoint.method != "GET":
+        if has_body and not imports:
             # A copy: what came is not changed by how it is understood.
             recorded.body = dict(parameters)
         if not parameters.get(names.DID):
