@@ -18,15 +18,19 @@ from personaclick_async.protocol.answers import Answer
 from personaclick_async.scope import HasScope, Scope
 
 
-class RawProfileCalls:
+class _Calls:
+    """Calls for a user, or for the client's current user."""
+
+    def __init__(self, whose: HasScope) -> None:
+        self._whose = whose
+
+
+class RawProfileCalls(_Calls):
     """The calls of :class:`ProfileCalls`, each giving the answer as it came.
 
     The answer has the status, headers, body and number of attempts, and ``parse()`` makes of it
     what the plain call gives. Reads go past the cache.
     """
-
-    def __init__(self, whose: HasScope) -> None:
-        self._whose = whose
 
     async def get(self) -> Answer[Profile]:
         """Ask for the profile; see :meth:`ProfileCalls.get`."""
@@ -52,11 +56,12 @@ class RawProfileCalls:
             await scope.core.profiles.forget(scope.visit.identity)
 
 
-class ProfileCalls:
-    """The profile of one user: read, written, purged."""
+class ProfileCalls(_Calls):
+    """The profile of one user: read, written, purged.
 
-    def __init__(self, whose: HasScope) -> None:
-        self._whose = whose
+    Every call raises :class:`ServiceError` for an answer that is an error, and
+    :class:`TransportError` where no usable answer came; see their subclasses.
+    """
 
     @property
     def raw(self) -> RawProfileCalls:
@@ -75,8 +80,6 @@ class ProfileCalls:
             fourth argument of ``personaclick("profile", "get", …)``; protocol, section 7).
         :raises NoCurrentUser: this is ``client.profile`` and no current user is set.
         :raises NotFound: no profile belongs to this user.
-        :raises ServiceError: the service answered with an error; see its subclasses.
-        :raises TransportError: no usable answer came.
         """
         scope = self._whose.scope
         body, profile = await scope.read_profile(force=force)
@@ -89,8 +92,6 @@ class ProfileCalls:
 
         :raises ConfigurationError: the client has no secret.
         :raises NotFound: no profile belongs to this user.
-        :raises ServiceError: the service answered with an error; see its subclasses.
-        :raises TransportError: no usable answer came.
         """
         return (await self.raw.full()).parse()
 
@@ -106,7 +107,6 @@ class ProfileCalls:
         profile is dropped, in every process that shares the client's ``store``.
 
         :raises ValidationError: a value breaks its field's rule; nothing was sent.
-        :raises ServiceError: the service answered with an error; see its subclasses.
         :raises TransportError: no usable answer came; the update may have been carried out.
         """
         (await send_update(self._whose.scope, _the_one(update, **fields))).parse()
@@ -117,17 +117,12 @@ class ProfileCalls:
         Needs the secret, and a user named by an identifier in place of a device.
 
         :raises NotFound: no profile belongs to this user.
-        :raises ServiceError: the service answered with an error; see its subclasses.
-        :raises TransportError: no usable answer came.
         """
         (await self.raw.purge()).parse()
 
 
-class RawOrderCalls:
+class RawOrderCalls(_Calls):
     """The calls of :class:`OrderCalls`, each giving the answer as it came."""
-
-    def __init__(self, whose: HasScope) -> None:
-        self._whose = whose
 
     async def last_for_user(self) -> Answer[list[Product]]:
         """Ask for the last order's products; see :meth:`OrderCalls.last_for_user`."""
@@ -139,11 +134,8 @@ class RawOrderCalls:
         return await self._whose.scope.ask(partial(requests.orders_by_user, date_from=since))
 
 
-class OrderCalls:
-    """The orders of one user."""
-
-    def __init__(self, whose: HasScope) -> None:
-        self._whose = whose
+class OrderCalls(_Calls):
+    """The orders of one user; the calls raise what those of :class:`ProfileCalls` do."""
 
     @property
     def raw(self) -> RawOrderCalls:
@@ -157,8 +149,6 @@ class OrderCalls:
         id and no price that was paid.
 
         :raises NoCurrentUser: this is ``client.orders`` and no current user is set.
-        :raises ServiceError: the service answered with an error; see its subclasses.
-        :raises TransportError: no usable answer came.
         """
         return (await self._whose.scope.ask(requests.last_order)).parse()
 
@@ -168,8 +158,6 @@ class OrderCalls:
         :param date_from: the first day to give, as a date or ``YYYY-MM-DD``; all days if None.
         :raises ConfigurationError: the client has no secret.
         :raises ValidationError: ``date_from`` is no day.
-        :raises ServiceError: the service answered with an error; see its subclasses.
-        :raises TransportError: no usable answer came.
         """
         return (await self.raw.by_user(date_from=date_from)).parse()
 
@@ -183,13 +171,16 @@ async def send_update(
     """
     if not update:
         raise ValidationError("profile update", "at least one field", "none")
-
     make = partial(requests.set_profile, update=update, user_id_name=user_id_name)
     try:
         return await scope.ask(make)
     finally:
         # Also after a failure: a request without an answer may have been carried out.
-        await scope.core.profiles.forget(*_affected(scope, update))
+        named = ((kind, update.mentioned.get(kind, CLEAR)) for kind in IDENTIFIERS)
+        await scope.core.profiles.forget(
+            scope.visit.identity,
+            *(Identity.checked(kind, str(value)) for kind, value in named if value is not CLEAR),
+        )
 
 
 def _the_one(update: ProfileUpdate | None, /, **fields: Unpack[ProfileFields]) -> ProfileUpdate:
@@ -198,13 +189,3 @@ def _the_one(update: ProfileUpdate | None, /, **fields: Unpack[ProfileFields]) -
     if fields:
         raise ValidationError("profile update", "a ProfileUpdate or fields", "both")
     return update
-
-
-def _affected(scope: Scope, update: ProfileUpdate) -> list[Identity]:
-    """Name the cache entries that an update may have made stale."""
-    affected = [scope.visit.identity]
-    for kind in IDENTIFIERS:
-        value = update.mentioned.get(kind, CLEAR)
-        if value is not CLEAR:
-            affected.append(Identity.checked(kind, str(value)))
-    return affected

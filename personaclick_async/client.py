@@ -53,11 +53,8 @@ from personaclick_async.transport import Transport, TransportStats
 from personaclick_async.user import (
     DeviceUser,
     User,
-    changed,
     current,
     current_or_reason,
-    get_current,
-    require_current,
     set_current,
 )
 
@@ -194,7 +191,15 @@ class PersonaClick:
 
         :raises NoCurrentUser: there is none.
         """
-        return Scope(self._core, require_current(self._core).scope.visit, self._options)
+        user = self.current_user_or_reason
+        if isinstance(user, NoCurrentUser):
+            raise type(user)(*user.args)
+        if user is None:
+            raise NoCurrentUser(
+                "no current user: set one with client.set_current_user(…) or client.as_user(…), "
+                "or make the call for a user: client.user(did=…).profile.get()"
+            )
+        return Scope(self._core, user.scope.visit, self._options)
 
     @property
     def config(self) -> Config:
@@ -268,20 +273,21 @@ class PersonaClick:
         """
         group = None if segment is None else _segment(segment)
         if session is not None:
-            return User(self._core, Visit.of_session(session, self._core.now, group), self._options)
+            visit = Visit.of_session(session, self._core.now, group)
         # Most calls are about a device, and this takes half the time of asking for all names.
-        if did is not None and email is phone is external_id is loyalty_id is telegram_id is None:
+        elif did is not None and email is phone is external_id is loyalty_id is telegram_id is None:
             visit = Visit(Identity.device(did), self._core.now, group, seance)
-            return User(self._core, visit, self._options)
-        identity = Identity.of(
-            did=did,
-            email=email,
-            phone=phone,
-            external_id=external_id,
-            loyalty_id=loyalty_id,
-            telegram_id=telegram_id,
-        )
-        return self.user_of(identity, seance=seance, segment=group)
+        else:
+            identity = Identity.of(
+                did=did,
+                email=email,
+                phone=phone,
+                external_id=external_id,
+                loyalty_id=loyalty_id,
+                telegram_id=telegram_id,
+            )
+            return self.user_of(identity, seance=seance, segment=group)
+        return User(self._core, visit, self._options)
 
     def user_of(
         self, identity: Identity, *, seance: str | None = None, segment: Segment | None = None
@@ -317,7 +323,8 @@ class PersonaClick:
     @property
     def current_user(self) -> User | None:
         """The user of ``client.profile`` and ``client.orders`` in this task, or None."""
-        return get_current(self._core)
+        user = self.current_user_or_reason
+        return user if isinstance(user, User) else None
 
     @property
     def current_user_or_reason(self) -> User | NoCurrentUser | None:
@@ -359,10 +366,8 @@ class PersonaClick:
         The view shares everything with its client and is not closed by itself.
         """
         view = object.__new__(type(self))
-        view._share(
-            self._core,
-            changed(self._options, timeout=timeout, retries=retries, stream=stream),
-        )
+        options = self._options.changed(timeout=timeout, retries=retries, stream=stream)
+        view._share(self._core, options)
         return view
 
     async def request(

@@ -268,6 +268,16 @@ class CallOptions:
     stream: str | None = attrs.field(default=None, validator=_check_stream)
     ends: Seconds | None = None
 
+    def changed(
+        self, *, timeout: Seconds | None, retries: int | None, stream: str | None
+    ) -> CallOptions:
+        """Return options with those changed that are not None."""
+        return CallOptions(
+            timeout=self.timeout if timeout is None else timeout,
+            retries=self.retries if retries is None else retries,
+            stream=self.stream if stream is None else stream,
+        )
+
     def begun(self) -> CallOptions:
         """Return the options of a call that begins now, or has begun: its timeout is counted."""
         if self.timeout is None or self.ends is not None:

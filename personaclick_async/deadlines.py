@@ -11,19 +11,13 @@ import math
 from contextvars import ContextVar, Token
 from time import monotonic
 from types import TracebackType
-from typing import Any, Final, Protocol, Self
+from typing import Any, Final, Self
+
+import aiohttp
 
 from personaclick_async.config import Seconds
 
 _LOOKS_PER_SILENCE: Final = 4
-
-
-class Incoming(Protocol):
-    """What counts the bytes that have come in."""
-
-    @property
-    def total_bytes(self) -> int:
-        """How many there are so far."""
 
 
 class Deadline:
@@ -42,7 +36,7 @@ class Deadline:
     """
 
     # Defaults of the class: most attempts change none of them.
-    incoming: Incoming | None = None
+    incoming: aiohttp.StreamReader | None = None
     sent_bytes: int = 0
     has_passed: bool = False
     was_silent: bool = False

@@ -103,8 +103,9 @@ class _Sending(Generic[T]):
 
     def late(self, waiting_for: str) -> TimedOut:
         """Return the error of a call whose own timeout is over, or would be."""
-        name = self.call.endpoint.name
-        return self.options.late(waiting_for, endpoint=name, attempts=self.attempts)
+        return self.options.late(
+            waiting_for, endpoint=self.call.endpoint.name, attempts=self.attempts
+        )
 
 
 class Transport:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from typing import Final, Self
+from typing import Final, Self, TypeAlias
 
 import attrs
 
@@ -16,34 +16,25 @@ from personaclick_async.errors import ConfigurationError, NoCurrentUser, Validat
 from personaclick_async.models.identity import Identity, InitAnswer, Session
 from personaclick_async.scope import Core, Scope, Visit, session_of, start_session
 
+Current: TypeAlias = "tuple[User | NoCurrentUser, asyncio.AbstractEventLoop | None]"
+"""The current user or why there is none, and the event loop with which that ends: a WSGI worker's
+thread keeps its context from one request to the next. None if a ``with`` block ends it."""
 
-@attrs.frozen(eq=False, repr=False)
-class _Current:
-    """The current user, or why there is none.
-
-    :ivar loop: the event loop of the task that set it without a block. It holds only while that
-        loop runs: a WSGI worker's thread keeps its context from one request to the next.
-    """
-
-    user: User | NoCurrentUser
-    loop: asyncio.AbstractEventLoop | None = None
-
-    @property
-    def holds(self) -> bool:
-        return self.loop is None or self.loop.is_running()
-
-
-_NOBODY: Final[dict[int, _Current]] = {}
+_NOBODY: Final[Mapping[int, Current]] = {}
 
 # One variable for all clients, for a context keeps each variable it ever met; by client, because
 # an application may serve several shops in one request.
-_current: ContextVar[dict[int, _Current]] = ContextVar("personaclick_current_user", default=_NOBODY)
+_current: ContextVar[Mapping[int, Current]] = ContextVar(
+    "personaclick_current_user", default=_NOBODY
+)
 
 
 class User:
     """One user of the shop: a device, or a customer known to the back office.
 
-    Made by ``client.user(…)`` and ``client.init(…)``. Cheap: make one per request.
+    Made by ``client.user(…)`` and ``client.init(…)``. Cheap: make one per request. Its calls
+    raise :class:`ServiceError` for an answer that is an error, and :class:`TransportError` where
+    no usable answer came; see their subclasses.
 
     :ivar settings: the shop's settings as ``init`` answered them; None for a user made without.
     :ivar scope: what its calls are made with, for the package's own modules.
@@ -94,8 +85,6 @@ class User:
         """Start a session on this device, or continue it; returns the shop's settings.
 
         :raises ValidationError: the user is not a device.
-        :raises ServiceError: the service answered with an error; see its subclasses.
-        :raises TransportError: no usable answer came.
         """
         return await self._start(renew=False)
 
@@ -103,8 +92,6 @@ class User:
         """Start a new session on this device, whether or not the old one is over.
 
         :raises ValidationError: the user is not a device.
-        :raises ServiceError: the service answered with an error; see its subclasses.
-        :raises TransportError: no usable answer came.
         """
         return await self._start(renew=True)
 
@@ -136,7 +123,7 @@ class User:
         stream: str | None = None,
     ) -> Self:
         """Return the same user, whose calls use other options; see :class:`CallOptions`."""
-        options = changed(self.scope.options, timeout=timeout, retries=retries, stream=stream)
+        options = self.scope.options.changed(timeout=timeout, retries=retries, stream=stream)
         return type(self)(self.scope.core, self.scope.visit, options, self.settings)
 
     def __repr__(self) -> str:
@@ -158,15 +145,10 @@ class DeviceUser(User):
         return Session(did=self.did) if session is None else session
 
 
-def changed(
-    options: CallOptions, *, timeout: Seconds | None, retries: int | None, stream: str | None
-) -> CallOptions:
-    """Return options with those changed that are not None."""
-    return CallOptions(
-        timeout=options.timeout if timeout is None else timeout,
-        retries=options.retries if retries is None else retries,
-        stream=options.stream if stream is None else stream,
-    )
+def current_or_reason(core: Core) -> User | NoCurrentUser | None:
+    """Return the current user of a client, the reason given for having none, or None."""
+    user, loop = _current.get().get(id(core), (None, None))
+    return user if loop is None or loop.is_running() else None
 
 
 def set_current(core: Core, user: User | None) -> None:
@@ -174,60 +156,31 @@ def set_current(core: Core, user: User | None) -> None:
 
     :raises ConfigurationError: no task is running, so that nothing would end it.
     """
+    task = None
+    with suppress(RuntimeError):
+        task = asyncio.current_task()
     if user is None:
         _put(core, None)
-        return
-    try:
-        task = asyncio.current_task()
-    except RuntimeError:
-        task = None
-    if task is None:
+    elif task is not None:
+        _put(core, (user, task.get_loop()))
+    else:
         raise ConfigurationError(
             "set_current_user: expected a running task; elsewhere the user would still be current "
             "in the thread's next request: use a block, `with client.as_user(user):`"
         )
-    _put(core, _Current(user, task.get_loop()))
 
 
 @contextmanager
 def current(core: Core, user: User | NoCurrentUser) -> Iterator[None]:
     """Make ``user`` the current one for a ``with`` block; an error says why there is none."""
     before = _current.get().get(id(core))
-    _put(core, _Current(user))
+    _put(core, (user, None))
     try:
         yield
     finally:
         _put(core, before)
 
 
-def get_current(core: Core) -> User | None:
-    """Return the current user of a client, if there is one."""
-    user = current_or_reason(core)
-    return user if isinstance(user, User) else None
-
-
-def current_or_reason(core: Core) -> User | NoCurrentUser | None:
-    """Return the current user of a client, the reason given for having none, or None."""
-    found = _current.get().get(id(core))
-    return found.user if found is not None and found.holds else None
-
-
-def require_current(core: Core) -> User:
-    """Return the current user of a client.
-
-    :raises NoCurrentUser: there is none; says how to set one.
-    """
-    user = current_or_reason(core)
-    if isinstance(user, NoCurrentUser):
-        raise type(user)(*user.args)
-    if user is None:
-        raise NoCurrentUser(
-            "no current user: set one with client.set_current_user(…) or client.as_user(…), "
-            "or make the call for a user: client.user(did=…).profile.get()"
-        )
-    return user
-
-
-def _put(core: Core, current: _Current | None) -> None:
+def _put(core: Core, current: Current | None) -> None:
     others = {key: value for key, value in _current.get().items() if key != id(core)}
     _current.set(others if current is None else {**others, id(core): current})
