@@ -10,10 +10,9 @@ from aiohttp.typedefs import Handler, Middleware
 
 from personaclick_async.client import PersonaClick
 from personaclick_async.config import Seconds
-from personaclick_async.integrations.cookies import CookiePolicy
-from personaclick_async.integrations.incoming import IncomingRequest
-from personaclick_async.integrations.lifespan import PATIENCE
+from personaclick_async.integrations.cookies import CookiePolicy, IncomingRequest
 from personaclick_async.integrations.visitors import (
+    PATIENCE,
     NoConsent,
     Visitor,
     VisitorPolicy,
@@ -85,7 +84,7 @@ async def set_cookies(request: web.Request, response: web.StreamResponse) -> Non
     visitor = request.get(_VISITOR)
     if isinstance(visitor, Visitor):
         said = response.headers.getall("Cache-Control", [])
-        for name, value in visitor.response_headers(",".join(said) or None):
+        for name, value in visitor.response_headers(said):
             response.headers.add(name, value)
 
 

@@ -1,17 +1,17 @@
-"""The two cookies in which a browser keeps its device and its session."""
+"""What a web request says, and the two cookies in which a browser keeps device and session."""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Final, Literal, TypeAlias
+from ipaddress import ip_address
+from typing import Any, Final, Literal, TypeAlias
 
 import attrs
 
 from personaclick_async.errors import ConfigurationError
-from personaclick_async.integrations.incoming import IncomingRequest
 from personaclick_async.models.identity import Session
 
 SameSite: TypeAlias = Literal["Lax", "Strict", "None"]
@@ -22,14 +22,101 @@ DEVICE_SECONDS: Final = 400 * 24 * 60 * 60
 # Characters that mean the same in a cookie, a query and a header; the service's own ids are ten
 # letters and digits (protocol, 6.1).
 _ID: Final = re.compile(r"[A-Za-z0-9._~-]{1,64}")
-_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
-_DOMAIN: Final = re.compile(r"\.?[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?")
-_PATH: Final = re.compile(r"/[!-:<-~]*")
+_NAME: Final = r"[A-Za-z0-9!#$%&'*+.^_`|~-]+"
+_DOMAIN: Final = r"\.?[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?"
+_PATH: Final = r"/[!-:<-~]*"
+_UNENCRYPTED: Final = frozenset({"http", "ws"})
+_OF_PROXIES: Final = frozenset({"forwarded", "via", "x-real-ip", "x-client-ip"})
 
 
 def acceptable_id(value: str | None) -> str | None:
     """Return a device or session id that a visitor sent, or None if it can't be one."""
     return value if value is not None and _ID.fullmatch(value) else None
+
+
+def matches(pattern: str, expected: str) -> Callable[[object, attrs.Attribute[Any], Any], None]:
+    """Return an attrs validator of a text or None; the error says what was ``expected``."""
+
+    def check(_: object, at: attrs.Attribute[Any], value: object) -> None:
+        if value is not None and not (isinstance(value, str) and re.fullmatch(pattern, value)):
+            raise ConfigurationError(f"{at.name}: expected {expected}")
+
+    return check
+
+
+@attrs.define(kw_only=True, eq=False, repr=False)
+class IncomingRequest:
+    """What the functions of a :class:`VisitorPolicy` are asked about.
+
+    The same for every framework, so that one function serves all of them.
+
+    :ivar method: the HTTP method; ``GET`` for a websocket.
+    :ivar path: the path, decoded.
+    :ivar scheme: ``http``, ``https``, ``ws`` or ``wss``, as the server sees it.
+    :ivar header_fields: the headers in their order, names in lower case.
+    :ivar native: the framework's own: the ASGI scope, the WSGI environment, aiohttp's
+        ``web.Request`` or Django's ``HttpRequest``.
+    """
+
+    method: str
+    path: str
+    scheme: str
+    header_fields: Sequence[tuple[str, str]]
+    native: Any
+
+    def header(self, name: str) -> str | None:
+        """Return the first header of that name, or None."""
+        wanted = name.lower()
+        return next((value for key, value in self.header_fields if key == wanted), None)
+
+    @property
+    def cookies(self) -> Mapping[str, str]:
+        """The cookies as they came; of several with one name the first."""
+        return dict(reversed(self._cookies))
+
+    def cookie_values(self, name: str) -> Sequence[str]:
+        """Return every value that came under a name.
+
+        A browser sends several where cookies differ in their path or domain, and anyone who
+        controls a sibling domain can add one.
+        """
+        return [value for key, value in self._cookies if key == name]
+
+    @property
+    def _cookies(self) -> list[tuple[str, str]]:
+        fields = (value for name, value in self.header_fields if name == "cookie")
+        pairs = (pair.partition("=") for field in fields for pair in field.split(";"))
+        return [(name.strip(), value.strip()) for name, equals, value in pairs if equals]
+
+    @property
+    def is_unencrypted(self) -> bool:
+        """Whether it came over plain http, as far as the server and the proxies before it say."""
+        if not self.is_forwarded:
+            return self.scheme in _UNENCRYPTED
+        proto = self.header("x-forwarded-proto") or ""
+        return proto.partition(",")[0].strip().lower() in _UNENCRYPTED
+
+    @property
+    def is_forwarded(self) -> bool:
+        """Whether it came through a proxy that says so."""
+        return any(
+            name.startswith("x-forwarded-") or name in _OF_PROXIES for name, _ in self.header_fields
+        )
+
+    @property
+    def is_to_localhost(self) -> bool:
+        """Whether it names a loopback address as its host."""
+        host = self.header("host") or ""
+        name = host.partition("]")[0][1:] if host.startswith("[") else host.partition(":")[0]
+        if name == "localhost" or name.endswith(".localhost"):
+            return True
+        try:
+            return ip_address(name).is_loopback
+        except ValueError:
+            return False
+
+    def __repr__(self) -> str:
+        return "<IncomingRequest>"
 
 
 @attrs.frozen(kw_only=True, repr=False)
@@ -47,23 +134,19 @@ class SetCookie:
 
     def header(self) -> str:
         """Return the value of the ``Set-Cookie`` header."""
-        parts = [f"{self.name}={self.value}", f"Max-Age={self.max_age}", f"Path={self.path}"]
-        if self.domain is not None:
-            parts.append(f"Domain={self.domain}")
-        if self.secure:
-            parts.append("Secure")
-        if self.http_only:
-            parts.append("HttpOnly")
-        parts.append(f"SameSite={self.same_site}")
-        return "; ".join(parts)
+        parts = (
+            f"{self.name}={self.value}",
+            f"Max-Age={self.max_age}",
+            f"Path={self.path}",
+            self.domain and f"Domain={self.domain}",
+            self.secure and "Secure",
+            self.http_only and "HttpOnly",
+            f"SameSite={self.same_site}",
+        )
+        return "; ".join(part for part in parts if part)
 
     def __repr__(self) -> str:
         return f"<SetCookie {self.name}>"
-
-
-def _check_name(_: object, at: attrs.Attribute[str], value: str) -> None:
-    if not _NAME.fullmatch(value):
-        raise ConfigurationError(f"{at.name}: expected a cookie's name")
 
 
 @attrs.frozen(kw_only=True)
@@ -84,29 +167,20 @@ class CookiePolicy:
     :raises ConfigurationError: browsers would refuse such cookies.
     """
 
-    device: str = attrs.field(default="personaclick_did", validator=_check_name)
-    session: str = attrs.field(default="personaclick_sid", validator=_check_name)
-    domain: str | None = attrs.field(default=None)
-    path: str = attrs.field(default="/")
+    device: str = attrs.field(
+        default="personaclick_did", validator=matches(_NAME, "a cookie's name")
+    )
+    session: str = attrs.field(
+        default="personaclick_sid", validator=matches(_NAME, "a cookie's name")
+    )
+    domain: str | None = attrs.field(default=None, validator=matches(_DOMAIN, "a host's name"))
+    path: str = attrs.field(default="/", validator=matches(_PATH, "a path that begins with /"))
     secure: bool = True
     plain_on_localhost: bool = False
     http_only: bool = True
-    same_site: SameSite = attrs.field(default="Lax")
-
-    @domain.validator
-    def _check_domain(self, _: object, value: str | None) -> None:
-        if value is not None and not _DOMAIN.fullmatch(value):
-            raise ConfigurationError("domain: expected a host's name")
-
-    @path.validator
-    def _check_path(self, _: object, value: str) -> None:
-        if not _PATH.fullmatch(value):
-            raise ConfigurationError("path: expected a path that begins with /")
-
-    @same_site.validator
-    def _check_same_site(self, _: object, value: str) -> None:
-        if value not in {"Lax", "Strict", "None"}:
-            raise ConfigurationError("same_site: expected Lax, Strict or None")
+    same_site: SameSite = attrs.field(
+        default="Lax", validator=matches("Lax|Strict|None", "Lax, Strict or None")
+    )
 
     def __attrs_post_init__(self) -> None:
         if self.device == self.session:
@@ -140,11 +214,11 @@ class CookiePolicy:
 
     def device_of(self, request: IncomingRequest) -> str | None:
         """Return the request's device id; a value that can't be one is ignored."""
-        return _first_acceptable(request.cookie_values(self.device))
+        return next(filter(acceptable_id, request.cookie_values(self.device)), None)
 
     def session_of(self, request: IncomingRequest) -> str | None:
         """Return the request's session id; a value that can't be one is ignored."""
-        return _first_acceptable(request.cookie_values(self.session))
+        return next(filter(acceptable_id, request.cookie_values(self.session)), None)
 
     def keep(
         self, session: Session, now: datetime, *, request: IncomingRequest
@@ -176,7 +250,3 @@ class CookiePolicy:
             http_only=self.http_only,
             same_site=self.same_site,
         )
-
-
-def _first_acceptable(values: Iterable[str]) -> str | None:
-    return next((value for value in values if acceptable_id(value)), None)

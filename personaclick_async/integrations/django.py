@@ -17,9 +17,8 @@ from typing import Any, Final, TypeVar, cast
 
 from personaclick_async.client import PersonaClick
 from personaclick_async.errors import ConfigurationError
-from personaclick_async.integrations.cookies import CookiePolicy
-from personaclick_async.integrations.incoming import IncomingRequest
-from personaclick_async.integrations.lifespan import LifespanMiddleware
+from personaclick_async.integrations.asgi import LifespanMiddleware
+from personaclick_async.integrations.cookies import CookiePolicy, IncomingRequest
 from personaclick_async.integrations.visitors import (
     PRIVATE,
     NoConsent,
@@ -135,7 +134,7 @@ async def _streamed(body: AsyncIterator[bytes], visitor: Visitor) -> AsyncIterat
 
 
 def _set_cookies(response: HttpResponseBase, visitor: Visitor) -> None:
-    cache_control = response.headers.get("Cache-Control")
+    cache_control = response.headers.get("Cache-Control", "")
     cookies = visitor.set_cookies(cache_control)
     for cookie in cookies:
         response.set_cookie(
@@ -150,7 +149,7 @@ def _set_cookies(response: HttpResponseBase, visitor: Visitor) -> None:
         )
     if cookies:
         patch_vary_headers(response, ("Cookie",))
-        if cache_control is None:
+        if not cache_control:
             response.headers["Cache-Control"] = PRIVATE
 
 

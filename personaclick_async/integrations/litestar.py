@@ -15,7 +15,7 @@ from personaclick_async.integrations.asgi import (
     lifespan,
     visitor_of,
 )
-from personaclick_async.integrations.lifespan import PATIENCE
+from personaclick_async.integrations.visitors import PATIENCE
 from personaclick_async.user import User
 
 try:

@@ -11,9 +11,13 @@ No span name, attribute, event or status says who a call was about.
 from __future__ import annotations
 
 import sys
+import threading
+import weakref
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from contextvars import Token
 from functools import lru_cache, partial
-from typing import Final, TypeVar
+from typing import Final, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
 try:
@@ -29,34 +33,47 @@ from personaclick_async._version import __version__
 from personaclick_async.client import PersonaClick
 from personaclick_async.errors import ServiceError
 from personaclick_async.hooks import Attempt, Hooks
-from personaclick_async.integrations.opentelemetry_counts import (
-    SCOPE,
-    counts_for,
-    meter_of,
-    of_client,
-    of_sync,
-)
-from personaclick_async.sync import Sync
+from personaclick_async.store import CacheStats
+from personaclick_async.sync import Report, Sync
+from personaclick_async.transport import TransportStats
 
 __all__ = ["Telemetry"]
 
 C = TypeVar("C", bound=PersonaClick)
 
-# Names and buckets of the semantic conventions for HTTP clients.
-_METHOD: Final = "http.request.method"
-_RESENT: Final = "http.request.resend_count"
+Attributes: TypeAlias = dict[str, str | int]
+Series: TypeAlias = tuple[str, tuple[tuple[str, str], ...]]
+"""An instrument's name, and the attributes that tell its values apart."""
+
+Reading: TypeAlias = Iterable[tuple[Series, float]]
+
+_SCOPE: Final = "personaclick_async"
+# Names and buckets are those of the semantic conventions for HTTP clients.
 _STATUS: Final = "http.response.status_code"
 _ERROR: Final = "error.type"
 _TEMPLATE: Final = "url.template"
-_URL: Final = "url.full"
-_ADDRESS: Final = "server.address"
-_PORT: Final = "server.port"
 _BUCKETS: Final = (
     0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0,
 )  # fmt: skip
-
 _FIRST_ERROR: Final = 400
-
+_COUNTERS: Final = (
+    ("personaclick.calls", "{call}", "Calls made, however they ended."),
+    ("personaclick.retries", "{request}", "Requests that repeated one that had failed."),
+    (
+        "personaclick.limit.waits",
+        "{request}",
+        "Requests that a rate limit or the service's Retry-After held back.",
+    ),
+    ("personaclick.limit.wait_time", "s", "For how long requests were held back, added up."),
+    ("personaclick.cache.reads", "{read}", "Profile reads, by what answered them."),
+    (
+        "personaclick.cache.store_failures",
+        "{exchange}",
+        "Exchanges with the store that processes share which failed or took too long.",
+    ),
+    ("personaclick.sync.read", "{record}", "Records that syncs have read from their sources."),
+    ("personaclick.sync.records", "{record}", "Records of syncs, by their result."),
+)
 _TRACE_CONTEXT: Final = TraceContextTextMapPropagator()
 
 
@@ -83,11 +100,11 @@ class Telemetry:
         meter_provider: metrics.MeterProvider | None = None,
         propagator: TextMapPropagator | None = _TRACE_CONTEXT,
     ) -> None:
-        self._tracer = trace.get_tracer(SCOPE, __version__, tracer_provider=tracer_provider)
+        self._tracer = trace.get_tracer(_SCOPE, __version__, tracer_provider=tracer_provider)
         self._propagator = propagator
         self._spans: dict[Attempt, trace.Span] = {}
-        self._counts = counts_for(meter_provider)
-        self._duration = meter_of(meter_provider).create_histogram(
+        self._counts = _counts_for(meter_provider)
+        self._duration = _meter_of(meter_provider).create_histogram(
             "http.client.request.duration",
             unit="s",
             description="Duration of HTTP client requests.",
@@ -104,7 +121,7 @@ class Telemetry:
             ``personaclick.client``.
         """
         # Views and users share the client's core and may outlive it: so long it counts.
-        read = partial(of_client, client.transport_stats, client.cache_stats, name)
+        read = partial(_of_client, client.transport_stats, client.cache_stats, name)
         self._counts.add(client._core, read)  # noqa: SLF001 - a part of this package
         return client
 
@@ -116,15 +133,14 @@ class Telemetry:
         :param name: tells this sync's counts from others', as the attribute
             ``personaclick.sync``.
         """
-        self._counts.add(sync, partial(of_sync, sync.report, name))
+        self._counts.add(sync, partial(_of_sync, sync.report, name))
         return sync
 
     def _begin(self, attempt: Attempt) -> None:
-        attributes: dict[str, str | int] = {**_target(attempt.method, attempt.url)}
-        name = f"{attempt.method} {attributes[_TEMPLATE]}"
-        attributes[_URL] = attempt.url
+        attributes = {**_target(attempt.method, attempt.url), "url.full": attempt.url}
         if attempt.number > 1:
-            attributes[_RESENT] = attempt.number - 1
+            attributes["http.request.resend_count"] = attempt.number - 1
+        name = f"{attempt.method} {attributes[_TEMPLATE]}"
         span = self._tracer.start_span(name, kind=trace.SpanKind.CLIENT, attributes=attributes)
         self._spans[attempt] = span
         inside = trace.set_span_in_context(span)
@@ -149,20 +165,20 @@ class Telemetry:
 
 
 @lru_cache(maxsize=1024)
-def _target(method: str, url: str) -> dict[str, str | int]:
+def _target(method: str, url: str) -> Attributes:
     """Return the attributes that spans and durations share; not to be changed."""
     parts = urlsplit(url)
     return {
-        _METHOD: method,
+        "http.request.method": method,
         # The service's paths hold no ids: each is its own template.
         _TEMPLATE: parts.path,
-        _ADDRESS: parts.hostname or "",
-        _PORT: parts.port or (443 if parts.scheme == "https" else 80),
+        "server.address": parts.hostname or "",
+        "server.port": parts.port or (443 if parts.scheme == "https" else 80),
     }
 
 
-def _outcome(attempt: Attempt) -> dict[str, str | int]:
-    outcome: dict[str, str | int] = {}
+def _outcome(attempt: Attempt) -> Attributes:
+    outcome: Attributes = {}
     status, error = attempt.status, attempt.error
     if isinstance(error, ServiceError) and error.answer is not None:
         status = error.answer.status  # a body may name another status than HTTP's
@@ -199,3 +215,118 @@ def _unshield(attempt: Attempt) -> None:
     # A call that is closed rather than ended (its event loop is gone) is not in its own context.
     if token is not None and not isinstance(sys.exception(), GeneratorExit):
         context.detach(token)
+
+
+# Counters
+
+
+class _Counts:
+    """Adds counters up, and keeps the sums of those whose owners have gone.
+
+    The owners are held weakly; what is read must not refer to them.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._sources: list[tuple[weakref.ref[object], Callable[[], Reading]]] = []
+        self._past: Counter[Series] = Counter()
+
+    def add(self, owner: object, read: Callable[[], Reading]) -> None:
+        """Count what ``read`` gives, from now on and after ``owner`` has gone; once per owner."""
+        with self._lock:
+            self._settle()
+            if not any(known() is owner for known, _ in self._sources):
+                self._sources.append((weakref.ref(owner), read))
+
+    def _observe(
+        self,
+        instrument: str,
+        options: metrics.CallbackOptions,  # noqa: ARG002 - as it is called
+    ) -> Iterator[metrics.Observation]:
+        """Return the sums that an instrument reports."""
+        with self._lock:
+            self._settle()
+            sums = self._past.copy()
+            for _, read in self._sources:
+                sums.update(dict(read()))
+        for (name, attributes), value in sums.items():
+            if name == instrument:
+                yield metrics.Observation(value, dict(attributes))
+
+    def report_to(self, meter: metrics.Meter) -> None:
+        """Make the instruments."""
+        for name, unit, description in _COUNTERS:
+            meter.create_observable_counter(
+                name,
+                callbacks=[partial(self._observe, name)],
+                unit=unit,
+                description=description,
+            )
+
+    def _settle(self) -> None:
+        """Add what the owners that have gone had counted to the sums of the past."""
+        gone = [source for source in self._sources if source[0]() is None]
+        for source in gone:
+            self._sources.remove(source)
+            self._past.update(dict(source[1]()))
+
+
+def _of_client(transport: TransportStats, cache: CacheStats, name: str | None) -> Reading:
+    """Read a client's counters."""
+    shared = () if name is None else (("personaclick.client", name),)
+    yield ("personaclick.calls", shared), transport.calls
+    yield ("personaclick.retries", shared), transport.retries
+    yield ("personaclick.limit.waits", shared), transport.waits
+    yield ("personaclick.limit.wait_time", shared), transport.waited
+    for answered_by, count in (
+        ("cache", cache.hits),
+        ("store", cache.shared_hits),
+        ("service", cache.misses),
+        ("read in flight", cache.coalesced),
+    ):
+        attributes = (*shared, ("personaclick.answered_by", answered_by))
+        yield ("personaclick.cache.reads", attributes), count
+    yield ("personaclick.cache.store_failures", shared), cache.store_failures
+
+
+def _of_sync(report: Report, name: str | None) -> Reading:
+    """Read a sync's counters."""
+    shared = () if name is None else (("personaclick.sync", name),)
+    yield ("personaclick.sync.read", shared), report.read
+    for outcome, count in (
+        ("sent", report.sent),
+        ("unchanged", report.unchanged),
+        ("rejected", report.rejected),
+        ("failed", report.failed),
+        ("checked", report.checked),
+    ):
+        attributes = (*shared, ("personaclick.outcome", outcome))
+        yield ("personaclick.sync.records", attributes), count
+
+
+class _ApplicationsOwn:
+    """Stands for the application's own provider, also before the application has set it."""
+
+
+_shared: Final[weakref.WeakKeyDictionary[object, _Counts]] = weakref.WeakKeyDictionary()
+_sharing: Final = threading.Lock()
+
+
+def _counts_for(provider: metrics.MeterProvider | None) -> _Counts:
+    """Return a provider's one set of counts: a second instrument of a name would report nothing."""
+    own = metrics.get_meter_provider()
+    is_own = provider is None or provider is own
+    keys = (own, _ApplicationsOwn) if is_own else (provider,)
+    with _sharing:
+        counts = next((_shared[key] for key in keys if key in _shared), None)
+        if counts is None:
+            counts = _Counts()
+            counts.report_to(_meter_of(provider))
+        for key in keys:
+            _shared[key] = counts
+    return counts
+
+
+def _meter_of(provider: metrics.MeterProvider | None) -> metrics.Meter:
+    """Return this package's meter; of the application's own provider if None."""
+    return metrics.get_meter(_SCOPE, __version__, meter_provider=provider)

@@ -7,7 +7,7 @@ import inspect
 import logging
 import math
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from typing import Final, Literal, TypeAlias, TypeVar
@@ -23,8 +23,13 @@ from personaclick_async.errors import (
     PersonaClickError,
     TimedOut,
 )
-from personaclick_async.integrations.cookies import CookiePolicy, SetCookie, acceptable_id
-from personaclick_async.integrations.incoming import IncomingRequest
+from personaclick_async.integrations.cookies import (
+    CookiePolicy,
+    IncomingRequest,
+    SetCookie,
+    acceptable_id,
+    matches,
+)
 from personaclick_async.models.identity import Session
 from personaclick_async.names import INIT
 from personaclick_async.user import User
@@ -34,6 +39,10 @@ Named: TypeAlias = User | Session | None
 Start: TypeAlias = Literal["on first use", "on arrival"]
 
 log: Final = logging.getLogger("personaclick_async")
+
+PATIENCE: Final = 3.0
+"""Seconds for which an ending application waits for calls in flight. The server has by then waited
+for the requests, so these calls are of tasks that nobody awaits."""
 
 PRIVATE: Final = "private"
 """The ``Cache-Control`` of a response that sets cookies and has none of its own."""
@@ -74,23 +83,18 @@ class VisitorPolicy:
     device_header: str | None = None
     session_header: str | None = None
     cookies: CookiePolicy | None = attrs.field(factory=CookiePolicy)
-    start: Start = attrs.field(default="on first use")
-    start_timeout: Seconds = attrs.field(default=2.0)
-    pause_after_failure: Seconds = attrs.field(default=10.0)
-
-    @start.validator
-    def _check_start(self, _: object, value: str) -> None:
-        if value not in {"on first use", "on arrival"}:
-            raise ConfigurationError("start: expected 'on first use' or 'on arrival'")
-
-    @start_timeout.validator
-    @pause_after_failure.validator
-    def _check_seconds(self, at: attrs.Attribute[Seconds], value: Seconds) -> None:
-        least_is_fine = at.name == "pause_after_failure"
-        if not (value > 0 or (least_is_fine and value == 0)):
-            raise ConfigurationError(f"{at.name}: expected a positive number of seconds")
+    start: Start = attrs.field(
+        default="on first use",
+        validator=matches("on first use|on arrival", "'on first use' or 'on arrival'"),
+    )
+    start_timeout: Seconds = 2.0
+    pause_after_failure: Seconds = 10.0
 
     def __attrs_post_init__(self) -> None:
+        if self.start_timeout <= 0:
+            raise ConfigurationError("start_timeout: expected a positive number of seconds")
+        if self.pause_after_failure < 0:
+            raise ConfigurationError("pause_after_failure: expected 0 seconds or more")
         if self.session_header is not None and self.device_header is None:
             raise ConfigurationError("session_header: expected a device_header beside it")
 
@@ -133,7 +137,7 @@ class Visitor:
             return self.who
         raise type(self.who)(*self.who.args)
 
-    def set_cookies(self, cache_control: str | None = None) -> list[SetCookie]:
+    def set_cookies(self, cache_control: str = "") -> list[SetCookie]:
         """Return the cookies to set, now that the response is about to begin.
 
         There are some if a call was made for a visitor who is known by cookies.
@@ -145,35 +149,35 @@ class Visitor:
             return []
         if isinstance(self.who, NoConsent):
             return list(self._cookies.delete(self._request))
-        if not isinstance(self.who, User) or _is_shared(cache_control):
+        is_shared = any(word in cache_control.lower() for word in ("public", "s-maxage"))
+        if not isinstance(self.who, User) or is_shared:
             return []
         session, now = self.who.session, self.who.scope.core.now()
         # No end is known as long as the service has not answered.
         if session is None or session.expires_at is None or session.is_over(now):
             return []
         cookies = list(self._cookies.keep(session, now, request=self._request))
-        if cookies[:1] and cookies[0].secure:
+        if cookies and cookies[0].secure:
             self._visitors.check_that_secure_cookies_return(self._request)
         return cookies
 
-    def response_headers(self, cache_control: str | None = None) -> list[tuple[str, str]]:
-        """Return the headers to add to a response: cookies, and what keeps them out of caches."""
-        cookies = self.set_cookies(cache_control)
+    def response_headers(self, cache_control: Iterable[str] = ()) -> list[tuple[str, str]]:
+        """Return the headers to add to a response: cookies, and what keeps them out of caches.
+
+        :param cache_control: the values of the response's ``Cache-Control``.
+        """
+        said = ",".join(cache_control)
+        cookies = self.set_cookies(said)
         if not cookies:
             return []
         headers = [("Set-Cookie", cookie.header()) for cookie in cookies]
         headers.append(("Vary", "Cookie"))
-        if cache_control is None:
+        if not said:
             headers.append(("Cache-Control", PRIVATE))
         return headers
 
     def __repr__(self) -> str:
         return "<Visitor>"
-
-
-def _is_shared(cache_control: str | None) -> bool:
-    said = (cache_control or "").lower()
-    return "public" in said or "s-maxage" in said
 
 
 def require_visitor(found: object) -> Visitor:
@@ -221,12 +225,15 @@ class Visitors:
     async def find(self, request: IncomingRequest) -> Visitor:
         """Return the visitor of a request. Waits only for the application's own functions."""
         policy = self.policy
+        who: User | NoCurrentUser
+        cookies = policy.cookies
         if policy.consent is not None and not await _awaited(policy.consent(request)):
-            return self._visitor(NoConsent("this visitor has not agreed to be known"), request)
-        user = await self._named(request)
-        if user is not None:
-            return self._visitor(user, request, keep=False)
-        return self._visitor(self._by_cookies(request), request)
+            who = NoConsent("this visitor has not agreed to be known")
+        elif named := await self._named(request):
+            who, cookies = named, None
+        else:
+            who = self._by_cookies(request)
+        return Visitor(who=who, visitors=self, request=request, cookies=cookies)
 
     async def begin(self, visitor: Visitor) -> None:
         """Start the session of a new visitor; if that fails, they go without."""
@@ -262,16 +269,6 @@ class Visitors:
             return self.client.user(Session(did=did, seance=seance, expires_at=over))
         return self.client.new_visitor(self._start)
 
-    def _visitor(
-        self, who: User | NoCurrentUser, request: IncomingRequest, *, keep: bool = True
-    ) -> Visitor:
-        return Visitor(
-            who=who,
-            visitors=self,
-            request=request,
-            cookies=self.policy.cookies if keep else None,
-        )
-
     def check_that_secure_cookies_return(self, request: IncomingRequest) -> None:
         """Warn, once, where browsers drop ``Secure`` cookies."""
         if self._has_warned or not request.is_unencrypted or request.is_to_localhost:
@@ -301,11 +298,10 @@ class Visitors:
         try:
             async with asyncio.timeout(timeout):
                 return (await self.client.init()).session
-        except PersonaClickError:
+        except (PersonaClickError, TimeoutError) as error:
             self._paused_until = self._clock() + self.policy.pause_after_failure
-            raise
-        except TimeoutError:
-            self._paused_until = self._clock() + self.policy.pause_after_failure
+            if isinstance(error, PersonaClickError):
+                raise
         raise TimedOut(f"no session within {timeout:g} s", endpoint=INIT.name, attempts=1)
 
 

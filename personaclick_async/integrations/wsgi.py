@@ -22,8 +22,7 @@ from typing import Any, Final, TypeAlias
 from personaclick_async.client import PersonaClick
 from personaclick_async.errors import ConfigurationError
 from personaclick_async.facade.background import background
-from personaclick_async.integrations.cookies import CookiePolicy
-from personaclick_async.integrations.incoming import IncomingRequest
+from personaclick_async.integrations.cookies import CookiePolicy, IncomingRequest
 from personaclick_async.integrations.visitors import (
     NoConsent,
     Visitor,
@@ -77,8 +76,9 @@ class VisitorMiddleware:
         environ[_KEY] = visitor
 
         def start(status: str, headers: list[tuple[str, str]], *exc_info: Any) -> Any:  # noqa: ANN401 - as the specification has it
-            said = [value for name, value in headers if name.lower() == "cache-control"]
-            added = visitor.response_headers(",".join(said) if said else None)
+            added = visitor.response_headers(
+                value for name, value in headers if name.lower() == "cache-control"
+            )
             return start_response(status, [*headers, *added], *exc_info)
 
         with visitor.current():

@@ -21,8 +21,7 @@ from personaclick_async import (
     User,
 )
 from personaclick_async.emulator import Emulator
-from personaclick_async.integrations.cookies import CookiePolicy, acceptable_id
-from personaclick_async.integrations.incoming import IncomingRequest
+from personaclick_async.integrations.cookies import CookiePolicy, IncomingRequest, acceptable_id
 from personaclick_async.integrations.visitors import NoConsent, Visitor, VisitorPolicy, Visitors
 from tests.conftest import MakeClient
 
@@ -174,8 +173,8 @@ async def test_a_response_for_shared_caches_sets_no_cookies(
     visitor = await Visitors(client).arrive(request())
     await spend(visitor)
 
-    assert visitor.response_headers(said) == []
-    assert visitor.response_headers("no-cache") != []
+    assert visitor.response_headers([said]) == []
+    assert visitor.response_headers(["no-cache"]) != []
 
 
 async def test_a_policy_without_cookies_reads_and_sets_none(client: PersonaClick) -> None:
