@@ -14,8 +14,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Final
 
-import attrs
-
 from personaclick_async.errors import ConfigurationError
 from personaclick_async.models.update import FIELDS, RESERVED_NAMES
 from personaclick_async.names import EMAIL, EXTERNAL_ID, ID, IDENTIFIERS, PHONE
@@ -24,12 +22,12 @@ from personaclick_async.sync.mapping.definition import FieldMapping, looks_like_
 from personaclick_async.sync.mapping.guessing import (
     NAMES,
     Column,
+    Line,
     Option,
     guess_field,
     guess_part,
     guess_property,
 )
-from personaclick_async.sync.mapping.origin import Kind
 from personaclick_async.sync.mapping.words import ALWAYS_NOTHING, COLUMNS, GENDERS, same
 from personaclick_async.sync.records import Fault
 from personaclick_async.sync.sources.base import BOOKKEEPING, Sample
@@ -44,6 +42,7 @@ _DEEDS: Final = re.compile(
     r"|amount(?:refunded)?|(?:financial|fulfillment)status|(?:bestell|rechnungs|auftrags)\w+"
     r"|(?:numero|date)(?:de)?(?:commande|pedido)|заказ|(?:номер|дата)заказа|注文番号|订单号"
 )
+_WHOLE: Final = ("first_name", "last_name")
 _TWO_NAMES: Final = re.compile(r" |[\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7a3]")
 _BARE_KEY: Final = re.compile(r"[A-Za-z0-9_-]+")
 _ONE_IN: Final = 10
@@ -66,35 +65,6 @@ _CUSTOM: Final = """
 """
 
 
-@attrs.frozen
-class _Line:
-    """A line of the proposal.
-
-    :ivar remark: what goes behind it, for the reader.
-    :ivar is_asked: whether it is a comment until somebody has answered the remark.
-    """
-
-    field: str
-    columns: tuple[Column, ...]
-    options: Mapping[str, Option] = attrs.field(factory=dict)
-    remark: str = ""
-    is_asked: bool = False
-
-    @property
-    def toml(self) -> str:
-        """The line itself."""
-        quoted = [_quoted(column.name) for column in self.columns]
-        said = "".join(f", {key} = {_value(one)}" for key, one in self.options.items() if one)
-        if len(quoted) > 1:
-            return f"{self.field} = {{ columns = [{', '.join(quoted)}]{said} }}"
-        table = f"{{ column = {quoted[0]}{said} }}"
-        return f"{self.field} = {table if said else quoted[0]}"
-
-    def __str__(self) -> str:
-        remark = f"  # {self.remark}" if self.remark else ""
-        return f"{'# ' if self.is_asked else ''}{self.toml}{remark}"
-
-
 def propose_mapping(sample: Sample, *, country: str | None = None) -> str:
     """Write a mapping as TOML, to be read and corrected by a person.
 
@@ -107,15 +77,14 @@ def propose_mapping(sample: Sample, *, country: str | None = None) -> str:
     :param country: two letters; whose national phone numbers are in the file.
     :raises ConfigurationError: the names of the columns are somebody's data: there is no header.
     """
-    names = [name for name in sample.columns if name not in BOOKKEEPING]
-    if looks_like_data(names):
+    if looks_like_data(name for name in sample.columns if name not in BOOKKEEPING):
         raise ConfigurationError(
             "columns: expected a header, found a row of data; give the columns' names"
         )
     columns = [
         Column(name, [row[place] for row in sample.rows])
         for place, name in enumerate(sample.columns)
-        if name in names
+        if name not in BOOKKEEPING
     ]
     found = _recognise(columns)
     if not found:
@@ -134,48 +103,51 @@ def propose_mapping(sample: Sample, *, country: str | None = None) -> str:
     if country is not None:
         head.append(f"# Whose national phone numbers are read.\ncountry = {_quoted(country)}\n")
     top = "\n".join(head)
-    lines = [_tried(_guessed(line, found), top) for line in found.values()]
-    written = [top, "[fields]", *map(str, lines)]
-    if not any(line.field in IDENTIFIERS and not line.is_asked for line in lines):
+    first, last = (found[field].columns if field in found else None for field in _WHOLE)
+    for field, line in found.items():
+        if len(line.columns) == 1:
+            (guess_part if field in _WHOLE and first == last else guess_field)(line)
+            _try(line, top)
+    written = [top, "[fields]", *map(_written, found.values())]
+    if not any(field in IDENTIFIERS and not line.is_asked for field, line in found.items()):
         written.append(_NOBODY.format(identifiers=", ".join(IDENTIFIERS)))
     taken = [column for line in found.values() for column in line.columns]
     rest = [column for column in columns if column not in taken]
     if rest:
-        written += [_CUSTOM.rstrip("\n"), *map(str, _properties(rest))]
+        written += [_CUSTOM.rstrip("\n"), *map(_written, _properties(rest))]
     return "\n".join(written) + "\n"
 
 
-def _recognise(columns: Sequence[Column]) -> dict[str, _Line]:
+def _recognise(columns: Sequence[Column]) -> dict[str, Line]:
     """Return a line for each field that a column, or several, are named like."""
     by_name = {column.spelling: column for column in reversed(columns)}
     by_variant = {one: column for column in reversed(columns) for one in _variants(column.spelling)}
     are_deeds = any(map(_DEEDS.fullmatch, by_name))
-    found: dict[str, _Line] = {}
+    found: dict[str, Line] = {}
     for field, facts in FIELDS.items():
         names = list(map(same, (field, *facts.column_names)))
         named = _called(names, by_name)
         if field in _WITH_VARIANTS:
             named += _called(names, by_variant)
-        taken = {line.columns for line in found.values()}
-        named = [column for column in named if (column,) not in taken]
+        taken = {column for line in found.values() for column in line.columns}
+        named = [column for column in named if column not in taken]
         if field == EXTERNAL_ID and (line := _id_line(named, are_deeds=are_deeds)) is not None:
             found[field] = line
         elif named and field != EXTERNAL_ID:
             # A file may have a column for each purpose, and fill one of them.
-            found[field] = _Line(field, (min(named, key=lambda column: not column.values),))
+            found[field] = Line(field, (min(named, key=lambda column: not column.values),))
     if "location" not in found:
         places = [_called(COLUMNS[what], by_name)[:1] for what in ("city", "region", "country")]
         if places[0] or places[2]:  # a region alone says too little
-            options = {"join": ", "} if sum(map(len, places)) > 1 else {}
-            found["location"] = _Line("location", tuple(chain(*places)), options)
+            options: dict[str, Option] = {"join": ", "} if sum(map(len, places)) > 1 else {}
+            found["location"] = Line("location", [*chain(*places)], options)
     if "gender" not in found:
         for column in _called(COLUMNS["title"], by_name):
             if column.are_mostly(lambda text: text.casefold() in GENDERS):
-                found["gender"] = _Line("gender", (column,))
-    found |= {field: _Line(field, named) for field, named in _names_of(found, by_name).items()}
+                found["gender"] = Line("gender", (column,))
+    found |= {field: Line(field, named) for field, named in _names_of(found, by_name).items()}
     if shared := _shared_phones(found):
-        remark = f"{shared:,} rows share a number with others: is it the person's?"
-        found[PHONE] = attrs.evolve(found[PHONE], remark=remark, is_asked=True)
+        found[PHONE].ask(f"{shared:,} rows share a number with others: is it the person's?")
     return {field: found[field] for field in FIELDS if field in found}
 
 
@@ -190,7 +162,7 @@ def _variants(name: str) -> list[str]:
     return [*ends, *(one.removeprefix(start) for start, one in starts if one.startswith(start))]
 
 
-def _id_line(named: list[Column], *, are_deeds: bool) -> _Line | None:
+def _id_line(named: list[Column], *, are_deeds: bool) -> Line | None:
     """Return a line for the user's id: the row's own one if it tells rows apart.
 
     :param are_deeds: whether the rows are what people did, so that their ids are not people's.
@@ -199,7 +171,7 @@ def _id_line(named: list[Column], *, are_deeds: bool) -> _Line | None:
     others = [column for column in named if column not in own]
     if are_deeds and own and not others:
         remark = "is this the id of a person, not of what one did?"
-        return _Line(EXTERNAL_ID, (own[0],), remark=remark, is_asked=True)
+        return Line(EXTERNAL_ID, own[:1], remark=remark, is_asked=True)
     candidates = others if are_deeds else [*own, *others]
     if not candidates:
         return None
@@ -208,16 +180,14 @@ def _id_line(named: list[Column], *, are_deeds: bool) -> _Line | None:
     if len(candidates) > 1:
         rest = ", ".join(_quoted(column.name) for column in candidates if column is not best)
         remarks.append(f"or is it {rest}?")
-    return _Line(EXTERNAL_ID, (best,), remark="; ".join(remarks))
+    return Line(EXTERNAL_ID, (best,), remark="; ".join(remarks))
 
 
 def _names_of(
-    found: Mapping[str, _Line], columns: Mapping[str, Column]
+    found: Mapping[str, Line], columns: Mapping[str, Column]
 ) -> Mapping[str, tuple[Column, ...]]:
     """Return the columns of names where the file does not have one for each."""
-    first, last = (
-        found[field].columns[0] if field in found else None for field in ("first_name", "last_name")
-    )
+    first, last = (found[field].columns[0] if field in found else None for field in _WHOLE)
     prefix, name = columns.get("tussenvoegsel"), columns.get("name")
     if prefix is not None and last is not None:
         return {"last_name": (prefix, last)}
@@ -234,10 +204,10 @@ def _names_of(
     else:
         whole = _called((*COLUMNS["whole_name"], *COLUMNS["family_first"]), columns)
         whole.sort(key=lambda column: not column.may_be_names)
-    return {field: (column,) for column in whole[:1] for field in ("first_name", "last_name")}
+    return {field: (column,) for column in whole[:1] for field in _WHOLE}
 
 
-def _shared_phones(found: Mapping[str, _Line]) -> int:
+def _shared_phones(found: Mapping[str, Line]) -> int:
     """Return how many rows have a number of somebody else, if many have."""
     whose = found.get(EXTERNAL_ID) or found.get(EMAIL)
     if whose is None or PHONE not in found:
@@ -249,55 +219,34 @@ def _shared_phones(found: Mapping[str, _Line]) -> int:
     return shared if shared > 1 and shared * _ONE_IN > len(numbers) else 0
 
 
-def _guessed(line: _Line, found: Mapping[str, _Line]) -> _Line:
-    """Return a line with what the sample shows of its column."""
-    if len(line.columns) > 1:
-        return line
-    [column] = line.columns
-    both = [found[field].columns for field in ("first_name", "last_name") if field in found]
-    is_part = line.field in NAMES and both == [line.columns] * 2
-    guess = (guess_part if is_part else guess_field)(line.field, column)
-    return _Line(
-        line.field,
-        line.columns,
-        {**guess.options, "absent": column.absent},
-        guess.remark or line.remark,
-        guess.is_asked or line.is_asked,
-    )
-
-
-def _tried(line: _Line, top: str) -> _Line:
+def _try(line: Line, top: str) -> None:
     """Try a line on the sample; one that refuses much of it becomes a comment with the reason."""
-    if line.is_asked or len(line.columns) > 1:
-        return line
+    if line.is_asked:
+        return
     other = next(name for name in IDENTIFIERS if name != line.field)
-    mapping = FieldMapping.parse(f'{top}\n[fields]\n{other} = "x"\n{line.toml}')
-    values = line.columns[0].values
+    mapping = FieldMapping.parse(f'{top}\n[fields]\n{other} = "x"\n{_toml(line)}')
+    values = line.column.values
     tried = Converter(line.field, mapping.fields[line.field]).column(values)
     refusals = Counter(one.rule for one in tried if isinstance(one, Fault))
-    if not refusals:
-        return line
-    [(rule, _)] = refusals.most_common(1)
-    refused = refusals.total()
-    remark = f"{refused:,} of {len(values):,} values would be left out: expected {rule}"
-    remark = f"{line.remark}; {remark}" if line.remark else remark
-    return attrs.evolve(line, remark=remark, is_asked=refused * 2 >= len(values))
+    if refusals:
+        [(rule, _)] = refusals.most_common(1)
+        refused = refusals.total()
+        remark = f"{refused:,} of {len(values):,} values would be left out: expected {rule}"
+        line.remark = f"{line.remark}; {remark}" if line.remark else remark
+        line.is_asked = refused * 2 >= len(values)
 
 
-def _properties(columns: Iterable[Column]) -> Iterable[_Line]:
+def _properties(columns: Iterable[Column]) -> Iterable[Line]:
     taken: set[str] = set()
     for number, column in enumerate(columns, 1):
         name = _property_name(column.name, number)
         if name in taken:
             name = f"{name}_{number}"
         taken.add(name)
-        guess = guess_property(column)
-        options: dict[str, Option] = {}
-        if guess.kind not in (Kind.ANY, Kind.STRING):
-            options = {"type": guess.kind.value, **guess.options, "absent": column.absent}
-        elif guess.kind is Kind.STRING and column.has_numbers:
-            options = {"type": guess.kind.value}
-        yield _Line(name, (column,), options, guess.remark, is_asked=True)
+        line = Line(name, [column])
+        guess_property(line)
+        line.is_asked = True
+        yield line
 
 
 def _property_name(column: str, number: int) -> str:
@@ -310,6 +259,19 @@ def _property_name(column: str, number: int) -> str:
     if not name or name.isdigit():
         name = f"column_{number}"
     return f"{name}_property" if name in RESERVED_NAMES else name
+
+
+def _written(line: Line) -> str:
+    remark = f"  # {line.remark}" if line.remark else ""
+    return f"{'# ' if line.is_asked else ''}{_toml(line)}{remark}"
+
+
+def _toml(line: Line) -> str:
+    quoted = [_quoted(column.name) for column in line.columns]
+    said = "".join(f", {key} = {_value(value)}" for key, value in line.options.items() if value)
+    if len(quoted) > 1:
+        return f"{line.field} = {{ columns = [{', '.join(quoted)}]{said} }}"
+    return f"{line.field} = " + (f"{{ column = {quoted[0]}{said} }}" if said else quoted[0])
 
 
 def _value(value: Option | bool) -> str:  # noqa: FBT001 - a value of TOML

@@ -103,103 +103,121 @@ class Column:
         return not self.are_mostly(_NO_NAME.search)
 
 
-@attrs.frozen
-class Guess:
-    """How a column seems to be written.
+@attrs.define
+class Line:
+    """A line of a mapping, and what is to be said of it.
 
-    :ivar kind: what it holds, where its field does not say so.
-    :ivar options: what a mapping has to say of it.
-    :ivar remark: what its reader should know.
-    :ivar is_asked: whether the remark has to be answered first.
+    :ivar options: what it says of its columns.
+    :ivar remark: what goes behind it, for the reader.
+    :ivar is_asked: whether it is a comment until somebody has answered the remark.
     """
 
-    kind: Kind = Kind.ANY
-    options: Mapping[str, Option] = attrs.field(factory=dict)
+    field: str
+    columns: Sequence[Column]
+    options: dict[str, Option] = attrs.field(factory=dict)
     remark: str = ""
     is_asked: bool = False
 
+    @property
+    def column(self) -> Column:
+        """Its only column."""
+        [column] = self.columns
+        return column
 
-def guess_field(field: str, column: Column) -> Guess:
-    """Tell how the column of a standard field is written."""
-    texts = column.telling
-    match STANDARD_KINDS[field]:
+    def ask(self, remark: str) -> None:
+        """Make it a comment until somebody has answered."""
+        self.remark, self.is_asked = remark, True
+
+
+def guess_field(line: Line) -> None:
+    """Complete the line of a standard field by how its column is written."""
+    texts = line.column.telling
+    match STANDARD_KINDS[line.field]:
         case Kind.GENDER:
-            return _gender(column)
+            _gender(line)
         case Kind.BOOLEAN:
-            return Guess(options=_flags(texts))
+            line.options["values"] = _flags(texts)
         case Kind.BIRTHDAY if texts:
-            return _birthday(texts)
+            _birthday(line)
         case Kind.NUMBER if texts:
-            return _number(texts) or Guess()
+            _number(line)
         case Kind.IDENTIFIER if any(map(_THOUSANDS.fullmatch, texts)):
-            remark = "are these numbers with separators, or ids as they are?"
-            return Guess(remark=remark, is_asked=True)
+            line.ask("are these numbers with separators, or ids as they are?")
         case Kind.EMAIL if any((to := text.partition("@")[0]) != to.lower() for text in texts):
-            return Guess(options={"case": "lower"})
-        case Kind.STRING if field in NAMES and texts:
-            return _name(column)
-    return Guess()
+            line.options["case"] = "lower"
+        case Kind.STRING if line.field in NAMES and texts:
+            _name(line)
+    line.options["absent"] = line.column.absent
 
 
-def guess_property(column: Column) -> Guess:
-    """Tell what a column of a custom property holds."""
-    texts = column.telling
+def guess_part(line: Line) -> None:
+    """Complete a line by which part of its column of whole names it is, where that is certain."""
+    texts = line.column.telling
+    line.options["part"] = line.field.removesuffix("_name")
+    _name(line)
+    others = sum(_TWO_WORDS.fullmatch(text) is None for text in texts)
+    if line.column.spelling in COLUMNS["family_first"] or any(map(_FAMILY_FIRST.search, texts)):
+        line.ask("the family name comes first: split such names beforehand")
+    elif others and not line.is_asked:
+        line.remark = f"{others:,} of {len(texts):,} names do not have two words"
+        if others * 2 > len(texts):
+            line.is_asked = line.field == "last_name" or any(" " in text for text in texts)
+            if not line.is_asked:
+                del line.options["part"]
+    line.options["absent"] = line.column.absent
+
+
+def guess_property(line: Line) -> None:
+    """Complete the line of a custom property by what its column holds."""
+    kind = _kind(line)
+    if kind is not Kind.ANY and (kind is not Kind.STRING or line.column.has_numbers):
+        line.options = {"type": kind.value, **line.options}
+    if kind not in (Kind.ANY, Kind.STRING):
+        line.options["absent"] = line.column.absent
+
+
+def _kind(line: Line) -> Kind:
+    column, texts = line.column, line.column.telling
     if not column.texts:
         for types, kind in _TYPES:
             if column.values and all(isinstance(value, types) for value in column.values):
-                return Guess(kind)
-        return Guess(Kind.ANY)
+                return kind
+        return Kind.ANY
     if not texts:
-        return Guess(Kind.STRING)
+        return Kind.STRING
     if _CODES.search(column.spelling) or any(map(_CODE.fullmatch, texts)):
         are_whole = all(re.fullmatch(r"[0-9]+\.0+", text) for text in texts)
-        return Guess(Kind.IDENTIFIER if are_whole else Kind.STRING)
-    if (guess := _date(texts) or _number(texts)) is not None:
-        return guess
+        return Kind.IDENTIFIER if are_whole else Kind.STRING
+    if (known := _date(line, texts) or _number(line)) is not None:
+        return known
     words = {text.casefold() for text in texts}
     if words <= YES | NO and words & YES and words & NO and not _COUNTRIES.search(column.spelling):
-        return Guess(Kind.BOOLEAN, _flags(texts))
+        line.options["values"] = _flags(texts)
+        return Kind.BOOLEAN
     is_json = all(text[0] in "[{" for text in texts) and _converts(texts, Origin(kind=Kind.JSON))
-    return Guess(Kind.JSON if is_json else Kind.STRING)
+    return Kind.JSON if is_json else Kind.STRING
 
 
-def guess_part(field: str, column: Column) -> Guess:
-    """Tell which part of a column of whole names a field is, where that is certain."""
-    texts = column.telling
-    guess = _name(column)
-    options, remark, is_asked = {"part": field.removesuffix("_name")}, guess.remark, guess.is_asked
-    others = sum(_TWO_WORDS.fullmatch(text) is None for text in texts)
-    if column.spelling in COLUMNS["family_first"] or any(map(_FAMILY_FIRST.search, texts)):
-        remark, is_asked = "the family name comes first: split such names beforehand", True
-    elif others and not guess.is_asked:
-        remark = f"{others:,} of {len(texts):,} names do not have two words"
-        if others * 2 > len(texts):
-            is_asked = field == "last_name" or any(" " in text for text in texts)
-            options = options if is_asked else {}
-    return Guess(options={**options, **guess.options}, remark=remark, is_asked=is_asked)
-
-
-def _name(column: Column) -> Guess:
-    texts = column.telling
-    if not column.may_be_names:
-        return Guess(remark="most values do not look like names", is_asked=True)
-    if (
+def _name(line: Line) -> None:
+    texts = line.column.telling
+    if not line.column.may_be_names:
+        line.ask("most values do not look like names")
+    elif (
         all(map(str.isupper, texts))
         and any(map(str.isascii, texts))
-        and column.spelling not in COLUMNS["turkish_name"]
+        and line.column.spelling not in COLUMNS["turkish_name"]
     ):
-        return Guess(options={"case": "name"}, remark="JON -> Jon")
-    return Guess()
+        line.options["case"], line.remark = "name", "JON -> Jon"
 
 
-def _gender(column: Column) -> Guess:
+def _gender(line: Line) -> None:
     """Tell which words stand for which gender.
 
     Words that are neither are passed over: whatever they are, they do not belong in a mapping.
     """
     known: dict[str, str] = {}
     letters: dict[str, str] = {}
-    for text in dict.fromkeys(column.telling):
+    for text in line.column.telling:
         word = text.casefold()
         if word in GENDERS:
             # The sample may happen to hold one of them only.
@@ -208,20 +226,18 @@ def _gender(column: Column) -> Guess:
         if word in _SINGLE:
             letters.setdefault(word, text)
     found = "".join(sorted(letters))
-    pair = GENDER_LETTERS.get(found)
-    if (pair == "mv" and column.spelling not in COLUMNS["dutch_gender"]) or (
-        "m" in letters and found != "fm" and column.spelling in COLUMNS["spanish_gender"]
-    ):
-        pair = None
-    if pair is not None:
+    pair = GENDER_LETTERS.get(found, "")
+    is_spanish = line.column.spelling in COLUMNS["spanish_gender"]
+    is_dutch = line.column.spelling in COLUMNS["dutch_gender"]
+    if (pair == "mv" and not is_dutch) or (is_spanish and "m" in letters and found != "fm"):
+        pair = ""
+    if letters and not pair:
+        line.ask("which of these letters is m, and which is f?")
+    for letter, gender in zip(pair, "mf", strict=False):
         like = next(iter(letters.values()))
-        for letter, gender in zip(pair, "mf", strict=True):
-            known[letters.get(letter, _as_spelt(letter, like))] = gender
+        known[letters.get(letter, _as_spelt(letter, like))] = gender
     told = {text: known[text] for text in known if text not in _TAKEN_AS_IS}
-    options = {"values": dict(sorted(told.items(), key=lambda one: one[1], reverse=True))}
-    is_asked = bool(letters) and pair is None
-    remark = "which of these letters is m, and which is f?" if is_asked else ""
-    return Guess(options=options, remark=remark, is_asked=is_asked)
+    line.options["values"] = dict(sorted(told.items(), key=lambda one: one[1], reverse=True))
 
 
 def _as_spelt(word: str, like: str) -> str:
@@ -230,12 +246,13 @@ def _as_spelt(word: str, like: str) -> str:
     return word.title() if like.istitle() else word
 
 
-def _flags(texts: Iterable[str]) -> dict[str, Option]:
+def _flags(texts: Iterable[str]) -> dict[str, bool]:
     told = {text: text.casefold() in YES for text in texts if text.casefold() in YES | NO}
-    return {"values": {text: told[text] for text in told if text.casefold() not in TRUE | FALSE}}
+    return {text: told[text] for text in told if text.casefold() not in TRUE | FALSE}
 
 
-def _number(texts: Sequence[str]) -> Guess | None:
+def _number(line: Line) -> Kind | None:
+    texts = line.column.telling
     if any(sum(map(str.isdigit, text)) > _MOST_DIGITS for text in texts):
         return None
     point, comma = (_converts(texts, Origin(kind=Kind.FLOAT, decimal=mark)) for mark in ".,")
@@ -245,63 +262,66 @@ def _number(texts: Sequence[str]) -> Guess | None:
     if point and comma and marked:
         # Every one of them may be read both ways, but for what the sign of the money tells.
         if not all("," in text and _MONEY.search(text) for text in marked):
-            remark = 'is 1.250 over a thousand? Add decimal = "," or "."'
-            return Guess(Kind.FLOAT, remark=remark, is_asked=True)
+            line.ask('is 1.250 over a thousand? Add decimal = "," or "."')
+            return Kind.FLOAT
         comma = False
     mark = "." if point else ","
-    if _converts(texts, Origin(kind=Kind.INTEGER, decimal=mark)):
-        return Guess(Kind.INTEGER, {} if mark == "." else {"decimal": mark})
-    return Guess(Kind.FLOAT, {"decimal": mark})
+    is_whole = _converts(texts, Origin(kind=Kind.INTEGER, decimal=mark))
+    if mark == "," or not is_whole:
+        line.options["decimal"] = mark
+    return Kind.INTEGER if is_whole else Kind.FLOAT
 
 
-def _birthday(texts: Sequence[str]) -> Guess:
+def _birthday(line: Line) -> None:
     """Tell how days are written, passing over what is written in another way than most."""
+    texts = line.column.telling
     texts = [text for text in texts if text.strip("0.-/: ")] or texts
     [(shape, count)] = Counter(map(_shape, texts)).most_common(1)
     if count * 2 > len(texts):
         texts = [text for text in texts if _shape(text) == shape]
-    guess = _digit_days(texts) if all(map(_DIGITS.fullmatch, texts)) else _date(texts)
-    return guess or Guess(remark='say how: format = "%m/%d/%Y" or another', is_asked=True)
+    if all(map(_DIGITS.fullmatch, texts)):
+        fewest = min(len(text.lstrip("-").partition(".")[0]) for text in texts)
+        fitting = [
+            pattern
+            for pattern in DATES["digits"]
+            if fewest >= _FEWEST_DIGITS.get(pattern, 0)
+            and _converts(texts, Origin(kind=Kind.BIRTHDAY, format=(pattern,)), "birthday")
+        ]
+        kind = _written(line, Kind.DATE, fitting)
+    else:
+        kind = _date(line, texts)
+    if kind is None:
+        line.ask('say how: format = "%m/%d/%Y" or another')
 
 
 def _shape(text: str) -> str:
     return re.sub(r"[^\W\d_]+", "a", re.sub("[0-9]", "0", _SHORT_RUN.sub("0", text)))
 
 
-def _digit_days(texts: Sequence[str]) -> Guess | None:
-    fewest = min(len(text.lstrip("-").partition(".")[0]) for text in texts)
-    fitting = [
-        pattern
-        for pattern in DATES["digits"]
-        if fewest >= _FEWEST_DIGITS.get(pattern, 0)
-        and _converts(texts, Origin(kind=Kind.BIRTHDAY, format=(pattern,)), "birthday")
-    ]
-    return _written(Kind.DATE, fitting)
-
-
-def _date(texts: Sequence[str]) -> Guess | None:
+def _date(line: Line, texts: Sequence[str]) -> Kind | None:
     if not all(map(_DATE.search, texts)):
         return None
     if _converts(texts, Origin(kind=Kind.DATETIME)):
-        is_moment = any(":" in text for text in texts)
-        return Guess(Kind.DATETIME if is_moment else Kind.DATE)
+        return Kind.DATETIME if any(":" in text for text in texts) else Kind.DATE
     days, times = DATES["days"], DATES["times"]
     for time in ("", *(f"{by}{time}" for time in times for by in (" ", ", "))):
         formats = [f"{day}{time}" for day in days]
         fitting = [
             one for one in formats if _converts(texts, Origin(kind=Kind.DATETIME, format=(one,)))
         ]
-        if guess := _written(Kind.DATETIME if time else Kind.DATE, fitting):
-            return guess
+        if kind := _written(line, Kind.DATETIME if time else Kind.DATE, fitting):
+            return kind
     return None
 
 
-def _written(kind: Kind, formats: Sequence[str]) -> Guess | None:
-    """Return a guess of dates in one of several formats, if there is one."""
+def _written(line: Line, kind: Kind, formats: Sequence[str]) -> Kind | None:
+    """Take the first of several formats that fit, and ask if there are more."""
+    if not formats:
+        return None
+    line.options["format"] = formats[0]
     if len(formats) > 1:
-        remark = f"{' or '.join(formats)}? The sample fits both"
-        return Guess(kind, {"format": formats[0]}, remark, is_asked=True)
-    return Guess(kind, {"format": formats[0]}) if formats else None
+        line.ask(f"{' or '.join(formats)}? The sample fits both")
+    return kind
 
 
 def _converts(texts: Iterable[str], origin: Origin, field: str = "sample") -> bool:
