@@ -8,10 +8,11 @@ from typing import Unpack
 
 from personaclick_async.errors import ValidationError
 from personaclick_async.models import rules
+from personaclick_async.models.fields import CLEAR, names_fields
 from personaclick_async.models.identity import Identity
 from personaclick_async.models.order import Order, Product
 from personaclick_async.models.profile import FullProfile, Profile
-from personaclick_async.models.update import CLEAR, ProfileFields, ProfileUpdate, names_fields
+from personaclick_async.models.update import ProfileFields, ProfileUpdate
 from personaclick_async.names import DATE_FROM, IDENTIFIERS
 from personaclick_async.protocol import requests
 from personaclick_async.protocol.answers import Answer

@@ -19,10 +19,7 @@ from personaclick_async.errors import ConfigurationError, TimedOut
 Seconds: TypeAlias = float
 """A duration in seconds; arguments take a :class:`datetime.timedelta` as well."""
 
-_SHOP_ID: Final = re.compile(r"[0-9A-Fa-f]{30}")
-_SECRET: Final = re.compile(r"[!-~]+")
 _URL: Final = re.compile(r"(?i)https?://[^\s\x00-\x1f?#]+")
-_STREAM: Final = re.compile(rf"[A-Za-z0-9_]{{1,{names.STREAM_MAX_CHARACTERS}}}")
 
 
 def _seconds(value: float | timedelta) -> Seconds:
@@ -33,49 +30,54 @@ def _seconds(value: float | timedelta) -> Seconds:
 
 
 def _require(at: attrs.Attribute[Any], value: object, kinds: tuple[type, ...], noun: str) -> None:
-    if isinstance(value, bool) or not isinstance(value, kinds):
+    if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
         raise ConfigurationError(f"{at.name}: expected {noun}, got {type(value).__name__}")
 
 
-def _at_least(minimum: float) -> Any:  # noqa: ANN401 - a validator of any class's field
+# What follows makes validators of fields of any class, which attrs types as Any.
+
+
+def _number(*, at_least: float | None = None, whole: bool = False, finite: bool = False) -> Any:  # noqa: ANN401
+    """Accept a number of ``at_least`` so much, or else above 0."""
+    kinds, noun = ((int,), "a whole number") if whole else ((int, float), "a number")
+    rule = "more than 0" if at_least is None else f"{at_least} or more"
+
     def check(_: object, at: attrs.Attribute[float], value: float) -> None:
-        _require(at, value, (int, float), "a number")
+        _require(at, value, kinds, noun)
         # Written so that NaN fails too.
-        if not value >= minimum:
-            raise ConfigurationError(f"{at.name}: expected {minimum} or more, got {value}")
+        if not (value > 0 if at_least is None else value >= at_least):
+            raise ConfigurationError(f"{at.name}: expected {rule}, got {value}")
+        if finite and math.isinf(value):
+            # An event loop can't set a timer to it.
+            raise ConfigurationError(f"{at.name}: expected a finite number, got {value}")
 
     return check
 
 
-def _count_from(minimum: int) -> Any:  # noqa: ANN401 - a validator of any class's field
-    def check(_: object, at: attrs.Attribute[int], value: int) -> None:
-        _require(at, value, (int,), "a whole number")
-        if value < minimum:
-            raise ConfigurationError(f"{at.name}: expected {minimum} or more, got {value}")
-
-    return check
-
-
-def _positive(_: object, at: attrs.Attribute[float], value: float) -> None:
-    _require(at, value, (int, float), "a number")
-    if not value > 0:
-        raise ConfigurationError(f"{at.name}: expected more than 0, got {value}")
-
-
-def _finite(_: object, at: attrs.Attribute[float], value: float) -> None:
-    _positive(_, at, value)
-    if math.isinf(value):
-        # An event loop can't set a timer to it.
-        raise ConfigurationError(f"{at.name}: expected a finite number, got {value}")
-
-
-def _of_kind(kind: type, *, or_none: bool = False) -> Any:  # noqa: ANN401 - of any class's field
+def _of_kind(kind: type, *, or_none: bool = False) -> Any:  # noqa: ANN401
     def check(_: object, at: attrs.Attribute[Any], value: object) -> None:
-        if value is None and or_none:
-            return
-        _require(at, value, (kind,), f"a {kind.__name__}")
+        if value is not None or not or_none:
+            _require(at, value, (kind,), f"a {kind.__name__}")
 
     return check
+
+
+def _text(pattern: str, rule: str, *, or_none: bool = True) -> Any:  # noqa: ANN401
+    def check(_: object, at: attrs.Attribute[Any], value: object) -> None:
+        if (value is None and or_none) or (isinstance(value, str) and re.fullmatch(pattern, value)):
+            return
+        got = f"{len(value)} characters" if isinstance(value, str) else type(value).__name__
+        raise ConfigurationError(f"{at.name}: expected {rule}, got {got}")
+
+    return check
+
+
+_SHOP_ID: Final = _text(r"[0-9A-Fa-f]{30}", "30 hexadecimal characters", or_none=False)
+_SECRET: Final = _text(r"[!-~]+", "visible ASCII characters")
+_STREAM: Final = _text(
+    rf"[A-Za-z0-9_]{{1,{names.STREAM_MAX_CHARACTERS}}}",
+    f"1 to {names.STREAM_MAX_CHARACTERS} letters, digits or _",
+)
 
 
 @attrs.frozen(kw_only=True)
@@ -87,9 +89,9 @@ class Timeouts:
     :ivar total: from the first byte sent to the last received.
     """
 
-    connect: Seconds = attrs.field(default=5.0, converter=_seconds, validator=_finite)
-    read: Seconds = attrs.field(default=15.0, converter=_seconds, validator=_finite)
-    total: Seconds = attrs.field(default=30.0, converter=_seconds, validator=_finite)
+    connect: Seconds = attrs.field(default=5.0, converter=_seconds, validator=_number(finite=True))
+    read: Seconds = attrs.field(default=15.0, converter=_seconds, validator=_number(finite=True))
+    total: Seconds = attrs.field(default=30.0, converter=_seconds, validator=_number(finite=True))
 
 
 RETRIED_STATUSES: Final = frozenset(
@@ -99,14 +101,10 @@ RETRIED_STATUSES: Final = frozenset(
 
 
 def _statuses(value: Collection[int]) -> frozenset[int]:
-    # What is no collection goes on to the validator, which knows the field's name.
-    kinds = (list, tuple, set)
-    return frozenset(value) if isinstance(value, kinds) else value  # type: ignore[return-value]
-
-
-def _check_statuses(_: object, at: attrs.Attribute[Any], value: object) -> None:
-    if not isinstance(value, frozenset) or not all(type(one) is int for one in value):
-        raise ConfigurationError(f"{at.name}: expected HTTP statuses, as whole numbers")
+    is_usable = isinstance(value, list | tuple | set | frozenset)
+    if not is_usable or not all(type(one) is int for one in value):
+        raise ConfigurationError("statuses: expected HTTP statuses, as whole numbers")
+    return frozenset(value)
 
 
 @attrs.frozen(kw_only=True)
@@ -124,14 +122,16 @@ class RetryPolicy:
     :ivar statuses: of an answer, after which a call is sent again.
     """
 
-    attempts: int = attrs.field(default=4, validator=_count_from(1))
-    first_wait: Seconds = attrs.field(default=0.25, converter=_seconds, validator=_at_least(0))
-    longest_wait: Seconds = attrs.field(default=20.0, converter=_seconds, validator=_at_least(0))
-    total: Seconds = attrs.field(default=90.0, converter=_seconds, validator=_at_least(0))
-    budget: float = attrs.field(default=0.2, validator=_at_least(0))
-    statuses: frozenset[int] = attrs.field(
-        default=RETRIED_STATUSES, converter=_statuses, validator=_check_statuses
+    attempts: int = attrs.field(default=4, validator=_number(at_least=1, whole=True))
+    first_wait: Seconds = attrs.field(
+        default=0.25, converter=_seconds, validator=_number(at_least=0)
     )
+    longest_wait: Seconds = attrs.field(
+        default=20.0, converter=_seconds, validator=_number(at_least=0)
+    )
+    total: Seconds = attrs.field(default=90.0, converter=_seconds, validator=_number(at_least=0))
+    budget: float = attrs.field(default=0.2, validator=_number(at_least=0))
+    statuses: frozenset[int] = attrs.field(default=RETRIED_STATUSES, converter=_statuses)
 
 
 @attrs.frozen(kw_only=True)
@@ -142,16 +142,16 @@ class CachePolicy:
     :ivar max_entries: how many users' profiles are kept; the least recently used go first.
     """
 
-    ttl: Seconds = attrs.field(default=300.0, converter=_seconds, validator=_positive)
-    max_entries: int = attrs.field(default=10_000, validator=_count_from(1))
+    ttl: Seconds = attrs.field(default=300.0, converter=_seconds, validator=_number())
+    max_entries: int = attrs.field(default=10_000, validator=_number(at_least=1, whole=True))
 
 
 @attrs.frozen
 class RateLimit:
     """At most ``requests`` in any window of ``seconds``, strictly."""
 
-    requests: int = attrs.field(validator=_count_from(1))
-    seconds: Seconds = attrs.field(converter=_seconds, validator=_positive)
+    requests: int = attrs.field(validator=_number(at_least=1, whole=True))
+    seconds: Seconds = attrs.field(converter=_seconds, validator=_number())
 
 
 DOCUMENTED_LIMITS: Final[Mapping[names.Family, RateLimit]] = {
@@ -160,31 +160,16 @@ DOCUMENTED_LIMITS: Final[Mapping[names.Family, RateLimit]] = {
 """The limits that the service documents; for profiles and orders it documents none."""
 
 
-def _check_shop_id(_: object, __: object, value: Any) -> None:  # noqa: ANN401 - anything may come
-    if not isinstance(value, str) or not _SHOP_ID.fullmatch(value):
-        raise ConfigurationError(
-            "shop_id: expected 30 hexadecimal characters, got "
-            + (f"{len(value)} characters" if isinstance(value, str) else type(value).__name__)
-        )
-
-
-def _check_secret(_: object, __: object, value: Any) -> None:  # noqa: ANN401 - anything may come
-    if value is not None and not (isinstance(value, str) and _SECRET.fullmatch(value)):
-        raise ConfigurationError("shop_secret: expected visible ASCII characters")
-
-
-def _check_stream(_: object, __: object, value: Any) -> None:  # noqa: ANN401 - anything may come
-    if value is not None and not (isinstance(value, str) and _STREAM.fullmatch(value)):
-        raise ConfigurationError(
-            f"stream: expected 1 to {names.STREAM_MAX_CHARACTERS} letters, digits or _"
-        )
-
-
 def _check_limits(_: object, at: attrs.Attribute[Any], value: object) -> None:
     _require(at, value, (Mapping,), "a mapping of Family to RateLimit")
     for family, limit in dict(value).items():  # type: ignore[call-overload]  # a Mapping, see above
         if family not in tuple(names.Family) or not isinstance(limit, RateLimit):
             raise ConfigurationError(f"{at.name}: expected a mapping of Family to RateLimit")
+
+
+def _check_user_id_name(_: object, at: attrs.Attribute[str], value: str) -> None:
+    if value not in (names.ID, names.EXTERNAL_ID):
+        raise ConfigurationError(f"{at.name}: expected {names.ID!r} or {names.EXTERNAL_ID!r}")
 
 
 def _base_url(value: Any) -> str:  # noqa: ANN401 - anything may come
@@ -205,10 +190,10 @@ def _base_url(value: Any) -> str:  # noqa: ANN401 - anything may come
 class Config:
     """Everything that a client is told. :class:`PersonaClick` makes it from its arguments."""
 
-    shop_id: str = attrs.field(validator=_check_shop_id)
-    shop_secret: str | None = attrs.field(default=None, validator=_check_secret, repr=False)
+    shop_id: str = attrs.field(validator=_SHOP_ID)
+    shop_secret: str | None = attrs.field(default=None, validator=_SECRET, repr=False)
     api_url: str = attrs.field(default=names.DEFAULT_API_URL, converter=_base_url)
-    stream: str | None = attrs.field(default=None, validator=_check_stream)
+    stream: str | None = attrs.field(default=None, validator=_STREAM)
     timeouts: Timeouts = attrs.field(default=Timeouts(), validator=_of_kind(Timeouts))
     retry: RetryPolicy = attrs.field(default=RetryPolicy(), validator=_of_kind(RetryPolicy))
     cache: CachePolicy | None = attrs.field(
@@ -217,22 +202,13 @@ class Config:
     limits: Mapping[names.Family, RateLimit] = attrs.field(
         factory=lambda: DOCUMENTED_LIMITS, validator=_check_limits
     )
-    max_concurrency: int = attrs.field(default=100, validator=_count_from(1))
-    max_answer_bytes: int = attrs.field(default=16 * 1024 * 1024, validator=_count_from(1))
-    set_user_id_name: str = attrs.field(default=names.ID)
-    query_user_id_name: str = attrs.field(default=names.EXTERNAL_ID)
-    disabled: bool = attrs.field(default=False)
-
-    @set_user_id_name.validator
-    @query_user_id_name.validator
-    def _check_user_id_name(self, at: attrs.Attribute[str], value: str) -> None:
-        if value not in (names.ID, names.EXTERNAL_ID):
-            raise ConfigurationError(f"{at.name}: expected {names.ID!r} or {names.EXTERNAL_ID!r}")
-
-    @disabled.validator
-    def _check_disabled(self, at: attrs.Attribute[bool], value: object) -> None:
-        if not isinstance(value, bool):
-            raise ConfigurationError(f"{at.name}: expected a bool, got {type(value).__name__}")
+    max_concurrency: int = attrs.field(default=100, validator=_number(at_least=1, whole=True))
+    max_answer_bytes: int = attrs.field(
+        default=16 * 1024 * 1024, validator=_number(at_least=1, whole=True)
+    )
+    set_user_id_name: str = attrs.field(default=names.ID, validator=_check_user_id_name)
+    query_user_id_name: str = attrs.field(default=names.EXTERNAL_ID, validator=_check_user_id_name)
+    disabled: bool = attrs.field(default=False, validator=_of_kind(bool))
 
 
 class Unset:
@@ -260,12 +236,12 @@ class CallOptions:
     timeout: Seconds | None = attrs.field(
         default=None,
         converter=attrs.converters.optional(_seconds),
-        validator=attrs.validators.optional(_finite),
+        validator=attrs.validators.optional(_number(finite=True)),
     )
     retries: int | None = attrs.field(
-        default=None, validator=attrs.validators.optional(_count_from(0))
+        default=None, validator=attrs.validators.optional(_number(at_least=0, whole=True))
     )
-    stream: str | None = attrs.field(default=None, validator=_check_stream)
+    stream: str | None = attrs.field(default=None, validator=_STREAM)
     ends: Seconds | None = None
 
     def changed(
@@ -349,7 +325,7 @@ def load_config(
 def _from_variable(name: str, variable: str, text: str) -> object:
     match name:
         case "timeouts":
-            total = _number(variable, text)
+            total = _from_text(variable, text)
             if not total:
                 raise ConfigurationError(f"{variable}: expected more than 0")
             usual = Timeouts()
@@ -357,12 +333,12 @@ def _from_variable(name: str, variable: str, text: str) -> object:
                 connect=min(usual.connect, total), read=min(usual.read, total), total=total
             )
         case "retry":
-            return RetryPolicy(attempts=_whole_number(variable, text) + 1)
+            return RetryPolicy(attempts=int(_from_text(variable, text, whole=True)) + 1)
         case "cache":
-            ttl = _number(variable, text)
+            ttl = _from_text(variable, text)
             return CachePolicy(ttl=ttl) if ttl else None
         case "max_concurrency":
-            return _whole_number(variable, text)
+            return int(_from_text(variable, text, whole=True))
         case "disabled":
             if text.lower() not in _YES | _NO:
                 raise ConfigurationError(f"{variable}: expected 1 or 0")
@@ -371,18 +347,12 @@ def _from_variable(name: str, variable: str, text: str) -> object:
             return text
 
 
-def _number(variable: str, text: str) -> float:
+def _from_text(variable: str, text: str, *, whole: bool = False) -> float:
     try:
         number = float(text)
     except ValueError:
         number = math.nan
-    if not 0 <= number < math.inf:
-        raise ConfigurationError(f"{variable}: expected a number, 0 or more")
+    if not 0 <= number < math.inf or (whole and not number.is_integer()):
+        noun = "a whole number" if whole else "a number"
+        raise ConfigurationError(f"{variable}: expected {noun}, 0 or more")
     return number
-
-
-def _whole_number(variable: str, text: str) -> int:
-    number = _number(variable, text)
-    if not number.is_integer():
-        raise ConfigurationError(f"{variable}: expected a whole number, 0 or more")
-    return int(number)

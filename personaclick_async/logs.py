@@ -1,17 +1,182 @@
-"""Logging: the client's requests, one line each, and a formatter that redacts whole logs."""
+"""Logging: the client's requests, one line each, and text without what must not be in a log.
+
+Redaction takes time linear in the text, whatever the text: patterns match runs possessively and
+only from where they begin, and a value whose end is missing goes up to the end of its line.
+"""
 
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterable
 from typing import Final
+from urllib.parse import quote, quote_plus
 
+from personaclick_async import names
+from personaclick_async.errors import ConfigurationError
 from personaclick_async.hooks import Attempt, Hooks
-from personaclick_async.redaction import Redactor
 
 _USUAL_FORMAT: Final = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 _FIRST_SERVER_ERROR: Final = 500
 _TOO_MANY: Final = 429
+
+REDACTED: Final = "[redacted]"
+
+_SHORTEST_SECRET: Final = 6
+
+_NAMES: Final = "|".join(
+    (names.SHOP_SECRET, "secret", names.DID, names.SID, names.SEANCE, *names.IDENTIFIERS)
+)
+
+# What may stand before a word within a text: an escape of JSON, or of a URL.
+_AFTER_ESCAPE: Final = r"(?<=\\[nrtbf]) | (?<=%2[06BbCc]) | (?<=%3[Ff]) | (?<=\\u00(?:26|3[CcEe]))"
+_ESCAPED: Final = r"\\{1,8}u(?!0026)[0-9A-Fa-f]{4}"
+
+# A name begins a word, or follows an underscore (a cookie's prefix). A colon follows it in JSON, in
+# headers and in prose; what a ValidationError says that it expected stays.
+_NAMED: Final = re.compile(
+    rf"""
+    (?: (?<![^\W_]) | {_AFTER_ESCAPE} )
+    (?i: {_NAMES} )
+    (?:
+        (?P<quote> \\{{0,8}} ["'] ) [ ]?[:=][ ]?
+      | [ ]?={{1,3}}[ ]?
+      | :[ ]?(?!expected[ ])
+      | (?P<nested> %3[Dd] )
+    )
+    """,
+    re.VERBOSE,
+)
+_OPENING: Final = re.compile(r"[bu]?(\\{0,8})([\"'])")
+_QUOTES: Final = {mark: re.compile(rf"(?<!\\)(\\*+){mark}|\n") for mark in "\"'"}
+_WORDS_FOR_NOTHING: Final = frozenset({"null", "None", "true", "True", "false", "False"})
+
+# A value without quotes. After a name in quotes it is a number. In a URL it may hold punctuation,
+# but does not end with it: a closing bracket or a comma is of the text around it.
+_NUMBER_OR_WORD: Final = re.compile(r"""[^\s,;)\]}"'\\]++""")
+_OF_URL: Final = re.compile(
+    rf"""
+    (?! \[redacted\] )
+    (?: [^\s&"'\\<>,;()\[\]{{}}] | {_ESCAPED} | [,;()\[\]{{}}']++ (?=[^\s&"\\<>]) )++
+    """,
+    re.VERBOSE,
+)
+_OF_NESTED_URL: Final = re.compile(r"""(?: (?!%26) [^\s&"'\\<>] )++""", re.VERBOSE)
+
+# What may stand before an address's at sign. An apostrophe counts inside a word only, and a percent
+# sign unless it begins the sign itself, encoded once or twice.
+_EMAIL: Final = re.compile(
+    rf"""
+    (?:
+        (?<! [\w.!#$%*+^`|~-] ) (?<! \w' ) (?! (?<=\\) (?: [nrtbf] | u[0-9A-Fa-f]{{4}} ) )
+      | (?<= \\[nrtbf] )
+    )
+    (?: [\w.!#$*+^`|~-] | %(?!40|2540) | (?<=\w)'(?=\w) | {_ESCAPED} )++
+    (?: @ | %40 | %2540 )
+    (?: [\w.-] | %[89A-Fa-f][0-9A-Fa-f] | {_ESCAPED} )++ (?<! [.-] )
+    """,
+    re.VERBOSE,
+)
+
+# Ten digits in a row, or fewer that are written as phone numbers are. Ten in a row are no phone
+# number in a decimal fraction, in a time with one, and in a word such as a hash.
+_NUMBER: Final = re.compile(
+    rf"""
+    (?: (?<! [^\W_] ) | {_AFTER_ESCAPE} ) (?<! \d\. )
+    (?:
+        \d{{10,}}+ (?! [^\W_] | \.\d )
+      | \+[1-9] (?: [ ().-]{{0,3}}+\d ){{6,}}+
+      | \(\d{{3,5}}\)[ ]?\d{{1,3}} (?: [ -]?\d{{2,4}} ){{1,2}} (?! \d )
+      | (?: \d{{1,3}}[ -] )? \(?\d{{3}}\)?[ -]\d{{3}} (?: -\d{{2}}-\d{{2}} | -\d{{4}} ) (?! \d )
+    )
+    """,
+    re.VERBOSE,
+)
+
+
+class Redactor:
+    """Replaces in a text what must not be read in a log.
+
+    These are the secrets it was given; the values of ``shop_secret``, ``secret``, ``did``,
+    ``sid``, ``seance``, ``email``, ``phone``, ``external_id``, ``loyalty_id`` and ``telegram_id``
+    in URLs, JSON and reprs; e-mail addresses; and what looks like a phone number: ten digits in a
+    row, or fewer with a plus sign, brackets or hyphens where phone numbers have them.
+
+    :param secrets: shop secrets, wherever they stand; at least six characters each.
+    :raises ConfigurationError: a secret is too short to be told from other text.
+    """
+
+    def __init__(self, secrets: Iterable[str] = ()) -> None:
+        given = list(secrets)
+        if any(len(secret) < _SHORTEST_SECRET for secret in given):
+            raise ConfigurationError(
+                f"secrets: expected texts of at least {_SHORTEST_SECRET} characters"
+            )
+        forms = {
+            form
+            for secret in given
+            for form in (secret, quote(secret, safe=""), quote_plus(secret))
+        }
+        longest_first = sorted(forms, key=len, reverse=True)
+        self._secrets = (
+            re.compile("|".join(map(re.escape, longest_first))) if longest_first else None
+        )
+
+    def __call__(self, text: str) -> str:
+        """Return the text with ``[redacted]`` in place of secrets and personal data."""
+        if self._secrets is not None:
+            text = self._secrets.sub(REDACTED, text)
+        text = _without_parameters(text)
+        if "@" in text or "%40" in text or "%2540" in text:
+            text = _EMAIL.sub(REDACTED, text)
+        return _NUMBER.sub(REDACTED, text)
+
+    def __repr__(self) -> str:
+        return "<Redactor>"
+
+
+def _without_parameters(text: str) -> str:
+    kept: list[str] = []
+    done = 0
+    for found in _NAMED.finditer(text):
+        begin = found.end()
+        if begin < done:
+            continue  # a name inside a value that has gone
+        opening = _OPENING.match(text, begin)
+        if opening is not None:
+            begin = opening.end()
+            end = _closing(text, begin, escapes=len(opening[1]), mark=opening[2])
+            value = REDACTED
+        else:
+            form = _NUMBER_OR_WORD if found["quote"] else _OF_URL
+            bare = (_OF_NESTED_URL if found["nested"] else form).match(text, begin)
+            if bare is None or bare[0] in _WORDS_FOR_NOTHING:
+                continue
+            end = bare.end()
+            # A number in JSON becomes a text, so that a line of JSON stays one.
+            mark = found["quote"] or ""
+            value = f"{mark}{REDACTED}{mark}"
+        kept += text[done:begin], value
+        done = end
+    return "".join(kept) + text[done:] if kept else text
+
+
+def _closing(text: str, begin: int, *, escapes: int, mark: str) -> int:
+    """Find where a quoted value ends: at its closing quote, or with the line if it has none.
+
+    In JSON that is itself a JSON text each quote has one backslash, one level deeper three, and a
+    quote inside of a value has the number of the next level. Single quotes are Python's, whose
+    backslashes are doubled where a repr stands in JSON: any of them escapes.
+    """
+    for quoted in _QUOTES[mark].finditer(text, begin):
+        if quoted[1] is None:
+            return quoted.start()
+        found = len(quoted[1])
+        if found < escapes:
+            return quoted.start()  # the text around it ends, and the value was cut off
+        if found == escapes or (mark == '"' and found % (2 * (escapes + 1)) == escapes):
+            return quoted.end() - 1 - escapes
+    return len(text)
 
 
 class RedactingFormatter(logging.Formatter):
@@ -22,7 +187,7 @@ class RedactingFormatter(logging.Formatter):
         handler.setFormatter(RedactingFormatter(handler.formatter, secrets=[shop_secret]))
 
     Works on the finished text: message, arguments, traceback, and whatever else the other formatter
-    puts there. A line of JSON stays one. See :class:`~personaclick_async.redaction.Redactor` for
+    puts there. A line of JSON stays one. See :class:`Redactor` for
     what is taken out. The package's own lines hold none of it; this is for what others log: web
     servers, aiohttp, asyncio in its debug mode, the application.
 

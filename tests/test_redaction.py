@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from yarl import URL
 
 from personaclick_async import ConfigurationError, PersonaClickError, ProfileUpdate
-from personaclick_async.redaction import REDACTED, Redactor
+from personaclick_async.logs import REDACTED, Redactor
 
 SECRET = "5ecret/of the+shop"
 redact = Redactor([SECRET])

@@ -8,8 +8,8 @@ from typing import Any, Final
 
 from personaclick_async import codec
 from personaclick_async.errors import ValidationError
-from personaclick_async.models.fields import Kind
-from personaclick_async.models.update import CLEAR, FIELDS, ProfileUpdate
+from personaclick_async.models.fields import CLEAR, Kind
+from personaclick_async.models.update import FIELDS, ProfileUpdate
 from personaclick_async.names import ID
 
 _CUSTOM: Final = "custom."

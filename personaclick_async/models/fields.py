@@ -1,12 +1,38 @@
-"""What is known of a field of a profile, in one place: emulator, mapping, CLI and docs read it."""
+"""What a field of an update is: its facts, which everything else reads, and how classes keep it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from enum import StrEnum
-from typing import Any
+import inspect
+from collections.abc import Callable, Mapping
+from datetime import date
+from enum import Enum, StrEnum
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypeVar, dataclass_transform
 
 import attrs
+
+from personaclick_async.errors import ValidationError
+from personaclick_async.models.rules import Rule
+from personaclick_async.names import Gender
+
+T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., object])
+
+
+class Clear(Enum):
+    """The type of :data:`CLEAR`."""
+
+    CLEAR = None  # what goes over the wire
+
+    def __repr__(self) -> str:
+        return "CLEAR"
+
+
+CLEAR: Final = Clear.CLEAR
+"""Send this for a field that the service shall forget; None only leaves the field out."""
+
+Sent: TypeAlias = T | Literal[Clear.CLEAR] | None
+"""A field of an update: a value, :data:`CLEAR`, or None to leave it out."""
 
 
 class Kind(StrEnum):
@@ -34,9 +60,108 @@ class Field:
     :ivar in_full_answer: whether the full profile has it (protocol, section 4.2).
     :ivar column_names: what columns of files that hold it are called, besides its own name: in
         small letters, without spaces and signs; the surest first.
+    :ivar part: the class of the objects in a list of them.
     """
 
-    rule: Callable[[str, object], Any]
+    rule: Rule[Any]
     kind: Kind
     in_full_answer: bool = True
     column_names: tuple[str, ...] = ()
+    part: type | None = None
+
+
+_FACTS: Final = "facts"
+
+
+def sent(
+    rule: Rule[object],
+    kind: Kind,
+    column_names: str = "",
+    *,
+    in_full_answer: bool = True,
+    part: type | None = None,
+) -> Any:  # noqa: ANN401 - a field of any type
+    """Declare a field with its facts; see :class:`Field`."""
+    facts = Field(rule, kind, in_full_answer, tuple(column_names.split()), part)
+    return attrs.field(default=None, metadata={_FACTS: facts})
+
+
+@cache
+def fields_of(cls: type) -> Mapping[str, Field]:
+    """Return the facts of a class's fields, by name."""
+    declared = attrs.fields_dict(cls)
+    return {name: at.metadata[_FACTS] for name, at in declared.items() if _FACTS in at.metadata}
+
+
+def checked(cls: type, given: Mapping[str, object], owner: str) -> dict[str, Any]:
+    """Run each field's rule; None stays out and CLEAR stays as it is."""
+    known = fields_of(cls)
+    made: dict[str, Any] = {}
+    for name, value in given.items():
+        field = known.get(name)
+        if field is None:
+            raise ValidationError(owner, f"one of {', '.join(known)}", "an unknown field name")
+        if value is not None:
+            made[name] = CLEAR if value is CLEAR else field.rule(name, value)
+    return made
+
+
+def names_fields(fields: type) -> Callable[[F], F]:
+    """Write each field into the signature that a function shows, in place of ``**fields``.
+
+    Type checkers know the fields from the annotation; consoles and notebooks ask the signature.
+    """
+
+    def write(function: F) -> F:
+        shown = inspect.signature(function)
+        own = [one for one in shown.parameters.values() if one.kind is not one.VAR_KEYWORD]
+        keywords = [
+            inspect.Parameter(
+                name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=of.__forward_arg__
+            )
+            for name, of in fields.__annotations__.items()
+        ]
+        function.__signature__ = shown.replace(parameters=[*own, *keywords])  # type: ignore[attr-defined]
+        return function
+
+    return write
+
+
+@dataclass_transform(frozen_default=True)
+def with_fields(cls: type[T]) -> type[T]:
+    """Make an attrs class whose ``__init__`` takes the fields of its TypedDict.
+
+    Editors show the fields of the class as keywords, type checkers those of the TypedDict.
+    """
+    return attrs.frozen(init=False, repr=False, slots=False)(cls)
+
+
+class Fields:
+    """Fields that are kept in the wire's form and read in Python's.
+
+    Its classes have no slots, for those of the fields would all be empty.
+    """
+
+    mentioned: Mapping[str, Any]
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} with {', '.join(self.mentioned) or 'nothing'}>"
+
+    if not TYPE_CHECKING:  # a type checker is to find names that are no field's
+
+        def __getattr__(self, name: str) -> object:
+            field = fields_of(type(self)).get(name)
+            if field is None:
+                raise AttributeError(f"a {type(self).__name__} has no {name}")
+            value = self.mentioned.get(name)
+            if value is None or value is CLEAR:
+                return value
+            match field.kind:
+                case Kind.GENDER:
+                    return Gender(value)
+                case Kind.DAY:
+                    return date.fromisoformat(value)
+                case Kind.OBJECTS:
+                    return tuple(field.part(**one) for one in value)
+                case _:
+                    return value

@@ -2,149 +2,69 @@
 
 from __future__ import annotations
 
-import inspect
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date
 from decimal import Decimal
-from enum import Enum
-from functools import cache
-from typing import (
-    TYPE_CHECKING,
-    Any,
-    Final,
-    Literal,
-    TypeAlias,
-    TypedDict,
-    TypeVar,
-    Unpack,
-    dataclass_transform,
-)
+from typing import Any, Final, TypedDict, Unpack
 
 import attrs
 
 from personaclick_async.codec import Json
 from personaclick_async.errors import ValidationError
 from personaclick_async.models import rules
-from personaclick_async.models.fields import Field, Kind
+from personaclick_async.models.fields import (
+    CLEAR,
+    Clear,
+    Field,
+    Fields,
+    Kind,
+    Sent,
+    checked,
+    fields_of,
+    names_fields,
+    sent,
+    with_fields,
+)
 from personaclick_async.models.rules import CustomValue, Number, Rule
 from personaclick_async.names import EXTERNAL_ID, ID, RESERVED_PARAMETERS, Gender
 
-T = TypeVar("T")
-F = TypeVar("F", bound=Callable[..., object])
-
-
-class Clear(Enum):
-    """The type of :data:`CLEAR`."""
-
-    CLEAR = None  # what goes over the wire
-
-    def __repr__(self) -> str:
-        return "CLEAR"
-
-
-CLEAR: Final = Clear.CLEAR
-"""Send this for a field that the service shall forget; None only leaves the field out."""
-
-Sent: TypeAlias = T | Literal[Clear.CLEAR] | None
-"""A field of an update: a value, :data:`CLEAR`, or None to leave it out."""
-
-_FACTS: Final = "facts"
 _NOT_EMPTY: Final = "a non-empty str; leave the field out, or pass CLEAR to erase it"
 _CUSTOM_NAME: Final = re.compile(r"[A-Za-z0-9_]+")
 
 
-def _sent(
-    rule: Rule[object], kind: Kind, column_names: str = "", *, in_full_answer: bool = True
-) -> Any:  # noqa: ANN401 - a field of any type
-    facts = Field(rule, kind, in_full_answer, tuple(column_names.split()))
-    return attrs.field(default=None, metadata={_FACTS: facts})
+class _Part(Fields):
+    """A part of an update, whose fields can't be cleared one by one."""
 
+    @classmethod
+    def _checked(cls, given: Mapping[str, Any]) -> dict[str, Any]:
+        for name, value in given.items():
+            if value is CLEAR:
+                raise rules.refuse(name, "a value, or the field left out", value)
+        return checked(cls, given, cls.__name__)
 
-@cache
-def _fields_of(cls: type[attrs.AttrsInstance]) -> Mapping[str, Field]:
-    return {
-        name: at.metadata[_FACTS]
-        for name, at in attrs.fields_dict(cls).items()
-        if _FACTS in at.metadata
-    }
+    @classmethod
+    def _rule(cls, field: str, value: object) -> Mapping[str, Any]:
+        if isinstance(value, cls):
+            return value.mentioned
+        if not isinstance(value, Mapping):
+            raise rules.refuse(field, f"a {cls.__name__} or a mapping", value)
+        try:
+            return cls._checked(value)
+        except ValidationError as error:
+            if error.field == cls.__name__:
+                raise ValidationError(field, error.rule, error.given) from None
+            raise error.within(field) from None
 
-
-def names_fields(fields: type) -> Callable[[F], F]:
-    """Write each field into the signature that a function shows, in place of ``**fields``.
-
-    Type checkers know the fields from the annotation; consoles and notebooks ask the signature.
-    """
-
-    def write(function: F) -> F:
-        shown = inspect.signature(function)
-        own = [one for one in shown.parameters.values() if one.kind is not one.VAR_KEYWORD]
-        keywords = [
-            inspect.Parameter(
-                name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=of.__forward_arg__
-            )
-            for name, of in fields.__annotations__.items()
-        ]
-        function.__signature__ = shown.replace(parameters=[*own, *keywords])  # type: ignore[attr-defined]
-        return function
-
-    return write
-
-
-def _checked(
-    fields: Mapping[str, object], known: Mapping[str, Field], owner: str
-) -> dict[str, Any]:
-    """Run each field's rule; None stays out and CLEAR stays as it is."""
-    checked: dict[str, Any] = {}
-    for name, value in fields.items():
-        field = known.get(name)
-        if field is None:
-            raise ValidationError(owner, f"one of {', '.join(known)}", "an unknown field name")
-        if value is None:
-            continue
-        checked[name] = CLEAR if value is CLEAR else field.rule(name, value)
-    return checked
-
-
-@dataclass_transform(frozen_default=True)
-def _with_fields(cls: type[T]) -> type[T]:
-    """Make an attrs class whose ``__init__`` takes the fields of its TypedDict.
-
-    Editors show the fields of the class as keywords, type checkers those of the TypedDict.
-    """
-    return attrs.frozen(init=False, repr=False, slots=False)(cls)
-
-
-class _Fields:
-    """Fields that are kept in the wire's form and read in Python's.
-
-    Its classes have no slots, for those of the fields would all be empty.
-    """
-
-    mentioned: Mapping[str, Any]
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} with {', '.join(self.mentioned) or 'nothing'}>"
-
-    if not TYPE_CHECKING:  # a type checker is to find names that are no field's
-
-        def __getattr__(self, name: str) -> object:
-            field = _fields_of(type(self)).get(name)
-            if field is None:
-                raise AttributeError(f"a {type(self).__name__} has no {name}")
-            value = self.mentioned.get(name)
-            if value is None or value is CLEAR:
-                return value
-            match field.kind:
-                case Kind.GENDER:
-                    return Gender(value)
-                case Kind.DAY:
-                    return date.fromisoformat(value)
-                case Kind.OBJECTS:
-                    part = _PARTS[name]
-                    return tuple(part(**one) for one in value)
-                case _:
-                    return value
+    @classmethod
+    def rule(cls) -> Rule[list[Mapping[str, Any]]]:
+        """Make the rule for a list of such parts."""
+        rule = rules.each(cls._rule)
+        rule.__doc__ = (
+            f"Accept an iterable of :class:`{cls.__name__}`, or of mappings of its fields;"
+            " it replaces what was there."
+        )
+        return rule
 
 
 class KidFields(TypedDict, total=False):
@@ -154,19 +74,19 @@ class KidFields(TypedDict, total=False):
     birthday: date | str | None
 
 
-@_with_fields
-class Kid(_Fields):
+@with_fields
+class Kid(_Part):
     """A child of the user: ``gender`` and ``birthday``, both optional (protocol, 3.1).
 
     :ivar mentioned: the fields that are given, by name, in the wire's form.
     """
 
-    gender: Gender | None = _sent(rules.gender, Kind.GENDER)
-    birthday: date | None = _sent(rules.birthday, Kind.DAY)
+    gender: Gender | None = sent(rules.gender, Kind.GENDER)
+    birthday: date | None = sent(rules.birthday, Kind.DAY)
 
     @names_fields(KidFields)
     def __init__(self, **fields: Unpack[KidFields]) -> None:
-        object.__setattr__(self, "mentioned", _part(Kid, fields))
+        object.__setattr__(self, "mentioned", self._checked(fields))
 
 
 class VehicleFields(TypedDict, total=False):
@@ -177,57 +97,20 @@ class VehicleFields(TypedDict, total=False):
     vds: str | None
 
 
-@_with_fields
-class Vehicle(_Fields):
+@with_fields
+class Vehicle(_Part):
     """A vehicle of the user: ``brand``, ``model``, ``vds`` (VDS or full VIN) (protocol, 3.1).
 
     :ivar mentioned: the fields that are given, by name, in the wire's form.
     """
 
-    brand: str | None = _sent(rules.text, Kind.TEXT)
-    model: str | None = _sent(rules.text, Kind.TEXT)
-    vds: str | None = _sent(rules.text, Kind.TEXT)
+    brand: str | None = sent(rules.text, Kind.TEXT)
+    model: str | None = sent(rules.text, Kind.TEXT)
+    vds: str | None = sent(rules.text, Kind.TEXT)
 
     @names_fields(VehicleFields)
     def __init__(self, **fields: Unpack[VehicleFields]) -> None:
-        object.__setattr__(self, "mentioned", _part(Vehicle, fields))
-
-
-def _part(kind: type[Kid | Vehicle], fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Check the fields of a part of an update, which can't be cleared one by one."""
-    known = _fields_of(kind)  # type: ignore[arg-type]  # mypy looks at the hash of instances
-    checked = _checked(fields, known, kind.__name__)
-    for name, value in checked.items():
-        if value is CLEAR:
-            raise rules.refuse(name, "a value, or the field left out", value)
-    return checked
-
-
-def _part_rule(kind: type[Kid | Vehicle]) -> Rule[Mapping[str, Any]]:
-    """Accept a part of the update, or a mapping of its fields."""
-
-    def rule(field: str, value: object) -> Mapping[str, Any]:
-        if isinstance(value, kind):
-            return value.mentioned
-        if type(value) is not dict and not isinstance(value, Mapping):
-            raise rules.refuse(field, f"a {kind.__name__} or a mapping", value)
-        try:
-            return _part(kind, value)
-        except ValidationError as error:
-            if error.field == kind.__name__:
-                raise ValidationError(field, error.rule, error.given) from None
-            raise error.within(field) from None
-
-    return rule
-
-
-def _objects(kind: type[Kid | Vehicle]) -> Rule[list[Mapping[str, Any]]]:
-    rule = rules.each(_part_rule(kind))
-    rule.__doc__ = (
-        f"Accept an iterable of :class:`{kind.__name__}`, or of mappings of its fields;"
-        " it replaces what was there."
-    )
-    return rule
+        object.__setattr__(self, "mentioned", self._checked(fields))
 
 
 class ProfileFields(TypedDict, total=False):
@@ -261,8 +144,8 @@ class ProfileFields(TypedDict, total=False):
     custom: Mapping[str, CustomValue | Clear | None] | None
 
 
-@_with_fields
-class ProfileUpdate(_Fields):
+@with_fields
+class ProfileUpdate(Fields):
     """A change of a user's profile; fields that are not mentioned stay as they are.
 
     Every field is checked when the update is made. A second ``kids`` or ``auto`` replaces the
@@ -275,109 +158,106 @@ class ProfileUpdate(_Fields):
         rule, never the value.
     """
 
-    email: Sent[str] = _sent(
+    email: Sent[str] = sent(
         rules.email,
         Kind.EMAIL,
-        "emailaddress mail mailaddress useremail customeremail contactemail"
-        " primaryemail emailaddr emailid correo courriel почта электроннаяпочта"
-        " emailadresse email1value adresseemail courrielclient correoelectronico"
-        " indirizzoemail eposta epostaadresi epostadress mailadresse emailadres"
-        " adresemail メールアドレス メール 邮箱 电子邮件 이메일 емейл"
-        " epost smtpaddr елпошта електроннапошта emailadresa personemailwork",
+        "emailaddress mail mailaddress useremail customeremail contactemail primaryemail"
+        " emailaddr emailid correo courriel почта электроннаяпочта emailadresse email1value"
+        " adresseemail courrielclient correoelectronico indirizzoemail eposta epostaadresi"
+        " epostadress mailadresse emailadres adresemail メールアドレス メール 邮箱 电子邮件"
+        " 이메일 емейл epost smtpaddr елпошта електроннапошта emailadresa personemailwork",
     )
-    phone: Sent[str] = _sent(
+    phone: Sent[str] = sent(
         rules.phone,
         Kind.PHONE,
-        "phonenumber mobile mobilephone mobilenumber telephone telephonenumber tel"
-        " cell cellphone msisdn phoneno contactnumber customerphone primaryphone"
-        " телефон telefon telefonnummer handy handynummer mobil mobiltelefon"
-        " mobilnummer rufnummer téléphone portable numérodetéléphone teléfono móvil"
-        " celular telefone telemóvel telefono cellulare telefoonnummer telefoon"
-        " numertelefonu telefonkomórkowy ceptelefonu ceptel telefonnumarası mobilenr"  # noqa: RUF001
-        " phone1value homephone номертелефона мобильный 電話番号 電話 携帯番号 手机"
-        " 手机号 电话 전화번호 휴대폰"
-        " businessphone sms telefonprivat telf1",
+        "phonenumber mobile mobilephone mobilenumber telephone telephonenumber tel cell"
+        " cellphone msisdn phoneno contactnumber customerphone primaryphone телефон telefon"
+        " telefonnummer handy handynummer mobil mobiltelefon mobilnummer rufnummer téléphone"
+        " portable numérodetéléphone teléfono móvil celular telefone telemóvel telefono"
+        " cellulare telefoonnummer telefoon numertelefonu telefonkomórkowy ceptelefonu ceptel"
+        " telefonnumarası mobilenr phone1value homephone номертелефона мобильный 電話番号 電話"  # noqa: RUF001
+        " 携帯番号 手机 手机号 电话 전화번호 휴대폰 businessphone sms telefonprivat telf1",
     )
     id: Sent[str] = attrs.field(default=None, eq=False)
-    external_id: Sent[str | int] = _sent(
+    external_id: Sent[str | int] = sent(
         rules.user_id,
         Kind.IDENTIFIER,
-        "customerid customerkey customernumber customerno customercode clientid"
-        " clientnumber userid userkey contactid personid accountid uid id"
-        " kundennummer kundennr kundenid kdnr numéroclient numclient idclient"
-        " codeclient idcliente númerodecliente codigocliente codicecliente"
-        " numerocliente codigodocliente klantnummer klantid klantnr numerklienta"
-        " idklienta müşterino müşteriid kundnummer kundid номерклиента"
-        " кодклиента 顧客番号 顧客id 会員番号 客户id 客户编号 会员id 고객번호 고객id"
-        " recordid leadid klaviyoid squarecustomerid identifiant nclient nrklienta kunnr"
-        " číslozákazníka 会員id ідентифікатор idoid",
+        "customerid customerkey customernumber customerno customercode clientid clientnumber"
+        " userid userkey contactid personid accountid uid id kundennummer kundennr kundenid"
+        " kdnr numéroclient numclient idclient codeclient idcliente númerodecliente"
+        " codigocliente codicecliente numerocliente codigodocliente klantnummer klantid klantnr"
+        " numerklienta idklienta müşterino müşteriid kundnummer kundid номерклиента кодклиента"
+        " 顧客番号 顧客id 会員番号 客户id 客户编号 会员id 고객번호 고객id recordid leadid"
+        " klaviyoid squarecustomerid identifiant nclient nrklienta kunnr číslozákazníka 会員id"
+        " ідентифікатор idoid",
     )
-    loyalty_id: Sent[str] = _sent(
+    loyalty_id: Sent[str] = sent(
         rules.identifier,
         Kind.IDENTIFIER,
-        "loyaltycard loyaltycardnumber loyaltynumber bonuscard membershipnumber"
-        " memberid kundenkarte bonuskarte cartefidélité tarjetadefidelidad"
-        " cartafedeltà klantenkaart номеркарты бонуснаякарта",
+        "loyaltycard loyaltycardnumber loyaltynumber bonuscard membershipnumber memberid"
+        " kundenkarte bonuskarte cartefidélité tarjetadefidelidad cartafedeltà klantenkaart"
+        " номеркарты бонуснаякарта",
     )
-    telegram_id: Sent[str] = _sent(rules.identifier, Kind.IDENTIFIER, "telegram tgid")
-    fb_id: Sent[str] = _sent(rules.identifier, Kind.IDENTIFIER, "facebookid")
-    vk_id: Sent[str] = _sent(rules.identifier, Kind.IDENTIFIER, "vkontakteid")
-    first_name: Sent[str] = _sent(
+    telegram_id: Sent[str] = sent(rules.identifier, Kind.IDENTIFIER, "telegram tgid")
+    fb_id: Sent[str] = sent(rules.identifier, Kind.IDENTIFIER, "facebookid")
+    vk_id: Sent[str] = sent(rules.identifier, Kind.IDENTIFIER, "vkontakteid")
+    first_name: Sent[str] = sent(
         rules.text,
         Kind.TEXT,
-        "givenname forename fname vorname имя prénom nombre primernombre nome"
-        " nomeproprio primeironome voornaam imię ad adı isim förnamn 名 名前 이름"  # noqa: RUF001
-        " first firstnames jméno імя",
+        "givenname forename fname vorname имя prénom nombre primernombre nome nomeproprio"
+        " primeironome voornaam imię ad adı isim förnamn 名 名前 이름 first firstnames jméno"  # noqa: RUF001
+        " імя",
     )
-    last_name: Sent[str] = _sent(
+    last_name: Sent[str] = sent(
         rules.text,
         Kind.TEXT,
-        "surname familyname lname nachname фамилия familienname nomdefamille nom"
-        " apellido apellidos cognome sobrenome apelido achternaam familienaam"
-        " nazwisko soyad soyadı soyisim efternamn 姓 성"  # noqa: RUF001
-        " last příjmení прізвище",
+        "surname familyname lname nachname фамилия familienname nomdefamille nom apellido"
+        " apellidos cognome sobrenome apelido achternaam familienaam nazwisko soyad soyadı"  # noqa: RUF001
+        " soyisim efternamn 姓 성 last příjmení прізвище",
     )
-    middle_name: Sent[str] = _sent(
+    middle_name: Sent[str] = sent(
         rules.text,
         Kind.TEXT,
-        "patronymic secondname отчество zweitername deuxièmeprénom segundonombre"
-        " secondonome drugieimię additionalname побатькові weiterevornamen",
+        "patronymic secondname отчество zweitername deuxièmeprénom segundonombre secondonome"
+        " drugieimię additionalname побатькові weiterevornamen",
     )
-    gender: Sent[Gender] = _sent(
+    gender: Sent[Gender] = sent(
         rules.gender,
         Kind.GENDER,
-        "sex пол geschlecht anrede sexe genre civilité sexo género genere sesso"
-        " geslacht płeć cinsiyet kön pohlaví стать 性別 性别 성별",
+        "sex пол geschlecht anrede sexe genre civilité sexo género genere sesso geslacht płeć"
+        " cinsiyet kön pohlaví стать 性別 性别 성별",
     )
-    age: Sent[Number] = _sent(
+    age: Sent[Number] = sent(
         rules.age,
         Kind.NUMBER,
         "возраст alter âge edad età idade leeftijd wiek yaş ålder 年齢 年龄 나이",
     )
-    birthday: Sent[date] = _sent(
+    birthday: Sent[date] = sent(
         rules.birthday,
         Kind.DAY,
         "birthdate dateofbirth dob bday birth датарождения geburtstag geburtsdatum"
-        " datedenaissance naissance fechadenacimiento nacimiento datadinascita"
-        " datadenascimento nascimento geboortedatum dataurodzenia doğumtarihi"
-        " födelsedatum деньрождения датанародження datumnarození datenaissance gebdatum"
-        " 生年月日 誕生日 生日 出生日期 생년월일",
+        " datedenaissance naissance fechadenacimiento nacimiento datadinascita datadenascimento"
+        " nascimento geboortedatum dataurodzenia doğumtarihi födelsedatum деньрождения"
+        " датанародження datumnarození datenaissance gebdatum 生年月日 誕生日 生日 出生日期"
+        " 생년월일",
     )
-    location: Sent[str] = _sent(rules.text, Kind.TEXT, "locationid")
-    bought_something: Sent[bool] = _sent(rules.boolean, Kind.FLAG)
-    loyalty_card_location: Sent[str] = _sent(rules.text, Kind.TEXT)
-    loyalty_status: Sent[str] = _sent(rules.text, Kind.TEXT)
-    loyalty_bonuses: Sent[Number] = _sent(
+    location: Sent[str] = sent(rules.text, Kind.TEXT, "locationid")
+    bought_something: Sent[bool] = sent(rules.boolean, Kind.FLAG)
+    loyalty_card_location: Sent[str] = sent(rules.text, Kind.TEXT)
+    loyalty_status: Sent[str] = sent(rules.text, Kind.TEXT)
+    loyalty_bonuses: Sent[Number] = sent(
         rules.number,
         Kind.NUMBER,
         "bonuses bonuspoints loyaltypoints bonuspunkte punkte pointsfidélité puntos бонусы",
     )
-    loyalty_bonuses_to_next_level: Sent[Number] = _sent(rules.number, Kind.NUMBER)
-    google_advertising_id: Sent[str] = _sent(rules.text, Kind.TEXT, "gaid", in_full_answer=False)
-    apple_advertising_id: Sent[str] = _sent(rules.text, Kind.TEXT, "idfa", in_full_answer=False)
-    yandex_id: Sent[str] = _sent(rules.identifier, Kind.IDENTIFIER, in_full_answer=False)
-    kids: Sent[tuple[Kid, ...]] = _sent(_objects(Kid), Kind.OBJECTS, in_full_answer=False)
-    auto: Sent[tuple[Vehicle, ...]] = _sent(_objects(Vehicle), Kind.OBJECTS, in_full_answer=False)
+    loyalty_bonuses_to_next_level: Sent[Number] = sent(rules.number, Kind.NUMBER)
+    google_advertising_id: Sent[str] = sent(rules.text, Kind.TEXT, "gaid", in_full_answer=False)
+    apple_advertising_id: Sent[str] = sent(rules.text, Kind.TEXT, "idfa", in_full_answer=False)
+    yandex_id: Sent[str] = sent(rules.identifier, Kind.IDENTIFIER, in_full_answer=False)
+    kids: Sent[tuple[Kid, ...]] = sent(Kid.rule(), Kind.OBJECTS, in_full_answer=False, part=Kid)
+    auto: Sent[tuple[Vehicle, ...]] = sent(
+        Vehicle.rule(), Kind.OBJECTS, in_full_answer=False, part=Vehicle
+    )
     custom: Mapping[str, Json] = attrs.field(factory=dict, hash=False)
 
     @names_fields(ProfileFields)
@@ -413,10 +293,8 @@ class ProfileUpdate(_Fields):
         return f"<ProfileUpdate of {', '.join(names) or 'nothing'}>"
 
 
-FIELDS: Final[Mapping[str, Field]] = _fields_of(ProfileUpdate)
+FIELDS: Final[Mapping[str, Field]] = fields_of(ProfileUpdate)
 """The facts of every field of ``profile/set`` (protocol, section 3.1), by name."""
-
-_PARTS: Final[Mapping[str, type[Kid | Vehicle]]] = {"kids": Kid, "auto": Vehicle}
 
 RESERVED_NAMES: Final = frozenset(FIELDS) | RESERVED_PARAMETERS
 """What a custom property can't be called (protocol, section 3.2)."""
@@ -429,7 +307,7 @@ def _fill(update: ProfileUpdate, given: Mapping[str, object]) -> None:
         properties = given.pop("custom")
     try:
         standard = _with_one_user_id(given) if ID in given else given
-        mentioned = _checked(standard, FIELDS, "profile update")
+        mentioned = checked(ProfileUpdate, standard, "profile update")
         custom = {} if properties is None else _custom(properties)
     except ValidationError as error:
         if error.given == rules.given("") and "[" not in error.field:

@@ -19,7 +19,7 @@ HERE = Path(__file__).parent
 AFTER_TYPED = "    middle_name: Sent[str]\n"
 AFTER_FIELD = "    gender: Sent[Gender] = "
 TYPED = "    middle_initial: Sent[str]\n"
-FIELD = '    middle_initial: Sent[str] = _sent(rules.text, Kind.TEXT, "mi")\n'
+FIELD = '    middle_initial: Sent[str] = sent(rules.text, Kind.TEXT, "mi")\n'
 
 
 def test_two_lines_add_a_field_everywhere(tmp_path: Path) -> None:
