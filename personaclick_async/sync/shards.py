@@ -7,7 +7,6 @@ records of one person stay together and in order. What a share is follows from t
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from contextlib import closing
 from functools import cached_property
 from hashlib import blake2b, sha256
@@ -21,7 +20,7 @@ from personaclick_async.errors import ConfigurationError
 from personaclick_async.names import IDENTIFIERS
 from personaclick_async.sync.admission import PRIORITY, rejected
 from personaclick_async.sync.records import Fault, Outcome, Record
-from personaclick_async.sync.sources.base import Numbered, Sample, TableSource
+from personaclick_async.sync.sources.base import Numbered, NumberedSource, Sample, TableSource
 
 _SHARD: Final = re.compile(r"(\d{1,6})/(\d{1,6})")
 _FORMAT: Final = "shards 1"
@@ -71,7 +70,7 @@ class Shard:
         return f"{self.number}/{self.of}"
 
 
-class ShardOf:
+class ShardOf(NumberedSource):
     """Those rows of a source whose people belong to a share.
 
     People are told apart by one identifier, and rows without it are rejected, on one of the
@@ -132,10 +131,6 @@ class ShardOf:
             return None
         has = dict(first.identifiers)
         return next(kind for kind in PRIORITY if kind in has)
-
-    def outcomes(self, *, after_row: int = 0) -> Iterator[Outcome]:
-        """Read the share's rows after ``after_row``; they keep the numbers of the source."""
-        return self.numbered(after_row=after_row, before=0)
 
     def numbered(self, *, after_row: int, before: int) -> Numbered:
         """Read the share's rows after ``after_row``, numbered from ``before`` + 1."""

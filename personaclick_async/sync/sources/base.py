@@ -8,7 +8,7 @@ from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from functools import cached_property
 from importlib import import_module
-from itertools import chain, islice
+from itertools import chain, islice, zip_longest
 from typing import Any, Final, Protocol, TypeAlias
 
 import attrs
@@ -166,11 +166,7 @@ class Table(NumberedSource):
     @cached_property
     def columns(self) -> tuple[str, ...]:
         """The columns' names, those of a reject file's bookkeeping left out."""
-        return tuple(self._header[place] for place in self._own)
-
-    @cached_property
-    def _own(self) -> list[int]:
-        return [place for place, name in enumerate(self._header) if name not in BOOKKEEPING]
+        return tuple(name for name in self._header if name not in BOOKKEEPING)
 
     def numbered(self, *, after_row: int, before: int) -> Numbered:
         """Read the rows after ``after_row``, numbered from ``before`` + 1."""
@@ -189,8 +185,7 @@ class Table(NumberedSource):
         with self._batches() as batches:
             rows = map(self._fit, chain.from_iterable(batches))
             whole = (row for row in rows if not isinstance(row, BrokenRow))
-            own = ([row[place] for place in self._own] for row in whole)
-            return Sample(self.columns, list(islice(own, limit)))
+            return Sample(self.columns, list(islice(map(self._own, whole), limit)))
 
     def compiled(self) -> CompiledMapping:
         """Compile the mapping for the columns.
@@ -209,7 +204,7 @@ class Table(NumberedSource):
         width = len(self._header)
         if BrokenRow in {*map(type, rows)} or {*map(len, rows)} != {width}:  # type: ignore[arg-type]
             rows = list(map(self._fit, rows))
-        if BrokenRow not in {*map(type, rows)} and len(self._own) == width:
+        if BrokenRow not in {*map(type, rows)} and len(self.columns) == width:
             columns: list[Any] = list(zip(*rows, strict=True))
             texts = (map(str.casefold, map(str, column)) for column in columns[:2])
             if all(map(_TOTALS.isdisjoint, texts)):
@@ -217,17 +212,21 @@ class Table(NumberedSource):
         return (self._outcome(number, row, compiled) for number, row in enumerate(rows, first))
 
     def _outcome(self, number: int, row: Row, compiled: CompiledMapping) -> Outcome:
-        header = self._header
         if isinstance(row, BrokenRow):
-            places = (*self._own, *range(len(header), len(row.cells)))
-            own = [row.cells[place] for place in places if place < len(row.cells)]
-            return self._malformed(number, row.rule, row.given, own)
-        if SENT in header and (sent := row[header.index(SENT)]):
+            return self._malformed(number, row.rule, row.given, self._own(row.cells))
+        if SENT in self._header and (sent := row[self._header.index(SENT)]):
             return outcome_of_sent(number, sent)
-        values = [row[place] for place in self._own]
+        values = self._own(row)
         if _is_total(values):
             return self._malformed(number, "a customer", "a line of totals", values)
         return compiled.row(number, values)
+
+    def _own(self, row: Sequence[Any]) -> list[Any]:
+        """Return a row's cells without those of a reject file's bookkeeping."""
+        if len(self.columns) == len(self._header):
+            return list(row)
+        named = islice(zip_longest(self._header, row), len(row))
+        return [cell for name, cell in named if name not in BOOKKEEPING]
 
     def _malformed(self, row: int, rule: str, given: str, values: Sequence[object]) -> Rejected:
         """Reject a row that does not have the columns; surplus cells are ``+1``, ``+2``."""

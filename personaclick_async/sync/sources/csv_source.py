@@ -67,10 +67,6 @@ _KNOWN: Final = frozenset(
 )
 
 
-def _names(names: Sequence[str] | None) -> tuple[str, ...] | None:
-    return None if names is None else tuple(names)
-
-
 @attrs.frozen(kw_only=True)
 class Layout:
     """What the caller knows of how a file is laid out; what is left out is found out.
@@ -98,7 +94,7 @@ class Layout:
     quote: str | None = '"'
     escape: str | None = None
     header: bool | None = None
-    columns: tuple[str, ...] | None = attrs.field(default=None, converter=_names)
+    columns: Sequence[str] | None = None
     skip_rows: int = 0
     sheet: str | None = None
 
@@ -115,7 +111,7 @@ class Layout:
                 self.escape and self.escape in (*blanks, self.quote),
                 "escape: expected another character than the other marks",
             ),
-            (self.columns == (), "columns: expected at least one"),
+            (self.columns is not None and not self.columns, "columns: expected at least one"),
             (self.columns and self.header, "columns: expected none, as the file has a header"),
             (self.skip_rows < 0, "skip_rows: expected 0 or more"),
         ):
@@ -342,14 +338,14 @@ def is_reject_file(head: bytes) -> bool:
 
 def _find_delimiter(text: str, layout: Layout) -> str:
     """Take the delimiter that cuts the rows into the same number of fields, and into most."""
-
-    def merit(delimiter: str) -> tuple[bool, bool, float, int]:
-        rows = _first_rows(text, _marks(delimiter, layout))
-        widths = [len(row) for row in rows if not isinstance(row, BrokenRow)] or [0]
-        first, usual = widths[0], max(widths, key=widths.count)
-        return first > 1, usual > 1, widths.count(first) / len(widths), first
-
-    return max((mark for mark in _MARKS if mark not in (layout.quote, layout.escape)), key=merit)
+    merits = {}
+    for mark in _MARKS:
+        if mark not in (layout.quote, layout.escape):
+            rows = _first_rows(text, _marks(mark, layout))
+            widths = [len(row) for row in rows if not isinstance(row, BrokenRow)] or [0]
+            first, usual = widths[0], max(widths, key=widths.count)
+            merits[mark] = (first > 1, usual > 1, widths.count(first) / len(widths), first)
+    return max(merits, key=lambda mark: merits[mark])
 
 
 def _marks(delimiter: str, layout: Layout, *, is_spaced: bool = False) -> dict[str, Any]:
