@@ -17,7 +17,7 @@ from personaclick_async.sync.admission import Item
 from personaclick_async.sync.batch import Chunk, changed
 from personaclick_async.sync.errors import SyncRefused
 from personaclick_async.sync.records import Outcome, Source
-from personaclick_async.sync.sources.iterable import IterableSource
+from personaclick_async.sync.sources.objects import IterableSource
 
 T = TypeVar("T")
 

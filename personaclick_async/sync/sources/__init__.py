@@ -4,8 +4,7 @@ from personaclick_async.sync.sources.base import Sample, SourceFailed, TableSour
 from personaclick_async.sync.sources.csv_source import CsvSource, Layout
 from personaclick_async.sync.sources.encodings import Candidate, UnknownEncoding
 from personaclick_async.sync.sources.files import FileInput, RemoteInput, StreamInput
-from personaclick_async.sync.sources.iterable import IterableSource
-from personaclick_async.sync.sources.json_source import JsonSource
+from personaclick_async.sync.sources.objects import IterableSource, JsonSource
 from personaclick_async.sync.sources.opening import SeveralSources, SourceKind, open_source
 from personaclick_async.sync.sources.parquet import ParquetSource
 from personaclick_async.sync.sources.sheets import SheetSource

@@ -26,7 +26,7 @@ from personaclick_async.sync.sources.base import (
 )
 from personaclick_async.sync.sources.csv_source import CsvSource, Layout, is_reject_file
 from personaclick_async.sync.sources.files import URL, Input, StreamInput, input_of
-from personaclick_async.sync.sources.json_source import JsonSource
+from personaclick_async.sync.sources.objects import JsonSource
 from personaclick_async.sync.sources.parquet import ParquetSource
 from personaclick_async.sync.sources.sheets import SheetSource
 from personaclick_async.sync.sources.sql import SqlSource

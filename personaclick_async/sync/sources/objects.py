@@ -1,19 +1,26 @@
-"""JSON as a source: an object on each line, or an array of objects, or one object after another."""
+"""Sources of objects: anything that can be iterated, and JSON.
+
+JSON is an object on each line, an array of objects, or one object after another.
+"""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cached_property, partial
 from itertools import islice
 from os import PathLike
 from typing import IO, Any, Final, TypeAlias
 
+import attrs
+
 from personaclick_async import codec
+from personaclick_async.models import rules
 from personaclick_async.names import IMPORT_MAX_BODY_BYTES
+from personaclick_async.sync.admission import Item
 from personaclick_async.sync.mapping import FieldMapping
-from personaclick_async.sync.records import Fault, Rejected
+from personaclick_async.sync.records import Fault, Outcome, Record, Rejected
 from personaclick_async.sync.sources.base import (
     BOOKKEEPING,
     ROW,
@@ -25,6 +32,7 @@ from personaclick_async.sync.sources.base import (
     SourceFailed,
     fingerprint,
     need,
+    outcome_of_item,
     outcome_of_sent,
 )
 from personaclick_async.sync.sources.encodings import (
@@ -35,7 +43,6 @@ from personaclick_async.sync.sources.encodings import (
     find_encoding,
 )
 from personaclick_async.sync.sources.files import Input, input_of, stream_of
-from personaclick_async.sync.sources.iterable import outcome_of_record
 
 LINE: Final = "_line"
 """Where a reject file keeps a line that is not a JSON object; sources pass over it."""
@@ -49,6 +56,71 @@ _BEGINS: Final = ("start_map", "start_array", "string", "number", "boolean", "nu
 _GOES_ON: Final = ("start_map", "start_array", "map_key")
 
 _Items: TypeAlias = Iterator[dict[str, Any] | BrokenRow]
+
+
+class IterableSource(NumberedSource):
+    """Records from an iterable of updates, of flat mappings, or of mappings with a mapping.
+
+    An item that is a record with a number keeps it, and those after it are numbered on from there.
+
+    :param items: what to send. An iterator, such as a generator, can be read once.
+    :param mapping: which key becomes which field; all items must be mappings then.
+    :param name: what reports call it.
+    :param version: what the caller vouches for: the same items in the same order for the same
+        version. Without one a sync of them can't be resumed.
+    """
+
+    columns = None
+
+    def __init__(
+        self,
+        items: Iterable[Item],
+        mapping: FieldMapping | None = None,
+        *,
+        name: str = "records",
+        version: str | None = None,
+    ) -> None:
+        self.name = name
+        self._items = items
+        self._mapping = mapping
+        self._version = version
+        self._used_up = False
+
+    @property
+    def fingerprint(self) -> str | None:
+        """A hash of the version and the mapping; None without a version."""
+        return fingerprint("iterable", self._version, self._mapping, {"name": self.name})
+
+    @property
+    def size_hint(self) -> int | None:
+        """The number of items, where the iterable knows it."""
+        try:
+            return len(self._items)  # type: ignore[arg-type]  # that it may have none is the point
+        except TypeError:
+            return None
+
+    def numbered(self, *, after_row: int, before: int) -> Numbered:
+        """Read the items after ``after_row``, numbered from ``before`` + 1."""
+        to_outcome = _mapped(self._mapping)
+        row = before
+        for item in self._begin():
+            row = item.row if isinstance(item, Record | Rejected) else row + 1
+            if row - before > after_row:
+                yield to_outcome(row, item)
+        return row - before
+
+    def sample(self, limit: int = 100) -> Sample:
+        """Return the first mappings; the columns are all their keys."""
+        first = islice(self._begin(), limit)
+        return Sample.of([dict(item) for item in first if isinstance(item, Mapping)])
+
+    def _begin(self) -> Iterator[Item]:
+        iterator = iter(self._items)
+        if iterator is self._items:
+            if self._used_up:
+                raise SourceFailed(f"{self.name}: an iterator can be read only once")
+            self._used_up = True
+        return iterator
 
 
 class JsonSource(NumberedSource):
@@ -108,7 +180,7 @@ class JsonSource(NumberedSource):
 
     def numbered(self, *, after_row: int, before: int) -> Numbered:
         """Read the rows after ``after_row``, numbered from ``before`` + 1."""
-        to_outcome = outcome_of_record(self._mapping)
+        to_outcome = _mapped(self._mapping)
         with self._items() as items:
             number = sum(1 for _ in islice(items, after_row))
             for number, item in enumerate(items, number + 1):  # noqa: B020 - as it goes on
@@ -148,8 +220,9 @@ class JsonSource(NumberedSource):
         first, second, *_ = [*filter(None, map(bytes.strip, self._head.split(b"\n"))), b"", b""]
         if first in (b"[", b"{"):
             return False
-        is_record = _is_object(first) and not self._place[0]
-        return is_record or _is_object(second) or not first.startswith((b"{", b"["))
+        is_record = isinstance(_parsed(first), dict) and not self._place[0]
+        has_records = is_record or isinstance(_parsed(second), dict)
+        return has_records or not first.startswith((b"{", b"["))
 
     @cached_property
     def _place(self) -> tuple[int, str | None]:
@@ -221,23 +294,20 @@ def _lines(stream: io.BufferedReader) -> _Items:
                 pass
             yield _no_object(b"", "a line that is too long to be sent")
         elif not line.isspace():
-            try:
-                record = codec.decode(line)
-            except ValueError:
-                yield _no_object(line, "a line that is not JSON")
-            else:
-                yield record if isinstance(record, dict) else _no_object(line, "other JSON")
+            yield _parsed(line)
+
+
+def _parsed(line: bytes) -> dict[str, Any] | BrokenRow:
+    try:
+        record = codec.decode(line)
+    except ValueError:
+        return _no_object(line, "a line that is not JSON")
+    return record if isinstance(record, dict) else _no_object(line, "other JSON")
 
 
 def _no_object(line: bytes, given: str) -> BrokenRow:
     kept = line.rstrip(b"\r\n").decode(_UTF8, KEEP_BYTES)
     return BrokenRow("a JSON object", given, [kept] if kept else [])
-
-
-def _is_object(line: bytes) -> bool:
-    with suppress(ValueError):
-        return isinstance(codec.decode(line), dict)
-    return False
 
 
 def _flat(record: Mapping[str, Any], prefix: str = "") -> dict[str, object]:
@@ -249,3 +319,33 @@ def _flat(record: Mapping[str, Any], prefix: str = "") -> dict[str, object]:
         else:
             found[f"{prefix}{key}"] = value
     return found
+
+
+def _mapped(mapping: FieldMapping | None) -> Callable[[int, Item], Outcome]:
+    """Return what turns an item into an outcome; with a mapping, all must be mappings."""
+    if mapping is None:
+        return outcome_of_item
+    columns = mapping.columns
+    map_row = mapping.compile(columns).row
+
+    def mapped(row: int, record: Item) -> Outcome:
+        if not isinstance(record, Mapping):
+            return Rejected(row, (Fault("record", "a mapping", rules.given(record)),), {})
+        outcome = map_row(row, [_value_at(record, column) for column in columns])
+        # To correct it, all of it is needed.
+        if isinstance(outcome, Rejected):
+            return attrs.evolve(outcome, source_row=record)
+        if outcome.omitted is not None:
+            return attrs.evolve(outcome, omitted=attrs.evolve(outcome.omitted, source_row=record))
+        return outcome
+
+    return mapped
+
+
+def _value_at(record: Mapping[str, Any], path: str) -> object:
+    """Return the value of a key; ``address.city`` is also the key ``city`` inside ``address``."""
+    if path in record:
+        return record[path]
+    outer, dot, inner = path.partition(".")
+    nested = record.get(outer) if dot else None
+    return _value_at(nested, inner) if isinstance(nested, Mapping) else None
