@@ -134,7 +134,7 @@ class FieldMapping:
             name = EXTERNAL_ID if column == ID else column
             if name in fields:
                 raise ConfigurationError(f"mapping: expected one column for {name}, found two")
-            if name in RESERVED_NAMES - STANDARD_KINDS.keys():
+            if name not in STANDARD_KINDS and name in RESERVED_NAMES:
                 raise ConfigurationError(
                     f"column {name!r}: expected another name, as this one is reserved; "
                     "a mapping can give it one"
