@@ -10,7 +10,7 @@ import re
 import secrets
 import string
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Final
 
@@ -39,7 +39,9 @@ _LONG_DID: Final = "x" * 300
 _CHARACTERS: Final = string.ascii_letters + string.digits
 _LIMIT_HEADER: Final = re.compile(r"(?i)rate-?limit")
 _EMPTY: Final[Mapping[str, Json]] = {"null": None, "object": {}, "array": []}
+_SESSION_NAMES: Final = (names.SEANCE, names.SID)
 _NAMED: Final = ("first_name", "last_name", names.EMAIL, names.PHONE)
+_COLUMNS: Final = ("setting", "assumed", "observed", "verdict", "note")
 _TYPES: Final[Mapping[type, str]] = {
     type(None): "null",
     bool: "boolean",
@@ -77,18 +79,17 @@ class Finding:
     @property
     def verdict(self) -> str:
         """Whether what was observed is what was assumed, as one word or two."""
-        if self.advice:
-            return "contradicted"
         if self.observed is None:
             return "not found out" if POINTS[self.setting].asked else "not asked"
+        if self.advice:
+            return "contradicted"
         return "agrees" if self.observed == self.assumed else "differs"
 
     @property
     def advice(self) -> str:
         """What to do where an assumption of the SDK is contradicted; else empty."""
-        if self.observed is None:
-            return ""
-        return POINTS[self.setting].contradicts.get(self.observed, "")
+        contradicts = POINTS[self.setting].contradicts
+        return "" if self.observed is None else contradicts.get(self.observed, "")
 
 
 @attrs.frozen(kw_only=True)
@@ -124,14 +125,7 @@ class ProbeReport:
             "requests": self.requests,
             "behaviour": self.behaviour,
             "points": [
-                {
-                    "point": one.words,
-                    "setting": one.setting,
-                    "assumed": one.assumed,
-                    "observed": one.observed,
-                    "verdict": one.verdict,
-                    "note": one.note,
-                }
+                {"point": one.words, **{name: getattr(one, name) for name in _COLUMNS}}
                 for one in self.findings
             ],
             "contradictions": self.contradictions,
@@ -144,7 +138,6 @@ class _Reply:
     """An answer, as far as a probe looks at it."""
 
     status: int
-    headers: Mapping[str, str]
     cookies: tuple[str, ...]
     body: Json
     is_empty: bool
@@ -181,15 +174,19 @@ class _Reply:
     @property
     def payload(self) -> Json:
         """The body without ``{"status": "success", "payload": …}`` around it."""
-        is_wrapped = (
-            isinstance(self.body, dict) and self.body.get(names.STATUS) == names.STATUS_SUCCESS
-        )
-        return self.body.get(names.PAYLOAD, self.body) if is_wrapped else self.body
+        if isinstance(self.body, dict) and self.body.get(names.STATUS) == names.STATUS_SUCCESS:
+            return self.body.get(names.PAYLOAD, self.body)
+        return self.body
 
     @property
     def fields(self) -> dict[str, Json]:
         """The payload if it is an object, else nothing."""
         return self.payload if isinstance(self.payload, dict) else {}
+
+    @property
+    def seance(self) -> str:
+        """The session id, by whichever of its names."""
+        return str(self.fields.get(names.SEANCE) or self.fields.get(names.SID) or "")
 
 
 async def probe(
@@ -229,14 +226,12 @@ async def probe(
     ) as http:
         asking = _Probe(
             http=http,
-            url=URL(api_url),
             shop={names.SHOP_ID: shop_id},
             secret={names.SHOP_SECRET: shop_secret} if shop_secret else {},
             pause=pause,
             progress=progress or (lambda _: None),
-            reused=reused,
         )
-        await asking.about_the_connection()
+        await asking.about_the_connection(URL(api_url))
         await asking.about_init()
         await asking.about_devices()
         await asking.about_customers()
@@ -245,35 +240,33 @@ async def probe(
             await asking.about_writing()
         if customer:
             await asking.about_a_customer(customer)
-        return asking.report()
+        return asking.report(was_kept=bool(reused))
 
 
 @attrs.define(kw_only=True)
 class _Probe:
-    """The questions, and what has been found out so far."""
+    """The questions, in order, and what has been found out so far."""
 
     _http: aiohttp.ClientSession
-    _url: URL
     _shop: dict[str, str]
     _secret: dict[str, str]
     _pause: float
     _progress: Callable[[str], object]
-    _reused: list[None]
     _requests: int = 0
     _did: str = ""
     _headers: set[str] = attrs.field(factory=set)
-    _compression: str | None = None
     _found: dict[str, Finding] = attrs.field(factory=dict)
     _facts: dict[str, Json] = attrs.field(factory=dict)
+    _profiles: dict[str, Json] = attrs.field(factory=dict)
     _surprises: list[str] = attrs.field(factory=list)
 
-    def report(self) -> ProbeReport:
+    def report(self, *, was_kept: bool) -> ProbeReport:
         """Return what was found out."""
-        self._find("compression", self._compression is not None)
-        self._find("keep_alive", bool(self._reused))
-        limits = sorted(name for name in self._headers if _LIMIT_HEADER.search(name))
+        limits = sorted(filter(_LIMIT_HEADER.search, self._headers))
+        self._find("compression", "content-encoding" in {name.lower() for name in self._headers})
+        self._find("keep_alive", was_kept)
         self._find("limit_headers", bool(limits), ", ".join(limits))
-        self._facts["headers"] = sorted(self._headers)
+        self._facts |= {"profile": self._profiles, "headers": sorted(self._headers)}
         return ProbeReport(
             findings=tuple(self._found.get(name, Finding(name)) for name in POINTS),
             facts=self._facts,
@@ -292,17 +285,19 @@ class _Probe:
     async def _ask(
         self,
         what: str,
-        method: str,
         path: str,
         query: Mapping[str, str] | list[tuple[str, str]] | None = None,
+        *,
         body: Mapping[str, Json] | None = None,
     ) -> _Reply:
+        """Ask by GET, or by POST where there is a body."""
         if self._requests >= MOST_REQUESTS:
             raise AssertionError("the probe asks too much")
         if self._requests:
             await asyncio.sleep(self._pause)
         self._progress(what)
         self._requests += 1
+        method = "GET" if body is None else "POST"
         try:
             async with self._http.request(
                 method, path.lstrip("/"), params=query, json=body, allow_redirects=False
@@ -311,51 +306,36 @@ class _Probe:
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             reason = f"no answer ({type(error).__name__})"
         else:
-            self._headers.update(str(name) for name in response.headers)
-            self._compression = response.headers.get("Content-Encoding", self._compression)
+            self._headers.update(map(str, response.headers))
             try:
                 said = codec.decode(raw)
             except ValueError:
                 said = None
-            cookies = tuple(response.cookies)
-            return _Reply(response.status, response.headers, cookies, said, not raw)
+            return _Reply(response.status, tuple(response.cookies), said, not raw)
         raise ConnectionFailed(reason, endpoint=f"the probe's question about {what}", attempts=1)
 
+    async def _init(self, what: str, /, **query: str) -> _Reply:
+        return await self._ask(what, names.INIT.path, {**self._shop, **query})
+
     async def _read(self, what: str, /, **query: str) -> _Reply:
-        return await self._ask(what, "GET", names.PROFILE.path, {**self._shop, **query})
+        return await self._ask(what, names.PROFILE.path, {**self._shop, **query})
 
-    # The questions, in order
-
-    async def about_the_connection(self) -> None:
+    async def about_the_connection(self, url: URL) -> None:
         """Ask for an address that there can't be: TLS, time, and what an error looks like."""
-        self._facts["connection"] = {"tls": await self._tls_version()}
+        tls = await _tls_version(url)
         started = time.monotonic()
-        reply = await self._ask("an unknown address", "GET", f"/{PROPERTY}")
-        self._facts["connection"]["milliseconds"] = round((time.monotonic() - started) * 1000)
+        reply = await self._ask("an unknown address", f"/{PROPERTY}")
+        milliseconds = round((time.monotonic() - started) * 1000)
+        self._facts["connection"] = {"tls": tls, "milliseconds": milliseconds}
         self._find_status("path_unknown", reply)
         if reply.refused is not None:
             envelope = reply.envelope
             self._find("envelope", envelope, "" if envelope else "an envelope that is not known")
             self._find("errors_at_200", reply.status in _OK)
 
-    async def _tls_version(self) -> str | None:
-        if self._url.scheme != "https" or not self._url.host:
-            return None
-        try:
-            async with asyncio.timeout(_CONNECT_SECONDS):
-                _, writer = await asyncio.open_connection(self._url.host, self._url.port, ssl=True)
-        except (OSError, TimeoutError) as error:
-            reason = f"could not connect to {self._url.host}:{self._url.port}"
-            kind = type(error).__name__
-        else:
-            version: str = writer.get_extra_info("ssl_object").version()
-            writer.close()
-            return version
-        raise ConnectionFailed(f"{reason} ({kind})", endpoint="probe", attempts=1)
-
     async def about_init(self) -> None:
         """Start a session, and one for a device of our own."""
-        reply = await self._ask("init", "GET", names.INIT.path, self._shop)
+        reply = await self._init("init")
         said = reply.fields
         if reply.refused is not None:
             raise AuthenticationFailed(
@@ -363,40 +343,32 @@ class _Probe:
                 status=reply.refused,
                 endpoint=names.INIT.name,
                 attempts=1,
-                answer=None,
             )
         self._facts["init"] = {"types": _types(said), "cookies": sorted(reply.cookies)}
         self._find("init_cookie", names.DID in reply.cookies)
-        seances = [name for name in (names.SEANCE, names.SID) if said.get(name)]
-        self._find("session_name", "both" if len(seances) > 1 else seances[0] if seances else None)
+        self._find("session_name", _which(name for name in _SESSION_NAMES if said.get(name)))
         self._did = str(said.get(names.DID) or "")
-        if not self._did or not seances:
+        if not self._did or not reply.seance:
             self._surprises.append("init: no did or no session id in the answer; report it")
         own = _new_id()
-        query = {**self._shop, names.DID: own}
-        reply = await self._ask("init with a did of ours", "GET", names.INIT.path, query)
+        reply = await self._init("init with a did of ours", did=own)
         if reply.refused is None:
             self._find("init_keeps_did", reply.fields.get(names.DID) == own)
 
     async def about_devices(self) -> None:
         """Read for a device that is new, and for one that is unknown."""
-        reply = await self._read("a new device's profile", did=self._did)
-        self._look_at_public(reply)
-        self._find_status(
-            "device_unknown", await self._read("unknown did", did=_new_id()), "created"
-        )
+        self._look_at_public(await self._read("a new device's profile", did=self._did))
+        reply = await self._read("unknown did", did=_new_id())
+        self._find_status("device_unknown", reply, "created")
         for what, did in (("of a new device", self._did), ("of an unknown device", _new_id())):
             query = {**self._shop, names.DID: did}
-            reply = await self._ask(f"last order {what}", "GET", names.LAST_ORDER.path, query)
-            self._facts[f"last_order {what}"] = {
-                "status": reply.status,
-                "type": _TYPES.get(type(reply.body)),
-            }
+            reply = await self._ask(f"last order {what}", names.LAST_ORDER.path, query)
+            kind = _TYPES.get(type(reply.body))
+            self._facts[f"last_order {what}"] = {"status": reply.status, "type": kind}
             if did == self._did:
                 self._look_at_last_order(reply)
-        query = {names.SID: _new_id(), names.SEANCE: _new_id()}
-        query[names.SEANCE] = query[names.SID]
-        reply = await self._read("an unknown session id", did=self._did, **query)
+        session = dict.fromkeys(_SESSION_NAMES, _new_id())
+        reply = await self._read("an unknown session id", did=self._did, **session)
         self._find_status("session_unknown", reply, "accepted")
 
     def _look_at_public(self, reply: _Reply) -> None:
@@ -405,16 +377,14 @@ class _Probe:
             return
         profile = reply.fields
         self._find("profile_answer", "bare" if reply.payload is reply.body else "payload")
-        self._facts["profile"] = {"public": _types(profile)}
+        self._profiles["public"] = _types(profile)
         shown = [profile[name] for name in BLOCKS if name in profile]
-        kinds = [
-            name for name, empty in _EMPTY.items() if shown and all(one == empty for one in shown)
-        ]
-        self._find(
-            "missing_blocks",
-            kinds[0] if kinds else None if shown else "absent",
-            "" if kinds or not shown else "they vary: see the types",
-        )
+        if not shown:
+            self._find("missing_blocks", "absent")
+            return
+        kinds = [name for name, empty in _EMPTY.items() if all(one == empty for one in shown)]
+        observed, note = (kinds[0], "") if kinds else (None, "they vary: see the types")
+        self._find("missing_blocks", observed, note)
 
     def _look_at_last_order(self, reply: _Reply) -> None:
         found = None
@@ -431,29 +401,24 @@ class _Probe:
 
     async def about_customers(self) -> None:
         """Ask for a customer that there can't be, by both names, with and without the secret."""
-        understood: dict[str, bool] = {names.EXTERNAL_ID: False, names.ID: False}
-        for secret in ({}, self._secret):
-            if not secret and secret is self._secret:
-                continue
-            which = "with" if secret else "without"
-            without = await self._read(f"no identifier, {which} the secret", **secret)
+        understood = dict.fromkeys((names.EXTERNAL_ID, names.ID), False)
+        replies: dict[str, _Reply] = {}
+        for secret in [{}, self._secret] if self._secret else [{}]:
+            which = "with the secret" if secret else "without the secret"
+            without = await self._read(f"no identifier, {which}", **secret)
             if not secret:
                 self._find_status("device_missing", without)
-            replies = {}
             for name in understood:
-                query = {name: f"{PROPERTY}-{_new_id()}"}
-                what = f"{name}, {which} the secret"
-                replies[name] = await self._read(what, **query, **secret)
+                query = {name: f"{PROPERTY}-{_new_id()}", **secret}
+                replies[name] = await self._read(f"{name}, {which}", **query)
                 understood[name] |= replies[name].said != without.said
-            name = names.EXTERNAL_ID if understood[names.EXTERNAL_ID] else names.ID
-            if any(understood.values()):
-                setting = "customer_unknown" if secret else "secret_missing"
-                self._find_status(setting, replies[name])
-            elif not secret:
-                self._find_status("secret_missing", replies[names.EXTERNAL_ID])
-        known = [name for name, is_known in understood.items() if is_known]
+            if any(understood.values()) or not secret:
+                only_id = understood[names.ID] and not understood[names.EXTERNAL_ID]
+                reply = replies[names.ID if only_id else names.EXTERNAL_ID]
+                self._find_status("customer_unknown" if secret else "secret_missing", reply)
+        known = _which(name for name, is_understood in understood.items() if is_understood)
         note = "" if known else "the answers are the same as without an identifier"
-        self._find("user_id_names", "both" if len(known) > 1 else known[0] if known else None, note)
+        self._find("user_id_names", known, note)
         if not self._secret:
             self._find("customer_unknown", None, "needs the secret")
             self._find("customer_profile", None, "needs the secret")
@@ -464,76 +429,76 @@ class _Probe:
             self._secret = {}
             self._find("customer_profile", None, "the secret was refused")
             return
-        self._facts["profile"] = {**self._facts.get("profile", {}), "full": _types(reply.fields)}
+        is_full = self._look_at_customer("full", reply)
+        self._find("kids_shown", "kids" in reply.fields if is_full else None)
+
+    def _look_at_customer(self, what: str, reply: _Reply) -> bool:
+        self._profiles[what] = _types(reply.fields)
         is_full = any(name in reply.fields for name in _NAMED)
         self._find("customer_profile", "full" if is_full else "public")
-        self._find("kids_shown", "kids" in reply.fields if is_full else None)
+        return is_full
 
     async def about_refusals(self) -> None:
         """Climb the ladder of section 9."""
         did = {names.DID: self._did}
-        wrong_secret = {names.SHOP_SECRET: secrets.token_hex(16)}
-        self._find_status("secret_wrong", await self._read("a wrong secret", **did, **wrong_secret))
-        reply = await self._ask("a wrong method", "POST", names.PROFILE.path, body={})
+        wrong = secrets.token_hex(16)
+        reply = await self._read("a wrong secret", **did, **{names.SHOP_SECRET: wrong})
+        self._find_status("secret_wrong", reply)
+        reply = await self._ask("a wrong method", names.PROFILE.path, body={})
         self._find_status("method_wrong", reply)
         for setting, what, shop in (
             ("shop_missing", "no shop_id", {}),
             ("shop_malformed", "a malformed shop_id", {names.SHOP_ID: "malformed"}),
             ("shop_unknown", "an unknown shop_id", {names.SHOP_ID: secrets.token_hex(15)}),
         ):
-            reply = await self._ask(what, "GET", names.PROFILE.path, {**shop, **did})
+            reply = await self._ask(what, names.PROFILE.path, {**shop, **did})
             self._find_status(setting, reply)
-        reply = await self._ask("init of an unknown shop", "GET", names.INIT.path, shop)
-        self._find_status("init_refused", reply)
-        long = {**self._shop, names.DID: _LONG_DID}
-        reply = await self._ask("a malformed did", "GET", names.INIT.path, long)
+        self._find_status("init_refused", await self._init("init of an unknown shop", **shop))
+        reply = await self._init("a malformed did", did=_LONG_DID)
         self._find_status("device_malformed", reply, "accepted")
         query = [*self._shop.items(), *did.items(), *did.items()]
-        reply = await self._ask("a parameter twice", "GET", names.PROFILE.path, query)
+        reply = await self._ask("a parameter twice", names.PROFILE.path, query)
         self._find_status("parameter_twice", reply, "the last counts")
 
     async def about_writing(self) -> None:
         """Write to a new device and read it back; see ``WRITES``."""
-        reply = await self._ask("init of a device to write to", "GET", names.INIT.path, self._shop)
-        did = str(reply.fields.get(names.DID) or "")
-        seance = str(reply.fields.get(names.SEANCE) or reply.fields.get(names.SID) or "")
+        reply = await self._init("init of a device to write to")
+        did, seance = str(reply.fields.get(names.DID) or ""), reply.seance
         if not did:
             return
-        same = {**self._shop, names.DID: did, names.SEANCE: seance, names.SID: seance}
-        reply = await self._ask("a second init", "GET", names.INIT.path, same)
-        again = reply.fields.get(names.SEANCE) or reply.fields.get(names.SID)
-        self._find("session_kept", again == seance if reply.refused is None else None)
+        reply = await self._init("a second init", did=did, **dict.fromkeys(_SESSION_NAMES, seance))
+        self._find("session_kept", reply.seance == seance if reply.refused is None else None)
 
         async def put(what: str, **fields: Json) -> _Reply:
             body = {**self._shop, names.DID: did, **fields}
-            return await self._ask(what, "POST", names.PROFILE_SET.path, body=body)
+            return await self._ask(what, names.PROFILE_SET.path, body=body)
 
-        async def shown() -> dict[str, Json]:
-            return (await self._read("what was written", did=did)).fields
+        async def shown(field: str) -> Json:
+            return (await self._read("what was written", did=did)).fields.get(field)
 
         reply = await put(
             "first name, location, gender", first_name="Probe", location="1", gender="f"
         )
-        before = await shown()
-        if reply.refused is not None or before.get("gender") not in ("f", "female"):
+        before = await shown("gender")
+        if reply.refused is not None or before not in ("f", "female"):
             self._surprises.append("profile/set: what was set does not come back; report it")
             return
         reply = await put("null", gender=None)
-        word = "ignored" if reply.refused is None and (await shown()).get("gender") else "clears"
+        word = "ignored" if reply.refused is None and await shown("gender") else "clears"
         self._find_status("null", reply, word)
         await put("gender again", gender="f")
         reply = await put("an empty string", gender="")
         if reply.refused is None:
-            value = (await shown()).get("gender")
+            value = await shown("gender")
             word = "not given" if value else "stored" if value == "" else "clears"
         self._find_status("empty_text", reply, word)
         reply = await put("a value of the wrong type", bought_something="perhaps")
         if reply.refused is None:
-            word = "stored" if (await shown()).get("bought_something") == "perhaps" else "ignored"
+            word = "stored" if await shown("bought_something") == "perhaps" else "ignored"
         self._find_status("wrong_type", reply, word)
         reply = await put("an undeclared custom property", **{PROPERTY: "1"})
         if reply.refused is None:
-            custom = (await shown()).get(names.CUSTOM_PROPERTIES)
+            custom = await shown(names.CUSTOM_PROPERTIES)
             word = "stored" if isinstance(custom, dict) and PROPERTY in custom else "ignored"
         self._find_status("undeclared_property", reply, word)
         await put("a child", kids=[{"gender": "f"}])
@@ -555,8 +520,7 @@ class _Probe:
             self._find("lists", "merged" if len(kids) > 1 else "replaced")
         else:
             self._find("lists", None, "the full profile shows no kids")
-        names_shown = full.get("first_name"), full.get("location")
-        if "first_name" in full and names_shown != ("Probe", "1"):
+        if "first_name" in full and (full["first_name"], full.get("location")) != ("Probe", "1"):
             self._surprises.append("profile/set: a name that was set does not come back; report it")
 
     async def about_a_customer(self, customer: Mapping[str, str]) -> None:
@@ -565,14 +529,27 @@ class _Probe:
             return
         reply = await self._read("the customer", **customer, **self._secret)
         if reply.refused is None:
-            self._facts["profile"] = {
-                **self._facts.get("profile", {}),
-                "customer": _types(reply.fields),
-            }
-            is_full = any(name in reply.fields for name in _NAMED)
-            self._find("customer_profile", "full" if is_full else "public")
+            self._look_at_customer("customer", reply)
         else:
             self._facts["customer"] = f"refused with status {reply.refused}"
+
+
+async def _tls_version(url: URL) -> str | None:
+    if url.scheme != "https" or not url.host:
+        return None
+    try:
+        async with asyncio.timeout(_CONNECT_SECONDS):
+            _, writer = await asyncio.open_connection(url.host, url.port, ssl=True)
+    except (OSError, TimeoutError):
+        return None  # the first question says so
+    version: str = writer.get_extra_info("ssl_object").version()
+    writer.close()
+    return version
+
+
+def _which(names_found: Iterable[str]) -> str | None:
+    found = list(names_found)
+    return "both" if len(found) > 1 else found[0] if found else None
 
 
 def _types(fields: Mapping[str, Json]) -> dict[str, str]:
