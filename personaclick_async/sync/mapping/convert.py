@@ -57,6 +57,7 @@ _ADDRESS_INSIDE: Final = re.compile(r"[^@<>]*<\s*([^<>\s]+)\s*>")
 _SCHEME: Final = re.compile(r"mailto:([^?]*)(?:\?.*)?", re.IGNORECASE)
 _MC: Final = re.compile(r"\bMc([^\W\d_])")
 _EXACT_FLOAT: Final = 2**53
+_MOST_DIGITS: Final = 100
 # Far more than any number needs, and less than Python refuses to read.
 _LONGEST_NUMBER: Final = 400
 # The signs of Unicode's category Sc that are in use as money.
@@ -447,6 +448,8 @@ def _as_text(field: str, value: object) -> object:
         return str(value)
     if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
         return value
+    if isinstance(value, Decimal) and value.is_finite() and value.adjusted() > _MOST_DIGITS:
+        return value  # its exponent may be anything: int() of it can fill the memory
     # Ids and phone numbers come as 11000.0 from tables that know no empty integer.
     try:
         whole = int(value)
