@@ -144,7 +144,7 @@ class Admin:
             raise Refused(403, "Pages of other sites may not ask")
         if (request.method, name) not in self._routes:
             is_known = any(name == known for _, known in self._routes)
-            raise Refused(*((405, "Method not allowed") if is_known else (404, "Not found")))
+            raise Refused(405, "Method not allowed") if is_known else Refused(404, "Not found")
         if request.method != "GET":
             bearer = request.headers.get("Authorization", "")
             token = request.headers.get(_TOKEN)

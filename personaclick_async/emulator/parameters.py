@@ -117,7 +117,7 @@ def _nest(into: Parameters, keys: list[str], value: str) -> None:
         # Without a number, a name that repeats begins the next item.
         last = into.get(str(len(into) - 1))
         begins = not rest or not isinstance(last, dict) or rest[0] in last
-        key = str(len(into) - (not begins))
+        key = str(len(into) if begins else len(into) - 1)
     if not rest:
         into[key] = value
         return
