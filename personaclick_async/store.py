@@ -46,10 +46,9 @@ class Stored:
 
 @runtime_checkable
 class ProfileStore(Protocol):
-    """Keeps profiles outside the process. It never raises: when away, it stores nothing.
+    """Keeps profiles, which are personal data, outside the process. When away, it stores nothing.
 
-    What it keeps are answers of the service, which are personal data. It serves one client, which
-    closes it.
+    It never raises. It serves one client, which closes it.
 
     :ivar memory_ttl: seconds for which a process may keep in memory what it read from here.
     """

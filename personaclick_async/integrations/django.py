@@ -106,18 +106,14 @@ class VisitorMiddleware:
 def current_user(request: HttpRequest) -> User:
     """Return the request's visitor. No I/O.
 
-    :raises NoConsent: they have not agreed to be known.
-    :raises NoCurrentUser: the service gave them no session.
+    :raises NoCurrentUser: they have no session, or have not agreed to one (:class:`NoConsent`).
     :raises ConfigurationError: the middleware is missing.
     """
     return require_visitor(getattr(request, _VISITOR, None)).require_user()
 
 
 def current_user_or_none(request: HttpRequest) -> User | None:
-    """Return the request's visitor, or None if they can't be known. No I/O.
-
-    :raises ConfigurationError: the middleware is missing.
-    """
+    """Return the same, or None if they can't be known."""
     return require_visitor(getattr(request, _VISITOR, None)).user
 
 

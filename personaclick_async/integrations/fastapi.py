@@ -51,18 +51,14 @@ async def client(connection: HTTPConnection) -> PersonaClick:
 async def current_user(connection: HTTPConnection) -> User:
     """Return the request's visitor. No I/O.
 
-    :raises NoConsent: they have not agreed to be known.
-    :raises NoCurrentUser: the service gave them no session.
+    :raises NoCurrentUser: they have no session, or have not agreed to one (:class:`NoConsent`).
     :raises ConfigurationError: the middleware is missing.
     """
     return visitor_of(connection.scope).require_user()
 
 
 async def current_user_or_none(connection: HTTPConnection) -> User | None:
-    """Return the request's visitor, or None if they can't be known. No I/O.
-
-    :raises ConfigurationError: the middleware is missing.
-    """
+    """Return the same, or None if they can't be known."""
     return visitor_of(connection.scope).user
 
 

@@ -59,18 +59,10 @@ _FIRST_ERROR: Final = 400
 _COUNTERS: Final = (
     ("personaclick.calls", "{call}", "Calls made, however they ended."),
     ("personaclick.retries", "{request}", "Requests that repeated one that had failed."),
-    (
-        "personaclick.limit.waits",
-        "{request}",
-        "Requests that a rate limit or the service's Retry-After held back.",
-    ),
+    ("personaclick.limit.waits", "{request}", "Requests held back by a limit or Retry-After."),
     ("personaclick.limit.wait_time", "s", "For how long requests were held back, added up."),
     ("personaclick.cache.reads", "{read}", "Profile reads, by what answered them."),
-    (
-        "personaclick.cache.store_failures",
-        "{exchange}",
-        "Exchanges with the store that processes share which failed or took too long.",
-    ),
+    ("personaclick.cache.store_failures", "{exchange}", "Failed exchanges with the shared store."),
     ("personaclick.sync.read", "{record}", "Records that syncs have read from their sources."),
     ("personaclick.sync.records", "{record}", "Records of syncs, by their result."),
 )
@@ -293,15 +285,9 @@ def _of_sync(report: Report, name: str | None) -> Reading:
     """Read a sync's counters."""
     shared = () if name is None else (("personaclick.sync", name),)
     yield ("personaclick.sync.read", shared), report.read
-    for outcome, count in (
-        ("sent", report.sent),
-        ("unchanged", report.unchanged),
-        ("rejected", report.rejected),
-        ("failed", report.failed),
-        ("checked", report.checked),
-    ):
+    for outcome in ("sent", "unchanged", "rejected", "failed", "checked"):
         attributes = (*shared, ("personaclick.outcome", outcome))
-        yield ("personaclick.sync.records", attributes), count
+        yield ("personaclick.sync.records", attributes), getattr(report, outcome)
 
 
 class _ApplicationsOwn:

@@ -16,10 +16,9 @@ import math
 import secrets
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any, Final, TypeVar
-
-import attrs
 
 try:
     from redis.asyncio import BlockingConnectionPool, Redis
@@ -99,18 +98,11 @@ return 1
 """Returns 1 if the body was kept: nobody has written since the permit was given."""
 
 
-@attrs.frozen(eq=False, repr=False)
-class _Connected:
-    """The connections of one event loop, and what closes them when it ends."""
-
-    redis: Redis
-    lifetime: AsyncGenerator[None, None]
-
-
-async def _close_with_loop(redis: Redis) -> AsyncGenerator[None, None]:
+async def _until_the_loop_ends(redis: Redis) -> AsyncGenerator[Redis, None]:
     # Whoever ends a loop closes its asynchronous generators first, while it can still run.
     try:
-        yield
+        while True:
+            yield redis
     finally:
         await redis.aclose()
 
@@ -160,18 +152,14 @@ class RedisStore:
         self._rest = _seconds("rest", rest)
         self._prefix = prefix
         self._url = url
-        try:
-            # Also shows an option in the URL that redis-py does not know.
+        connection = None
+        # Redis-py's text may hold the password. An option that it does not know shows here, too.
+        with suppress(ValueError, TypeError):
             pool: Any = self._connect().connection_pool
-            pool.make_connection()
-        except (ValueError, TypeError):
-            # Redis-py's text may hold the password.
-            url_is_wrong = True
-        else:
-            url_is_wrong = False
-        if url_is_wrong:
+            connection = pool.make_connection()
+        if connection is None:
             raise ConfigurationError("url: expected redis://, rediss:// or unix://")
-        self._by_loop: dict[asyncio.AbstractEventLoop, _Connected] = {}
+        self._by_loop: dict[asyncio.AbstractEventLoop, AsyncGenerator[Redis, None]] = {}
         self._away_until = 0.0
         # Each with a mark of its own, so that a second write is not taken for the first.
         self._untold: dict[Identity, object] = {}
@@ -188,24 +176,16 @@ class RedisStore:
 
     async def read(self, key: Identity, *, max_age: Seconds) -> Stored | None:
         """Return a profile younger than ``max_age``, else a permit; None when Redis is away."""
-        arguments: list[str | int] = [secrets.token_hex(8), _PERMIT_MS, _milliseconds(max_age)]
-        said = await self._exchange(
-            lambda redis: redis.register_script(_READ)(self._keys(key), arguments)
-        )
-        match said:
-            case None:
-                return None
-            case [body, age]:
-                return Stored(body, int(age) / 1000)
-            case _:
-                return Stored(permit=said[0].decode())
+        chance = secrets.token_hex(8)
+        said = await self._run(_READ, key, chance, _PERMIT_MS, _milliseconds(max_age))
+        if said is None:
+            return None
+        body, *age = said
+        return Stored(body, int(age[0]) / 1000) if age else Stored(permit=body.decode())
 
     async def keep(self, key: Identity, permit: str, body: bytes, *, ttl: Seconds) -> bool:
         """Keep a profile until ``ttl`` after its permit was given; False if a write ended that."""
-        arguments: list[str | bytes | int] = [permit, body, _milliseconds(ttl)]
-        kept = await self._exchange(
-            lambda redis: redis.register_script(_KEEP)(self._keys(key), arguments)
-        )
+        kept: int | None = await self._run(_KEEP, key, permit, body, _milliseconds(ttl))
         return kept == 1
 
     async def forget(self, keys: Sequence[Identity]) -> None:
@@ -227,10 +207,14 @@ class RedisStore:
         await self._exchange(None)
         here = self._by_loop.pop(asyncio.get_running_loop(), None)
         if here is not None:
-            await here.lifetime.aclose()
+            await here.aclose()
 
     def __repr__(self) -> str:
         return f"<RedisStore {self._prefix!r}>"
+
+    async def _run(self, script: str, key: Identity, *arguments: str | bytes | int) -> Any:  # noqa: ANN401 - Redis's
+        keys = self._keys(key)
+        return await self._exchange(lambda redis: redis.register_script(script)(keys, arguments))
 
     async def _exchange(self, ask: Callable[[Redis], Awaitable[T]] | None) -> T | None:
         """Say what is still to be said, then ask; None if Redis is away."""
@@ -255,9 +239,8 @@ class RedisStore:
         return said
 
     async def _tell(self, redis: Redis) -> None:
-        everything = self._untold_all or len(self._untold) > _MOST_UNTOLD
         told = dict(self._untold)
-        if everything:
+        if self._untold_all or len(told) > _MOST_UNTOLD:
             await redis.set(self._name("generation"), secrets.token_hex(8))
             self._untold_all = False
         else:
@@ -269,14 +252,10 @@ class RedisStore:
     async def _here(self) -> Redis:
         """Return the client for the running event loop; connections cannot change loops."""
         loop = asyncio.get_running_loop()
-        here = self._by_loop.get(loop)
-        if here is None:
-            for ended in [other for other in self._by_loop if other.is_closed()]:
-                del self._by_loop[ended]
-            redis = self._connect()
-            here = self._by_loop[loop] = _Connected(redis, _close_with_loop(redis))
-            await anext(here.lifetime)
-        return here.redis
+        if loop not in self._by_loop:
+            self._by_loop = {at: one for at, one in self._by_loop.items() if not at.is_closed()}
+            self._by_loop[loop] = _until_the_loop_ends(self._connect())
+        return await anext(self._by_loop[loop])
 
     def _connect(self) -> Redis:
         pool: Any = BlockingConnectionPool.from_url(self._url, max_connections=_CONNECTIONS)
@@ -284,15 +263,14 @@ class RedisStore:
 
     def _keys(self, key: Identity) -> list[str]:
         # A device id taken from a browser's cookie may hold half a character.
-        text = f"{key.kind}:{key.value}".encode(errors="surrogatepass")
-        digest = hashlib.blake2b(text, digest_size=16, key=self._shop or b"").hexdigest()
-        return [self._name(f"{kind}:{digest}") for kind in ("profile", "permit")] + [
-            self._name("generation")
-        ]
+        user = self._digest(f"{key.kind}:{key.value}".encode(errors="surrogatepass"))
+        return [self._name(one) for one in (f"profile:{user}", f"permit:{user}", "generation")]
 
     def _name(self, rest: str) -> str:
-        shop = hashlib.blake2b(b"", digest_size=16, key=self._shop or b"").hexdigest()
-        return f"{self._prefix}:{shop}:{rest}"
+        return f"{self._prefix}:{self._digest(b'')}:{rest}"
+
+    def _digest(self, text: bytes) -> str:
+        return hashlib.blake2b(text, digest_size=16, key=self._shop or b"").hexdigest()
 
 
 def _milliseconds(seconds: Seconds) -> int:

@@ -195,7 +195,6 @@ def require_visitor(found: object) -> Visitor:
 class Visitors:
     """Finds the visitor of each request to an application.
 
-    :param policy: how visitors are found.
     :param clock: for the pause after a failure, in seconds.
     """
 
@@ -281,13 +280,7 @@ class Visitors:
         )
 
     async def _start(self) -> Session:
-        """Start a session on a new device, within a time; after a failure, none for a while.
-
-        :raises TimedOut: it took too long.
-        :raises ConnectionFailed: it was not tried, because another one failed a moment ago.
-        :raises ServiceError: the service refused; its subclasses say why.
-        :raises TransportError: no usable answer came.
-        """
+        """Start a session on a new device, within a time; after a failure, none for a while."""
         if self._clock() < self._paused_until:
             raise ConnectionFailed(
                 "not tried, because a session could not be started a moment ago",

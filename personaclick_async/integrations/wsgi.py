@@ -113,18 +113,14 @@ class _Body:
 def current_user(environ: Mapping[str, Any]) -> User:
     """Return the request's visitor; in Flask of ``request.environ``. No I/O.
 
-    :raises NoConsent: they have not agreed to be known.
-    :raises NoCurrentUser: the service gave them no session.
+    :raises NoCurrentUser: they have no session, or have not agreed to one (:class:`NoConsent`).
     :raises ConfigurationError: the middleware is missing.
     """
     return require_visitor(environ.get(_KEY)).require_user()
 
 
 def current_user_or_none(environ: Mapping[str, Any]) -> User | None:
-    """Return the request's visitor, or None if they can't be known. No I/O.
-
-    :raises ConfigurationError: the middleware is missing.
-    """
+    """Return the same, or None if they can't be known."""
     return require_visitor(environ.get(_KEY)).user
 
 

@@ -30,7 +30,6 @@ BEHIND_OTHERS = (
     "personaclick_async.cli.",
     "personaclick_async.integrations.dask_frames",
     "personaclick_async.integrations.dask_work",
-    "personaclick_async.integrations.opentelemetry_counts",
     "personaclick_async.testing",
 )
 """Modules that only others import, which name the extra."""
