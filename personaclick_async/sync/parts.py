@@ -92,7 +92,7 @@ def parts_of(
         file
         for found in named
         for file in found
-        if len(found) == 1 or not is_reject_file(input_of(file).head())
+        if len(found) == 1 or not is_reject_file(input_of(file))
     ]
     if not files:
         raise ConfigurationError("source: expected at least one file")

@@ -206,7 +206,28 @@ class CsvSource(Table):
 
     @cached_property
     def _layout(self) -> _SeenLayout:
-        return _see_layout(self._input, self._given)
+        source, layout = self._input, self._given
+        encoding = find_encoding(source, layout.encoding)
+        head = source.head()
+        text = head[encoding.bom_bytes :].decode(encoding.name, KEEP_BYTES)
+        if len(head) >= HEAD_BYTES:
+            # Its last line is most likely cut.
+            end = max(map(text.rfind, _NEWLINES))
+            if end < 0:
+                raise ConfigurationError(f"{self.name}: its first line has no end")
+            text = text[: end + 1]
+        said = _SAYS_DELIMITER.match(text)
+        if rejects := _REJECTS.match(text[:_REJECTS_HEAD].replace('"', "")):
+            # However its source was laid out, a reject file is written in one way.
+            layout = Layout(delimiter=rejects[1], header=True)
+        lines_before = layout.skip_rows + (said is not None)
+        if lines_before:
+            text = "".join(list(io.StringIO(text, newline=""))[lines_before:])
+        delimiter = layout.delimiter or (said[1] if said else _find_delimiter(text, layout))
+        is_spaced = f"{delimiter} {layout.quote}" in text  # 1, "Ada"
+        marks = _marks(delimiter, layout, is_spaced=is_spaced)
+        columns, has_header = layout.name_columns(_first_rows(text, marks), self.name)
+        return _SeenLayout(encoding, marks, columns, has_header, lines_before)
 
     @contextmanager
     def _batches(self) -> Iterator[Iterator[list[Row]]]:
@@ -302,37 +323,9 @@ class _SeenLayout:
     lines_before: int
 
 
-def _see_layout(source: Input, layout: Layout) -> _SeenLayout:
-    """Find out what the caller has not said.
-
-    :raises ConfigurationError: the encoding can't be told, the first row looks like data, or has
-        no end.
-    """
-    encoding = find_encoding(source, layout.encoding)
-    head = source.head()
-    text = head[encoding.bom_bytes :].decode(encoding.name, KEEP_BYTES)
-    if len(head) >= HEAD_BYTES:
-        # Its last line is most likely cut.
-        end = max(map(text.rfind, _NEWLINES))
-        if end < 0:
-            raise ConfigurationError(f"{source.name}: its first line has no end")
-        text = text[: end + 1]
-    said = _SAYS_DELIMITER.match(text)
-    if rejects := _REJECTS.match(text[:_REJECTS_HEAD].replace('"', "")):
-        # However its source was laid out, a reject file is written in one way.
-        layout = Layout(delimiter=rejects[1], header=True)
-    lines_before = layout.skip_rows + (said is not None)
-    text = "".join(text.splitlines(keepends=True)[lines_before:]) if lines_before else text
-    delimiter = layout.delimiter or (said[1] if said else _find_delimiter(text, layout))
-    is_spaced = f"{delimiter} {layout.quote}" in text  # 1, "Ada"
-    marks = _marks(delimiter, layout, is_spaced=is_spaced)
-    columns, has_header = layout.name_columns(_first_rows(text, marks), source.name)
-    return _SeenLayout(encoding, marks, columns, has_header, lines_before)
-
-
-def is_reject_file(head: bytes) -> bool:
-    """Tell whether a file's first bytes are those of a file of rejected rows, in any encoding."""
-    text = head[:_REJECTS_HEAD].replace(b"\0", b"").decode("ascii", "ignore")
+def is_reject_file(source: Input) -> bool:
+    """Tell whether an input holds rejected rows, by how it begins in whatever encoding."""
+    text = source.head()[:_REJECTS_HEAD].replace(b"\0", b"").decode("ascii", "ignore")
     return bool(_REJECTS.match(text.replace('"', ""))) or text.startswith(_REJECT_LINES)
 
 

@@ -42,7 +42,6 @@ _BOMS: Final = (
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
-_NEED_A_MARK: Final = ("utf-16", "utf-32")
 _WIDE: Final = ("utf-32-le", "utf-32-be", "utf-16-le", "utf-16-be")
 _BLOCK: Final = 1024 * 1024
 _EVIDENCE: Final = 256 * 1024
@@ -112,13 +111,10 @@ def find_encoding(source: Input, given: str | None, *, otherwise: str | None = N
         if head.startswith(bom):
             return Encoding(name, len(bom), "by its mark")
     if given is not None:
-        name = check_encoding(given)
-        if head and name in _NEED_A_MARK:
-            raise ConfigurationError(
-                f"{source.name}: has no byte order mark; give its encoding as {name}-le or "
-                f"{name}-be"
-            )
-        return Encoding(name)
+        if head and given in ("utf-16", "utf-32"):
+            rule = f"give its encoding as {given}-le or {given}-be"
+            raise ConfigurationError(f"{source.name}: has no byte order mark; {rule}")
+        return Encoding(given)
     for name in _WIDE:
         if _is_wide(head, name):
             return Encoding(name, reason="by its zero bytes")

@@ -119,7 +119,7 @@ def open_source(
     inputs = [input_of(path) for path in paths]
     if paths == [text]:
         return _source(inputs[0], mapping, kind, layout)
-    rejects = [one for one in inputs if is_reject_file(one.head())]
+    rejects = [one for one in inputs if is_reject_file(one)]
     if len(rejects) == len(inputs):
         raise ConfigurationError("source: only files of rejected rows fit; name the one to read")
     return SeveralSources(
@@ -130,7 +130,7 @@ def open_source(
 
 def holds_rejects(where: str) -> bool:
     """Tell whether a file is one of rejected rows, by how it begins."""
-    return not Path(where).is_dir() and is_reject_file(input_of(where).head())
+    return not Path(where).is_dir() and is_reject_file(input_of(where))
 
 
 def expand(where: str) -> list[str]:

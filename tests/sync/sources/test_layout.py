@@ -202,3 +202,10 @@ def test_white_space_may_stand_before_a_quote(make_file: MakeFile) -> None:
         ADA,
         {"external_id": "2", "email": "b@x.example"},
     ]
+
+
+def test_other_separators_do_not_end_a_line_before_the_header(make_file: MakeFile) -> None:
+    text = "Customers\u2028of\x0b2026\nid,email,name\n1,ada@shop.example,Ada\n"
+    source = CsvSource(make_file("people.csv", text), PEOPLE, layout=Layout(skip_rows=1))
+
+    assert wires(source.outcomes()) == [ADA]
