@@ -11,30 +11,6 @@ from typing import Any, Protocol
 
 from personaclick_async.escaping import printable
 
-__all__ = [
-    "AnswerTooLarge",
-    "AuthenticationFailed",
-    "BadRequest",
-    "ClientClosed",
-    "ConfigurationError",
-    "ConnectionFailed",
-    "Forbidden",
-    "MalformedAnswer",
-    "NoCurrentUser",
-    "NoEventLoop",
-    "NotFound",
-    "PayloadTooLarge",
-    "PersonaClickError",
-    "RateLimited",
-    "ServerError",
-    "ServiceError",
-    "ServiceUnavailable",
-    "TimedOut",
-    "TransportError",
-    "Unprocessable",
-    "ValidationError",
-]
-
 
 class PersonaClickError(Exception):
     """The root: catch it to catch whatever this package raises on purpose."""

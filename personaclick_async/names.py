@@ -120,50 +120,49 @@ class Family(StrEnum):
     """What has no method of its own; see ``client.request``."""
 
 
+_FAMILIES: Final = {
+    "init": Family.SESSION,
+    "profile": Family.PROFILE,
+    "orders": Family.ORDERS,
+    "import": Family.IMPORT,
+    "sync": Family.IMPORT,
+}
+
+
 @attrs.frozen
 class Endpoint:
-    """One address of the service and what is known of it."""
+    """One address of the service and what is known of it.
+
+    :ivar path: the name as a path.
+    :ivar family: whose limit it shares, by the first part of the name.
+    """
 
     name: str
     method: str
-    path: str
-    family: Family
     repeat: Repeat = Repeat.ALWAYS
+    path: str = attrs.field(init=False)
+    family: Family = attrs.field(init=False)
+
+    @path.default
+    def _path(self) -> str:
+        return f"/{self.name}"
+
+    @family.default
+    def _family(self) -> Family:
+        return _FAMILIES.get(self.name.partition("/")[0], Family.OTHER)
 
 
-INIT: Final = Endpoint("init", "GET", "/init", Family.SESSION)
-PROFILE: Final = Endpoint("profile", "GET", "/profile", Family.PROFILE)
-PROFILE_SET: Final = Endpoint("profile/set", "POST", "/profile/set", Family.PROFILE)
+INIT: Final = Endpoint("init", "GET")
+PROFILE: Final = Endpoint("profile", "GET")
+PROFILE_SET: Final = Endpoint("profile/set", "POST")
 # A second purge of one profile answers "Profile not found": only a certain failure is repeated.
-PROFILE_PURGE: Final = Endpoint(
-    "profile/purge", "DELETE", "/profile/purge", Family.PROFILE, Repeat.UNLESS_PROCESSED
-)
-FORCE_CHANGE_EMAIL: Final = Endpoint(
-    "profile/force_change_email",
-    "POST",
-    "/profile/force_change_email",
-    Family.PROFILE,
-    Repeat.UNLESS_PROCESSED,
-)
-FORCE_CHANGE_PHONE: Final = Endpoint(
-    "profile/force_change_phone",
-    "POST",
-    "/profile/force_change_phone",
-    Family.PROFILE,
-    Repeat.UNLESS_PROCESSED,
-)
-FORCE_CHANGE_ID: Final = Endpoint(
-    "profile/force_change_id",
-    "POST",
-    "/profile/force_change_id",
-    Family.PROFILE,
-    Repeat.UNLESS_PROCESSED,
-)
-LAST_ORDER: Final = Endpoint("orders/last_for_user", "GET", "/orders/last_for_user", Family.ORDERS)
-ORDERS_BY_USER: Final = Endpoint("orders/by_user", "GET", "/orders/by_user", Family.ORDERS)
-SYNC_ORDERS: Final = Endpoint("sync/orders", "POST", "/sync/orders", Family.IMPORT)
-IMPORT_ORDERS: Final = Endpoint("import/orders", "POST", "/import/orders", Family.IMPORT)
-IMPORT_AUDIENCE: Final = Endpoint("import/audience", "POST", "/import/audience", Family.IMPORT)
-IMPORT_SUPPRESSED: Final = Endpoint(
-    "import/suppressed", "POST", "/import/suppressed", Family.IMPORT
-)
+PROFILE_PURGE: Final = Endpoint("profile/purge", "DELETE", Repeat.UNLESS_PROCESSED)
+FORCE_CHANGE_EMAIL: Final = Endpoint("profile/force_change_email", "POST", Repeat.UNLESS_PROCESSED)
+FORCE_CHANGE_PHONE: Final = Endpoint("profile/force_change_phone", "POST", Repeat.UNLESS_PROCESSED)
+FORCE_CHANGE_ID: Final = Endpoint("profile/force_change_id", "POST", Repeat.UNLESS_PROCESSED)
+LAST_ORDER: Final = Endpoint("orders/last_for_user", "GET")
+ORDERS_BY_USER: Final = Endpoint("orders/by_user", "GET")
+SYNC_ORDERS: Final = Endpoint("sync/orders", "POST")
+IMPORT_ORDERS: Final = Endpoint("import/orders", "POST")
+IMPORT_AUDIENCE: Final = Endpoint("import/audience", "POST")
+IMPORT_SUPPRESSED: Final = Endpoint("import/suppressed", "POST")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from datetime import date
+from functools import partial
 from typing import Final, Generic, NamedTuple, TypeVar
 
 import attrs
@@ -24,6 +25,7 @@ from personaclick_async.models.reading import WrongShape, read_object, read_obje
 from personaclick_async.models.update import ProfileUpdate, to_wire
 
 T = TypeVar("T")
+P = TypeVar("P", bound=Profile)
 
 _SMALLEST_PROFILE: Final = 32
 _WESTERNMOST: Final = -12
@@ -31,13 +33,6 @@ _EASTERNMOST: Final = 14
 
 _METHODS: Final = ("GET", "POST", "PUT", "DELETE")
 _PATH: Final = re.compile(r"/?[\w-]+(?:/[\w-]+)*/?", re.ASCII)
-_FAMILIES: Final[Mapping[str, names.Family]] = {
-    "init": names.Family.SESSION,
-    "profile": names.Family.PROFILE,
-    "orders": names.Family.ORDERS,
-    "import": names.Family.IMPORT,
-    "sync": names.Family.IMPORT,
-}
 
 JSON: Final = "application/json"
 JSON_BODY: Final[Mapping[str, str]] = {"Content-Type": JSON}
@@ -179,14 +174,8 @@ def any_request(
         credentials[names.SHOP_SECRET] = shop.secret
     for name in credentials.keys() & parameters.keys():
         raise ValidationError(name, "nothing: the client adds it", "a value")
-    name = path.strip("/")
-    endpoint = names.Endpoint(
-        name,
-        method,
-        f"/{name}",
-        _FAMILIES.get(name.partition("/")[0], names.Family.OTHER),
-        names.Repeat.ALWAYS if repeat else names.Repeat.UNLESS_PROCESSED,
-    )
+    repeated = names.Repeat.ALWAYS if repeat else names.Repeat.UNLESS_PROCESSED
+    endpoint = names.Endpoint(path.strip("/"), method, repeated)
     if method == "GET":
         query = {key: _as_text(key, value) for key, value in parameters.items()}
         return Call(endpoint, _read_json, {**credentials, **query})
@@ -211,13 +200,15 @@ def _as_text(name: str, value: Json) -> str:
 
 def read_profile(shop: Shop, context: RequestContext) -> Call[Profile]:
     """Read the public profile, or the full one of a user named by an identifier (2.2)."""
-    read = _read_profile if context.identity.kind == names.DID else _read_full_profile
+    read: Callable[[bytes], Profile] = (
+        _read_public_profile if context.identity.kind == names.DID else _read_full_profile
+    )
     return Call(names.PROFILE, read, _query(shop, context))
 
 
 def read_profile_body(identity: Identity, body: bytes) -> Profile:
     """Return the profile in the answer to :func:`read_profile` for this user."""
-    return _read_profile(body) if identity.is_device else _read_full_profile(body)
+    return _read_public_profile(body) if identity.is_device else _read_full_profile(body)
 
 
 def read_full_profile(shop: Shop, context: RequestContext) -> Call[FullProfile]:
@@ -345,42 +336,25 @@ def _read_init(body: bytes) -> InitAnswer:
     return answer
 
 
-def _read_profile(body: bytes) -> Profile:
-    profile = read_object(Profile, body)
+def _read_profile(kind: type[P], body: bytes) -> P:
+    profile = read_object(kind, body)
     if len(body) < _SMALLEST_PROFILE:
-        _require_something(body)
+        said = codec.decode_answer(body)
+        if not said:
+            raise WrongShape("the body is an empty object")
+        if said == {names.STATUS: names.STATUS_SUCCESS}:
+            raise WrongShape("the body says success, and nothing else")
     return profile
 
 
-def _read_full_profile(body: bytes) -> FullProfile:
-    profile = read_object(FullProfile, body)
-    if len(body) < _SMALLEST_PROFILE:
-        _require_something(body)
-    return profile
-
-
-def _require_something(body: bytes) -> None:
-    said = codec.decode_answer(body)
-    if not said:
-        raise WrongShape("the body is an empty object")
-    if said == {names.STATUS: names.STATUS_SUCCESS}:
-        raise WrongShape("the body says success, and nothing else")
-
-
-def _read_products(body: bytes) -> list[Product]:
-    return read_objects(Product, body, wrappers=((names.PRODUCTS,), (names.DATA,)))
-
-
-def _read_orders(body: bytes) -> list[Order]:
-    return read_objects(
-        Order,
-        body,
-        wrappers=(
-            (names.DATA, names.ORDERS),
-            (names.PAYLOAD, names.ORDERS),
-            (names.ORDERS,),
-        ),
-    )
+_read_public_profile: Final = partial(_read_profile, Profile)
+_read_full_profile: Final = partial(_read_profile, FullProfile)
+_read_products: Final = partial(read_objects, Product, wrappers=((names.PRODUCTS,), (names.DATA,)))
+_read_orders: Final = partial(
+    read_objects,
+    Order,
+    wrappers=((names.DATA, names.ORDERS), (names.PAYLOAD, names.ORDERS), (names.ORDERS,)),
+)
 
 
 def _read_json(body: bytes) -> Json:
