@@ -125,16 +125,14 @@ class Converter:
         """
         value: object
         if len(self._origin.columns) > 1:
-            value = self._joined(cell, notes)
+            value = self._value(self._joined(cell, notes), notes)
         elif isinstance(cell, str):
-            value = cell
+            value = self._value(cell, notes)
         elif (word := _word(cell)) in self._told:
-            return self._accept(self._told[word])
+            value = self._told[word]
         else:
             value = _typed(self.label, self._origin.kind, cell)
-        return self._accept(self._value(value, notes) if isinstance(value, str) else value)
-
-    def _accept(self, value: object) -> Json:
+            value = self._value(value, notes) if isinstance(value, str) else value
         return None if value is None else self.rule(self.label, value)
 
     def _accept_phone(self, text: str) -> Json:
@@ -230,7 +228,7 @@ def _check_meant(field: str, text: str) -> None:
         # (protocol, 3.3).
         rule = 'a value, not the word null, which erases (say absent = ["null"])'
         raise refuse(field, rule, text)
-    if is_error(text):
+    if text.startswith("#") and is_error(text):
         raise refuse(field, "a value, not a spreadsheet's error: the value is lost", text)
 
 

@@ -82,7 +82,7 @@ _NO_MAILBOX: Final = re.compile(
 
 def is_error(text: str) -> bool:
     """Return whether a spreadsheet wrote this where it could not work out a cell."""
-    return text.startswith("#") and _ERROR.fullmatch(text) is not None
+    return _ERROR.fullmatch(text) is not None
 
 
 def names_nobody(text: str) -> bool:
