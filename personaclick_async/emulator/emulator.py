@@ -251,7 +251,12 @@ class Emulator:
         """
         kinds = {kind: named.pop(kind) for kind in names.IDENTIFIERS if kind in named}
         kind, value = Identity.of(did=did, **kinds)
-        self._do(lambda service: service.profiles().add({kind: value}, named))
+
+        def add(service: Service) -> None:
+            with service.store.transaction():
+                service.profiles().add({kind: value}, named)
+
+        self._do(add)
 
     def declare_property(self, name: str, kind: str = "string", *, public: bool = True) -> None:
         """Declare a custom property, and whether the frontend may see it."""
