@@ -1,3 +1,4 @@
+PRAGMA user_version = 2;
 CREATE TABLE IF NOT EXISTS shops (
     shop_id TEXT PRIMARY KEY, secret TEXT NOT NULL, active INTEGER NOT NULL
 ) WITHOUT ROWID;

@@ -8,9 +8,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
+from typing import Final
 
 from personaclick_async import codec
 from personaclick_async.codec import Json
+
+_VERSION: Final = 2
+"""As the schema sets it; it grows with each change of the tables."""
 
 
 class Store:
@@ -23,14 +27,20 @@ class Store:
         self.lock = threading.RLock()
         self._db = sqlite3.connect(database, check_same_thread=False, isolation_level=None)
         try:
-            # With WAL and NORMAL a killed process loses nothing that it committed; a power cut may.
-            self._db.execute("PRAGMA journal_mode = WAL")
-            self._db.execute("PRAGMA synchronous = NORMAL")
-            schema = files(__package__).joinpath("schema.sql").read_text(encoding="utf-8")
-            self._db.executescript(schema)
+            self._prepare()
         except BaseException:
             self._db.close()
             raise
+
+    def _prepare(self) -> None:
+        [version] = self.execute("PRAGMA user_version").fetchone()
+        if version != _VERSION and self.execute("SELECT 1 FROM sqlite_master").fetchone():
+            raise sqlite3.DatabaseError("the database is another version's; name a new file")
+        # With WAL and NORMAL a killed process loses nothing that it committed; a power cut may.
+        self.execute("PRAGMA journal_mode = WAL")
+        self.execute("PRAGMA synchronous = NORMAL")
+        schema = files(__package__).joinpath("schema.sql").read_text(encoding="utf-8")
+        self._db.executescript(schema)
 
     def close(self) -> None:
         """Close the database."""

@@ -96,6 +96,14 @@ def test_a_file_that_is_no_database_is_an_error_at_the_start(tmp_path: Path) -> 
         Emulator(database=path).start()
 
 
+def test_a_database_of_another_version_is_an_error_at_the_start(tmp_path: Path) -> None:
+    path = tmp_path / "emulator.sqlite"
+    with closing(sqlite3.connect(path)) as other, other:
+        other.execute("CREATE TABLE orders (id TEXT)")
+    with pytest.raises(sqlite3.DatabaseError, match="another version"):
+        Emulator(database=path).start()
+
+
 def test_what_can_not_be_read_is_not_logged(
     emulator: Emulator, caplog: pytest.LogCaptureFixture
 ) -> None:
