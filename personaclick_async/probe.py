@@ -548,8 +548,13 @@ async def _tls_version(url: URL) -> str | None:
 
 
 def _which(names_found: Iterable[str]) -> str | None:
-    found = list(names_found)
-    return "both" if len(found) > 1 else found[0] if found else None
+    match list(names_found):
+        case []:
+            return None
+        case [only]:
+            return only
+        case _:
+            return "both"
 
 
 def _types(fields: Mapping[str, Json]) -> dict[str, str]:

@@ -68,7 +68,7 @@ def probe(
             shop_secret=config.shop_secret,
             api_url=config.api_url,
             write=write,
-            customer=_identifier(customer),
+            customer=None if customer is None else _identifier(customer),
             pause=pause,
             progress=lambda what: note(f"asking about {what}"),
         )
@@ -88,9 +88,7 @@ def probe(
         raise typer.Exit(Exit.FAILED)
 
 
-def _identifier(text: str | None) -> dict[str, str] | None:
-    if text is None:
-        return None
+def _identifier(text: str) -> dict[str, str]:
     kind, separator, value = text.partition("=")
     if not separator:
         raise ValidationError("customer", "email=…, phone=… or the like", "a text without =")
@@ -102,12 +100,11 @@ def _show(report: ProbeReport, output: Path) -> None:
     table = Table("open point", "assumed", "observed", "", box=None, pad_edge=False)
     for one in report.findings:
         observed = "" if one.observed is None else _word(one.observed)
-        if one.note:
-            observed = f"{observed} ({one.note})".strip()
-        row = map(cell, (one.words, _word(one.assumed), observed))
+        comment = f"({one.note})" if one.note else ""
         verdict = cell(one.verdict)
         verdict.stylize(_STYLES.get(one.verdict, "dim"))
-        table.add_row(*row, verdict)
+        cells = (one.words, _word(one.assumed), f"{observed} {comment}".strip())
+        table.add_row(*map(cell, cells), verdict)
     console.print(table)
     say("")
     say(f"{report.requests} requests; written to {output}")

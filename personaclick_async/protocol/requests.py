@@ -227,7 +227,8 @@ def set_profile(
     """
     name = user_id_name or shop.set_user_id_name
     body: dict[str, Json] = {names.SHOP_ID: shop.shop_id, **to_wire(update, user_id_name=name)}
-    _add_context(body, shop, context, name)
+    _add_user(body, shop, context.identity, name)
+    _add_labels(body, context.seance, context.stream)
     return Call(names.PROFILE_SET, _read_done, body=codec.encode(body))
 
 
@@ -257,7 +258,7 @@ def purge_profile(shop: Shop, context: RequestContext) -> Call[None]:
             "user", f"one of {', '.join(names.IDENTIFIERS)} to purge a profile", "a device"
         )
     body = {names.SHOP_ID: shop.shop_id}
-    _add_customer(body, shop, context.identity, shop.query_user_id_name)
+    _add_user(body, shop, context.identity, shop.query_user_id_name)
     return Call(names.PROFILE_PURGE, _read_done, body=codec.encode(body))
 
 
@@ -292,25 +293,18 @@ def orders_by_user(
 
 def _query(shop: Shop, context: RequestContext) -> dict[str, str]:
     query = {names.SHOP_ID: shop.shop_id}
-    _add_context(query, shop, context, shop.query_user_id_name)
+    _add_user(query, shop, context.identity, shop.query_user_id_name)
+    _add_labels(query, context.seance, context.stream)
     return query
 
 
-def _add_context(
-    parameters: dict[str, Json], shop: Shop, context: RequestContext, user_id_name: str
-) -> None:
-    if context.identity.kind == names.DID:
-        parameters[names.DID] = context.identity.value
-    else:
-        _add_customer(parameters, shop, context.identity, user_id_name)
-    if context.seance is not None or context.stream is not None:
-        _add_labels(parameters, context.seance, context.stream)
-
-
-def _add_customer(
+def _add_user(
     parameters: dict[str, Json], shop: Shop, identity: Identity, user_id_name: str
 ) -> None:
     kind, value = identity
+    if kind == names.DID:
+        parameters[names.DID] = value
+        return
     name = user_id_name if kind == names.EXTERNAL_ID else kind
     if name in parameters and str(parameters[name]) != value:
         raise ValidationError(name, "the one that names the user, or none", "another value")
