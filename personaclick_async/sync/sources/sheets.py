@@ -42,10 +42,21 @@ _CELL_NAME: Final = re.compile(r"([A-Z]+)(\d+)")
 class _Sheet:
     """A sheet as calamine has it, the names of the others, and its cells that are otherwise."""
 
+    name: str = ""
+    others: Sequence[str] = ()
+    cells: Any = None
+    corrected: Mapping[int, Mapping[int, object]] = {}
+
+
+@attrs.frozen
+class _Seen:
+    """What is known of a sheet beforehand."""
+
     name: str
     others: Sequence[str]
-    cells: Any
-    corrected: Mapping[int, Mapping[int, object]]
+    size: int
+    columns: tuple[str, ...]
+    has_header: bool
 
 
 class SheetSource(Table):
@@ -77,44 +88,42 @@ class SheetSource(Table):
     @property
     def notices(self) -> tuple[str, ...]:
         """The sheet, and which others there are."""
-        sheet = self._sheet
-        also = f"; not read: {', '.join(sheet.others)}" if sheet.others else ""
-        return (f"{self.name}: sheet '{sheet.name}' of a workbook{also}",)
+        seen = self._seen
+        also = f"; not read: {', '.join(seen.others)}" if seen.others else ""
+        return (f"{self.name}: sheet '{seen.name}' of a workbook{also}",)
 
     @property
     def fingerprint(self) -> str | None:
         """A hash of the whole content, of the mapping, and of the way it is read."""
         content = self._input.content_hash
-        how = {
-            "sheet": self._sheet.name,
-            "columns": list(self._header),
-            "lines_before": self._layout.skip_rows,
-        }
+        how = {**attrs.asdict(self._seen), "lines_before": self._layout.skip_rows}
         return fingerprint("sheet", content, self._mapping, how)
 
     @property
     def size_hint(self) -> int | None:
         """The number of the sheet's rows."""
-        # The place of its last row, counted from 0: as if the first were a header.
-        rows = self._sheet.cells.total_height if self._sheet.cells else 0
-        return max(0, rows - self._layout.skip_rows)
+        return self._seen.size
 
     @property
     def _header(self) -> tuple[str, ...]:
-        return self._named[0]
+        return self._seen.columns
 
     @cached_property
-    def _named(self) -> tuple[tuple[str, ...], bool]:
-        return self._layout.name_columns(list(islice(self._rows(), ROWS_TO_JUDGE_BY)), self.name)
+    def _seen(self) -> _Seen:
+        sheet = self._read()
+        first = list(islice(self._rows(sheet), ROWS_TO_JUDGE_BY))
+        columns, has_header = self._layout.name_columns(first, self.name)
+        # The place of its last row, counted from 0: as if the first were a header.
+        size = sheet.cells.total_height - self._layout.skip_rows if sheet.cells else 0
+        return _Seen(sheet.name, sheet.others, max(0, size), columns, has_header)
 
     @contextmanager
     def _batches(self) -> Iterator[Iterator[list[Row]]]:
-        rows = islice(self._rows(), self._named[1], None)
+        rows = islice(self._rows(self._read()), self._seen.has_header, None)
         yield iter(lambda: list(islice(rows, _BATCH_ROWS)), [])
 
-    def _rows(self) -> Iterator[Row]:
+    def _rows(self, sheet: _Sheet) -> Iterator[Row]:
         """Read all rows that have values, that of the header among them."""
-        sheet = self._sheet
         if not sheet.cells:
             return
         left = sheet.cells.start[1] if sheet.cells.start else 0  # empty columns before the first
@@ -128,8 +137,7 @@ class SheetSource(Table):
             if any(cell not in EMPTY for cell in row):
                 yield row
 
-    @cached_property
-    def _sheet(self) -> _Sheet:
+    def _read(self) -> _Sheet:
         is_visible = self._calamine.SheetVisibleEnum.Visible
         with self._workbook() as (book, file):
             shown = [sheet.name for sheet in book.sheets_metadata if sheet.visible == is_visible]
@@ -137,7 +145,7 @@ class SheetSource(Table):
             names = list(book.sheet_names)
             chosen = self._layout.sheet or next(iter(full), None)
             if chosen is None:
-                return _Sheet("", [], None, {})
+                return _Sheet()
             if chosen not in names:
                 known = f"its sheets: {', '.join(names)}"
                 raise ConfigurationError(f"{self.name}: has no sheet of that name; {known}")
