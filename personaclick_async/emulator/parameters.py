@@ -57,8 +57,8 @@ class Refused(Exception):
         self.retry_after = retry_after
 
 
-def word(setting: Value, message: str) -> Value:
-    """Return what a setting of the behaviour says in a word; refuse where it says a status."""
+def unless_refused(setting: Value, message: str) -> Value:
+    """Return a setting of the behaviour, unless it is a status: that refuses."""
     if type(setting) is int:
         raise Refused(setting, message)
     return setting
@@ -105,7 +105,7 @@ def _single(pairs: Iterable[tuple[str, str]], twice: Value) -> Parameters:
             continue
         if name in parameters:
             # Which of two shops or devices is meant is not ours to guess.
-            word(twice, "A parameter is given twice")
+            unless_refused(twice, "A parameter is given twice")
         parameters[name] = value
     return {**{name: _listed(value) for name, value in nested.items()}, **parameters}
 

@@ -14,7 +14,7 @@ import attrs
 from personaclick_async import names
 from personaclick_async.codec import Json
 from personaclick_async.emulator import parameters as read
-from personaclick_async.emulator.parameters import Parameters, Refused, word
+from personaclick_async.emulator.parameters import Parameters, Refused, unless_refused
 from personaclick_async.emulator.settings import Behaviour, Value
 from personaclick_async.emulator.store import Store, packed, unpacked
 from personaclick_async.models.profile import Profile
@@ -102,7 +102,7 @@ class Profiles:
         found = self.device(did)
         if found is not None:
             return self.load(found[0])
-        word(unknown or self.behaviour.device_unknown, "Device not found")
+        unless_refused(unknown or self.behaviour.device_unknown, "Device not found")
         profile = self._new()
         query = "INSERT INTO devices VALUES (?, ?, ?, NULL)"
         self.store.execute(query, self.shop, did, profile.key)
@@ -253,7 +253,10 @@ class Profiles:
                 fields[name] = value
                 continue
             undeclared = self.behaviour.undeclared_property
-            if name in declared or word(undeclared, f"{name} is not declared") == "stored":
+            if (
+                name in declared
+                or unless_refused(undeclared, f"{name} is not declared") == "stored"
+            ):
                 custom[name] = value
         return fields, custom
 
@@ -261,16 +264,16 @@ class Profiles:
         """Return a value as it is stored, or ``_NOT_GIVEN`` where it counts as that."""
         behaviour = self.behaviour
         if given == "":
-            empty = word(behaviour.empty_text, f"{name} is empty")
+            empty = unless_refused(behaviour.empty_text, f"{name} is empty")
             if empty == "not given" or name in (*names.IDENTIFIERS, names.ID):
                 return _NOT_GIVEN
             return None if empty == "clears" else ""
         try:
             value = read.field(name, given) if is_field else read.custom_value(given)
         except Refused as refused:
-            wrong = word(behaviour.wrong_type, refused.message)
+            wrong = unless_refused(behaviour.wrong_type, refused.message)
             return given if wrong == "stored" else _NOT_GIVEN
-        if value is None and word(behaviour.null, f"{name} is null") == "ignored":
+        if value is None and unless_refused(behaviour.null, f"{name} is null") == "ignored":
             return _NOT_GIVEN
         return value
 

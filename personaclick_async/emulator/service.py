@@ -21,7 +21,7 @@ from personaclick_async.emulator import parameters as read
 from personaclick_async.emulator import products
 from personaclick_async.emulator.faults import Faults
 from personaclick_async.emulator.orders import Orders
-from personaclick_async.emulator.parameters import Parameters, Refused, word
+from personaclick_async.emulator.parameters import Parameters, Refused, unless_refused
 from personaclick_async.emulator.profiles import Profiles, StoredProfile, new_id
 from personaclick_async.emulator.recording import Recorder
 from personaclick_async.emulator.settings import Behaviour, EmulatorSettings
@@ -168,7 +168,7 @@ class Service:
         if endpoint in _NEEDS_SECRET_OR_DID and not did and not has_secret:
             raise Refused(self.behaviour.secret_missing, "shop_secret is needed without did")
         if endpoint is not names.INIT and did and seance and seance != (device and device[1]):
-            word(self.behaviour.session_unknown, "Session not found")
+            unless_refused(self.behaviour.session_unknown, "Session not found")
         return Call(parameters, profiles, did, identifiers, has_secret, seance)
 
     def _init(self, call: Call) -> Json:
