@@ -62,14 +62,17 @@ def write_rows(path: Path, count: int) -> None:
 
 
 async def sync(path: Path, url: str, route: Route) -> dict[str, float]:
-    """Send a file, and give what it took."""
-    source = open_source(path, FieldMapping.parse(MAPPING))
+    """Send a file, and return what it took, what is loaded and opened by the first sync aside."""
+    mapping, options = FieldMapping.parse(MAPPING), SyncOptions(route=route)
     plain_seconds = plain(path)
     async with PersonaClick(SHOP, shop_secret="secret", api_url=url) as client:
+        write_rows(few := path.with_name("few.csv"), 20)
+        await client.sync_all(open_source(few, mapping), options=options)
+        source = open_source(path, mapping)
         longest = [0.0]
         ticking = asyncio.create_task(tick(longest))
         started = time.perf_counter()
-        report = await client.sync_all(source, options=SyncOptions(route=route))
+        report = await client.sync_all(source, options=options)
         seconds = time.perf_counter() - started
         ticking.cancel()
     return {

@@ -136,10 +136,12 @@ class ProfileCache:
                 self.stats.coalesced -= 1
         # The first caller loads in its own task: a task for it would cost each read a tenth.
         flight = _Flight(loop, options.retries)
+        this = weakref.ref(flight)
         with self._lock:
-            if force:  # what began before is not cached
-                self._flights.pop(key, None)
-            self._flights.setdefault(key, []).append(weakref.ref(flight))
+            if force or key not in self._flights:  # what began before a forced read is not cached
+                self._flights[key] = [this]
+            else:
+                self._flights[key].append(this)
         try:
             if self._store is None:
                 self.stats.misses += 1
@@ -147,12 +149,13 @@ class ProfileCache:
             else:
                 loaded, fresh_for = await self._through_store(self._store, key, load, force=force)
         except BaseException as error:
-            self._land(key, flight)
+            self._land(key, this)
             is_own = options.timeout is not None and isinstance(error, TimedOut)
             flight.fail(_LeaderLeft() if is_own else error)
             raise
-        self._land(key, flight, loaded[0] if fresh_for >= self._memory_ttl > 0 else None)
-        flight.succeed(loaded[0])
+        self._land(key, this, loaded[0] if fresh_for >= self._memory_ttl > 0 else None)
+        if flight.waiting:
+            flight.succeed(loaded[0])
         return loaded
 
     async def forget(self, *keys: Identity) -> None:
@@ -196,19 +199,16 @@ class ProfileCache:
                 return flight
         return None
 
-    def _land(self, key: Identity, flight: _Flight, body: bytes | None = None) -> None:
+    def _land(self, key: Identity, this: weakref.ref[_Flight], body: bytes | None = None) -> None:
         """End a flight; cache its answer unless a write or a later read has overtaken it."""
-        this = weakref.ref(flight)
         with self._lock:
-            flights = self._flights.get(key, ())
-            if this not in flights:
-                return
-            if len(flights) > 1:
+            flights = self._flights.get(key)
+            if flights and this in flights:
                 flights.remove(this)
-            else:
-                del self._flights[key]
-            if body is not None:
-                self._memory[key] = body
+                if not flights:
+                    del self._flights[key]
+                if body is not None:
+                    self._memory[key] = body
 
     async def _through_store(
         self, store: ProfileStore, key: Identity, load: Load, *, force: bool

@@ -83,10 +83,10 @@ class ProfileCalls(_Calls):
         :raises NotFound: no profile belongs to this user.
         """
         scope = self._whose.scope
-        body, profile = await scope.read_profile(force=force)
-        if profile is None:
-            profile = requests.read_profile_body(scope.visit.identity, body)
-        return profile
+        profile, body = None, None if force else scope.cached_profile()
+        if body is None:
+            body, profile = await scope.read_profile(force=force)
+        return profile or requests.read_profile_body(scope.visit.identity, body)
 
     async def full(self) -> FullProfile:
         """Read the full profile with the shop's secret; always from the service.

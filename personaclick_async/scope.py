@@ -136,18 +136,23 @@ class Scope:
     async def _begin_and_ask(self, make: Callable[[Shop, RequestContext], Call[T]]) -> Answer[T]:
         return await (await self.begun()).ask(make)
 
-    async def read_profile(self, *, force: bool = False) -> Loaded:
-        """Read the profile from the cache, or by a request that concurrent readers share."""
-        core, identity = self.core, self.visit.identity
-        if not force and (body := core.profiles.get(identity)) is not None:
-            return body, None
-        scope = self
-        if self.visit.start is not None or self.options.timeout is not None:
-            scope = await self.begun()
-            identity = scope.visit.identity
-        return await core.profiles.read(
-            identity, scope.load_profile, options=scope.options, force=force
+    def cached_profile(self) -> bytes | None:
+        """Return the profile from the cache, or None if there is none. No I/O."""
+        return self.core.profiles.get(self.visit.identity)
+
+    def read_profile(self, *, force: bool = False) -> Awaitable[Loaded]:
+        """Read the profile by a request that concurrent readers share.
+
+        :param force: share none that began before.
+        """
+        if self.visit.start is not None or (self.options.timeout and self.options.ends is None):
+            return self._begin_and_read(force=force)
+        return self.core.profiles.read(
+            self.visit.identity, self.load_profile, options=self.options, force=force
         )
+
+    async def _begin_and_read(self, *, force: bool) -> Loaded:
+        return await (await self.begun()).read_profile(force=force)
 
     def load_profile(self) -> Awaitable[Loaded]:
         """Ask the service for the profile of a visit that has begun."""

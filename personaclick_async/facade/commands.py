@@ -210,7 +210,9 @@ async def answer(command: Command, user: User, client: PersonaClick) -> Json:
         user = client.user_of(Identity.of(**params))
     match verb:
         case Verb.PROFILE_GET:
-            body, _ = await user.scope.read_profile(force=command.force)
+            body = None if command.force else user.scope.cached_profile()
+            if body is None:
+                body, _ = await user.scope.read_profile(force=command.force)
             return codec.decode_answer(body)
         case Verb.LAST_ORDER:
             return _json(await user.orders.raw.last_for_user())
