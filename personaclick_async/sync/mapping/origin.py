@@ -75,19 +75,17 @@ class Invalid(StrEnum):
     """The row is not sent."""
 
 
+# Fields call other kinds as mappings do.
 _KINDS: Final = {
     fields.Kind.TEXT: Kind.STRING,
-    fields.Kind.EMAIL: Kind.EMAIL,
-    fields.Kind.PHONE: Kind.PHONE,
-    fields.Kind.IDENTIFIER: Kind.IDENTIFIER,
-    fields.Kind.GENDER: Kind.GENDER,
-    fields.Kind.NUMBER: Kind.NUMBER,
     fields.Kind.FLAG: Kind.BOOLEAN,
     fields.Kind.DAY: Kind.BIRTHDAY,
     fields.Kind.OBJECTS: Kind.JSON,
 }
 
-STANDARD_KINDS: Final = {name: _KINDS[field.kind] for name, field in FIELDS.items()}
+STANDARD_KINDS: Final = {
+    name: _KINDS.get(field.kind) or Kind(field.kind.value) for name, field in FIELDS.items()
+}
 """How a column is read for each standard field."""
 
 
