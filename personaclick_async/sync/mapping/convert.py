@@ -1,7 +1,7 @@
 """From what stands in a field's columns to what goes on the wire, by the rules of the models.
 
-A cell is rid of what does not belong to it; a text becomes a value of its kind; the value is
-what its field's rule makes of it. Errors never show the cell.
+What does not belong to a cell is removed, what is left is read as a value of its kind, and the
+field's rule decides whether that can be sent. Errors never show the cell.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _MACHINES_NOTHING: Final = frozenset(
     {"\\N", "N/A", "n/a", "undefined", "NaN", "nan", "None", "NaT"}
     | {"(null)", "(NULL)", "[NULL]", "<null>", "<NULL>"}
 )
-# Texts of kinds that hardly repeat, as nearly all are in most files: there is nothing to clean.
+# How nearly all texts are written whose kinds hardly repeat: there is nothing to remove.
 _USUAL: Final = {
     Kind.EMAIL: re.compile(
         r"(?=[a-z._-]{0,40}[0-9]|[ac-jlmqrtv-z])[a-z0-9._+-]+@[a-z0-9.-]+"
@@ -76,7 +76,7 @@ _NO_LETTER: Final = "'\u2018\u2019`\u00b4"
 class Converter:
     """Turns what stands in a field's columns into the field's value on the wire.
 
-    What it gives may be shared with other rows.
+    A column's texts repeat themselves: what was made of one is remembered, and shared by rows.
 
     :ivar label: what errors call the field.
     :ivar rule: what accepts its values.
@@ -86,6 +86,7 @@ class Converter:
         self.label, self.rule = rule_of(name, origin.kind)
         self._origin = origin
         self._read = _READERS.get(origin.kind)
+        # What whole texts stand for, None for nothing; as they are spelt before any case of them.
         told = {text.casefold(): value for text, value in origin.values.items()}
         told |= origin.values
         self._told: dict[str, Json] = {"": None} | dict.fromkeys(origin.absent)
@@ -172,7 +173,7 @@ class Converter:
 
 
 class _Memory(dict[str, Any]):
-    """Remembers what was made of texts, for files repeat themselves."""
+    """Remembers what was made of texts."""
 
     def __init__(self, make: Callable[[str], Any]) -> None:
         super().__init__()
