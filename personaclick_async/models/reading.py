@@ -97,10 +97,7 @@ class Read(Model):
     """An object that the service answered; knows its fields, and keeps those it does not know."""
 
     # The JSON that it was made from. No field of attrs: the decoder never looks for it in answers.
-    if TYPE_CHECKING:
-        _source: bytes
-    else:
-        _source = b"{}"
+    _source: bytes = b"{}"
 
     @property
     def raw(self) -> dict[str, Json]:

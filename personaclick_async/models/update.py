@@ -38,10 +38,11 @@ class _Part(Fields):
 
     @classmethod
     def _checked(cls, given: Mapping[str, Any]) -> dict[str, Any]:
-        for name, value in given.items():
+        made = checked(cls, given, cls.__name__)
+        for name, value in made.items():
             if value is CLEAR:
                 raise rules.refuse(name, "a value, or the field left out", value)
-        return checked(cls, given, cls.__name__)
+        return made
 
     @classmethod
     def _rule(cls, field: str, value: object) -> Mapping[str, Any]:
@@ -345,20 +346,18 @@ def _custom(value: object) -> dict[str, Any]:
 
 
 def _with_one_user_id(given: Mapping[str, object]) -> Mapping[str, object]:
-    standard = {**given}
-    alias = standard.pop(ID)
-    user_id = standard.get(EXTERNAL_ID)
-    if alias is None:
-        return standard
-    if alias is not CLEAR:
-        alias = rules.user_id(ID, alias)
-    if user_id is not None and user_id is not CLEAR:
-        user_id = rules.user_id(EXTERNAL_ID, user_id)
-    if user_id is not None and str(user_id) != str(alias):
+    ids = [
+        value if value is CLEAR else rules.user_id(name, value)
+        for name in (EXTERNAL_ID, ID)
+        if (value := given.get(name)) is not None
+    ]
+    if len({str(value) for value in ids}) > 1:
         raise ValidationError(
             ID, f"one value for {ID} and {EXTERNAL_ID}, which are the same", "two different values"
         )
-    standard[EXTERNAL_ID] = alias if user_id is None else user_id
+    standard = {name: value for name, value in given.items() if name != ID}
+    if ids:
+        standard[EXTERNAL_ID] = ids[0]
     return standard
 
 

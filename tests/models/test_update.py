@@ -172,6 +172,7 @@ def test_custom_properties_have_every_documented_type(value: Any, sent: object) 
         ({"kids": [5]}, "kids[0]", "a Kid or a mapping", "int"),
         ({"kids": [{}, {"birthday": 5}]}, "kids[1].birthday", "a date", "int"),
         ({"kids": [{"name": "x"}]}, "kids[0]", "one of gender, birthday", "unknown"),
+        ({"kids": [{"Ada": CLEAR}]}, "kids[0]", "one of gender, birthday", "unknown"),
         ({"kids": [{"gender": CLEAR}]}, "kids[0].gender", "a value", "Clear"),
         ({"auto": [{"brand": ""}]}, "auto[0].brand", "a non-empty str", "an empty str"),
         ({"nickname": "x"}, "profile update", "one of email", "an unknown field"),
