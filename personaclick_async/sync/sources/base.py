@@ -99,11 +99,6 @@ class NumberedSource(ABC):
     """A source whose rows are numbered from 1, unless they follow upon those of another."""
 
     @property
-    @abstractmethod
-    def columns(self) -> tuple[str, ...] | None:
-        """The columns' names; None where each row has its own."""
-
-    @property
     def notices(self) -> tuple[str, ...]:
         """How it is read, where there is anything to say."""
         return ()

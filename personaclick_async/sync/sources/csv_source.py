@@ -361,7 +361,8 @@ def _is_data(header: Sequence[str], rows: Sequence[Sequence[object]]) -> bool:
     """Tell whether what should be a header looks like one more row."""
     if any(map(_ADDRESS.fullmatch, header)):
         return True
-    if any(same(name) in _KNOWN for name in header):
+    # Names of fields need no look at their spelling.
+    if not FIELDS.keys().isdisjoint(header) or any(same(name) in _KNOWN for name in header):
         return False
     if any(map(_DATA.fullmatch, header)):
         return True

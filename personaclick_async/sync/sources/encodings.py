@@ -13,7 +13,7 @@ import codecs
 import io
 import re
 import tomllib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.resources import files
 from typing import Final
@@ -191,7 +191,7 @@ def _legacy(name: str, evidence: bytes) -> Encoding:
         # Some bytes are no text: their rows are rejected.
         return Encoding(_UTF8, reason="what was seen of it is valid")
     found = {_WESTERN} if _is_western(evidence) else set()
-    found = found or {one.page for one in _LANGUAGES if _is_written_in(evidence, one)}
+    found = found or {one["page"] for one in _LANGUAGES if _is_written_in(evidence, one)}
     if len(found) == 1:
         return Encoding(found.pop(), reason="by its letters")
     longest = max(lines, key=lambda line: sum(byte > ord("\x7f") for byte in line))
@@ -205,20 +205,9 @@ def _legacy(name: str, evidence: bytes) -> Encoding:
     )
 
 
-@attrs.frozen
-class _Language:
-    """A language that is taken on strong evidence only, as ``alphabets.toml`` describes it."""
-
-    page: str
-    letters: str
-    telling: str = ""
-    common: str = ""
-    never: str = r"^[^\x00-\x7f]+$"
-
-
 _ALPHABETS: Final = tomllib.loads(files(__package__).joinpath("alphabets.toml").read_text("utf-8"))
 _CANDIDATES: Final = _ALPHABETS["candidates"].split()
-_LANGUAGES: Final = [_Language(**one) for one in _ALPHABETS["languages"]]
+_LANGUAGES: Final = _ALPHABETS["languages"]
 _WESTERN: Final = _CANDIDATES[0]
 _WEST: Final = _ALPHABETS["western"]
 _SHARED: Final = frozenset(_WEST["shared"])
@@ -290,22 +279,25 @@ def _is_western_word(word: str) -> bool:
     return is_known and not is_foreign and not is_all_beyond and not _DOUBTFUL.search(f" {word} ")
 
 
-def _is_written_in(evidence: bytes, language: _Language) -> bool:
-    if not _decodes(evidence, language.page):
+def _is_written_in(evidence: bytes, language: Mapping[str, str]) -> bool:
+    """Tell whether lines are surely in a language as ``alphabets.toml`` describes it."""
+    if not _decodes(evidence, language["page"]):
         return False
-    cased = {*_words(evidence.decode(language.page))}
+    cased = {*_words(evidence.decode(language["page"]))}
     words = {word.lower() for word in cased}
     letters = [ch for word in words for ch in word if ch > "\x7f"]
-    telling = {*(language.telling or language.letters)}
-    common = language.common or language.letters
+    known = language["letters"]
+    telling = {*language.get("telling", known)}
+    never = re.compile(language.get("never", r"^[^\x00-\x7f]+$"))
     return (
         all(map(_is_cased_word, cased))
-        and {*letters} <= {*language.letters}
-        and not any(re.search(language.never, word) for word in words)
+        and {*letters} <= {*known}
+        and not any(map(never.search, words))
         and sum(not telling.isdisjoint(word) for word in words) >= _ENOUGH_WORDS
         and len(telling & {*letters}) > 1
         and sum(map(len, words)) >= _ENOUGH_LETTERS
-        and sum(ch in common for ch in letters) >= _COMMON_SHARE * len(letters)
+        and sum(ch in language.get("common", known) for ch in letters)
+        >= _COMMON_SHARE * len(letters)
     )
 
 
