@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 from functools import partial
-from typing import Unpack
+from typing import Final, Unpack
 
 from personaclick_async.errors import ValidationError
 from personaclick_async.models import rules
@@ -17,6 +17,8 @@ from personaclick_async.names import DATE_FROM, IDENTIFIERS
 from personaclick_async.protocol import requests
 from personaclick_async.protocol.answers import Answer
 from personaclick_async.scope import HasScope, Scope
+
+_IDENTIFIERS: Final = frozenset(IDENTIFIERS)
 
 
 class _Calls:
@@ -177,11 +179,12 @@ async def send_update(
         return await scope.ask(make)
     finally:
         # Also after a failure: a request without an answer may have been carried out.
-        named = ((kind, update.mentioned.get(kind, CLEAR)) for kind in IDENTIFIERS)
-        await scope.core.profiles.forget(
-            scope.visit.identity,
-            *(Identity.checked(kind, str(value)) for kind, value in named if value is not CLEAR),
-        )
+        named = [
+            Identity.checked(kind, str(update.mentioned[kind]))
+            for kind in _IDENTIFIERS & update.mentioned.keys()
+            if update.mentioned[kind] is not CLEAR
+        ]
+        await scope.core.profiles.forget(scope.visit.identity, *named)
 
 
 def _the_one(update: ProfileUpdate | None, /, **fields: Unpack[ProfileFields]) -> ProfileUpdate:

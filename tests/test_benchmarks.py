@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 
 import pytest
 
-from benchmarks.harness import compare
+from benchmarks.harness import compare, load_server
+from benchmarks.instructions import counted
 
 
 @pytest.mark.parametrize("group", ["wire", "tls", "latency", "cached", "facade", "per_profile"])
@@ -37,6 +39,14 @@ async def test_a_ratio_is_of_neighbours_in_time() -> None:
 
     assert "".join(order) == "ab" + "abba" * 2
     assert (found.name, found.target) == ("b, of a", 0.9)
+
+
+@pytest.mark.skipif(shutil.which("valgrind") is None, reason="valgrind counts instructions")
+def test_instructions_are_counted_per_call() -> None:
+    with load_server() as (url, _):
+        few, more = (counted("sdk", url, "get", count) for count in (1, 21))
+
+    assert 100_000 < (more - few) / 20 < 10_000_000
 
 
 def test_importing_the_package_leaves_what_is_seldom_needed_alone() -> None:

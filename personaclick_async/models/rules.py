@@ -288,7 +288,9 @@ def each(rule: Rule[T]) -> Rule[list[T]]:
     """Accept any iterable whose items all keep ``rule``; errors name the index."""
 
     def items(field: str, value: object) -> list[T]:
-        if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
+        if type(value) is not list and (
+            isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable)
+        ):
             raise refuse(field, "a list", value)
         return [rule(f"{field}[{index}]", item) for index, item in enumerate(value)]
 
