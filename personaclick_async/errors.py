@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from personaclick_async.escaping import printable
+from personaclick_async.codec import printable
 
 
 class PersonaClickError(Exception):

@@ -1,6 +1,6 @@
 """How a command ends and what it shows: exit codes, and results and errors for people and scripts.
 
-Everything that is shown passes through here, and so through the functions of ``escaping``.
+Everything that is shown passes through here, and so through the functions of ``codec``.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from personaclick_async.cli import signals
-from personaclick_async.codec import Json
+from personaclick_async.codec import Json, printable, printable_json
 from personaclick_async.errors import (
     AuthenticationFailed,
     ConfigurationError,
@@ -30,7 +30,6 @@ from personaclick_async.errors import (
     TransportError,
     ValidationError,
 )
-from personaclick_async.escaping import printable, printable_json
 
 T = TypeVar("T")
 

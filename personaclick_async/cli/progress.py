@@ -11,7 +11,7 @@ from typing import Final
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
 from personaclick_async.cli.outcome import stderr
-from personaclick_async.escaping import printable
+from personaclick_async.codec import printable
 from personaclick_async.sync import Report
 
 _TICK_SECONDS: Final = 0.2

@@ -15,11 +15,11 @@ from typing import Any, Final
 import attrs
 
 from personaclick_async import codec
+from personaclick_async.codec import printable
 from personaclick_async.emulator import Behaviour, Emulator, EmulatorSettings, Fault
 from personaclick_async.emulator.service import LOADED
 from personaclick_async.emulator.settings import DEFAULT_SECRET, DEFAULT_SHOP_ID
 from personaclick_async.errors import PersonaClickError
-from personaclick_async.escaping import printable
 
 _SWITCHES: Final = {
     "--public": "listen where other machines can reach it",

@@ -15,7 +15,7 @@ import pytest
 from personaclick_async.cli.outcome import Exit
 from personaclick_async.emulator import Emulator
 from tests.cli.test_commands import Shell
-from tests.test_escaping import HOSTILE, unprintable
+from tests.test_codec import HOSTILE, unprintable
 
 COMMAND = f"{sys.executable} -m personaclick_command"
 SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]

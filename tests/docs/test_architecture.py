@@ -19,9 +19,8 @@ MODULES = {
 }
 
 LAYERS = (
-    ("names", "escaping", "_version"),
+    ("names", "codec", "_version"),
     ("errors",),
-    ("codec",),
     ("models",),
     ("protocol",),
     ("transport", "cache"),
@@ -100,7 +99,7 @@ def test_the_emulator_shares_nothing_with_the_client() -> None:
         if part_of(module) == "emulator"
         for other in found
     }
-    assert used <= {"emulator", "names", "models", "codec", "errors", "escaping", "_version", ""}
+    assert used <= {"emulator", "names", "models", "codec", "errors", "_version", ""}
 
 
 def test_every_file_that_the_page_names_exists() -> None:

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from personaclick_async.codec import printable, printable_json
 from personaclick_async.errors import ConfigurationError, NotFound
-from personaclick_async.escaping import printable, printable_json
 
 HOSTILE = "\x1b[2J\x9b31m\u202egnirts\x00\r\nforged\x7f\u2028\ufeff\udcff"
 
