@@ -530,6 +530,7 @@ def test_columns_can_only_be_called_as_fields_if_they_are(columns: list[str]) ->
 SAME = [
     '[fields]\nemail = "a"\nid = "b"',
     '# A comment\n[fields]\nexternal_id = { column = "b" }\nemail = { columns = ["a"] }\n[custom]',
+    'country = "CH"\n[fields]\nemail = "a"\nid = "b"',
     'strip = true\nabsent = ""\n[fields]\nemail = "a"\nid = { column = "b", values = {} }',
 ]
 DIFFERENT = [

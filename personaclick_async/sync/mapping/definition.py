@@ -160,6 +160,8 @@ class FieldMapping:
         check_country(country)
         fields = {
             name: attrs.evolve(origin, country=origin.country or country)
+            if origin.kind is Kind.PHONE
+            else origin
             for name, origin in self.fields.items()
         }
         return attrs.evolve(self, fields=fields)

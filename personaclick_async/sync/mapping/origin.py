@@ -304,7 +304,9 @@ def read_toml(text: str, name: str) -> tuple[dict[str, Origin], tuple[str, ...]]
 
 
 def _origin(parent: _Table, key: str, field: str, common: Origin) -> Origin:
-    origin = attrs.evolve(common, kind=STANDARD_KINDS.get(field, Kind.ANY))
+    kind = STANDARD_KINDS.get(field, Kind.ANY)
+    country = common.country if kind is Kind.PHONE else None
+    origin = attrs.evolve(common, kind=kind, country=country)
     said = parent.items[key]
     if not isinstance(said, str | dict) or said == "":
         raise parent.error(key, "a column's name, or a table with column, columns or value")
@@ -317,10 +319,10 @@ def _origin(parent: _Table, key: str, field: str, common: Origin) -> Origin:
         table.allow(("value",))
         if field in IDENTIFIERS:
             raise table.error("value", "a column: all rows would be the same person")
-        return Origin(kind=origin.kind, value=_fit(table, "value", field, origin.kind))
+        return Origin(kind=kind, value=_fit(table, "value", field, kind))
     known = (*_OPTIONS, "column", "columns", "values")
     table.allow(known if field in STANDARD_KINDS else (*known, "type"))
-    kind = Kind(table.get("type", origin.kind))
+    kind = Kind(table.get("type", kind))
     for option, (_, kinds, noun) in _OPTIONS.items():
         if option in said and kind not in kinds:
             raise table.error(option, f"this with {noun} only")
