@@ -130,5 +130,7 @@ def load_server(
     finally:
         server.kill()
         server.wait()
+        if server.stdout is not None:
+            server.stdout.close()
         if hasattr(os, "sched_setaffinity"):
             os.sched_setaffinity(0, range(os.cpu_count() or 1))
