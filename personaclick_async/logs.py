@@ -231,7 +231,12 @@ def log_requests(logger: logging.Logger | None = None, *, level: int = logging.D
     log = logger or logging.getLogger("personaclick_async")
 
     def ended(attempt: Attempt) -> None:
-        importance = logging.WARNING if _is_trouble(attempt) else level
+        status = attempt.status
+        if status is None:
+            is_trouble = attempt.error is not None
+        else:
+            is_trouble = status == _TOO_MANY or status >= _FIRST_SERVER_ERROR
+        importance = logging.WARNING if is_trouble else level
         if not log.isEnabledFor(importance):
             return
         error = None if attempt.error is None else type(attempt.error).__name__
@@ -255,10 +260,3 @@ def log_requests(logger: logging.Logger | None = None, *, level: int = logging.D
         )
 
     return Hooks(on_response=ended)
-
-
-def _is_trouble(attempt: Attempt) -> bool:
-    status = attempt.status
-    if status is None:
-        return attempt.error is not None
-    return status == _TOO_MANY or status >= _FIRST_SERVER_ERROR

@@ -18,25 +18,19 @@ from sphinx.environment import BuildEnvironment
 from sphinx.util.nodes import make_refnode
 from sphinx.util.typing import ExtensionMetadata, stringify_annotation
 
+from personaclick_async.models.reading import Model
 from personaclick_async.models.update import ProfileUpdate
 from personaclick_async.protocol.answers import Answer
 
 PACKAGE = "personaclick_async"
 
-# Who uses these gets them from a call and does not make them: how they are made says nothing.
+# Who uses these, errors and models gets them from a call: how they are made says nothing.
 _MADE_BY_CALLS = re.compile(
-    rf"{PACKAGE}\.(?:"
-    r"config\.Config|errors\.\w+|sync\.errors\.\w+|sync\.sources\.errors\.\w+|facade\.commands\.WrongCall"
-    r"|calls\.\w+\.\w+|models\.(?:profile|order)\.\w+|models\.session\.InitAnswer"
-    r"|models\.update\.ProfileFields|user\.\w+|protocol\.answers\.Answer|protocol\.names\.\w+"
-    r"|store\.CacheStats|transport\.TransportStats|hooks\.Attempt|facade\.handle\.\w+"
-    r"|facade\.facade\.Personaclick|sync\.engine\.Sync|sync\.report\.\w+|sync\.records\.Ref\w+"
-    r"|sync\.records\.Rej\w+|sync\.options\.(?:Route|Unfinished|RejectSink|Limit)"
-    r"|sync\.records\.Source|sync\.mapping\.kinds\.\w+|sync\.sources\.opening\.SourceKind"
-    r"|sync\.sources\.base\.TableSource|emulator\.recording\.\w+|emulator\.faults\.\w+"
-    r"|integrations\.visitors\.(?:Visitor|NoConsent)|integrations\.incoming\.\w+"
-    r"|store\.ProfileStore"
-    r")"
+    "Answer|Attempt|CacheStats|CallError|Cause|Checked|Config|Delivered|DeviceUser|Failed"
+    "|Fault|Handle|Held|IncomingRequest|Limit|OrderCalls|Personaclick|ProfileCalls"
+    "|ProfileFields|ProfileStore|Queued|RawOrderCalls|RawProfileCalls|RecordedRequest"
+    "|Refused|RejectSink|Rejected|Report|Route|Source|SourceKind|Sync|TableSource|Tally"
+    "|TransportStats|Unchanged|Unfinished|User|Visitor|Waiting"
 )
 # The default of arguments that are not given: the text says what applies then.
 _UNSET = re.compile(r" \| [~\w.]*\bUnset\b")
@@ -53,7 +47,7 @@ def _signature(
 ) -> tuple[str, None] | None:
     if not args or not inspect.isclass(thing):
         return None
-    if _MADE_BY_CALLS.fullmatch(f"{thing.__module__}.{thing.__qualname__}"):
+    if issubclass(thing, BaseException | Model) or _MADE_BY_CALLS.fullmatch(thing.__qualname__):
         return "", None
     return _NO_VALUE.sub(" ...", _UNSET.sub("", args)), None
 
