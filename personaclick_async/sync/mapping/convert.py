@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from datetime import date, datetime
 from decimal import Decimal
-from functools import cache, partial
+from functools import cache
 from html import unescape
 from typing import Any, Final, TypeAlias
 from uuid import UUID
@@ -93,9 +93,6 @@ class Converter:
         self._told |= {text: told[text] for text in told if text.casefold() not in origin.absent}
         is_usual = _USUAL.get(origin.kind)
         self._is_usual = is_usual if is_usual and not (origin.values or origin.case) else _NEVER
-        self._accept_usual: Callable[[str], Json] = partial(self.rule, self.label)
-        if origin.kind is Kind.PHONE:
-            self._accept_usual = self._accept_phone
         self._recall = None if is_usual else _Memory(self.attempt).__getitem__
 
     def column(self, cells: Sequence[Any]) -> list[Any]:
@@ -103,12 +100,11 @@ class Converter:
         if set(map(type, cells)) == {str}:
             if self._recall is not None:
                 return list(map(self._recall, cells))
-            is_usual, accept, absent = self._is_usual, self._accept_usual, self._origin.absent
-            with suppress(ValidationError):
-                return [
-                    accept(cell) if is_usual(cell) and cell not in absent else self.attempt(cell)
-                    for cell in cells
-                ]
+            is_usual, absent = self._is_usual, self._origin.absent
+            return [
+                self._usual(cell) if is_usual(cell) and cell not in absent else self.attempt(cell)
+                for cell in cells
+            ]
         return list(map(self.attempt, cells))
 
     def attempt(self, cell: object) -> Any:  # noqa: ANN401 - a value of the wire, or a fault
@@ -136,8 +132,14 @@ class Converter:
             value = self._value(value, notes) if isinstance(value, str) else value
         return None if value is None else self.rule(self.label, value)
 
-    def _accept_phone(self, text: str) -> Json:
-        return self.rule(self.label, read_phone(self.label, text, self._origin.country, []))
+    def _usual(self, text: str) -> Any:  # noqa: ANN401 - as an attempt
+        """Convert a text from which nothing has to be removed."""
+        try:
+            if self._origin.kind is Kind.PHONE:
+                text = read_phone(self.label, text, self._origin.country, [])
+            return self.rule(self.label, text)
+        except ValidationError as error:
+            return Fault.of(error)
 
     def _joined(self, cells: Iterable[object], notes: Notes) -> str:
         texts: list[str] = []
