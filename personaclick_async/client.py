@@ -44,7 +44,6 @@ from personaclick_async.scope import (
     Scope,
     Start,
     Visit,
-    session_of,
     start_session,
     utc_now,
 )
@@ -244,8 +243,8 @@ class PersonaClick:
         if session is None and did is not None:
             session = Session(did=Identity.device(did).value, seance=seance)
         group = _segment(segment)
-        answer = await start_session(self._core, self._options, session, tz=tz)
-        visit = Visit.of_session(session_of(self._core, answer), self._core.now, group)
+        session, answer = await start_session(self._core, self._options, session, tz=tz)
+        visit = Visit.of_session(session, self._core.now, group)
         return DeviceUser(self._core, visit, self._options, answer)
 
     def user(
@@ -314,8 +313,8 @@ class PersonaClick:
         """
 
         async def init() -> Session:
-            answer = await start_session(self._core, self._options, None)
-            return session_of(self._core, answer)
+            session, _ = await start_session(self._core, self._options, None)
+            return session
 
         visit = Visit(NO_DEVICE, self._core.now, _segment(segment), start=start or init)
         return User(self._core, visit, self._options)

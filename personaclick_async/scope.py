@@ -192,11 +192,12 @@ class HasScope(Protocol):
 
 async def start_session(
     core: Core, options: CallOptions, session: Session | None, *, tz: float | None = None
-) -> InitAnswer:
+) -> tuple[Session, InitAnswer]:
     """Ask the service for a session, on the device that there is or on a new one.
 
     A session that is over is not mentioned, so that the service makes a new one; a device id that
-    is known always is (protocol, sections 2.1 and 6).
+    is known always is (protocol, sections 2.1 and 6). The ids of the answer are adopted, also a
+    device id other than the one sent (6.1).
     """
     did = seance = None
     if session is not None:
@@ -205,13 +206,6 @@ async def start_session(
     call = requests.init(
         core.shop, did=did, seance=seance, stream=options.stream or core.config.stream, tz=tz
     )
-    return await core.transport.send(call, options, Answer.parse)
-
-
-def session_of(core: Core, answer: InitAnswer) -> Session:
-    """Adopt the ids of an answer: also a device id other than the one sent (protocol, 6.1)."""
-    return Session(
-        did=answer.did,
-        seance=answer.seance or answer.sid,
-        expires_at=core.now() + SESSION_LIFETIME,
-    )
+    answer = await core.transport.send(call, options, Answer.parse)
+    ends = core.now() + SESSION_LIFETIME
+    return Session(did=answer.did, seance=answer.seance or answer.sid, expires_at=ends), answer

@@ -313,7 +313,7 @@ class Transport:
                     call.endpoint.method,
                     sending.url,
                     params=call.query,
-                    data=_outgoing(call.body, deadline),
+                    data=None if call.body is None else _outgoing(call.body, deadline),
                     headers=headers,
                     allow_redirects=False,
                     ssl=self._ssl,
@@ -406,9 +406,7 @@ def _checked_hooks(hooks: Hooks | Sequence[Hooks]) -> tuple[Hooks, ...]:
     return tuple(given)
 
 
-def _outgoing(body: bytes | None, deadline: Deadline) -> object:
-    if body is None:
-        return None
+def _outgoing(body: bytes, deadline: Deadline) -> object:
     if len(body) > _PIECE_BYTES:
         return _pieces(body, deadline)
     return aiohttp.BytesPayload(body, content_type=JSON)

@@ -14,7 +14,7 @@ from personaclick_async.calls import OrderCalls, ProfileCalls
 from personaclick_async.config import NO_OPTIONS, CallOptions, Seconds
 from personaclick_async.errors import ConfigurationError, NoCurrentUser, ValidationError
 from personaclick_async.models.identity import Identity, InitAnswer, Session
-from personaclick_async.scope import Core, Scope, Visit, session_of, start_session
+from personaclick_async.scope import Core, Scope, Visit, start_session
 
 Current: TypeAlias = "tuple[User | NoCurrentUser, asyncio.AbstractEventLoop | None]"
 """The current user or why there is none, and the event loop with which that ends: a WSGI worker's
@@ -105,8 +105,9 @@ class User:
             session = visit.session
             if session is not None and renew:
                 session = attrs.evolve(session, seance=None)
-            answers.append(await start_session(scope.core, scope.options, session))
-            return session_of(scope.core, answers[0])
+            session, answer = await start_session(scope.core, scope.options, session)
+            answers.append(answer)
+            return session
 
         if visit.start is not None:
             await scope.begun(start)
