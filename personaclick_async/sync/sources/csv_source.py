@@ -244,14 +244,14 @@ class CsvSource(Table):
 def read_batches(text: TextIO, marks: Mapping[str, Any]) -> Iterator[list[Row]]:
     """Read all rows, some at a time; lines with nothing but delimiters on them are none.
 
-    :param marks: parameters of the csv module.
-
     Python's csv reader does the work. What it does not do: a quote that is never closed makes it
     swallow the lines that follow, up to the next quote or the end of the file. Here that costs
     one row: the line with the quote is broken, and those after it are read anew.
 
     The csv module has one limit on the length of fields, for the whole process. It is raised
     here if it is lower than ours.
+
+    :param marks: the csv module's parameters.
     """
     csv.field_size_limit(max(csv.field_size_limit(), MOST_CHARACTERS))
     lines: list[str] = []
@@ -265,6 +265,7 @@ def read_batches(text: TextIO, marks: Mapping[str, Any]) -> Iterator[list[Row]]:
         window = lines[:MOST_LINES]
         is_last = not has_more and len(window) == len(lines)
         if _CUT in window:
+            # It stands alone, and ends whatever row was open before it.
             window, is_last = window[: max(1, window.index(_CUT))], True
         rows, used = _rows_of(window, marks, is_last=is_last)
         del lines[:used]
