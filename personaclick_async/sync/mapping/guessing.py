@@ -143,7 +143,9 @@ def guess_field(line: Line) -> None:
             _number(line)
         case Kind.IDENTIFIER if any(map(_THOUSANDS.fullmatch, texts)):
             line.ask("are these numbers with separators, or ids as they are?")
-        case Kind.EMAIL if any((to := text.partition("@")[0]) != to.lower() for text in texts):
+        case Kind.EMAIL if any(
+            (mailbox := text.partition("@")[0]) != mailbox.lower() for text in texts
+        ):
             line.options["case"] = "lower"
         case Kind.STRING if line.field in NAMES and texts:
             _name(line)

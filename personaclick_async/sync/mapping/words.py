@@ -26,6 +26,9 @@ ALWAYS_NOTHING: Final = tuple(_WORDS["always_nothing"])
 NOTHING: Final = frozenset((*ALWAYS_NOTHING, *_WORDS["nothing"]))
 """Words that stand for no value where the sample of a column has them."""
 
+TOTALS: Final = frozenset(f"{word}{end}" for word in _WORDS["totals"] for end in ("", ":"))
+"""Words for a total."""
+
 YES: Final = frozenset(_WORDS["yes"].split())
 NO: Final = frozenset(_WORDS["no"].split())
 """Words for yes and for no."""

@@ -19,6 +19,7 @@ from personaclick_async.errors import ConfigurationError, PersonaClickError
 from personaclick_async.models import rules
 from personaclick_async.sync.admission import Item, outcome_of
 from personaclick_async.sync.mapping import CompiledMapping, FieldMapping
+from personaclick_async.sync.mapping.words import TOTALS
 from personaclick_async.sync.records import (
     NO_IDENTIFIER,
     Fault,
@@ -43,15 +44,6 @@ EMPTY: Final = ("", None)
 
 # Part of every fingerprint: to be raised when the same bytes come to be read differently.
 _READING: Final = "sources 3"
-
-# The first cell of a line of totals, under which spreadsheets and shops end their lists.
-_TOTAL_WORDS: Final = (
-    *("total", "totals", "grand total", "subtotal", "sum", "summe", "gesamt", "gesamtsumme"),
-    *("total general", "total général", "totale", "totaal", "totalt", "somme", "suma", "razem"),
-    *("celkem", "toplam", "итого", "всего", "合計", "合计", "总计"),
-)
-_TOTALS: Final = frozenset(word + end for word in _TOTAL_WORDS for end in ("", ":"))
-
 _ROWS_AT_ONCE: Final = 256  # with more, the processor's cache is too small
 
 Numbered: TypeAlias = Generator[Outcome, None, int]
@@ -205,7 +197,7 @@ class Table(NumberedSource):
         if BrokenRow not in {*map(type, rows)} and len(self.columns) == width:
             columns: list[Any] = list(zip(*rows, strict=True))
             texts = (map(str.casefold, map(str, column)) for column in columns[:2])
-            if all(map(_TOTALS.isdisjoint, texts)):
+            if all(map(TOTALS.isdisjoint, texts)):
                 return compiled.rows(first, columns)
         return (self._outcome(number, row, compiled) for number, row in enumerate(rows, first))
 
@@ -309,4 +301,4 @@ def _is_total(values: Sequence[object]) -> bool:
     """Tell whether a row says "total" first, and nothing but numbers then."""
     first, *others = [cell for cell in values if cell not in EMPTY] or [""]
     numbers = (not isinstance(cell, str) or not any(map(str.isalpha, cell)) for cell in others)
-    return str(first).strip().casefold() in _TOTALS and all(numbers)
+    return str(first).strip().casefold() in TOTALS and all(numbers)
