@@ -5,21 +5,30 @@ from __future__ import annotations
 import os
 import sys
 
-from personaclick_async.cli import signals, streams
+from personaclick_async.cli.process import Interrupted, interrupt, on_signals, prepare_streams
 
 
 def main() -> None:
     """Run the command, or say how to install what it needs."""
-    streams.prepare()
-    with signals.handled(signals.interrupt):
+    prepare_streams()
+    with on_signals(interrupt):
         try:
-            _run()
-        except signals.Interrupted as interrupted:
+            from personaclick_async.cli.app import app  # noqa: PLC0415 - an extra
+
+            app(prog_name="personaclick")
+        except Interrupted as interrupted:
             if not interrupted.is_told:
                 sys.stderr.write("interrupted\n")
             sys.stdout.flush()
             # At once: a thread may be waiting for input that never comes.
             os._exit(int(interrupted.code or 0))
+        except ModuleNotFoundError as missing:
+            if missing.name not in ("typer", "rich"):
+                raise
+            sys.exit(
+                f"personaclick: {missing.name} is not installed; "
+                'install the extra: pip install "personaclick-async[cli]"'
+            )
         except (MemoryError, RuntimeError) as error:
             if isinstance(error, RuntimeError) and "new thread" not in str(error):
                 raise
@@ -29,16 +38,3 @@ def main() -> None:
             )
         finally:
             sys.stdout.flush()
-
-
-def _run() -> None:
-    try:
-        from personaclick_async.cli.app import app  # noqa: PLC0415 - an extra
-    except ModuleNotFoundError as missing:
-        if missing.name not in ("typer", "rich"):
-            raise
-        sys.exit(
-            f"personaclick: {missing.name} is not installed; "
-            'install the extra: pip install "personaclick-async[cli]"'
-        )
-    app(prog_name="personaclick")

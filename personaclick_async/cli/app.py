@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated, Final
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Final, TypeVar
 
 import typer
-from rich.table import Table
 
 from personaclick_async._version import __version__
 from personaclick_async.cli.fields import parse_fields
-from personaclick_async.cli.options import AsJson, Connection, UserOptions, with_options
+from personaclick_async.cli.options import (
+    AsJson,
+    Connection,
+    Reading,
+    Sending,
+    Sharing,
+    UserOptions,
+    with_options,
+)
 from personaclick_async.cli.outcome import (
     EXIT_CODES,
     cell,
@@ -21,13 +29,15 @@ from personaclick_async.cli.outcome import (
     run,
     say,
     show_fields,
+    table_of,
 )
 from personaclick_async.cli.probe import probe
-from personaclick_async.cli.reading import Reading
-from personaclick_async.cli.sending import Sending
+from personaclick_async.client import PersonaClick
 from personaclick_async.codec import Json
 from personaclick_async.errors import PersonaClickError, ValidationError
 from personaclick_async.models.order import Product
+
+T = TypeVar("T")
 
 _SAMPLE_ROWS: Final = 10_000
 
@@ -50,12 +60,17 @@ app.command("probe")(probe)
 @app.command()
 @with_options
 def sync(
-    reading: Reading, *, sending: Sending, connection: Connection, as_json: AsJson = False
+    reading: Reading,
+    *,
+    sending: Sending,
+    sharing: Sharing,
+    connection: Connection,
+    as_json: AsJson = False,
 ) -> None:
     """Send every customer of a file, a query or a stream; resume after any interruption."""
     from personaclick_async.cli.syncing import run_sync  # noqa: PLC0415 - only this command
 
-    run_sync(reading, sending, connection, as_json=as_json)
+    run_sync(reading, sending, sharing, connection, as_json=as_json)
 
 
 def _print_version(wanted: bool) -> None:  # noqa: FBT001 - typer's callbacks are like this
@@ -85,9 +100,8 @@ def init(
 ) -> None:
     """Start a session: get a device id and a session id."""
 
-    async def work() -> dict[str, Json]:
-        async with connection.client() as client:
-            session = (await client.init(did=did)).session
+    async def ask(client: PersonaClick) -> dict[str, Json]:
+        session = (await client.init(did=did)).session
         if session is None:
             return {}
         return {
@@ -96,7 +110,7 @@ def init(
             "expires_at": session.expires_at and session.expires_at.isoformat(timespec="seconds"),
         }
 
-    _show(run(work(), as_json=as_json), as_json=as_json)
+    show_fields(_answer(connection, ask, as_json=as_json), as_json=as_json)
 
 
 @profile.command("get")
@@ -110,12 +124,11 @@ def get_profile(
 ) -> None:
     """Show the profile of a device, or of a customer (with the secret)."""
 
-    async def work() -> dict[str, Json]:
-        async with connection.client() as client:
-            calls = user.of(client).profile
-            return (await calls.full() if full else await calls.get()).raw
+    async def ask(client: PersonaClick) -> dict[str, Json]:
+        calls = user.of(client).profile
+        return (await calls.full() if full else await calls.get()).raw
 
-    _show(run(work(), as_json=as_json), as_json=as_json)
+    show_fields(_answer(connection, ask, as_json=as_json), as_json=as_json)
 
 
 @profile.command("set")
@@ -136,36 +149,29 @@ def set_profile(
 ) -> None:
     """Update the profile of a device, or of a customer (with the secret)."""
 
-    async def work() -> dict[str, Json]:
+    async def ask(client: PersonaClick) -> dict[str, Json]:
         update = parse_fields(fields)
-        async with connection.client() as client:
-            answer: dict[str, Json] = (await user.of(client).profile.raw.set(update)).json()
-            return answer
+        answer: dict[str, Json] = (await user.of(client).profile.raw.set(update)).json()
+        return answer
 
-    _show(run(work(), as_json=as_json), as_json=as_json)
+    show_fields(_answer(connection, ask, as_json=as_json), as_json=as_json)
 
 
 @orders.command("last")
 @with_options
-def last_order(
-    *,
-    user: UserOptions,
-    connection: Connection,
-    as_json: AsJson = False,
-) -> None:
+def last_order(*, user: UserOptions, connection: Connection, as_json: AsJson = False) -> None:
     """Show the products of the last order."""
 
-    async def work() -> list[Product]:
-        async with connection.client() as client:
-            return await user.of(client).orders.last_for_user()
+    async def ask(client: PersonaClick) -> list[Product]:
+        return await user.of(client).orders.last_for_user()
 
-    bought = run(work(), as_json=as_json)
+    bought = _answer(connection, ask, as_json=as_json)
     if as_json:
         print_json([product.raw for product in bought])
     elif not bought:
         say("no order yet")
     else:
-        table = Table("id", "name", "category", "price", box=None, pad_edge=False)
+        table = table_of("id", "name", "category", "price")
         for product in bought:
             category = product.categories[-1].name if product.categories else ""
             price = product.price_full_formatted or product.price_formatted or ""
@@ -184,18 +190,10 @@ def emulator(context: typer.Context) -> None:
     main(context.args)
 
 
-def _show(fields: dict[str, Json], *, as_json: bool) -> None:
-    if as_json:
-        print_json(fields)
-    else:
-        show_fields(fields)
-
-
 @app.command()
 @with_options
 def mapping(reading: Reading, *, as_json: AsJson = False) -> None:
     """Propose a mapping for a source, as TOML: check it, and give it to sync --map."""
-    from personaclick_async.cli.syncing import stop_code  # noqa: PLC0415 - only here
     from personaclick_async.sync.proposal import propose_mapping  # noqa: PLC0415 - only here
 
     try:
@@ -205,10 +203,20 @@ def mapping(reading: Reading, *, as_json: AsJson = False) -> None:
             raise ValidationError(source.name, "rows of data", "none")
         proposal = propose_mapping(sample, country=reading.country)
     except PersonaClickError as error:
-        fail(error, as_json=as_json, code=stop_code(error))
+        fail(error, as_json=as_json)
     if as_json:
         print_json({"mapping": proposal, "notices": list(source.notices)})
     else:
         for notice in source.notices:
             note(notice)
         sys.stdout.write(proposal)
+
+
+def _answer(
+    connection: Connection, ask: Callable[[PersonaClick], Awaitable[T]], *, as_json: bool
+) -> T:
+    async def work() -> T:
+        async with connection.client() as client:
+            return await ask(client)
+
+    return run(work(), as_json=as_json)

@@ -16,20 +16,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from personaclick_async.cli import signals
+from personaclick_async.cli.process import Interrupted, run_interruptibly
 from personaclick_async.codec import Json, printable, printable_json
-from personaclick_async.errors import (
-    AuthenticationFailed,
-    ConfigurationError,
-    Forbidden,
-    NotFound,
-    PersonaClickError,
-    RateLimited,
-    ServiceError,
-    ServiceUnavailable,
-    TransportError,
-    ValidationError,
-)
+from personaclick_async.errors import PersonaClickError, RateLimited
 
 T = TypeVar("T")
 
@@ -65,46 +54,62 @@ EXIT_CODES: Final = (
     "129, 130 and 143: interrupted by a closed terminal, by Ctrl-C, by SIGTERM."
 )
 
-_CODES: Final[tuple[tuple[type[PersonaClickError], Exit], ...]] = (
-    (ConfigurationError, Exit.CONFIGURATION),
-    (ValidationError, Exit.INVALID_INPUT),
-    (NotFound, Exit.NOT_FOUND),
-    (AuthenticationFailed, Exit.NO_PERMISSION),
-    (Forbidden, Exit.NO_PERMISSION),
-    (RateLimited, Exit.RATE_LIMITED),
-    (ServiceUnavailable, Exit.UNREACHABLE),
-    (TransportError, Exit.UNREACHABLE),
-)
+# By the error's class, or by what made a sync stop. Names, as most commands do without the sync.
+_CODES: Final[Mapping[str, Exit]] = {
+    "ConfigurationError": Exit.CONFIGURATION,
+    "ValidationError": Exit.INVALID_INPUT,
+    "NotFound": Exit.NOT_FOUND,
+    "AuthenticationFailed": Exit.NO_PERMISSION,
+    "Forbidden": Exit.NO_PERMISSION,
+    "RateLimited": Exit.RATE_LIMITED,
+    "ServiceUnavailable": Exit.UNREACHABLE,
+    "TransportError": Exit.UNREACHABLE,
+    "JournalFailed": Exit.JOURNAL_FAILED,
+    "JournalLocked": Exit.JOURNAL_FAILED,
+    "RejectsFailed": Exit.REJECTS_FAILED,
+    "SourceFailed": Exit.SOURCE_FAILED,
+    "credentials": Exit.NO_PERMISSION,
+    "unreachable": Exit.UNREACHABLE,
+    "refused-in-a-row": Exit.ALL_REFUSED,
+    "redirected": Exit.CONFIGURATION,
+    "limit": Exit.CONFIGURATION,
+    "resources": Exit.CONFIGURATION,
+}
 _REDIRECTS: Final = range(300, 400)
 
 
 def code_of(error: PersonaClickError) -> Exit:
-    """Return the exit code for an error of a single call."""
-    if isinstance(error, ServiceError) and error.status in _REDIRECTS:
+    """Return the exit code for an error of a call, or for what stopped a sync."""
+    status = getattr(error, "status", None)
+    if status == RateLimited.usual_status:
+        return Exit.RATE_LIMITED
+    if status in _REDIRECTS:
         return Exit.CONFIGURATION  # the address is another one than the service's
-    return next((code for kind, code in _CODES if isinstance(error, kind)), Exit.FAILED)
+    names = (getattr(error, "cause", ""), *(kind.__name__ for kind in type(error).__mro__))
+    return next((_CODES[name] for name in names if name in _CODES), Exit.FAILED)
 
 
 def run(work: Coroutine[Any, Any, T], *, as_json: bool) -> T:
     """Run a command's work; an error of ours ends the process with its code and one line."""
     try:
-        return signals.run(work)
+        return run_interruptibly(work)
     except PersonaClickError as error:
         fail(error, as_json=as_json)
-    except signals.Interrupted as interrupted:
+    except Interrupted as interrupted:
         interrupted.is_told = True
         complain("Interrupted", "interrupted", as_json=as_json)
         raise
 
 
-def fail(error: PersonaClickError, *, as_json: bool, code: Exit | None = None) -> NoReturn:
-    """End the process with an error's code; the error goes to standard error."""
-    complain(type(error).__name__, str(error), as_json=as_json)
+def fail(error: PersonaClickError, *, as_json: bool) -> NoReturn:
+    """Write an error to standard error, and end the process with its code."""
+    more = {} if (cause := getattr(error, "cause", None)) is None else {"cause": str(cause)}
+    complain(type(error).__name__, str(error), as_json=as_json, **more)
     if not as_json:
         # An encoding that can't be told: a line of the text in each, to choose by.
         for candidate in getattr(error, "candidates", ()):
             note(f"--encoding {candidate.encoding:<12} {candidate.sample}")
-    raise typer.Exit(code_of(error) if code is None else code)
+    raise typer.Exit(code_of(error))
 
 
 def complain(name: str, message: str, *, as_json: bool, **more: Json) -> None:
@@ -126,15 +131,26 @@ def note(text: str) -> None:
     stderr.print(Text(printable(text)), highlight=False, soft_wrap=True)
 
 
+def table_of(*titles: str) -> Table:
+    """Return a table without lines; without titles, of names and what belongs to them."""
+    if titles:
+        return Table(*titles, box=None, pad_edge=False)
+    table = Table(show_header=False, box=None, pad_edge=False)
+    table.add_column(style="bold")
+    return table
+
+
 def cell(value: object) -> Text:
     """Return what a table shows for a value."""
     return Text(printable(str(value)))
 
 
-def show_fields(fields: Mapping[str, Json]) -> None:
-    """Write a table of names and values; what is empty is left out."""
-    table = Table(show_header=False, box=None, pad_edge=False)
-    table.add_column(style="bold")
+def show_fields(fields: Mapping[str, Json], *, as_json: bool) -> None:
+    """Write names and values; for a person as a table, without what is empty."""
+    if as_json:
+        print_json(dict(fields))
+        return
+    table = table_of()
     table.add_column(overflow="fold")
     for name, value in fields.items():
         if value not in (None, [], {}):

@@ -1,15 +1,18 @@
-"""One source for several machines that know nothing of each other: each takes its share of it.
+"""Views of a source: its first rows, or a share of it for one of several machines.
 
-Every machine reads the whole source and leaves out the people who are not in its share, so the
-records of one person stay together and in order. What a share is follows from the source alone.
+Machines that share a source know nothing of each other: each reads it all and leaves out the
+people who are not in its share, so the records of one person stay together and in order. What a
+share is follows from the source alone.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from functools import cached_property
 from hashlib import blake2b, sha256
+from itertools import islice
 from typing import Final, Self
 
 import attrs
@@ -20,10 +23,84 @@ from personaclick_async.errors import ConfigurationError
 from personaclick_async.names import IDENTIFIERS
 from personaclick_async.sync.admission import PRIORITY, rejected
 from personaclick_async.sync.records import Fault, Outcome, Record
-from personaclick_async.sync.sources.base import Numbered, NumberedSource, Sample, TableSource
+from personaclick_async.sync.sources.base import Numbered, Sample, TableSource
 
 _SHARD: Final = re.compile(r"(\d{1,6})/(\d{1,6})")
 _FORMAT: Final = "shards 1"
+
+
+class SourceView:
+    """Another source's rows, under their own numbers: the first ones, or what a subclass chooses.
+
+    :param limit: how many rows there are at most.
+    :param see: is shown each row as it is read.
+    """
+
+    def __init__(
+        self,
+        source: TableSource,
+        *,
+        limit: int | None = None,
+        see: Callable[[Outcome], object] | None = None,
+    ) -> None:
+        self._source = source
+        self._limit = limit
+        self._see = see
+
+    @property
+    def name(self) -> str:
+        """The source's name, and how many rows of it these are."""
+        first = "" if self._limit is None else f", the first {self._limit:,} rows"
+        return f"{self._source.name}{first}"
+
+    @property
+    def columns(self) -> tuple[str, ...] | None:
+        """The source's columns."""
+        return self._source.columns
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """How the source is read."""
+        return self._source.notices
+
+    @property
+    def fingerprint(self) -> str | None:
+        """The source's fingerprint."""
+        return self._source.fingerprint
+
+    @property
+    def size_hint(self) -> int | None:
+        """How many rows there are, roughly."""
+        hint = self._source.size_hint
+        return hint if hint is None or self._limit is None else min(hint, self._limit)
+
+    def outcomes(self, *, after_row: int = 0) -> Iterator[Outcome]:
+        """Read the rows after ``after_row``; they keep the numbers of the source."""
+        return self.numbered(after_row=after_row, before=0)
+
+    def numbered(self, *, after_row: int, before: int) -> Numbered:
+        """Read the rows after ``after_row``, numbered from ``before`` + 1."""
+        with closing(self._source.numbered(after_row=after_row, before=before)) as rows:
+            while True:
+                try:
+                    outcome = next(rows)
+                except StopIteration as end:
+                    last: int = end.value
+                    return last
+                if self._limit is not None and outcome.row - before > self._limit:
+                    return self._limit
+                chosen = self._choose(outcome)
+                if chosen is not None:
+                    if self._see is not None:
+                        self._see(chosen)
+                    yield chosen
+
+    def _choose(self, outcome: Outcome) -> Outcome | None:
+        return outcome
+
+    def sample(self, limit: int = 100) -> Sample:
+        """Return the first rows, unmapped."""
+        return self._source.sample(limit if self._limit is None else min(limit, self._limit))
 
 
 @attrs.frozen
@@ -47,9 +124,7 @@ class Shard:
         :raises ConfigurationError: it is not written like that, or there is no such share.
         """
         found = _SHARD.fullmatch(text)
-        if found is None:
-            raise ConfigurationError("shard: expected 1/N to N/N, such as 2/8")
-        return cls(int(found[1]), int(found[2]))
+        return cls(int(found[1]), int(found[2])) if found else cls(0, 0)
 
     def has(self, text: str) -> bool:
         """Tell whether something belongs to this share; it belongs to one only."""
@@ -61,8 +136,7 @@ class Shard:
 
         All parts together never exceed it, and need no word between the machines.
         """
-        requests = limit.requests // self.of
-        if requests:
+        if requests := limit.requests // self.of:
             return RateLimit(requests, limit.seconds)
         return RateLimit(1, limit.seconds * self.of / limit.requests)
 
@@ -70,7 +144,7 @@ class Shard:
         return f"{self.number}/{self.of}"
 
 
-class ShardOf(NumberedSource):
+class ShardOf(SourceView):
     """Those rows of a source whose people belong to a share.
 
     People are told apart by one identifier, and rows without it are rejected, on one of the
@@ -86,7 +160,7 @@ class ShardOf(NumberedSource):
     def __init__(self, source: TableSource, shard: Shard, *, by: str | None = None) -> None:
         if by is not None and by not in IDENTIFIERS:
             raise ConfigurationError(f"shard: expected one of {', '.join(IDENTIFIERS)} to go by")
-        self._source = source
+        super().__init__(source)
         self._shard = shard
         self._given = by
 
@@ -94,16 +168,6 @@ class ShardOf(NumberedSource):
     def name(self) -> str:
         """The source's name, and which share of it this is."""
         return f"{self._source.name}, shard {self._shard.number} of {self._shard.of}"
-
-    @property
-    def columns(self) -> tuple[str, ...] | None:
-        """The source's columns."""
-        return self._source.columns
-
-    @property
-    def notices(self) -> tuple[str, ...]:
-        """How the source is read."""
-        return self._source.notices
 
     @property
     def fingerprint(self) -> str | None:
@@ -126,37 +190,15 @@ class ShardOf(NumberedSource):
         if self._given is not None:
             return self._given
         records = (one for one in self._source.outcomes() if isinstance(one, Record))
-        first = next(records, None)
-        if first is None:
-            return None
-        has = dict(first.identifiers)
-        return next(kind for kind in PRIORITY if kind in has)
+        has = {kind for first in islice(records, 1) for kind, _ in first.identifiers}
+        return next((kind for kind in PRIORITY if kind in has), None)
 
-    def numbered(self, *, after_row: int, before: int) -> Numbered:
-        """Read the share's rows after ``after_row``, numbered from ``before`` + 1."""
-        by, has = self.by, self._shard.has
-
-        def mine(outcome: Outcome) -> Outcome | None:
-            if not isinstance(outcome, Record):
-                return outcome if has(f"row {outcome.row}") else None
-            value = next((value for kind, value in outcome.identifiers if kind == by), None)
-            if value is not None:
-                return outcome if has(value) else None
-            if not has(f"row {outcome.row}"):
-                return None
-            rule = "a value, by which shards are told apart"
-            return rejected(outcome, Fault(str(by), rule, "none"))
-
-        with closing(self._source.numbered(after_row=after_row, before=before)) as rows:
-            while True:
-                try:
-                    outcome = mine(next(rows))
-                except StopIteration as end:
-                    last: int = end.value
-                    return last
-                if outcome is not None:
-                    yield outcome
-
-    def sample(self, limit: int = 100) -> Sample:
-        """Return the source's first rows."""
-        return self._source.sample(limit)
+    def _choose(self, outcome: Outcome) -> Outcome | None:
+        if not isinstance(outcome, Record):
+            return outcome if self._shard.has(f"row {outcome.row}") else None
+        person = dict(outcome.identifiers).get(str(self.by))
+        if person is None:
+            fault = Fault(str(self.by), "a value, by which shards are told apart", "none")
+            outcome = rejected(outcome, fault)
+            person = f"row {outcome.row}"
+        return outcome if self._shard.has(person) else None

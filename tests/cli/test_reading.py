@@ -9,9 +9,8 @@ from typing import get_args
 import openpyxl  # type: ignore[import-untyped]
 import pytest
 
+from personaclick_async.cli.options import KindName, RouteName, Sending
 from personaclick_async.cli.outcome import Exit
-from personaclick_async.cli.reading import KindName
-from personaclick_async.cli.sending import RouteName, Sending
 from personaclick_async.emulator import Emulator
 from personaclick_async.sync import Route, SyncOptions
 from personaclick_async.sync.sources import SourceKind

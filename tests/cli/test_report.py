@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
-from personaclick_async.cli.summary import Summary
+from personaclick_async.cli.report import Summary
 from personaclick_async.sync import Record, Rejected, Result
 from personaclick_async.sync.records import Fault, Omitted
 

@@ -1,0 +1,149 @@
+"""What the command does as a process: it outlives its output, and signals end it in order.
+
+The reader of a pipe may leave (``| head -1``), a disk may be full, a stream may be closed from
+the start (``>&-``). None of it changes what a sync has done, so none of it changes the exit code:
+what can't be written is passed over, with one line on standard error.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import TYPE_CHECKING, Any, Final, TextIO, TypeVar
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
+T = TypeVar("T")
+
+_LAST_STANDARD: Final = 2
+_SIGNALS: Final = tuple(
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+)
+
+
+class _Lasting(io.RawIOBase):
+    """Writes to a file descriptor as long as that works, and to nowhere afterwards."""
+
+    def __init__(self, number: int | None, *, tells: bool) -> None:
+        self._number = number
+        self._tells = tells
+        self._is_lost = False
+
+    def writable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        if self._number is None:
+            raise io.UnsupportedOperation("this stream is closed")
+        return self._number
+
+    def isatty(self) -> bool:
+        return self._number is not None and os.isatty(self._number)
+
+    def write(self, data: ReadableBuffer) -> int:
+        reason = "it is closed"
+        if not self._is_lost and self._number is not None:
+            try:
+                return os.write(self._number, data)
+            except OSError as error:
+                reason = os.strerror(error.errno or 0)
+        if self._tells and not self._is_lost:
+            sys.stderr.write(
+                f"personaclick: standard output is gone ({reason}): what was to be shown is lost, "
+                "the exit code is the command's own\n"
+            )
+        self._is_lost = True
+        return memoryview(data).nbytes
+
+
+def prepare_streams() -> None:
+    """Replace the standard streams; characters that their encoding lacks are written as escapes."""
+    # Else the next file that is opened, such as a journal, would take a closed stream's number.
+    while (number := os.open(os.devnull, os.O_RDWR)) <= _LAST_STANDARD:
+        pass
+    os.close(number)
+    sys.stderr = _lasting(sys.stderr, is_output=False)
+    sys.stdout = _lasting(sys.stdout, is_output=True)
+
+
+def _lasting(stream: TextIO | None, *, is_output: bool) -> TextIO:
+    if os.name == "nt" and isinstance(stream, io.TextIOWrapper):
+        stream.reconfigure(errors="backslashreplace")  # a console there is no file descriptor
+        return stream
+    raw = _Lasting(None if stream is None else stream.fileno(), tells=is_output)
+    return io.TextIOWrapper(
+        io.BufferedWriter(raw),
+        encoding=stream.encoding if stream else "utf-8",
+        errors="backslashreplace",
+        line_buffering=raw.isatty() or not is_output,
+    )
+
+
+class Interrupted(SystemExit):
+    """A signal ended the work; the exit code is the shell's usual one, 128 and its number.
+
+    :ivar is_told: whether the person at the terminal was told.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(128 + number)
+        self.is_told = False
+
+
+def interrupt(number: int, _frame: FrameType | None) -> None:
+    """End the command at once: the handler where nothing has to be put in order.
+
+    :raises Interrupted: always.
+    """
+    raise Interrupted(number)
+
+
+@contextmanager
+def on_signals(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Have signals call ``handler``, except those that the caller ignores (``nohup``, ``&``)."""
+    before: dict[int, Any] = {}
+    if threading.current_thread() is threading.main_thread():
+        known = {number: signal.getsignal(number) for number in _SIGNALS}
+        before = {number: one for number, one in known.items() if one is not signal.SIG_IGN}
+    for number in before:
+        signal.signal(number, handler)
+    try:
+        yield
+    finally:
+        for number, earlier in before.items():
+            signal.signal(number, earlier)
+
+
+def run_interruptibly(work: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine, which the first signal cancels and the second one leaves at once.
+
+    :raises Interrupted: a signal came.
+    """
+    tasks: list[asyncio.Task[Any] | None] = []
+    came: list[int] = []
+
+    async def cancellable() -> T:
+        tasks.append(asyncio.current_task())
+        return await work
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        came.append(number)
+        task = tasks[0] if tasks else None
+        if task is None or len(came) > 1:
+            raise Interrupted(number)
+        # Not the task alone: the loop may be waiting for its sockets, and has to wake up.
+        task.get_loop().call_soon_threadsafe(task.cancel)
+
+    with on_signals(stop):
+        try:
+            return asyncio.run(cancellable())
+        except (asyncio.CancelledError, KeyboardInterrupt):
+            raise Interrupted(came[0] if came else signal.SIGINT) from None
