@@ -1,8 +1,15 @@
 """Batch syncs: records from files, queries and iterables to the platform, nothing lost."""
 
 from personaclick_async.sync.engine import Sync
-from personaclick_async.sync.errors import Cause, JournalFailed, SyncRefused, SyncStopped
-from personaclick_async.sync.options import Limit, RejectSink, Route, SyncOptions, Unfinished
+from personaclick_async.sync.journal import JournalFailed
+from personaclick_async.sync.options import (
+    Limit,
+    RejectSink,
+    Route,
+    SyncOptions,
+    SyncRefused,
+    Unfinished,
+)
 from personaclick_async.sync.reading import Records
 from personaclick_async.sync.records import (
     Fault,
@@ -15,12 +22,14 @@ from personaclick_async.sync.records import (
     Source,
 )
 from personaclick_async.sync.report import (
+    Cause,
     Checked,
     Delivered,
     Failed,
     Queued,
     Report,
     Result,
+    SyncStopped,
     Unchanged,
     Waiting,
 )

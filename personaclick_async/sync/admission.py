@@ -29,7 +29,6 @@ from personaclick_async.errors import (
 from personaclick_async.models import rules
 from personaclick_async.models.update import ProfileUpdate, to_wire
 from personaclick_async.names import EMAIL, EXTERNAL_ID, IDENTIFIERS, LOYALTY_ID, PHONE, TELEGRAM_ID
-from personaclick_async.sync.errors import Cause
 from personaclick_async.sync.options import Route
 from personaclick_async.sync.records import (
     NO_IDENTIFIER,
@@ -40,6 +39,7 @@ from personaclick_async.sync.records import (
     Rejected,
     has_identifier,
 )
+from personaclick_async.sync.report import Cause
 
 _REDIRECTS: Final = range(300, 400)
 
@@ -71,7 +71,11 @@ def choose_route(first: Sequence[Outcome], *, whole: bool) -> Route:
     return Route.BULK if fit else Route.PER_PROFILE
 
 
-def admitted(outcome: Outcome, route: Route, largest: int) -> tuple[Outcome, bytes]:
+Admitted: TypeAlias = tuple[Outcome, bytes]
+"""A row admitted to a route, and its record as JSON: empty if it is rejected."""
+
+
+def admitted(outcome: Outcome, route: Route, largest: int) -> Admitted:
     """Return a record that can go the route and its JSON, or its rejection and nothing.
 
     :param largest: the bytes that one record may have.

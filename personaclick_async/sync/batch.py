@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from array import array
 from collections.abc import Iterable, Sequence
 from hashlib import blake2b
@@ -13,12 +14,11 @@ import attrs
 
 from personaclick_async import codec
 from personaclick_async.codec import Json
-from personaclick_async.sync.admission import admitted
-from personaclick_async.sync.errors import SyncRefused
-from personaclick_async.sync.options import Route
-from personaclick_async.sync.records import Omitted, Outcome, Record, Rejected
+from personaclick_async.sync.admission import Admitted
+from personaclick_async.sync.options import SyncRefused
+from personaclick_async.sync.records import FaultyRow, Omitted, Rejected
+from personaclick_async.sync.report import Result, Tally
 
-_COMMA: Final = b","
 _DIGEST_BYTES: Final = 16
 
 
@@ -48,7 +48,7 @@ class Marks:
         return bytes(self._bits)
 
 
-@attrs.define(eq=False, kw_only=True)
+@attrs.define(eq=False)
 class Chunk:
     """What the journal knows of a batch.
 
@@ -69,33 +69,46 @@ class Chunk:
         """Whether every row is settled."""
         return self.settled.count == self.rows
 
-
-@attrs.frozen
-class Encoded:
-    """Rows admitted to a route, each with its record as JSON (empty if it is rejected)."""
-
-    outcomes: list[Outcome]
-    contents: list[bytes]
-
-    def __len__(self) -> int:
-        return len(self.outcomes)
-
-    def __getitem__(self, which: slice) -> Encoded:
-        return Encoded(self.outcomes[which], self.contents[which])
+    def changed(self) -> SyncRefused:
+        """Return the error for rows that are not what they were."""
+        return SyncRefused(
+            f"rows {self.first_row} to {self.last_row} have changed since the sync was "
+            "interrupted: restore the source to resume, or start again with --restart"
+        )
 
 
-def encode(outcomes: Sequence[Outcome], route: Route, largest: int) -> Encoded:
-    """Admit rows to a route and encode their records.
+@attrs.frozen(eq=False, kw_only=True)
+class Settlement:
+    """Rows of one chunk whose outcome is known.
 
-    :param largest: the bytes that one record may have.
+    :ivar positions: theirs in the chunk; of failed ones none, so that the next run tries again.
+    :ivar results: one for each row, for the caller who iterates; may be lazy.
+    :ivar faulty: what goes to the reject sink.
     """
-    rows: list[Outcome] = []
-    contents: list[bytes] = []
-    for one in outcomes:
-        outcome, content = admitted(one, route, largest)
-        rows.append(outcome)
-        contents.append(content)
-    return Encoded(rows, contents)
+
+    chunk: Chunk
+    positions: Sequence[int]
+    results: Iterable[Result]
+    tally: Tally
+    faulty: Sequence[FaultyRow] = ()
+
+
+@attrs.define(eq=False)
+class Group:
+    """Settlements that become durable with one commit."""
+
+    settlements: list[Settlement] = attrs.field(factory=list)
+    done: asyncio.Event = attrs.field(factory=asyncio.Event)
+    error: BaseException | None = None
+
+    async def settled(self) -> None:
+        """Return once the settlements are durable and counted.
+
+        :raises JournalFailed: that was not possible; none of them counts.
+        """
+        await self.done.wait()
+        if self.error is not None:
+            raise self.error
 
 
 class Batch:
@@ -130,7 +143,7 @@ class Batch:
         self._head, self._tail = envelope
         # A BytesIO hands its bytes over without a copy, which a bytearray can't.
         self._buffer = BytesIO()
-        self._end = self._buffer.write(self._head)
+        self._buffer.write(self._head)
         self._needed = len(self._head) + len(self._tail)
         self._hashes = None
         if salt is not None:
@@ -139,58 +152,28 @@ class Batch:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def fitting(self, contents: Sequence[bytes], most: int) -> int:
-        """Return how many of the next records still fit into a body of ``most`` bytes.
+    def fitting(self, rows: Sequence[Admitted], most: int) -> int:
+        """Return how many of the next rows still fit into a body of ``most`` bytes.
 
         Unchanged ones count as if they were sent, so that a chunk's rows do not depend on what
         was delivered before.
         """
         needed = self._needed
-        for count, content in enumerate(contents):
+        for count, (_, content) in enumerate(rows):
             needed += len(content) + 1
             if needed > most + 1:
                 return count
-        return len(contents)
+        return len(rows)
 
-    def add(self, encoded: Encoded, unchanged: frozenset[int]) -> int:
+    def add(self, rows: Sequence[Admitted], unchanged: frozenset[int]) -> int:
         """Add the next rows; return how many were not settled by an earlier run.
 
         :param unchanged: positions of records that are not to be sent.
         """
-        numbers = [outcome.row for outcome in encoded.outcomes]
-        before = len(self.aside)
-        going = self._sorted_out(encoded, unchanged)
-        contents = [encoded.contents[index] for index in going]
-        if contents:
-            comma = _COMMA if self.ends else b""
-            self._buffer.write(comma + _COMMA.join(contents))
-            begin = self._end + len(comma) - 1
-            sizes = (len(content) + 1 for content in contents)
-            self.ends.extend(islice(accumulate(sizes, initial=begin), 1, None))
-            self._end = self.ends[-1]
-            self.rows.extend([numbers[index] for index in going])
-            self.positions.extend([self.total + index for index in going])
-        if self._hashes is not None:
-            # Independent of the slices in which the rows come.
-            content_hash, number_hash = self._hashes
-            content_hash.update(b"\n".join(encoded.contents) + b"\n")
-            number_hash.update(array("q", numbers).tobytes())
-        self._needed += sum(map(len, encoded.contents)) + len(encoded)
-        self.total += len(encoded)
-        self._last_row = numbers[-1]
-        return len(contents) + len(self.aside) - before
-
-    def _sorted_out(self, encoded: Encoded, unchanged: frozenset[int]) -> Sequence[int]:
-        """Set aside what is not to be sent; return the indexes of the rest."""
         settled = self.chunk.settled
-        if not settled.count and not unchanged and b"" not in encoded.contents:
-            self.incomplete += [
-                one.omitted for one in encoded.outcomes if isinstance(one, Record) and one.omitted
-            ]
-            return range(len(encoded))
-        going: list[int] = []
-        for index, outcome in enumerate(encoded.outcomes):
-            position = self.total + index
+        before = len(self.aside)
+        going: list[bytes] = []
+        for position, (outcome, content) in enumerate(rows, self.total):
             if position in settled:
                 continue
             if isinstance(outcome, Rejected):
@@ -200,10 +183,27 @@ class Batch:
                 self.unchanged.append(outcome.row)
                 self.aside.append(position)
             else:
-                going.append(index)
+                going.append(content)
+                self.rows.append(outcome.row)
+                self.positions.append(position)
                 if outcome.omitted:
                     self.incomplete.append(outcome.omitted)
-        return going
+        if going:
+            comma = b"," if self.ends else b""
+            begin = self._buffer.tell() + len(comma) - 1
+            self._buffer.write(comma + b",".join(going))
+            sizes = (len(content) + 1 for content in going)
+            self.ends.extend(islice(accumulate(sizes, initial=begin), 1, None))
+        contents = [content for _, content in rows]
+        if self._hashes is not None:
+            # Independent of the slices in which the rows come.
+            content_hash, number_hash = self._hashes
+            content_hash.update(b"\n".join(contents) + b"\n")
+            number_hash.update(array("q", [outcome.row for outcome, _ in rows]).tobytes())
+        self._needed += sum(map(len, contents)) + len(rows)
+        self.total += len(rows)
+        self._last_row = rows[-1][0].row
+        return len(going) + len(self.aside) - before
 
     def seal(self) -> None:
         """End the batch: give its chunk its extent, and make the body.
@@ -213,7 +213,7 @@ class Batch:
         chunk = self.chunk
         digest = b"".join(one.digest() for one in self._hashes or ())
         if chunk.digest and (self.total, digest) != (chunk.rows, chunk.digest):
-            raise changed(chunk)
+            raise chunk.changed()
         chunk.last_row, chunk.rows, chunk.digest = self._last_row, self.total, digest
         self._buffer.write(self._tail)
         self.body = self._buffer.getvalue()
@@ -221,26 +221,21 @@ class Batch:
 
     # What senders use
 
-    def begin(self, index: int) -> int:
-        """Return where the record at an index begins in the body."""
-        return self.ends[index - 1] + 1 if index else len(self._head)
+    def size(self, first: int, end: int) -> int:
+        """Return the bytes of the records from ``first`` to before ``end``, commas included."""
+        return self.ends[end - 1] - self._begin(first)
 
     def body_of(self, first: int, end: int) -> bytes:
         """Return a body with the records from ``first`` to before ``end``."""
         if end - first == len(self):
             return self.body
-        records = memoryview(self.body)[self.begin(first) : self.ends[end - 1]]
+        records = memoryview(self.body)[self._begin(first) : self.ends[end - 1]]
         return b"".join((self._head, records, self._tail))
 
     def record(self, index: int) -> dict[str, Json]:
         """Return the fields of a record."""
-        fields: dict[str, Json] = codec.decode(self.body[self.begin(index) : self.ends[index]])
+        fields: dict[str, Json] = codec.decode(self.body[self._begin(index) : self.ends[index]])
         return fields
 
-
-def changed(chunk: Chunk) -> SyncRefused:
-    """Return the error for rows that are not what they were."""
-    return SyncRefused(
-        f"rows {chunk.first_row} to {chunk.last_row} have changed since the sync was interrupted: "
-        "restore the source to resume, or start again with --restart"
-    )
+    def _begin(self, index: int) -> int:
+        return self.ends[index - 1] + 1 if index else len(self._head)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Generator
+from enum import Enum, auto
 from functools import partial
-from typing import Final
-
-import attrs
+from typing import Final, TypeAlias
 
 from personaclick_async.config import CallOptions
 from personaclick_async.errors import PayloadTooLarge, PersonaClickError
@@ -15,117 +14,48 @@ from personaclick_async.protocol import requests
 from personaclick_async.protocol.answers import Answer
 from personaclick_async.scope import Core
 from personaclick_async.sync.admission import refusal
-from personaclick_async.sync.batch import Batch
+from personaclick_async.sync.batch import Batch, Group, Settlement
 from personaclick_async.sync.delivery import Delivery
-from personaclick_async.sync.errors import SyncStopped
 from personaclick_async.sync.options import SyncOptions
-from personaclick_async.sync.report import Queued, Tally
-from personaclick_async.sync.settling import Settlement, Settling
+from personaclick_async.sync.report import Queued, SyncStopped, Tally
 
 # The slowest upload that is waited for, 1 Mbit/s: 32 MB take 268 s, far beyond the usual timeout.
 _SLOWEST_BYTES_PER_SECOND: Final = 125_000
-_ONE: Final = 1
 
 
-@attrs.define
-class Part:
-    """Some records of a chunk, one after the other: ``first`` included, ``end`` not.
+class Said(Enum):
+    """What the service said to a part of a batch."""
 
-    :ivar is_bad: whether it is known without asking that it will be refused.
-    :ivar twin_decides: whether it is bad if the half before it turns out to be good.
+    ACCEPTED = auto()
+    REFUSED = auto()
+    TOO_LARGE = auto()
+
+
+Bisection: TypeAlias = Generator[tuple[int, int], Said, bool]
+
+
+def bisection(
+    first: int, end: int, fits: Callable[[int, int], bool], *, is_bad: bool = False
+) -> Bisection:
+    """Yield what to send, as ``(first, end)``: the whole, then halves of it, in order.
+
+    Is to be sent what the service said to each part. A single record that was not accepted is at
+    fault; a half that follows an accepted half of a refused whole is not sent, it must be bad.
+
+    :param fits: whether a part may be sent at all; a single record is, whatever its size.
+    :param is_bad: whether it is known without asking that the part will be refused.
+    :returns: whether the service took the whole at once.
     """
-
-    first: int
-    end: int
-    is_bad: bool = False
-    twin_decides: bool = False
-
-    def __len__(self) -> int:
-        return self.end - self.first
-
-
-class Bisection:
-    """Says what to send next, from the whole chunk down to single records, in order.
-
-    ::
-
-        while (part := bisection.next()) is not None:
-            …send it, then say: accepted(), refused(), or too_large()
-
-    A half that follows an accepted half of a refused whole is not sent: it must be bad.
-
-    :param ends: where each record ends, in bytes; the size of a part follows from it.
-    :param start: where the first record starts.
-    :param most: the bytes that a part may have; larger ones are halved without being sent. A
-        single record is sent whatever its size.
-    """
-
-    def __init__(self, ends: Sequence[int], *, start: int, most: int) -> None:
-        self._ends = ends
-        self._start = start
-        self.most = most
-        self._left = [Part(0, len(ends))] if len(ends) else []
-        self._part = Part(0, 0)
-
-    def size(self, part: Part) -> int:
-        """Return the bytes of a part's records with the commas between them."""
-        return self._ends[part.end - 1] - self.begin(part)
-
-    def begin(self, part: Part) -> int:
-        """Return where a part's first record starts."""
-        return self._ends[part.first - 1] + 1 if part.first else self._start
-
-    def end(self, part: Part) -> int:
-        """Return where a part's last record ends."""
-        return self._ends[part.end - 1]
-
-    def next(self) -> Part | None:
-        """Return the part to send now; None when there is none left."""
-        while self._left:
-            self._part = self._left.pop()
-            if len(self._part) > _ONE and (self._part.is_bad or self.size(self._part) > self.most):
-                self._halve(bad=self._part.is_bad)
-                continue
-            return self._part
-        return None
-
-    def accepted(self) -> None:
-        """Say that the service took the part."""
-        if self._left and self._left[-1].twin_decides:
-            self._left[-1].is_bad = True
-            self._left[-1].twin_decides = False
-
-    def refused(self) -> int | None:
-        """Say that the service found the part bad; gives the record at fault once it is alone."""
-        self._forget_twin()
-        if len(self._part) == _ONE:
-            return self._part.first
-        self._halve(bad=True)
-        return None
-
-    def too_large(self) -> int | None:
-        """Say that the part is too large for the service; gives the record if it is alone.
-
-        No later part will be as large.
-        """
-        self._forget_twin()
-        if len(self._part) == _ONE:
-            return self._part.first
-        self.most = min(self.most, self.size(self._part) // 2)
-        self._halve(bad=False)
-        return None
-
-    def _forget_twin(self) -> None:
-        if self._left and self._left[-1].twin_decides:
-            self._left[-1].twin_decides = False
-
-    def _halve(self, *, bad: bool) -> None:
-        """Split the part in two."""
-        part = self._part
-        self._forget_twin()
-        middle = (part.first + part.end) // 2
-        self._left.append(Part(middle, part.end, twin_decides=bad))
-        self._left.append(Part(part.first, middle))
+    is_single = end - first == 1
+    if is_single or (not is_bad and fits(first, end)):
+        said = yield first, end
+        if is_single or said is Said.ACCEPTED:
+            return said is Said.ACCEPTED
+        is_bad = said is Said.REFUSED
+    middle = (first + end) // 2
+    is_good = yield from bisection(first, middle, fits)
+    yield from bisection(middle, end, fits, is_bad=is_bad and is_good)
+    return False
 
 
 class BulkSender:
@@ -136,6 +66,7 @@ class BulkSender:
     fills the documented 40 requests a minute all the same.
 
     :ivar alive: how many batches exist at once: one is sent while the next is read and packed.
+    :ivar most_bytes: the largest body; no larger than what the service has found too large.
     """
 
     alive: Final = 2
@@ -146,16 +77,17 @@ class BulkSender:
         call_options: CallOptions,
         options: SyncOptions,
         delivery: Delivery,
-        settling: Settling,
+        settle: Callable[[Settlement], Group],
     ) -> None:
         self._core = core
         self._call_options = call_options
         self._delivery = delivery
-        self._settle = settling.settle
+        self._settle = settle
         self._turn = asyncio.Lock()
         self.envelope = requests.audience_envelope(core.shop, segment_id=options.segment_id)
+        self._around = sum(map(len, self.envelope))
         self.most_bytes = options.max_chunk_bytes
-        self.largest_record = options.max_chunk_bytes - sum(map(len, self.envelope))
+        self.largest_record = options.max_chunk_bytes - self._around
 
     async def send(self, batch: Batch) -> None:
         """Send the batch's records and settle each.
@@ -163,35 +95,55 @@ class BulkSender:
         :raises SyncStopped: the rest can't be delivered.
         :raises Halted: the sync ends.
         """
-        async with self._turn:
-            bisection = Bisection(
-                batch.ends,
-                start=len(self.envelope[0]),
-                most=self.most_bytes - sum(map(len, self.envelope)),
-            )
-            while (part := bisection.next()) is not None:
-                body = batch.body_of(part.first, part.end)
-                error = await self._sent(body)
-                if error is None:
-                    bisection.accepted()
-                    await self._queued(batch, slice(part.first, part.end))
-                    self._delivery.accepted()
-                    continue
-                if isinstance(error, PayloadTooLarge):
-                    alone = bisection.too_large()
-                    # Later batches are made no larger.
-                    limit = bisection.most + sum(map(len, self.envelope))
-                    self.most_bytes = min(self.most_bytes, limit)
-                else:
-                    alone = bisection.refused()
-                if alone is not None:
-                    await self._refused(batch, alone, error)
-                    self._delivery.refused()
 
-    async def _sent(self, body: bytes) -> PersonaClickError | None:
-        request = partial(self._import, body)
+        def fits(first: int, end: int) -> bool:
+            return batch.size(first, end) + self._around <= self.most_bytes
+
+        async with self._turn:
+            parts = bisection(0, len(batch), fits)
+            part = next(parts, None)
+            while part is not None:
+                said = await self._send_part(batch, *part)
+                try:
+                    part = parts.send(said)
+                except StopIteration:
+                    part = None
+
+    async def _send_part(self, batch: Batch, first: int, end: int) -> Said:
+        error = await self._refused(batch.body_of(first, end))
+        rows = batch.rows[first:end]
+        positions = batch.positions[first:end]
+        if error is None:
+            tally = Tally(sent=len(rows), queued=len(rows))
+            settlement = Settlement(
+                chunk=batch.chunk, positions=positions, results=map(Queued, rows), tally=tally
+            )
+            await self._settle(settlement).settled()
+            self._delivery.accepted()
+            return Said.ACCEPTED
+        if len(rows) == 1:
+            rejected = [refusal(rows[0], batch.record(first), error)]
+            settlement = Settlement(
+                chunk=batch.chunk,
+                positions=positions,
+                results=rejected,
+                tally=Tally(rejected=1),
+                faulty=rejected,
+            )
+            await self._settle(settlement).settled()
+            self._delivery.refused()
+        if not isinstance(error, PayloadTooLarge):
+            return Said.REFUSED
+        if len(rows) > 1:
+            # Neither the rest of this batch nor a later one is sent in bodies as large.
+            most = batch.size(first, end) // 2 + self._around
+            self.most_bytes = min(self.most_bytes, most)
+        return Said.TOO_LARGE
+
+    async def _refused(self, body: bytes) -> PersonaClickError | None:
+        """Send a body; return why the service does not take it, if it does not."""
         try:
-            await self._delivery.send(request, len(body))
+            await self._delivery.send(partial(self._import, body), len(body))
         except SyncStopped:
             raise
         except PersonaClickError as error:
@@ -208,27 +160,3 @@ class BulkSender:
         finally:
             # All of them: to name each of some 100,000 would take longer than to read a few again.
             self._core.profiles.clear()
-
-    async def _queued(self, batch: Batch, where: slice) -> None:
-        rows = batch.rows[where]
-        await self._settle(
-            Settlement(
-                chunk=batch.chunk,
-                positions=batch.positions[where],
-                results=map(Queued, rows),
-                tally=Tally(sent=len(rows), queued=len(rows)),
-            )
-        )
-
-    async def _refused(self, batch: Batch, index: int, error: PersonaClickError) -> None:
-        rejected = [refusal(batch.rows[index], batch.record(index), error)]
-        await self._settle(
-            Settlement(
-                chunk=batch.chunk,
-                positions=batch.positions[index : index + 1],
-                results=rejected,
-                tally=Tally(rejected=1),
-                rejected=rejected,
-                refused=rejected,
-            )
-        )

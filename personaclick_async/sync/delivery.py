@@ -25,9 +25,8 @@ from personaclick_async.protocol.requests import audience_envelope
 from personaclick_async.retry import Failure, wait_before_next
 from personaclick_async.scope import Core
 from personaclick_async.sync.admission import Verdict, cause_of, describe, judge
-from personaclick_async.sync.errors import Cause, SyncStopped
-from personaclick_async.sync.options import Limit
-from personaclick_async.sync.report import Report, Waiting
+from personaclick_async.sync.options import Limit, SyncOptions
+from personaclick_async.sync.report import Cause, Report, SyncStopped, Waiting
 
 log: Final = logging.getLogger("personaclick_async")
 
@@ -97,18 +96,10 @@ class Delivery:
     :ivar is_halted: whether nothing more is to be sent.
     """
 
-    def __init__(
-        self,
-        report: Report,
-        core: Core,
-        *,
-        patience: Seconds | None,
-        max_refused_in_a_row: int,
-        limit: Limit | None = None,
-    ) -> None:
+    def __init__(self, report: Report, core: Core, options: SyncOptions) -> None:
         self._report = report
         self._core = core
-        self._limit = limit
+        self._limit = options.limit
         self._turn = asyncio.Lock()
         self._probing = asyncio.Lock()
         self._credentials: PersonaClickError | None = None
@@ -116,8 +107,9 @@ class Delivery:
         self._warned: dict[str, Seconds] = {}
         self._is_warned = False
         self._is_unauthorized = False
-        self._outage = Outage(core.config.retry, math.inf if patience is None else patience)
-        self._max_refused = max_refused_in_a_row
+        patience = math.inf if options.patience is None else options.patience
+        self._outage = Outage(core.config.retry, patience)
+        self._max_refused = options.max_refused_in_a_row
         self._refused = 0
         self.is_halted = False
         self._halted = asyncio.Event()
@@ -250,7 +242,6 @@ class Delivery:
         """
         self._refused += 1
         if self._refused == self._max_refused:
-            self.halt()
             raise self.stopped(
                 f"the last {self._refused} records were all refused, with none accepted in "
                 "between: look at the reasons of the rejected ones before running it again",
@@ -307,7 +298,8 @@ class Delivery:
     def stopped(
         self, reason: str, error: PersonaClickError | None = None, cause: Cause = Cause.FAILED
     ) -> SyncStopped:
-        """Return the error that ends the sync."""
+        """Send nothing more; return the error that says why."""
+        self.halt()
         status = getattr(error, "status", None)
         cause = cause if error is None else cause_of(error)
         return SyncStopped(reason, report=self._report, cause=cause, status=status)

@@ -15,8 +15,7 @@ import logging
 import os
 import secrets
 import sqlite3
-import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from functools import cache
@@ -27,14 +26,9 @@ from typing import Final
 import attrs
 
 from personaclick_async import codec
+from personaclick_async.errors import PersonaClickError
 from personaclick_async.sync.batch import Chunk, Marks
-from personaclick_async.sync.errors import (
-    JournalDamaged,
-    JournalFailed,
-    JournalLocked,
-    SyncRefused,
-)
-from personaclick_async.sync.options import Route
+from personaclick_async.sync.options import Route, SyncRefused
 from personaclick_async.sync.reading import Plan
 from personaclick_async.sync.report import Tally
 
@@ -44,6 +38,9 @@ _FORMAT: Final = 2
 _APPLICATION_ID: Final = 0x50434A31  # "PCJ1"
 _PRIVATE: Final = 0o600
 _CACHE_KIBIBYTES: Final = 16 * 1024
+_HASH_BYTES: Final = 16
+_COUNTS: Final = ("sent", "queued", "unchanged", "rejected", "incomplete")
+"""What a run remembers of its tally; failed records are tried again."""
 
 _SCHEMA: Final = """
 CREATE TABLE journal(salt BLOB NOT NULL);
@@ -65,8 +62,40 @@ CREATE TABLE contents(person BLOB PRIMARY KEY, content BLOB NOT NULL, chunk INTE
 """
 
 
-class Database:
-    """The open file. Use it from one thread only.
+class JournalLocked(SyncRefused):
+    """Another process has the journal open."""
+
+
+class JournalFailed(PersonaClickError):
+    """The journal can't be written or read: a full disk, a broken file.
+
+    What was not written counts as not delivered and is sent again by the next run.
+    """
+
+
+class JournalDamaged(JournalFailed, SyncRefused):
+    """The journal's file is damaged, or is none: nothing was sent."""
+
+
+@attrs.frozen(kw_only=True)
+class Run:
+    """A sync as the journal knows it.
+
+    :ivar settings: the options that must not change while it is unfinished, by name.
+    :ivar rejects_at: how much the reject sink held when its rows were counted last.
+    """
+
+    id: int
+    fingerprint: str | None
+    route: Route
+    settings: Mapping[str, str]
+    tally: Tally
+    plan: Plan
+    rejects_at: int = 0
+
+
+class Journal:
+    """An open journal. Use it from one thread only.
 
     :ivar salt: the key of all hashes in it, drawn when it was made.
     """
@@ -91,6 +120,9 @@ class Database:
                 raise
             _set_aside(path)
             self.salt = self._open(path)
+        with self.transaction() as db:
+            undone = db.execute("SELECT id FROM chunks WHERE state <> 'done'")
+            self._unfinished = {number for (number,) in undone}
 
     def _open(self, path: Path) -> bytes:
         try:
@@ -194,6 +226,209 @@ class Database:
             "counts as not delivered and is sent again by the next run"
         )
 
+    # Runs
+
+    def resume(
+        self,
+        source: str,
+        fingerprint: str | None,
+        route: Route,
+        settings: Mapping[str, str],
+        now: datetime,
+        *,
+        restarts: bool,
+    ) -> Run | None:
+        """Return the run to go on with; None if there is none, or if it was ended just now.
+
+        A run is ended if it ``restarts``, and if it can't go on and nothing of it was sent.
+
+        :raises SyncRefused: it can't go on, and something of it was sent.
+        """
+        earlier = self.unfinished(source)
+        if earlier is None:
+            return None
+        changes = _changes(earlier, fingerprint, route, settings)
+        if restarts or (changes and not earlier.tally.sent):
+            self.end(earlier.id, "abandoned", now)
+            return None
+        if changes:
+            raise SyncRefused(
+                f"an earlier sync of this source has not finished, and can't be resumed: {changes}."
+                " Restore what it was to resume, or send everything again with --restart"
+            )
+        return earlier
+
+    def unfinished(self, source: str) -> Run | None:
+        """Return the unfinished run of a source, with what it left to do."""
+        with self.transaction() as db:
+            found = db.execute(
+                f"SELECT id, fingerprint, route, settings, rejects_at, {', '.join(_COUNTS)}"  # noqa: S608
+                " FROM runs WHERE source = ? AND state = 'unfinished'",
+                (source,),
+            ).fetchone()
+            if found is None:
+                return None
+            run, fingerprint, route, settings, rejects_at, *counts = found
+            self._drop(db, run, "state = 'filling'")
+            chunks = db.execute(
+                "SELECT id, first_row, last_row, rows, digest, settled FROM chunks"
+                " WHERE run = ? AND state = 'open' ORDER BY first_row",
+                (run,),
+            ).fetchall()
+            [until] = db.execute(
+                "SELECT coalesce(max(last_row), 0) FROM chunks WHERE run = ?", (run,)
+            ).fetchone()
+        open_chunks = tuple(
+            Chunk(number, first, last, rows, digest, Marks(bits))
+            for number, first, last, rows, digest, bits in chunks
+        )
+        return Run(
+            id=run,
+            fingerprint=fingerprint,
+            route=Route(route),
+            settings=codec.decode(settings),
+            rejects_at=rejects_at,
+            tally=Tally(**dict(zip(_COUNTS, counts, strict=True))),
+            plan=Plan(open_chunks, until),
+        )
+
+    def finished_at(self, source: str, fingerprint: str | None) -> datetime | None:
+        """Return when a run of the same source, unchanged, was finished last."""
+        with self.transaction() as db:
+            [ended] = db.execute(
+                "SELECT max(ended_at) FROM runs"
+                " WHERE source = ? AND fingerprint = ? AND state = 'finished'",
+                (source, fingerprint),
+            ).fetchone()
+        return None if ended is None else datetime.fromisoformat(ended)
+
+    def start(
+        self,
+        source: str,
+        fingerprint: str | None,
+        route: Route,
+        settings: Mapping[str, str],
+        now: datetime,
+        *,
+        rejects_at: int = 0,
+    ) -> int:
+        """Begin a run of a source that has no unfinished one; return its number."""
+        run = (source, fingerprint, route.value, codec.encode(settings), now.isoformat())
+        with self.transaction() as db:
+            number = db.execute(
+                "INSERT INTO runs(source, fingerprint, route, settings, started_at, rejects_at)"
+                " VALUES (?, ?, ?, ?, ?, ?)",
+                (*run, rejects_at),
+            ).lastrowid
+        return number or 0
+
+    def end(self, run: int, state: str, now: datetime) -> None:
+        """Close a run for good, as ``finished`` or as ``abandoned``."""
+        with self.transaction() as db:
+            self._drop(db, run, "state <> 'done'")
+            db.execute("DELETE FROM chunks WHERE run = ?", (run,))
+            db.execute(
+                "UPDATE runs SET state = ?, ended_at = ? WHERE id = ?",
+                (state, now.isoformat(), run),
+            )
+
+    def _drop(self, db: sqlite3.Connection, run: int, which: str) -> None:
+        """Forget chunks, and those of their contents that are not known to be delivered."""
+        some = f"SELECT id, settled FROM chunks WHERE run = {run:d} AND {which}"  # noqa: S608
+        for chunk, settled in db.execute(some).fetchall():
+            marks = Marks(settled or b"")
+            held = "SELECT person, position FROM contents WHERE chunk = ?"
+            unsure = [(who,) for who, at in db.execute(held, (chunk,)) if at not in marks]
+            db.executemany("DELETE FROM contents WHERE person = ?", unsure)
+            db.execute("DELETE FROM chunks WHERE id = ?", (chunk,))
+            self._unfinished.discard(chunk)
+
+    # Chunks
+
+    def begin(self, run: int, first_row: int) -> int:
+        """Make room for a chunk; until it is sealed it counts for nothing. Return its number."""
+        with self.transaction() as db:
+            number = db.execute(
+                "INSERT INTO chunks(run, first_row) VALUES (?, ?)", (run, first_row)
+            ).lastrowid
+        self._unfinished.add(number or 0)
+        return number or 0
+
+    def save(
+        self, run: int, chunks: Collection[Chunk], tally: Tally, rejects_at: int | None = None
+    ) -> None:
+        """Write down how far chunks are and what became of their rows, all or nothing."""
+        done = {chunk.id for chunk in chunks if chunk.is_done}
+        counted = ", ".join(f"{name} = {name} + ?" for name in _COUNTS)
+        with self.transaction() as db:
+            for chunk in chunks:
+                state = "done" if chunk.id in done else "open"
+                what = (chunk.last_row, chunk.rows, chunk.digest, bytes(chunk.settled), state)
+                db.execute(
+                    "UPDATE chunks SET last_row = ?, rows = ?, digest = ?, settled = ?, state = ?"
+                    " WHERE id = ?",
+                    (*what, chunk.id),
+                )
+            db.execute(
+                f"UPDATE runs SET {counted}, rejects_at = coalesce(?, rejects_at) WHERE id = ?",  # noqa: S608
+                (*[getattr(tally, name) for name in _COUNTS], rejects_at, run),
+            )
+        self._unfinished -= done
+
+    # What people were sent last
+
+    def mark_changed(
+        self,
+        chunk: int,
+        scope: str,
+        records: Mapping[int, tuple[Sequence[tuple[str, str]], bytes]],
+    ) -> set[int]:
+        """Return the positions of the records that must be sent, and note what these are.
+
+        A record is unchanged if each of its person's names was last sent just this content, in a
+        chunk that is done. One that must be sent takes its place at once, though it counts only
+        when its chunk is done: a later record of the same person is compared with it, not with
+        what it replaces. This is durable when the chunk is saved, which comes before it is sent.
+
+        :param scope: whose profiles these are: the same person is another one in another shop.
+        :param records: by position in the chunk, the ``(name, value)`` identifiers and the content.
+        """
+        changed = set()
+        with self.transaction(ends=False) as db:
+            for position, (identifiers, content) in records.items():
+                what = self._hash(content)
+                keys = [self._person(scope, *person) for person in identifiers]
+                known = db.execute(_known(len(keys)), keys).fetchall()
+                if len(known) < len(keys) or any(
+                    last != what or where in self._unfinished for last, where in known
+                ):
+                    changed.add(position)
+                    db.executemany(
+                        "INSERT OR REPLACE INTO contents VALUES (?, ?, ?, ?)",
+                        [(key, what, chunk, position) for key in keys],
+                    )
+        return changed
+
+    def forget(self, scope: str, identifiers: Iterable[tuple[str, str]]) -> None:
+        """Forget what users were sent: it was refused after all."""
+        with self.transaction() as db:
+            db.executemany(
+                "DELETE FROM contents WHERE person = ?",
+                [(self._person(scope, *person),) for person in identifiers],
+            )
+
+    def _person(self, scope: str, name: str, value: str) -> bytes:
+        return self._hash(f"{scope}\n{name}\n{value}".encode())
+
+    def _hash(self, content: bytes) -> bytes:
+        return blake2b(content, key=self.salt, digest_size=_HASH_BYTES).digest()
+
+
+@cache
+def _known(identifiers: int) -> str:
+    places = ", ".join("?" * identifiers)
+    return f"SELECT content, chunk FROM contents WHERE person IN ({places})"  # noqa: S608
+
 
 def _make(path: Path) -> None:
     """Make the file before SQLite does, for its owner alone; the -wal file takes over its mode.
@@ -244,242 +479,15 @@ def _damaged(name: str) -> str:
     )
 
 
-_HASH_BYTES: Final = 16
-
-
-@attrs.frozen(kw_only=True)
-class Run:
-    """A sync as the journal knows it.
-
-    :ivar settings: the options that must not change while it is unfinished, by name.
-    :ivar rejects_at: how much the reject sink held when its rows were counted last.
-    """
-
-    id: int
-    fingerprint: str | None
-    route: Route
-    settings: Mapping[str, str]
-    tally: Tally
-    plan: Plan
-    rejects_at: int = 0
-
-
-class Journal:
-    """An open journal. Use it from one thread only."""
-
-    def __init__(self, path: Path, *, sets_aside: bool = False) -> None:
-        """Open a journal, or make one.
-
-        :param sets_aside: whether a damaged file is renamed, to begin with an empty one.
-        :raises SyncRefused: another process has it open, or the file is no journal.
-        :raises JournalFailed: it can't be read or written.
-        """
-        self._database = Database(path, sets_aside=sets_aside)
-        self._transaction = self._database.transaction
-        self.salt = self._database.salt
-        with self._transaction() as db:
-            self._underway = {
-                number for (number,) in db.execute("SELECT id FROM chunks WHERE state <> 'done'")
-            }
-
-    def close(self) -> None:
-        """Close the file and unlock it."""
-        self._database.close()
-
-    # Runs
-
-    def unfinished(self, source: str) -> Run | None:
-        """Return the unfinished run of a source, with what it left to do."""
-        with self._transaction() as db:
-            found = db.execute(
-                "SELECT id, fingerprint, route, settings, sent, queued, unchanged, rejected,"
-                " incomplete, rejects_at"
-                " FROM runs WHERE source = ? AND state = 'unfinished'",
-                (source,),
-            ).fetchone()
-            if found is None:
-                return None
-            number, fingerprint, route, settings, *counts, rejects_at = found
-            self._drop(db, number, "state = 'filling'")
-            chunks = db.execute(
-                "SELECT id, first_row, last_row, rows, digest, settled FROM chunks"
-                " WHERE run = ? AND state = 'open' ORDER BY first_row",
-                (number,),
-            ).fetchall()
-            [until] = db.execute(
-                "SELECT coalesce(max(last_row), 0) FROM chunks WHERE run = ?", (number,)
-            ).fetchone()
-        names = [at.name for at in attrs.fields(Tally)]
-        return Run(
-            id=number,
-            fingerprint=fingerprint,
-            route=Route(route),
-            settings=codec.decode(settings),
-            rejects_at=rejects_at,
-            tally=Tally(**dict(zip(names, counts, strict=True))),
-            plan=Plan(
-                tuple(
-                    Chunk(
-                        id=chunk,
-                        first_row=first,
-                        last_row=last,
-                        rows=rows,
-                        digest=digest,
-                        settled=Marks(settled),
-                    )
-                    for chunk, first, last, rows, digest, settled in chunks
-                ),
-                until,
-            ),
-        )
-
-    def finished_at(self, source: str, fingerprint: str | None) -> datetime | None:
-        """Return when a run of the same source, unchanged, was finished last."""
-        with self._transaction() as db:
-            [ended] = db.execute(
-                "SELECT max(ended_at) FROM runs"
-                " WHERE source = ? AND fingerprint = ? AND state = 'finished'",
-                (source, fingerprint),
-            ).fetchone()
-        return None if ended is None else datetime.fromisoformat(ended)
-
-    def start(
-        self,
-        source: str,
-        fingerprint: str | None,
-        route: Route,
-        settings: Mapping[str, str],
-        now: datetime,
-        *,
-        rejects_at: int = 0,
-    ) -> int:
-        """Begin a run of a source that has no unfinished one; return its number."""
-        with self._transaction() as db:
-            number = db.execute(
-                "INSERT INTO runs(source, fingerprint, route, settings, started_at, rejects_at)"
-                " VALUES (?, ?, ?, ?, ?, ?)",
-                (
-                    *(source, fingerprint, route.value),
-                    *(codec.encode(settings), now.isoformat(), rejects_at),
-                ),
-            ).lastrowid
-        return number or 0
-
-    def end(self, run: int, state: str, now: datetime) -> None:
-        """Close a run for good, as ``finished`` or as ``abandoned``."""
-        with self._transaction() as db:
-            self._drop(db, run, "state <> 'done'")
-            db.execute("DELETE FROM chunks WHERE run = ?", (run,))
-            db.execute(
-                "UPDATE runs SET state = ?, ended_at = ? WHERE id = ?",
-                (state, now.isoformat(), run),
-            )
-
-    def _drop(self, db: sqlite3.Connection, run: int, which: str) -> None:
-        """Forget chunks, and those of their contents that are not known to be delivered."""
-        some = f"SELECT id, settled FROM chunks WHERE run = {run:d} AND {which}"  # noqa: S608
-        for chunk, settled in db.execute(some).fetchall():
-            marks = Marks(settled or b"")
-            held = "SELECT person, position FROM contents WHERE chunk = ?"
-            unsure = [(who,) for who, at in db.execute(held, (chunk,)) if at not in marks]
-            db.executemany("DELETE FROM contents WHERE person = ?", unsure)
-            db.execute("DELETE FROM chunks WHERE id = ?", (chunk,))
-            self._underway.discard(chunk)
-
-    # Chunks
-
-    def begin(self, run: int, first_row: int) -> int:
-        """Make room for a chunk; until it is sealed it counts for nothing. Return its number."""
-        with self._transaction() as db:
-            number = db.execute(
-                "INSERT INTO chunks(run, first_row) VALUES (?, ?)", (run, first_row)
-            ).lastrowid
-        self._underway.add(number or 0)
-        return number or 0
-
-    def save(
-        self, run: int, chunks: Iterable[Chunk], tally: Tally, rejects_at: int | None = None
-    ) -> None:
-        """Write down how far chunks are and what became of their rows, all or nothing."""
-        done = []
-        with self._transaction() as db:
-            for chunk in chunks:
-                if chunk.is_done:
-                    done.append(chunk.id)
-                db.execute(
-                    "UPDATE chunks SET last_row = ?, rows = ?, digest = ?, settled = ?, state = ?"
-                    " WHERE id = ?",
-                    (
-                        chunk.last_row,
-                        chunk.rows,
-                        chunk.digest,
-                        bytes(chunk.settled),
-                        "done" if chunk.is_done else "open",
-                        chunk.id,
-                    ),
-                )
-            db.execute(
-                "UPDATE runs SET sent = sent + ?, queued = queued + ?, unchanged = unchanged + ?,"
-                " rejected = rejected + ?, incomplete = incomplete + ?,"
-                " rejects_at = coalesce(?, rejects_at) WHERE id = ?",
-                (*attrs.astuple(tally), rejects_at, run),
-            )
-        self._underway.difference_update(done)
-
-    # What people were sent last
-
-    def mark_changed(
-        self,
-        chunk: int,
-        scope: str,
-        records: Iterable[tuple[Sequence[tuple[str, str]], bytes]],
-        *,
-        positions: Iterable[int] = range(sys.maxsize),
-    ) -> list[bool]:
-        """Return for each record whether it must be sent, and note those that will be.
-
-        A record is unchanged if each of its person's names was last sent just this content, in a
-        chunk that is done. One that must be sent takes its place at once, though it counts only
-        when its chunk is done: a later record of the same person is compared with it, not with
-        what it replaces. This is durable when the chunk is saved, which comes before it is sent.
-
-        :param scope: whose profiles these are: the same person is another one in another shop.
-        :param records: each record's ``(name, value)`` identifiers and its content.
-        :param positions: theirs in the chunk.
-        """
-        changed = []
-        with self._transaction(ends=False) as db:
-            for position, (identifiers, content) in zip(positions, records, strict=False):
-                what = self._hash(content)
-                keys = [self._person(scope, *person) for person in identifiers]
-                known = db.execute(_known(len(keys)), keys).fetchall()
-                unchanged = len(known) == len(keys) and all(
-                    last == what and where not in self._underway for last, where in known
-                )
-                changed.append(not unchanged)
-                if not unchanged:
-                    db.executemany(
-                        "INSERT OR REPLACE INTO contents VALUES (?, ?, ?, ?)",
-                        [(key, what, chunk, position) for key in keys],
-                    )
-        return changed
-
-    def forget(self, scope: str, identifiers: Iterable[tuple[str, str]]) -> None:
-        """Forget what users were sent: it was refused after all."""
-        with self._transaction() as db:
-            db.executemany(
-                "DELETE FROM contents WHERE person = ?",
-                [(self._person(scope, *person),) for person in identifiers],
-            )
-
-    def _person(self, scope: str, name: str, value: str) -> bytes:
-        return self._hash(f"{scope}\n{name}\n{value}".encode())
-
-    def _hash(self, content: bytes) -> bytes:
-        return blake2b(content, key=self.salt, digest_size=_HASH_BYTES).digest()
-
-
-@cache
-def _known(identifiers: int) -> str:
-    places = ", ".join("?" * identifiers)
-    return f"SELECT content, chunk FROM contents WHERE person IN ({places})"  # noqa: S608
+def _changes(
+    earlier: Run, fingerprint: str | None, route: Route, settings: Mapping[str, str]
+) -> str:
+    """Say why an unfinished sync can't go on; empty if it can."""
+    if earlier.fingerprint is None or fingerprint is None:
+        return "its source has no fingerprint, so it is not known whether it has changed"
+    changed = [name for name, value in settings.items() if earlier.settings.get(name) != value]
+    if route not in (Route.AUTO, earlier.route):
+        changed.append("route")
+    if fingerprint != earlier.fingerprint:
+        changed.insert(0, "the source, or how it is read")
+    return f"since then, changed: {', '.join(changed)}" if changed else ""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final, Protocol, TypeVar, runtime_checkable
 
 import attrs
+from attrs.converters import optional
 
 from personaclick_async import names
 from personaclick_async.config import Seconds
@@ -20,6 +21,10 @@ E = TypeVar("E", bound=StrEnum)
 
 _SMALLEST_CHUNK: Final = 1024
 _MOST_ROWS: Final = 10_000
+
+
+class SyncRefused(ConfigurationError):
+    """A sync can't begin as asked: says why and what to do. Nothing was sent."""
 
 
 class Route(StrEnum):
@@ -95,14 +100,12 @@ def _one_of(name: str, value: str, kind: type[E]) -> E:
         raise ConfigurationError(f"{name}: expected one of {', '.join(kind)}") from None
 
 
-def _seconds(value: float | timedelta | None) -> Seconds | None:
-    if value is None:
-        return None
+def _seconds(value: float | timedelta) -> Seconds:
     return value.total_seconds() if isinstance(value, timedelta) else float(value)
 
 
-def _path(value: str | os.PathLike[str] | None) -> Path | None:
-    return None if value is None else Path(value)
+def _path(value: str | os.PathLike[str]) -> Path:
+    return Path(value)
 
 
 @attrs.frozen(kw_only=True)
@@ -136,11 +139,11 @@ class SyncOptions:
     concurrency: int = 32
     max_chunk_bytes: int = names.IMPORT_MAX_BODY_BYTES
     chunk_rows: int = 500
-    journal: Path | None = attrs.field(default=None, converter=_path)
+    journal: Path | None = attrs.field(default=None, converter=optional(_path))
     unfinished: Unfinished = attrs.field(default=Unfinished.RESUME, converter=_unfinished)
     skip_unchanged: bool = False
     rejects: RejectSink | None = attrs.field(default=None, repr=False)
-    patience: Seconds | None = attrs.field(default=3600.0, converter=_seconds)
+    patience: Seconds | None = attrs.field(default=3600.0, converter=optional(_seconds))
     max_refused_in_a_row: int = 50
     limit: Limit | None = attrs.field(default=None, repr=False)
     segment_id: int | None = None

@@ -25,7 +25,7 @@ from personaclick_async.config import DOCUMENTED_LIMITS, UNSET, RateLimit
 from personaclick_async.errors import ConfigurationError
 from personaclick_async.names import Family
 from personaclick_async.sync.engine import Sync
-from personaclick_async.sync.errors import JournalLocked
+from personaclick_async.sync.journal import JournalLocked
 from personaclick_async.sync.mapping import FieldMapping
 from personaclick_async.sync.options import SyncOptions
 from personaclick_async.sync.rejects import RejectFile

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 import attrs
@@ -24,13 +24,11 @@ from personaclick_async.sync.admission import (
     judge,
     refusal,
 )
-from personaclick_async.sync.batch import Batch
+from personaclick_async.sync.batch import Batch, Group, Settlement
 from personaclick_async.sync.delivery import Delivery, Halted
-from personaclick_async.sync.errors import SyncStopped
 from personaclick_async.sync.options import SyncOptions
-from personaclick_async.sync.records import Rejected, identifier_keys
-from personaclick_async.sync.report import Delivered, Failed, Tally
-from personaclick_async.sync.settling import Group, Settlement, Settling
+from personaclick_async.sync.records import identifiers_of
+from personaclick_async.sync.report import Delivered, Failed, SyncStopped, Tally
 
 _MOST_FAILED: Final = 1000
 
@@ -42,7 +40,7 @@ class _Job:
     row: int
     position: int
     fields: dict[str, Json]
-    identifiers: tuple[str, ...]
+    identifiers: tuple[tuple[str, str], ...]
     earlier: list[_Job] = attrs.field(factory=list)
     is_done: asyncio.Event | None = None
     found_no_file: bool = False
@@ -69,19 +67,19 @@ class ProfileSender:
         call_options: CallOptions,
         options: SyncOptions,
         delivery: Delivery,
-        settling: Settling,
+        settle: Callable[[Settlement], Group],
     ) -> None:
         self._core = core
         self._call_options = call_options
         self._stream = call_options.stream or core.config.stream
         self._delivery = delivery
-        self._put = settling.put
-        self._requests = asyncio.Semaphore(options.concurrency)
+        self._settle = settle
         self._concurrency = options.concurrency
-        self._latest: dict[str, _Job] = {}
-        self._failed_identifiers: set[str] = set()
-        self._failed = 0
+        self._slots = asyncio.Semaphore(options.concurrency)
         self._spare = options.concurrency - 1
+        self._latest: dict[tuple[str, str], _Job] = {}
+        self._failed_identifiers: set[tuple[str, str]] = set()
+        self._failed = 0
 
     async def send(self, batch: Batch) -> None:
         """Send the batch's records and settle each.
@@ -103,7 +101,7 @@ class ProfileSender:
 
     def _job(self, batch: Batch, index: int) -> _Job:
         fields = batch.record(index)
-        identifiers = identifier_keys(fields)
+        identifiers = identifiers_of(fields)
         job = _Job(batch.rows[index], batch.positions[index], fields, identifiers)
         for identifier in identifiers:
             earlier = self._latest.get(identifier)
@@ -112,61 +110,6 @@ class ProfileSender:
                 job.earlier.append(earlier)
             self._latest[identifier] = job
         return job
-
-    async def _work(self, batch: Batch, jobs: Iterator[_Job]) -> None:
-        """Send records one after the other; each is settled while the next is in flight."""
-        group: Group | None = None
-        keeps_slot = False
-        await self._requests.acquire()
-        try:
-            for job in jobs:
-                before, group = group, await self._carry_out(batch, job)
-                if before is not None:
-                    await before.settled()
-                if job.found_no_file and self._spare:
-                    # There are no files for so many requests. What this worker was to send, it
-                    # still sends; later batches have one worker less.
-                    keeps_slot = True
-        except BaseException:
-            # One is enough: nothing more is sent.
-            self._delivery.halt()
-            raise
-        finally:
-            try:
-                if group is not None:
-                    await group.settled()
-            except BaseException:
-                self._delivery.halt()
-                raise
-            finally:
-                if keeps_slot and self._spare:
-                    self._spare -= 1
-                else:
-                    self._requests.release()
-
-    async def _carry_out(self, batch: Batch, job: _Job) -> Group:
-        try:
-            for earlier in job.earlier:
-                if earlier.is_done is not None:
-                    await earlier.is_done.wait()
-            problem = await self._problem(job)
-            group = self._put(self._settlement(batch, job, problem))
-            try:
-                self._count(problem)
-            except BaseException:
-                await group.settled()
-                raise
-        finally:
-            self._end(job)
-        return group
-
-    def _count(self, problem: Rejected | Failed | None) -> None:
-        if problem is None:
-            self._delivery.accepted()
-            return
-        self._delivery.refused()
-        if self._failed > _MOST_FAILED:
-            raise self._delivery.stopped(f"more than {_MOST_FAILED} records have failed")
 
     def _end(self, job: _Job) -> None:
         """Let later records of the same person go on."""
@@ -177,12 +120,81 @@ class ProfileSender:
             job.is_done.set()
         job.earlier.clear()
 
-    async def _problem(self, job: _Job) -> Rejected | Failed | None:
-        """Deliver a record; return what kept it from being delivered."""
-        if not self._failed_identifiers.isdisjoint(job.identifiers):
-            # Were it sent now, the next run would put the older record on top of it.
-            return Failed(job.row, "an earlier record of the same person has failed")
+    async def _work(self, batch: Batch, jobs: Iterator[_Job]) -> None:
+        """Send records one after the other; each is settled while the next is in flight."""
+        before: Group | None = None
+        keeps_slot = False
+        await self._slots.acquire()
+        try:
+            for job in jobs:
+                settlement = await self._deliver(batch, job)
+                keeps_slot |= job.found_no_file
+                group = self._settle(settlement)
+                if before is not None:
+                    await before.settled()
+                before = group
+                if settlement.tally.sent:
+                    self._delivery.accepted()
+                else:
+                    self._refused()
+        finally:
+            try:
+                if before is not None:
+                    await before.settled()
+            finally:
+                if keeps_slot and self._spare:
+                    # There are no files for so many requests: later batches have one worker less.
+                    self._spare -= 1
+                else:
+                    self._slots.release()
+
+    def _refused(self) -> None:
+        self._delivery.refused()
+        if self._failed > _MOST_FAILED:
+            raise self._delivery.stopped(f"more than {_MOST_FAILED} records have failed")
+
+    async def _deliver(self, batch: Batch, job: _Job) -> Settlement:
+        """Deliver a record, after the earlier ones of the same person."""
+        try:
+            for earlier in job.earlier:
+                if earlier.is_done is not None:
+                    await earlier.is_done.wait()
+            if not self._failed_identifiers.isdisjoint(job.identifiers):
+                # Were it sent now, the next run would put the older record on top of it.
+                return _failed(batch, job, "an earlier record of the same person has failed")
+            try:
+                await self._send(job)
+            except SyncStopped:
+                raise
+            except PersonaClickError as error:
+                if judge(error) is Verdict.WAIT:
+                    self._failed_identifiers.update(job.identifiers)
+                    self._failed += 1
+                    return _failed(batch, job, describe(error))
+                rejected = [refusal(job.row, job.fields, error)]
+                return Settlement(
+                    chunk=batch.chunk,
+                    positions=(job.position,),
+                    results=rejected,
+                    tally=Tally(rejected=1),
+                    faulty=rejected,
+                )
+            return Settlement(
+                chunk=batch.chunk,
+                positions=(job.position,),
+                results=[Delivered(job.row)],
+                tally=Tally(sent=1),
+            )
+        finally:
+            self._end(job)
+
+    async def _send(self, job: _Job) -> None:
         call = requests.set_named_profile(self._core.shop, job.fields, stream=self._stream)
+        names = [
+            Identity.checked(kind, str(value))
+            for kind in IDENTIFIERS
+            if (value := job.fields.get(kind)) is not None
+        ]
 
         async def request() -> int:
             try:
@@ -192,45 +204,16 @@ class ProfileSender:
                 raise
             finally:
                 # Also after a failure: a request without an answer may have been carried out.
-                await self._core.profiles.forget(*_identities(job.fields))
+                await self._core.profiles.forget(*names)
 
-        try:
-            await self._delivery.send(request, len(call.body or b""))
-        except SyncStopped:
-            raise
-        except PersonaClickError as error:
-            if judge(error) is not Verdict.WAIT:
-                return refusal(job.row, job.fields, error)
-            self._failed_identifiers.update(job.identifiers)
-            self._failed += 1
-            return Failed(job.row, describe(error))
-        return None
+        await self._delivery.send(request, len(call.body or b""))
 
-    def _settlement(self, batch: Batch, job: _Job, problem: Rejected | Failed | None) -> Settlement:
-        if isinstance(problem, Failed):
-            return Settlement(
-                chunk=batch.chunk, positions=(), results=[problem], tally=Tally(), failed=1
-            )
-        rejected = () if problem is None else (problem,)
-        return Settlement(
-            chunk=batch.chunk,
-            positions=(job.position,),
-            results=[problem or Delivered(job.row)],
-            tally=Tally(sent=1 - len(rejected), rejected=len(rejected)),
-            rejected=rejected,
-            refused=rejected,
-        )
+
+def _failed(batch: Batch, job: _Job, reason: str) -> Settlement:
+    results = [Failed(job.row, reason)]
+    return Settlement(chunk=batch.chunk, positions=(), results=results, tally=Tally(failed=1))
 
 
 def _attempts_of(answer: Answer[None]) -> int:
     answer.parse()
     return answer.attempts
-
-
-def _identities(fields: dict[str, Json]) -> Iterable[Identity]:
-    """Return the names by which the user's profile may be cached."""
-    return [
-        Identity.checked(kind, str(value))
-        for kind in IDENTIFIERS
-        if (value := fields.get(kind)) is not None
-    ]

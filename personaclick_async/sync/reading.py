@@ -6,22 +6,23 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
+from concurrent.futures import Future
 from itertools import islice
 from queue import SimpleQueue
-from typing import Any, Final, TypeAlias, TypeGuard, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import attrs
 
 from personaclick_async.sync.admission import Item
-from personaclick_async.sync.batch import Chunk, changed
-from personaclick_async.sync.errors import SyncRefused
+from personaclick_async.sync.batch import Chunk
+from personaclick_async.sync.options import SyncRefused
 from personaclick_async.sync.records import Outcome, Source
 from personaclick_async.sync.sources.objects import IterableSource
 
 T = TypeVar("T")
 
-_Job: TypeAlias = tuple[asyncio.AbstractEventLoop, asyncio.Future[Any], Callable[[], Any]]
+Records: TypeAlias = Source | Iterable[Item] | AsyncIterable[Item]
+"""What can be synced."""
 
 
 class OneThread:
@@ -33,72 +34,38 @@ class OneThread:
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._jobs: SimpleQueue[_Job | Callable[[], object] | None] = SimpleQueue()
+        self._jobs: SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
 
     async def run(self, work: Callable[[], T]) -> T:
-        """Run a function on the thread, after those before it, and give its result.
+        """Run a function on the thread, after those before it, and return its result.
 
-        A caller that is cancelled leaves it running.
+        Once it has begun, a caller that is cancelled leaves it running.
         """
         if self._thread is None:
             self._thread = threading.Thread(target=self._serve, name=self._name, daemon=True)
             self._thread.start()
-        loop = asyncio.get_running_loop()
-        result: asyncio.Future[T] = loop.create_future()
-        self._jobs.put((loop, result, work))
-        return await result
+        result: Future[T] = Future()
+        self._jobs.put((result, work))
+        return await asyncio.wrap_future(result)
 
     def close(self, last: Callable[[], object] | None = None) -> None:
         """Let the thread end after what was given to it, and after ``last``. Does not wait."""
-        if self._thread is None:
-            return
-        if last is not None:
-            self._jobs.put(last)
-        self._jobs.put(None)
+        if self._thread is not None:
+            if last is not None:
+                self._jobs.put((Future(), last))
+            self._jobs.put(None)
 
     def _serve(self) -> None:
         while (job := self._jobs.get()) is not None:
-            if not isinstance(job, tuple):
-                with suppress(Exception):
-                    job()
-                continue
-            loop, result, work = job
-            try:
-                value = work()
-            except BaseException as error:  # noqa: BLE001 - raised again by who waits
-                # A name in this frame would keep the error, and what it holds, alive.
-                _answer(loop, result, None, error)
-                del error
-            else:
-                _answer(loop, result, value, None)
-                del value
-            del job, loop, result, work
-
-
-def _answer(
-    loop: asyncio.AbstractEventLoop,
-    result: asyncio.Future[Any],
-    value: object,
-    error: BaseException | None,
-) -> None:
-    def settle() -> None:
-        if result.cancelled():
-            return
-        if error is None:
-            result.set_result(value)
-        else:
-            result.set_exception(error)
-
-    # The loop may have ended without waiting for this.
-    with suppress(RuntimeError):
-        loop.call_soon_threadsafe(settle)
-
-
-Records: TypeAlias = Source | Iterable[Item] | AsyncIterable[Item]
-"""What can be synced."""
-
-_NAMELESS: Final = "records"
+            result, work = job
+            if result.set_running_or_notify_cancel():
+                try:
+                    result.set_result(work())
+                except BaseException as error:  # noqa: BLE001 - raised again by who waits
+                    result.set_exception(error)
+            # A name in this frame would keep the result, and what an error holds, alive.
+            del job, result, work
 
 
 @attrs.frozen
@@ -128,9 +95,7 @@ class Plan:
     @property
     def after_row(self) -> int:
         """The row after which to start reading."""
-        if self.open_chunks:
-            return self.open_chunks[0].first_row - 1
-        return self.done_until
+        return self.open_chunks[0].first_row - 1 if self.open_chunks else self.done_until
 
 
 def cut(outcomes: Iterable[Outcome], plan: Plan, at_most: int) -> Iterator[Slice]:
@@ -140,42 +105,37 @@ def cut(outcomes: Iterable[Outcome], plan: Plan, at_most: int) -> Iterator[Slice
 
     :raises SyncRefused: rows don't come in order, or an open chunk's rows are gone.
     """
-    rows = iter(outcomes)
-    row = plan.after_row
-    left = list(reversed(plan.open_chunks))
-    while left:
-        # Row by row, until the last open chunk has ended.
+    rows = _in_order(outcomes, plan.after_row)
+    for chunk in plan.open_chunks:
+        # Row by row, until the chunk has ended.
         taken: list[Outcome] = []
-        chunk = left[-1]
         for outcome in rows:
-            row = _next_row(outcome, row)
-            if row > chunk.last_row or (taken and row < chunk.first_row):
-                raise changed(chunk)
-            if row < chunk.first_row:
+            if outcome.row > chunk.last_row or (taken and outcome.row < chunk.first_row):
+                raise chunk.changed()
+            if outcome.row < chunk.first_row:
                 continue
             taken.append(outcome)
-            if row == chunk.last_row:
+            if outcome.row == chunk.last_row:
                 break
             if len(taken) >= at_most:
                 yield Slice(taken, chunk)
                 taken = []
         else:
-            raise changed(chunk)
+            raise chunk.changed()
         yield Slice(taken, chunk, ends_chunk=True)
-        left.pop()
     while new := list(islice(rows, at_most)):
-        for outcome in new:
-            row = _next_row(outcome, row)
         if new[0].row <= plan.done_until:
             new = [outcome for outcome in new if outcome.row > plan.done_until]
         if new:
             yield Slice(new)
 
 
-def _next_row(outcome: Outcome, before: int) -> int:
-    if outcome.row <= before:
-        raise SyncRefused(f"the source gave row {outcome.row} after row {before}")
-    return outcome.row
+def _in_order(outcomes: Iterable[Outcome], row: int) -> Iterator[Outcome]:
+    for outcome in outcomes:
+        if outcome.row <= row:
+            raise SyncRefused(f"the source gave row {outcome.row} after row {row}")
+        row = outcome.row
+        yield outcome
 
 
 def reader_of(source: Records, thread: OneThread) -> Reader:
@@ -183,30 +143,27 @@ def reader_of(source: Records, thread: OneThread) -> Reader:
 
     :raises SyncRefused: it is none.
     """
-    if _is_source(source):
-        return Reader(SourceSlices(source, thread))
+    # Not isinstance: that would look for the fingerprint, and hash the whole file here on the loop.
+    if callable(getattr(source, "outcomes", None)):
+        return Reader(source, thread)  # type: ignore[arg-type]
     if isinstance(source, AsyncIterable):
-        return Reader(AsyncSlices(source, thread))
+        return AsyncReader(source, thread)
     if isinstance(source, Iterable) and not isinstance(source, str | bytes | Mapping):
-        return Reader(SourceSlices(IterableSource(source), thread))
+        return Reader(IterableSource(source), thread)
     raise SyncRefused(
         "source: expected a Source, or an iterable or async iterable of updates, got "
         + type(source).__name__
     )
 
 
-def _is_source(source: Records) -> TypeGuard[Source]:
-    # Not the fingerprint: to look for it is to hash the whole file, here on the event loop.
-    return callable(getattr(source, "outcomes", None))
-
-
-class SourceSlices:
-    """Reads a blocking source on a thread."""
+class Reader:
+    """Reads a blocking source on a thread, in slices, some of which may have been peeked at."""
 
     def __init__(self, source: Source, thread: OneThread) -> None:
         self._source = source
         self._thread = thread
         self._slices: Iterator[Slice] = iter(())
+        self._ahead: deque[Slice] = deque()
 
     @property
     def name(self) -> str:
@@ -223,9 +180,9 @@ class SourceSlices:
 
     def start(self, plan: Plan, rows: int) -> None:
         """Start reading what the plan leaves to do, in slices of at most ``rows``."""
-        self._slices = self._read(plan, rows)
+        self._slices = self._cut(plan, rows)
 
-    def _read(self, plan: Plan, rows: int) -> Iterator[Slice]:
+    def _cut(self, plan: Plan, rows: int) -> Iterator[Slice]:
         outcomes = self._source.outcomes(after_row=plan.after_row)
         try:
             yield from cut(outcomes, plan, rows)
@@ -234,101 +191,11 @@ class SourceSlices:
             if hasattr(outcomes, "close"):
                 outcomes.close()
 
-    async def next(self) -> Slice | None:
-        """Read on."""
-        return await self._thread.run(lambda: next(self._slices, None))
-
-    async def close(self) -> None:
-        """Close the source, as soon as a read in progress ends."""
-        self._thread.close(getattr(self._slices, "close", None))
-
-
-class AsyncSlices:
-    """Reads an async iterable on the event loop, and checks what it gives on a thread.
-
-    A slice is what has come while the one before was worked off: a slow source makes short
-    slices and nobody waits for a full one. It has no fingerprint and can't be resumed.
-    """
-
-    name: str = _NAMELESS
-
-    def __init__(self, items: AsyncIterable[Item], thread: OneThread) -> None:
-        self._items: AsyncIterator[Item] = aiter(items)
-        self._thread = thread
-        self._waiting: deque[Item] = deque()
-        self._changed = asyncio.Event()
-        self._room = asyncio.Event()
-        self._pump: asyncio.Task[None] | None = None
-        self._row = 0
-        self._rows = 1
-
-    async def fingerprint(self) -> str | None:
-        """Return None."""
-        return None
-
-    async def size_hint(self) -> int | None:
-        """Return None."""
-        return None
-
-    def start(self, plan: Plan, rows: int) -> None:
-        """Start reading in slices of at most ``rows``."""
-        self._row = plan.done_until
-        self._rows = rows
-        self._pump = asyncio.create_task(self._fetch())
-
-    async def _fetch(self) -> None:
-        try:
-            async for item in self._items:
-                self._waiting.append(item)
-                self._changed.set()
-                while len(self._waiting) >= self._rows:
-                    self._room.clear()
-                    await self._room.wait()
-        finally:
-            self._changed.set()
-
-    async def next(self) -> Slice | None:
-        """Read on."""
-        while not self._waiting and self._pump is not None and not self._pump.done():
-            self._changed.clear()
-            await self._changed.wait()
-        if not self._waiting:
-            if self._pump is not None:
-                await self._pump
-            return None
-        items = list(self._waiting)
-        self._waiting.clear()
-        self._room.set()
-        plan = Plan((), self._row)
-        outcomes = IterableSource(items).numbered(after_row=0, before=self._row)
-        found = await self._thread.run(lambda: next(cut(outcomes, plan, len(items)), None))
-        if found is not None:
-            self._row = found.outcomes[-1].row
-        return found
-
-    async def close(self) -> None:
-        """Close the source."""
-        if self._pump is not None:
-            self._pump.cancel()
-            await asyncio.gather(self._pump, return_exceptions=True)
-        close = getattr(self._items, "aclose", None)
-        if close is not None:
-            await close()
-        self._thread.close()
-
-
-class Reader:
-    """Yield slices, some of which may have been looked at before."""
-
-    def __init__(self, slices: SourceSlices | AsyncSlices) -> None:
-        self.slices = slices
-        self._ahead: deque[Slice] = deque()
-
     async def peek(self, rows: int) -> tuple[list[Outcome], bool]:
         """Return about so many of the next rows, and whether these are all that is left."""
         seen: list[Outcome] = []
         while len(seen) < rows:
-            found = await self.slices.next()
+            found = await self._read()
             if found is None:
                 return seen, True
             self._ahead.append(found)
@@ -337,4 +204,71 @@ class Reader:
 
     async def next(self) -> Slice | None:
         """Return the next slice; None at the end."""
-        return self._ahead.popleft() if self._ahead else await self.slices.next()
+        return self._ahead.popleft() if self._ahead else await self._read()
+
+    async def _read(self) -> Slice | None:
+        return await self._thread.run(lambda: next(self._slices, None))
+
+    async def close(self) -> None:
+        """Close the source, as soon as a read in progress ends."""
+        self._thread.close(getattr(self._slices, "close", None))
+
+
+class AsyncReader(Reader):
+    """Reads an async iterable on the event loop, and checks what it gives on a thread.
+
+    A slice is what has come while the one before was worked off: a slow source makes short
+    slices and nobody waits for a full one. It has no fingerprint and can't be resumed.
+    """
+
+    def __init__(self, items: AsyncIterable[Item], thread: OneThread) -> None:
+        super().__init__(IterableSource(iter(())), thread)
+        self._items: AsyncIterator[Item] = aiter(items)
+        self._waiting: deque[Item] = deque()
+        self._changed = asyncio.Event()
+        self._room = asyncio.Event()
+        self._fetching: asyncio.Task[None] | None = None
+        self._row = 0
+
+    def start(self, plan: Plan, rows: int) -> None:
+        """Start reading in slices of at most ``rows``."""
+        self._row = plan.done_until
+        self._fetching = asyncio.create_task(self._fetch(rows))
+
+    async def _fetch(self, most: int) -> None:
+        try:
+            async for item in self._items:
+                self._waiting.append(item)
+                self._changed.set()
+                while len(self._waiting) >= most:
+                    self._room.clear()
+                    await self._room.wait()
+        finally:
+            self._changed.set()
+
+    async def _read(self) -> Slice | None:
+        while not self._waiting and self._fetching is not None and not self._fetching.done():
+            self._changed.clear()
+            await self._changed.wait()
+        if not self._waiting:
+            if self._fetching is not None:
+                await self._fetching
+            return None
+        items = list(self._waiting)
+        self._waiting.clear()
+        self._room.set()
+        outcomes = IterableSource(items).numbered(after_row=0, before=self._row)
+        slices = cut(outcomes, Plan((), self._row), len(items))
+        found = await self._thread.run(lambda: next(slices, None))
+        if found is not None:
+            self._row = found.outcomes[-1].row
+        return found
+
+    async def close(self) -> None:
+        """Close the source."""
+        if self._fetching is not None:
+            self._fetching.cancel()
+            await asyncio.gather(self._fetching, return_exceptions=True)
+        if hasattr(self._items, "aclose"):
+            await self._items.aclose()
+        self._thread.close()

@@ -158,11 +158,6 @@ def identifiers_of(wire: Mapping[str, Json]) -> tuple[tuple[str, str], ...]:
     )
 
 
-def identifier_keys(wire: Mapping[str, Json]) -> tuple[str, ...]:
-    """Return the same as plain texts, which the garbage collector need not look through."""
-    return tuple([f"{name}:{value}" for name, value in identifiers_of(wire)])
-
-
 def has_identifier(wire: Mapping[str, Json], among: Sequence[str] = IDENTIFIERS) -> bool:
     """Return whether a record names its user, by one of these identifiers."""
     for name in among:  # noqa: SIM110 - any() would take three times as long

@@ -1,13 +1,15 @@
-"""What became of each record, and the account of the whole."""
+"""What became of each record, the account of the whole, and why it may have stopped."""
 
 from __future__ import annotations
 
 from datetime import datetime
+from enum import StrEnum
 from typing import TypeAlias
 
 import attrs
 
 from personaclick_async.config import Seconds
+from personaclick_async.errors import PersonaClickError
 from personaclick_async.sync.options import Route
 from personaclick_async.sync.records import Rejected
 
@@ -78,6 +80,13 @@ class Tally:
     unchanged: int = 0
     rejected: int = 0
     incomplete: int = 0
+    failed: int = 0
+    checked: int = 0
+
+    @property
+    def settled(self) -> int:
+        """How many rows have a result."""
+        return self.sent + self.unchanged + self.rejected + self.failed + self.checked
 
     def add(self, other: Tally) -> None:
         """Add the counts of another."""
@@ -86,15 +95,12 @@ class Tally:
         self.unchanged += other.unchanged
         self.rejected += other.rejected
         self.incomplete += other.incomplete
-
-    @property
-    def settled(self) -> int:
-        """The rows counted; queued ones are among those sent."""
-        return self.sent + self.unchanged + self.rejected
+        self.failed += other.failed
+        self.checked += other.checked
 
 
 @attrs.define(kw_only=True)
-class Report:
+class Report(Tally):
     """The account of a sync, true at any moment while it runs; a progress line can poll it.
 
     A resumed sync counts what its earlier runs did as well. When a sync has come to the end of
@@ -125,13 +131,6 @@ class Report:
     route: Route | None = None
     total: int | None = None
     read: int = 0
-    sent: int = 0
-    queued: int = 0
-    unchanged: int = 0
-    rejected: int = 0
-    incomplete: int = 0
-    failed: int = 0
-    checked: int = 0
     earlier: int = 0
     requests: int = 0
     retries: int = 0
@@ -140,19 +139,6 @@ class Report:
     started_at: datetime | None = None
     ended_at: datetime | None = None
     is_complete: bool = False
-
-    @property
-    def settled(self) -> int:
-        """How many rows have a result."""
-        return self.sent + self.unchanged + self.rejected + self.failed + self.checked
-
-    def add(self, tally: Tally) -> None:
-        """Count settled rows."""
-        self.sent += tally.sent
-        self.queued += tally.queued
-        self.unchanged += tally.unchanged
-        self.rejected += tally.rejected
-        self.incomplete += tally.incomplete
 
     def elapsed(self, now: datetime) -> Seconds:
         """Return the seconds since the start of this run, until its end or ``now``."""
@@ -171,3 +157,39 @@ class Report:
         if self.total is None or rate <= 0:
             return None
         return max(0.0, (self.total - self.settled) / rate)
+
+
+class Cause(StrEnum):
+    """Why a sync stopped."""
+
+    CREDENTIALS = "credentials"
+    """The service does not know the shop, or refuses its secret."""
+    UNREACHABLE = "unreachable"
+    """The service gave no usable answer for as long as ``patience`` says."""
+    REFUSED_IN_A_ROW = "refused-in-a-row"
+    """The service refused one record after the other."""
+    REDIRECTED = "redirected"
+    """The service is at another address."""
+    LIMIT = "limit"
+    """The limit that several processes share can't be asked."""
+    RESOURCES = "resources"
+    """This machine has too few open files left."""
+    FAILED = "failed"
+    """The service failed on too many records, or gave an answer that is not documented."""
+
+
+class SyncStopped(PersonaClickError):
+    """A sync gave up before the end of its source. Run it again to continue, if it has a journal.
+
+    :ivar report: what was done until then.
+    :ivar cause: why, for programs.
+    :ivar status: the service's last status, if it answered.
+    """
+
+    def __init__(
+        self, reason: str, *, report: Report, cause: Cause, status: int | None = None
+    ) -> None:
+        super().__init__(reason)
+        self.report = report
+        self.cause = cause
+        self.status = status

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -12,8 +13,9 @@ from hypothesis import strategies as st
 from personaclick_async import codec
 from personaclick_async.protocol.requests import Shop, audience_envelope
 from personaclick_async.sync import Fault, Outcome, Record, Rejected, Route
-from personaclick_async.sync.batch import Batch, Chunk, Encoded, Marks, encode
-from personaclick_async.sync.errors import SyncRefused
+from personaclick_async.sync.admission import Admitted, admitted
+from personaclick_async.sync.batch import Batch, Chunk, Marks
+from personaclick_async.sync.options import SyncRefused
 
 SHOP = Shop(shop_id="e0" * 15, secret="5e" * 16)
 ENVELOPE = audience_envelope(SHOP, segment_id=5)
@@ -24,9 +26,13 @@ def record(row: int, name: str = "Ada") -> Record:
     return Record(row, {"external_id": str(row), "first_name": name})
 
 
+def admit(outcomes: Sequence[Outcome], largest: int = 10**6) -> list[Admitted]:
+    return [admitted(outcome, Route.BULK, largest) for outcome in outcomes]
+
+
 def filled(outcomes: list[Outcome], settled: bytes = b"") -> Batch:
     batch = Batch(Chunk(id=1, first_row=outcomes[0].row, settled=Marks(settled)), b"salt", ENVELOPE)
-    batch.add(encode(outcomes, Route.BULK, 10**6), frozenset())
+    batch.add(admit(outcomes), frozenset())
     return batch
 
 
@@ -45,17 +51,15 @@ def audience(body: bytes) -> list[dict[str, Any]]:
 def test_chunks_hold_everything_and_never_a_byte_too_many(
     names: list[str], most: int, at_once: int
 ) -> None:
-    left = encode(
-        [record(row, name) for row, name in enumerate(names, 1)], Route.BULK, most - ENVELOPE_SIZE
-    )
+    left = admit([record(row, name) for row, name in enumerate(names, 1)], most - ENVELOPE_SIZE)
     packed: list[Batch] = []
     batch = Batch(Chunk(id=1, first_row=1), b"salt", ENVELOPE)
-    while len(left):
-        fitting = min(batch.fitting(left.contents, most), at_once)
+    while left:
+        fitting = min(batch.fitting(left, most), at_once)
         if fitting:
             batch.add(left[:fitting], frozenset())
             left = left[fitting:]
-        if not fitting or not len(left):
+        if not fitting or not left:
             batch.seal()
             packed.append(batch)
             batch = Batch(Chunk(id=1, first_row=1), b"salt", ENVELOPE)
@@ -83,7 +87,7 @@ def test_what_is_not_sent_is_set_aside_but_belongs_to_the_chunk() -> None:
     whole = filled([record(1), rejected, record(3), record(4)])
     assert whole.aside == [1]
     some = Batch(Chunk(id=1, first_row=1), b"salt", ENVELOPE)
-    fresh = some.add(encode(rows, Route.BULK, 10**6), frozenset({2}))
+    fresh = some.add(admit(rows), frozenset({2}))
     assert fresh == 4
     assert (some.aside, some.unchanged, some.rejected) == ([1, 2], [3], [rejected])
     some.seal()
@@ -101,7 +105,7 @@ def test_settled_rows_are_left_out_of_a_resumed_chunk() -> None:
         b"salt",
         ENVELOPE,
     )
-    assert again.add(encode([record(n) for n in (1, 2, 3)], Route.BULK, 10**6), frozenset()) == 2
+    assert again.add(admit([record(n) for n in (1, 2, 3)]), frozenset()) == 2
     again.seal()
     assert list(again.rows) == [1, 3]
     assert list(again.positions) == [0, 2]
@@ -109,8 +113,8 @@ def test_settled_rows_are_left_out_of_a_resumed_chunk() -> None:
 
 
 def test_a_record_larger_than_any_body_is_rejected_by_its_size() -> None:
-    encoded = encode([record(1, "A" * 1000)], Route.BULK, 1000)
-    [rejected] = encoded.outcomes
+    [(rejected, content)] = admit([record(1, "A" * 1000)], 1000)
+    assert content == b""
     assert isinstance(rejected, Rejected)
     assert rejected.rule == "at most 1000 bytes in all"
     assert "A" * 10 not in repr(rejected)
@@ -118,13 +122,8 @@ def test_a_record_larger_than_any_body_is_rejected_by_its_size() -> None:
 
 def test_what_json_does_not_know_is_rejected() -> None:
     odd = Record(1, {"external_id": "1", "thing": object()})
-    [rejected] = encode([odd], Route.BULK, 1000).outcomes
+    [(rejected, _)] = admit([odd])
     assert isinstance(rejected, Rejected)
-
-
-def test_slices_of_rows() -> None:
-    encoded = encode([record(1), record(2)], Route.BULK, 1000)
-    assert encoded[1:] == Encoded(encoded.outcomes[1:], encoded.contents[1:])
 
 
 @given(
@@ -139,7 +138,7 @@ def test_a_digest_does_not_depend_on_the_slices(
     for parts in ([rows], [rows[:where], rows[where:]]):
         batch = Batch(Chunk(id=1, first_row=1), b"salt")
         for part in filter(None, parts):
-            batch.add(encode([record(*one) for one in part], Route.BULK, 10**6), frozenset())
+            batch.add(admit([record(*one) for one in part]), frozenset())
         batch.seal()
         digests.append(batch.chunk.digest)
     assert digests[0] == digests[1]
@@ -148,7 +147,7 @@ def test_a_digest_does_not_depend_on_the_slices(
 def test_a_digest_sees_content_numbers_and_salt() -> None:
     def sealed(salt: bytes, row: int, name: str, chunk: Chunk | None = None) -> Chunk:
         batch = Batch(chunk or Chunk(id=1, first_row=1), salt)
-        batch.add(encode([record(row, name)], Route.BULK, 10**6), frozenset())
+        batch.add(admit([record(row, name)]), frozenset())
         batch.seal()
         return batch.chunk
 

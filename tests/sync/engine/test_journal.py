@@ -117,15 +117,14 @@ def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
 
 def test_a_commit_survives_a_power_cut(journal: Path) -> None:
     opened = Journal(journal)
-    with opened._database.transaction() as db:
+    with opened.transaction() as db:
         assert db.execute("PRAGMA synchronous").fetchone() == (2,)  # FULL
         assert db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     opened.close()
 
 
 def mark(journal: Journal, chunk: Chunk, content: bytes, persons: Any = ADA) -> bool:
-    [changed] = journal.mark_changed(chunk.id, "shop", [(persons, content)])
-    return changed
+    return journal.mark_changed(chunk.id, "shop", {0: (persons, content)}) == {0}
 
 
 def test_content_counts_as_delivered_only_when_its_chunk_is_done(journal: Path) -> None:

@@ -19,8 +19,7 @@ import pytest
 from personaclick_async import PersonaClick
 from personaclick_async.emulator import Emulator
 from personaclick_async.sync import Delivered, JournalFailed, SyncRefused
-from personaclick_async.sync.errors import JournalDamaged
-from personaclick_async.sync.journal import Journal
+from personaclick_async.sync.journal import Journal, JournalDamaged
 from personaclick_async.sync.rejects import RejectFile
 from tests.sync.engine.support import (
     PATHS,

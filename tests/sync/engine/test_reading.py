@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from personaclick_async.sync.batch import Chunk
-from personaclick_async.sync.errors import SyncRefused
+from personaclick_async.sync.options import SyncRefused
 from personaclick_async.sync.reading import Plan, cut
 from personaclick_async.sync.records import Record
 
