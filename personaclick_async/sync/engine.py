@@ -160,7 +160,7 @@ class Sync:
     async def _work(self, delivery: Delivery) -> None:
         report, reader = self.report, self._reader
         report.started_at = self._core.now()
-        settling = Settling(report, self._results, self._options)
+        settling = Settling(report, self._results, self._options, delivery)
         try:
             report.source = reader.name
             report.total = await reader.size_hint()
@@ -303,7 +303,6 @@ class Sync:
             await asyncio.wait([reading, halted, writing], return_when=asyncio.FIRST_COMPLETED)
             if not reading.done():
                 reading.cancel()
-                delivery.halt()
             ends = [
                 *await asyncio.gather(reading, return_exceptions=True),
                 *await asyncio.gather(*sending, return_exceptions=True),
@@ -366,8 +365,11 @@ class Settling:
     :ivar enough: how many settlements a group need not wait beyond.
     """
 
-    def __init__(self, report: Report, results: Results, options: SyncOptions) -> None:
+    def __init__(
+        self, report: Report, results: Results, options: SyncOptions, delivery: Delivery
+    ) -> None:
         self._report = report
+        self._delivery = delivery
         self._results = results
         self._rejects = options.rejects
         # What, besides its fields, makes the same record another one.
@@ -447,6 +449,7 @@ class Settling:
             try:
                 await self._settle(group.settlements)
             except BaseException as error:
+                self._delivery.halt()
                 # Also for what came meanwhile, and for what is still to come.
                 group.error = self._group.error = error
                 self._group.done.set()
