@@ -23,10 +23,8 @@ from personaclick_async.sync.sources import CsvSource
 PACKAGE: Final = Path(__file__).parents[1] / "personaclick_async"
 
 SEVERAL_MACHINES: Final = (
-    *("sync/shards.py", "sync/part.py", "sync/parts.py", "sync/partitions.py", "sync/exchange.py"),
-    *("sync/spool.py", "sync/submitted.py", "sync/ahead.py", "sync/ready*.py", "sync/packing.py"),
-    *("integrations/dask*", "integrations/shares.py", "integrations/shared_limit.py"),
-    "cli/machines.py",
+    *("sync/shards.py", "sync/parts.py", "cli/machines.py"),
+    *("integrations/dask*", "integrations/shared_limit.py"),
 )
 REDIS: Final = ("integrations/redis*", "store.py")
 FEW_LINES: Final = 40

@@ -113,7 +113,7 @@ def _cluster(where: str) -> Iterator[Any]:
             raise ConfigurationError("--dask: no scheduler answers at that address") from None
         with client:
             yield client
-        return
+            return
     if not count.isdecimal() or not int(count):
         raise ConfigurationError("--dask: expected an address such as tcp://host:8786, or local:4")
     with (

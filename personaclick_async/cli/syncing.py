@@ -20,8 +20,9 @@ from personaclick_async.errors import ConfigurationError, PersonaClickError, Val
 from personaclick_async.sync import Outcome, Report, Route, SyncOptions, Unfinished
 from personaclick_async.sync.mapping import FieldMapping
 from personaclick_async.sync.rejects import RejectFile
-from personaclick_async.sync.shards import Shard, ShardOf, SourceView
+from personaclick_async.sync.shards import Shard, ShardOf
 from personaclick_async.sync.sources import TableSource
+from personaclick_async.sync.sources.views import SourceView
 
 
 def run_sync(

@@ -16,21 +16,13 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-import attrs
-
 try:
-    from distributed import Client, as_completed
+    from distributed import Client, as_completed, wait
 except ImportError as missing:
     raise ImportError("Dask is not installed: pip install 'personaclick-async[dask]'") from missing
 
 from personaclick_async.errors import PersonaClickError
-from personaclick_async.sync.parts import (
-    Part,
-    PartSettings,
-    prepare_parts,
-    stop_parts,
-    sync_part,
-)
+from personaclick_async.sync.parts import Part, PartSettings, prepare_parts, stop_parts, sync_part
 from personaclick_async.sync.report import Report
 
 __all__ = ["ClusterFailed", "sync_on_dask"]
@@ -61,24 +53,16 @@ async def sync_on_dask(
         )
         for part in parts
     ]
-    ended: asyncio.Queue[Any] = asyncio.Queue()
-    loop = asyncio.get_running_loop()
-
-    def watch() -> None:
-        for future in as_completed(futures):  # type: ignore[no-untyped-call]
-            loop.call_soon_threadsafe(ended.put_nowait, future)
-
-    watching = asyncio.create_task(asyncio.to_thread(watch))
+    ended = as_completed(futures)  # type: ignore[no-untyped-call]
     try:
-        for _ in futures:
-            future = await ended.get()
-            _add(total, await asyncio.to_thread(_result, future))
+        while (future := await asyncio.to_thread(next, ended, None)) is not None:
+            total.add_part(await asyncio.to_thread(_result, future))
     except BaseException:
         stop_parts(settings)
         raise
     finally:
         # What runs can't be taken back, only told to stop; the journals belong to it until then.
-        await asyncio.wait([watching])
+        await asyncio.to_thread(wait, futures)
     return total
 
 
@@ -90,16 +74,3 @@ def _result(future: Any) -> Report:  # noqa: ANN401 - a future of Dask
     except Exception as error:  # noqa: BLE001 - Dask raises what it likes
         raise ClusterFailed(f"a part can't be synced ({type(error).__name__})") from None
     return report
-
-
-def _add(total: Report, part: Report) -> None:
-    """Add up what can be added; the rest is the first part's."""
-    for field in attrs.fields(Report):
-        value = getattr(part, field.name)
-        before = getattr(total, field.name)
-        if isinstance(value, bool):
-            setattr(total, field.name, value)
-        elif isinstance(value, int) and field.name != "total":
-            setattr(total, field.name, before + value)
-        elif not before:
-            setattr(total, field.name, value)

@@ -5,11 +5,9 @@
     limit = SharedLimit("redis://limits.shop.example", shop="…")
     client.sync(source, options=SyncOptions(limit=limit))
 
-A moving window of the library ``limits``: in no window more than the limit, whoever asks. The
-clock is that of whoever asks, so the window is made longer by some headroom, which has to cover
-how far the machines' clocks are apart, and by how much longer one request takes to get to the
-service than another. A clock that is 2 s ahead lets the oldest request out of the window 2 s
-early; an upload that takes 3 s longer than the next one arrives 3 s closer to it.
+A moving window of the library ``limits``, by the clock of the machine that asks. It is made longer
+by some headroom, which has to cover how far the machines' clocks are apart, and by how much longer
+one request travels than another: a clock that is 2 s ahead lets the oldest request out 2 s early.
 
 Needs the extra ``shared-limit``.
 """
@@ -19,9 +17,9 @@ from __future__ import annotations
 import math
 import os
 import time
+from contextlib import AbstractAsyncContextManager
 from hashlib import sha256
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 
 try:
     from limits import RateLimitItemPerSecond
@@ -49,7 +47,7 @@ class LimitFailed(PersonaClickError):
     """The limit's Redis can't be reached. A sync waits for it; it never sends without asking."""
 
 
-class SharedLimit:
+class SharedLimit(AbstractAsyncContextManager["SharedLimit"]):
     """At most so many requests per window, for all that use the same Redis and the same name.
 
     It can be pickled, which carries the settings over and not the connection.
@@ -115,15 +113,7 @@ class SharedLimit:
             bridge: Any = storage.bridge  # its base class does not name the method
             await bridge.get_connection().aclose()
 
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.close()
 
     def __getstate__(self) -> dict[str, object]:

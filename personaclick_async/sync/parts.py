@@ -96,16 +96,14 @@ def parts_of(
     ]
     if not files:
         raise ConfigurationError("source: expected at least one file")
+    whole = Part(files=tuple(files), mapping=mapping, kind=kind, layout=layout)
+    if count == 1:
+        return [whole]
     if len(files) == 1:
-        shards = [Shard(number, count) for number in range(1, count + 1)]
-        return [
-            Part(files=(files[0],), mapping=mapping, kind=kind, layout=layout, shard=one, by=by)
-            for one in (shards if count > 1 else [None])
-        ]
-    return [
-        Part(files=tuple(files[index::count]), mapping=mapping, kind=kind, layout=layout)
-        for index in range(min(count, len(files)))
-    ]
+        shards = (Shard(number, count) for number in range(1, count + 1))
+        return [attrs.evolve(whole, shard=shard, by=by) for shard in shards]
+    shares = (tuple(files[index::count]) for index in range(min(count, len(files))))
+    return [attrs.evolve(whole, files=share) for share in shares]
 
 
 @attrs.frozen(kw_only=True)
@@ -124,6 +122,10 @@ class PartSettings:
     folder: Path = attrs.field(converter=Path)
     options: SyncOptions = attrs.field(factory=SyncOptions)
     limits: Mapping[Family, RateLimit] = attrs.field(factory=lambda: DOCUMENTED_LIMITS)
+
+    def file(self, part: Part, suffix: str) -> Path:
+        """Return where a file of a part lies."""
+        return self.folder / f"{part.key}{suffix}"
 
 
 def sync_part(part: Part, settings: PartSettings) -> Report:
@@ -157,38 +159,30 @@ def finish_parts(
 
     :param rejects: a file to which the rejected rows of all parts are moved.
     """
-    for part in parts:
-        _done(part, settings).unlink(missing_ok=True)
-    if rejects is not None:
-        _gather_rejects(parts, settings, rejects)
-
-
-def _gather_rejects(parts: Sequence[Part], settings: PartSettings, target: Path) -> None:
-    """Append the rejected rows of all parts to one file, with the header of the first."""
-    files = [path for part in parts if (path := rejects_of(part, settings)).exists()]
     header = b""
-    for path in files:
-        with path.open("rb") as one, target.open("ab") as all_of_them:
+    for part in parts:
+        settings.file(part, ".done").unlink(missing_ok=True)
+        if rejects is None or not (path := rejects_of(part, settings)).exists():
+            continue
+        with path.open("rb") as one, rejects.open("ab") as all_of_them:
+            rejects.chmod(0o600)
             if path.suffix == ".csv":
                 first = one.readline()
                 header = header or first
-                if first == header and all_of_them.tell():
-                    first = b""
-                all_of_them.write(first)
+                # The header stands there once, unless it changes.
+                all_of_them.write(b"" if first == header and all_of_them.tell() else first)
             shutil.copyfileobj(one, all_of_them)
         path.unlink()
-    if files:
-        target.chmod(0o600)
 
 
 def rejects_of(part: Part, settings: PartSettings) -> Path:
     """Return where a part's rejected rows are."""
     suffix = ".csv" if part.open().columns else ".jsonl"
-    return settings.folder / f"{part.key}-rejected{suffix}"
+    return settings.file(part, f"-rejected{suffix}")
 
 
 async def _sync(part: Part, settings: PartSettings) -> Report:
-    await _after_a_predecessor(_journal_of(part, settings), settings.limits.values())
+    await _after_a_predecessor(settings.file(part, ".db"), settings.limits.values())
     until = time.monotonic() + _LOCKED_SECONDS
     while True:
         try:
@@ -202,13 +196,15 @@ async def _sync(part: Part, settings: PartSettings) -> Report:
 
 async def _sync_once(part: Part, settings: PartSettings) -> Report:
     source = part.open()
-    ended = _Ended(settings.shop_id, settings.api_url, await asyncio.to_thread(_print, source))
-    if (earlier := ended.recall(_done(part, settings))) is not None:
+    done = settings.file(part, ".done")
+    fingerprint = await asyncio.to_thread(lambda: source.fingerprint)
+    synced = codec.encode([settings.shop_id, settings.api_url, fingerprint]).decode()
+    if fingerprint is not None and (earlier := _recalled(done, synced)) is not None:
         return earlier
     share = Shard(1, settings.parts).part_of
     limits = {family: share(limit) for family, limit in settings.limits.items()}
     rejects = RejectFile(rejects_of(part, settings), source.columns)
-    options = attrs.evolve(settings.options, journal=_journal_of(part, settings), rejects=rejects)
+    options = attrs.evolve(settings.options, journal=settings.file(part, ".db"), rejects=rejects)
     api_url = settings.api_url or UNSET
     with closing(rejects):
         client = PersonaClick(settings.shop_id, api_url=api_url, limits=limits, cache=None)
@@ -220,58 +216,26 @@ async def _sync_once(part: Part, settings: PartSettings) -> Report:
                 watching.cancel()
                 await asyncio.gather(watching, return_exceptions=True)
     if sync.report.is_complete and not sync.report.failed:
-        ended.remember(_done(part, settings), sync.report)
+        done.write_bytes(codec.encode((synced, sync.report)))
     return sync.report
 
 
-def _print(source: TableSource) -> str | None:
-    return source.fingerprint
-
-
-@attrs.frozen
-class _Ended:
-    """What has been synced, where to, and how it ended."""
-
-    shop_id: str
-    api_url: str | None
-    fingerprint: str | None
-    report: Report | None = None
-
-    def recall(self, path: Path) -> Report | None:
-        """Return the report of the same, if it has ended before."""
-        try:
-            known = msgspec.json.decode(path.read_bytes(), type=_Ended)
-        except (FileNotFoundError, msgspec.MsgspecError):
-            return None
-        is_same = attrs.evolve(known, report=None) == self and self.fingerprint is not None
-        return known.report if is_same else None
-
-    def remember(self, path: Path, report: Report) -> None:
-        """Write down that it has ended."""
-        path.write_bytes(codec.encode(attrs.evolve(self, report=report)))
-
-
-def _done(part: Part, settings: PartSettings) -> Path:
-    return settings.folder / f"{part.key}.done"
-
-
-def _journal_of(part: Part, settings: PartSettings) -> Path:
-    return settings.folder / f"{part.key}.db"
+def _recalled(path: Path, synced: str) -> Report | None:
+    """Return the report of the same, if it has ended before."""
+    with suppress(FileNotFoundError, msgspec.MsgspecError):
+        known, report = msgspec.json.decode(path.read_bytes(), type=tuple[str, Report])
+        return report if known == synced else None
+    return None
 
 
 async def _after_a_predecessor(journal: Path, limits: Iterable[RateLimit]) -> None:
     """Wait until what a killed predecessor has sent is out of the window of the limits."""
     seconds = max((limit.seconds for limit in limits), default=0.0)
-    since = time.time() - _last_change(journal)
-    await asyncio.sleep(max(0.0, min(seconds, seconds - since)))
-
-
-def _last_change(journal: Path) -> float:
     changes = [0.0]
     for file in (journal, Path(f"{journal}-wal")):
         with suppress(FileNotFoundError):
             changes.append(file.stat().st_mtime)
-    return max(changes)
+    await asyncio.sleep(max(0.0, min(seconds, seconds - (time.time() - max(changes)))))
 
 
 async def _watch(stop: Path, sync: Sync) -> None:

@@ -140,6 +140,16 @@ class Report(Tally):
     ended_at: datetime | None = None
     is_complete: bool = False
 
+    def add_part(self, part: Report) -> None:
+        """Add up what can be added; the rest is the first part's."""
+        for field in attrs.fields(Report):
+            value, before = getattr(part, field.name), getattr(self, field.name)
+            if isinstance(value, int) and not isinstance(value, bool) and field.name != "total":
+                value += before
+            elif before and not isinstance(value, bool):
+                continue
+            setattr(self, field.name, value)
+
     def elapsed(self, now: datetime) -> Seconds:
         """Return the seconds since the start of this run, until its end or ``now``."""
         if self.started_at is None:
