@@ -2,7 +2,7 @@
 
 Run with ``make bench-instructions``, or ``python -m benchmarks.instructions get set``. Each client
 makes calls in a process of its own under valgrind, once few and once many; the difference is what
-the calls cost. Needs valgrind, and about two minutes for each kind of call.
+the calls cost. Needs valgrind, and about twenty seconds for each kind of call.
 """
 
 from __future__ import annotations

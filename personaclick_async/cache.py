@@ -188,10 +188,6 @@ class ProfileCache:
         if self._store is not None:
             await self._store.close()
 
-    def __len__(self) -> int:
-        with self._lock:
-            return len(self._memory)
-
     def _in_flight(self, key: Identity, loop: asyncio.AbstractEventLoop) -> _Flight | None:
         for known in self._flights.get(key, ()):
             flight = known()

@@ -51,7 +51,7 @@ class Core:
     shop: Shop
     transport: Transport
     profiles: ProfileCache
-    now: Now = utc_now
+    now: Now
 
 
 @attrs.define(eq=False, repr=False)
