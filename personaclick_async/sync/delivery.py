@@ -80,10 +80,13 @@ class Outage:
         if self._since is None:
             self._since = now
         self.failures += 1
-        policy = attrs.evolve(self.policy, attempts=sys.maxsize, total=self.patience)
-        return wait_before_next(
-            policy, failure, attempt=attempt, elapsed=now - self._since, chance=chance
-        )
+        policy = attrs.evolve(self.policy, attempts=sys.maxsize, total=math.inf)
+        left = self.patience - (now - self._since)
+        wait = wait_before_next(policy, failure, attempt=attempt, elapsed=0, chance=chance)
+        if wait is None or left <= 0 or (failure.retry_after is not None and wait > left):
+            return None
+        # The last attempt is made when patience ends, and not before.
+        return min(wait, left)
 
 
 class Delivery:

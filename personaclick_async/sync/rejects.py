@@ -47,8 +47,7 @@ class RejectFile:
     """A file that rejected rows are added to, as CSV or, by its suffix, as JSON Lines.
 
     An existing file is added to, so that a resumed sync continues it. Each row stands there once,
-    after a crash perhaps once more cut short, and is never missing once :meth:`flush` has
-    returned.
+    also after a crash, and is never missing once :meth:`flush` has returned.
 
     :param path: the file; ``.jsonl`` and ``.ndjson`` mean JSON Lines, all else CSV.
     :param columns: the source's columns; CSV needs them.
@@ -68,6 +67,7 @@ class RejectFile:
         self._delimiter = delimiter
         self._columns: tuple[str, ...] | None = None
         self._expected: set[str] = set()
+        self._is_cut = False
         if self._path.suffix.lower() not in _JSON_LINES:
             if columns is None:
                 raise ConfigurationError(
@@ -94,7 +94,11 @@ class RejectFile:
         lines = self._as_json(rows) if self._columns is None else self._as_csv(rows)
         new = "".join([line for line in lines if line not in self._expected])
         self._expected.difference_update(lines)
+        if self._is_cut:
+            # By a crash after which nothing was resumed, or by an editor: not to be touched.
+            new = "\n" + new
         self._write(new.encode(_UTF8, KEEP_BYTES))
+        self._is_cut = False
 
     @property
     def position(self) -> int:
@@ -102,15 +106,32 @@ class RejectFile:
         return self._file.seek(0, os.SEEK_END)
 
     def resume(self, position: int, /) -> None:
-        """Keep rows once that stand after a position and come again."""
-        self._file.seek(position)
-        tail = self._file.read().decode(_UTF8, KEEP_BYTES)
+        """Keep rows once that stand after a position and come again; drop one that is cut short."""
+        position = self._file.seek(min(position, self.position))
+        tail = self._file.read()
+        end = self._end_of_rows(tail)
+        if end < len(tail):
+            self._file.truncate(position + end)
+            self._is_cut = False
+        rows = tail[:end].decode(_UTF8, KEEP_BYTES)
         if self._columns is None:
-            self._expected = set(tail.splitlines(keepends=True))
+            self._expected = set(rows.splitlines(keepends=True))
             return
         with suppress(csv.Error):
-            rows = csv.reader(io.StringIO(tail, newline=""), delimiter=self._delimiter)
-            self._expected = {self._row(row) for row in rows}
+            read = csv.reader(io.StringIO(rows, newline=""), delimiter=self._delimiter)
+            self._expected = {self._row(row) for row in read}
+
+    def _end_of_rows(self, tail: bytes) -> int:
+        """Return where the last complete row ends: a kill may have cut short the one after it."""
+        if self._columns is None:
+            return tail.rfind(b"\n") + 1
+        end = passed = quotes = 0
+        for line in tail.split(b"\r\n")[:-1]:
+            passed += len(line) + 2
+            quotes += line.count(b'"')
+            # An odd number of them: the line end stands inside of quotes.
+            end = end if quotes % 2 else passed
+        return end
 
     def flush(self) -> None:
         """Bring what was added to the disk.
@@ -156,9 +177,7 @@ class RejectFile:
                 f"{self._path.name}: exists with other columns; move it out of the way"
             )
         self._file.seek(end - 1)
-        if self._file.read(1) != b"\n":
-            # A row was cut short by a crash: it came again, or will, and is not touched.
-            self._write(b"\n")
+        self._is_cut = self._file.read(1) != b"\n"
 
     def _header(self) -> bytes:
         if self._columns is None:

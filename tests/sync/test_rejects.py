@@ -325,6 +325,31 @@ def test_a_row_that_was_cut_short_takes_no_other_with_it(
     assert again[-3:] == [row.source_row for row in rows]
 
 
+@pytest.mark.parametrize("cut", range(1, 60, 3))
+@pytest.mark.parametrize("name", ["rejects.csv", "rejects.jsonl"])
+def test_after_a_kill_each_row_stands_once_and_whole(tmp_path: Path, name: str, cut: int) -> None:
+    rows = [_rejected(n, id=f"{n}", email="nobody", name=f'A "{n}",\r\nb') for n in range(1, 4)]
+    path = _write(tmp_path / name, [])
+    counted = path.stat().st_size
+    whole = _write(path, rows).read_bytes()
+    path.write_bytes(whole[:-cut])
+
+    with closing(RejectFile(path, COLUMNS)) as file:
+        file.resume(counted)
+        file.append(rows)
+
+    assert path.read_bytes() == whole
+
+
+def test_a_file_that_is_shorter_than_it_was_is_added_to(tmp_path: Path) -> None:
+    rows = [_rejected(1, id="1", email="nobody", name="Ada")]
+    path = tmp_path / "rejects.csv"
+    with closing(RejectFile(path, COLUMNS)) as file:
+        file.resume(10_000)
+        file.append(rows)
+    assert path.read_bytes() == _write(tmp_path / "other.csv", rows).read_bytes()
+
+
 def test_a_file_with_other_columns_is_not_touched(tmp_path: Path) -> None:
     path = _write(tmp_path / "rejects.csv", [])
     before = path.read_bytes()

@@ -22,9 +22,11 @@ def test_patience_counts_from_the_last_answer() -> None:
     outage = Outage(POLICY, patience=100)
     assert outage.wait(DOWN, attempt=9, now=1000, chance=0) == 8
     assert outage.wait(DOWN, attempt=9, now=1092, chance=0) == 8
-    assert outage.wait(DOWN, attempt=9, now=1093, chance=0) is None
+    # The last wait ends with patience: there is no giving up before.
+    assert outage.wait(DOWN, attempt=9, now=1093, chance=0) == 7
+    assert outage.wait(DOWN, attempt=9, now=1100, chance=0) is None
     outage.over()
-    assert outage.wait(DOWN, attempt=9, now=1094, chance=0) == 8
+    assert outage.wait(DOWN, attempt=9, now=1101, chance=0) == 8
 
 
 def test_the_service_is_not_asked_earlier_than_it_said() -> None:
