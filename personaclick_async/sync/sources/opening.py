@@ -215,8 +215,11 @@ class SeveralSources(NumberedSource):
 
     def sample(self, limit: int = 100) -> Sample:
         """Return the first rows of the first source that has any."""
-        samples = (source.sample(limit) for source in self._sources)
-        return next((one for one in samples if one.rows), self._sources[0].sample(limit))
+        for source in self._sources:
+            sample = source.sample(limit)
+            if sample.rows:
+                break
+        return sample
 
 
 def _is_file_address(text: str) -> bool:
