@@ -247,7 +247,7 @@ class Reading:
         :raises ConfigurationError: there is no such file, or it can't be told what it is.
         """
         from personaclick_async.sync.sources import open_source  # noqa: PLC0415 - as above
-        from personaclick_async.sync.sources.views import SourceView  # noqa: PLC0415 - only syncs need it
+        from personaclick_async.sync.sources.base import SourceView  # noqa: PLC0415 - only syncs need it
 
         source = open_source(
             self.source, mapping, kind=self.source_kind, layout=self.layout, query=self.query

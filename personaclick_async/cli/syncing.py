@@ -22,7 +22,7 @@ from personaclick_async.sync.mapping import FieldMapping
 from personaclick_async.sync.rejects import RejectFile
 from personaclick_async.sync.shards import Shard, ShardOf
 from personaclick_async.sync.sources import TableSource
-from personaclick_async.sync.sources.views import SourceView
+from personaclick_async.sync.sources.base import SourceView
 
 
 def run_sync(

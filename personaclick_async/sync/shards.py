@@ -20,8 +20,7 @@ from personaclick_async.errors import ConfigurationError
 from personaclick_async.names import IDENTIFIERS
 from personaclick_async.sync.admission import PRIORITY, rejected
 from personaclick_async.sync.records import Fault, Outcome, Record
-from personaclick_async.sync.sources.base import TableSource
-from personaclick_async.sync.sources.views import SourceView
+from personaclick_async.sync.sources.base import SourceView, TableSource
 
 _SHARD: Final = re.compile(r"(\d{1,6})/(\d{1,6})")
 _FORMAT: Final = "shards 1"
