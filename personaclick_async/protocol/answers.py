@@ -6,6 +6,7 @@ import html
 import re
 import secrets
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Final, Generic, TypeVar
@@ -145,17 +146,14 @@ class Answer(Generic[T]):
             answer=self,
         )
 
-    def __getstate__(self) -> dict[str, Any]:
-        # aiohttp's view of headers can't be pickled; its copy, which compares names alike, can.
+    def __getstate__(self) -> tuple[None, dict[str, Any]]:
         state = {at.name: getattr(self, at.name) for at in attrs.fields(type(self))}
+        # aiohttp's view of headers can't be pickled; its copy, which compares names alike, can.
         copied = getattr(self.headers, "copy", None)
+        state["headers"] = copied() if copied else dict(self.headers)
         # Without the request's content: it holds the secret, and is not sent again there.
-        call = attrs.evolve(self.call, query={}, body=None)
-        return {**state, "call": call, "headers": copied() if copied else dict(self.headers)}
-
-    def __setstate__(self, state: Mapping[str, Any]) -> None:
-        for name, value in state.items():
-            object.__setattr__(self, name, value)
+        state["call"] = attrs.evolve(self.call, query={}, body=None)
+        return None, state  # of the second, pickle sets each slot
 
     def __repr__(self) -> str:
         return f"<Answer {self.endpoint} {self.status}, {len(self.body)} bytes>"
@@ -184,11 +182,13 @@ def refusal(answer: Answer[T]) -> ServiceError | None:
     if answer.status == _OK and (body == names.SUCCESS_BODY or _is_bare(body)):
         return None
     said = _body_object(body)
-    status = _status(answer.status, said)
+    status, inner = answer.status, said.get(names.STATUS)
+    if status == _OK and isinstance(inner, int) and inner >= _FIRST_ERROR:
+        status = inner  # the React Native SDK guards against it (section 9, 4)
     is_success = _OK <= status < 300 and status != _PARTIAL  # noqa: PLR2004 - the end of 2xx
     # A message alone (section 9, 3) is no profile, though each key of one may be absent.
     is_error = said.keys() == {names.MESSAGE} and answer.call.endpoint == names.PROFILE
-    if is_success and not is_error and str(said.get(names.STATUS)).lower() != names.STATUS_ERROR:
+    if is_success and not is_error and str(inner).lower() != names.STATUS_ERROR:
         return None
     message = _message(said)
     shown, own_words = _without_quotations(message, answer.call)
@@ -309,19 +309,11 @@ _MOST_VIEWS: Final = 12
 
 
 def _body_object(body: bytes) -> dict[str, Json]:
-    try:
+    with suppress(ValueError):
         said = codec.decode_answer(body)
-    except ValueError:
-        return {}
-    return said if isinstance(said, dict) else {}
-
-
-def _status(http: int, said: dict[str, Json]) -> int:
-    # The React Native SDK guards against a numeric status in a body at HTTP 200 (section 9, 4).
-    inner = said.get(names.STATUS)
-    if http == _OK and isinstance(inner, int) and inner >= _FIRST_ERROR:
-        return inner
-    return http
+        if isinstance(said, dict):
+            return said
+    return {}
 
 
 def _message(said: dict[str, Json]) -> str:
