@@ -72,6 +72,10 @@ def _text(pattern: str, rule: str, *, or_none: bool = True) -> Any:  # noqa: ANN
     return check
 
 
+_POSITIVE: Final = _number()
+_FINITE: Final = _number(finite=True)
+_NOT_NEGATIVE: Final = _number(at_least=0)
+_COUNT: Final = _number(at_least=1, whole=True)
 _SHOP_ID: Final = _text(r"[0-9A-Fa-f]{30}", "30 hexadecimal characters", or_none=False)
 _SECRET: Final = _text(r"[!-~]+", "visible ASCII characters")
 _STREAM: Final = _text(
@@ -89,9 +93,9 @@ class Timeouts:
     :ivar total: from the first byte sent to the last received.
     """
 
-    connect: Seconds = attrs.field(default=5.0, converter=_seconds, validator=_number(finite=True))
-    read: Seconds = attrs.field(default=15.0, converter=_seconds, validator=_number(finite=True))
-    total: Seconds = attrs.field(default=30.0, converter=_seconds, validator=_number(finite=True))
+    connect: Seconds = attrs.field(default=5.0, converter=_seconds, validator=_FINITE)
+    read: Seconds = attrs.field(default=15.0, converter=_seconds, validator=_FINITE)
+    total: Seconds = attrs.field(default=30.0, converter=_seconds, validator=_FINITE)
 
 
 RETRIED_STATUSES: Final = frozenset(
@@ -122,15 +126,11 @@ class RetryPolicy:
     :ivar statuses: of an answer, after which a call is sent again.
     """
 
-    attempts: int = attrs.field(default=4, validator=_number(at_least=1, whole=True))
-    first_wait: Seconds = attrs.field(
-        default=0.25, converter=_seconds, validator=_number(at_least=0)
-    )
-    longest_wait: Seconds = attrs.field(
-        default=20.0, converter=_seconds, validator=_number(at_least=0)
-    )
-    total: Seconds = attrs.field(default=90.0, converter=_seconds, validator=_number(at_least=0))
-    budget: float = attrs.field(default=0.2, validator=_number(at_least=0))
+    attempts: int = attrs.field(default=4, validator=_COUNT)
+    first_wait: Seconds = attrs.field(default=0.25, converter=_seconds, validator=_NOT_NEGATIVE)
+    longest_wait: Seconds = attrs.field(default=20.0, converter=_seconds, validator=_NOT_NEGATIVE)
+    total: Seconds = attrs.field(default=90.0, converter=_seconds, validator=_NOT_NEGATIVE)
+    budget: float = attrs.field(default=0.2, validator=_NOT_NEGATIVE)
     statuses: frozenset[int] = attrs.field(default=RETRIED_STATUSES, converter=_statuses)
 
 
@@ -142,16 +142,16 @@ class CachePolicy:
     :ivar max_entries: how many users' profiles are kept; the least recently used go first.
     """
 
-    ttl: Seconds = attrs.field(default=300.0, converter=_seconds, validator=_number())
-    max_entries: int = attrs.field(default=10_000, validator=_number(at_least=1, whole=True))
+    ttl: Seconds = attrs.field(default=300.0, converter=_seconds, validator=_POSITIVE)
+    max_entries: int = attrs.field(default=10_000, validator=_COUNT)
 
 
 @attrs.frozen
 class RateLimit:
     """At most ``requests`` in any window of ``seconds``, strictly."""
 
-    requests: int = attrs.field(validator=_number(at_least=1, whole=True))
-    seconds: Seconds = attrs.field(converter=_seconds, validator=_number())
+    requests: int = attrs.field(validator=_COUNT)
+    seconds: Seconds = attrs.field(converter=_seconds, validator=_POSITIVE)
 
 
 DOCUMENTED_LIMITS: Final[Mapping[names.Family, RateLimit]] = {
@@ -202,10 +202,8 @@ class Config:
     limits: Mapping[names.Family, RateLimit] = attrs.field(
         factory=lambda: DOCUMENTED_LIMITS, validator=_check_limits
     )
-    max_concurrency: int = attrs.field(default=100, validator=_number(at_least=1, whole=True))
-    max_answer_bytes: int = attrs.field(
-        default=16 * 1024 * 1024, validator=_number(at_least=1, whole=True)
-    )
+    max_concurrency: int = attrs.field(default=100, validator=_COUNT)
+    max_answer_bytes: int = attrs.field(default=16 * 1024 * 1024, validator=_COUNT)
     set_user_id_name: str = attrs.field(default=names.ID, validator=_check_user_id_name)
     query_user_id_name: str = attrs.field(default=names.EXTERNAL_ID, validator=_check_user_id_name)
     disabled: bool = attrs.field(default=False, validator=_of_kind(bool))
@@ -236,7 +234,7 @@ class CallOptions:
     timeout: Seconds | None = attrs.field(
         default=None,
         converter=attrs.converters.optional(_seconds),
-        validator=attrs.validators.optional(_number(finite=True)),
+        validator=attrs.validators.optional(_FINITE),
     )
     retries: int | None = attrs.field(
         default=None, validator=attrs.validators.optional(_number(at_least=0, whole=True))
