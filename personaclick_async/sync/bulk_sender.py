@@ -9,7 +9,7 @@ from functools import partial
 from typing import Final, TypeAlias
 
 from personaclick_async.config import CallOptions
-from personaclick_async.errors import PayloadTooLarge, PersonaClickError
+from personaclick_async.errors import PayloadTooLarge
 from personaclick_async.protocol import requests
 from personaclick_async.protocol.answers import Answer
 from personaclick_async.scope import Core
@@ -17,7 +17,7 @@ from personaclick_async.sync.admission import refusal
 from personaclick_async.sync.batch import Batch, Group, Settlement
 from personaclick_async.sync.delivery import Delivery
 from personaclick_async.sync.options import SyncOptions
-from personaclick_async.sync.report import Queued, SyncStopped, Tally
+from personaclick_async.sync.report import Queued, Tally
 
 # The slowest upload that is waited for, 1 Mbit/s: 32 MB take 268 s, far beyond the usual timeout.
 _SLOWEST_BYTES_PER_SECOND: Final = 125_000
@@ -110,7 +110,8 @@ class BulkSender:
                     part = None
 
     async def _send_part(self, batch: Batch, first: int, end: int) -> Said:
-        error = await self._refused(batch.body_of(first, end))
+        body = batch.body_of(first, end)
+        error = await self._delivery.send(partial(self._import, body), len(body))
         rows = batch.rows[first:end]
         positions = batch.positions[first:end]
         if error is None:
@@ -139,16 +140,6 @@ class BulkSender:
             most = batch.size(first, end) // 2 + self._around
             self.most_bytes = min(self.most_bytes, most)
         return Said.TOO_LARGE
-
-    async def _refused(self, body: bytes) -> PersonaClickError | None:
-        """Send a body; return why the service does not take it, if it does not."""
-        try:
-            await self._delivery.send(partial(self._import, body), len(body))
-        except SyncStopped:
-            raise
-        except PersonaClickError as error:
-            return error
-        return None
 
     async def _import(self, body: bytes) -> None:
         usual = self._core.config.timeouts.total

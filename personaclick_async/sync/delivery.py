@@ -130,19 +130,22 @@ class Delivery:
         """Return when the sync is to end."""
         await self._halted.wait()
 
-    async def send(self, request: Callable[[], Awaitable[int | None]], size: int) -> None:
-        """Make a request until the service has taken it.
+    async def send(
+        self, request: Callable[[], Awaitable[int | None]], size: int
+    ) -> PersonaClickError | None:
+        """Make a request until the service has decided; return its refusal, if it is one.
+
+        A request on which the service fails again and again, while it takes others, counts as
+        refused, with the last failure.
 
         :param request: returns how many times it was sent, None for once.
         :param size: of the request's body, in bytes, for the report.
-        :raises PersonaClickError: the service has refused it, or failed on it again and again
-            while it took others.
         :raises SyncStopped: patience is at its end, or nothing will ever get through.
         :raises Halted: the sync ends.
         """
         attempt = 0
         among_others = 0
-        error: PersonaClickError | None = None
+        error, is_decided = None, False
         if self._has_begun and not self._answered.is_set():
             with suppress(TimeoutError):
                 async with asyncio.timeout(_FIRST_ANSWER_SECONDS):
@@ -155,29 +158,29 @@ class Delivery:
                 async with self._turn:
                     # The one before may have found out meanwhile: then all continue at once.
                     alone = self._outage.is_open_question()
-                    error = await self._attempt(request, size, attempt) if alone else None
+                    if alone:
+                        error, is_decided = await self._attempt(request, size, attempt)
             if not alone:
-                error = await self._attempt(request, size, attempt)
-            if error is None:
-                return
+                error, is_decided = await self._attempt(request, size, attempt)
+            if is_decided or error is None:
+                return error
             attempt += 1
             among_others += self._outage.answers != answers
             answers = self._outage.answers
             if among_others >= _TRIES_AMONG_OTHERS:
-                raise error
+                return error
             await self._wait(error, attempt)
         raise Halted
 
     async def _attempt(
         self, request: Callable[[], Awaitable[int | None]], size: int, attempt: int
-    ) -> PersonaClickError | None:
-        """Make a request once; return the failure that is to be waited out, if there is one."""
+    ) -> tuple[PersonaClickError | None, bool]:
+        """Make a request once; return what went wrong, and whether that is final."""
         error = None if self._limit is None else await self._held_back(self._limit)
         if self.is_halted:
             raise Halted
         if error is not None:
-            return error
-        sent = 0
+            return error, False
         probes = self._probes
         try:
             sent = await request() or 1
@@ -190,11 +193,11 @@ class Delivery:
         self._report.retries += sent if attempt else 0
         verdict = None if error is None else judge(error)
         if verdict is Verdict.WAIT:
-            return error
+            return error, False
         if error is not None and verdict is Verdict.PROBE:
             problem = await self._probed(probes)
             if problem is not None and judge(problem) is Verdict.WAIT:
-                return problem
+                return problem, False
             verdict = Verdict.RECORD
             if problem is not None:
                 raise self._nothing_gets_through(error)
@@ -205,12 +208,11 @@ class Delivery:
             if self._is_warned:
                 self._is_warned = False
                 log.info("the service takes records again")
-        if error is None:
-            return None
-        self._is_unauthorized = judge(error) is Verdict.PROBE
-        if verdict is Verdict.RECORD:
-            raise error
-        raise self._nothing_gets_through(error)
+        if error is not None:
+            self._is_unauthorized = judge(error) is Verdict.PROBE
+            if verdict is not Verdict.RECORD:
+                raise self._nothing_gets_through(error)
+        return error, True
 
     def _nothing_gets_through(self, error: PersonaClickError) -> SyncStopped:
         said = getattr(error, "message", "")

@@ -128,41 +128,37 @@ class Journal:
         try:
             _make(path)
             self._db = sqlite3.connect(path, timeout=0, isolation_level=None)
+            try:
+                return self._opened(path)
+            except BaseException:
+                self._db.close()
+                raise
         except OSError as error:
             raise JournalFailed(f"the journal can't be opened ({error.strerror})") from None
         except sqlite3.Error as error:
             raise self._failed(error) from None
-        try:
-            return self._opened(path)
-        except BaseException:
-            self._db.close()
-            raise
 
     def _opened(self, path: Path) -> bytes:
-        try:
-            # Held until the process ends, however it ends; and no -shm file is needed.
-            self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
-            self._db.execute("BEGIN EXCLUSIVE")
-            is_new = self._check()
-            self._db.execute("COMMIT")
-            # Only now is it certain that the file is ours to change.
-            for name in (path, Path(f"{path}-wal")):
-                if name.exists():
-                    name.chmod(_PRIVATE)
-            self._db.execute("PRAGMA journal_mode = WAL")
-            self._db.execute("PRAGMA synchronous = FULL")
-            self._db.execute(f"PRAGMA cache_size = -{_CACHE_KIBIBYTES}")
-            if is_new:
-                with self.transaction():
-                    self._create()
-            [problem] = self._db.execute("PRAGMA quick_check(1)").fetchone()
-            if problem != "ok":
-                raise JournalDamaged(_damaged(path.name))
-            [salt] = self._db.execute("SELECT salt FROM journal").fetchone()
-        except sqlite3.Error as error:
-            raise self._failed(error) from None
-        except OSError as error:
-            raise JournalFailed(f"the journal can't be opened ({error.strerror})") from None
+        """Make the file a journal if it is new; return its salt."""
+        # Held until the process ends, however it ends; and no -shm file is needed.
+        self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
+        self._db.execute("BEGIN EXCLUSIVE")
+        is_new = self._check()
+        self._db.execute("COMMIT")
+        # Only now is it certain that the file is ours to change.
+        for name in (path, Path(f"{path}-wal")):
+            if name.exists():
+                name.chmod(_PRIVATE)
+        self._db.execute("PRAGMA journal_mode = WAL")
+        self._db.execute("PRAGMA synchronous = FULL")
+        self._db.execute(f"PRAGMA cache_size = -{_CACHE_KIBIBYTES}")
+        if is_new:
+            with self.transaction():
+                self._create()
+        [problem] = self._db.execute("PRAGMA quick_check(1)").fetchone()
+        if problem != "ok":
+            raise JournalDamaged(_damaged(path.name))
+        [salt] = self._db.execute("SELECT salt FROM journal").fetchone()
         return bytes(salt)
 
     def _check(self) -> bool:

@@ -28,7 +28,7 @@ from personaclick_async.sync.batch import Batch, Group, Settlement
 from personaclick_async.sync.delivery import Delivery, Halted
 from personaclick_async.sync.options import SyncOptions
 from personaclick_async.sync.records import identifiers_of
-from personaclick_async.sync.report import Delivered, Failed, SyncStopped, Tally
+from personaclick_async.sync.report import Delivered, Failed, Tally
 
 _MOST_FAILED: Final = 1000
 
@@ -162,33 +162,23 @@ class ProfileSender:
             if not self._failed_identifiers.isdisjoint(job.identifiers):
                 # Were it sent now, the next run would put the older record on top of it.
                 return _failed(batch, job, "an earlier record of the same person has failed")
-            try:
-                await self._send(job)
-            except SyncStopped:
-                raise
-            except PersonaClickError as error:
-                if judge(error) is Verdict.WAIT:
-                    self._failed_identifiers.update(job.identifiers)
-                    self._failed += 1
-                    return _failed(batch, job, describe(error))
-                rejected = [refusal(job.row, job.fields, error)]
-                return Settlement(
-                    chunk=batch.chunk,
-                    positions=(job.position,),
-                    results=rejected,
-                    tally=Tally(rejected=1),
-                    faulty=rejected,
-                )
-            return Settlement(
-                chunk=batch.chunk,
-                positions=(job.position,),
-                results=[Delivered(job.row)],
-                tally=Tally(sent=1),
-            )
+            error = await self._send(job)
         finally:
             self._end(job)
+        if error is not None and judge(error) is Verdict.WAIT:
+            self._failed_identifiers.update(job.identifiers)
+            self._failed += 1
+            return _failed(batch, job, describe(error))
+        rejected = [] if error is None else [refusal(job.row, job.fields, error)]
+        return Settlement(
+            chunk=batch.chunk,
+            positions=(job.position,),
+            results=rejected or [Delivered(job.row)],
+            tally=Tally(rejected=1) if rejected else Tally(sent=1),
+            faulty=rejected,
+        )
 
-    async def _send(self, job: _Job) -> None:
+    async def _send(self, job: _Job) -> PersonaClickError | None:
         call = requests.set_named_profile(self._core.shop, job.fields, stream=self._stream)
         names = [
             Identity.checked(kind, str(value))
@@ -206,7 +196,7 @@ class ProfileSender:
                 # Also after a failure: a request without an answer may have been carried out.
                 await self._core.profiles.forget(*names)
 
-        await self._delivery.send(request, len(call.body or b""))
+        return await self._delivery.send(request, len(call.body or b""))
 
 
 def _failed(batch: Batch, job: _Job, reason: str) -> Settlement:
