@@ -473,38 +473,39 @@ class _Probe:
             body = {**self._shop, names.DID: did, **fields}
             return await self._ask(what, names.PROFILE_SET.path, body=body)
 
-        async def shown(field: str) -> Json:
-            return (await self._read("what was written", did=did)).fields.get(field)
+        async def shown() -> dict[str, Json]:
+            return (await self._read("what was written", did=did)).fields
 
-        reply = await put(
-            "first name, location, gender", first_name="Probe", location="1", gender="f"
-        )
-        before = await shown("gender")
+        async def find(
+            setting: str, what: str, effect: Callable[[dict[str, Json]], str], **fields: Json
+        ) -> None:
+            reply = await put(what, **fields)
+            seen = effect(await shown()) if reply.refused is None else None
+            self._find_status(setting, reply, seen)
+
+        written: dict[str, Json] = {"first_name": "Probe", "location": "1", "gender": "f"}
+        reply = await put("first name, location, gender", **written)
+        before = (await shown()).get("gender")
         if reply.refused is not None or before not in ("f", "female"):
             self._surprises.append("profile/set: what was set does not come back; report it")
             return
-        reply = await put("null", gender=None)
-        word = "ignored" if reply.refused is None and await shown("gender") else "clears"
-        self._find_status("null", reply, word)
+        await find(
+            "null", "null", lambda seen: "ignored" if seen.get("gender") else "clears", gender=None
+        )
         await put("gender again", gender="f")
-        reply = await put("an empty string", gender="")
-        if reply.refused is None:
-            value = await shown("gender")
-            word = "not given" if value else "stored" if value == "" else "clears"
-        self._find_status("empty_text", reply, word)
-        reply = await put("a value of the wrong type", bought_something="perhaps")
-        if reply.refused is None:
-            word = "stored" if await shown("bought_something") == "perhaps" else "ignored"
-        self._find_status("wrong_type", reply, word)
-        reply = await put("an undeclared custom property", **{PROPERTY: "1"})
-        if reply.refused is None:
-            custom = await shown(names.CUSTOM_PROPERTIES)
-            word = "stored" if isinstance(custom, dict) and PROPERTY in custom else "ignored"
-        self._find_status("undeclared_property", reply, word)
+        await find("empty_text", "an empty string", _effect_of_empty_text, gender="")
+        await find(
+            "wrong_type",
+            "a value of the wrong type",
+            lambda seen: "stored" if seen.get("bought_something") == "perhaps" else "ignored",
+            bought_something="perhaps",
+        )
+        what = "an undeclared custom property"
+        await find("undeclared_property", what, _effect_of_undeclared, **{PROPERTY: "1"})
         await put("a child", kids=[{"gender": "f"}])
         await put("another child", kids=[{"gender": "m"}])
         await self._look_at_full(did)
-        empty: dict[str, Json] = dict.fromkeys(("first_name", "location", "gender", PROPERTY))
+        empty: dict[str, Json] = dict.fromkeys([*written, PROPERTY])
         await put("clearing what was written", kids=[], **empty)
         null = self._found["null"].observed
         if null != "clears":
@@ -545,6 +546,17 @@ async def _tls_version(url: URL) -> str | None:
     version: str = writer.get_extra_info("ssl_object").version()
     writer.close()
     return version
+
+
+def _effect_of_empty_text(shown: dict[str, Json]) -> str:
+    if shown.get("gender"):
+        return "not given"
+    return "stored" if shown.get("gender") == "" else "clears"
+
+
+def _effect_of_undeclared(shown: dict[str, Json]) -> str:
+    custom = shown.get(names.CUSTOM_PROPERTIES)
+    return "stored" if isinstance(custom, dict) and PROPERTY in custom else "ignored"
 
 
 def _which(names_found: Iterable[str]) -> str | None:
