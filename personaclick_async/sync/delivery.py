@@ -96,7 +96,7 @@ class Delivery:
     some seconds and share a budget, which is right for a visitor who waits and wrong for a job
     that must lose nothing.
 
-    :ivar is_halted: whether nothing more is to be sent.
+    :ivar halted: set when nothing more is to be sent.
     """
 
     def __init__(self, report: Report, core: Core, options: SyncOptions) -> None:
@@ -114,21 +114,14 @@ class Delivery:
         self._outage = Outage(core.config.retry, patience)
         self._max_refused = options.max_refused_in_a_row
         self._refused = 0
-        self.is_halted = False
-        self._halted = asyncio.Event()
+        self.halted = asyncio.Event()
         self._has_begun = False
         self._answered = asyncio.Event()
 
     def halt(self) -> None:
         """Send nothing more; requests in flight are not touched, waits end."""
-        if not self.is_halted:
-            self.is_halted = True
-            self._halted.set()
-            self._answered.set()
-
-    async def wait_for_halt(self) -> None:
-        """Return when the sync is to end."""
-        await self._halted.wait()
+        self.halted.set()
+        self._answered.set()
 
     async def send(
         self, request: Callable[[], Awaitable[int | None]], size: int
@@ -152,7 +145,7 @@ class Delivery:
                     await self._answered.wait()
         self._has_begun = True
         answers = self._outage.answers
-        while not self.is_halted:
+        while not self.halted.is_set():
             alone = self._outage.is_open_question()
             if alone:
                 async with self._turn:
@@ -177,7 +170,7 @@ class Delivery:
     ) -> tuple[PersonaClickError | None, bool]:
         """Make a request once; return what went wrong, and whether that is final."""
         error = None if self._limit is None else await self._held_back(self._limit)
-        if self.is_halted:
+        if self.halted.is_set():
             raise Halted
         if error is not None:
             return error, False
@@ -260,7 +253,7 @@ class Delivery:
         :raises SyncStopped: it never can.
         """
         try:
-            while not self.is_halted and (wait := await limit.wait_needed()):
+            while not self.halted.is_set() and (wait := await limit.wait_needed()):
                 await self._sleep(wait)
         except ConfigurationError as error:
             raise self.stopped(f"nothing can be delivered: {error}", error) from None
@@ -272,7 +265,7 @@ class Delivery:
         """Wait, but not longer than the sync goes on."""
         try:
             async with asyncio.timeout(seconds):
-                await self._halted.wait()
+                await self.halted.wait()
         except TimeoutError:
             return
 

@@ -9,7 +9,6 @@ from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 from itertools import chain
-from types import TracebackType
 from typing import Final, Self, TypeAlias
 
 import attrs
@@ -144,12 +143,7 @@ class Sync:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.stop()
 
     def __repr__(self) -> str:
@@ -180,7 +174,7 @@ class Sync:
         self._reader.start(Plan(), self._options.chunk_rows)
         route = self.report.route = await self._route()
         largest = self._options.max_chunk_bytes
-        while not delivery.is_halted and (rows := await self._reader.next()) is not None:
+        while not delivery.halted.is_set() and (rows := await self._reader.next()) is not None:
             outcomes = [admitted(outcome, route, largest)[0] for outcome in rows.outcomes]
             fit = [one for one in outcomes if isinstance(one, Record)]
             incomplete = sum(one.omitted is not None for one in fit)
@@ -297,7 +291,7 @@ class Sync:
                 del batch  # or it would stay alive beside the next two
 
         reading = asyncio.create_task(read())
-        halted = asyncio.create_task(delivery.wait_for_halt())
+        halted = asyncio.create_task(delivery.halted.wait())
         try:
             # Until all is read, or something is wrong, or the sync is told to end.
             await asyncio.wait([reading, halted, writing], return_when=asyncio.FIRST_COMPLETED)
@@ -316,7 +310,7 @@ class Sync:
             raise error
         if writing.done():
             await writing
-        if delivery.is_halted:
+        if delivery.halted.is_set():
             raise Halted
 
     async def _batches(
