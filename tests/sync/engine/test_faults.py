@@ -10,7 +10,7 @@ import pytest
 
 from personaclick_async import PersonaClick, RetryPolicy
 from personaclick_async.emulator import Emulator
-from personaclick_async.sync import Delivered, Failed, Sync, SyncStopped
+from personaclick_async.sync import Cause, Delivered, Failed, Sync, SyncStopped
 from tests.conftest import MakeClient
 from tests.sync.engine.support import (
     PATHS,
@@ -168,3 +168,15 @@ async def test_a_source_that_breaks_breaks_the_sync(
     with pytest.raises(OSError, match="the tape is torn"):
         await sync.run()
     assert sync.report.sent == len(emulator.requests_to(SET)) <= 45
+
+
+@pytest.mark.parametrize("route", PATHS)
+async def test_an_address_that_answers_with_pages_is_named_when_patience_ends(
+    make_client: MakeClient, emulator: Emulator, route: str
+) -> None:
+    client = make_client(retry=RetryPolicy(first_wait=0.05, longest_wait=60))
+    emulator.fault(body=b"<html>some other server</html>", content_type="text/html")
+    sync = start(client, source_of(people(3)), route=route, patience=0.2)
+    with pytest.raises(SyncStopped, match=r"stays out of reach: .*status 200.*text/html") as caught:
+        await sync.run()
+    assert caught.value.cause is Cause.UNREACHABLE
