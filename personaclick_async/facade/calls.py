@@ -349,7 +349,9 @@ class Calls:
         An event loop that ends cancels all of its own at once.
         """
         if not isinstance(failed.error, Cancelled):
-            log.warning("%s", failed.message)
+            # A call that waited for init fails with what init failed with.
+            named = failed.message.startswith(handle.endpoint)
+            log.warning("%s", failed.message if named else f"{handle.endpoint}: {failed.message}")
         elif handle not in self._reported:
             if not self._cancelled:
                 asyncio.get_running_loop().call_soon(self._log_cancelled)

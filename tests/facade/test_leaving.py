@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
+from collections import Counter
 
 import pytest
 
@@ -20,7 +23,12 @@ personaclick = create_personaclick(exit_timeout=float(os.environ.get("EXIT_TIMEO
 
 
 def script(
-    emulator: Emulator, text: str, *, host: str = "127.0.0.1", exit_timeout: float = 20
+    emulator: Emulator,
+    text: str,
+    *,
+    host: str = "127.0.0.1",
+    exit_timeout: float = 20,
+    **variables: str,
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-X", "dev", "-c", PREAMBLE + textwrap.dedent(text)],
@@ -30,6 +38,7 @@ def script(
             "PERSONACLICK_SHOP_SECRET": emulator.shop_secret,
             "PERSONACLICK_API_URL": emulator.url.replace("127.0.0.1", host),
             "EXIT_TIMEOUT": str(exit_timeout),
+            **variables,
         },
         capture_output=True,
         text=True,
@@ -262,6 +271,58 @@ def test_what_is_reported_is_what_was_not_answered(emulator: Emulator) -> None:
     # The set was answered, only its callback is not over.
     [line] = done.stderr.splitlines()
     assert line == "not known to be delivered when the process ended: profile 1"
+
+
+def test_of_a_slow_service_what_was_answered_and_what_is_reported_are_all(
+    emulator: Emulator,
+) -> None:
+    with emulator.fault(path="/profile/set", delay=0.15, times=None):
+        done = script(emulator, CALLS, exit_timeout=0.6)
+
+    assert done.returncode == 0
+    stored = done.stdout.split().count("stored")
+    found = re.findall("not known to be delivered .*: profile/set ([0-9]+)$", done.stderr)
+    assert stored + sum(map(int, found)) == 20
+    # The one in flight at the end may have been carried out.
+    assert len(emulator.requests_to("/profile/set")) - stored in {0, 1}
+
+
+def test_of_a_service_that_refuses_each_call_is_reported_by_its_name(emulator: Emulator) -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        port = closed.getsockname()[1]
+        done = script(
+            emulator,
+            CALLS,
+            PERSONACLICK_API_URL=f"http://127.0.0.1:{port}",
+            PERSONACLICK_RETRIES="0",
+        )
+
+    assert (done.returncode, done.stdout) == (0, "")
+    said = Counter(done.stderr.splitlines())
+    reason = f"init: could not connect to 127.0.0.1:{port} (connection refused) (1 attempt)"
+    assert said == {reason: 1, f"profile/set: {reason}": 20}
+
+
+def test_what_hangs_is_named_beside_what_was_delivered(emulator: Emulator) -> None:
+    with emulator.hold("POST", "/profile/set"):
+        done = script(
+            emulator,
+            """
+            from personaclick_async import PersonaClick
+            client = PersonaClick()
+            personaclick = create_personaclick(client, exit_timeout=1)
+            ada = personaclick.for_user(client.user(did="adasdevice"))
+            eve = personaclick.for_user(client.user(did="evesdevice"))
+            for _ in range(3):
+                ada("profile", "set", {"number": 1})
+                eve("profile", "get", lambda profile: print("read"), True)
+            """,
+        )
+
+    assert (done.returncode, done.stdout.split()) == (0, ["read"] * 3)
+    [line] = done.stderr.splitlines()
+    assert line == "not known to be delivered when the process ended: profile/set 3"
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals are POSIX")

@@ -204,6 +204,54 @@ async def test_a_generator_of_plain_wsgi_has_its_visitor_and_is_closed(
     assert seen == ["/p", "closed"]
 
 
+async def test_visitors_in_turn_on_one_thread_never_see_each_other(
+    client: PersonaClick, emulator: Emulator
+) -> None:
+    personaclick = create_personaclick(client)
+    threads: set[int] = set()
+    current_after: list[object] = []
+
+    def page(environ: Any, start: Callable[..., Any]) -> list[bytes]:
+        threads.add(threading.get_ident())
+        user = current_user_or_none(environ)
+        assert client.current_user is user
+        start("200 OK", [])
+        if environ["PATH_INFO"] == "/fails":
+            raise ZeroDivisionError
+        if user is None:
+            with pytest.raises(NoConsent):
+                personaclick("profile", "get").result(10)
+            return [b"nobody"]
+        return [personaclick("did").result(10).encode()]
+
+    middleware = VisitorMiddleware(
+        page, client, policy=VisitorPolicy(consent=lambda request: "device" in request.path)
+    )
+
+    def app(environ: Any, start: Callable[..., Any]) -> Iterator[bytes]:
+        try:
+            yield from middleware(environ, start)
+        finally:
+            current_after.append(client.current_user_or_reason)
+
+    # This server has one thread, which serves one request after the other.
+    with serving(make_server("127.0.0.1", 0, app, handler_class=Quiet)) as url:
+        async with aiohttp.ClientSession(url) as browser:
+
+            async def visit(path: str, did: str) -> str:
+                headers = {"Cookie": f"personaclick_did={did}"}
+                async with browser.get(path, headers=headers) as response:
+                    return await response.text()
+
+            assert await visit("/device", "adasdevice") == "adasdevice"
+            assert await visit("/stranger", "adasdevice") == "nobody"
+            assert await visit("/device", "evesdevice") == "evesdevice"
+            assert "evesdevice" not in await visit("/fails", "evesdevice")
+            assert await visit("/stranger", "evesdevice") == "nobody"
+    assert len(threads) == 1
+    assert current_after == [None] * 5
+
+
 @pytest.mark.parametrize("waits", [False, True])
 async def test_functions_of_the_policy_run_at_once(
     client: PersonaClick, emulator: Emulator, waits: bool
