@@ -19,17 +19,12 @@ T = TypeVar("T")
 _JOIN_SECONDS: Final = 2.0
 
 
-class Leaver(Protocol):
-    """Has calls to finish before the process ends, and to forget after a fork."""
+class _Leaver(Protocol):
+    """Has calls to finish and to report before the process ends, and to forget after a fork."""
 
-    def finish(self) -> None:
-        """Wait for the calls in flight, within a bound."""
-
-    def report(self) -> None:
-        """Log the calls that are not known to be delivered, each once."""
-
-    def start_over(self) -> None:
-        """Forget what belongs to the parent process: calls in flight, threads, locks."""
+    def finish(self) -> None: ...
+    def report(self) -> None: ...
+    def start_over(self) -> None: ...
 
 
 class Background:
@@ -38,13 +33,13 @@ class Background:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._running: tuple[asyncio.AbstractEventLoop, threading.Thread] | None = None
-        self._leavers: weakref.WeakSet[Leaver] = weakref.WeakSet()
+        self._leavers: weakref.WeakSet[_Leaver] = weakref.WeakSet()
         # Closing a loop of the parent in a forked child would reach into the parent's selector,
         # and so would collecting it as garbage: they are kept for the life of the child.
         self._abandoned: list[object] = []
         self._is_over = False
 
-    def register(self, leaver: Leaver) -> None:
+    def register(self, leaver: _Leaver) -> None:
         """Have ``leaver`` called when the process ends, and after a fork."""
         self._leavers.add(leaver)
 

@@ -324,7 +324,8 @@ class Calls:
             try:
                 await self._init(Command(Verb.INIT), start)
             except BaseException:
-                self._start = Start()  # the next call tries again
+                if self._start is start:  # the next call tries again
+                    self._start = Start()
                 raise
         if not start.user.done():
             await asyncio.shield(asyncio.wrap_future(start.user))
@@ -350,8 +351,8 @@ class Calls:
         """
         if not isinstance(failed.error, Cancelled):
             # A call that waited for init fails with what init failed with.
-            named = failed.message.startswith(handle.endpoint)
-            log.warning("%s", failed.message if named else f"{handle.endpoint}: {failed.message}")
+            name = "" if failed.message.startswith(handle.endpoint) else f"{handle.endpoint}: "
+            log.warning("%s%s", name, failed.message)
         elif handle not in self._reported:
             if not self._cancelled:
                 asyncio.get_running_loop().call_soon(self._log_cancelled)
