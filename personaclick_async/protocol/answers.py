@@ -76,7 +76,7 @@ _SHORTEST_PRIVATE: Final = 3
 _LONGEST_MESSAGE: Final = 300
 # The content encodings that aiohttp has taken off.
 _DECODED: Final = frozenset({"gzip", "deflate", "identity"})
-_LONGEST_KIND: Final = 40
+_LONGEST_KIND: Final = 80
 _LONGEST_LOOKED_THROUGH: Final = 10_000
 _LARGEST_BODY_LOOKED_THROUGH: Final = 128 * 1024
 _EMAIL_LIKE: Final = re.compile(r"[^\s@]{1,64}@[^\s@]{1,255}")
