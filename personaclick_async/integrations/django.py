@@ -122,10 +122,9 @@ async def _streamed(body: AsyncIterator[bytes], visitor: Visitor) -> AsyncIterat
     pieces = aiter(body)
     while True:
         with visitor.current():
-            try:
-                piece = await anext(pieces)
-            except StopAsyncIteration:
-                return
+            piece = await anext(pieces, None)
+        if piece is None:
+            return
         yield piece
 
 

@@ -130,8 +130,7 @@ class Visitor:
     def require_user(self) -> User:
         """Return the visitor as a user.
 
-        :raises NoConsent: they have not agreed to be known.
-        :raises NoCurrentUser: the service gave them no session.
+        :raises NoCurrentUser: they have no session, or have not agreed to one (:class:`NoConsent`).
         """
         if isinstance(self.who, User):
             return self.who

@@ -97,10 +97,9 @@ class _Body:
             pieces = iter(self._pieces)
         while True:
             with self._visitor.current():
-                try:
-                    piece = next(pieces)
-                except StopIteration:
-                    return
+                piece = next(pieces, None)
+            if piece is None:
+                return
             yield piece
 
     def close(self) -> None:
