@@ -203,7 +203,9 @@ async def _sync_once(part: Part, settings: PartSettings) -> Report:
         return earlier
     share = Shard(1, settings.parts).part_of
     limits = {family: share(limit) for family, limit in settings.limits.items()}
-    rejects = RejectFile(rejects_of(part, settings), source.columns)
+    # Resubmitted with the options of its source, it has to be read the same way.
+    delimiter = (part.layout and part.layout.delimiter) or ","
+    rejects = RejectFile(rejects_of(part, settings), source.columns, delimiter=delimiter)
     options = attrs.evolve(settings.options, journal=settings.file(part, ".db"), rejects=rejects)
     api_url = settings.api_url or UNSET
     with closing(rejects):

@@ -245,7 +245,7 @@ def _open_private(path: Path) -> io.FileIO:
     except OSError as error:
         is_link = error.errno == errno.ELOOP
         why = "a symbolic link is not followed" if is_link else error.strerror
-        raise ConfigurationError(f"{path.name}: can't be opened: {why}") from None
+        raise ConfigurationError(f"{path.name or path}: can't be opened: {why}") from None
     file = io.FileIO(number, "r+")
     found = os.fstat(number)
     if not stat.S_ISREG(found.st_mode):

@@ -306,7 +306,7 @@ def test_a_mapping_is_proposed_and_fits(shell: Shell, emulator: Emulator) -> Non
         ("crm.db", "--rejects: expected another file than the journal"),
         ("mapping.toml", "--rejects: expected another file than the mapping"),
         ("no-such-folder/rejects.csv", "rejects.csv: can't be opened"),
-        (".", "can't be opened"),
+        (".", ".: can't be opened"),
         ("other-columns.csv", "exists with other columns"),
     ],
 )

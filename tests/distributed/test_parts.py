@@ -28,6 +28,7 @@ from personaclick_async.sync.parts import (
     sync_part,
 )
 from personaclick_async.sync.shards import Shard
+from personaclick_async.sync.sources import Layout
 from tests.distributed.conftest import Site
 from tests.distributed.support import sample_rows, write_csv_parts, write_parts
 from tests.sync.engine.support import IMPORT, SET, expected, fit, people, stored
@@ -76,6 +77,21 @@ def test_parts_make_the_whole(site: Site, route: str) -> None:
     assert len(target.read_text().splitlines()) == unfit + 1
     assert stat.S_IMODE(target.stat().st_mode) == 0o600
     assert not any(rejects_of(part, settings).exists() for part in parts)
+
+
+def test_rejected_rows_of_parts_are_separated_as_their_source_is(site: Site) -> None:
+    file = site.folder / "people.csv"
+    file.write_text("id;email\n" + "".join(f"{n};nonsense\n" for n in range(10)))
+    parts = parts_of(file, 2, layout=Layout(delimiter=";"))
+    settings = site.settings(parts)
+    prepare_parts(settings)
+    for part in parts:
+        sync_part(part, settings)
+    target = site.folder / "rejected.csv"
+    finish_parts(parts, settings, target)
+    header, *rows = target.read_text("utf-8-sig").splitlines()
+    assert header == "_row;_field;_reason;_sent;id;email"
+    assert len(rows) == 10
 
 
 def test_a_part_that_has_ended_is_resumed_at_its_end(site: Site) -> None:

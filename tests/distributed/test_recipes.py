@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import pickle
 import re
 from typing import Any
 
@@ -59,3 +60,43 @@ async def test_the_airflow_recipe_is_a_command_that_exists() -> None:
     [block] = [block for block in BLOCKS if "airflow" in block]
     compile(block, str(PAGE), "exec")
     assert {"--map", "--json", "--shard", "--journal"} == set(re.findall(r"--\w+", block))
+
+
+async def test_one_process(recipe: Recipe) -> None:
+    await recipe("sync_here")
+
+
+async def test_dask(recipe: Recipe) -> None:
+    await recipe("sync_on_a_cluster", recipe.site.dask)
+
+
+async def test_a_pool_of_processes(recipe: Recipe) -> None:
+    await recipe("sync_with_a_pool")
+
+
+async def test_ray(recipe: Recipe) -> None:
+    pytest.importorskip("ray")
+    await recipe("sync_on_ray")
+
+
+class OneMachine:
+    """What the Spark recipe asks of a SparkContext, without a cluster: tasks are pickled too."""
+
+    def __init__(self) -> None:
+        self._tasks: list[Any] = []
+
+    def parallelize(self, items: list[Any], slices: int) -> OneMachine:
+        assert slices == len(items)
+        self._tasks = [pickle.loads(pickle.dumps(item)) for item in items]
+        return self
+
+    def map(self, function: Any) -> OneMachine:
+        self._tasks = [function(task) for task in self._tasks]
+        return self
+
+    def collect(self) -> list[Any]:
+        return self._tasks
+
+
+async def test_spark_but_for_spark(recipe: Recipe) -> None:
+    await recipe("sync_on_spark", OneMachine())
