@@ -54,20 +54,14 @@ def with_options(command: Callable[..., None]) -> Callable[..., None]:
     groups = {name: hint for name, hint in hints.items() if attrs.has(hint)}
     parameters: list[inspect.Parameter] = []
     for parameter in inspect.signature(command).parameters.values():
-        if parameter.name not in groups:
+        group = groups.get(parameter.name)
+        if group is None:
             parameters.append(parameter.replace(annotation=hints[parameter.name]))
             continue
-        inner = get_type_hints(groups[parameter.name], include_extras=True)
+        types = get_type_hints(group, include_extras=True)
         parameters += [
-            inspect.Parameter(
-                field.name,
-                inspect.Parameter.KEYWORD_ONLY,
-                default=inspect.Parameter.empty
-                if field.default is attrs.NOTHING
-                else field.default,
-                annotation=inner[field.name],
-            )
-            for field in attrs.fields(groups[parameter.name])
+            option.replace(annotation=types[option.name])
+            for option in inspect.signature(group).parameters.values()
         ]
 
     @wraps(command)

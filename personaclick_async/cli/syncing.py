@@ -30,7 +30,6 @@ def run_sync(
 ) -> NoReturn:
     """Run the command to its end, or to an interruption; both have an account."""
     run = _Run(reading, sending, sharing, connection, as_json)
-    is_resumable = reading.source != "-" and reading.query is None
     try:
         report = run.to_the_end()
     except PersonaClickError as error:
@@ -38,15 +37,12 @@ def run_sync(
     except Interrupted as interrupted:
         interrupted.is_told = True
         if sending.dry_run:
-            message = "interrupted: the check is not finished; nothing was sent"
-        elif is_resumable:
-            message = "interrupted, not finished: run the same command again to continue"
+            told = "interrupted: the check is not finished; nothing was sent"
+        elif reading.source != "-" and reading.query is None:
+            told = "interrupted, not finished: run the same command again to continue"
         else:
-            message = (
-                "interrupted, not finished: this source can't be resumed, "
-                "the next run sends all of it"
-            )
-        complain("Interrupted", message, as_json=as_json)
+            told = "interrupted, not finished: this can't be resumed, the next run sends all of it"
+        complain("Interrupted", told, as_json=as_json)
         raise
     is_incomplete = report.rejected or report.incomplete or report.failed
     raise typer.Exit(Exit.INCOMPLETE if is_incomplete else Exit.DONE)

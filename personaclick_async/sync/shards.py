@@ -96,10 +96,8 @@ class ShardOf(SourceView):
     def fingerprint(self) -> str | None:
         """A hash of the source's fingerprint and of the share; None if the source has none."""
         whole = self._source.fingerprint
-        if whole is None:
-            return None
         options = [_FORMAT, whole, str(self._shard), self._given]
-        return sha256(codec.encode(options)).hexdigest()
+        return whole and sha256(codec.encode(options)).hexdigest()
 
     @property
     def size_hint(self) -> int | None:
