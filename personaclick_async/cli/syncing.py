@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -164,19 +163,18 @@ class _Run:
 
     @contextmanager
     def _reject_file(self, path: Path, source: TableSource) -> Iterator[RejectFile | None]:
-        """Open the reject file; a new one that gets no rows is removed."""
+        """Open the reject file; without a row it is removed, unless it is somebody else's."""
         if self.sending.dry_run:
             yield None
             return
-        is_new = not os.path.lexists(path)
+        is_made_by_others = path.exists() and not path.stat().st_size
         # Resubmitted with the options of its source, it has to be read the same way.
         delimiter = self.reading.layout.delimiter or ","
         with closing(RejectFile(path, source.columns, delimiter=delimiter)) as file:
-            empty = file.position
             try:
                 yield file
             finally:
-                if is_new and file.position == empty:
+                if file.is_empty and not is_made_by_others:
                     path.unlink(missing_ok=True)
 
 

@@ -105,6 +105,11 @@ class RejectFile:
         """Its size in bytes."""
         return self._file.seek(0, os.SEEK_END)
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether no row stands in it."""
+        return self.position == len(self._header())
+
     def resume(self, position: int, /) -> None:
         """Keep rows once that stand after a position and come again; drop one that is cut short."""
         position = self._file.seek(min(position, self.position))

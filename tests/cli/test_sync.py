@@ -17,6 +17,7 @@ import pytest
 from examples.adventureworks import customers
 from personaclick_async.cli.outcome import Exit
 from personaclick_async.emulator import Emulator
+from personaclick_async.sync.rejects import RejectFile
 from tests.cli.test_commands import Shell
 
 ROOT = Path(__file__).parents[2]
@@ -337,6 +338,18 @@ def test_a_reject_file_that_can_not_be_one_is_refused_before_the_first_request(
     assert emulator.requests == []
     assert Path("customers.csv").read_text() == content
     assert not Path("no-such-folder").exists()
+
+
+def test_a_reject_file_without_rows_goes_unless_somebody_made_it(shell: Shell) -> None:
+    Path("customers.csv").write_text("id,first_name\n1,Ada\n")
+    rejects = Path("customers-rejected.csv")
+    RejectFile(rejects, ("id", "first_name")).close()  # as a run leaves it that is killed
+    assert shell("sync", "customers.csv").exit_code == Exit.DONE
+    assert not rejects.exists()
+
+    rejects.touch()
+    assert shell("sync", "customers.csv").exit_code == Exit.DONE
+    assert rejects.exists()
 
 
 def test_a_pattern_leaves_out_what_earlier_runs_rejected(shell: Shell, emulator: Emulator) -> None:
