@@ -10,8 +10,19 @@ from pathlib import Path
 
 import pytest
 
-from personaclick_async.cli.outcome import EXIT_CODES, Exit
+from personaclick_async.cli.outcome import EXIT_CODES, Exit, code_of
 from personaclick_async.emulator import Emulator
+from personaclick_async.errors import (
+    ConnectionFailed,
+    Forbidden,
+    PersonaClickError,
+    ServerError,
+    ServiceUnavailable,
+)
+from personaclick_async.sync import Cause, JournalFailed, Report, SyncRefused, SyncStopped
+from personaclick_async.sync.journal import JournalDamaged, JournalLocked
+from personaclick_async.sync.rejects import RejectsFailed
+from personaclick_async.sync.sources import SourceFailed
 from tests.cli.test_commands import Shell
 from tests.docs.pages import DOCS
 
@@ -110,3 +121,28 @@ def test_every_code_is_in_the_help_and_in_the_documentation() -> None:
     for code in Exit:
         assert f"| {code.value} |" in page
         assert f" {code.value} " in EXIT_CODES
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (JournalFailed("x"), Exit.JOURNAL_FAILED),
+        (JournalLocked("x"), Exit.JOURNAL_FAILED),
+        (JournalDamaged("x"), Exit.JOURNAL_FAILED),
+        (RejectsFailed("x"), Exit.REJECTS_FAILED),
+        (SourceFailed("x"), Exit.SOURCE_FAILED),
+        (SyncRefused("x"), Exit.CONFIGURATION),
+        (ConnectionFailed("x", endpoint="init", attempts=1), Exit.UNREACHABLE),
+        (ServerError("x", status=500, endpoint="init", attempts=1), Exit.FAILED),
+        (ServiceUnavailable("x", status=503, endpoint="init", attempts=1), Exit.UNREACHABLE),
+        (Forbidden("x", status=403, endpoint="init", attempts=1), Exit.NO_PERMISSION),
+    ],
+    ids=lambda one: type(one).__name__,
+)
+def test_the_code_follows_from_the_kind_of_error(error: PersonaClickError, code: Exit) -> None:
+    assert code_of(error) == code
+
+
+def test_every_cause_of_a_stop_has_a_code() -> None:
+    codes = {one: code_of(SyncStopped("x", report=Report(), cause=one)) for one in Cause}
+    assert [one for one, code in codes.items() if code is Exit.FAILED] == [Cause.FAILED]
