@@ -170,7 +170,7 @@ class Batch:
 
         :param unchanged: positions of records that are not to be sent.
         """
-        settled = self.chunk.settled
+        settled = self.chunk.settled if self.chunk.settled.count else ()
         before = len(self.aside)
         going: list[bytes] = []
         for position, (outcome, content) in enumerate(rows, self.total):

@@ -19,6 +19,7 @@ from personaclick_async import ConfigurationError, ProfileUpdate
 from personaclick_async.models.update import FIELDS, to_wire
 from personaclick_async.names import IDENTIFIERS
 from personaclick_async.sync.mapping import Changes, FieldMapping, Kind
+from personaclick_async.sync.mapping.convert import Converter
 from personaclick_async.sync.records import Outcome, Record, Rejected
 
 
@@ -695,6 +696,25 @@ def _check_together(mapping: FieldMapping, rows: list[list[Any]], *, required: b
     for _ in range(2):  # the second time, what is remembered comes back
         found = together.rows(5, list(zip(*rows, strict=True)))
         assert list(map(_shown, found)) == list(map(_shown, expected))
+
+
+ADDRESSES = st.from_regex(
+    r"[a-z0-9.+-]{1,5}@[a-z0-9-]{1,4}\.[a-z0-9-]{1,3}(\.[a-z]{1,3})?", fullmatch=True
+)
+NUMBERS = st.from_regex(r"[0-9]{1,7}", fullmatch=True)
+TWO_LINES = st.sampled_from(["a1@b.co\nc1@d.co", "7\n8", "7\n", "a1@b.co\n", "c" * 65 + "@d.co"])
+WORDS = st.sampled_from(["none", "null@null.co", "9999999", "unknown@x.co", "a1@b.co", "7", ""])
+
+
+@settings(deadline=None, max_examples=1000)
+@given(
+    field=st.sampled_from(["email", "external_id"]),
+    cells=st.lists(ADDRESSES | WORDS) | st.lists(NUMBERS | WORDS) | st.lists(TWO_LINES | WORDS),
+)
+def test_a_column_is_what_each_of_its_cells_is_by_itself(field: str, cells: list[str]) -> None:
+    converter = Converter(field, FieldMapping.parse(f'[fields]\n{field} = "c"').fields[field])
+
+    assert converter.column(cells) == [converter.attempt(cell) for cell in cells]
 
 
 def _shown(outcome: Outcome) -> object:

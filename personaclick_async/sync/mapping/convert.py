@@ -46,6 +46,15 @@ _USUAL: Final = {
     Kind.PHONE: rules.is_plain_phone,
 }
 _NEVER: Final = re.compile(r"(?!)").fullmatch
+# Whole columns, a text to a line, that are as they have to be: the rules accept them unchanged.
+_FIT: Final = {
+    Kind.EMAIL: re.compile(
+        r"(?:(?=[a-z._-]{0,40}[0-9]|[ac-jlmqrtv-z])[a-z0-9]++(?:[._+-][a-z0-9]++)*+"
+        r"@(?:[a-z0-9]++(?:-[a-z0-9]++)*+\.)++[a-z]{2,}+\n)++"
+    ).fullmatch,
+    Kind.IDENTIFIER: re.compile(r"(?:[1-9][0-9]*+\n)++").fullmatch,
+}
+_LONGEST_FIT: Final = 64
 _MOST_REMEMBERED: Final = 16_384
 _LONGEST_REMEMBERED: Final = 64
 _FORMULA: Final = re.compile(r'="((?:[^"]|"")*)"')
@@ -92,7 +101,9 @@ class Converter:
         self._told: dict[str, Json] = {"": None} | dict.fromkeys(origin.absent)
         self._told |= {text: told[text] for text in told if text.casefold() not in origin.absent}
         is_usual = _USUAL.get(origin.kind)
-        self._is_usual = is_usual if is_usual and not (origin.values or origin.case) else _NEVER
+        is_plain = not (origin.values or origin.case)
+        self._is_usual = is_usual if is_usual and is_plain else _NEVER
+        self._are_fit = _FIT.get(origin.kind, _NEVER) if is_plain else _NEVER
         self._recall = None if is_usual else _Memory(self.attempt).__getitem__
 
     def column(self, cells: Sequence[Any]) -> list[Any]:
@@ -101,6 +112,14 @@ class Converter:
             if self._recall is not None:
                 return list(map(self._recall, cells))
             is_usual, absent = self._is_usual, self._origin.absent
+            lines = "\n".join([*cells, ""])
+            if (
+                self._are_fit(lines)
+                and lines.count("\n") == len(cells)
+                and max(map(len, cells)) <= _LONGEST_FIT
+                and absent.isdisjoint(cells)
+            ):
+                return list(cells)
             return [
                 self._usual(cell) if is_usual(cell) and cell not in absent else self.attempt(cell)
                 for cell in cells
