@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from subprocess import DEVNULL, Popen
 from typing import Any
 
 import attrs
@@ -17,6 +19,7 @@ from personaclick_async.emulator.settings import DEFAULT_SECRET
 from personaclick_async.sync import SyncOptions
 from personaclick_async.sync.parts import Part, PartSettings, parts_of
 from tests.conftest import MakeClient
+from tests.sync.engine.support import until
 
 MakeEmulator = Callable[..., Emulator]
 
@@ -95,3 +98,14 @@ def site(
     """A client without a limit of its own, the emulator, the cluster, and a folder."""
     monkeypatch.setenv("PERSONACLICK_SHOP_SECRET", emulator.shop_secret)
     return Site(make_client(limits={}), emulator, dask_client, tmp_path)
+
+
+@pytest.fixture
+def redis(tmp_path: Path) -> Iterator[str]:
+    """Run a Redis on a socket of its own; gives its address."""
+    socket = tmp_path / "redis.sock"
+    command = ["redis-server", "--port", "0", "--unixsocket", str(socket), "--save", ""]
+    with Popen(command, stdout=DEVNULL, cwd=tmp_path) as server:
+        asyncio.run(until(socket.exists))
+        yield f"unix://{socket}"
+        server.terminate()

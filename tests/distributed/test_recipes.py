@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import pickle
 import re
+import shutil
 from typing import Any
 
 import attrs
@@ -100,3 +101,12 @@ class OneMachine:
 
 async def test_spark_but_for_spark(recipe: Recipe) -> None:
     await recipe("sync_on_spark", OneMachine())
+
+
+@pytest.mark.skipif(shutil.which("redis-server") is None, reason="redis-server is not installed")
+async def test_a_shared_limit(recipe: Recipe, redis: str) -> None:
+    few = ROWS[:30]  # the quota is 40 requests a minute
+    pattern = write_csv_parts(recipe.site.folder / "few", few, 1)
+    sync = recipe.recipes["sync_under_a_shared_limit"]
+    report = await sync(recipe.site.client, pattern, redis)
+    assert 0 < report.sent == report.read < len(few)

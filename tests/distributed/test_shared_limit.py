@@ -8,9 +8,6 @@ import pickle
 import shutil
 import sys
 from asyncio.subprocess import PIPE
-from collections.abc import Iterator
-from pathlib import Path
-from subprocess import DEVNULL, Popen
 
 import pytest
 
@@ -19,22 +16,11 @@ from personaclick_async.errors import ConfigurationError
 from personaclick_async.integrations.shared_limit import LimitFailed, SharedLimit
 from personaclick_async.sync import SyncOptions, SyncStopped
 from tests.distributed.conftest import MakeEmulator, Site
-from tests.sync.engine.support import IMPORT, most_in_a_window, people, source_of, stored, until
+from tests.sync.engine.support import IMPORT, most_in_a_window, people, source_of, stored
 
 pytestmark = pytest.mark.skipif(
     shutil.which("redis-server") is None, reason="redis-server is not installed"
 )
-
-
-@pytest.fixture
-def redis(tmp_path: Path) -> Iterator[str]:
-    """Run a Redis on a socket of its own; gives its address."""
-    socket = tmp_path / "redis.sock"
-    command = ["redis-server", "--port", "0", "--unixsocket", str(socket), "--save", ""]
-    with Popen(command, stdout=DEVNULL, cwd=tmp_path) as server:
-        asyncio.run(until(socket.exists))
-        yield f"unix://{socket}"
-        server.terminate()
 
 
 async def test_several_processes_together_stay_within_the_limit(
