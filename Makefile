@@ -56,7 +56,7 @@ explore: $(READY)
 
 soak: $(READY)
 	$(BIN)/python -m benchmarks.soak --minutes 10
-	PERSONACLICK_FLIPPING_SECONDS=60 $(BIN)/pytest -q tests/sync/engine/test_outages.py -k flips
+	PERSONACLICK_FLIPPING_SECONDS=60 $(BIN)/pytest -q tests/sync/test_outages.py -k flips
 
 # The suite on every Python of this machine from 3.11 on, with the lowest and the pinned versions.
 matrix: $(READY)

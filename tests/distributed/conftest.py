@@ -19,7 +19,7 @@ from personaclick_async.emulator.settings import DEFAULT_SECRET
 from personaclick_async.sync import SyncOptions
 from personaclick_async.sync.parts import Part, PartSettings, parts_of
 from tests.conftest import MakeClient
-from tests.sync.engine.support import until
+from tests.sync.support import until
 
 MakeEmulator = Callable[..., Emulator]
 

@@ -13,7 +13,7 @@ import pytest
 
 from examples.adventureworks import customers
 from personaclick_async.sync.mapping import FieldMapping
-from tests.sync.engine.support import sample
+from tests.sync.support import sample
 
 ROOT = Path(__file__).parents[2]
 REAL = Path(os.environ.get("PERSONACLICK_DATA", ROOT.parent / "shared" / "data"))

@@ -17,7 +17,7 @@ from personaclick_async.cli.app import app
 from personaclick_async.cli.outcome import Exit
 from personaclick_async.emulator import Emulator
 from tests.distributed.support import sample_rows, write_csv_parts, write_parts
-from tests.sync.engine.support import expected, fit, people, stored
+from tests.sync.support import expected, fit, people, stored
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from tests.distributed.support import (
     sample_rows,
     write_parts,
 )
-from tests.sync.engine.support import IMPORT, SET, expected, fit, people, stored, until
+from tests.sync.support import IMPORT, SET, expected, fit, people, stored, until
 
 KILLED = 3
 

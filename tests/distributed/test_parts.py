@@ -31,7 +31,7 @@ from personaclick_async.sync.shards import Shard
 from personaclick_async.sync.sources import Layout
 from tests.distributed.conftest import Site
 from tests.distributed.support import sample_rows, write_csv_parts, write_parts
-from tests.sync.engine.support import IMPORT, SET, expected, fit, people, stored
+from tests.sync.support import IMPORT, SET, expected, fit, people, stored
 
 
 def test_files_are_divided_and_none_is_forgotten(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from tests.distributed.conftest import Site
 from tests.distributed.support import ROOT, by_name, write_csv_parts
-from tests.sync.engine.support import expected, stored
+from tests.sync.support import expected, stored
 
 PAGE = ROOT / "docs" / "distributed.md"
 BLOCKS = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)

@@ -21,7 +21,7 @@ from tests.distributed.support import (
     write_csv_parts,
     write_parts,
 )
-from tests.sync.engine.support import expected, people, source_of, stored
+from tests.sync.support import expected, people, source_of, stored
 
 
 def shards(rows: list[dict[str, Any]], of: int, **options: Any) -> list[ShardOf]:

@@ -16,7 +16,7 @@ from personaclick_async.errors import ConfigurationError
 from personaclick_async.integrations.shared_limit import LimitFailed, SharedLimit
 from personaclick_async.sync import SyncOptions, SyncStopped
 from tests.distributed.conftest import MakeEmulator, Site
-from tests.sync.engine.support import IMPORT, most_in_a_window, people, source_of, stored
+from tests.sync.support import IMPORT, most_in_a_window, people, source_of, stored
 
 pytestmark = pytest.mark.skipif(
     shutil.which("redis-server") is None, reason="redis-server is not installed"

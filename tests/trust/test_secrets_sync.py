@@ -16,7 +16,7 @@ import pytest
 from personaclick_async.emulator import Emulator, EmulatorSettings
 from personaclick_async.sync import SyncOptions, SyncStopped
 from personaclick_async.sync.rejects import RejectFile
-from tests.sync.engine.support import source_of
+from tests.sync.support import source_of
 from tests.trust.canaries import CANARIES, flat_row, found_in, shown_by
 from tests.trust.test_secrets_logs import a_client
 

@@ -19,7 +19,7 @@ from typing import Any
 from personaclick_async import PersonaClick, PersonaClickError, RetryPolicy
 from personaclick_async.emulator.settings import DEFAULT_SECRET, DEFAULT_SHOP_ID
 from personaclick_async.sync import FaultyRow
-from tests.sync.engine.support import sample, source_of, start
+from tests.sync.support import sample, source_of, start
 
 
 class RejectFile:

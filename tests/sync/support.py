@@ -25,7 +25,7 @@ from personaclick_async.sync.sources import IterableSource
 Row = Mapping[str, Any]
 SET = "/profile/set"
 IMPORT = "/import/audience"
-SAMPLE = Path(__file__).parents[3] / "examples" / "sample"
+SAMPLE = Path(__file__).parents[2] / "examples" / "sample"
 PATHS = {"per-profile": SET, "bulk": IMPORT}
 
 

@@ -18,7 +18,7 @@ from personaclick_async import RetryPolicy, Timeouts
 from personaclick_async.emulator import Emulator
 from personaclick_async.sync import Delivered, SyncStopped
 from tests.conftest import MakeClient
-from tests.sync.engine.support import PATHS, SET, expected, people, source_of, start, stored
+from tests.sync.support import PATHS, SET, expected, people, source_of, start, stored
 
 # `make soak` makes it a minute.
 SECONDS = float(os.environ.get("PERSONACLICK_FLIPPING_SECONDS", "2"))

@@ -17,7 +17,7 @@ import pytest
 
 from personaclick_async.emulator import Emulator
 from personaclick_async.sync.journal import Journal
-from tests.sync.engine.support import IMPORT, PATHS, SET, expected, fit, sample, stored, until
+from tests.sync.support import IMPORT, PATHS, SET, expected, fit, sample, stored, until
 
 KILLS = 12
 UNDER_WAY = {SET: 2 * 4, IMPORT: 1}
@@ -58,7 +58,7 @@ class Runner:
 @pytest.fixture
 async def runner(emulator: Emulator) -> AsyncIterator[Runner]:
     server = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.sync.engine.run_sync", stdin=PIPE, stdout=PIPE
+        sys.executable, "-m", "tests.sync.run_sync", stdin=PIPE, stdout=PIPE
     )
     made = Runner(server, emulator)
     yield made

@@ -26,7 +26,7 @@ from personaclick_async.sync import (
     SyncStopped,
 )
 from tests.conftest import MakeClient
-from tests.sync.engine.support import (
+from tests.sync.support import (
     SET,
     Picky,
     Rejects,

@@ -14,8 +14,8 @@ from personaclick_async.emulator import Emulator
 from personaclick_async.sync import Queued, Record, Refused, Route, SyncStopped
 from personaclick_async.sync.admission import BULK_FROM
 from tests.conftest import MakeClient
-from tests.sync.engine.conftest import MakeEmulator
-from tests.sync.engine.support import (
+from tests.sync.conftest import MakeEmulator
+from tests.sync.support import (
     IMPORT,
     Picky,
     Rejects,

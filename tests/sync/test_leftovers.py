@@ -21,7 +21,7 @@ from personaclick_async.emulator import Emulator
 from personaclick_async.sync import Delivered, JournalFailed, SyncRefused
 from personaclick_async.sync.journal import Journal, JournalDamaged
 from personaclick_async.sync.rejects import RejectFile
-from tests.sync.engine.support import (
+from tests.sync.support import (
     PATHS,
     SET,
     expected,

@@ -14,9 +14,9 @@ from examples.adventureworks import customers
 from personaclick_async import PersonaClick, ProfileUpdate
 from personaclick_async.emulator import Emulator
 from personaclick_async.sync.sources import IterableSource
-from tests.sync.engine.support import Rejects, expected, start, stored
+from tests.sync.support import Rejects, expected, start, stored
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 REAL = Path(os.environ.get("PERSONACLICK_DATA", ROOT.parent / "shared" / "data"))
 
 pytestmark = pytest.mark.skipif(

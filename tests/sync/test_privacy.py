@@ -12,7 +12,7 @@ import pytest
 from personaclick_async.emulator import Emulator
 from personaclick_async.sync import Rejected, SyncStopped
 from tests.conftest import MakeClient
-from tests.sync.engine.support import PATHS, Picky, Rejects, source_of, start
+from tests.sync.support import PATHS, Picky, Rejects, source_of, start
 
 CANARIES = (
     "canary-mail@shop.example",

@@ -12,7 +12,7 @@ from personaclick_async import PersonaClick, RetryPolicy
 from personaclick_async.emulator import Emulator
 from personaclick_async.sync import Cause, Delivered, Failed, Sync, SyncStopped
 from tests.conftest import MakeClient
-from tests.sync.engine.support import (
+from tests.sync.support import (
     PATHS,
     SET,
     Picky,
