@@ -38,7 +38,6 @@ docs: $(READY)
 	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
 
 # About ten minutes; with QUICK=1 less than two, and more noise.
-# QUICK=1: under two minutes, with more noise.
 bench: $(READY)
 	$(BIN)/python -m benchmarks $(if $(QUICK),--quick)
 
