@@ -36,10 +36,11 @@ _LOOK_SECONDS: Final = 0.005
 
 def _keep_the_kind(record: logging.LogRecord) -> bool:
     """Take an error from a record: what the server could not read may hold personal data."""
-    if record.exc_info and record.exc_info[0] is not None:
-        record.msg = f"{record.msg} ({record.exc_info[0].__name__})"
+    kind = record.exc_info[0] if record.exc_info else None
+    if kind is not None:
+        record.msg = f"{record.msg} ({kind.__name__})"
         record.exc_info = None
-    return True
+    return kind is not ConnectionResetError  # a client that does not wait is no error here
 
 
 _LOGGER: Final = logging.getLogger("personaclick_async.emulator")

@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import socket
 import sqlite3
+import struct
 import threading
+import time
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -114,6 +116,18 @@ def test_what_can_not_be_read_is_not_logged(
         connection.sendall(b"GET /profile?email=ada@shop.example HTTP/1.1 ada@shop.example\r\n\r\n")
         assert b"400" in connection.recv(1000)
     assert "ada@shop" not in caplog.text
+
+
+def test_a_client_that_leaves_within_its_request_is_no_error(
+    emulator: Emulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    half = b"POST /profile/set HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 99\r\n\r\n{"
+    with socket.create_connection(("127.0.0.1", emulator.port)) as leaving:
+        leaving.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        leaving.sendall(half)
+        time.sleep(0.2)  # it is waited for the rest
+    time.sleep(0.2)
+    assert caplog.text == ""
 
 
 def test_a_reset_leaves_nothing_but_the_shop(emulator: Emulator) -> None:
