@@ -22,7 +22,8 @@ Seconds: TypeAlias = float
 _URL: Final = re.compile(r"(?i)https?://[^\s\x00-\x1f?#]+")
 
 
-def _seconds(value: float | timedelta) -> Seconds:
+def to_seconds(value: float | timedelta) -> Seconds:
+    """Convert a duration, as an attrs field does."""
     # What is no number goes on to the validator, which knows the field's name.
     if isinstance(value, timedelta):
         return value.total_seconds()
@@ -37,8 +38,8 @@ def _require(at: attrs.Attribute[Any], value: object, kinds: tuple[type, ...], n
 # What follows makes validators of fields of any class, which attrs types as Any.
 
 
-def _number(*, at_least: float | None = None, whole: bool = False, finite: bool = False) -> Any:  # noqa: ANN401
-    """Accept a number of ``at_least`` so much, or else above 0."""
+def number(*, at_least: float | None = None, whole: bool = False, finite: bool = False) -> Any:  # noqa: ANN401
+    """Return a validator of numbers of ``at_least`` so much, or else above 0."""
     kinds, noun = ((int,), "a whole number") if whole else ((int, float), "a number")
     rule = "more than 0" if at_least is None else f"{at_least} or more"
 
@@ -62,7 +63,9 @@ def _of_kind(kind: type, *, or_none: bool = False) -> Any:  # noqa: ANN401
     return check
 
 
-def _text(pattern: str, rule: str, *, or_none: bool = True) -> Any:  # noqa: ANN401
+def text(pattern: str, rule: str, *, or_none: bool = True) -> Any:  # noqa: ANN401
+    """Return a validator of texts that match a pattern; the error states the rule."""
+
     def check(_: object, at: attrs.Attribute[Any], value: object) -> None:
         if (value is None and or_none) or (isinstance(value, str) and re.fullmatch(pattern, value)):
             return
@@ -72,13 +75,13 @@ def _text(pattern: str, rule: str, *, or_none: bool = True) -> Any:  # noqa: ANN
     return check
 
 
-_POSITIVE: Final = _number()
-_FINITE: Final = _number(finite=True)
-_NOT_NEGATIVE: Final = _number(at_least=0)
-_COUNT: Final = _number(at_least=1, whole=True)
-_SHOP_ID: Final = _text(r"[0-9A-Fa-f]{30}", "30 hexadecimal characters", or_none=False)
-_SECRET: Final = _text(r"[!-~]+", "visible ASCII characters")
-_STREAM: Final = _text(
+_POSITIVE: Final = number()
+_FINITE: Final = number(finite=True)
+_NOT_NEGATIVE: Final = number(at_least=0)
+_COUNT: Final = number(at_least=1, whole=True)
+_SHOP_ID: Final = text(r"[0-9A-Fa-f]{30}", "30 hexadecimal characters", or_none=False)
+_SECRET: Final = text(r"[!-~]+", "visible ASCII characters")
+_STREAM: Final = text(
     rf"[A-Za-z0-9_]{{1,{names.STREAM_MAX_CHARACTERS}}}",
     f"1 to {names.STREAM_MAX_CHARACTERS} letters, digits or _",
 )
@@ -93,9 +96,9 @@ class Timeouts:
     :ivar total: from the first byte sent to the last received.
     """
 
-    connect: Seconds = attrs.field(default=5.0, converter=_seconds, validator=_FINITE)
-    read: Seconds = attrs.field(default=15.0, converter=_seconds, validator=_FINITE)
-    total: Seconds = attrs.field(default=30.0, converter=_seconds, validator=_FINITE)
+    connect: Seconds = attrs.field(default=5.0, converter=to_seconds, validator=_FINITE)
+    read: Seconds = attrs.field(default=15.0, converter=to_seconds, validator=_FINITE)
+    total: Seconds = attrs.field(default=30.0, converter=to_seconds, validator=_FINITE)
 
 
 RETRIED_STATUSES: Final = frozenset(
@@ -127,9 +130,9 @@ class RetryPolicy:
     """
 
     attempts: int = attrs.field(default=4, validator=_COUNT)
-    first_wait: Seconds = attrs.field(default=0.25, converter=_seconds, validator=_NOT_NEGATIVE)
-    longest_wait: Seconds = attrs.field(default=20.0, converter=_seconds, validator=_NOT_NEGATIVE)
-    total: Seconds = attrs.field(default=90.0, converter=_seconds, validator=_NOT_NEGATIVE)
+    first_wait: Seconds = attrs.field(default=0.25, converter=to_seconds, validator=_NOT_NEGATIVE)
+    longest_wait: Seconds = attrs.field(default=20.0, converter=to_seconds, validator=_NOT_NEGATIVE)
+    total: Seconds = attrs.field(default=90.0, converter=to_seconds, validator=_NOT_NEGATIVE)
     budget: float = attrs.field(default=0.2, validator=_NOT_NEGATIVE)
     statuses: frozenset[int] = attrs.field(default=RETRIED_STATUSES, converter=_statuses)
 
@@ -142,7 +145,7 @@ class CachePolicy:
     :ivar max_entries: how many users' profiles are kept; the least recently used go first.
     """
 
-    ttl: Seconds = attrs.field(default=300.0, converter=_seconds, validator=_POSITIVE)
+    ttl: Seconds = attrs.field(default=300.0, converter=to_seconds, validator=_POSITIVE)
     max_entries: int = attrs.field(default=10_000, validator=_COUNT)
 
 
@@ -151,7 +154,7 @@ class RateLimit:
     """At most ``requests`` in any window of ``seconds``, strictly."""
 
     requests: int = attrs.field(validator=_COUNT)
-    seconds: Seconds = attrs.field(converter=_seconds, validator=_POSITIVE)
+    seconds: Seconds = attrs.field(converter=to_seconds, validator=_POSITIVE)
 
 
 DOCUMENTED_LIMITS: Final[Mapping[names.Family, RateLimit]] = {
@@ -233,11 +236,11 @@ class CallOptions:
 
     timeout: Seconds | None = attrs.field(
         default=None,
-        converter=attrs.converters.optional(_seconds),
+        converter=attrs.converters.optional(to_seconds),
         validator=attrs.validators.optional(_FINITE),
     )
     retries: int | None = attrs.field(
-        default=None, validator=attrs.validators.optional(_number(at_least=0, whole=True))
+        default=None, validator=attrs.validators.optional(number(at_least=0, whole=True))
     )
     stream: str | None = attrs.field(default=None, validator=_STREAM)
     ends: Seconds | None = None
