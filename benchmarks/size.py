@@ -23,8 +23,7 @@ from personaclick_async.sync.sources import CsvSource
 PACKAGE: Final = Path(__file__).parents[1] / "personaclick_async"
 
 SEVERAL_MACHINES: Final = (
-    *("sync/shards.py", "sync/parts.py", "cli/machines.py"),
-    *("integrations/dask*", "integrations/shared_limit.py"),
+    *("sync/parts.py", "cli/machines.py", "integrations/dask*", "integrations/shared_limit.py"),
 )
 REDIS: Final = ("integrations/redis*", "store.py")
 FEW_LINES: Final = 40

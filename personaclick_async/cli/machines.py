@@ -18,8 +18,7 @@ from personaclick_async.errors import ConfigurationError
 from personaclick_async.names import Family
 from personaclick_async.sync import Report, SyncOptions
 from personaclick_async.sync.mapping import FieldMapping
-from personaclick_async.sync.parts import PartSettings, finish_parts, parts_of
-from personaclick_async.sync.shards import Shard
+from personaclick_async.sync.parts import PartSettings, Shard, finish_parts, parts_of
 from personaclick_async.sync.sources.base import need
 
 _LOCAL: Final = "local"

@@ -18,8 +18,8 @@ from personaclick_async.cli.report import SharedIds, Summary, progress, show
 from personaclick_async.errors import ConfigurationError, PersonaClickError, ValidationError
 from personaclick_async.sync import Outcome, Report, Route, SyncOptions, Unfinished
 from personaclick_async.sync.mapping import FieldMapping
+from personaclick_async.sync.parts import Shard, ShardOf
 from personaclick_async.sync.rejects import RejectFile
-from personaclick_async.sync.shards import Shard, ShardOf
 from personaclick_async.sync.sources import TableSource
 from personaclick_async.sync.sources.base import SourceView
 

@@ -5,7 +5,6 @@ from personaclick_async.sync.journal import JournalFailed
 from personaclick_async.sync.options import (
     Limit,
     RejectSink,
-    Route,
     SyncOptions,
     SyncRefused,
     Unfinished,
@@ -19,6 +18,7 @@ from personaclick_async.sync.records import (
     Record,
     Refused,
     Rejected,
+    Route,
     Source,
 )
 from personaclick_async.sync.report import (

@@ -14,9 +14,8 @@ import attrs
 
 from personaclick_async import codec
 from personaclick_async.codec import Json
-from personaclick_async.sync.admission import Admitted
 from personaclick_async.sync.options import SyncRefused
-from personaclick_async.sync.records import FaultyRow, Omitted, Rejected
+from personaclick_async.sync.records import Admitted, FaultyRow, Omitted, Rejected
 from personaclick_async.sync.report import Result, Tally
 
 _DIGEST_BYTES: Final = 16

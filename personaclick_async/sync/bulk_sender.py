@@ -13,9 +13,8 @@ from personaclick_async.errors import PayloadTooLarge
 from personaclick_async.protocol import requests
 from personaclick_async.protocol.answers import Answer
 from personaclick_async.scope import Core
-from personaclick_async.sync.admission import refusal
 from personaclick_async.sync.batch import Batch, Group, Settlement
-from personaclick_async.sync.delivery import Delivery
+from personaclick_async.sync.delivery import Delivery, refusal
 from personaclick_async.sync.options import SyncOptions
 from personaclick_async.sync.report import Queued, Tally
 

@@ -1,31 +1,45 @@
-"""Sending until the service has decided: waiting while it is down, giving up in the end."""
+"""Sending until the service has decided: what a failure means, waiting, giving up in the end."""
 
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import math
+import os
 import random
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from datetime import timedelta
+from enum import Enum, auto
 from typing import Final
 
 import attrs
 
+from personaclick_async.codec import Json
 from personaclick_async.config import CallOptions, RetryPolicy, Seconds
 from personaclick_async.errors import (
+    AuthenticationFailed,
+    BadRequest,
     ConfigurationError,
+    ConnectionFailed,
+    Forbidden,
+    NotFound,
+    PayloadTooLarge,
     PersonaClickError,
+    RateLimited,
+    ServerError,
+    ServiceError,
+    TransportError,
+    Unprocessable,
 )
 from personaclick_async.protocol import requests
 from personaclick_async.protocol.answers import Answer
-from personaclick_async.protocol.requests import audience_envelope
 from personaclick_async.retry import Failure, wait_before_next
 from personaclick_async.scope import Core
-from personaclick_async.sync.admission import Verdict, cause_of, describe, judge
 from personaclick_async.sync.options import Limit, SyncOptions
+from personaclick_async.sync.records import Fault, Refused
 from personaclick_async.sync.report import Cause, Report, SyncStopped, Waiting
 
 log: Final = logging.getLogger("personaclick_async")
@@ -34,19 +48,96 @@ _FAILURES_IN_A_ROW: Final = 3
 """After so many without an answer in between, one request at a time finds out whether the service
 is back: hundreds would only be in its way."""
 
-_SAME_WARNING_SECONDS: Final = 300.0
-_ONE_ATTEMPT: Final = CallOptions(retries=0)
 _FIRST_ANSWER_SECONDS: Final = 1.0
 """Others wait so long for the first answer: wrong credentials are to end a sync at once."""
-
 
 _TRIES_AMONG_OTHERS: Final = 20
 """A record on which the service fails so often, while it takes others, is given up as failed.
 With three requests in ten failing at random, that happens to one record in 10^10."""
 
+_SAME_WARNING_SECONDS: Final = 300.0
+_ONE_ATTEMPT: Final = CallOptions(retries=0)
+_REDIRECTS: Final = range(300, 400)
+
 
 class Halted(Exception):
     """A wait was cut short because the sync ends; the record was not delivered."""
+
+
+class Verdict(Enum):
+    """What follows from a failure."""
+
+    WAIT = auto()
+    """The service is down, overloaded or unreachable: try again later."""
+    RECORD = auto()
+    """The record is at fault: reject it."""
+    PROBE = auto()
+    """The credentials or the record: asking for something else tells which."""
+    STOP = auto()
+    """Nothing will get through, as with a wrong address."""
+
+
+def judge(error: PersonaClickError) -> Verdict:
+    """Return what follows from a failure to deliver."""
+    match error:
+        case AuthenticationFailed(status=401) | Forbidden():
+            return Verdict.PROBE
+        case BadRequest() | Unprocessable() | NotFound() | PayloadTooLarge():
+            return Verdict.RECORD
+        case RateLimited() | ServerError() | TransportError():
+            return Verdict.WAIT
+        case ServiceError(status=200):
+            return Verdict.RECORD
+        case _:
+            return Verdict.STOP
+
+
+def _cause_of(error: PersonaClickError) -> Cause:
+    """Return why a sync ends after a failure."""
+    match error:
+        case AuthenticationFailed() | Forbidden():
+            return Cause.CREDENTIALS
+        case ConnectionFailed() if is_out_of_files(error):
+            return Cause.RESOURCES
+        case RateLimited() | ServerError() | TransportError():
+            return Cause.UNREACHABLE
+        case ServiceError() if error.status in _REDIRECTS:
+            return Cause.REDIRECTED
+        case ConfigurationError():
+            return Cause.LIMIT
+        case _:
+            return Cause.FAILED
+
+
+def is_out_of_files(error: PersonaClickError) -> bool:
+    """Return whether a connection failed because too many files are open."""
+    return isinstance(error, ConnectionFailed) and any(
+        os.strerror(number).lower() in str(error) for number in (errno.EMFILE, errno.ENFILE)
+    )
+
+
+def describe(error: PersonaClickError) -> str:
+    """Say what went wrong without the service's message, which may quote a record."""
+    match error:
+        case RateLimited(attempts=0):
+            return f"{error.endpoint} is held back by the limit of requests"
+        case ServiceError(status=status) if status in _REDIRECTS:
+            return f"{error.endpoint} answered {status}, a redirect: correct the service's address"
+        case ServiceError():
+            return f"{error.endpoint} answered {error.status}"
+        case _:
+            return str(error)
+
+
+def _in_full(error: PersonaClickError) -> str:
+    message = getattr(error, "message", "")
+    return describe(error) + (message and f": {message}")
+
+
+def refusal(row: int, wire: Mapping[str, Json], error: PersonaClickError) -> Refused:
+    """Reject a record that the service has refused when it stood alone."""
+    rule = f"what the service takes ({_in_full(error)})"
+    return Refused(row, (Fault("record", rule, "what it refused"),), dict(wire))
 
 
 @attrs.define
@@ -64,10 +155,6 @@ class Outage:
         self.answers += 1
         self.failures = 0
         self._since = None
-
-    def is_open_question(self) -> bool:
-        """Whether it is not known that the service answers: one request is to find out."""
-        return self.failures >= _FAILURES_IN_A_ROW
 
     def wait(
         self, failure: Failure, *, attempt: int, now: Seconds, chance: float
@@ -100,23 +187,22 @@ class Delivery:
     """
 
     def __init__(self, report: Report, core: Core, options: SyncOptions) -> None:
+        self.halted = asyncio.Event()
         self._report = report
         self._core = core
-        self._limit = options.limit
-        self._turn = asyncio.Lock()
-        self._probing = asyncio.Lock()
-        self._credentials: PersonaClickError | None = None
-        self._probes = 0
-        self._warned: dict[str, Seconds] = {}
-        self._is_warned = False
-        self._is_unauthorized = False
+        self._options = options
         patience = math.inf if options.patience is None else options.patience
         self._outage = Outage(core.config.retry, patience)
-        self._max_refused = options.max_refused_in_a_row
-        self._refused = 0
-        self.halted = asyncio.Event()
         self._has_begun = False
         self._answered = asyncio.Event()
+        self._turn = asyncio.Lock()
+        self._probing = asyncio.Lock()
+        self._probes = 0
+        self._credentials: PersonaClickError | None = None
+        self._warned: dict[str, Seconds] = {}
+        self._is_warned = False
+        self._refused = 0
+        self._is_unauthorized = False
 
     def halt(self) -> None:
         """Send nothing more; requests in flight are not touched, waits end."""
@@ -136,40 +222,38 @@ class Delivery:
         :raises SyncStopped: patience is at its end, or nothing will ever get through.
         :raises Halted: the sync ends.
         """
-        attempt = 0
-        among_others = 0
-        error, is_decided = None, False
         if self._has_begun and not self._answered.is_set():
-            with suppress(TimeoutError):
-                async with asyncio.timeout(_FIRST_ANSWER_SECONDS):
-                    await self._answered.wait()
+            await wait_at_most(_FIRST_ANSWER_SECONDS, self._answered)
         self._has_begun = True
+        failures = among_others = 0
         answers = self._outage.answers
-        while not self.halted.is_set():
-            alone = self._outage.is_open_question()
-            if alone:
-                async with self._turn:
-                    # The one before may have found out meanwhile: then all continue at once.
-                    alone = self._outage.is_open_question()
-                    if alone:
-                        error, is_decided = await self._attempt(request, size, attempt)
-            if not alone:
-                error, is_decided = await self._attempt(request, size, attempt)
-            if is_decided or error is None:
+        while True:
+            error, is_final = await self._in_turn(request, size, failures)
+            if error is None or is_final:
                 return error
-            attempt += 1
+            failures += 1
             among_others += self._outage.answers != answers
             answers = self._outage.answers
             if among_others >= _TRIES_AMONG_OTHERS:
                 return error
-            await self._wait(error, attempt)
-        raise Halted
+            await self._wait(error, failures)
+
+    async def _in_turn(
+        self, request: Callable[[], Awaitable[int | None]], size: int, failures: int
+    ) -> tuple[PersonaClickError | None, bool]:
+        if self._outage.failures >= _FAILURES_IN_A_ROW:
+            async with self._turn:
+                # The one before may have found out meanwhile: then all continue at once.
+                if self._outage.failures >= _FAILURES_IN_A_ROW:
+                    return await self._attempt(request, size, failures)
+        return await self._attempt(request, size, failures)
 
     async def _attempt(
-        self, request: Callable[[], Awaitable[int | None]], size: int, attempt: int
+        self, request: Callable[[], Awaitable[int | None]], size: int, failures: int
     ) -> tuple[PersonaClickError | None, bool]:
         """Make a request once; return what went wrong, and whether that is final."""
-        error = None if self._limit is None else await self._held_back(self._limit)
+        limit = self._options.limit
+        error = None if limit is None else await self._held_back(limit)
         if self.halted.is_set():
             raise Halted
         if error is not None:
@@ -183,17 +267,17 @@ class Delivery:
             sent = getattr(error, "attempts", 0)
         self._report.requests += sent
         self._report.bytes_sent += size * sent
-        self._report.retries += sent if attempt else 0
+        self._report.retries += sent if failures else 0
         verdict = None if error is None else judge(error)
+        if verdict is Verdict.PROBE and (problem := await self._probed(probes)) is not None:
+            verdict = Verdict.STOP
+            if judge(problem) is Verdict.WAIT:
+                return problem, False
         if verdict is Verdict.WAIT:
             return error, False
-        if error is not None and verdict is Verdict.PROBE:
-            problem = await self._probed(probes)
-            if problem is not None and judge(problem) is Verdict.WAIT:
-                return problem, False
-            verdict = Verdict.RECORD
-            if problem is not None:
-                raise self._nothing_gets_through(error)
+        if error is not None and verdict is Verdict.STOP:
+            raise self.stopped(f"nothing can be delivered: {_in_full(error)}", error)
+        self._is_unauthorized = verdict is Verdict.PROBE
         self._outage.over()
         self._answered.set()
         if self._report.waiting is not None:
@@ -201,16 +285,7 @@ class Delivery:
             if self._is_warned:
                 self._is_warned = False
                 log.info("the service takes records again")
-        if error is not None:
-            self._is_unauthorized = judge(error) is Verdict.PROBE
-            if verdict is not Verdict.RECORD:
-                raise self._nothing_gets_through(error)
         return error, True
-
-    def _nothing_gets_through(self, error: PersonaClickError) -> SyncStopped:
-        said = getattr(error, "message", "")
-        reason = f"{describe(error)}{said and f': {said}'}"
-        return self.stopped(f"nothing can be delivered: {reason}", error)
 
     async def _probed(self, probes: int) -> PersonaClickError | None:
         """Import nothing, which needs the credentials; return what speaks against them.
@@ -219,7 +294,9 @@ class Delivery:
         """
         async with self._probing:
             if self._probes == probes:
-                call = requests.import_audience(b"".join(audience_envelope(self._core.shop)))
+                call = requests.import_audience(
+                    b"".join(requests.audience_envelope(self._core.shop))
+                )
                 self._credentials = None
                 try:
                     await self._core.transport.send(call, _ONE_ATTEMPT, Answer.parse)
@@ -239,7 +316,7 @@ class Delivery:
         :raises SyncStopped: too many in a row.
         """
         self._refused += 1
-        if self._refused == self._max_refused:
+        if self._refused == self._options.max_refused_in_a_row:
             raise self.stopped(
                 f"the last {self._refused} records were all refused, with none accepted in "
                 "between: look at the reasons of the rejected ones before running it again",
@@ -254,44 +331,30 @@ class Delivery:
         """
         try:
             while not self.halted.is_set() and (wait := await limit.wait_needed()):
-                await self._sleep(wait)
+                await wait_at_most(wait, self.halted)
         except ConfigurationError as error:
             raise self.stopped(f"nothing can be delivered: {error}", error) from None
         except PersonaClickError as error:
             return error.with_traceback(None)
         return None
 
-    async def _sleep(self, seconds: Seconds) -> None:
-        """Wait, but not longer than the sync goes on."""
-        try:
-            async with asyncio.timeout(seconds):
-                await self.halted.wait()
-        except TimeoutError:
-            return
-
-    async def _wait(self, error: PersonaClickError, attempt: int) -> None:
+    async def _wait(self, error: PersonaClickError, failures: int) -> None:
+        """Wait before the next attempt, and say so: in the log once for an outage and a reason."""
+        reason = describe(error)
         failure = Failure(getattr(error, "status", None), getattr(error, "retry_after", None))
-        wait = self._outage.wait(
-            failure,
-            attempt=attempt,
-            now=asyncio.get_running_loop().time(),
-            chance=random.random(),  # noqa: S311 - spreads load, guards nothing
-        )
+        clock = asyncio.get_running_loop().time()
+        chance = random.random()  # noqa: S311 - spreads load, guards nothing
+        wait = self._outage.wait(failure, attempt=failures, now=clock, chance=chance)
         if wait is None:
-            raise self.stopped(f"the service stays out of reach: {describe(error)}", error)
-        now = self._core.now()
-        since = self._report.waiting.since if self._report.waiting else now
-        self._warn(describe(error))
-        self._report.waiting = Waiting(describe(error), since, now + timedelta(seconds=wait))
-        await self._sleep(wait)
-
-    def _warn(self, reason: str) -> None:
-        """Log that the sync waits: once for each outage and reason, and not every second."""
-        now = asyncio.get_running_loop().time()
-        if self._report.waiting is None and self._warned.get(reason, -math.inf) < now:
+            raise self.stopped(f"the service stays out of reach: {reason}", error)
+        now, waiting = self._core.now(), self._report.waiting
+        if waiting is None and self._warned.get(reason, -math.inf) < clock:
             log.warning("a sync waits for the service: %s", reason)
-            self._warned[reason] = now + _SAME_WARNING_SECONDS
+            self._warned[reason] = clock + _SAME_WARNING_SECONDS
             self._is_warned = True
+        since = waiting.since if waiting else now
+        self._report.waiting = Waiting(reason, since, now + timedelta(seconds=wait))
+        await wait_at_most(wait, self.halted)
 
     def stopped(
         self, reason: str, error: PersonaClickError | None = None, cause: Cause = Cause.FAILED
@@ -299,5 +362,12 @@ class Delivery:
         """Send nothing more; return the error that says why."""
         self.halt()
         status = getattr(error, "status", None)
-        cause = cause if error is None else cause_of(error)
+        cause = cause if error is None else _cause_of(error)
         return SyncStopped(reason, report=self._report, cause=cause, status=status)
+
+
+async def wait_at_most(seconds: Seconds, event: asyncio.Event) -> None:
+    """Wait until something happens, but not longer."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()

@@ -15,21 +15,29 @@ import attrs
 
 from personaclick_async.config import CallOptions
 from personaclick_async.scope import Core
-from personaclick_async.sync.admission import BULK_FROM, Admitted, admitted, choose_route
 from personaclick_async.sync.batch import Batch, Chunk, Group, Settlement
 from personaclick_async.sync.bulk_sender import BulkSender
 from personaclick_async.sync.delivery import Delivery, Halted
 from personaclick_async.sync.journal import Journal
 from personaclick_async.sync.options import (
     ResumableSink,
-    Route,
     SyncOptions,
     SyncRefused,
     Unfinished,
 )
 from personaclick_async.sync.profile_sender import ProfileSender
 from personaclick_async.sync.reading import OneThread, Plan, Reader, Records, reader_of
-from personaclick_async.sync.records import Record, Refused, Rejected, identifiers_of
+from personaclick_async.sync.records import (
+    BULK_FROM,
+    Admitted,
+    Record,
+    Refused,
+    Rejected,
+    Route,
+    admitted,
+    choose_route,
+    identifiers_of,
+)
 from personaclick_async.sync.report import Checked, Report, Result, Tally, Unchanged
 
 Sender: TypeAlias = BulkSender | ProfileSender

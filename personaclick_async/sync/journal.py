@@ -28,8 +28,9 @@ import attrs
 from personaclick_async import codec
 from personaclick_async.errors import PersonaClickError
 from personaclick_async.sync.batch import Chunk, Marks
-from personaclick_async.sync.options import Route, SyncRefused
+from personaclick_async.sync.options import SyncRefused
 from personaclick_async.sync.reading import Plan
+from personaclick_async.sync.records import Route
 from personaclick_async.sync.report import Tally
 
 log: Final = logging.getLogger("personaclick_async")

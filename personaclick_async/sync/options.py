@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from datetime import timedelta
-from enum import StrEnum
 from pathlib import Path
-from typing import Final, Protocol, TypeVar, runtime_checkable
+from typing import Final, Protocol, runtime_checkable
 
 import attrs
 from attrs.converters import optional
@@ -15,9 +13,7 @@ from attrs.converters import optional
 from personaclick_async import names
 from personaclick_async.config import Seconds
 from personaclick_async.errors import ConfigurationError
-from personaclick_async.sync.records import FaultyRow
-
-E = TypeVar("E", bound=StrEnum)
+from personaclick_async.sync.records import Choice, FaultyRow, Route
 
 _SMALLEST_CHUNK: Final = 1024
 _MOST_ROWS: Final = 10_000
@@ -27,20 +23,7 @@ class SyncRefused(ConfigurationError):
     """A sync can't begin as asked: says why and what to do. Nothing was sent."""
 
 
-class Route(StrEnum):
-    """How records travel."""
-
-    AUTO = "auto"
-    """Bulk for at least 10,000 records of which the first 10,000 can all go there, else per
-    profile. The choice is made once per sync and kept when it is resumed."""
-    BULK = "bulk"
-    """``import/audience``, many records in a request: fast, but an answer only means *queued*,
-    and a field can't be cleared (what null does there is not documented; protocol, 2.9)."""
-    PER_PROFILE = "per-profile"
-    """``profile/set``, one record in a request, many requests at once: an answer means *done*."""
-
-
-class Unfinished(StrEnum):
+class Unfinished(Choice):
     """What to do about a sync of the same source that the journal says has not ended."""
 
     RESUME = "resume"
@@ -85,27 +68,8 @@ class Limit(Protocol):
         """
 
 
-def _route(value: Route | str) -> Route:
-    return _one_of("route", value, Route)
-
-
-def _unfinished(value: Unfinished | str) -> Unfinished:
-    return _one_of("unfinished", value, Unfinished)
-
-
-def _one_of(name: str, value: str, kind: type[E]) -> E:
-    try:
-        return kind(value)
-    except ValueError:
-        raise ConfigurationError(f"{name}: expected one of {', '.join(kind)}") from None
-
-
 def _seconds(value: float | timedelta) -> Seconds:
     return value.total_seconds() if isinstance(value, timedelta) else float(value)
-
-
-def _path(value: str | os.PathLike[str]) -> Path:
-    return Path(value)
 
 
 @attrs.frozen(kw_only=True)
@@ -135,12 +99,12 @@ class SyncOptions:
     :ivar dry_run: read and check everything, send nothing, touch neither journal nor rejects.
     """
 
-    route: Route = attrs.field(default=Route.AUTO, converter=_route)
+    route: Route = attrs.field(default=Route.AUTO, converter=Route)
     concurrency: int = 32
     max_chunk_bytes: int = names.IMPORT_MAX_BODY_BYTES
     chunk_rows: int = 500
-    journal: Path | None = attrs.field(default=None, converter=optional(_path))
-    unfinished: Unfinished = attrs.field(default=Unfinished.RESUME, converter=_unfinished)
+    journal: Path | None = attrs.field(default=None, converter=optional(Path))
+    unfinished: Unfinished = attrs.field(default=Unfinished.RESUME, converter=Unfinished)
     skip_unchanged: bool = False
     rejects: RejectSink | None = attrs.field(default=None, repr=False)
     patience: Seconds | None = attrs.field(default=3600.0, converter=optional(_seconds))

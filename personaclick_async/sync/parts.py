@@ -1,7 +1,11 @@
-"""A part of a data set that one process syncs: the same on any engine, or on none.
+"""A part of a data set: some files, or a shard of a source, that one process syncs.
 
-An engine has to run :func:`sync_part` somewhere for each part. A part that is run again, because
-its machine was lost, resumes from its journal.
+A shard is a share of a source for a machine that knows nothing of the others. Each reads the whole
+source and leaves out the people who are not in its share, so the records of one person stay
+together and in order. What a share is follows from the source alone.
+
+An engine, or none, has to run :func:`sync_part` somewhere for each part. A part that is run again,
+because its machine was lost, resumes from its journal.
 """
 
 from __future__ import annotations
@@ -9,12 +13,15 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import re
 import shutil
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing, suppress
+from functools import cached_property
+from itertools import islice
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 import attrs
 import msgspec
@@ -23,15 +30,24 @@ from personaclick_async import codec
 from personaclick_async.client import PersonaClick
 from personaclick_async.config import DOCUMENTED_LIMITS, UNSET, RateLimit
 from personaclick_async.errors import ConfigurationError
-from personaclick_async.names import Family
+from personaclick_async.names import (
+    EMAIL,
+    EXTERNAL_ID,
+    IDENTIFIERS,
+    LOYALTY_ID,
+    PHONE,
+    TELEGRAM_ID,
+    Family,
+)
 from personaclick_async.sync.engine import Sync
 from personaclick_async.sync.journal import JournalLocked
 from personaclick_async.sync.mapping import FieldMapping
 from personaclick_async.sync.options import SyncOptions
+from personaclick_async.sync.records import Fault, Outcome, Record, rejected
 from personaclick_async.sync.rejects import RejectFile
 from personaclick_async.sync.report import Report
-from personaclick_async.sync.shards import Shard, ShardOf
 from personaclick_async.sync.sources import Layout, SourceKind, TableSource, open_source
+from personaclick_async.sync.sources.base import SourceView
 from personaclick_async.sync.sources.csv_source import is_reject_file
 from personaclick_async.sync.sources.files import input_of
 from personaclick_async.sync.sources.opening import expand
@@ -39,6 +55,107 @@ from personaclick_async.sync.sources.opening import expand
 _TICK_SECONDS: Final = 0.5
 _LOCKED_SECONDS: Final = 60.0
 _STOP: Final = "stop"
+_SHARD: Final = re.compile(r"(\d{1,6})/(\d{1,6})")
+_FORMAT: Final = "shards 1"
+
+# Email is the service's primary identifier and phone its secondary one (6.4), but people share
+# phones; the shop's own id goes before them where there is no address.
+_PRIORITY: Final = (EMAIL, EXTERNAL_ID, PHONE, LOYALTY_ID, TELEGRAM_ID)
+
+
+@attrs.frozen
+class Shard:
+    """One of several shares: ``Shard(2, 8)`` is the second of eight.
+
+    :raises ConfigurationError: there is no such share.
+    """
+
+    number: int
+    of: int
+
+    def __attrs_post_init__(self) -> None:
+        if not 1 <= self.number <= self.of:
+            raise ConfigurationError("shard: expected 1/N to N/N, such as 2/8")
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read ``2/8``.
+
+        :raises ConfigurationError: it is not written like that, or there is no such share.
+        """
+        found = _SHARD.fullmatch(text)
+        return cls(int(found[1]), int(found[2])) if found else cls(0, 0)
+
+    def has(self, text: str) -> bool:
+        """Tell whether something belongs to this share; it belongs to one only."""
+        digest = hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=8).digest()
+        return int.from_bytes(digest) % self.of == self.number - 1
+
+    def part_of(self, limit: RateLimit) -> RateLimit:
+        """Return this share's part of a limit, which all shares together never exceed."""
+        if requests := limit.requests // self.of:
+            return RateLimit(requests, limit.seconds)
+        return RateLimit(1, limit.seconds * self.of / limit.requests)
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.of}"
+
+
+class ShardOf(SourceView):
+    """Those rows of a source whose people belong to a share.
+
+    People are told apart by one identifier, and rows without it are rejected, on one of the
+    shards: nobody could say where that person's other records are. Records that share another
+    identifier (a family's phone, say) but not this one may be on different shards; they are
+    not kept in order.
+
+    :param by: that identifier; the first that the source's first record has of email, external
+        id, phone, loyalty id and Telegram id unless given.
+    :raises ConfigurationError: there is no such identifier.
+    """
+
+    def __init__(self, source: TableSource, shard: Shard, *, by: str | None = None) -> None:
+        if by is not None and by not in IDENTIFIERS:
+            raise ConfigurationError(f"shard: expected one of {', '.join(IDENTIFIERS)} to go by")
+        super().__init__(source)
+        self._shard = shard
+        self._given = by
+
+    @property
+    def name(self) -> str:
+        """The source's name, and which share of it this is."""
+        return f"{self._source.name}, shard {self._shard.number} of {self._shard.of}"
+
+    @property
+    def fingerprint(self) -> str | None:
+        """A hash of the source's fingerprint and of the share; None if the source has none."""
+        whole = self._source.fingerprint
+        options = [_FORMAT, whole, str(self._shard), self._given]
+        return whole and hashlib.sha256(codec.encode(options)).hexdigest()
+
+    @property
+    def size_hint(self) -> int | None:
+        """The source's, divided."""
+        hint = self._source.size_hint
+        return hint and hint // self._shard.of
+
+    @cached_property
+    def by(self) -> str | None:
+        """The identifier by which people are told apart; None if there are no records."""
+        if self._given is not None:
+            return self._given
+        records = (one for one in self._source.outcomes() if isinstance(one, Record))
+        has = {kind for first in islice(records, 1) for kind, _ in first.identifiers}
+        return next((kind for kind in _PRIORITY if kind in has), None)
+
+    def _choose(self, outcome: Outcome) -> Outcome | None:
+        person = None
+        if isinstance(outcome, Record):
+            person = dict(outcome.identifiers).get(str(self.by))
+            if person is None:
+                fault = Fault(str(self.by), "a value, by which shards are told apart", "none")
+                outcome = rejected(outcome, fault)
+        return outcome if self._shard.has(person or f"row {outcome.row}") else None
 
 
 @attrs.frozen(kw_only=True)
@@ -86,14 +203,10 @@ def parts_of(
     :param by: the identifier by which users are divided among shards.
     :raises ConfigurationError: no file fits.
     """
-    patterns = [where] if isinstance(where, str | os.PathLike) else where
-    named = [expand(os.fspath(one)) for one in patterns]
-    files = [
-        file
-        for found in named
-        for file in found
-        if len(found) == 1 or not is_reject_file(input_of(file))
-    ]
+    files: list[str] = []
+    for pattern in [where] if isinstance(where, str | os.PathLike) else where:
+        found = expand(os.fspath(pattern))
+        files += [file for file in found if found == [file] or not is_reject_file(input_of(file))]
     if not files:
         raise ConfigurationError("source: expected at least one file")
     whole = Part(files=tuple(files), mapping=mapping, kind=kind, layout=layout)
@@ -199,8 +312,10 @@ async def _sync_once(part: Part, settings: PartSettings) -> Report:
     done = settings.file(part, ".done")
     fingerprint = await asyncio.to_thread(lambda: source.fingerprint)
     synced = codec.encode([settings.shop_id, settings.api_url, fingerprint]).decode()
-    if fingerprint is not None and (earlier := _recalled(done, synced)) is not None:
-        return earlier
+    with suppress(FileNotFoundError, msgspec.MsgspecError):
+        known, report = msgspec.json.decode(done.read_bytes(), type=tuple[str, Report])
+        if known == synced and fingerprint is not None:
+            return report
     share = Shard(1, settings.parts).part_of
     limits = {family: share(limit) for family, limit in settings.limits.items()}
     # Resubmitted with the options of its source, it has to be read the same way.
@@ -213,31 +328,22 @@ async def _sync_once(part: Part, settings: PartSettings) -> Report:
         async with client, client.sync(source, options=options) as sync:
             watching = asyncio.create_task(_watch(settings.folder / _STOP, sync))
             try:
-                await sync.run()
+                report = await sync.run()
             finally:
                 watching.cancel()
                 await asyncio.gather(watching, return_exceptions=True)
-    if sync.report.is_complete and not sync.report.failed:
-        done.write_bytes(codec.encode((synced, sync.report)))
-    return sync.report
-
-
-def _recalled(path: Path, synced: str) -> Report | None:
-    """Return the report of the same, if it has ended before."""
-    with suppress(FileNotFoundError, msgspec.MsgspecError):
-        known, report = msgspec.json.decode(path.read_bytes(), type=tuple[str, Report])
-        return report if known == synced else None
-    return None
+    if report.is_complete and not report.failed:
+        done.write_bytes(codec.encode((synced, report)))
+    return report
 
 
 async def _after_a_predecessor(journal: Path, limits: Iterable[RateLimit]) -> None:
     """Wait until what a killed predecessor has sent is out of the window of the limits."""
-    seconds = max((limit.seconds for limit in limits), default=0.0)
-    changes = [0.0]
+    window = max((limit.seconds for limit in limits), default=0.0)
     for file in (journal, Path(f"{journal}-wal")):
         with suppress(FileNotFoundError):
-            changes.append(file.stat().st_mtime)
-    await asyncio.sleep(max(0.0, min(seconds, seconds - (time.time() - max(changes)))))
+            left = window - (time.time() - file.stat().st_mtime)
+            await asyncio.sleep(min(left, window))
 
 
 async def _watch(stop: Path, sync: Sync) -> None:

@@ -17,15 +17,16 @@ from personaclick_async.names import IDENTIFIERS
 from personaclick_async.protocol import requests
 from personaclick_async.protocol.answers import Answer
 from personaclick_async.scope import Core
-from personaclick_async.sync.admission import (
+from personaclick_async.sync.batch import Batch, Group, Settlement
+from personaclick_async.sync.delivery import (
+    Delivery,
+    Halted,
     Verdict,
     describe,
     is_out_of_files,
     judge,
     refusal,
 )
-from personaclick_async.sync.batch import Batch, Group, Settlement
-from personaclick_async.sync.delivery import Delivery, Halted
 from personaclick_async.sync.options import SyncOptions
 from personaclick_async.sync.records import identifiers_of
 from personaclick_async.sync.report import Delivered, Failed, Tally

@@ -13,10 +13,9 @@ from typing import Any, TypeAlias, TypeVar
 
 import attrs
 
-from personaclick_async.sync.admission import Item
 from personaclick_async.sync.batch import Chunk
 from personaclick_async.sync.options import SyncRefused
-from personaclick_async.sync.records import Outcome, Source
+from personaclick_async.sync.records import Item, Outcome, Source
 from personaclick_async.sync.sources.objects import IterableSource
 
 T = TypeVar("T")

@@ -1,15 +1,47 @@
-"""What travels through a sync: records ready to send, and rows that can't be sent."""
+"""Records: what callers give as one, whom it is about, and which route it can go."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from enum import StrEnum
 from typing import Final, Protocol, TypeAlias
 
 import attrs
 
+from personaclick_async import codec
 from personaclick_async.codec import Json
-from personaclick_async.errors import ValidationError
-from personaclick_async.names import IDENTIFIERS
+from personaclick_async.errors import ConfigurationError, ValidationError
+from personaclick_async.models import rules
+from personaclick_async.models.update import ProfileUpdate, to_wire
+from personaclick_async.names import EMAIL, EXTERNAL_ID, IDENTIFIERS, LOYALTY_ID, PHONE
+
+BULK_FROM: Final = 10_000
+"""From so many records on, ``auto`` means bulk, if they can go there."""
+
+
+class Choice(StrEnum):
+    """An option that is one of a few words."""
+
+    @classmethod
+    def _missing_(cls, _: object) -> None:
+        raise ConfigurationError(f"{cls.__name__.lower()}: expected one of {', '.join(cls)}")
+
+
+class Route(Choice):
+    """How records travel."""
+
+    AUTO = "auto"
+    """Bulk for at least 10,000 records of which the first 10,000 can all go there, else per
+    profile. The choice is made once per sync and kept when it is resumed."""
+    BULK = "bulk"
+    """``import/audience``, many records in a request: fast, but an answer only means *queued*,
+    and a field can't be cleared (what null does there is not documented; protocol, 2.9)."""
+    PER_PROFILE = "per-profile"
+    """``profile/set``, one record in a request, many requests at once: an answer means *done*."""
+
+
+# The service ignores entries with none of these, and reports it nowhere (protocol, 2.9).
+_IDENTIFIERS_IN_BULK: Final = (EMAIL, PHONE, LOYALTY_ID, EXTERNAL_ID)
 
 
 @attrs.frozen
@@ -121,6 +153,9 @@ class Record:
 
 Outcome: TypeAlias = Record | Rejected
 
+Item: TypeAlias = ProfileUpdate | Mapping[str, object] | Record | Rejected
+"""What an iterable may give: an update, a flat mapping of its fields, or what a source gives."""
+
 
 class Source(Protocol):
     """Where records come from: a file, a query, an iterable. Reads again from the start each time.
@@ -147,6 +182,34 @@ class Source(Protocol):
         """Read the rows after ``after_row``, in order, each checked and mapped."""
 
 
+def outcome_of(item: Item, row: int) -> Outcome:
+    """Make a record of an item, or its rejection; ``row`` is for items that have none.
+
+    A flat mapping has custom properties beside the standard fields, as the wire has them.
+    """
+    source_row: Mapping[str, object] = {}
+    match item:
+        case Record() | Rejected():
+            return item
+        case ProfileUpdate():
+            update = item
+        case dict() | Mapping():  # the first is told apart several times as fast
+            source_row = item
+            try:
+                update = ProfileUpdate.from_flat(item)
+            except ValidationError as error:
+                return Rejected(row, (Fault.of(error),), item)
+            except TypeError:
+                fault = Fault("record", "a mapping with str keys", "other keys")
+                return Rejected(row, (fault,), {})
+        case _:
+            rule = "a ProfileUpdate, a mapping or a Record"
+            return Rejected(row, (Fault("record", rule, rules.given(item)),), {})
+    if not update:
+        return Rejected(row, (Fault("record", "at least one field", "none"),), source_row)
+    return Record(row, to_wire(update, user_id_name=EXTERNAL_ID))
+
+
 def identifiers_of(wire: Mapping[str, Json]) -> tuple[tuple[str, str], ...]:
     """Return a record's identifiers, written so that spellings of one user's agree."""
     return tuple(
@@ -164,3 +227,60 @@ def has_identifier(wire: Mapping[str, Json], among: Sequence[str] = IDENTIFIERS)
         if wire.get(name) is not None:
             return True
     return False
+
+
+def choose_route(first: Sequence[Outcome], *, whole: bool) -> Route:
+    """Choose between the routes by the first records of a source.
+
+    :param first: its first ``BULK_FROM`` rows, or all if it has fewer.
+    :param whole: whether these are all.
+    """
+    if whole and len(first) < BULK_FROM:
+        return Route.PER_PROFILE
+    fit = all(isinstance(one, Rejected) or _unfit(one.wire, Route.BULK) is None for one in first)
+    return Route.BULK if fit else Route.PER_PROFILE
+
+
+Admitted: TypeAlias = tuple[Outcome, bytes]
+"""A row admitted to a route, and its record as JSON: empty if it is rejected."""
+
+
+def admitted(outcome: Outcome, route: Route, largest: int) -> Admitted:
+    """Return a record that can go the route and its JSON, or its rejection and nothing.
+
+    :param largest: the bytes that one record may have.
+    """
+    if not isinstance(outcome, Record):
+        return outcome, b""
+    wire = outcome.wire
+    try:
+        content = codec.encode(wire)
+    except (TypeError, ValueError, OverflowError, RecursionError):
+        return rejected(outcome, Fault("record", "values that JSON knows", "others")), b""
+    if len(content) > largest:
+        rule = f"at most {largest} bytes in all"
+        return rejected(outcome, Fault("record", rule, f"{len(content)} bytes")), b""
+    needed = _IDENTIFIERS_IN_BULK if route is Route.BULK else IDENTIFIERS
+    # What the bulk route does not take shows in the bytes sooner than in the fields.
+    is_doubtful = b"null" in content or not has_identifier(wire, needed)
+    if is_doubtful and (unfit := _unfit(wire, route)) is not None:
+        return rejected(outcome, unfit), b""
+    return outcome, content
+
+
+def rejected(record: Record, fault: Fault) -> Refused:
+    """Reject a record that can't go its route."""
+    return Refused(record.row, (fault,), dict(record.wire))
+
+
+def _unfit(wire: Mapping[str, Json], route: Route) -> Fault | None:
+    if not has_identifier(wire):
+        return NO_IDENTIFIER
+    if route is Route.BULK:
+        for field, value in wire.items():
+            if value is None:
+                return Fault(field, "a value, or the field left out, on the bulk route", "CLEAR")
+        if not has_identifier(wire, _IDENTIFIERS_IN_BULK):
+            rule = f"at least one of {', '.join(_IDENTIFIERS_IN_BULK)}"
+            return Fault("user", rule, "none of them")
+    return None

@@ -10,8 +10,7 @@ import attrs
 
 from personaclick_async.config import Seconds
 from personaclick_async.errors import PersonaClickError
-from personaclick_async.sync.options import Route
-from personaclick_async.sync.records import Rejected
+from personaclick_async.sync.records import Rejected, Route
 
 
 @attrs.frozen

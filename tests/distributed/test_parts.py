@@ -20,6 +20,7 @@ from personaclick_async.names import Family
 from personaclick_async.sync.journal import Journal
 from personaclick_async.sync.parts import (
     Part,
+    Shard,
     finish_parts,
     parts_of,
     prepare_parts,
@@ -27,7 +28,6 @@ from personaclick_async.sync.parts import (
     stop_parts,
     sync_part,
 )
-from personaclick_async.sync.shards import Shard
 from personaclick_async.sync.sources import Layout
 from tests.distributed.conftest import Site
 from tests.distributed.support import sample_rows, write_csv_parts, write_parts

@@ -11,7 +11,7 @@ import pytest
 from personaclick_async import RateLimit
 from personaclick_async.errors import ConfigurationError
 from personaclick_async.sync import Record, Refused, Rejected, SyncOptions, SyncRefused
-from personaclick_async.sync.shards import Shard, ShardOf
+from personaclick_async.sync.parts import Shard, ShardOf
 from personaclick_async.sync.sources import IterableSource, open_source
 from tests.distributed.conftest import Site
 from tests.distributed.support import (

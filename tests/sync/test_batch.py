@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from personaclick_async import codec
 from personaclick_async.protocol.requests import Shop, audience_envelope
 from personaclick_async.sync import Fault, Outcome, Record, Rejected, Route
-from personaclick_async.sync.admission import Admitted, admitted
 from personaclick_async.sync.batch import Batch, Chunk, Marks
 from personaclick_async.sync.options import SyncRefused
+from personaclick_async.sync.records import Admitted, admitted
 
 SHOP = Shop(shop_id="e0" * 15, secret="5e" * 16)
 ENVELOPE = audience_envelope(SHOP, segment_id=5)

@@ -12,7 +12,7 @@ import pytest
 from personaclick_async import CLEAR, Family, PersonaClick, RateLimit, codec
 from personaclick_async.emulator import Emulator
 from personaclick_async.sync import Queued, Record, Refused, Route, SyncStopped
-from personaclick_async.sync.admission import BULK_FROM
+from personaclick_async.sync.records import BULK_FROM
 from tests.conftest import MakeClient
 from tests.sync.conftest import MakeEmulator
 from tests.sync.support import (

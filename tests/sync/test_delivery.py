@@ -1,13 +1,16 @@
-"""How long to wait and when to give up, by the clock that is passed in."""
+"""What follows from a refusal, how long to wait and when to give up, by the clock passed in."""
 
 from __future__ import annotations
 
 import math
 
-from personaclick_async import RetryPolicy
-from personaclick_async.retry import Failure
-from personaclick_async.sync.delivery import Outage
+import pytest
 
+from personaclick_async import RetryPolicy, errors
+from personaclick_async.retry import Failure
+from personaclick_async.sync.delivery import Outage, Verdict, describe, judge, refusal
+
+CANARY = "canary@shop.example"
 POLICY = RetryPolicy(first_wait=1, longest_wait=8, attempts=2, total=1)
 DOWN = Failure(503)
 
@@ -44,3 +47,43 @@ def test_patience_without_end() -> None:
     outage = Outage(POLICY, patience=math.inf)
     outage.wait(DOWN, attempt=1, now=0, chance=0)
     assert outage.wait(DOWN, attempt=10**6, now=10**9, chance=0) == 8
+
+
+def _service(kind: type[errors.ServiceError], status: int) -> errors.ServiceError:
+    return kind(f"about {CANARY}", status=status, endpoint="profile/set", attempts=1)
+
+
+@pytest.mark.parametrize(
+    ("error", "verdict"),
+    [
+        (_service(errors.BadRequest, 400), Verdict.RECORD),
+        (_service(errors.AuthenticationFailed, 400), Verdict.STOP),
+        (_service(errors.AuthenticationFailed, 401), Verdict.PROBE),
+        (_service(errors.Forbidden, 403), Verdict.PROBE),
+        (_service(errors.NotFound, 404), Verdict.RECORD),
+        (_service(errors.ServiceError, 405), Verdict.STOP),
+        (_service(errors.ServiceError, 302), Verdict.STOP),
+        (_service(errors.PayloadTooLarge, 413), Verdict.RECORD),
+        (_service(errors.Unprocessable, 422), Verdict.RECORD),
+        (_service(errors.RateLimited, 429), Verdict.WAIT),
+        (_service(errors.ServerError, 500), Verdict.WAIT),
+        (_service(errors.ServiceUnavailable, 503), Verdict.WAIT),
+        (_service(errors.ServiceError, 200), Verdict.RECORD),
+        (errors.ConnectionFailed("gone", endpoint="x", attempts=1), Verdict.WAIT),
+        (errors.TimedOut("late", endpoint="x", attempts=1), Verdict.WAIT),
+        (errors.MalformedAnswer("html", endpoint="x", attempts=1, answer=None), Verdict.WAIT),
+        (errors.ClientClosed("closed"), Verdict.STOP),
+    ],
+    ids=lambda value: getattr(value, "name", type(value).__name__),
+)
+def test_what_follows_from_a_failure(error: errors.PersonaClickError, verdict: Verdict) -> None:
+    assert judge(error) is verdict
+    assert CANARY not in describe(error)
+
+
+def test_a_refusal_keeps_the_row_out_of_its_texts() -> None:
+    error = errors.Unprocessable("not valid", status=422, endpoint="profile/set", attempts=1)
+    rejected = refusal(7, {"email": CANARY}, error)
+    assert "profile/set answered 422: not valid" in rejected.rule
+    assert CANARY not in repr(rejected)
+    assert rejected.source_row == {"email": CANARY}

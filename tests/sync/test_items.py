@@ -9,7 +9,7 @@ import pytest
 
 from personaclick_async import CLEAR, ProfileUpdate
 from personaclick_async.sync import Fault, Record, Rejected
-from personaclick_async.sync.admission import outcome_of
+from personaclick_async.sync.records import outcome_of
 from personaclick_async.sync.sources import IterableSource
 
 

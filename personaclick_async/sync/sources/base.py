@@ -17,17 +17,18 @@ from personaclick_async import codec
 from personaclick_async.codec import Json
 from personaclick_async.errors import ConfigurationError, PersonaClickError
 from personaclick_async.models import rules
-from personaclick_async.sync.admission import Item, outcome_of
 from personaclick_async.sync.mapping import CompiledMapping, FieldMapping
 from personaclick_async.sync.mapping.words import TOTALS
 from personaclick_async.sync.records import (
     NO_IDENTIFIER,
     Fault,
+    Item,
     Outcome,
     Record,
     Rejected,
     Source,
     has_identifier,
+    outcome_of,
 )
 
 SENT: Final = "_sent"

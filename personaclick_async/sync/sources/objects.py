@@ -18,9 +18,8 @@ import attrs
 from personaclick_async import codec
 from personaclick_async.models import rules
 from personaclick_async.names import IMPORT_MAX_BODY_BYTES
-from personaclick_async.sync.admission import Item
 from personaclick_async.sync.mapping import FieldMapping
-from personaclick_async.sync.records import Fault, Outcome, Record, Rejected
+from personaclick_async.sync.records import Fault, Item, Outcome, Record, Rejected
 from personaclick_async.sync.sources.base import (
     BOOKKEEPING,
     ROW,
