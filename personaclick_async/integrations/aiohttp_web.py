@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from typing import Any, Final
+from typing import Final
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
@@ -12,6 +12,7 @@ from personaclick_async.client import PersonaClick
 from personaclick_async.config import Seconds
 from personaclick_async.integrations.cookies import CookiePolicy, IncomingRequest
 from personaclick_async.integrations.visitors import (
+    KEY,
     PATIENCE,
     NoConsent,
     Visitor,
@@ -38,9 +39,7 @@ __all__ = [
 CLIENT: Final = web.AppKey("personaclick", PersonaClick)
 """Where the application keeps its client: ``request.app[CLIENT]``."""
 
-_NAME: Final = "personaclick.visitor"
-# aiohttp warns of names where it has keys; versions before 3.14 have none for requests.
-_VISITOR: Final[Any] = web.RequestKey(_NAME, Visitor) if hasattr(web, "RequestKey") else _NAME
+_VISITOR: Final = web.RequestKey(KEY, Visitor)
 
 
 def setup(
@@ -56,7 +55,7 @@ def setup(
 
     :param app: the application, before it is started.
     :param client: the shop's client.
-    :param policy: how visitors are found; see :class:`VisitorPolicy`.
+    :param policy: how visitors are found.
     :param patience: seconds for which the end waits for calls in flight.
     """
     app[CLIENT] = client
@@ -71,7 +70,14 @@ def visitor_middleware(client: PersonaClick, *, policy: VisitorPolicy | None = N
 
     @web.middleware
     async def find_visitor(request: web.Request, handler: Handler) -> web.StreamResponse:
-        visitor = request[_VISITOR] = await visitors.arrive(_incoming(request))
+        incoming = IncomingRequest(
+            method=request.method,
+            path=request.path,
+            scheme=request.scheme,
+            header_fields=[(name.lower(), value) for name, value in request.headers.items()],
+            native=request,
+        )
+        visitor = request[_VISITOR] = await visitors.arrive(incoming)
         # A block, for aiohttp serves all requests of one connection in one task.
         with visitor.current():
             return await handler(request)
@@ -81,10 +87,8 @@ def visitor_middleware(client: PersonaClick, *, policy: VisitorPolicy | None = N
 
 async def set_cookies(request: web.Request, response: web.StreamResponse) -> None:
     """Set the visitor's cookies as a response begins, streams and websockets included."""
-    visitor = request.get(_VISITOR)
-    if isinstance(visitor, Visitor):
-        said = response.headers.getall("Cache-Control", [])
-        for name, value in visitor.response_headers(said):
+    if _VISITOR in request:
+        for name, value in request[_VISITOR].response_headers(response.headers.items()):
             response.headers.add(name, value)
 
 
@@ -103,10 +107,9 @@ def client_context(
 
 
 def current_user(request: web.Request) -> User:
-    """Return the request's visitor. No I/O.
+    """Return the request's visitor.
 
     :raises NoCurrentUser: they have no session, or have not agreed to one (:class:`NoConsent`).
-    :raises ConfigurationError: the middleware is missing.
     """
     return require_visitor(request.get(_VISITOR)).require_user()
 
@@ -114,13 +117,3 @@ def current_user(request: web.Request) -> User:
 def current_user_or_none(request: web.Request) -> User | None:
     """Return the same, or None if they can't be known."""
     return require_visitor(request.get(_VISITOR)).user
-
-
-def _incoming(request: web.Request) -> IncomingRequest:
-    return IncomingRequest(
-        method=request.method,
-        path=request.path,
-        scheme=request.scheme,
-        header_fields=[(name.lower(), value) for name, value in request.headers.items()],
-        native=request,
-    )

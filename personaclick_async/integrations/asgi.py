@@ -10,6 +10,7 @@ from personaclick_async.client import PersonaClick
 from personaclick_async.config import Seconds
 from personaclick_async.integrations.cookies import CookiePolicy, IncomingRequest
 from personaclick_async.integrations.visitors import (
+    KEY,
     PATIENCE,
     NoConsent,
     Visitor,
@@ -37,7 +38,8 @@ Send: TypeAlias = Callable[[Message], Awaitable[None]]
 ASGIApp: TypeAlias = Callable[[Any, Any, Any], Awaitable[None]]
 """An application; every framework types its three arguments in its own way."""
 
-_KEY: Final = "personaclick.visitor"
+Lifespan: TypeAlias = Callable[[Any], AbstractAsyncContextManager[Any]]
+
 _VISITS: Final = frozenset({"http", "websocket"})
 _BEGINS: Final = frozenset(
     {"http.response.start", "websocket.accept", "websocket.http.response.start"}
@@ -58,7 +60,7 @@ class VisitorMiddleware:
 
     :param app: the application to wrap.
     :param client: the shop's client.
-    :param policy: how visitors are found; see :class:`VisitorPolicy`.
+    :param policy: how visitors are found.
     :param close_client: close the client when the server says that the application ends, for
         applications without a ``lifespan=``.
     :param patience: seconds for which that waits for calls in flight.
@@ -82,12 +84,20 @@ class VisitorMiddleware:
         if scope["type"] not in _VISITS:
             await self._rest(scope, receive, send)
             return
-        visitor = await self._visitors.arrive(_incoming(scope))
-        scope[_KEY] = visitor
+        request = IncomingRequest(
+            method=scope.get("method", "GET"),
+            path=scope["path"],
+            scheme=scope.get("scheme", "http"),
+            header_fields=_headers_of(scope),
+            native=scope,
+        )
+        scope[KEY] = visitor = await self._visitors.arrive(request)
 
         async def send_with_cookies(message: Message) -> None:
-            if message["type"] in _BEGINS:
-                message = _with_cookies(message, visitor)
+            begins = message["type"] in _BEGINS
+            if begins and (added := visitor.response_headers(_headers_of(message))):
+                headers = [(name.lower().encode(), value.encode()) for name, value in added]
+                message = {**message, "headers": [*message.get("headers", ()), *headers]}
             await send(message)
 
         with visitor.current():
@@ -99,38 +109,18 @@ def visitor_of(scope: Mapping[str, object]) -> Visitor:
 
     :raises ConfigurationError: it did not.
     """
-    return require_visitor(scope.get(_KEY))
+    return require_visitor(scope.get(KEY))
 
 
-def _incoming(scope: ASGIScope) -> IncomingRequest:
-    return IncomingRequest(
-        method=scope.get("method", "GET"),
-        path=scope["path"],
-        scheme=scope.get("scheme", "http"),
-        header_fields=[
-            (name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]
-        ],
-        native=scope,
-    )
-
-
-def _with_cookies(message: Message, visitor: Visitor) -> Message:
-    headers = list(message.get("headers", ()))
-    added = visitor.response_headers(
-        value.decode("latin-1") for name, value in headers if name.lower() == b"cache-control"
-    )
-    if not added:
-        return message
-    headers += [(name.lower().encode(), value.encode()) for name, value in added]
-    return {**message, "headers": headers}
+def _headers_of(carrier: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return the headers of a request's scope, or of a message that begins a response."""
+    headers = carrier.get("headers", ())
+    return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers]
 
 
 def lifespan(
-    client: PersonaClick,
-    wraps: Callable[[Any], AbstractAsyncContextManager[Any]] | None = None,
-    *,
-    patience: Seconds = PATIENCE,
-) -> Callable[[Any], AbstractAsyncContextManager[Any]]:
+    client: PersonaClick, wraps: Lifespan | None = None, *, patience: Seconds = PATIENCE
+) -> Lifespan:
     """Return the ``lifespan=`` of a Starlette or FastAPI application, which closes the client.
 
     :param wraps: the application's own lifespan, if it has one: it begins after the client is
@@ -156,8 +146,8 @@ def lifespan(
 class LifespanMiddleware:
     """Closes the client when the server says that the application ends.
 
-    For applications without a ``lifespan=`` of their own. Those that know no lifespan at all, such
-    as Django's, do not get the server's events.
+    For applications without a ``lifespan=`` of their own, also for those that know no lifespan at
+    all, such as Django's: they do not get the server's events.
 
     :param app: the application to wrap.
     :param client: the client to close.
@@ -195,16 +185,8 @@ class LifespanMiddleware:
                 if listened:
                     raise
             if not listened:
-                await _answer_events(receive, close_and_send)
+                for _ in range(2):  # the startup and the shutdown
+                    event = await receive()
+                    await close_and_send({"type": f"{event['type']}.complete"})
         finally:
             await self._client.close(patience=self._patience)
-
-
-async def _answer_events(receive: Receive, send: Send) -> None:
-    while True:
-        message = await receive()
-        if message["type"] == "lifespan.startup":
-            await send({"type": "lifespan.startup.complete"})
-        else:
-            await send({"type": "lifespan.shutdown.complete"})
-            return

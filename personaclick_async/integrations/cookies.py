@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from ipaddress import ip_address
 from typing import Any, Final, Literal, TypeAlias
 
 import attrs
 
+from personaclick_async import config
 from personaclick_async.errors import ConfigurationError
 from personaclick_async.models.identity import Session
 
@@ -22,26 +23,20 @@ DEVICE_SECONDS: Final = 400 * 24 * 60 * 60
 # Characters that mean the same in a cookie, a query and a header; the service's own ids are ten
 # letters and digits (protocol, 6.1).
 _ID: Final = re.compile(r"[A-Za-z0-9._~-]{1,64}")
-_NAME: Final = r"[A-Za-z0-9!#$%&'*+.^_`|~-]+"
-_DOMAIN: Final = r"\.?[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?"
-_PATH: Final = r"/[!-:<-~]*"
+_NAME: Final = config.text(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", "a cookie's name", or_none=False)
+_HOST: Final = config.text(r"\.?[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?", "a host's name")
+_PATH: Final = config.text(
+    r"/[A-Za-z0-9._~!$&'()*+,=:@%/-]*", "a URL's path, which begins with /", or_none=False
+)
+_SAME_SITE: Final = config.text("Lax|Strict|None", "Lax, Strict or None", or_none=False)
 _UNENCRYPTED: Final = frozenset({"http", "ws"})
 _OF_PROXIES: Final = frozenset({"forwarded", "via", "x-real-ip", "x-client-ip"})
+_LONG_OVER: Final = datetime.fromtimestamp(0, UTC)
 
 
 def acceptable_id(value: str | None) -> str | None:
     """Return a device or session id that a visitor sent, or None if it can't be one."""
     return value if value is not None and _ID.fullmatch(value) else None
-
-
-def matches(pattern: str, expected: str) -> Callable[[object, attrs.Attribute[Any], Any], None]:
-    """Return an attrs validator of a text or None; the error says what was ``expected``."""
-
-    def check(_: object, at: attrs.Attribute[Any], value: object) -> None:
-        if value is not None and not (isinstance(value, str) and re.fullmatch(pattern, value)):
-            raise ConfigurationError(f"{at.name}: expected {expected}")
-
-    return check
 
 
 @attrs.define(kw_only=True, eq=False, repr=False)
@@ -72,18 +67,15 @@ class IncomingRequest:
     @property
     def cookies(self) -> Mapping[str, str]:
         """The cookies as they came; of several with one name the first."""
-        return dict(reversed(self._cookies))
-
-    def cookie_values(self, name: str) -> Sequence[str]:
-        """Return every value that came under a name.
-
-        A browser sends several where cookies differ in their path or domain, and anyone who
-        controls a sibling domain can add one.
-        """
-        return [value for key, value in self._cookies if key == name]
+        return dict(reversed(self.cookie_pairs))
 
     @property
-    def _cookies(self) -> list[tuple[str, str]]:
+    def cookie_pairs(self) -> Sequence[tuple[str, str]]:
+        """The names and values of all cookies.
+
+        A browser sends several of one name where they differ in their path or domain, and anyone
+        who controls a sibling domain can add one.
+        """
         fields = (value for name, value in self.header_fields if name == "cookie")
         pairs = (pair.partition("=") for field in fields for pair in field.split(";"))
         return [(name.strip(), value.strip()) for name, equals, value in pairs if equals]
@@ -91,9 +83,7 @@ class IncomingRequest:
     @property
     def is_unencrypted(self) -> bool:
         """Whether it came over plain http, as far as the server and the proxies before it say."""
-        if not self.is_forwarded:
-            return self.scheme in _UNENCRYPTED
-        proto = self.header("x-forwarded-proto") or ""
+        proto = (self.header("x-forwarded-proto") or "") if self.is_forwarded else self.scheme
         return proto.partition(",")[0].strip().lower() in _UNENCRYPTED
 
     @property
@@ -108,45 +98,13 @@ class IncomingRequest:
         """Whether it names a loopback address as its host."""
         host = self.header("host") or ""
         name = host.partition("]")[0][1:] if host.startswith("[") else host.partition(":")[0]
-        if name == "localhost" or name.endswith(".localhost"):
-            return True
         try:
             return ip_address(name).is_loopback
         except ValueError:
-            return False
+            return f".{name}".endswith(".localhost")
 
     def __repr__(self) -> str:
         return "<IncomingRequest>"
-
-
-@attrs.frozen(kw_only=True, repr=False)
-class SetCookie:
-    """A cookie to set; ``max_age`` in seconds, 0 deletes it."""
-
-    name: str
-    value: str
-    max_age: int
-    path: str
-    domain: str | None
-    secure: bool
-    http_only: bool
-    same_site: SameSite
-
-    def header(self) -> str:
-        """Return the value of the ``Set-Cookie`` header."""
-        parts = (
-            f"{self.name}={self.value}",
-            f"Max-Age={self.max_age}",
-            f"Path={self.path}",
-            self.domain and f"Domain={self.domain}",
-            self.secure and "Secure",
-            self.http_only and "HttpOnly",
-            f"SameSite={self.same_site}",
-        )
-        return "; ".join(part for part in parts if part)
-
-    def __repr__(self) -> str:
-        return f"<SetCookie {self.name}>"
 
 
 @attrs.frozen(kw_only=True)
@@ -167,20 +125,14 @@ class CookiePolicy:
     :raises ConfigurationError: browsers would refuse such cookies.
     """
 
-    device: str = attrs.field(
-        default="personaclick_did", validator=matches(_NAME, "a cookie's name")
-    )
-    session: str = attrs.field(
-        default="personaclick_sid", validator=matches(_NAME, "a cookie's name")
-    )
-    domain: str | None = attrs.field(default=None, validator=matches(_DOMAIN, "a host's name"))
-    path: str = attrs.field(default="/", validator=matches(_PATH, "a path that begins with /"))
+    device: str = attrs.field(default="personaclick_did", validator=_NAME)
+    session: str = attrs.field(default="personaclick_sid", validator=_NAME)
+    domain: str | None = attrs.field(default=None, validator=_HOST)
+    path: str = attrs.field(default="/", validator=_PATH)
     secure: bool = True
     plain_on_localhost: bool = False
     http_only: bool = True
-    same_site: SameSite = attrs.field(
-        default="Lax", validator=matches("Lax|Strict|None", "Lax, Strict or None")
-    )
+    same_site: SameSite = attrs.field(default="Lax", validator=_SAME_SITE)
 
     def __attrs_post_init__(self) -> None:
         if self.device == self.session:
@@ -212,41 +164,48 @@ class CookiePolicy:
             same_site=same_site,
         )
 
-    def device_of(self, request: IncomingRequest) -> str | None:
-        """Return the request's device id; a value that can't be one is ignored."""
-        return next(filter(acceptable_id, request.cookie_values(self.device)), None)
+    def session_of(self, request: IncomingRequest) -> Session | None:
+        """Return the session that a request's cookies name; values that can't be ids are ignored.
 
-    def session_of(self, request: IncomingRequest) -> str | None:
-        """Return the request's session id; a value that can't be one is ignored."""
-        return next(filter(acceptable_id, request.cookie_values(self.session)), None)
-
-    def keep(
-        self, session: Session, now: datetime, *, request: IncomingRequest
-    ) -> Iterator[SetCookie]:
-        """Return the cookies that keep a session that is not over."""
-        if acceptable_id(session.did):
-            yield self._cookie(self.device, session.did, DEVICE_SECONDS, request)
-        if session.seance is not None and session.expires_at is not None:
-            left = math.ceil((session.expires_at - now).total_seconds())
-            if acceptable_id(session.seance) and left > 0:
-                yield self._cookie(self.session, session.seance, left, request)
-
-    def delete(self, request: IncomingRequest) -> Iterator[SetCookie]:
-        """Return cookies that delete those of the request."""
-        for name in (self.device, self.session):
-            if request.cookie_values(name):
-                yield self._cookie(name, "", 0, request)
-
-    def _cookie(self, name: str, value: str, max_age: int, request: IncomingRequest) -> SetCookie:
-        must_be_secure = name.startswith("__") or self.same_site == "None"
-        plain = self.plain_on_localhost and request.is_to_localhost and not request.is_forwarded
-        return SetCookie(
-            name=name,
-            value=value,
-            max_age=max_age,
-            path=self.path,
-            domain=self.domain,
-            secure=self.secure and (must_be_secure or not (plain and request.is_unencrypted)),
-            http_only=self.http_only,
-            same_site=self.same_site,
+        A browser forgets the session's cookie when the session is over: the next call then goes
+        on with a new id, at no extra cost (protocol, section 12).
+        """
+        pairs = [(name, value) for name, value in request.cookie_pairs if acceptable_id(value)]
+        ids = dict(reversed(pairs))
+        if self.device not in ids:
+            return None
+        seance = ids.get(self.session)
+        return Session(
+            did=ids[self.device], seance=seance, expires_at=None if seance else _LONG_OVER
         )
+
+    def keep(self, session: Session, now: datetime, request: IncomingRequest) -> Iterator[str]:
+        """Yield the ``Set-Cookie`` headers that keep a session, while it lasts.
+
+        No end is known, and nothing kept, until the service has answered.
+        """
+        ends = session.expires_at or _LONG_OVER
+        left = math.ceil((ends - now).total_seconds())
+        kept = ((self.device, session.did, DEVICE_SECONDS), (self.session, session.seance, left))
+        for name, value, max_age in kept:
+            if left > 0 and value is not None and acceptable_id(value):
+                yield self._header(name, value, max_age, request)
+
+    def delete(self, request: IncomingRequest) -> Iterator[str]:
+        """Yield the ``Set-Cookie`` headers that delete those of the request."""
+        for name in (self.device, self.session):
+            if name in request.cookies:
+                yield self._header(name, "", 0, request)
+
+    def _header(self, name: str, value: str, max_age: int, request: IncomingRequest) -> str:
+        may_be_plain = not (name.startswith("__") or self.same_site == "None")
+        is_local = request.is_to_localhost and request.is_unencrypted and not request.is_forwarded
+        is_plain = self.plain_on_localhost and is_local and may_be_plain
+        parts = (
+            f"{name}={value}; Max-Age={max_age}; Path={self.path}",
+            self.domain and f"Domain={self.domain}",
+            "Secure" if self.secure and not is_plain else None,
+            "HttpOnly" if self.http_only else None,
+            f"SameSite={self.same_site}",
+        )
+        return "; ".join(filter(None, parts))

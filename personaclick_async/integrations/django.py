@@ -17,10 +17,10 @@ from typing import Any, Final, TypeVar, cast
 
 from personaclick_async.client import PersonaClick
 from personaclick_async.errors import ConfigurationError
+from personaclick_async.integrations import extra
 from personaclick_async.integrations.asgi import LifespanMiddleware
 from personaclick_async.integrations.cookies import CookiePolicy, IncomingRequest
 from personaclick_async.integrations.visitors import (
-    PRIVATE,
     NoConsent,
     Visitor,
     VisitorPolicy,
@@ -29,17 +29,13 @@ from personaclick_async.integrations.visitors import (
 )
 from personaclick_async.user import User
 
-try:
+with extra("django", "Django"):
     from asgiref.sync import markcoroutinefunction
     from django.conf import settings
     from django.http import HttpRequest, StreamingHttpResponse
     from django.http.response import HttpResponseBase
     from django.utils.cache import patch_vary_headers
     from django.utils.module_loading import import_string
-except ImportError as missing:
-    raise ImportError(
-        "Django is not installed: pip install 'personaclick-async[django]'"
-    ) from missing
 
 __all__ = [
     "CookiePolicy",
@@ -91,7 +87,14 @@ class VisitorMiddleware:
 
     async def __call__(self, request: HttpRequest) -> HttpResponseBase:
         """Serve a request."""
-        visitor = await self._visitors.arrive(_incoming(request))
+        incoming = IncomingRequest(
+            method=request.method or "GET",
+            path=request.path,
+            scheme=request.scheme or "http",
+            header_fields=[(name.lower(), value) for name, value in request.headers.items()],
+            native=request,
+        )
+        visitor = await self._visitors.arrive(incoming)
         setattr(request, _VISITOR, visitor)
         with visitor.current():
             response = await self._get_response(request)
@@ -99,15 +102,20 @@ class VisitorMiddleware:
             # Django reads the stream when the middlewares have ended.
             body = cast("AsyncIterator[bytes]", response.streaming_content)
             response.streaming_content = _streamed(body, visitor)
-        _set_cookies(response, visitor)
+        for name, value in visitor.response_headers(response.headers.items()):
+            if name == "Set-Cookie":
+                response.cookies.load(value)
+            elif name == "Vary":
+                patch_vary_headers(response, [value])
+            else:
+                response.headers[name] = value
         return response
 
 
 def current_user(request: HttpRequest) -> User:
-    """Return the request's visitor. No I/O.
+    """Return the request's visitor.
 
     :raises NoCurrentUser: they have no session, or have not agreed to one (:class:`NoConsent`).
-    :raises ConfigurationError: the middleware is missing.
     """
     return require_visitor(getattr(request, _VISITOR, None)).require_user()
 
@@ -126,36 +134,6 @@ async def _streamed(body: AsyncIterator[bytes], visitor: Visitor) -> AsyncIterat
         if piece is None:
             return
         yield piece
-
-
-def _set_cookies(response: HttpResponseBase, visitor: Visitor) -> None:
-    cache_control = response.headers.get("Cache-Control", "")
-    cookies = visitor.set_cookies(cache_control)
-    for cookie in cookies:
-        response.set_cookie(
-            cookie.name,
-            cookie.value,
-            max_age=cookie.max_age,
-            path=cookie.path,
-            domain=cookie.domain,
-            secure=cookie.secure,
-            httponly=cookie.http_only,
-            samesite=cookie.same_site,
-        )
-    if cookies:
-        patch_vary_headers(response, ("Cookie",))
-        if not cache_control:
-            response.headers["Cache-Control"] = PRIVATE
-
-
-def _incoming(request: HttpRequest) -> IncomingRequest:
-    return IncomingRequest(
-        method=request.method or "GET",
-        path=request.path,
-        scheme=request.scheme or "http",
-        header_fields=[(name.lower(), value) for name, value in request.headers.items()],
-        native=request,
-    )
 
 
 def _setting(name: str, kind: type[T]) -> T | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from personaclick_async.client import PersonaClick
+from personaclick_async.integrations import extra
 from personaclick_async.integrations.asgi import (
     CookiePolicy,
     IncomingRequest,
@@ -16,13 +17,9 @@ from personaclick_async.integrations.asgi import (
 )
 from personaclick_async.user import User
 
-try:
+with extra("fastapi", "FastAPI"):
     from fastapi import Depends
     from starlette.requests import HTTPConnection
-except ImportError as missing:
-    raise ImportError(
-        "FastAPI is not installed: pip install 'personaclick-async[fastapi]'"
-    ) from missing
 
 __all__ = [
     "Client",
@@ -41,18 +38,14 @@ __all__ = [
 
 
 async def client(connection: HTTPConnection) -> PersonaClick:
-    """Return the client that the middleware was made with.
-
-    :raises ConfigurationError: the middleware is missing.
-    """
+    """Return the client that the middleware was made with."""
     return visitor_of(connection.scope).client
 
 
 async def current_user(connection: HTTPConnection) -> User:
-    """Return the request's visitor. No I/O.
+    """Return the request's visitor.
 
     :raises NoCurrentUser: they have no session, or have not agreed to one (:class:`NoConsent`).
-    :raises ConfigurationError: the middleware is missing.
     """
     return visitor_of(connection.scope).require_user()
 
@@ -63,10 +56,7 @@ async def current_user_or_none(connection: HTTPConnection) -> User | None:
 
 
 Client = Annotated[PersonaClick, Depends(client)]
-"""The shop's client, as the type of an endpoint's parameter."""
+"""The shop's client, as the type of an endpoint's parameter; so are the two below."""
 
 CurrentUser = Annotated[User, Depends(current_user)]
-"""The request's visitor, as the type of an endpoint's parameter; required."""
-
 CurrentUserOrNone = Annotated[User | None, Depends(current_user_or_none)]
-"""The request's visitor if they can be known, as the type of an endpoint's parameter."""

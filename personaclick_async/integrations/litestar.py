@@ -6,6 +6,7 @@ from typing import Any, cast
 
 from personaclick_async.client import PersonaClick
 from personaclick_async.config import Seconds
+from personaclick_async.integrations import extra
 from personaclick_async.integrations.asgi import (
     CookiePolicy,
     IncomingRequest,
@@ -18,16 +19,12 @@ from personaclick_async.integrations.asgi import (
 from personaclick_async.integrations.visitors import PATIENCE
 from personaclick_async.user import User
 
-try:
+with extra("litestar", "Litestar 2.23 or later"):
     from litestar.config.app import AppConfig
     from litestar.di import NamedDependency, Provide
     from litestar.middleware import DefineMiddleware
     from litestar.plugins import InitPlugin
     from litestar.types import Scope
-except ImportError as missing:
-    raise ImportError(
-        "Litestar 2.23 or later is not installed: pip install 'personaclick-async[litestar]'"
-    ) from missing
 
 __all__ = [
     "Client",
@@ -41,15 +38,12 @@ __all__ = [
     "VisitorPolicy",
 ]
 
-
 Client = NamedDependency[PersonaClick]
-"""The shop's client, as the type of a handler's parameter ``personaclick``."""
+"""The shop's client, as the type of a handler's parameter ``personaclick``; so are the two below,
+of ``current_user`` and ``current_user_or_none``."""
 
 CurrentUser = NamedDependency[User]
-"""The request's visitor, as the type of a handler's parameter ``current_user``; required."""
-
 CurrentUserOrNone = NamedDependency[User | None]
-"""The visitor if they can be known, as the type of ``current_user_or_none``."""
 
 
 class PersonaClickPlugin(InitPlugin):

@@ -2,34 +2,25 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import logging
 import math
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
-from datetime import UTC, datetime
 from typing import Final, Literal, TypeAlias, TypeVar
 
 import attrs
 
 from personaclick_async.client import PersonaClick
-from personaclick_async.config import Seconds
+from personaclick_async.config import Seconds, number, text
 from personaclick_async.errors import (
     ConfigurationError,
     ConnectionFailed,
     NoCurrentUser,
     PersonaClickError,
-    TimedOut,
 )
-from personaclick_async.integrations.cookies import (
-    CookiePolicy,
-    IncomingRequest,
-    SetCookie,
-    acceptable_id,
-    matches,
-)
+from personaclick_async.integrations.cookies import CookiePolicy, IncomingRequest, acceptable_id
 from personaclick_async.models.identity import Session
 from personaclick_async.names import INIT
 from personaclick_async.user import User
@@ -44,10 +35,8 @@ PATIENCE: Final = 3.0
 """Seconds for which an ending application waits for calls in flight. The server has by then waited
 for the requests, so these calls are of tasks that nobody awaits."""
 
-PRIVATE: Final = "private"
-"""The ``Cache-Control`` of a response that sets cookies and has none of its own."""
-
-_LONG_OVER: Final = datetime.fromtimestamp(0, UTC)
+KEY: Final = "personaclick.visitor"
+"""Where a request keeps its visitor."""
 
 
 class NoConsent(NoCurrentUser):
@@ -85,16 +74,12 @@ class VisitorPolicy:
     cookies: CookiePolicy | None = attrs.field(factory=CookiePolicy)
     start: Start = attrs.field(
         default="on first use",
-        validator=matches("on first use|on arrival", "'on first use' or 'on arrival'"),
+        validator=text("on first use|on arrival", "'on first use' or 'on arrival'", or_none=False),
     )
-    start_timeout: Seconds = 2.0
-    pause_after_failure: Seconds = 10.0
+    start_timeout: Seconds = attrs.field(default=2.0, validator=number(finite=True))
+    pause_after_failure: Seconds = attrs.field(default=10.0, validator=number(at_least=0))
 
     def __attrs_post_init__(self) -> None:
-        if self.start_timeout <= 0:
-            raise ConfigurationError("start_timeout: expected a positive number of seconds")
-        if self.pause_after_failure < 0:
-            raise ConfigurationError("pause_after_failure: expected 0 seconds or more")
         if self.session_header is not None and self.device_header is None:
             raise ConfigurationError("session_header: expected a device_header beside it")
 
@@ -136,44 +121,31 @@ class Visitor:
             return self.who
         raise type(self.who)(*self.who.args)
 
-    def set_cookies(self, cache_control: str = "") -> list[SetCookie]:
-        """Return the cookies to set, now that the response is about to begin.
+    def response_headers(self, begun: Iterable[tuple[str, str]] = ()) -> list[tuple[str, str]]:
+        """Return what to add to a response's headers: cookies, and what keeps them out of caches.
 
-        There are some if a call was made for a visitor who is known by cookies.
+        There are some if a call was made for a visitor who is known by cookies. A response that
+        shared caches may keep gets none, or everybody would be given the same device.
 
-        :param cache_control: the response's ``Cache-Control``. One that lets shared caches keep
-            the response gets no cookies, or everybody would be given the same device.
+        :param begun: the headers that the response has.
         """
-        if self._cookies is None:
-            return []
-        if isinstance(self.who, NoConsent):
-            return list(self._cookies.delete(self._request))
-        is_shared = any(word in cache_control.lower() for word in ("public", "s-maxage"))
-        if not isinstance(self.who, User) or is_shared:
-            return []
-        session, now = self.who.session, self.who.scope.core.now()
-        # No end is known as long as the service has not answered.
-        if session is None or session.expires_at is None or session.is_over(now):
-            return []
-        cookies = list(self._cookies.keep(session, now, request=self._request))
-        if cookies and cookies[0].secure:
-            self._visitors.check_that_secure_cookies_return(self._request)
-        return cookies
-
-    def response_headers(self, cache_control: Iterable[str] = ()) -> list[tuple[str, str]]:
-        """Return the headers to add to a response: cookies, and what keeps them out of caches.
-
-        :param cache_control: the values of the response's ``Cache-Control``.
-        """
-        said = ",".join(cache_control)
-        cookies = self.set_cookies(said)
-        if not cookies:
-            return []
-        headers = [("Set-Cookie", cookie.header()) for cookie in cookies]
-        headers.append(("Vary", "Cookie"))
-        if not said:
-            headers.append(("Cache-Control", PRIVATE))
+        said = ",".join(value for name, value in begun if name.lower() == "cache-control").lower()
+        is_shared = "public" in said or "s-maxage" in said
+        headers = [("Set-Cookie", cookie) for cookie in self._set_cookies(is_shared=is_shared)]
+        if headers:
+            headers.append(("Vary", "Cookie"))
+        if headers and not said:
+            headers.append(("Cache-Control", "private"))
         return headers
+
+    def _set_cookies(self, *, is_shared: bool) -> Iterator[str]:
+        who, request, cookies = self.who, self._request, self._cookies
+        if cookies is not None and isinstance(who, NoConsent):
+            yield from cookies.delete(request)
+        elif cookies is not None and isinstance(who, User) and who.session and not is_shared:
+            for cookie in cookies.keep(who.session, who.scope.core.now(), request):
+                self._visitors.check_that_it_comes_back(cookie, request)
+                yield cookie
 
     def __repr__(self) -> str:
         return "<Visitor>"
@@ -206,6 +178,7 @@ class Visitors:
     ) -> None:
         self.client = client
         self.policy = policy or VisitorPolicy()
+        self._starting = client.with_options(timeout=self.policy.start_timeout)
         self._clock = clock
         self._paused_until = -math.inf
         self._has_warned = False
@@ -222,15 +195,16 @@ class Visitors:
 
     async def find(self, request: IncomingRequest) -> Visitor:
         """Return the visitor of a request. Waits only for the application's own functions."""
-        policy = self.policy
+        consent, cookies = self.policy.consent, self.policy.cookies
         who: User | NoCurrentUser
-        cookies = policy.cookies
-        if policy.consent is not None and not await _awaited(policy.consent(request)):
+        if consent is not None and not await _awaited(consent(request)):
             who = NoConsent("this visitor has not agreed to be known")
         elif named := await self._named(request):
             who, cookies = named, None
+        elif session := cookies and cookies.session_of(request):
+            who = self.client.user(session)
         else:
-            who = self._by_cookies(request)
+            who = self.client.new_visitor(self._start)
         return Visitor(who=who, visitors=self, request=request, cookies=cookies)
 
     async def begin(self, visitor: Visitor) -> None:
@@ -245,38 +219,14 @@ class Visitors:
 
     async def _named(self, request: IncomingRequest) -> User | None:
         policy = self.policy
+        named: Named = None
         if policy.identify is not None:
             named = await _awaited(policy.identify(request))
-            if named is not None:
-                return named if isinstance(named, User) else self.client.user(named)
-        if policy.device_header is not None:
+        if named is None and policy.device_header is not None:
             did = acceptable_id(request.header(policy.device_header))
-            if did is not None:
-                seance = policy.session_header and request.header(policy.session_header)
-                return self.client.user(Session(did=did, seance=acceptable_id(seance)))
-        return None
-
-    def _by_cookies(self, request: IncomingRequest) -> User:
-        cookies = self.policy.cookies
-        did = cookies and cookies.device_of(request)
-        if cookies and did:
-            seance = cookies.session_of(request)
-            # A browser forgets the session's cookie when the session is over: the next call then
-            # goes on with a new id, at no extra cost (protocol, section 12).
-            over = _LONG_OVER if seance is None else None
-            return self.client.user(Session(did=did, seance=seance, expires_at=over))
-        return self.client.new_visitor(self._start)
-
-    def check_that_secure_cookies_return(self, request: IncomingRequest) -> None:
-        """Warn, once, where browsers drop ``Secure`` cookies."""
-        if self._has_warned or not request.is_unencrypted or request.is_to_localhost:
-            return
-        self._has_warned = True
-        log.warning(
-            "Secure cookies are set over plain http, where browsers drop them: each request will "
-            "be a new visitor. Serve https; behind a proxy that ends TLS, have it send "
-            "X-Forwarded-Proto; in tests use base_url='https://testserver'"
-        )
+            seance = policy.session_header and request.header(policy.session_header)
+            named = Session(did=did, seance=acceptable_id(seance)) if did else None
+        return self.client.user(named) if isinstance(named, Session) else named
 
     async def _start(self) -> Session:
         """Start a session on a new device, within a time; after a failure, none for a while."""
@@ -286,15 +236,22 @@ class Visitors:
                 endpoint=INIT.name,
                 attempts=0,
             )
-        timeout = self.policy.start_timeout
         try:
-            async with asyncio.timeout(timeout):
-                return (await self.client.init()).session
-        except (PersonaClickError, TimeoutError) as error:
+            return (await self._starting.init()).session
+        except PersonaClickError:
             self._paused_until = self._clock() + self.policy.pause_after_failure
-            if isinstance(error, PersonaClickError):
-                raise
-        raise TimedOut(f"no session within {timeout:g} s", endpoint=INIT.name, attempts=1)
+            raise
+
+    def check_that_it_comes_back(self, cookie: str, request: IncomingRequest) -> None:
+        """Warn, once, where browsers drop ``Secure`` cookies."""
+        is_dropped = "; Secure" in cookie and request.is_unencrypted and not request.is_to_localhost
+        if is_dropped and not self._has_warned:
+            self._has_warned = True
+            log.warning(
+                "Secure cookies are set over plain http, where browsers drop them: each request "
+                "will be a new visitor. Serve https; behind a proxy that ends TLS, have it send "
+                "X-Forwarded-Proto; in tests use base_url='https://testserver'"
+            )
 
 
 async def _awaited(value: T | Awaitable[T]) -> T:

@@ -17,13 +17,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, MutableMapping
-from typing import Any, Final, TypeAlias
+from typing import Any, TypeAlias
+
+import attrs
 
 from personaclick_async.client import PersonaClick
 from personaclick_async.errors import ConfigurationError
 from personaclick_async.facade.background import background
 from personaclick_async.integrations.cookies import CookiePolicy, IncomingRequest
 from personaclick_async.integrations.visitors import (
+    KEY,
     NoConsent,
     Visitor,
     VisitorPolicy,
@@ -45,8 +48,6 @@ __all__ = [
 Environ: TypeAlias = MutableMapping[str, Any]
 WSGIApp: TypeAlias = Callable[[Any, Any], Iterable[bytes]]
 
-_KEY: Final = "personaclick.visitor"
-
 
 class VisitorMiddleware:
     """Makes each request's visitor the client's current user, known by cookies.
@@ -58,7 +59,7 @@ class VisitorMiddleware:
     :param app: the application to wrap.
     :param client: the shop's client.
     :param policy: how visitors are found; its functions run in the worker's thread and can't wait
-        for anything asynchronous. See :class:`VisitorPolicy`.
+        for anything asynchronous.
     """
 
     def __init__(
@@ -69,58 +70,65 @@ class VisitorMiddleware:
 
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
         """Serve a request."""
-        visitor = _at_once(self._visitors.find(_incoming(environ)))
+        request = IncomingRequest(
+            method=environ["REQUEST_METHOD"],
+            path=environ.get("PATH_INFO", "").encode("latin-1").decode(errors="replace"),
+            scheme=environ.get("wsgi.url_scheme", "http"),
+            header_fields=[
+                (name[5:].replace("_", "-").lower(), value)
+                for name, value in environ.items()
+                if name.startswith("HTTP_")
+            ],
+            native=environ,
+        )
+        environ[KEY] = visitor = _at_once(self._visitors.find(request))
         if self._visitors.policy.start == "on arrival":
             beginning = self._visitors.begin(visitor)
             asyncio.run_coroutine_threadsafe(beginning, background.loop()).result()
-        environ[_KEY] = visitor
 
         def start(status: str, headers: list[tuple[str, str]], *exc_info: Any) -> Any:  # noqa: ANN401 - as the specification has it
-            added = visitor.response_headers(
-                value for name, value in headers if name.lower() == "cache-control"
-            )
+            added = visitor.response_headers(headers)
             return start_response(status, [*headers, *added], *exc_info)
 
         with visitor.current():
             return _Body(self._app(environ, start), visitor)
 
 
+@attrs.frozen(eq=False, repr=False)
 class _Body:
     """A response's body; its visitor is current while a piece of it is made, and only then."""
 
-    def __init__(self, pieces: Iterable[bytes], visitor: Visitor) -> None:
-        self._pieces = pieces
-        self._visitor = visitor
+    pieces: Iterable[bytes]
+    visitor: Visitor
 
     def __iter__(self) -> Iterator[bytes]:
-        with self._visitor.current():
-            pieces = iter(self._pieces)
+        with self.visitor.current():
+            pieces = iter(self.pieces)
         while True:
-            with self._visitor.current():
+            with self.visitor.current():
                 piece = next(pieces, None)
             if piece is None:
                 return
             yield piece
 
     def close(self) -> None:
-        close = getattr(self._pieces, "close", None)
+        close = getattr(self.pieces, "close", None)
         if close is not None:
-            with self._visitor.current():
+            with self.visitor.current():
                 close()
 
 
 def current_user(environ: Mapping[str, Any]) -> User:
-    """Return the request's visitor; in Flask of ``request.environ``. No I/O.
+    """Return the request's visitor, in Flask of ``request.environ``; or raise why there is none.
 
     :raises NoCurrentUser: they have no session, or have not agreed to one (:class:`NoConsent`).
-    :raises ConfigurationError: the middleware is missing.
     """
-    return require_visitor(environ.get(_KEY)).require_user()
+    return require_visitor(environ.get(KEY)).require_user()
 
 
 def current_user_or_none(environ: Mapping[str, Any]) -> User | None:
     """Return the same, or None if they can't be known."""
-    return require_visitor(environ.get(_KEY)).user
+    return require_visitor(environ.get(KEY)).user
 
 
 def _at_once(finding: Coroutine[Any, Any, Visitor]) -> Visitor:
@@ -132,17 +140,3 @@ def _at_once(finding: Coroutine[Any, Any, Visitor]) -> Visitor:
         return visitor
     finding.close()
     raise ConfigurationError("VisitorPolicy: expected plain functions, WSGI has no event loop")
-
-
-def _incoming(environ: Environ) -> IncomingRequest:
-    return IncomingRequest(
-        method=environ["REQUEST_METHOD"],
-        path=environ.get("PATH_INFO", "").encode("latin-1").decode(errors="replace"),
-        scheme=environ.get("wsgi.url_scheme", "http"),
-        header_fields=[
-            (name[5:].replace("_", "-").lower(), value)
-            for name, value in environ.items()
-            if name.startswith("HTTP_")
-        ],
-        native=environ,
-    )
