@@ -17,8 +17,8 @@ def main() -> None:
 
             app(prog_name="personaclick")
         except Interrupted as interrupted:
-            if not interrupted.is_told:
-                sys.stderr.write("interrupted\n")
+            if interrupted.untold:
+                sys.stderr.write(f"{interrupted.untold}\n")
             sys.stdout.flush()
             # At once: a thread may be waiting for input that never comes.
             os._exit(int(interrupted.code or 0))

@@ -2,44 +2,22 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Awaitable, Callable
-from typing import Annotated, Final, TypeVar
+from typing import Annotated
 
 import typer
 
 from personaclick_async._version import __version__
 from personaclick_async.cli.fields import parse_fields
 from personaclick_async.cli.options import (
-    AsJson,
     Connection,
     Reading,
     Sending,
     Sharing,
     UserOptions,
-    with_options,
+    command,
 )
-from personaclick_async.cli.outcome import (
-    EXIT_CODES,
-    cell,
-    console,
-    fail,
-    note,
-    print_json,
-    run,
-    say,
-    show_fields,
-    table_of,
-)
+from personaclick_async.cli.outcome import EXIT_CODES, Output, cell, table_of
 from personaclick_async.cli.probe import probe
-from personaclick_async.client import PersonaClick
-from personaclick_async.codec import Json
-from personaclick_async.errors import PersonaClickError, ValidationError
-from personaclick_async.models.order import Product
-
-T = TypeVar("T")
-
-_SAMPLE_ROWS: Final = 10_000
 
 app = typer.Typer(
     name="personaclick",
@@ -54,28 +32,23 @@ profile = typer.Typer(help="Read and write one user's profile.", no_args_is_help
 orders = typer.Typer(help="Read one user's orders.", no_args_is_help=True)
 app.add_typer(profile, name="profile")
 app.add_typer(orders, name="orders")
-app.command("probe")(probe)
+app.command("probe")(command(probe))
 
 
 @app.command()
-@with_options
+@command
 def sync(
-    reading: Reading,
-    *,
-    sending: Sending,
-    sharing: Sharing,
-    connection: Connection,
-    as_json: AsJson = False,
+    reading: Reading, *, sending: Sending, sharing: Sharing, connection: Connection, output: Output
 ) -> None:
     """Send every customer of a file, a query or a stream; resume after any interruption."""
     from personaclick_async.cli.syncing import run_sync  # noqa: PLC0415 - only this command
 
-    run_sync(reading, sending, sharing, connection, as_json=as_json)
+    run_sync(reading, sending, sharing, connection, output)
 
 
 def _print_version(wanted: bool) -> None:  # noqa: FBT001 - typer's callbacks are like this
     if wanted:
-        say(f"personaclick-async {__version__}")
+        typer.echo(f"personaclick-async {__version__}")
         raise typer.Exit
 
 
@@ -91,49 +64,42 @@ def _options(
 
 
 @app.command()
-@with_options
-def init(
+@command
+async def init(
     *,
     did: Annotated[str | None, typer.Option("--did", help="Keep this device.")] = None,
     connection: Connection,
-    as_json: AsJson = False,
+    output: Output,
 ) -> None:
     """Start a session: get a device id and a session id."""
-
-    async def ask(client: PersonaClick) -> dict[str, Json]:
+    async with connection.client() as client:
         session = (await client.init(did=did)).session
-        if session is None:
-            return {}
-        return {
-            "did": session.did,
-            "seance": session.seance,
-            "expires_at": session.expires_at and session.expires_at.isoformat(timespec="seconds"),
-        }
-
-    show_fields(_answer(connection, ask, as_json=as_json), as_json=as_json)
+    if session is None:
+        output.show_fields({})
+    else:
+        expires = session.expires_at and session.expires_at.isoformat(timespec="seconds")
+        output.show_fields({"did": session.did, "seance": session.seance, "expires_at": expires})
 
 
 @profile.command("get")
-@with_options
-def get_profile(
+@command
+async def get_profile(
     *,
     user: UserOptions,
     full: Annotated[bool, typer.Option("--full", help="All of it, with the secret.")] = False,
     connection: Connection,
-    as_json: AsJson = False,
+    output: Output,
 ) -> None:
     """Show the profile of a device, or of a customer (with the secret)."""
-
-    async def ask(client: PersonaClick) -> dict[str, Json]:
+    async with connection.client() as client:
         calls = user.of(client).profile
-        return (await calls.full() if full else await calls.get()).raw
-
-    show_fields(_answer(connection, ask, as_json=as_json), as_json=as_json)
+        found = await calls.full() if full else await calls.get()
+    output.show_fields(found.raw)
 
 
 @profile.command("set")
-@with_options
-def set_profile(
+@command
+async def set_profile(
     fields: Annotated[
         list[str],
         typer.Argument(
@@ -145,38 +111,26 @@ def set_profile(
     *,
     user: UserOptions,
     connection: Connection,
-    as_json: AsJson = False,
+    output: Output,
 ) -> None:
     """Update the profile of a device, or of a customer (with the secret)."""
-
-    async def ask(client: PersonaClick) -> dict[str, Json]:
-        update = parse_fields(fields)
-        answer: dict[str, Json] = (await user.of(client).profile.raw.set(update)).json()
-        return answer
-
-    show_fields(_answer(connection, ask, as_json=as_json), as_json=as_json)
+    async with connection.client() as client:
+        answer = await user.of(client).profile.raw.set(parse_fields(fields))
+    output.show_fields(answer.json())
 
 
 @orders.command("last")
-@with_options
-def last_order(*, user: UserOptions, connection: Connection, as_json: AsJson = False) -> None:
+@command
+async def last_order(*, user: UserOptions, connection: Connection, output: Output) -> None:
     """Show the products of the last order."""
-
-    async def ask(client: PersonaClick) -> list[Product]:
-        return await user.of(client).orders.last_for_user()
-
-    bought = _answer(connection, ask, as_json=as_json)
-    if as_json:
-        print_json([product.raw for product in bought])
-    elif not bought:
-        say("no order yet")
-    else:
-        table = table_of("id", "name", "category", "price")
-        for product in bought:
-            category = product.categories[-1].name if product.categories else ""
-            price = product.price_full_formatted or product.price_formatted or ""
-            table.add_row(*map(cell, (product.id, product.name, category, price)))
-        console.print(table)
+    async with connection.client() as client:
+        bought = await user.of(client).orders.last_for_user()
+    table = table_of("id", "name", "category", "price")
+    for product in bought:
+        category = product.categories[-1].name if product.categories else ""
+        price = product.price_full_formatted or product.price_formatted or ""
+        table.add_row(*map(cell, (product.id, product.name, category, price)))
+    output.show([product.raw for product in bought], table if bought else "no order yet")
 
 
 @app.command(
@@ -191,32 +145,9 @@ def emulator(context: typer.Context) -> None:
 
 
 @app.command()
-@with_options
-def mapping(reading: Reading, *, as_json: AsJson = False) -> None:
+@command
+def mapping(reading: Reading, *, output: Output) -> None:
     """Propose a mapping for a source, as TOML: check it, and give it to sync --map."""
-    from personaclick_async.sync.proposal import propose_mapping  # noqa: PLC0415 - only here
+    from personaclick_async.cli.syncing import propose  # noqa: PLC0415 - only here
 
-    try:
-        source = reading.open()
-        sample = source.sample(_SAMPLE_ROWS)
-        if not sample.rows:
-            raise ValidationError(source.name, "rows of data", "none")
-        proposal = propose_mapping(sample, country=reading.country)
-    except PersonaClickError as error:
-        fail(error, as_json=as_json)
-    if as_json:
-        print_json({"mapping": proposal, "notices": list(source.notices)})
-    else:
-        for notice in source.notices:
-            note(notice)
-        sys.stdout.write(proposal)
-
-
-def _answer(
-    connection: Connection, ask: Callable[[PersonaClick], Awaitable[T]], *, as_json: bool
-) -> T:
-    async def work() -> T:
-        async with connection.client() as client:
-            return await ask(client)
-
-    return run(work(), as_json=as_json)
+    propose(reading, output)

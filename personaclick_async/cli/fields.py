@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from typing import Any, Final
 
 from personaclick_async import codec
-from personaclick_async.errors import ValidationError
+from personaclick_async.errors import PersonaClickError, ValidationError
 from personaclick_async.models.fields import CLEAR, Kind
 from personaclick_async.models.update import FIELDS, ProfileUpdate
 from personaclick_async.names import ID
@@ -17,14 +17,8 @@ _WORDS: Final = {"true": True, "yes": True, "false": False, "no": False}
 _KNOWN: Final = (*FIELDS, ID)
 
 
-class UnknownField(ValidationError):
+class UnknownField(PersonaClickError):
     """The command line names a field that there is not."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__(name, "a field's name", "an unknown one")
-        near = get_close_matches(name, _KNOWN, n=1)
-        hint = f'did you mean "{near[0]}"? ' if near else ""
-        self.args = (f'unknown field "{name}"; {hint}A custom property is {_CUSTOM}{name}=value',)
 
 
 def parse_fields(arguments: Iterable[str]) -> ProfileUpdate:
@@ -49,7 +43,11 @@ def parse_fields(arguments: Iterable[str]) -> ProfileUpdate:
         elif name in _KNOWN:
             fields[name] = value
         else:
-            raise UnknownField(name)
+            near = get_close_matches(name, _KNOWN, n=1)
+            hint = f'did you mean "{near[0]}"? ' if near else ""
+            raise UnknownField(
+                f'unknown field "{name}"; {hint}A custom property is {_CUSTOM}{name}=value'
+            )
     return ProfileUpdate(**fields, custom=custom)
 
 

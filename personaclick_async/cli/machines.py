@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import attrs
 
 from personaclick_async.cli.options import Reading, Sharing
-from personaclick_async.cli.outcome import stderr
-from personaclick_async.client import PersonaClick
-from personaclick_async.config import DOCUMENTED_LIMITS, UNSET, RateLimit, Unset
+from personaclick_async.cli.outcome import Output
+from personaclick_async.config import DOCUMENTED_LIMITS, UNSET, Config, RateLimit, Unset
 from personaclick_async.errors import ConfigurationError
 from personaclick_async.names import Family
 from personaclick_async.sync import Report, SyncOptions
-from personaclick_async.sync.mapping import FieldMapping
-from personaclick_async.sync.parts import PartSettings, Shard, finish_parts, parts_of
+from personaclick_async.sync.parts import Part, PartSettings, Shard, finish_parts
 from personaclick_async.sync.sources.base import need
 
 _LOCAL: Final = "local"
@@ -49,45 +46,33 @@ def limits_of(sharing: Sharing, shard: Shard | None) -> Mapping[Family, RateLimi
     return {family: shard.part_of(limit) for family, limit in DOCUMENTED_LIMITS.items()}
 
 
-@asynccontextmanager
-async def shared_limit(
-    sharing: Sharing, options: SyncOptions, shop_id: str
-) -> AsyncIterator[SyncOptions]:
-    """Return the options with the limit that is shared, if one is."""
+def shared_limit(sharing: Sharing, shop_id: str) -> Any:  # noqa: ANN401 - a SharedLimit, of an extra
+    """Return the limit that is shared with other processes; None if there is none."""
     if sharing.shared_limit is None:
-        yield options
-        return
-    module = need(
-        "personaclick_async.integrations.shared_limit",
-        extra="shared-limit",
-        purpose="--shared-limit",
-    )
-    async with module.SharedLimit(sharing.shared_limit, shop=shop_id) as limit:
-        yield attrs.evolve(options, limit=limit)
+        return None
+    name = "personaclick_async.integrations.shared_limit"
+    module = need(name, extra="shared-limit", purpose="--shared-limit")
+    return module.SharedLimit(sharing.shared_limit, shop=shop_id)
 
 
 async def sync_on_cluster(
-    client: PersonaClick,
+    config: Config,
     sharing: Sharing,
-    reading: Reading,
     *,
-    mapping: FieldMapping | None,
+    cut: Callable[[int], list[Part]],
     options: SyncOptions,
     rejects: Path,
     report: Report,
+    output: Output,
 ) -> None:
-    """Divide the source into as many parts as the cluster has threads, and sync them there."""
+    """Cut the source into as many parts as the cluster has threads, and sync them there."""
     dask = need("personaclick_async.integrations.dask", extra="dask", purpose="--dask")
-    config = client.config
     if config.shop_secret is not None:
         # For a local cluster; that of other machines has its own environment.
         os.environ.setdefault("PERSONACLICK_SHOP_SECRET", config.shop_secret)
     with _cluster(sharing.dask or "") as cluster:
-        stderr.print(f"the cluster's dashboard: {cluster.dashboard_link}", highlight=False)
-        threads = sum(cluster.nthreads().values())
-        parts = parts_of(
-            reading.source, threads, mapping, kind=reading.source_kind, layout=reading.layout
-        )
+        output.note(f"the cluster's dashboard: {cluster.dashboard_link}")
+        parts = cut(sum(cluster.nthreads().values()))
         settings = PartSettings(
             shop_id=config.shop_id,
             api_url=config.api_url,
@@ -100,29 +85,20 @@ async def sync_on_cluster(
         finish_parts(parts, settings, rejects)
 
 
-@contextmanager
-def _cluster(where: str) -> Iterator[Any]:
+def _cluster(where: str) -> Any:  # noqa: ANN401 - a client of Dask
     """Return a client of the cluster at an address, or of one that is started for ``local:4``."""
     distributed = need("distributed", extra="dask", purpose="--dask")
     kind, _, count = where.partition(":")
     if kind != _LOCAL:
         try:
-            client = distributed.Client(where)
+            return distributed.Client(where)
         except (OSError, ValueError):
             raise ConfigurationError("--dask: no scheduler answers at that address") from None
-        with client:
-            yield client
-            return
     if not count.isdecimal() or not int(count):
         raise ConfigurationError("--dask: expected an address such as tcp://host:8786, or local:4")
-    with (
-        distributed.LocalCluster(
-            n_workers=int(count),
-            threads_per_worker=1,
-            processes=True,
-            # Any port: the usual one is the emulator's too.
-            dashboard_address="127.0.0.1:0",
-        ) as cluster,
-        distributed.Client(cluster) as client,
-    ):
-        yield client
+    return distributed.Client(
+        n_workers=int(count),
+        threads_per_worker=1,
+        processes=True,
+        dashboard_address="127.0.0.1:0",  # any port: the usual one is the emulator's too
+    )

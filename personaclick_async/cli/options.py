@@ -1,103 +1,121 @@
-"""The options of all commands, and the client, user and source that they describe.
+"""The options of all commands, and the client and user that they describe.
 
-A command takes attrs classes of options; :func:`with_options` makes their fields its own. What
-only syncs need is imported when a source is opened: help and completion do without.
+A command takes attrs classes of options; :func:`command` makes their fields its own. Nothing of
+the sync is imported here: help and completion do without.
 """
 
 from __future__ import annotations
 
-import csv
-import glob
 import inspect
 import logging
-import os
-import stat
 from collections.abc import Callable, Mapping
 from functools import partial, wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias, get_type_hints
+from typing import Any, Final, Literal, TypeAlias, get_type_hints
 
 import attrs
 import typer
 
+from personaclick_async.cli.outcome import Output
+from personaclick_async.cli.process import Interrupted, run_interruptibly
 from personaclick_async.client import PersonaClick
 from personaclick_async.config import UNSET, RateLimit, Unset
-from personaclick_async.errors import ConfigurationError
+from personaclick_async.errors import ConfigurationError, PersonaClickError
 from personaclick_async.logs import log_requests
 from personaclick_async.names import Family
 from personaclick_async.user import User
 
-if TYPE_CHECKING:
-    from personaclick_async.sync.mapping import FieldMapping
-    from personaclick_async.sync.sources import Layout, SourceKind, TableSource
-
 _NO_SHOP: Final = "0" * 30
 _MOST_SECRET_BYTES: Final = 4096
-_TABS: Final = ("\\t", "tab")  # a tab is hard to type in a shell
+_OPTION: Final = "option"
 
-_shop: Final = partial(typer.Option, rich_help_panel="Shop")
-_user: Final = partial(typer.Option, rich_help_panel="User (exactly one)")
-_reads: Final = partial(typer.Option, rich_help_panel="How the source is read")
-_sends: Final = partial(typer.Option, rich_help_panel="How it is sent")
-_shares: Final = partial(typer.Option, rich_help_panel="On several machines")
-
-AsJson: TypeAlias = Annotated[
-    bool, typer.Option("--json", help="Write JSON, for scripts; errors too.")
-]
 KindName: TypeAlias = Literal["csv", "jsonl", "json", "parquet", "workbook"]
 RouteName: TypeAlias = Literal["auto", "bulk", "per-profile"]
 
 
-def with_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Return a command whose options are the fields of its attrs arguments, and its others."""
-    hints = get_type_hints(command, include_extras=True)
-    groups = {name: hint for name, hint in hints.items() if attrs.has(hint)}
-    parameters: list[inspect.Parameter] = []
-    for parameter in inspect.signature(command).parameters.values():
-        group = groups.get(parameter.name)
-        if group is None:
-            parameters.append(parameter.replace(annotation=hints[parameter.name]))
-            continue
-        types = get_type_hints(group, include_extras=True)
-        parameters += [
-            option.replace(annotation=types[option.name])
-            for option in inspect.signature(group).parameters.values()
-        ]
+def command(work: Callable[..., object]) -> Callable[..., None]:
+    """Return the command of a function, which takes attrs classes of options and an ``output``.
 
-    @wraps(command)
-    def expanded(**given: Any) -> None:  # noqa: ANN401 - whatever the options are
+    The classes' fields and ``--json`` become the command's options. A coroutine that the function
+    returns is run; an error of ours ends the process with its code and one line.
+    """
+    parameters: list[inspect.Parameter] = []
+    groups: dict[str, type[attrs.AttrsInstance]] = {}
+    for name, one in inspect.signature(work, eval_str=True).parameters.items():
+        if one.annotation is Output:
+            as_json = typer.Option(False, "--json", help="Write JSON, for scripts; errors too.")
+            parameters.append(one.replace(name="as_json", default=as_json, annotation=bool))
+        elif not attrs.has(one.annotation):
+            parameters.append(one)
+        else:
+            groups[name] = one.annotation
+            kinds = get_type_hints(one.annotation)
+            parameters += [
+                one.replace(
+                    name=field.name, default=field.metadata[_OPTION], annotation=kinds[field.name]
+                )
+                for field in attrs.fields(one.annotation)
+            ]
+
+    @wraps(work)
+    def run(*, as_json: bool, **given: Any) -> None:  # noqa: ANN401 - whatever the options are
+        output = Output(as_json)
         made = {
             name: group(**{field.name: given.pop(field.name) for field in attrs.fields(group)})
             for name, group in groups.items()
         }
-        command(**made, **given)
+        try:
+            begun = work(output=output, **made, **given)
+            if inspect.iscoroutine(begun):
+                run_interruptibly(begun)
+        except PersonaClickError as error:
+            output.fail(error)
+        except Interrupted as interrupted:
+            output.complain("Interrupted", interrupted.untold or "")
+            interrupted.untold = None
+            raise
 
     parameters.sort(key=lambda one: one.kind)
-    vars(expanded)["__signature__"] = inspect.Signature(parameters)
-    return expanded
+    vars(run)["__signature__"] = inspect.Signature(parameters)
+    return run
+
+
+def _option(
+    panel: str | None,
+    text: str,
+    default: object = None,
+    *names: str,
+    envvar: str | None = None,
+    at_least: int | None = None,
+) -> Any:  # noqa: ANN401 - a field of any type
+    """Describe an option: under which heading the help shows it, and what it says there."""
+    option = typer.Option(
+        default, *names, help=text, envvar=envvar, min=at_least, rich_help_panel=panel
+    )
+    return attrs.field(default=default, metadata={_OPTION: option})
+
+
+_any: Final = partial(_option, None)
+_shop: Final = partial(_option, "Shop")
+_user: Final = partial(_option, "User (exactly one)")
+_reads: Final = partial(_option, "How the source is read")
+_sends: Final = partial(_option, "How it is sent")
+_shares: Final = partial(_option, "On several machines")
 
 
 @attrs.frozen(kw_only=True, repr=False)
 class Connection:
     """What the command line says about the shop and the service."""
 
-    shop_id: Annotated[
-        str | None, _shop(envvar="PERSONACLICK_SHOP_ID", help="The shop's public key.")
-    ] = None
-    secret_file: Annotated[
-        Path | None,
-        _shop(
-            envvar="PERSONACLICK_SHOP_SECRET_FILE",
-            help="A file with the shop's secret; PERSONACLICK_SHOP_SECRET if not given.",
-        ),
-    ] = None
-    api_url: Annotated[
-        str | None,
-        _shop(envvar="PERSONACLICK_API_URL", help="The service's address, such as an emulator's."),
-    ] = None
-    verbose: Annotated[
-        bool, typer.Option("--verbose", "-v", help="Log every request to standard error.")
-    ] = False
+    shop_id: str | None = _shop("The shop's public key.", envvar="PERSONACLICK_SHOP_ID")
+    secret_file: Path | None = _shop(
+        "A file with the shop's secret; PERSONACLICK_SHOP_SECRET if not given.",
+        envvar="PERSONACLICK_SHOP_SECRET_FILE",
+    )
+    api_url: str | None = _shop(
+        "The service's address, such as an emulator's.", envvar="PERSONACLICK_API_URL"
+    )
+    verbose: bool = _any("Log every request to standard error.", False, "--verbose", "-v")
 
     def client(
         self, *, limits: Mapping[Family, RateLimit] | Unset = UNSET, sends: bool = True
@@ -112,41 +130,40 @@ class Connection:
             logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
         return PersonaClick(
             self.shop_id or (UNSET if sends else _NO_SHOP),
-            shop_secret=self._secret() or UNSET,
+            shop_secret=UNSET if self.secret_file is None else _secret(self.secret_file),
             api_url=self.api_url or UNSET,
             limits=limits,
             hooks=log_requests(level=logging.INFO) if self.verbose else (),
         )
 
-    def _secret(self) -> str | None:
-        if self.secret_file is None:
-            return None
-        try:
-            with self.secret_file.open("rb") as file:
-                if stat.S_ISCHR(os.fstat(file.fileno()).st_mode):
-                    raise ConfigurationError("--secret-file: expected a file, got a device")
-                # Not all of it: the path may name a pipe that never ends.
-                content = file.read(_MOST_SECRET_BYTES + 1)
-            secret = content.decode().strip()
-        except OSError as error:
-            raise ConfigurationError(f"--secret-file: can't be read: {error.strerror}") from None
-        except UnicodeDecodeError:
-            raise ConfigurationError("--secret-file: can't be read: it is not text") from None
-        if not secret or len(content) > _MOST_SECRET_BYTES:
-            raise ConfigurationError("--secret-file: expected one line of text, the secret")
-        return secret
+
+def _secret(path: Path) -> str:
+    try:
+        if path.is_char_device():
+            raise ConfigurationError("--secret-file: expected a file, got a device")
+        with path.open("rb") as file:
+            # Not all of it: the path may name a pipe that never ends.
+            content = file.read(_MOST_SECRET_BYTES + 1)
+        secret = content.decode().strip()
+    except OSError as error:
+        raise ConfigurationError(f"--secret-file: can't be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigurationError("--secret-file: can't be read: it is not text") from None
+    if not secret or len(content) > _MOST_SECRET_BYTES:
+        raise ConfigurationError("--secret-file: expected one line of text, the secret")
+    return secret
 
 
 @attrs.frozen(kw_only=True, repr=False)
 class UserOptions:
     """What the command line says about the user."""
 
-    did: Annotated[str | None, _user(help="A device.")] = None
-    email: Annotated[str | None, _user(help="An e-mail address.")] = None
-    phone: Annotated[str | None, _user(help="A phone number.")] = None
-    external_id: Annotated[str | None, _user(help="The shop's own user id.")] = None
-    loyalty_id: Annotated[str | None, _user(help="A loyalty card.")] = None
-    telegram_id: Annotated[str | None, _user(help="A Telegram user.")] = None
+    did: str | None = _user("A device.")
+    email: str | None = _user("An e-mail address.")
+    phone: str | None = _user("A phone number.")
+    external_id: str | None = _user("The shop's own user id.")
+    loyalty_id: str | None = _user("A loyalty card.")
+    telegram_id: str | None = _user("A Telegram user.")
 
     def of(self, client: PersonaClick) -> User:
         """Return the user.
@@ -160,156 +177,68 @@ class UserOptions:
 class Reading:
     """What the command line says about the source, for ``sync`` and ``mapping``."""
 
-    source: Annotated[
-        str,
-        typer.Argument(
-            help="A file (CSV, JSON, Parquet, Excel; also .gz, .zip …), here or at an address "
-            "such as s3://…; a pattern; a database's URL; or - for standard input.",
-        ),
-    ]
-    kind: Annotated[KindName | None, _reads(help="What it is; found out if not given.")] = None
-    encoding: Annotated[str | None, _reads(help="Of text, such as cp1252; UTF-8 is found out.")] = (
-        None
+    source: str = attrs.field(
+        metadata={
+            _OPTION: typer.Argument(
+                help="A file (CSV, JSON, Parquet, Excel; also .gz, .zip …), here or at an address "
+                "such as s3://…; a pattern; a database's URL; or - for standard input."
+            )
+        }
     )
-    delimiter: Annotated[str | None, _reads(help="Of CSV; found out if not given.")] = None
-    quote: Annotated[str, _reads(help="What stands around texts in CSV; none if nothing does.")] = (
-        '"'
-    )
-    escape: Annotated[
-        str | None, _reads(help="What stands before a quote in CSV, as a backslash.")
-    ] = None
-    header: Annotated[
-        bool | None, _reads(help="Whether the first row holds the columns' names.")
-    ] = None
-    columns: Annotated[
-        str | None, _reads(help="The columns' names, comma-separated, if there is no header.")
-    ] = None
-    skip_rows: Annotated[int, _reads(min=0, help="Rows above the header.")] = 0
-    sheet: Annotated[
-        str | None, _reads(help="Of a workbook; the first with rows if not given.")
-    ] = None
-    country: Annotated[str | None, _reads(help="Of national phone numbers, such as CH.")] = None
-    query: Annotated[str | None, _reads(help="What to ask the database.")] = None
-    limit: Annotated[int | None, _reads(min=1, help="Only the first rows, to try it out.")] = None
-
-    @property
-    def layout(self) -> Layout:
-        """How delimited text is laid out.
-
-        :raises ConfigurationError: an option is not one of those that make sense.
-        """
-        from personaclick_async.sync.sources import Layout  # noqa: PLC0415 - only syncs need it
-
-        return Layout(
-            encoding=self.encoding,
-            delimiter="\t" if self.delimiter in _TABS else self.delimiter,
-            quote=None if self.quote in ("", "none") else self.quote,
-            escape=self.escape,
-            header=self.header,
-            columns=None if self.columns is None else next(csv.reader([self.columns]), []),
-            skip_rows=self.skip_rows,
-            sheet=self.sheet,
-        )
-
-    @property
-    def source_kind(self) -> SourceKind | None:
-        """What the file is, if that was said."""
-        from personaclick_async.sync.sources import SourceKind  # noqa: PLC0415 - only syncs need it
-
-        return None if self.kind is None else SourceKind(self.kind)
-
-    @property
-    def files(self) -> list[Path]:
-        """The local files of the source, which nothing else may write to."""
-        scheme, is_url, rest = self.source.partition("://")
-        if is_url:
-            path = rest.partition("?")[0]
-            if scheme == "file":
-                return [Path(path)]
-            return [Path(path[1:])] if scheme.startswith(("sqlite", "duckdb")) else []
-        if self.source == "-":
-            return [Path("/dev/stdin")]
-        from personaclick_async.sync.sources.opening import holds_rejects  # noqa: PLC0415 - as above
-
-        found = map(Path, glob.glob(self.source, recursive=True))  # noqa: PTH207 - as sources do
-        # A pattern leaves out what earlier runs have rejected, which may be written to again.
-        return [Path(self.source), *(one for one in found if not holds_rejects(str(one)))]
-
-    def open(self, mapping: FieldMapping | None = None) -> TableSource:
-        """Open the source, or its first rows.
-
-        :raises ConfigurationError: there is no such file, or it can't be told what it is.
-        """
-        from personaclick_async.sync.sources import open_source  # noqa: PLC0415 - as above
-        from personaclick_async.sync.sources.base import SourceView  # noqa: PLC0415 - only syncs need it
-
-        source = open_source(
-            self.source, mapping, kind=self.source_kind, layout=self.layout, query=self.query
-        )
-        return source if self.limit is None else SourceView(source, limit=self.limit)
+    kind: KindName | None = _reads("What it is; found out if not given.")
+    encoding: str | None = _reads("Of text, such as cp1252; UTF-8 is found out.")
+    delimiter: str | None = _reads("Of CSV; found out if not given.")
+    quote: str = _reads("What stands around texts in CSV; none if nothing does.", '"')
+    escape: str | None = _reads("What stands before a quote in CSV, as a backslash.")
+    header: bool | None = _reads("Whether the first row holds the columns' names.")
+    columns: str | None = _reads("The columns' names, comma-separated, if there is no header.")
+    skip_rows: int = _reads("Rows above the header.", 0, at_least=0)
+    sheet: str | None = _reads("Of a workbook; the first with rows if not given.")
+    country: str | None = _reads("Of national phone numbers, such as CH.")
+    query: str | None = _reads("What to ask the database.")
+    limit: int | None = _reads("Only the first rows, to try it out.", at_least=1)
 
 
 @attrs.frozen(kw_only=True, repr=False)
 class Sending:
     """What the command line says about sending, for ``sync``."""
 
-    mapping: Annotated[
-        Path | None,
-        typer.Option(
-            "--map", help="Which column becomes which field: a TOML file; by name if not given."
-        ),
-    ] = None
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Check every row, send nothing, show a summary.")
-    ] = False
-    show_values: Annotated[
-        bool, typer.Option("--show-values", help="With --dry-run: three examples of each field.")
-    ] = False
-    route: Annotated[RouteName, _sends(help="How records travel.")] = "auto"
-    concurrency: Annotated[int, _sends(help="Requests at once, per profile.")] = 32
-    journal: Annotated[Path, _sends(help="Remembers what was delivered.")] = Path(
-        "personaclick-sync.db"
+    mapping: Path | None = _any(
+        "Which column becomes which field: a TOML file; by name if not given.", None, "--map"
     )
-    restart: Annotated[
-        bool, _sends("--restart", help="Forget an earlier sync that did not end.")
-    ] = False
-    skip_unchanged: Annotated[
-        bool, _sends("--skip-unchanged", help="Send only what changed since.")
-    ] = False
-    rejects: Annotated[
-        Path | None,
-        _sends(help="Where rows go that can't be sent; SOURCE-rejected.csv here if not given."),
-    ] = None
-    patience: Annotated[
-        float, _sends(help="Seconds to wait for a service that is down before stopping.")
-    ] = 3600.0
-    segment_id: Annotated[int | None, _sends(help="Import into a segment (bulk).")] = None
+    dry_run: bool = _any("Check every row, send nothing, show a summary.", False, "--dry-run")
+    show_values: bool = _any(
+        "With --dry-run: three examples of each field.", False, "--show-values"
+    )
+    route: RouteName = _sends("How records travel.", "auto")
+    concurrency: int = _sends("Requests at once, per profile.", 32)
+    journal: Path = _sends("Remembers what was delivered.", Path("personaclick-sync.db"))
+    restart: bool = _sends("Forget an earlier sync that did not end.", False, "--restart")
+    skip_unchanged: bool = _sends("Send only what changed since.", False, "--skip-unchanged")
+    rejects: Path | None = _sends(
+        "Where rows go that can't be sent; SOURCE-rejected.csv here if not given."
+    )
+    patience: float = _sends("Seconds to wait for a service that is down before stopping.", 3600.0)
+    segment_id: int | None = _sends("Import into a segment (bulk).")
 
 
 @attrs.frozen(kw_only=True, repr=False)
 class Sharing:
     """What the command line says about several machines, for ``sync``."""
 
-    shard: Annotated[
-        str | None,
-        _shares(help="Send only this share of the users, such as 2/8, with its part of the quota."),
-    ] = None
-    shard_by: Annotated[
-        str | None,
-        _shares(help="The identifier to divide users by, such as email; the first if not given."),
-    ] = None
-    dask: Annotated[
-        str | None,
-        _shares(help="Use a cluster: its scheduler's address, or local:4 for 4 processes."),
-    ] = None
-    parts_folder: Annotated[
-        Path | None,
-        _shares(help="Journals of the cluster's parts: a private folder that all machines see."),
-    ] = None
-    shared_limit: Annotated[
-        str | None,
-        _shares(
-            envvar="PERSONACLICK_SHARED_LIMIT_URL",
-            help="A Redis that keeps the quota for all shards, in place of a part for each.",
-        ),
-    ] = None
+    shard: str | None = _shares(
+        "Send only this share of the users, such as 2/8, with its part of the quota."
+    )
+    shard_by: str | None = _shares(
+        "The identifier to divide users by, such as email; the first if not given."
+    )
+    dask: str | None = _shares(
+        "Use a cluster: its scheduler's address, or local:4 for 4 processes."
+    )
+    parts_folder: Path | None = _shares(
+        "Journals of the cluster's parts: a private folder that all machines see."
+    )
+    shared_limit: str | None = _shares(
+        "A Redis that keeps the quota for all shards, in place of a part for each.",
+        envvar="PERSONACLICK_SHARED_LIMIT_URL",
+    )

@@ -7,20 +7,18 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Coroutine, Mapping
+from collections.abc import Mapping
 from enum import IntEnum
-from typing import Any, Final, NoReturn, TypeVar
+from typing import Final, NoReturn
 
+import attrs
 import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from personaclick_async.cli.process import Interrupted, run_interruptibly
 from personaclick_async.codec import Json, printable, printable_json
 from personaclick_async.errors import PersonaClickError, RateLimited
-
-T = TypeVar("T")
 
 # Rich leaves colours out where the output is not a terminal, and where NO_COLOR is set.
 console: Final = Console()
@@ -58,6 +56,7 @@ EXIT_CODES: Final = (
 _CODES: Final[Mapping[str, Exit]] = {
     "ConfigurationError": Exit.CONFIGURATION,
     "ValidationError": Exit.INVALID_INPUT,
+    "UnknownField": Exit.INVALID_INPUT,
     "NotFound": Exit.NOT_FOUND,
     "AuthenticationFailed": Exit.NO_PERMISSION,
     "Forbidden": Exit.NO_PERMISSION,
@@ -89,46 +88,59 @@ def code_of(error: PersonaClickError) -> Exit:
     return next((_CODES[name] for name in names if name in _CODES), Exit.FAILED)
 
 
-def run(work: Coroutine[Any, Any, T], *, as_json: bool) -> T:
-    """Run a command's work; an error of ours ends the process with its code and one line."""
-    try:
-        return run_interruptibly(work)
-    except PersonaClickError as error:
-        fail(error, as_json=as_json)
-    except Interrupted as interrupted:
-        interrupted.is_told = True
-        complain("Interrupted", "interrupted", as_json=as_json)
-        raise
+@attrs.frozen
+class Output:
+    """Shows what a command has to say: to a person, or as JSON to a script."""
 
+    as_json: bool
 
-def fail(error: PersonaClickError, *, as_json: bool) -> NoReturn:
-    """Write an error to standard error, and end the process with its code."""
-    more = {} if (cause := getattr(error, "cause", None)) is None else {"cause": str(cause)}
-    complain(type(error).__name__, str(error), as_json=as_json, **more)
-    if not as_json:
+    def show(self, value: Json, *parts: str | Table) -> None:
+        """Write a result to standard output: its value, or its parts for a person to read.
+
+        JSON is indented for a person, and one line for a pipe.
+        """
+        if self.as_json:
+            indent = 2 if sys.stdout.isatty() else None
+            is_unicode = (sys.stdout.encoding or "").lower().startswith("utf")
+            text = json.dumps(value, ensure_ascii=not is_unicode, indent=indent)
+            sys.stdout.write(printable_json(text) + "\n")
+            return
+        for part in parts:
+            if isinstance(part, str):
+                console.print(cell(part), soft_wrap=True)
+            else:
+                console.print(part)
+
+    def show_fields(self, fields: Mapping[str, Json]) -> None:
+        """Write names and values; for a person as a table, without what is empty."""
+        table = table_of()
+        table.add_column(overflow="fold")
+        for name, value in fields.items():
+            if value not in (None, [], {}):
+                text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+                table.add_row(cell(name), cell(text))
+        self.show(dict(fields), table)
+
+    def note(self, text: str) -> None:
+        """Write a line for a person to standard error; scripts get errors only there."""
+        if not self.as_json:
+            stderr.print(cell(text), soft_wrap=True)
+
+    def complain(self, name: str, message: str, **more: Json) -> None:
+        """Write an error to standard error, as a line of text or of JSON."""
+        if self.as_json:
+            sys.stderr.write(json.dumps({"error": name, "message": message, **more}) + "\n")
+        else:
+            stderr.print(Text.assemble((name, "bold red"), " ", cell(message)), soft_wrap=True)
+
+    def fail(self, error: PersonaClickError) -> NoReturn:
+        """Write an error to standard error, and end the process with its code."""
+        more = {} if (cause := getattr(error, "cause", None)) is None else {"cause": str(cause)}
+        self.complain(type(error).__name__, str(error), **more)
         # An encoding that can't be told: a line of the text in each, to choose by.
         for candidate in getattr(error, "candidates", ()):
-            note(f"--encoding {candidate.encoding:<12} {candidate.sample}")
-    raise typer.Exit(code_of(error))
-
-
-def complain(name: str, message: str, *, as_json: bool, **more: Json) -> None:
-    """Write an error to standard error, as a line of text or of JSON."""
-    if as_json:
-        sys.stderr.write(json.dumps({"error": name, "message": message, **more}) + "\n")
-    else:
-        line = Text.assemble((name, "bold red"), " ", printable(message))
-        stderr.print(line, highlight=False, soft_wrap=True)
-
-
-def say(text: str) -> None:
-    """Write a line for a person to standard output."""
-    console.print(Text(printable(text)), highlight=False, soft_wrap=True)
-
-
-def note(text: str) -> None:
-    """Write a line for a person to standard error."""
-    stderr.print(Text(printable(text)), highlight=False, soft_wrap=True)
+            self.note(f"--encoding {candidate.encoding:<12} {candidate.sample}")
+        raise typer.Exit(code_of(error))
 
 
 def table_of(*titles: str) -> Table:
@@ -141,27 +153,5 @@ def table_of(*titles: str) -> Table:
 
 
 def cell(value: object) -> Text:
-    """Return what a table shows for a value."""
+    """Return a value as text that is safe to show."""
     return Text(printable(str(value)))
-
-
-def show_fields(fields: Mapping[str, Json], *, as_json: bool) -> None:
-    """Write names and values; for a person as a table, without what is empty."""
-    if as_json:
-        print_json(dict(fields))
-        return
-    table = table_of()
-    table.add_column(overflow="fold")
-    for name, value in fields.items():
-        if value not in (None, [], {}):
-            text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-            table.add_row(cell(name), cell(text))
-    console.print(table)
-
-
-def print_json(value: Json) -> None:
-    """Write JSON to standard output: indented for a person, one line for a pipe."""
-    indent = 2 if sys.stdout.isatty() else None
-    is_unicode = (sys.stdout.encoding or "").lower().startswith("utf")
-    text = json.dumps(value, ensure_ascii=not is_unicode, indent=indent)
-    sys.stdout.write(printable_json(text) + "\n")

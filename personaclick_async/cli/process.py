@@ -23,79 +23,62 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_LAST_STANDARD: Final = 2
+_OUTPUT: Final = 1
+_ERROR: Final = 2
 _SIGNALS: Final = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 )
 
 
-class _Lasting(io.RawIOBase):
+class _Lasting(io.FileIO):
     """Writes to a file descriptor as long as that works, and to nowhere afterwards."""
 
-    def __init__(self, number: int | None, *, tells: bool) -> None:
-        self._number = number
-        self._tells = tells
-        self._is_lost = False
-
-    def writable(self) -> bool:
-        return True
-
-    def fileno(self) -> int:
-        if self._number is None:
-            raise io.UnsupportedOperation("this stream is closed")
-        return self._number
-
-    def isatty(self) -> bool:
-        return self._number is not None and os.isatty(self._number)
-
-    def write(self, data: ReadableBuffer) -> int:
-        reason = "it is closed"
-        if not self._is_lost and self._number is not None:
-            try:
-                return os.write(self._number, data)
-            except OSError as error:
-                reason = os.strerror(error.errno or 0)
-        if self._tells and not self._is_lost:
-            sys.stderr.write(
-                f"personaclick: standard output is gone ({reason}): what was to be shown is lost, "
-                "the exit code is the command's own\n"
-            )
-        self._is_lost = True
+    def write(self, data: ReadableBuffer, /) -> int:
+        try:
+            return os.write(self.fileno(), data)
+        except OSError as error:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self.fileno())
+            if self.fileno() == _OUTPUT:
+                sys.stderr.write(
+                    f"personaclick: standard output is gone ({error.strerror}): what was to be "
+                    "shown is lost, the exit code is the command's own\n"
+                )
         return memoryview(data).nbytes
 
 
 def prepare_streams() -> None:
     """Replace the standard streams; characters that their encoding lacks are written as escapes."""
     # Else the next file that is opened, such as a journal, would take a closed stream's number.
-    while (number := os.open(os.devnull, os.O_RDWR)) <= _LAST_STANDARD:
+    # It is opened for reading, so that whatever is written there is noticed.
+    while (number := os.open(os.devnull, os.O_RDONLY)) <= _ERROR:
         pass
     os.close(number)
-    sys.stderr = _lasting(sys.stderr, is_output=False)
-    sys.stdout = _lasting(sys.stdout, is_output=True)
+    sys.stderr = _lasting(sys.stderr, _ERROR)
+    sys.stdout = _lasting(sys.stdout, _OUTPUT)
 
 
-def _lasting(stream: TextIO | None, *, is_output: bool) -> TextIO:
+def _lasting(stream: TextIO | None, number: int) -> TextIO:
     if os.name == "nt" and isinstance(stream, io.TextIOWrapper):
         stream.reconfigure(errors="backslashreplace")  # a console there is no file descriptor
         return stream
-    raw = _Lasting(None if stream is None else stream.fileno(), tells=is_output)
+    raw = _Lasting(number, "w", closefd=False)
     return io.TextIOWrapper(
         io.BufferedWriter(raw),
         encoding=stream.encoding if stream else "utf-8",
         errors="backslashreplace",
-        line_buffering=raw.isatty() or not is_output,
+        line_buffering=raw.isatty() or number == _ERROR,
     )
 
 
 class Interrupted(SystemExit):
     """A signal ended the work; the exit code is the shell's usual one, 128 and its number.
 
-    :ivar is_told: whether the person at the terminal was told.
+    :ivar untold: what the person at the terminal has not been told yet; None if all was said.
     """
 
     def __init__(self, number: int) -> None:
         super().__init__(128 + number)
-        self.is_told = False
+        self.untold: str | None = "interrupted"
 
 
 def interrupt(number: int, _frame: FrameType | None) -> None:
@@ -109,17 +92,16 @@ def interrupt(number: int, _frame: FrameType | None) -> None:
 @contextmanager
 def on_signals(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
     """Have signals call ``handler``, except those that the caller ignores (``nohup``, ``&``)."""
-    before: dict[int, Any] = {}
-    if threading.current_thread() is threading.main_thread():
-        known = {number: signal.getsignal(number) for number in _SIGNALS}
-        before = {number: one for number, one in known.items() if one is not signal.SIG_IGN}
-    for number in before:
+    is_possible = threading.current_thread() is threading.main_thread()
+    known = {number: signal.getsignal(number) for number in _SIGNALS if is_possible}
+    earlier = {number: one for number, one in known.items() if one is not signal.SIG_IGN}
+    for number in earlier:
         signal.signal(number, handler)
     try:
         yield
     finally:
-        for number, earlier in before.items():
-            signal.signal(number, earlier)
+        for number, one in earlier.items():
+            signal.signal(number, one)
 
 
 def run_interruptibly(work: Coroutine[Any, Any, T]) -> T:
@@ -127,16 +109,16 @@ def run_interruptibly(work: Coroutine[Any, Any, T]) -> T:
 
     :raises Interrupted: a signal came.
     """
-    tasks: list[asyncio.Task[Any] | None] = []
     came: list[int] = []
+    task: asyncio.Task[Any] | None = None
 
     async def cancellable() -> T:
-        tasks.append(asyncio.current_task())
+        nonlocal task
+        task = asyncio.current_task()
         return await work
 
     def stop(number: int, _frame: FrameType | None) -> None:
         came.append(number)
-        task = tasks[0] if tasks else None
         if task is None or len(came) > 1:
             raise Interrupted(number)
         # Not the task alone: the loop may be waiting for its sockets, and has to wake up.

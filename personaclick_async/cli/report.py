@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
 
-from personaclick_async.cli.outcome import cell, console, print_json, say, stderr, table_of
-from personaclick_async.codec import Json, printable
+from personaclick_async.cli.outcome import Output, cell, stderr, table_of
+from personaclick_async.codec import Json
 from personaclick_async.names import EXTERNAL_ID
 from personaclick_async.sync import FaultyRow, Outcome, Record, Rejected, Report, Result
 from personaclick_async.sync.mapping import Change, Changes
-
-_TICK_SECONDS: Final = 0.2
 
 # Rows may have any fields, and a file can break any number of rules: the rest is counted together.
 _MOST: Final = 100
@@ -35,43 +34,20 @@ _TOLD: Final = (
 )
 
 
-class SharedIds:
-    """Counts rows that have the user id of a row before, of the first hundred thousand ids."""
-
-    def __init__(self) -> None:
-        self._seen: set[int] = set()
-        self._shared = Changes()
-
-    def see(self, outcome: Outcome) -> None:
-        """Look at a row's user id; only its hash is kept."""
-        own = outcome.wire.get(EXTERNAL_ID) if isinstance(outcome, Record) else None
-        if own is not None and hash(own) in self._seen:
-            self._shared.add(EXTERNAL_ID, outcome.row, ("shared",))
-        elif own is not None and len(self._seen) < _MOST_REMEMBERED:
-            self._seen.add(hash(own))
-
-    @property
-    def notices(self) -> tuple[str, ...]:
-        """What should make one look at the mapping again."""
-        return tuple(
-            f"{'1 row shares' if shared.count == 1 else f'{shared.count:,} rows share'} "
-            f"an {EXTERNAL_ID} with a row before: one person? ({_where(shared)})"
-            for shared in self._shared.found.values()
-        )
-
-
 class Summary:
-    """What a dry run found: for each field how many values there are, and why rows are refused.
-
-    :ivar changes: what the mapping changed, if it is told to count.
+    """What the rows hold: ids that are shared, and of a dry run each field's values and faults.
 
     :param keeps_examples: whether to keep the first values of each field, to be shown to the
-        person at the terminal; else no value is kept.
+        person at the terminal; else no value is kept, of an id only its hash.
+    :ivar changes: what the mapping changed, if it is told to count.
     """
 
-    def __init__(self, *, keeps_examples: bool) -> None:
+    def __init__(self, *, is_dry_run: bool, keeps_examples: bool = False) -> None:
+        self.is_dry_run = is_dry_run
         self.changes = Changes()
         self._keeps_examples = keeps_examples
+        self._ids: set[int] = set()
+        self._shared = Changes()
         self._records = 0
         self._values: Counter[str] = Counter()
         self._examples: dict[str, list[str]] = {}
@@ -79,13 +55,22 @@ class Summary:
         self._omitted = Changes()
 
     def see(self, outcome: Outcome) -> None:
-        """Count the values of a record."""
+        """Look at a row as it is read."""
         if not isinstance(outcome, Record):
             return
+        own = outcome.wire.get(EXTERNAL_ID)
+        if own is not None and hash(own) in self._ids:
+            self._shared.add(EXTERNAL_ID, outcome.row, ("shared",))
+        elif own is not None and len(self._ids) < _MOST_REMEMBERED:
+            self._ids.add(hash(own))
+        if self.is_dry_run:
+            self._count(outcome)
+
+    def _count(self, record: Record) -> None:
         self._records += 1
-        if outcome.omitted is not None:
-            _add_faults(self._omitted, outcome.omitted)
-        for name, value in outcome.wire.items():
+        if record.omitted is not None:
+            _add_faults(self._omitted, record.omitted)
+        for name, value in record.wire.items():
             is_known = name in self._values or len(self._values) < _MOST
             field = name if is_known else _OTHER_FIELDS
             self._values[field] += 1
@@ -101,20 +86,30 @@ class Summary:
             if isinstance(result, Rejected):
                 _add_faults(self._refused, result)
 
+    @property
+    def notices(self) -> list[str]:
+        """What should make one look at the mapping again."""
+        return [
+            f"{'1 row shares' if shared.count == 1 else f'{shared.count:,} rows share'} "
+            f"an {EXTERNAL_ID} with a row before: one person? ({_where(shared)})"
+            for shared in self._shared.found.values()
+        ]
+
     def as_json(self) -> dict[str, Json]:
         """Return the counts for a script."""
-        names = [title.replace(" ", "_") for title in _COUNTS]
+        titles = [title.replace(" ", "_") for title in _COUNTS]
+        changes = self.changes.found.items()
         return {
             "fields": {
-                name: dict(zip(names, counts, strict=True)) for name, *counts in self._fields()
+                name: dict(zip(titles, counts, strict=True)) for name, *counts in self._fields()
             },
-            "changes": _listed(self.changes.found.items(), "what"),
-            "reasons": _listed(_most_first(self._refused), "rule"),
-            "sent_without": _listed(_most_first(self._omitted), "rule"),
+            "changes": [_listed("what", *one) for one in changes],
+            "reasons": [_listed("rule", *one) for one in _most_first(self._refused)],
+            "sent_without": [_listed("rule", *one) for one in _most_first(self._omitted)],
         }
 
-    def show(self) -> None:
-        """Write the table of fields and the reasons for a person."""
+    def as_text(self) -> Iterator[str | Table]:
+        """Return the table of fields and the reasons for a person."""
         table = table_of("field")
         for title in _COUNTS:
             table.add_column(title, justify="right")
@@ -124,12 +119,12 @@ class Summary:
             examples = [", ".join(self._examples.get(name, ()))] if self._keeps_examples else []
             table.add_row(*map(cell, (name, *(f"{count:,}" for count in counts), *examples)))
         if table.row_count:
-            console.print(table)
+            yield table
         for (field, what), change in self.changes.found.items():
-            say(f"{field}: {what} ({_where(change)})")
+            yield f"{field}: {what} ({_where(change)})"
         for found, remark in ((self._refused, ""), (self._omitted, "; sent without it")):
             for (field, rule), rows in _most_first(found):
-                say(f"{field}: expected {rule} ({_where(rows)}{remark})")
+                yield f"{field}: expected {rule} ({_where(rows)}{remark})"
 
     def _fields(self) -> Iterator[tuple[str, int, int, int, int]]:
         """Return names, and how many values there are, were left out, changed and refused."""
@@ -164,49 +159,41 @@ def _most_first(found: Changes) -> list[tuple[tuple[str, str], Change]]:
     return sorted(found.found.items(), key=lambda one: (-one[1].count, one[1].first_rows))
 
 
-def _listed(found: Iterable[tuple[tuple[str, str], Change]], what: str) -> list[Json]:
-    return [
-        {"field": field, what: text, "rows": rows.count, "first_row": rows.first_rows[0]}
-        for (field, text), rows in found
-    ]
+def _listed(what: str, key: tuple[str, str], rows: Change) -> Json:
+    return {"field": key[0], what: key[1], "rows": rows.count, "first_row": rows.first_rows[0]}
 
 
 def show(
-    report: Report,
-    rejects: Path,
-    summary: Summary | None,
-    notices: Sequence[str],
-    *,
-    as_json: bool,
+    report: Report, rejects: Path, summary: Summary, notices: Sequence[str], output: Output
 ) -> None:
-    """Show the account of a sync; a dry run has a summary."""
-    if as_json:
-        account: dict[str, Json] = {name: getattr(report, name) for name in _TOLD}
-        account["seconds"] = round(report.elapsed(datetime.now(UTC)), 3)
-        if summary is not None:
-            account |= {"checked": report.checked, **summary.as_json()}
-        elif report.rejected or report.incomplete:
-            account["rejects"] = str(rejects)
-        print_json({**account, "notices": list(notices)})
-        return
+    """Show the account of a sync, and of a dry run its summary."""
+    account: dict[str, Json] = {name: getattr(report, name) for name in _TOLD}
+    account["seconds"] = round(report.elapsed(datetime.now(UTC)), 3)
+    if summary.is_dry_run:
+        account |= {"checked": report.checked, **summary.as_json()}
+    elif report.rejected or report.incomplete:
+        account["rejects"] = str(rejects)
+    account["notices"] = [*notices, *summary.notices]
     table = table_of()
     table.add_column(justify="right")
     table.add_column()
-    for title, number, remark in _account(report, f"see {rejects}", is_dry=summary is not None):
+    see = f"see {rejects}"
+    for title, number, remark in _checked(report) if summary.is_dry_run else _account(report, see):
         shown = number if isinstance(number, str) else f"{number:,}"
         table.add_row(title, shown, cell(remark))
-    console.print(table)
-    if summary is not None:
-        summary.show()
+    output.show(account, table, *(summary.as_text() if summary.is_dry_run else ()))
+    for notice in summary.notices:
+        output.note(notice)
 
 
-def _account(report: Report, see: str, *, is_dry: bool) -> Iterator[tuple[str, int | str, str]]:
-    if is_dry:
-        yield "read", report.read, ""
-        yield "fit to be sent", report.checked, "nothing was sent"
-        yield "sent without a value", report.incomplete, ""
-        yield "rejected", report.rejected, ""
-        return
+def _checked(report: Report) -> Iterator[tuple[str, int | str, str]]:
+    yield "read", report.read, ""
+    yield "fit to be sent", report.checked, "nothing was sent"
+    yield "sent without a value", report.incomplete, ""
+    yield "rejected", report.rejected, ""
+
+
+def _account(report: Report, see: str) -> Iterator[tuple[str, int | str, str]]:
     now = datetime.now(UTC)
     queued = "queued by the service, to be applied in the background" if report.queued else ""
     yield "read", report.read, f"from {report.source}"
@@ -220,42 +207,23 @@ def _account(report: Report, see: str, *, is_dry: bool) -> Iterator[tuple[str, i
     yield "time", f"{report.elapsed(now):,.1f} s", f"{report.rate(now):,.0f} rows/s"
 
 
-@asynccontextmanager
-async def progress(report: Report, *, shown: bool) -> AsyncIterator[None]:
+def progress(report: Report, output: Output) -> AbstractContextManager[object]:
     """Show how far a sync is, if somebody is looking at standard error."""
-    if not (shown and stderr.is_terminal):
-        yield
-        return
-    columns = (
-        TextColumn("syncing"),
-        BarColumn(bar_width=30),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[state]}", markup=False),
-    )
-    with Progress(*columns, console=stderr) as bar:
-        line = bar.add_task("", total=None, state="")
-
-        def update() -> None:
-            total = None if report.total is None else max(report.total, report.settled)
-            bar.update(line, completed=report.settled, total=total, state=_state(report))
-
-        async def tick() -> None:
-            while True:
-                update()
-                await asyncio.sleep(_TICK_SECONDS)
-
-        ticking = asyncio.create_task(tick())
-        try:
-            yield
-        finally:
-            ticking.cancel()
-            update()
+    if output.as_json or not stderr.is_terminal:
+        return nullcontext()
+    return Live(get_renderable=lambda: _line(report), console=stderr)
 
 
-def _state(report: Report) -> str:
+def _line(report: Report) -> Table:
     now = datetime.now(UTC)
     if report.waiting is not None:
         seconds = max(0.0, (report.waiting.until - now).total_seconds())
-        return printable(f"waiting {seconds:.0f} s: {report.waiting.reason}")
-    left = report.seconds_left(now)
-    return f"{report.rate(now):,.0f}/s" + ("" if left is None else f", {left:,.0f} s left")
+        state = f"waiting {seconds:.0f} s: {report.waiting.reason}"
+    else:
+        left = report.seconds_left(now)
+        state = f"{report.rate(now):,.0f}/s" + ("" if left is None else f", {left:,.0f} s left")
+    done, total = report.settled, report.total and max(report.total, report.settled)
+    line = Table.grid(padding=(0, 1))
+    bar = ProgressBar(total, done, width=30)
+    line.add_row("syncing", bar, f"{done:,}/{f'{total:,}' if total else '?'}", cell(state))
+    return line

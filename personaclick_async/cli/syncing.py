@@ -1,184 +1,172 @@
-"""What the command ``sync`` does: read, send, and say how it ended."""
+"""What the commands ``sync`` and ``mapping`` do: open the source, read, send, say how it ended."""
 
 from __future__ import annotations
 
+import csv
+import glob
+import sys
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
-from typing import NoReturn
+from typing import Final
 
 import attrs
 import typer
 
 from personaclick_async.cli import machines
 from personaclick_async.cli.options import Connection, Reading, Sending, Sharing
-from personaclick_async.cli.outcome import Exit, complain, fail, note
+from personaclick_async.cli.outcome import Exit, Output
 from personaclick_async.cli.process import Interrupted, run_interruptibly
-from personaclick_async.cli.report import SharedIds, Summary, progress, show
-from personaclick_async.errors import ConfigurationError, PersonaClickError, ValidationError
-from personaclick_async.sync import Outcome, Report, Route, SyncOptions, Unfinished
+from personaclick_async.cli.report import Summary, progress, show
+from personaclick_async.errors import ConfigurationError, ValidationError
+from personaclick_async.sync import Limit, Route, SyncOptions, Unfinished
 from personaclick_async.sync.mapping import FieldMapping
-from personaclick_async.sync.parts import Shard, ShardOf
+from personaclick_async.sync.parts import Shard, ShardOf, parts_of
+from personaclick_async.sync.proposal import propose_mapping
 from personaclick_async.sync.rejects import RejectFile
-from personaclick_async.sync.sources import TableSource
+from personaclick_async.sync.sources import Layout, SourceKind, TableSource, open_source
 from personaclick_async.sync.sources.base import SourceView
+from personaclick_async.sync.sources.opening import holds_rejects
+
+_SAMPLE_ROWS: Final = 10_000
+_STDIN: Final = "-"
+_TABS: Final = ("\\t", "tab")  # a tab is hard to type in a shell
+
+
+def propose(reading: Reading, output: Output) -> None:
+    """Write a mapping that fits a source."""
+    source = _open(reading)
+    sample = source.sample(_SAMPLE_ROWS)
+    if not sample.rows:
+        raise ValidationError(source.name, "rows of data", "none")
+    proposal = propose_mapping(sample, country=reading.country)
+    for notice in source.notices:
+        output.note(notice)
+    if output.as_json:
+        output.show({"mapping": proposal, "notices": list(source.notices)})
+    else:
+        sys.stdout.write(proposal)
 
 
 def run_sync(
-    reading: Reading, sending: Sending, sharing: Sharing, connection: Connection, *, as_json: bool
-) -> NoReturn:
-    """Run the command to its end, or to an interruption; both have an account."""
-    run = _Run(reading, sending, sharing, connection, as_json)
-    try:
-        report = run.to_the_end()
-    except PersonaClickError as error:
-        fail(error, as_json=as_json)
-    except Interrupted as interrupted:
-        interrupted.is_told = True
-        if sending.dry_run:
-            told = "interrupted: the check is not finished; nothing was sent"
-        elif reading.source != "-" and reading.query is None:
-            told = "interrupted, not finished: run the same command again to continue"
-        else:
-            told = "interrupted, not finished: this can't be resumed, the next run sends all of it"
-        complain("Interrupted", told, as_json=as_json)
-        raise
-    is_incomplete = report.rejected or report.incomplete or report.failed
-    raise typer.Exit(Exit.INCOMPLETE if is_incomplete else Exit.DONE)
+    reading: Reading, sending: Sending, sharing: Sharing, connection: Connection, output: Output
+) -> None:
+    """Check all that can be checked, then send, and show the account, also of what was stopped."""
+    summary = Summary(is_dry_run=sending.dry_run, keeps_examples=sending.show_values)
+    shard = machines.shard_of(sharing, reading)
+    mapping = _mapping(reading, sending, summary)
+    source = _open(reading, mapping)
+    if shard is not None:
+        source = ShardOf(source, shard, by=sharing.shard_by)
+    source = SourceView(source, see=summary.see)
+    rejects = sending.rejects or _rejects_path(source, shard)
+    _check_paths(reading, sending, rejects)
+    with nullcontext() if sending.dry_run else _reject_file(rejects, source, reading) as sink:
+        for notice in source.notices:
+            output.note(notice)
+        limits = machines.limits_of(sharing, shard)
+        client = connection.client(limits=limits, sends=not sending.dry_run)
+        limit = machines.shared_limit(sharing, client.config.shop_id)
+        options = _options(sending, sink, limit)
+        sync = client.sync(source, options=options)
+        report = sync.report
+
+        async def work() -> None:
+            async with client, limit or nullcontext():
+                with progress(report, output):
+                    if sending.dry_run:
+                        await summary.gather(sync)
+                    elif sharing.dask is None:
+                        await sync.run()
+                    else:
+                        await machines.sync_on_cluster(
+                            client.config,
+                            sharing,
+                            cut=partial(
+                                parts_of,
+                                reading.source,
+                                mapping=mapping,
+                                kind=_kind(reading),
+                                layout=_layout(reading),
+                            ),
+                            options=options,
+                            rejects=rejects,
+                            report=report,
+                            output=output,
+                        )
+
+        try:
+            run_interruptibly(work())
+        except Interrupted as interrupted:
+            interrupted.untold = _unfinished(reading, sending)
+            raise
+        finally:
+            show(report, rejects, summary, source.notices, output)
+    # A query may have nothing to tell, and so may a share; a file should.
+    if not report.read and reading.query is None and shard is None:
+        raise ValidationError(report.source, "rows of data", "none")
+    if report.rejected or report.incomplete or report.failed:
+        raise typer.Exit(Exit.INCOMPLETE)
 
 
-@attrs.define
-class _Run:
-    """One run of the command."""
-
-    reading: Reading
-    sending: Sending
-    sharing: Sharing
-    connection: Connection
-    as_json: bool
-    report: Report | None = None
-    summary: Summary | None = None
-    shared_ids: SharedIds = attrs.field(factory=SharedIds)
-
-    def to_the_end(self) -> Report:
-        """Check all that can be checked, then send, and show the account of what was done."""
-        if self.sending.dry_run:
-            self.summary = Summary(keeps_examples=self.sending.show_values)
-        shard = machines.shard_of(self.sharing, self.reading)
-        mapping = self._mapping()
-        source = self.reading.open(mapping)
-        if shard is not None:
-            source = ShardOf(source, shard, by=self.sharing.shard_by)
-        source = SourceView(source, see=self._see)
-        rejects = self.sending.rejects or _rejects_path(source, shard)
-        self._check_paths(rejects)
-        with self._reject_file(rejects, source) as sink:
-            for notice in () if self.as_json else source.notices:
-                note(notice)
-            work = self._work(source, mapping, rejects, _options(self.sending, sink), shard)
-            try:
-                return run_interruptibly(work)
-            finally:
-                notices = (*source.notices, *self.shared_ids.notices)
-                if self.report is not None:
-                    show(self.report, rejects, self.summary, notices, as_json=self.as_json)
-                for notice in () if self.as_json else self.shared_ids.notices:
-                    note(notice)
-
-    async def _work(
-        self,
-        source: TableSource,
-        mapping: FieldMapping | None,
-        rejects: Path,
-        options: SyncOptions,
-        shard: Shard | None,
-    ) -> Report:
-        limits = machines.limits_of(self.sharing, shard)
-        async with (
-            self.connection.client(limits=limits, sends=not options.dry_run) as client,
-            machines.shared_limit(self.sharing, options, client.config.shop_id) as shared,
-        ):
-            sync = client.sync(source, options=shared)
-            report = self.report = sync.report
-            async with progress(report, shown=not self.as_json):
-                if self.summary is not None:
-                    await self.summary.gather(sync)
-                elif self.sharing.dask is not None:
-                    await machines.sync_on_cluster(
-                        client,
-                        self.sharing,
-                        self.reading,
-                        mapping=mapping,
-                        options=shared,
-                        rejects=rejects,
-                        report=report,
-                    )
-                else:
-                    await sync.run()
-        # A query may have nothing to tell, and so may a share; a file should.
-        if not report.read and self.reading.query is None and shard is None:
-            raise ValidationError(report.source, "rows of data", "none")
-        return report
-
-    def _see(self, outcome: Outcome) -> None:
-        self.shared_ids.see(outcome)
-        if self.summary is not None:
-            self.summary.see(outcome)
-
-    def _mapping(self) -> FieldMapping | None:
-        """Return the mapping with what the command line adds; None for a source without need."""
-        given, country, reading = self.sending.mapping, self.reading.country, self.reading
-        mapping = None if given is None else FieldMapping.load(given)
-        if mapping is None and (country or self.summary) and reading.source != "-":
-            source = reading.open()
-            if source.columns:
-                try:
-                    mapping = FieldMapping.by_name(source.columns)
-                except ConfigurationError as error:
-                    raise ConfigurationError(f"{source.name}: {error}") from None
-        if country is not None:
-            if mapping is None:
-                raise ConfigurationError("--country: expected a mapping (--map)")
-            mapping = mapping.with_country(country)
-        if mapping is not None and self.summary is not None:
-            mapping = attrs.evolve(mapping, changes=self.summary.changes)
-        return mapping
-
-    def _check_paths(self, rejects: Path) -> None:
-        """Make sure that no file is both read and written.
-
-        :raises ConfigurationError: one is.
-        """
-        journal, mapping = self.sending.journal, self.sending.mapping
-        sources = self.reading.files
-        for option, path, what, files in (
-            ("--rejects", rejects, "the source", sources),
-            ("--journal", journal, "the source", sources),
-            ("--rejects", rejects, "the mapping", [] if mapping is None else [mapping]),
-            ("--journal", journal, "the mapping", [] if mapping is None else [mapping]),
-            ("--rejects", rejects, "the journal", [journal]),
-        ):
-            if any(_is_same(path, file) for file in files):
-                raise ConfigurationError(f"{option}: expected another file than {what}")
-
-    @contextmanager
-    def _reject_file(self, path: Path, source: TableSource) -> Iterator[RejectFile | None]:
-        """Open the reject file; without a row it is removed, unless it is somebody else's."""
-        if self.sending.dry_run:
-            yield None
-            return
-        is_made_by_others = path.exists() and not path.stat().st_size
-        # Resubmitted with the options of its source, it has to be read the same way.
-        delimiter = self.reading.layout.delimiter or ","
-        with closing(RejectFile(path, source.columns, delimiter=delimiter)) as file:
-            try:
-                yield file
-            finally:
-                if file.is_empty and not is_made_by_others:
-                    path.unlink(missing_ok=True)
+def _unfinished(reading: Reading, sending: Sending) -> str:
+    if sending.dry_run:
+        return "interrupted: the check is not finished; nothing was sent"
+    if reading.source == _STDIN or reading.query is not None:
+        return "interrupted, not finished: this can't be resumed, the next run sends all of it"
+    return "interrupted, not finished: run the same command again to continue"
 
 
-def _options(sending: Sending, sink: RejectFile | None) -> SyncOptions:
+def _open(reading: Reading, mapping: FieldMapping | None = None) -> TableSource:
+    """Open the source, or its first rows.
+
+    :raises ConfigurationError: there is no such file, or it can't be told what it is.
+    """
+    kind, layout = _kind(reading), _layout(reading)
+    source = open_source(reading.source, mapping, kind=kind, layout=layout, query=reading.query)
+    return source if reading.limit is None else SourceView(source, limit=reading.limit)
+
+
+def _kind(reading: Reading) -> SourceKind | None:
+    return None if reading.kind is None else SourceKind(reading.kind)
+
+
+def _layout(reading: Reading) -> Layout:
+    return Layout(
+        encoding=reading.encoding,
+        delimiter="\t" if reading.delimiter in _TABS else reading.delimiter,
+        quote=None if reading.quote in ("", "none") else reading.quote,
+        escape=reading.escape,
+        header=reading.header,
+        columns=None if reading.columns is None else next(csv.reader([reading.columns]), []),
+        skip_rows=reading.skip_rows,
+        sheet=reading.sheet,
+    )
+
+
+def _mapping(reading: Reading, sending: Sending, summary: Summary) -> FieldMapping | None:
+    """Return the mapping with what the command line adds; None for a source without need."""
+    mapping, country = None, reading.country
+    if sending.mapping is not None:
+        mapping = FieldMapping.load(sending.mapping)
+    elif (country or sending.dry_run) and reading.source != _STDIN:
+        source = _open(reading)
+        columns = source.columns
+        try:
+            mapping = FieldMapping.by_name(columns) if columns else None
+        except ConfigurationError as error:
+            raise ConfigurationError(f"{source.name}: {error}") from None
+    if country is not None:
+        if mapping is None:
+            raise ConfigurationError("--country: expected a mapping (--map)")
+        mapping = mapping.with_country(country)
+    if mapping is not None and sending.dry_run:
+        mapping = attrs.evolve(mapping, changes=summary.changes)
+    return mapping
+
+
+def _options(sending: Sending, sink: RejectFile | None, limit: Limit | None) -> SyncOptions:
     return SyncOptions(
         route=Route(sending.route),
         concurrency=sending.concurrency,
@@ -187,6 +175,7 @@ def _options(sending: Sending, sink: RejectFile | None) -> SyncOptions:
         skip_unchanged=sending.skip_unchanged and not sending.dry_run,
         rejects=sink,
         patience=sending.patience,
+        limit=limit,
         segment_id=sending.segment_id,
         dry_run=sending.dry_run,
     )
@@ -197,6 +186,52 @@ def _rejects_path(source: TableSource, shard: Shard | None) -> Path:
     stem = Path(name).stem if name.isprintable() and Path(name).stem else "sync"
     share = "" if shard is None else f"-{shard.number}-of-{shard.of}"
     return Path(f"{stem}{share}-rejected{'.csv' if source.columns else '.jsonl'}")
+
+
+@contextmanager
+def _reject_file(path: Path, source: TableSource, reading: Reading) -> Iterator[RejectFile]:
+    """Open the reject file; without a row it is removed, unless it is somebody else's."""
+    is_made_by_others = path.exists() and not path.stat().st_size
+    # Resubmitted with the options of its source, it has to be read the same way.
+    delimiter = _layout(reading).delimiter or ","
+    with closing(RejectFile(path, source.columns, delimiter=delimiter)) as file:
+        try:
+            yield file
+        finally:
+            if file.is_empty and not is_made_by_others:
+                path.unlink(missing_ok=True)
+
+
+def _check_paths(reading: Reading, sending: Sending, rejects: Path) -> None:
+    """Make sure that no file is both read and written.
+
+    :raises ConfigurationError: one is.
+    """
+    journal = [sending.journal]
+    mapping = [] if sending.mapping is None else [sending.mapping]
+    read = {"the source": _local_files(reading.source), "the mapping": mapping}
+    for option, path, others in (
+        ("--rejects", rejects, {**read, "the journal": journal}),
+        ("--journal", sending.journal, read),
+    ):
+        for what, files in others.items():
+            if any(_is_same(path, file) for file in files):
+                raise ConfigurationError(f"{option}: expected another file than {what}")
+
+
+def _local_files(source: str) -> list[Path]:
+    """Return the local files of a source, which nothing else may write to."""
+    if source == _STDIN:
+        return [Path("/dev/stdin")]
+    scheme, is_url, rest = source.partition("://")
+    path = rest.partition("?")[0]
+    if not is_url:
+        found = map(Path, glob.glob(source, recursive=True))  # noqa: PTH207 - as sources do
+        # A pattern leaves out what earlier runs have rejected, which may be written to again.
+        return [Path(source), *(one for one in found if not holds_rejects(str(one)))]
+    if scheme == "file":
+        return [Path(path)]
+    return [Path(path[1:])] if scheme.startswith(("sqlite", "duckdb")) else []
 
 
 def _is_same(one: Path, other: Path) -> bool:

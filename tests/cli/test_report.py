@@ -15,7 +15,7 @@ def faults(*pairs: tuple[str, str]) -> tuple[Fault, ...]:
 
 
 def test_all_faults_of_a_row_count_and_values_that_are_left_out() -> None:
-    summary = Summary(keeps_examples=False)
+    summary = Summary(is_dry_run=True)
     omitted = Omitted(2, faults(("phone", "a phone number")), {})
     summary.see(Record(1, {"email": "ada@shop.example", "phone": "17755550100"}))
     summary.see(Record(2, {"email": "eve@shop.example"}, omitted))
