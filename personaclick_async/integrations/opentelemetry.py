@@ -20,22 +20,19 @@ from functools import lru_cache, partial
 from typing import Final, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
-try:
-    from opentelemetry import context, metrics, trace
-    from opentelemetry.propagators.textmap import TextMapPropagator
-    from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
-except ImportError as missing:
-    raise ImportError(
-        "OpenTelemetry is not installed: pip install 'personaclick-async[telemetry]'"
-    ) from missing
-
 from personaclick_async._version import __version__
 from personaclick_async.client import PersonaClick
 from personaclick_async.errors import ServiceError
 from personaclick_async.hooks import Attempt, Hooks
+from personaclick_async.integrations import extra
 from personaclick_async.store import CacheStats
 from personaclick_async.sync import Report, Sync
 from personaclick_async.transport import TransportStats
+
+with extra("telemetry", "OpenTelemetry"):
+    from opentelemetry import context, metrics, trace
+    from opentelemetry.propagators.textmap import TextMapPropagator
+    from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 __all__ = ["Telemetry"]
 
@@ -67,6 +64,11 @@ _COUNTERS: Final = (
     ("personaclick.sync.records", "{record}", "Records of syncs, by their result."),
 )
 _TRACE_CONTEXT: Final = TraceContextTextMapPropagator()
+_SUPPRESSED: Final = context._SUPPRESS_HTTP_INSTRUMENTATION_KEY  # noqa: SLF001 - what instrumentations of HTTP libraries ask
+
+# The context of each attempt, in which its span is current and instrumentations leave it alone.
+# Once per attempt, by whichever Telemetry comes first: contexts have to end in reverse order.
+_shields: Final[dict[Attempt, Token[context.Context]]] = {}
 
 
 class Telemetry:
@@ -95,8 +97,9 @@ class Telemetry:
         self._tracer = trace.get_tracer(_SCOPE, __version__, tracer_provider=tracer_provider)
         self._propagator = propagator
         self._spans: dict[Attempt, trace.Span] = {}
-        self._counts = _counts_for(meter_provider)
-        self._duration = _meter_of(meter_provider).create_histogram(
+        meter = metrics.get_meter(_SCOPE, __version__, meter_provider=meter_provider)
+        self._counts = _counts_for(meter_provider, meter)
+        self._duration = meter.create_histogram(
             "http.client.request.duration",
             unit="s",
             description="Duration of HTTP client requests.",
@@ -138,10 +141,15 @@ class Telemetry:
         inside = trace.set_span_in_context(span)
         if self._propagator is not None:
             self._propagator.inject(attempt.headers, context=inside)
-        _shield(attempt, inside)
+        if attempt not in _shields:
+            suppressed = context.set_value(_SUPPRESSED, True, inside)
+            _shields[attempt] = context.attach(suppressed)
 
     def _end(self, attempt: Attempt) -> None:
-        _unshield(attempt)
+        shield = _shields.pop(attempt, None)
+        # A call that is closed rather than ended (its event loop is gone) is in another context.
+        if shield is not None and not isinstance(sys.exception(), GeneratorExit):
+            context.detach(shield)
         outcome = _outcome(attempt)
         span = self._spans.pop(attempt)
         span.set_attributes(outcome)
@@ -170,46 +178,17 @@ def _target(method: str, url: str) -> Attributes:
 
 
 def _outcome(attempt: Attempt) -> Attributes:
-    outcome: Attributes = {}
     status, error = attempt.status, attempt.error
     if isinstance(error, ServiceError) and error.answer is not None:
         status = error.answer.status  # a body may name another status than HTTP's
-    if status is not None:
-        outcome[_STATUS] = status
+    outcome: Attributes = {} if status is None else {_STATUS: status}
     if status is not None and status >= _FIRST_ERROR:
         outcome[_ERROR] = str(status)
-    elif error is not None:
-        outcome[_ERROR] = type(error).__name__
-    elif status is None:
-        # Neither an answer nor a failure: an exception is on its way through, most often
-        # because the call was cancelled.
-        outcome[_ERROR] = type(sys.exception()).__name__
+    elif error is not None or status is None:
+        # Neither an answer nor an error: an exception is on its way through, most often because
+        # the call was cancelled.
+        outcome[_ERROR] = type(error or sys.exception()).__name__
     return outcome
-
-
-# Other instrumentations
-
-_shields: Final[dict[Attempt, Token[context.Context]]] = {}
-
-
-def _shield(attempt: Attempt, inside: context.Context) -> None:
-    """Make the span current until the end of an attempt, and keep instrumentations away from it.
-
-    Once per attempt, by whichever Telemetry comes first: contexts have to end in reverse order.
-    """
-    if attempt not in _shields:
-        key = context._SUPPRESS_HTTP_INSTRUMENTATION_KEY  # noqa: SLF001 - what instrumentations ask
-        _shields[attempt] = context.attach(context.set_value(key, True, inside))
-
-
-def _unshield(attempt: Attempt) -> None:
-    token = _shields.pop(attempt, None)
-    # A call that is closed rather than ended (its event loop is gone) is not in its own context.
-    if token is not None and not isinstance(sys.exception(), GeneratorExit):
-        context.detach(token)
-
-
-# Counters
 
 
 class _Counts:
@@ -218,13 +197,15 @@ class _Counts:
     The owners are held weakly; what is read must not refer to them.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, meter: metrics.Meter) -> None:
         self._lock = threading.Lock()
         self._sources: list[tuple[weakref.ref[object], Callable[[], Reading]]] = []
         self._past: Counter[Series] = Counter()
+        for name, unit, description in _COUNTERS:
+            meter.create_observable_counter(name, [partial(self._observe, name)], unit, description)
 
     def add(self, owner: object, read: Callable[[], Reading]) -> None:
-        """Count what ``read`` gives, from now on and after ``owner`` has gone; once per owner."""
+        """Count what ``read`` returns, from now on and after ``owner`` has gone; once per owner."""
         with self._lock:
             self._settle()
             if not any(known() is owner for known, _ in self._sources):
@@ -235,7 +216,6 @@ class _Counts:
         instrument: str,
         options: metrics.CallbackOptions,  # noqa: ARG002 - as it is called
     ) -> Iterator[metrics.Observation]:
-        """Return the sums that an instrument reports."""
         with self._lock:
             self._settle()
             sums = self._past.copy()
@@ -245,20 +225,9 @@ class _Counts:
             if name == instrument:
                 yield metrics.Observation(value, dict(attributes))
 
-    def report_to(self, meter: metrics.Meter) -> None:
-        """Make the instruments."""
-        for name, unit, description in _COUNTERS:
-            meter.create_observable_counter(
-                name,
-                callbacks=[partial(self._observe, name)],
-                unit=unit,
-                description=description,
-            )
-
     def _settle(self) -> None:
         """Add what the owners that have gone had counted to the sums of the past."""
-        gone = [source for source in self._sources if source[0]() is None]
-        for source in gone:
+        for source in [one for one in self._sources if one[0]() is None]:
             self._sources.remove(source)
             self._past.update(dict(source[1]()))
 
@@ -290,29 +259,17 @@ def _of_sync(report: Report, name: str | None) -> Reading:
         yield ("personaclick.sync.records", attributes), getattr(report, outcome)
 
 
-class _ApplicationsOwn:
-    """Stands for the application's own provider, also before the application has set it."""
-
-
+# By provider; the module ``metrics`` stands for the application's own, which may be set later.
 _shared: Final[weakref.WeakKeyDictionary[object, _Counts]] = weakref.WeakKeyDictionary()
 _sharing: Final = threading.Lock()
 
 
-def _counts_for(provider: metrics.MeterProvider | None) -> _Counts:
+def _counts_for(provider: metrics.MeterProvider | None, meter: metrics.Meter) -> _Counts:
     """Return a provider's one set of counts: a second instrument of a name would report nothing."""
     own = metrics.get_meter_provider()
-    is_own = provider is None or provider is own
-    keys = (own, _ApplicationsOwn) if is_own else (provider,)
+    keys = (own, metrics) if provider in {None, own} else (provider,)
     with _sharing:
-        counts = next((_shared[key] for key in keys if key in _shared), None)
-        if counts is None:
-            counts = _Counts()
-            counts.report_to(_meter_of(provider))
-        for key in keys:
-            _shared[key] = counts
+        known = (_shared[key] for key in keys if key in _shared)
+        counts = next(known, None) or _Counts(meter)
+        _shared.update(dict.fromkeys(keys, counts))
     return counts
-
-
-def _meter_of(provider: metrics.MeterProvider | None) -> metrics.Meter:
-    """Return this package's meter; of the application's own provider if None."""
-    return metrics.get_meter(_SCOPE, __version__, meter_provider=provider)
