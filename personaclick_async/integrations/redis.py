@@ -20,24 +20,21 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import Any, Final, TypeVar
 
-try:
-    from redis.asyncio import BlockingConnectionPool, Redis
-    from redis.exceptions import RedisError
-except ModuleNotFoundError as missing:
-    raise ImportError(
-        "redis-py is not installed: pip install 'personaclick-async[redis]'"
-    ) from missing
-
-from personaclick_async.config import Seconds
+from personaclick_async.config import Seconds, to_seconds
 from personaclick_async.errors import ConfigurationError
+from personaclick_async.integrations import extra
 from personaclick_async.models.identity import Identity
 from personaclick_async.store import CacheStats, Stored
+
+with extra("redis", "redis-py"):
+    from redis.asyncio import BlockingConnectionPool, Redis
+    from redis.exceptions import RedisError
+
+__all__ = ["RedisStore"]
 
 T = TypeVar("T")
 
 log: Final = logging.getLogger("personaclick_async")
-
-__all__ = ["RedisStore"]
 
 _CONNECTIONS: Final = 20
 _MOST_UNTOLD: Final = 10_000
@@ -98,15 +95,6 @@ return 1
 """Returns 1 if the body was kept: nobody has written since the permit was given."""
 
 
-async def _until_the_loop_ends(redis: Redis) -> AsyncGenerator[Redis, None]:
-    # Whoever ends a loop closes its asynchronous generators first, while it can still run.
-    try:
-        while True:
-            yield redis
-    finally:
-        await redis.aclose()
-
-
 class RedisStore:
     """Profiles that processes share through one Redis server; for one client, which closes it.
 
@@ -146,19 +134,18 @@ class RedisStore:
         memory_ttl: Seconds | timedelta = 2.0,
     ) -> None:
         self.memory_ttl = _seconds("memory_ttl", memory_ttl)
-        self._stats = CacheStats()
-        self._shop: bytes | None = None
         self._timeout = _seconds("timeout", timeout, least=0.001)
         self._rest = _seconds("rest", rest)
         self._prefix = prefix
         self._url = url
-        connection = None
+        connection: Any = None
         # Redis-py's text may hold the password. An option that it does not know shows here, too.
         with suppress(ValueError, TypeError):
-            pool: Any = self._connect().connection_pool
-            connection = pool.make_connection()
+            connection = self._pool().make_connection()
         if connection is None:
             raise ConfigurationError("url: expected redis://, rediss:// or unix://")
+        self._shop: bytes | None = None
+        self._stats = CacheStats()
         self._by_loop: dict[asyncio.AbstractEventLoop, AsyncGenerator[Redis, None]] = {}
         self._away_until = 0.0
         # Each with a mark of its own, so that a second write is not taken for the first.
@@ -254,12 +241,17 @@ class RedisStore:
         loop = asyncio.get_running_loop()
         if loop not in self._by_loop:
             self._by_loop = {at: one for at, one in self._by_loop.items() if not at.is_closed()}
-            self._by_loop[loop] = _until_the_loop_ends(self._connect())
+            self._by_loop[loop] = self._until_the_loop_ends()
         return await anext(self._by_loop[loop])
 
-    def _connect(self) -> Redis:
-        pool: Any = BlockingConnectionPool.from_url(self._url, max_connections=_CONNECTIONS)
-        return Redis.from_pool(pool)
+    async def _until_the_loop_ends(self) -> AsyncGenerator[Redis, None]:
+        # Whoever ends a loop closes its asynchronous generators first, while it can still run.
+        async with Redis.from_pool(self._pool()) as redis:
+            while True:
+                yield redis
+
+    def _pool(self) -> Any:  # noqa: ANN401 - redis-py's types differ between versions
+        return BlockingConnectionPool.from_url(self._url, max_connections=_CONNECTIONS)
 
     def _keys(self, key: Identity) -> list[str]:
         # A device id taken from a browser's cookie may hold half a character.
@@ -278,7 +270,7 @@ def _milliseconds(seconds: Seconds) -> int:
 
 
 def _seconds(name: str, value: Seconds | timedelta, *, least: float = 0.0) -> Seconds:
-    seconds = value.total_seconds() if isinstance(value, timedelta) else value
+    seconds = to_seconds(value)
     if not least <= seconds < math.inf:
         raise ConfigurationError(f"{name}: expected {least} seconds or more, got {seconds}")
-    return float(seconds)
+    return seconds
