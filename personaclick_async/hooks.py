@@ -68,9 +68,7 @@ class Hooks:
 
 def tell(listeners: Iterable[Hook | None], attempt: Attempt) -> None:
     """Call each listener there is."""
-    for listener in listeners:
-        if listener is None:
-            continue
+    for listener in filter(None, listeners):
         try:
             listener(attempt)
         except Exception as error:  # noqa: BLE001 - whatever an application's function raises

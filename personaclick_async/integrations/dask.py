@@ -16,14 +16,13 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-try:
-    from distributed import Client, as_completed, wait
-except ImportError as missing:
-    raise ImportError("Dask is not installed: pip install 'personaclick-async[dask]'") from missing
-
 from personaclick_async.errors import PersonaClickError
+from personaclick_async.integrations import extra
 from personaclick_async.sync.parts import Part, PartSettings, prepare_parts, stop_parts, sync_part
 from personaclick_async.sync.report import Report
+
+with extra("dask", "Dask"):
+    from distributed import Client, as_completed, wait
 
 __all__ = ["ClusterFailed", "sync_on_dask"]
 

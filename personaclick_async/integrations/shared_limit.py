@@ -21,23 +21,20 @@ from contextlib import AbstractAsyncContextManager
 from hashlib import sha256
 from typing import Any, Final
 
-try:
+from personaclick_async.config import DOCUMENTED_LIMITS, RateLimit, Seconds
+from personaclick_async.errors import ConfigurationError, PersonaClickError
+from personaclick_async.integrations import extra
+from personaclick_async.names import Family
+
+with extra("shared-limit", "limits"):
     from limits import RateLimitItemPerSecond
     from limits.aio.storage import RedisStorage
     from limits.aio.strategies import MovingWindowRateLimiter
     from limits.errors import StorageError
-except ImportError as missing:
-    raise ImportError(
-        "limits is not installed: pip install 'personaclick-async[shared-limit]'"
-    ) from missing
-
-from personaclick_async.config import RateLimit, Seconds
-from personaclick_async.errors import ConfigurationError, PersonaClickError
-from personaclick_async.names import IMPORT_REQUESTS_PER_MINUTE
 
 VARIABLE: Final = "PERSONACLICK_SHARED_LIMIT_URL"
 
-_DOCUMENTED: Final = RateLimit(IMPORT_REQUESTS_PER_MINUTE, 60.0)
+_DOCUMENTED: Final = DOCUMENTED_LIMITS[Family.IMPORT]
 _SHORTEST_WAIT: Final = 0.01
 _LONGEST_WAIT: Final = 5.0
 _SCHEMES: Final = ("redis://", "rediss://", "unix://")
@@ -80,7 +77,7 @@ class SharedLimit(AbstractAsyncContextManager["SharedLimit"]):
         self._storage: RedisStorage | None = None
 
     async def wait_needed(self) -> Seconds:
-        """Take a place and give 0, or give the seconds after which to ask again.
+        """Take a place and return 0, or return the seconds after which to ask again.
 
         :raises LimitFailed: the Redis can't be reached.
         :raises ConfigurationError: there is no address, or it is none of a Redis.
