@@ -7,9 +7,8 @@ import hmac
 import secrets
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from functools import partial
 from importlib.resources import files
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from aiohttp import web
 
@@ -19,8 +18,7 @@ from personaclick_async.emulator.faults import FAULT_FIELDS, Fault
 from personaclick_async.emulator.orders import Orders
 from personaclick_async.emulator.parameters import Refused, strict_json
 from personaclick_async.emulator.recording import RecordedRequest
-from personaclick_async.emulator.service import LOADED, Service, in_slices
-from personaclick_async.emulator.store import unpacked
+from personaclick_async.emulator.service import LOADED, Service
 from personaclick_async.errors import ConfigurationError
 
 PREFIX: Final = "/_emulator/"
@@ -60,16 +58,17 @@ _SEARCHES: Final = {
     "orders": ("number, profile, body", "orders", "body", "number DESC"),
     "products": ("product", "products", "product", "id"),
 }
+_METHODS: Final = {
+    **dict.fromkeys((*_FILES, *_SEARCHES, "stream", "status", "profile"), ("GET",)),
+    **dict.fromkeys(LOADED, ("GET", "POST")),
+    **dict.fromkeys(("computed", "reset"), ("POST",)),
+    "requests": ("GET", "DELETE"),
+    "faults": ("GET", "POST", "DELETE"),
+}
+"""What can be done with each address."""
 
 
-class Asked(NamedTuple):
-    """What an answer may depend on."""
-
-    query: Mapping[str, str]
-    body: bytes
-
-
-async def read_body(request: web.Request, limit: int, *, oversize: int = 413) -> bytes:
+async def read_body(request: web.BaseRequest, limit: int, *, oversize: int = 413) -> bytes:
     """Read a request's body, but no more of it than ``limit`` bytes."""
     too_large = Refused(oversize, "The body is too large")
     if (request.content_length or 0) > limit:
@@ -98,53 +97,64 @@ class Admin:
         self._store = service.store
         self._profiles = service.profiles()
         self._orders = Orders(self._profiles)
-        self._recorder = recorder = service.recorder
+        self._recorder = service.recorder
         self._faults = service.faults
         self._token = secrets.token_urlsafe(24)
-        self._answers: dict[tuple[str, str], Callable[[Asked], Json]] = {
-            **{("GET", name): partial(self._search, name) for name in _SEARCHES},
-            ("GET", "status"): self._status,
-            ("GET", "profile"): self._profile,
-            ("GET", "requests"): lambda _: [_shown(one) for one in recorder.latest(_MOST_SHOWN)],
-            ("GET", "faults"): lambda _: self._shown_faults(),
-            ("POST", "computed"): self._compute,
-            ("POST", "faults"): self._add_fault,
-            ("POST", "reset"): self._reset,
-            ("DELETE", "faults"): self._remove_faults,
-            ("DELETE", "requests"): self._clear,
-        }
-        self._routes = {
-            *self._answers,
-            *(("GET", name) for name in (*_FILES, "stream")),
-            *(("POST", name) for name in LOADED),
-        }
 
-    async def answer(self, request: web.Request) -> web.StreamResponse:
+    async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer a request to one of the addresses."""
-        name = request.path.removeprefix(PREFIX)
+        method, name = request.method, request.path.removeprefix(PREFIX)
         try:
             self._check(request, name)
-            if request.method == "GET" and name in _FILES:
-                return self._file(name)
+            if name in _FILES:
+                file, kind = _FILES[name]
+                body = files(__package__).joinpath("page", file).read_bytes()
+                return _response(body.replace(_TOKEN_IN_PAGE, self._token.encode()), kind)
             if name == "stream":
                 return await self._stream(request)
-            if request.method == "POST" and name in LOADED:
-                return _json(await self._load(request, name))
-            asked = Asked(request.query, await read_body(request, _SMALL_BYTES))
+            loads = method == "POST" and name in LOADED
+            most = self._service.settings.max_import_bytes if loads else _SMALL_BYTES
+            body = await read_body(request, most)
+            if loads:
+                return _response(codec.encode(await self._load(name, body)))
             with self._store.lock:
-                return _json(self._answers[request.method, name](asked))
+                return _response(codec.encode(self._answer(method, name, request.query, body)))
         except Refused as refused:
-            payload = {names.MESSAGE: refused.message}
-            return _json({names.STATUS: names.STATUS_ERROR, names.PAYLOAD: payload}, refused.status)
+            return _response(refused.envelope(), status=refused.status)
 
-    def _check(self, request: web.Request, name: str) -> None:
+    def _answer(self, method: str, name: str, query: Mapping[str, str], body: bytes) -> Json:
+        match method, name:
+            case "GET", "status":
+                return self._status()
+            case "GET", "profile":
+                return self._profile(self._key(query))
+            case "POST", "computed":
+                return self._compute(self._key(query), body)
+            case "GET", "requests":
+                return [_shown(one) for one in self._recorder.latest(_MOST_SHOWN)]
+            case "DELETE", "requests":
+                self._recorder.clear()
+                return []
+            case _, "faults":
+                if method == "POST":
+                    self._faults.add(_fault(body))
+                if method == "DELETE":
+                    self._faults.remove(query.get("number"))
+                return self._shown_faults()
+            case "POST", "reset":
+                self._service.reset()
+                return _SUCCESS
+        return self._search(name, query.get("search", "").strip())
+
+    def _check(self, request: web.BaseRequest, name: str) -> None:
         """Check a request before its body is read."""
         origin = request.headers.get("Origin")
         if origin is not None and origin.partition("://")[2] != request.headers.get("Host"):
             raise Refused(403, "Pages of other sites may not ask")
-        if (request.method, name) not in self._routes:
-            is_known = any(name == known for _, known in self._routes)
-            raise Refused(405, "Method not allowed") if is_known else Refused(404, "Not found")
+        if name not in _METHODS:
+            raise Refused(404, "Not found")
+        if request.method not in _METHODS[name]:
+            raise Refused(405, "Method not allowed")
         if request.method != "GET":
             bearer = request.headers.get("Authorization", "")
             token = request.headers.get(_TOKEN)
@@ -154,16 +164,10 @@ class Admin:
             if token is None and not _is_same(bearer, f"Bearer {secret}"):
                 raise Refused(401, "Authorization: Bearer with the shop_secret is needed")
 
-    def _file(self, name: str) -> web.Response:
-        file, kind = _FILES[name]
-        body = files(__package__).joinpath("page", file).read_bytes()
-        body = body.replace(_TOKEN_IN_PAGE, self._token.encode())
-        return web.Response(body=body, content_type=kind, charset="utf-8", headers=_GUARDS)
-
     # Watching
 
-    def _status(self, _: Asked) -> Json:
-        counts = sorted(self._recorder.counts().items(), key=str)
+    def _status(self) -> Json:
+        counts = sorted(self._recorder.counts.items(), key=str)
         answered = [
             {"method": method, "path": path, names.STATUS: status, "count": count}
             for (method, path, status), count in counts
@@ -172,53 +176,49 @@ class Admin:
 
     def _stored(self) -> dict[str, Json]:
         shop, ignored = self._service.settings.shop_id, self._service.ignored
-        stored = {}
-        for name, table in _COUNTED.items():
-            query = f"SELECT count(*) FROM {table} WHERE shop = ?"  # noqa: S608 - names of our own
-            [stored[name]] = self._store.execute(query, shop).fetchone()
+        count = "SELECT count(*) FROM {} WHERE shop = ?"
         return {
             names.SHOP_ID: shop,
-            "stored": stored,
+            "stored": {
+                name: self._store.value(count.format(table), shop)
+                for name, table in _COUNTED.items()
+            },
             "ignored_entries": sum(ignored.values()),
             "ignored": ignored,
         }
 
-    def _search(self, kind: str, asked: Asked) -> list[Json]:
+    def _search(self, kind: str, text: str) -> list[Json]:
         """Return what the shop has of a kind, the newest first, if a text occurs in it."""
-        text = asked.query.get("search", "").strip()
         shown: dict[str, Callable[..., Json]] = {
             "profiles": self._shown_profile,
             "devices": lambda did, key, seance: {"did": did, "profile": key, "seance": seance},
-            "orders": lambda number, key, body: self._shown_order(number, key, unpacked(body)),
-            "products": unpacked,
+            "orders": self._shown_order,
+            "products": lambda product: product,
         }
         columns, table, where, order = _SEARCHES[kind]
         found = self._store.execute(
             f"SELECT {columns} FROM {table} WHERE shop = ? AND "  # noqa: S608 - names of our own
             f"instr(lower({where}), lower(?)) ORDER BY {order} LIMIT ?",
             *(self._service.settings.shop_id, text, _MOST_SHOWN),
-        ).fetchall()
-        return [shown[kind](*row) for row in found]
+        )
+        return [shown[kind](*row) for row in found.fetchall()]
 
-    def _profile(self, asked: Asked) -> dict[str, Json]:
-        """Return all that is known of the profile ``?key=``."""
-        key = self._key(asked)
+    def _profile(self, key: int) -> dict[str, Json]:
         devices = self._store.execute("SELECT did, seance FROM devices WHERE profile = ?", key)
         orders = [self._shown_order(number, key, body) for number, body in self._orders.of(key)]
         return {
             **self._shown_profile(key),
-            "computed": self._profiles.load(key).computed,
+            "computed": self._profiles.load(key)[2],
             "devices": [{"did": did, "seance": seance} for did, seance in devices],
             "orders": orders[::-1],
         }
 
-    def _key(self, asked: Asked) -> int:
-        query = "SELECT profile FROM profiles WHERE shop = ? AND profile = ?"
-        asked_for = asked.query.get("key", "")
-        found = self._store.execute(query, self._service.settings.shop_id, asked_for).fetchone()
-        if found is None:
+    def _key(self, query: Mapping[str, str]) -> int:
+        known = "SELECT profile FROM profiles WHERE shop = ? AND profile = ?"
+        key = self._store.value(known, self._service.settings.shop_id, query.get("key", ""))
+        if key is None:
             raise Refused(404, "no such profile")
-        return int(found[0])
+        return int(key)
 
     def _shown_profile(self, key: int) -> dict[str, Json]:
         return {"key": key, "stored": self._profiles.everything(key)}
@@ -228,7 +228,11 @@ class Admin:
         products = {one: (self._orders.product(one) or {}).get("name") for one in ids}
         return {"number": number, "profile": key, "order": body, "products": products}
 
-    async def _stream(self, request: web.Request) -> web.StreamResponse:
+    def _shown_faults(self) -> list[Json]:
+        shown = ("number", "hits", *sorted(FAULT_FIELDS))
+        return [{name: getattr(one, name) for name in shown} for one in self._faults.in_force()]
+
+    async def _stream(self, request: web.BaseRequest) -> web.StreamResponse:
         """Tell a browser each request that has ended, and the faults and counts as they change."""
         response = web.StreamResponse(headers={**_GUARDS, "Content-Type": "text/event-stream"})
         await response.prepare(request)
@@ -253,53 +257,32 @@ class Admin:
 
     # Changing
 
-    async def _load(self, request: web.Request, kind: str) -> Json:
-        body = await read_body(request, self._service.settings.max_import_bytes)
+    async def _load(self, kind: str, body: bytes) -> Json:
         count = 0
-        for some in in_slices(_objects(body)):
-            try:
-                count += self._service.load(kind, some)
-            except ValueError as error:
-                raise Refused(422, str(error)) from None
-            await asyncio.sleep(0)
+        try:
+            for taken in self._service.load(kind, _objects(body)):
+                count += taken
+                await asyncio.sleep(0)  # requests are answered in between
+        except ValueError as error:
+            raise Refused(422, str(error)) from None
         return {**_SUCCESS, "count": count}
 
-    def _compute(self, asked: Asked) -> Json:
-        """Replace what the service has computed for the profile ``?key=``."""
-        profile = self._profiles.load(self._key(asked))
-        profile.computed.clear()
-        for blocks in _objects(asked.body):
-            profile.computed.update(blocks)
-        self._profiles.save(profile)
-        return self._profile(asked)
+    def _compute(self, key: int, body: bytes) -> Json:
+        """Replace what the service has computed for a profile."""
+        computed = dict.fromkeys(self._profiles.load(key)[2])
+        for blocks in _objects(body):
+            computed.update(blocks)
+        self._profiles.change(key, computed=computed)
+        return self._profile(key)
 
-    def _add_fault(self, asked: Asked) -> Json:
-        try:
-            self._faults.add(Fault.from_json(strict_json(asked.body)))
-        except ConfigurationError as error:
-            raise Refused(422, str(error)) from None
-        except ValueError:
-            raise Refused(422, "fault: can't be read") from None
-        return self._shown_faults()
 
-    def _remove_faults(self, asked: Asked) -> Json:
-        number = asked.query.get("number")
-        for fault in self._faults.in_force():
-            if number in (None, str(fault.number)):
-                fault.remove()
-        return self._shown_faults()
-
-    def _shown_faults(self) -> list[Json]:
-        shown = ("number", "hits", *sorted(FAULT_FIELDS))
-        return [{name: getattr(one, name) for name in shown} for one in self._faults.in_force()]
-
-    def _clear(self, _: Asked) -> Json:
-        self._recorder.clear()
-        return []
-
-    def _reset(self, _: Asked) -> Json:
-        self._service.reset()
-        return _SUCCESS
+def _fault(body: bytes) -> Fault:
+    try:
+        return Fault.from_json(strict_json(body))
+    except ConfigurationError as error:
+        raise Refused(422, str(error)) from None
+    except ValueError:
+        raise Refused(422, "fault: can't be read") from None
 
 
 def _is_same(given: str, wanted: str) -> bool:
@@ -345,7 +328,8 @@ def _event(head: str, value: Json) -> bytes:
     return b"%bdata: %b\n\n" % (head.encode(), codec.encode(value))
 
 
-def _json(value: Json, status: int = 200) -> web.Response:
+def _response(body: bytes, kind: str = "application/json", status: int = 200) -> web.Response:
+    # The page and what it reads are UTF-8, as the type of JSON implies.
     return web.Response(
-        body=codec.encode(value), status=status, content_type="application/json", headers=_GUARDS
+        body=body, status=status, content_type=kind, charset="utf-8", headers=_GUARDS
     )

@@ -9,10 +9,10 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
+from contextlib import closing
 from functools import partial
-from itertools import chain
 from pathlib import Path
-from typing import Any, Final, Self, TypedDict, TypeVar, Unpack
+from typing import Any, Final, Self, TypeVar, Unpack
 
 from aiohttp import web
 
@@ -20,7 +20,7 @@ from personaclick_async import names
 from personaclick_async.codec import Json
 from personaclick_async.emulator.faults import Fault, Faults, FaultSettings, Held
 from personaclick_async.emulator.recording import RecordedRequest, Recorder
-from personaclick_async.emulator.service import Service, in_slices
+from personaclick_async.emulator.service import Service
 from personaclick_async.emulator.settings import Behaviour, EmulatorSettings
 from personaclick_async.emulator.store import Store
 from personaclick_async.emulator.web import Front, is_loopback
@@ -45,15 +45,6 @@ def _keep_the_kind(record: logging.LogRecord) -> bool:
 
 _LOGGER: Final = logging.getLogger("personaclick_async.emulator")
 _LOGGER.addFilter(_keep_the_kind)
-
-
-class Device(TypedDict):
-    """A device, the session it is in, and the number of its owner's profile."""
-
-    shop_id: str
-    did: str
-    profile: int
-    seance: str | None
 
 
 class Emulator:
@@ -151,28 +142,19 @@ class Emulator:
 
     async def _run(self, started: Future[None]) -> None:
         try:
-            store = Store(self._database)
-            service = Service(self.settings, self.behaviour, store, self._recorder, self._faults)
-            try:
-                await self._serve(service, started)
-            finally:
-                with service.store.lock:
-                    self._service = None
-                    store.close()
+            with closing(Store(self._database)) as store:
+                await self._serve(store, started)
         except BaseException as error:
             if started.done():
                 raise
             started.set_exception(error)
 
-    async def _serve(self, service: Service, started: Future[None]) -> None:
+    async def _serve(self, store: Store, started: Future[None]) -> None:
+        service = Service(self.settings, self.behaviour, store, self._recorder, self._faults)
         service.add_shop(self.shop_id, self.shop_secret, active=self.settings.active)
-        runner = web.AppRunner(
-            Front(service, local_only=self._local_only).application(),
-            access_log=None,
-            handle_signals=False,
-            logger=_LOGGER,
-            shutdown_timeout=_SHUTDOWN_SECONDS,
-        )
+        front = Front(service, local_only=self._local_only)
+        server = web.Server(front.handle, access_log=None, logger=_LOGGER)
+        runner = web.ServerRunner(server, shutdown_timeout=_SHUTDOWN_SECONDS)
         await runner.setup()
         try:
             await web.TCPSite(runner, self._host, self.port, backlog=1024).start()
@@ -188,6 +170,8 @@ class Emulator:
         finally:
             self._faults.release_all()
             await runner.cleanup()
+            with store.lock:
+                self._service = None
 
     def _do(self, work: Callable[[Service], T]) -> T:
         service = self._service
@@ -240,9 +224,8 @@ class Emulator:
         return self._load("profiles", profiles)
 
     def _load(self, kind: str, items: Iterable[Mapping[str, Any]]) -> int:
-        # First nothing, which says if it does not run.
-        slices = chain([[]], in_slices(items))
-        return sum(self._do(partial(Service.load, kind=kind, items=some)) for some in slices)
+        slices = self._do(lambda service: service.load(kind, items))
+        return sum(iter(lambda: self._do(lambda _: next(slices, None)), None))
 
     def set_computed(self, *, did: str | None = None, **named: Any) -> None:  # noqa: ANN401 - JSON
         """Set what the real service computes from behaviour.
@@ -278,7 +261,7 @@ class Emulator:
     @property
     def counts(self) -> Counter[tuple[str, str, int | None]]:
         """How many requests came, by method, path and status."""
-        return self._recorder.counts()
+        return Counter(self._recorder.counts)
 
     def clear_requests(self) -> None:
         """Delete the requests and their counts."""
@@ -310,28 +293,23 @@ class Emulator:
 
     # What is stored
 
-    def profile(self, *, did: str | None = None, **named: str) -> dict[str, Json]:
+    def profile(self, **identifier: str) -> dict[str, Json]:
         """Return everything stored about one user; takes one identifier or ``did``.
 
         :raises LookupError: nothing is; :meth:`find_profile` returns None instead.
         """
-        found = self.find_profile(did=did, **named)
+        found = self.find_profile(**identifier)
         if found is None:
             raise LookupError("the emulator has no such profile")
         return found
 
-    def find_profile(self, *, did: str | None = None, **named: str) -> dict[str, Json] | None:
+    def find_profile(self, **identifier: str) -> dict[str, Json] | None:
         """Return everything stored about one user, or None; takes one identifier or ``did``."""
-        kind, value = Identity.of(did=did, **named)
+        identity = Identity.of(**identifier)
 
         def find(service: Service) -> dict[str, Json] | None:
             profiles = service.profiles()
-            if kind == names.DID:
-                device = profiles.device(value)
-                key = device[0] if device else None
-            else:
-                known = profiles.known_by({kind: value})
-                key = known.key if known else None
+            key = profiles.known_by({identity.kind: identity.value})
             return None if key is None else profiles.everything(key)
 
         return self._do(find)
@@ -339,23 +317,20 @@ class Emulator:
     def profiles(self) -> Iterator[dict[str, Json]]:
         """Return everything stored about every user with an identifier or some field."""
 
-        def everything(key: int, service: Service) -> dict[str, Json]:
-            return service.profiles().everything(key)
+        def everything(key: int) -> dict[str, Json]:
+            return self._do(lambda service: service.profiles().everything(key))
 
-        for key in self._do(lambda service: service.profiles().keys()):
-            yield self._do(partial(everything, key))
+        return map(everything, self._do(lambda service: service.profiles().keys()))
 
     def count_profiles(self) -> int:
         """Return how many users have an identifier or some field."""
         return self._do(lambda service: len(service.profiles().keys()))
 
-    def devices(self) -> list[Device]:
-        """Return every device with its session and the number of its profile."""
+    def devices(self) -> list[dict[str, Json]]:
+        """Return every device: ``shop_id``, ``did``, ``profile`` (a number), and ``seance``."""
+        columns = (names.SHOP_ID, names.DID, "profile", names.SEANCE)
         rows = self._rows("SELECT shop, did, profile, seance FROM devices")
-        return [
-            {"shop_id": shop, "did": did, "profile": profile, "seance": seance}
-            for shop, did, profile, seance in rows
-        ]
+        return [dict(zip(columns, row, strict=True)) for row in rows]
 
     def suppressed(self) -> list[str]:
         """Return the suppressed e-mail addresses."""
@@ -384,7 +359,7 @@ class Emulator:
 
     def clear_faults(self) -> None:
         """Remove every fault."""
-        self._faults.clear()
+        self._faults.remove()
 
     def hold(self, method: str, path: str) -> Held:
         """Hold back the answers to such requests until the ``with`` block is left.

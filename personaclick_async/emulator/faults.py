@@ -7,12 +7,15 @@ import random
 import re
 import threading
 from concurrent.futures import Future
+from contextlib import AbstractContextManager
+from itertools import count
 from typing import Final, Self, TypedDict
 
 import attrs
 import msgspec
 
 from personaclick_async.codec import Json
+from personaclick_async.emulator.settings import STATUSES, expect
 from personaclick_async.errors import ConfigurationError
 
 _KINDS: Final = ("status", "drop", "truncate", "body", "error_message")
@@ -22,12 +25,7 @@ _WORDS: Final = {
     "str": "a text",
     "bool": "true or false",
 }
-_STATUSES: Final = range(200, 600)
 _WRONG_TYPE: Final = re.compile(r"Expected `(\w+).* at `\$\.(\w+)`")
-
-
-def _upper(method: str | None) -> str | None:
-    return method and method.upper()
 
 
 class FaultSettings(TypedDict, total=False):
@@ -52,7 +50,7 @@ FAULT_FIELDS: Final = FaultSettings.__annotations__.keys() - {"body", "content_t
 
 
 @attrs.define(kw_only=True, eq=False)
-class Fault:
+class Fault(AbstractContextManager["Fault"]):
     """Something that goes wrong with the requests that it matches.
 
     :ivar path: the path it matches, such as ``/profile/set``; None matches every one.
@@ -73,7 +71,9 @@ class Fault:
     """
 
     path: str | None = None
-    method: str | None = attrs.field(default=None, converter=_upper)
+    method: str | None = attrs.field(
+        default=None, converter=lambda method: method and method.upper()
+    )
     probability: float = 1.0
     times: int | None = None
     delay: float = 0.0
@@ -89,22 +89,17 @@ class Fault:
     is_over: bool = attrs.field(default=False, init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
-        if self.path is not None and not self.path.startswith("/"):
-            raise ConfigurationError("path: expected one that begins with /, such as /profile/set")
-        if not 0 <= self.probability <= 1:
-            raise ConfigurationError("probability: expected 0 to 1")
-        if self.delay < 0:
-            raise ConfigurationError("delay: expected 0 or more seconds")
-        if self.times is not None and self.times < 1:
-            raise ConfigurationError("times: expected 1 or more")
-        if self.status is not None and self.status not in _STATUSES:
-            raise ConfigurationError("status: expected 200 to 599")
-        if sum((self.answers, self.drop, self.truncate)) > 1:
-            raise ConfigurationError(f"fault: expected one of {', '.join(_KINDS)}")
-        if not (self.answers or self.drop or self.truncate or self.delay):
-            raise ConfigurationError(f"fault: expected delay or one of {', '.join(_KINDS)}")
-        if self.retry_after is not None and self.status is None:
-            raise ConfigurationError("retry_after: expected a status to go with it, such as 429")
+        is_path = self.path is None or self.path.startswith("/")
+        expect(is_path, "path: expected one that begins with /, such as /profile/set")
+        expect(0 <= self.probability <= 1, "probability: expected 0 to 1")
+        expect(self.delay >= 0, "delay: expected 0 or more seconds")
+        expect(self.times is None or self.times > 0, "times: expected 1 or more")
+        expect(self.status is None or self.status in STATUSES, "status: expected 200 to 599")
+        kinds = sum((self.answers, self.drop, self.truncate))
+        expect(kinds or self.delay, f"fault: expected delay or one of {', '.join(_KINDS)}")
+        expect(kinds <= 1, f"fault: expected one of {', '.join(_KINDS)}")
+        goes = self.retry_after is None or self.status is not None
+        expect(goes, "retry_after: expected a status to go with it, such as 429")
 
     @classmethod
     def from_json(cls, wanted: Json, *, strict: bool = True) -> Self:
@@ -113,15 +108,13 @@ class Fault:
         :param strict: False reads numbers and switches from text, too.
         :raises ConfigurationError: it has other fields than a fault, or other types.
         """
-        if not isinstance(wanted, dict) or not wanted.keys() <= FAULT_FIELDS:
-            raise ConfigurationError(f"fault: takes {', '.join(sorted(FAULT_FIELDS))}")
+        is_one = isinstance(wanted, dict) and wanted.keys() <= FAULT_FIELDS
+        expect(is_one, f"fault: takes {', '.join(sorted(FAULT_FIELDS))}")
         given = {name: value for name, value in wanted.items() if value is not None}
         try:
-            settings = msgspec.convert(given, FaultSettings, strict=strict)
+            return cls(**msgspec.convert(given, FaultSettings, strict=strict))
         except msgspec.ValidationError as error:
             wrong = _WRONG_TYPE.match(str(error))
-        else:
-            return cls(**settings)
         name, kind = (wrong[2], _WORDS[wrong[1]]) if wrong else ("fault", "other values")
         raise ConfigurationError(f"{name}: expected {kind}")
 
@@ -144,7 +137,7 @@ class Fault:
         return (
             not self.is_over
             and self.path in (None, path)
-            and self.method in (None, method)
+            and (self.method is None or self.method.upper() == method)
             and (self.times is None or self.hits < self.times)
         )
 
@@ -152,14 +145,11 @@ class Fault:
         """Stop it."""
         self.is_over = True
 
-    def __enter__(self) -> Self:
-        return self
-
     def __exit__(self, *_: object) -> None:
         self.remove()
 
 
-class Held:
+class Held(AbstractContextManager["Held"]):
     """Answers that are ready and held back; leaving its block lets them go.
 
     The request is carried out when it comes; only its answer waits. So a read that is held gives
@@ -212,9 +202,6 @@ class Held:
             if not self.is_over:
                 self._released.set_result(None)
 
-    def __enter__(self) -> Self:
-        return self
-
     def __exit__(self, *_: object) -> None:
         self.release()
 
@@ -225,15 +212,14 @@ class Faults:
     def __init__(self, seed: int) -> None:
         self._lock = threading.Lock()
         self._random = random.Random(seed)  # noqa: S311 - repeatable on purpose
-        self._added = 0
+        self._numbers = count(1)
         self._faults: list[Fault] = []
         self._holds: list[Held] = []
 
     def add(self, fault: Fault) -> Fault:
         """Put a fault in force."""
         with self._lock:
-            self._added += 1
-            fault.number, fault.is_over = self._added, False
+            fault.number, fault.is_over = next(self._numbers), False
             self._faults = [*self.in_force(), fault]
         return fault
 
@@ -241,10 +227,11 @@ class Faults:
         """Return the faults in force, the oldest first."""
         return [fault for fault in self._faults if not fault.is_over]
 
-    def clear(self) -> None:
-        """Stop all faults."""
+    def remove(self, number: str | None = None) -> None:
+        """Stop the fault with a number, or all of them."""
         for fault in self._faults:
-            fault.remove()
+            if number in (None, str(fault.number)):
+                fault.remove()
 
     def strike(self, method: str, path: str) -> Fault | None:
         """Return the fault that strikes a request, the oldest first."""

@@ -14,13 +14,14 @@ from personaclick_async import names
 from personaclick_async.codec import Json
 from personaclick_async.emulator import parameters as read
 from personaclick_async.emulator.parameters import Refused
-from personaclick_async.emulator.profiles import Profiles, StoredProfile
-from personaclick_async.emulator.store import packed, unpacked
+from personaclick_async.emulator.profiles import Profiles
 from personaclick_async.models.fields import Kind
 from personaclick_async.models.order import Order, OrderItem
 
-_CANCELLED: Final = frozenset({"cancelled", "canceled", "refunded"})
-_DONE: Final = frozenset({"delivered", "completed"})
+_STATES: Final = {
+    **dict.fromkeys(("cancelled", "canceled", "refunded"), "cancelled"),
+    **dict.fromkeys(("delivered", "completed"), "completed"),
+}
 _SECONDS: Final = range(10**11)
 """Dates up to the year 5138: milliseconds, which the service does not take, fall out of it."""
 _AMOUNT: Final = re.compile(r"-?[0-9]{1,15}(?:\.[0-9]{1,30})?")
@@ -49,73 +50,68 @@ class Orders:
         order_id = read.as_text(order.get(names.ID))
         if not order_id:
             raise Refused(422, "the order has no id")
+        store, shop = self.profiles.store, self.profiles.shop
         query = "SELECT profile, body FROM orders WHERE shop = ? AND id = ?"
-        found = self.profiles.store.execute(query, self.profiles.shop, order_id).fetchone()
-        known = unpacked(found[1]) if found else {}
+        owner, known = store.execute(query, shop, order_id).fetchone() or (None, {})
         body = {"date": 0, "status": "created", **known, **order, names.ID: order_id}
         body["date"] = _seconds(body["date"])
         if _total(body) is None:
             raise Refused(422, "the order's value is not a number")
         if not isinstance(body["status"], str):
             raise Refused(422, "the order's status is not a text")
-        owner = self.profiles.load(found[0]) if found else self._buyer(order)
         body["items"] = _items_left(_items(known), _items(order))
+        owner = owner or self._buyer(order)
         # A change leaves an order's place among the others.
-        self.profiles.store.execute(
+        store.execute(
             "INSERT INTO orders (shop, id, profile, date, body) VALUES (?, ?, ?, ?, ?) "
             "ON CONFLICT (shop, id) DO UPDATE SET date = excluded.date, body = excluded.body",
-            *(self.profiles.shop, order_id, owner.key, body["date"], packed(body)),
+            *(shop, order_id, owner, body["date"], body),
         )
         location = read.as_text(order.get("location_id"))
         if location:
-            owner.fields["location"] = location
-            self.profiles.save(owner)
+            self.profiles.change(owner, {"location": location})
 
-    def _buyer(self, order: Mapping[str, Json]) -> StoredProfile:
+    def _buyer(self, order: Mapping[str, Json]) -> int:
         # Here "id" is the order's: it never names the buyer.
         buyer = read.identifiers(order, names.EXTERNAL_ID)
         did = read.did(order)
         known = self.profiles.known_by(buyer)
-        if known is None and buyer:
-            known = self.profiles.update(did, dict(buyer))
-        if known is None and did is not None:
-            known = self.profiles.owner(did, "created")
-        if known is None:
+        if known is not None:
+            return known
+        if buyer:
+            return self.profiles.update(did, buyer)
+        if did is None:
             raise Refused(422, "the order names no customer")
-        return known
+        return self.profiles.owner(did, "created")
 
     def product(self, product_id: Json) -> Json | None:
         """Return a product of the shop."""
         query = "SELECT product FROM products WHERE shop = ? AND id = ?"
-        found = self.profiles.store.execute(query, self.profiles.shop, str(product_id)).fetchone()
-        return unpacked(found[0]) if found else None
+        return self.profiles.store.value(query, self.profiles.shop, str(product_id))
 
-    def last_products(self, owner: StoredProfile) -> list[dict[str, Json]]:
+    def last_products(self, owner: int) -> list[dict[str, Json]]:
         """Return the products of the newest order not cancelled, each once (protocol, 12)."""
-        orders = [order for _, order in self.of(owner.key) if not _is_off(order)]
-        ids = dict.fromkeys(
-            str(item.get(names.ID)) for item in _items(orders[-1] if orders else {})
-        )
+        orders = [order for _, order in self.of(owner) if _state(order) != "cancelled"]
+        items = _items(orders[-1]) if orders else []
+        ids = dict.fromkeys(str(item.get(names.ID)) for item in items)
         return [product for one in ids if (product := self.product(one)) is not None]
 
     def of(self, key: int, since: float = 0) -> list[tuple[int, dict[str, Json]]]:
         """Return a profile's orders with the store's own numbers, oldest first."""
-        rows = self.profiles.store.execute(
+        return self.profiles.store.execute(
             "SELECT number, body FROM orders WHERE profile = ? AND date >= ? ORDER BY date, number",
             *(key, since),
-        )
-        return [(number, unpacked(body)) for number, body in rows]
+        ).fetchall()
 
-    def history(self, owner: StoredProfile, since: str | None) -> list[dict[str, Json]]:
+    def history(self, owner: int, since: str | None) -> list[dict[str, Json]]:
         """Return a profile's orders, oldest first (protocol, sections 2.7 and 5.4)."""
         day = read.of_kind(Kind.DAY, names.DATE_FROM, since)
         start = datetime.fromisoformat(day).replace(tzinfo=UTC).timestamp() if day else 0
-        return [self._shown(number, order) for number, order in self.of(owner.key, start)]
+        return [self._shown(number, order) for number, order in self.of(owner, start)]
 
     def _shown(self, number: int, order: Mapping[str, Json]) -> dict[str, Json]:
         total = _money(_total(order))
         moment = datetime.fromtimestamp(order["date"], UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
-        status = str(order["status"]).lower()
         return {
             **{name: order.get(name) for name in _SHOWN},
             "_id": number,
@@ -123,9 +119,7 @@ class Orders:
             # The SDKs say that the real answer has money as text.
             "value": total,
             "value_raw": total,
-            "internal_status": (
-                "cancelled" if status in _CANCELLED else "completed" if status in _DONE else "new"
-            ),
+            "internal_status": _state(order),
             "stream": "default",
             "order_status": order["status"],
             names.CUSTOM_PROPERTIES: order.get("custom", {}),
@@ -146,7 +140,7 @@ class Orders:
             "item": self.product(item.get(names.ID)),
         }
 
-    def in_full_profile(self, owner: StoredProfile) -> list[dict[str, Json]]:
+    def in_full_profile(self, owner: int) -> list[dict[str, Json]]:
         """Return a profile's orders as the full profile shows them (protocol, section 4.2)."""
         return [
             {
@@ -163,7 +157,7 @@ class Orders:
                     for item in _items(order)
                 ],
             }
-            for _, order in self.of(owner.key)
+            for _, order in self.of(owner)
         ]
 
 
@@ -172,9 +166,9 @@ def _items(order: Mapping[str, Json]) -> list[Item]:
     return [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
 
 
-def _is_off(one: Mapping[str, Json]) -> bool:
-    """Whether an order or an item is cancelled or refunded."""
-    return str(one.get("status")).lower() in _CANCELLED
+def _state(one: Mapping[str, Json]) -> str:
+    """Return which of the three states an order or an item is in (protocol, section 5.4)."""
+    return _STATES.get(str(one.get("status")).lower(), "new")
 
 
 def _items_left(before: list[Item], given: list[Item]) -> list[Item]:
@@ -183,7 +177,7 @@ def _items_left(before: list[Item], given: list[Item]) -> list[Item]:
     Items that are all in force replace the ones before; with a refund among them they are a
     report about some, and the others stay.
     """
-    kept = [item for item in given if not _is_off(item)]
+    kept = [item for item in given if _state(item) != "cancelled"]
     if given and len(kept) == len(given):
         return kept
     said = {str(item.get(names.ID)) for item in given}

@@ -14,9 +14,10 @@ from datetime import date
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
+import attrs
 import msgspec
 
-from personaclick_async import names
+from personaclick_async import codec, names
 from personaclick_async.codec import Json
 from personaclick_async.emulator.settings import Value
 from personaclick_async.models.fields import Kind
@@ -47,14 +48,27 @@ AUDIENCE_FIELDS: Final = SUBSCRIPTIONS | {"mobile_token", "mobile_token_platform
 """What an audience's entry has beside the fields of a profile (protocol, section 2.9)."""
 
 
+@attrs.define(eq=False)
 class Refused(Exception):
     """Raised of a request, or an entry of an import, that can't be carried out (protocol, 9)."""
 
-    def __init__(self, status: int, message: str, *, retry_after: int | None = None) -> None:
-        super().__init__(message)
-        self.status = status
-        self.message = message
-        self.retry_after = retry_after
+    status: int
+    message: str
+    retry_after: int | None = attrs.field(default=None, kw_only=True)
+
+    def envelope(self, kind: str = "payload") -> bytes:
+        """Return the body of the answer, in one of the envelopes that were seen."""
+        said: Json = {
+            "payload": {
+                names.STATUS: names.STATUS_ERROR,
+                names.PAYLOAD: {names.MESSAGE: self.message},
+            },
+            "message": {names.STATUS: names.STATUS_ERROR, names.MESSAGE: self.message},
+            "bare message": {names.MESSAGE: self.message},
+            "numeric status": {names.STATUS: self.status, names.MESSAGE: self.message},
+            "empty": None,
+        }[kind]
+        return b"" if said is None else codec.encode(said)
 
 
 def unless_refused(setting: Value, message: str) -> Value:
@@ -65,21 +79,15 @@ def unless_refused(setting: Value, message: str) -> Value:
 
 
 def from_request(
-    query: Iterable[tuple[str, str]],
-    content_type: str,
-    body: bytes,
-    *,
-    has_body: bool,
-    twice: Value = 400,
+    query: Iterable[tuple[str, str]], content_type: str, body: bytes, *, twice: Value = 400
 ) -> Parameters:
     """Put a request's parameters together; the body's win over the query's.
 
-    :param has_body: whether the method has one; React Native sends a form's content type on GET.
     :param twice: the status if a parameter comes twice; a word lets the last one count.
     :raises Refused: the body is neither a JSON object nor a form, or a parameter comes twice.
     """
     parameters = _single(query, twice)
-    if not has_body or not body:
+    if not body:
         return parameters
     if content_type == _FORM:
         try:
@@ -175,7 +183,7 @@ def did(parameters: Mapping[str, Json], malformed: Value = 422) -> str | None:
     :param malformed: the status of the refusal; with a word, any length will do.
     """
     value = parameters.get(names.DID)
-    if value is None or value in ("", "null"):
+    if value in (None, "", "null"):
         return None
     text = as_text(value)
     status = malformed if isinstance(malformed, int) else None
@@ -203,10 +211,7 @@ def identifiers(parameters: Mapping[str, Json], user_id_names: str = "both") -> 
 def segment_id(parameters: Mapping[str, Json]) -> int | None:
     """Return the segment of an audience, which may come as text."""
     given = parameters.get(names.SEGMENT_ID)
-    found = None if given == "" else of_kind(Kind.NUMBER, names.SEGMENT_ID, given)
-    if isinstance(found, float):
-        raise Refused(422, f"{names.SEGMENT_ID} is not an integer")
-    return found or None
+    return None if given == "" else _converted(names.SEGMENT_ID, given, int, "not an integer")
 
 
 def field(name: str, value: Json) -> Json:
@@ -218,13 +223,16 @@ def field(name: str, value: Json) -> Json:
 
 def of_kind(kind: Kind, name: str, value: Json) -> Json:
     """Understand a value of a kind; ``name`` is for the message."""
+    if kind is Kind.OBJECTS and isinstance(value, str):
+        value = custom_value(value.strip())
+    return _converted(name, value, *_TYPES.get(kind, (str, "not a string")))
+
+
+def _converted(name: str, value: Json, expected: Any, complaint: str) -> Any:  # noqa: ANN401 - a type
     if value is None or value == "null":
         # React Native turns null into this text.
         return None
-    expected, complaint = _TYPES.get(kind, (str, "not a string"))
     try:
-        if kind is Kind.OBJECTS and isinstance(value, str):
-            value = strict_json(value)
         given = as_text(value) if expected is str else value
         found = msgspec.convert(given, expected, strict=False)
         is_right = not isinstance(found, float) or math.isfinite(found)

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from decimal import Decimal
+from functools import partial
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from personaclick_async.codec import Json
 
 _SIZES: Final = ("120", "140", "160", "180", "200", "220", "310", "520", "original")
-_NUMBERS: Final = {
-    *("price", "price_full", "oldprice", "oldprice_full", "discount", "discount_percent"),
-    "stock_quantity",
-}
+_PRICES: Final = ("price", "price_full", "oldprice", "oldprice_full")
+_NUMBERS: Final = {*_PRICES, "discount", "discount_percent", "stock_quantity"}
 _FEW: Final = 10
 _LISTS: Final = (
     *("category_ids", "categories", "params"),
@@ -33,45 +33,32 @@ def complete(product: Mapping[str, Any], currency: str) -> dict[str, Any]:
     """
     if product.get("id") in (None, ""):
         raise ValueError("a product has no id")
-    full = {
+    full = {"currency": currency} | {
         key: value
         for key, value in product.items()
         # Feeds write an empty text for a price that there is not; some a flag for the discount.
         if value is not None and not (key in _NUMBERS and (value == "" or isinstance(value, bool)))
     }
     full["id"] = str(full["id"])
-    full.setdefault("currency", currency)
-    _derive_from_import(full)
-    _derive_prices(full)
-    for name in ("url", "image_url"):
-        if full.get(name):
-            full.setdefault(f"{name}_handle", urlsplit(full[name]).path)
-    if full.get("image_url"):
-        full.setdefault("image_url_resized", dict.fromkeys(_SIZES, full["image_url"]))
-    stock = _number(full, "stock_quantity") if "stock_quantity" in full else 0.0
-    if stock > 0:
-        few = "few" if stock <= _FEW and stock.is_integer() else "lot"
-        full.setdefault("leftovers", "one" if stock == 1 else few)
+    for name, understand in (("categories", _category), ("params", _param)):
+        if isinstance(full.get(name), list):
+            full[name] = [understand(one) for one in full[name]]
+    for name in ("price", "oldprice"):
+        if name in full and f"{name}_full" not in full:
+            # Whole units alone; the cents are in the full price.
+            exact = _number(full, name)
+            full[f"{name}_full"] = full[name] if type(full[name]) is int else exact
+            full[name] = round(exact)
+    for name, derive in _DERIVED.items():
+        # Where something is missing, or not what it should be, nothing is derived of it.
+        with suppress(AttributeError, KeyError, TypeError):
+            if name not in full and (derived := derive(full)) is not None:
+                full[name] = derived
     return {**{name: [] for name in _LISTS}, "is_new": False, **full}
 
 
-def _derive_from_import(full: dict[str, Any]) -> None:
-    for one, other in (("picture", "image_url"), ("image_url", "picture")):
-        if one in full:
-            full.setdefault(other, full[one])
-    fashion = full.get("fashion")
-    if isinstance(fashion, dict):
-        for name in ("sizes", "colors"):
-            if isinstance(fashion.get(name), list):
-                full.setdefault(f"fashion_{name}", fashion[name])
-    if isinstance(full.get("categories"), list):
-        full["categories"] = [
-            one if isinstance(one, dict) else {"id": str(one)} for one in full["categories"]
-        ]
-        ids = [str(one["id"]) for one in full["categories"] if "id" in one]
-        full.setdefault("category_ids", ids)
-    if isinstance(full.get("params"), list):
-        full["params"] = [_param(one) for one in full["params"]]
+def _category(category: Json) -> Json:
+    return category if isinstance(category, dict) else {"id": str(category)}
 
 
 def _param(param: Json) -> Json:
@@ -81,43 +68,49 @@ def _param(param: Json) -> Json:
     return {"key": param["name"], "values": value if isinstance(value, list) else [value]}
 
 
-def _number(product: Mapping[str, Any], name: str) -> float:
-    try:
-        number = float(product[name])
-    except (TypeError, ValueError):
-        number = math.nan
-    if not math.isfinite(number):
-        raise ValueError(f"a product's {name} is not a number")
-    return number
+def _number(of: Mapping[str, Any], name: str) -> float:
+    given = of[name]
+    with suppress(TypeError, ValueError):
+        if math.isfinite(number := float(given)):
+            return number
+    raise ValueError(f"a product's {name} is not a number")
 
 
-def _derive_prices(full: dict[str, Any]) -> None:
-    for name in ("price", "oldprice"):
-        given = f"{name}_full" if f"{name}_full" in full else name
-        if given not in full:
-            continue
-        exact = _number(full, given)
-        if given == name:
-            # Whole units alone; the cents are in the full price.
-            full[f"{name}_full"] = full[name] if type(full[name]) is int else exact
-            full[name] = round(exact)
-        full.setdefault(name, round(exact))
-        currency = full["currency"]
-        full.setdefault(f"{name}_formatted", f"{_grouped(full[name])} {currency}")
-        full.setdefault(f"{name}_full_formatted", f"{_grouped(exact, '.2f')} {currency}")
-    if "discount" not in full and "discount_percent" in full:
-        full["discount"] = int(_number(full, "discount_percent"))
-    if "price_full" in full and "oldprice_full" in full:
-        # As they are written: 29 % of a float would be 28.999….
-        price, old = (Decimal(str(_number(full, f"{name}_full"))) for name in ("price", "oldprice"))
-        if old > price:
-            full.setdefault("discount", int((old - price) / old * 100))
-    if "discount" in full:
-        full.setdefault("discount_formatted", f"{full['discount']}%")
+def _leftovers(of: Mapping[str, Any]) -> str | None:
+    stock = _number(of, "stock_quantity")
+    if stock <= 1:
+        return "one" if stock == 1 else None
+    return "few" if stock <= _FEW and stock.is_integer() else "lot"
 
 
-def _grouped(value: object, digits: str = "") -> str:
-    """Return a number as the service shows it, its thousands apart: ``10 760.00``."""
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return format(value, f",{digits}").replace(",", " ")
-    return str(value)
+def _discount(of: Mapping[str, Any]) -> int | None:
+    if "discount_percent" in of:
+        return int(_number(of, "discount_percent"))
+    # As they are written: 29 % of a float would be 28.999….
+    price, old = (Decimal(str(_number(of, f"{name}_full"))) for name in ("price", "oldprice"))
+    return int((old - price) / old * 100) if old > price else None
+
+
+def _formatted(of: Mapping[str, Any], name: str) -> str:
+    """Return a price as the service shows it, its thousands apart: ``10 760.00 $``."""
+    digits = ".2f" if name.endswith("_full") else ".0f"
+    return f"{_number(of, name):,{digits}}".replace(",", " ") + f" {of['currency']}"
+
+
+_DERIVED: Final[Mapping[str, Callable[[Mapping[str, Any]], Json]]] = {
+    "image_url": lambda of: of["picture"],
+    "picture": lambda of: of["image_url"],
+    "image_url_handle": lambda of: urlsplit(of["image_url"]).path,
+    "image_url_resized": lambda of: dict.fromkeys(_SIZES, of["image_url"]),
+    "url_handle": lambda of: urlsplit(of["url"]).path,
+    "category_ids": lambda of: [str(one["id"]) for one in of["categories"] if "id" in one],
+    "fashion_sizes": lambda of: [*of["fashion"]["sizes"]],
+    "fashion_colors": lambda of: [*of["fashion"]["colors"]],
+    "price": lambda of: round(_number(of, "price_full")),
+    "oldprice": lambda of: round(_number(of, "oldprice_full")),
+    **{f"{name}_formatted": partial(_formatted, name=name) for name in _PRICES},
+    "discount": _discount,
+    "discount_formatted": lambda of: f"{of['discount']}%",
+    "leftovers": _leftovers,
+}
+"""How each field follows from others, in an order in which each finds what it needs."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import secrets
 import string
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from typing import Final
 from urllib.parse import unquote
 
@@ -16,19 +17,17 @@ from personaclick_async.codec import Json
 from personaclick_async.emulator import parameters as read
 from personaclick_async.emulator.parameters import Parameters, Refused, unless_refused
 from personaclick_async.emulator.settings import Behaviour, Value
-from personaclick_async.emulator.store import Store, packed, unpacked
+from personaclick_async.emulator.store import Store
 from personaclick_async.models.profile import Profile
 from personaclick_async.models.update import FIELDS, RESERVED_NAMES
 
+Part = dict[str, Json]
+
 _ID_CHARACTERS: Final = string.ascii_letters + string.digits
 _CUSTOM_NAME: Final = re.compile(r"[A-Za-z0-9_]+")
-_TELLING: Final = (names.EMAIL, names.PHONE, names.EXTERNAL_ID)
-"""The identifiers of which another value means another person."""
-
+_NOTHING: Final[Mapping[str, Json]] = {}
 _SEGMENTS: Final = "segment_ids"
-_NOT_GIVEN: Final = object()
 _PURGED: Final = ("first_name", "last_name", "middle_name")
-_PURGED_IDENTIFIERS: Final = (names.PHONE, names.EMAIL, names.LOYALTY_ID, names.EXTERNAL_ID)
 _FULL_FIELDS: Final = [name for name, field in FIELDS.items() if field.in_full_answer]
 _EMPTY_LISTS: Final = ("tags", "additional_phones", "additional_emails", "additional_loyalty_ids")
 _MISSING: Final[Mapping[str, Json]] = {"null": None, "object": {}, "array": []}
@@ -47,46 +46,41 @@ def new_id() -> str:
     return "".join(secrets.choice(_ID_CHARACTERS) for _ in range(10))
 
 
-@attrs.define(repr=False)
-class StoredProfile:
-    """A profile as it is stored; ``key`` is the store's own number for it."""
-
-    key: int
-    fields: dict[str, Json] = attrs.field(factory=dict)
-    custom: dict[str, Json] = attrs.field(factory=dict)
-    computed: dict[str, Json] = attrs.field(factory=dict)
-
-
 @attrs.frozen
 class Profiles:
-    """The profiles of one shop and the ways to them."""
+    """The profiles of one shop, each known by a number that the store gave it."""
 
     store: Store
     shop: str
     behaviour: Behaviour
 
-    # In the store
-
-    def load(self, key: int) -> StoredProfile:
-        """Return the profile with a number that the store gave."""
+    def load(self, key: int) -> tuple[Part, Part, Part]:
+        """Return a profile's fields, custom properties and computed blocks."""
         query = "SELECT fields, custom, computed FROM profiles WHERE profile = ?"
-        return StoredProfile(key, *map(unpacked, self.store.execute(query, key).fetchone()))
+        found: tuple[Part, Part, Part] = self.store.execute(query, key).fetchone()
+        return found
 
-    def save(self, profile: StoredProfile) -> None:
-        """Write a profile back; what is null in it is forgotten."""
-        parts = (profile.fields, profile.custom, profile.computed)
-        texts = [packed({k: v for k, v in part.items() if v is not None}) for part in parts]
+    def change(
+        self,
+        key: int,
+        fields: Mapping[str, Json] = _NOTHING,
+        custom: Mapping[str, Json] = _NOTHING,
+        computed: Mapping[str, Json] = _NOTHING,
+    ) -> None:
+        """Change some of a profile's values; None removes one."""
+        changed = [
+            {name: value for name, value in {**part, **changes}.items() if value is not None}
+            for part, changes in zip(self.load(key), (fields, custom, computed), strict=True)
+        ]
         query = "UPDATE profiles SET fields = ?, custom = ?, computed = ? WHERE profile = ?"
-        self.store.execute(query, *texts, profile.key)
+        self.store.execute(query, *changed, key)
 
-    def _new(self) -> StoredProfile:
-        cursor = self.store.execute(
-            "INSERT INTO profiles (shop, fields, custom, computed) VALUES (?, '{}', '{}', '{}')",
-            self.shop,
+    def _new(self) -> int:
+        return (
+            self.store.execute("INSERT INTO profiles (shop) VALUES (?)", self.shop).lastrowid or 0
         )
-        return StoredProfile(cursor.lastrowid or 0)
 
-    # Devices
+    # Devices and identifiers
 
     def device(self, did: str) -> tuple[int, str | None] | None:
         """Return the number of a device's profile and its session; None if it was never seen."""
@@ -94,19 +88,17 @@ class Profiles:
         found: tuple[int, str | None] | None = self.store.execute(query, self.shop, did).fetchone()
         return found
 
-    def owner(self, did: str, unknown: Value | None = None) -> StoredProfile:
+    def owner(self, did: str, unknown: Value | None = None) -> int:
         """Return the profile of a device's owner; a device never seen gets one of its own.
 
         :param unknown: a status refuses such devices; unless told, the behaviour's does.
         """
-        found = self.device(did)
-        if found is not None:
-            return self.load(found[0])
+        if (found := self.device(did)) is not None:
+            return found[0]
         unless_refused(unknown or self.behaviour.device_unknown, "Device not found")
-        profile = self._new()
-        query = "INSERT INTO devices VALUES (?, ?, ?, NULL)"
-        self.store.execute(query, self.shop, did, profile.key)
-        return profile
+        key = self._new()
+        self.store.execute("INSERT INTO devices VALUES (?, ?, ?, NULL)", self.shop, did, key)
+        return key
 
     def remember_session(self, did: str, seance: str | None) -> None:
         """Note a known device's session; any session id is taken (protocol, section 6.2)."""
@@ -114,18 +106,16 @@ class Profiles:
             query = "UPDATE devices SET seance = ? WHERE shop = ? AND did = ?"
             self.store.execute(query, seance, self.shop, did)
 
-    # Identifiers
-
     def identifiers(self, parameters: Mapping[str, Json]) -> dict[str, str]:
         """Return the identifiers among the parameters, under the names that are understood."""
         return read.identifiers(parameters, self.behaviour.user_id_names)
 
-    def identifiers_of(self, profile: StoredProfile) -> dict[str, str]:
+    def identifiers_of(self, key: int) -> dict[str, str]:
         """Return a profile's identifiers as they were given."""
         query = "SELECT kind, shown FROM identifiers WHERE profile = ?"
-        return dict(self.store.execute(query, profile.key))
+        return dict(self.store.execute(query, key))
 
-    def known_by(self, identifiers: Mapping[str, str]) -> StoredProfile | None:
+    def known_by(self, identifiers: Mapping[str, str]) -> int | None:
         """Return the profile of the first identifier that has one; email goes before phone.
 
         React Native encodes a query's values twice (protocol, section 8.1): where no profile has
@@ -133,17 +123,19 @@ class Profiles:
         """
         for decode in (str, unquote):
             for kind, value in identifiers.items():
-                key = self._find(kind, decode(value))
-                if key is not None:
-                    return self.load(key)
+                if (key := self.find(kind, decode(value))) is not None:
+                    return key
         return None
 
-    def _find(self, kind: str, value: str) -> int | None:
-        found: tuple[int] | None = self.store.execute(
-            "SELECT profile FROM identifiers WHERE shop = ? AND kind = ? AND value = ?",
-            *(self.shop, kind, self._compared(kind, value)),
-        ).fetchone()
-        return found and found[0]
+    def find(self, kind: str, value: str) -> int | None:
+        """Return the profile that has an identifier, or owns a device."""
+        if kind == names.DID:
+            query = "SELECT profile FROM devices WHERE shop = ? AND did = ?"
+            found: int | None = self.store.value(query, self.shop, value)
+        else:
+            query = "SELECT profile FROM identifiers WHERE shop = ? AND kind = ? AND value = ?"
+            found = self.store.value(query, self.shop, kind, self._compared(kind, value))
+        return found
 
     def _compared(self, kind: str, value: str) -> str:
         if kind == names.PHONE and self.behaviour.phones == "compared by digits":
@@ -152,144 +144,135 @@ class Profiles:
 
     def _name(self, key: int, kind: str, value: str) -> None:
         """Move an identifier to a profile, in place of the one of that kind."""
-        self._unname(key, kind)
-        self.store.execute(
-            "INSERT OR REPLACE INTO identifiers VALUES (?, ?, ?, ?, ?)",
-            *(self.shop, kind, self._compared(kind, value), value, key),
-        )
+        query = "INSERT OR REPLACE INTO identifiers VALUES (?, ?, ?, ?, ?)"
+        self.store.execute(query, self.shop, kind, self._compared(kind, value), value, key)
 
     def _unname(self, key: int, kind: str) -> None:
         self.store.execute("DELETE FROM identifiers WHERE profile = ? AND kind = ?", key, kind)
 
     # Who is meant
 
-    def _meant(self, did: str | None, identifiers: Mapping[str, str]) -> StoredProfile:
-        """Return the profile that an update is about, and move the device there."""
-        named = self._same_person(identifiers)
+    def _meant(self, did: str | None, identifiers: Mapping[str, str]) -> int:
+        """Return the profile that an update is about, and move the device there.
+
+        People share phones: a profile found by phone alone that has another address, or another id
+        of the shop's, is somebody else's.
+        """
+        named = self.known_by({k: v for k, v in identifiers.items() if k != names.PHONE})
+        if named is None and names.PHONE in identifiers:
+            named = self.known_by({names.PHONE: identifiers[names.PHONE]})
+            if named and self._is_another(named, identifiers, names.EMAIL, names.EXTERNAL_ID):
+                named = None
         if did is None:
             return named or self._new()
-        current = self.owner(did)
+        owner = self.owner(did)
         if named is None:
-            if self._may_be(current, identifiers, _TELLING):
-                return current
+            telling = (names.EMAIL, names.PHONE, names.EXTERNAL_ID)
+            if not self._is_another(owner, identifiers, *telling):
+                return owner
             # The device has an owner with another identifier: it moves to a new profile.
             named = self._new()
         query = "UPDATE devices SET profile = ? WHERE shop = ? AND did = ?"
-        self.store.execute(query, named.key, self.shop, did)
+        self.store.execute(query, named, self.shop, did)
         return named
 
-    def _same_person(self, identifiers: Mapping[str, str]) -> StoredProfile | None:
-        """Return the person's profile; a phone alone does not make one person.
-
-        People share phones: a profile found by phone that has another address, or another id of
-        the shop's, is somebody else's.
-        """
-        found = self.known_by({k: v for k, v in identifiers.items() if k != names.PHONE})
-        if found is None and names.PHONE in identifiers:
-            found = self.known_by({names.PHONE: identifiers[names.PHONE]})
-            if found and not self._may_be(found, identifiers, (names.EMAIL, names.EXTERNAL_ID)):
-                return None
-        return found
-
-    def _may_be(
-        self, profile: StoredProfile, identifiers: Mapping[str, str], kinds: tuple[str, ...]
-    ) -> bool:
-        """Whether no identifier of these kinds is another one than the profile has."""
-        theirs = self.identifiers_of(profile)
-        return all(
-            self._compared(kind, theirs[kind]) == self._compared(kind, identifiers[kind])
-            for kind in kinds
-            if kind in theirs and kind in identifiers
+    def _is_another(self, key: int, identifiers: Mapping[str, str], *kinds: str) -> bool:
+        """Whether one of the identifiers, of these kinds, is another one than the profile has."""
+        query = "SELECT kind, value FROM identifiers WHERE profile = ?"
+        return any(
+            kind in kinds and value != self._compared(kind, identifiers.get(kind, value))
+            for kind, value in self.store.execute(query, key)
         )
 
     # Changing them
 
-    def update(self, did: str | None, parameters: Parameters) -> StoredProfile:
+    def update(
+        self,
+        did: str | None,
+        parameters: Mapping[str, Json],
+        *,
+        more_fields: Collection[str] = (),
+        computed: Mapping[str, Json] = _NOTHING,
+    ) -> int:
         """Carry out ``profile/set``, and return the profile that it was about.
 
         An identifier that names a profile moves the device there; the others are attached where
         they are free (protocol, sections 6.4 and 12).
+
+        :param more_fields: what is no custom property, besides the documented fields.
+        :param computed: what the service computes, to be stored with the rest.
         """
-        fields, custom = self._values(parameters)
+        fields, custom = self._values(parameters, more_fields)
         identifiers = self.identifiers(parameters)
         if isinstance(self.behaviour.identifier_conflict, int):
-            found = {self._find(kind, value) for kind, value in identifiers.items()} - {None}
+            found = {self.find(kind, value) for kind, value in identifiers.items()} - {None}
             if len(found) > 1:
                 raise Refused(self.behaviour.identifier_conflict, "Identifiers of several profiles")
-        profile = self._meant(did, identifiers)
+        key = self._meant(did, identifiers)
         for kind, value in identifiers.items():
-            if self._find(kind, value) in (None, profile.key):
+            if self.find(kind, value) in (None, key):
                 # Free: also in place of an older one, as when a customer has a new address.
-                self._name(profile.key, kind, value)
+                self._name(key, kind, value)
         if names.ID in fields:
             fields.setdefault(names.EXTERNAL_ID, fields.pop(names.ID))
         for kind in names.IDENTIFIERS:
             # One spelling of the user id may be null beside the other.
             if kind in fields and fields.pop(kind) is None and kind not in identifiers:
-                self._unname(profile.key, kind)
+                self._unname(key, kind)
         if self.behaviour.lists == "merged":
-            for name, value in fields.items():
-                before = profile.fields.get(name)
-                if isinstance(value, list) and isinstance(before, list):
-                    fields[name] = before + value
-        profile.fields.update(fields)
-        profile.custom.update(custom)
-        self.save(profile)
-        return profile
+            for name, before in self.load(key)[0].items():
+                if isinstance(before, list) and isinstance(fields.get(name), list):
+                    fields[name] = before + fields[name]
+        self.change(key, fields, custom, computed)
+        return key
 
-    def _values(self, parameters: Parameters) -> tuple[dict[str, Json], dict[str, Json]]:
+    def _values(
+        self, parameters: Mapping[str, Json], more_fields: Collection[str]
+    ) -> tuple[Part, Part]:
         """Return the fields and the custom properties that are given."""
-        fields: dict[str, Json] = {}
-        custom: dict[str, Json] = {}
+        fields: Part = {}
+        custom: Part = {}
         declared = self._properties()
         for name, given in parameters.items():
-            is_field = name in FIELDS or name == names.ID
-            if not is_field and (name in RESERVED_NAMES or not _CUSTOM_NAME.fullmatch(name)):
-                continue
-            value = self._understood(name, given, is_field=is_field)
-            if value is _NOT_GIVEN:
-                continue
-            if is_field:
-                fields[name] = value
-                continue
-            undeclared = self.behaviour.undeclared_property
-            if (
-                name in declared
-                or unless_refused(undeclared, f"{name} is not declared") == "stored"
-            ):
-                custom[name] = value
+            if name in FIELDS or name == names.ID or name in more_fields:
+                self._take(fields, name, given, partial(read.field, name))
+            elif name not in RESERVED_NAMES and _CUSTOM_NAME.fullmatch(name):
+                undeclared = self.behaviour.undeclared_property
+                if (
+                    name in declared
+                    or unless_refused(undeclared, f"{name} is not declared") == "stored"
+                ):
+                    self._take(custom, name, given, read.custom_value)
         return fields, custom
 
-    def _understood(self, name: str, given: Json, *, is_field: bool) -> Json:
-        """Return a value as it is stored, or ``_NOT_GIVEN`` where it counts as that."""
-        behaviour = self.behaviour
+    def _take(self, into: Part, name: str, given: Json, understand: Callable[[Json], Json]) -> None:
+        """Put a value in as it is to be stored, unless it counts as not given."""
+        behaviour, value = self.behaviour, given
+        how: Value = "stored"
+        why = ""
         if given == "":
-            empty = unless_refused(behaviour.empty_text, f"{name} is empty")
-            if empty == "not given" or name in (*names.IDENTIFIERS, names.ID):
-                return _NOT_GIVEN
-            return None if empty == "clears" else ""
-        try:
-            value = read.field(name, given) if is_field else read.custom_value(given)
-        except Refused as refused:
-            wrong = unless_refused(behaviour.wrong_type, refused.message)
-            return given if wrong == "stored" else _NOT_GIVEN
-        if value is None and unless_refused(behaviour.null, f"{name} is null") == "ignored":
-            return _NOT_GIVEN
-        return value
+            how, why = behaviour.empty_text, f"{name} is empty"
+        else:
+            try:
+                value = understand(given)
+            except Refused as refused:
+                how, why = behaviour.wrong_type, refused.message
+            if value is None:
+                how, why = behaviour.null, f"{name} is null"
+        how = unless_refused(how, why)
+        if given == "" and name in (*names.IDENTIFIERS, names.ID):
+            return
+        if how in ("stored", "clears"):
+            into[name] = value if how == "stored" else None
 
     def enlist(self, entry: Parameters, segment_id: int | None) -> None:
         """Carry out one entry of an audience, and note the segment it was imported into."""
         if not self.identifiers(entry):
             raise Refused(422, "the entry has no identifier")
-        rest = dict(entry)
-        given = {name: rest.pop(name) for name in entry.keys() & read.AUDIENCE_FIELDS}
-        more = {name: read.field(name, value) for name, value in given.items() if value != ""}
-        profile = self.update(None, rest)
+        key = self.update(None, entry, more_fields=read.AUDIENCE_FIELDS)
         if segment_id is not None:
-            more[_SEGMENTS] = sorted({*profile.fields.get(_SEGMENTS, []), segment_id})
-        if more:
-            profile.fields.update(more)
-            self.save(profile)
+            before = self.load(key)[0].get(_SEGMENTS, [])
+            self.change(key, {_SEGMENTS: sorted({*before, segment_id})})
 
     def suppress(self, entry: Parameters) -> None:
         """Carry out one entry of the suppressed addresses."""
@@ -310,66 +293,60 @@ class Profiles:
         did = read.did(rest)
         if did is not None:
             self.owner(did, "created")
-        profile = self.update(did, rest)
-        if computed:
-            profile.computed.update(computed)
-            self.save(profile)
+        self.update(did, rest, computed=computed)
 
-    def purge(self, profile: StoredProfile) -> None:
+    def purge(self, key: int) -> None:
         """Remove what names the person and the custom properties (protocol, section 2.4)."""
-        for kind in _PURGED_IDENTIFIERS:
-            self._unname(profile.key, kind)
-        profile.fields.update(dict.fromkeys(_PURGED))
-        profile.custom.clear()
-        self.save(profile)
+        for kind in (names.PHONE, names.EMAIL, names.LOYALTY_ID, names.EXTERNAL_ID):
+            self._unname(key, kind)
+        _, custom, _ = self.load(key)
+        self.change(key, dict.fromkeys(_PURGED), dict.fromkeys(custom))
 
-    def change(self, kind: str, old: str, new: str) -> None:
+    def rename(self, kind: str, old: str, new: str) -> None:
         """Assign a profile another identifier; its previous owner loses it (protocol, 2.5)."""
-        key = self._find(kind, old)
+        key = self.find(kind, old)
         if key is None:
             raise Refused(404, f"Profile with old_{kind} not found")
         self._name(key, kind, new)
 
     # Showing them
 
-    def public(self, profile: StoredProfile) -> dict[str, Json]:
+    def public(self, key: int) -> Part:
         """Return what the frontend may see of a profile (protocol, section 4.1)."""
+        fields, custom, computed = self.load(key)
         properties = self._properties()
         missing = self.behaviour.missing_blocks
         shown = [] if missing == "absent" else COMPUTED
         return {
-            names.ID: str(profile.key),
-            _HAS_EMAIL: names.EMAIL in self.identifiers_of(profile),
-            "gender": profile.fields.get("gender"),
-            _BOUGHT: profile.fields.get(_BOUGHT, False),
+            names.ID: str(key),
+            _HAS_EMAIL: names.EMAIL in self.identifiers_of(key),
+            "gender": fields.get("gender"),
+            _BOUGHT: fields.get(_BOUGHT, False),
             **{name: _MISSING[missing] if name in BLOCKS else None for name in shown},
-            **profile.computed,
+            **computed,
             names.CUSTOM_PROPERTIES: {
-                name: value for name, value in profile.custom.items() if properties.get(name, True)
+                name: value for name, value in custom.items() if properties.get(name, True)
             },
         }
 
-    def full(self, profile: StoredProfile) -> dict[str, Json]:
+    def full(self, key: int) -> Part:
         """Return all of a profile, as the secret allows (protocol, section 4.2)."""
+        fields, custom, computed = self.load(key)
         shown = [*_FULL_FIELDS, "kids"] if self.behaviour.kids_shown else _FULL_FIELDS
         return {
-            **{name: profile.fields.get(name) for name in shown},
-            **self.identifiers_of(profile),
-            _BOUGHT: profile.fields.get(_BOUGHT, False),
-            **profile.computed,
-            names.CUSTOM_PROPERTIES: profile.custom,
+            **{name: fields.get(name) for name in shown},
+            **self.identifiers_of(key),
+            _BOUGHT: fields.get(_BOUGHT, False),
+            **computed,
+            names.CUSTOM_PROPERTIES: custom,
             **{name: [] for name in _EMPTY_LISTS},
         }
 
-    def everything(self, key: int) -> dict[str, Json]:
+    def everything(self, key: int) -> Part:
         """Return everything that is stored of a profile, for inspection."""
-        profile = self.load(key)
-        return {
-            **profile.fields,
-            **self.identifiers_of(profile),
-            names.CUSTOM_PROPERTIES: profile.custom,
-            **profile.computed,
-        }
+        fields, custom, computed = self.load(key)
+        identifiers = self.identifiers_of(key)
+        return {**fields, **identifiers, names.CUSTOM_PROPERTIES: custom, **computed}
 
     def keys(self) -> list[int]:
         """Return the number of every profile that has an identifier or some field."""

@@ -7,7 +7,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from itertools import islice
+from itertools import count, islice
 from typing import Final
 
 import attrs
@@ -50,30 +50,34 @@ class RecordedRequest:
 
 
 class Recorder:
-    """The latest requests, and counts of all of them."""
+    """The latest requests, and counts of all of them.
+
+    The server's thread writes. Other threads read copies, which the interpreter makes in one step,
+    and clear, under the lock.
+
+    :ivar counts: how many requests there were by method, path and status.
+    :ivar ended: how many requests have ended.
+    """
 
     def __init__(self, keep: int) -> None:
         self._lock = threading.Lock()
         self._requests: deque[RecordedRequest] = deque(maxlen=keep)
         self._answered: deque[RecordedRequest] = deque()
-        self._counts: Counter[tuple[str, str, int | None]] = Counter()
-        self._number = 0
+        self._numbers = count(1)
+        self.counts: Counter[tuple[str, str, int | None]] = Counter()
         self.ended = 0
-        """How many requests have ended."""
 
     def add(self, request: RecordedRequest) -> None:
         """Keep a request."""
-        with self._lock:
-            self._number += 1
-            request.number = self._number
-            self._requests.append(request)
+        request.number = next(self._numbers)
+        self._requests.append(request)
 
     def end(self, request: RecordedRequest, answer: bytes) -> None:
         """Note the answer of a request, and count it."""
         request.seconds = time.monotonic() - request.arrived_at
         request.answer = answer[:_MOST_OF_AN_ANSWER]
         with self._lock:
-            self._counts[request.method, request.path, request.status] += 1
+            self.counts[request.method, request.path, request.status] += 1
             self.ended += 1
             self._answered.append(request)
             if len(self._answered) > _ANSWERS_KEPT:
@@ -81,22 +85,15 @@ class Recorder:
 
     def requests(self, path: str | None = None) -> list[RecordedRequest]:
         """Return the requests in the order in which they came."""
-        with self._lock:
-            return [one for one in self._requests if path is None or one.path == path]
+        return [one for one in self._requests.copy() if path is None or one.path == path]
 
     def latest(self, most: int) -> list[RecordedRequest]:
         """Return the latest requests that have ended, the newest first."""
-        with self._lock:
-            return list(islice(reversed(self._answered), most))
-
-    def counts(self) -> Counter[tuple[str, str, int | None]]:
-        """Return how many requests there were by method, path and status."""
-        with self._lock:
-            return Counter(self._counts)
+        return list(islice(reversed(self._answered.copy()), most))
 
     def clear(self) -> None:
         """Delete the requests and the counts."""
         with self._lock:
             self._requests.clear()
             self._answered.clear()
-            self._counts.clear()
+            self.counts.clear()

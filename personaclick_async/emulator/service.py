@@ -10,33 +10,30 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from itertools import islice
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 from urllib.parse import unquote
 
 import attrs
 
-from personaclick_async import codec, names
+from personaclick_async import names
 from personaclick_async.codec import Json
 from personaclick_async.emulator import parameters as read
 from personaclick_async.emulator import products
 from personaclick_async.emulator.faults import Faults
 from personaclick_async.emulator.orders import Orders
 from personaclick_async.emulator.parameters import Parameters, Refused, unless_refused
-from personaclick_async.emulator.profiles import Profiles, StoredProfile, new_id
+from personaclick_async.emulator.profiles import Profiles, new_id
 from personaclick_async.emulator.recording import Recorder
 from personaclick_async.emulator.settings import Behaviour, EmulatorSettings
-from personaclick_async.emulator.store import Store, packed
+from personaclick_async.emulator.store import Store
 
 _DONE: Final[Mapping[str, Json]] = {names.STATUS: names.STATUS_SUCCESS}
 _SHOP_ID: Final = re.compile(r"[0-9A-Fa-f]{30}")
 _LABELS: Final = (names.SID, names.SEANCE, names.STREAM, names.REFERER, names.REFERRER)
-_IMPORTS_AT_ONCE: Final = 200
-_LOADED_AT_ONCE: Final = 500
+_AT_ONCE: Final = 200
+"""How much is applied or loaded before a request is answered again."""
 LOADED: Final = ("products", "profiles", "orders")
 """What can be loaded, in an order in which each finds what it refers to."""
-
-Item = Mapping[str, Any]
-T = TypeVar("T")
 
 _CHANGED: Final = {
     names.FORCE_CHANGE_EMAIL: names.EMAIL,
@@ -61,7 +58,7 @@ class Call:
     seance: str | None
 
     @property
-    def customer(self) -> StoredProfile | None:
+    def customer(self) -> int | None:
         """Whom an identifier names, or else the device's owner.
 
         React Native adds its own did even beside the e-mail that is asked for (protocol, 8.1).
@@ -108,7 +105,7 @@ class Service:
 
     def reset(self) -> None:
         """Delete everything but the shops: faults, recorded requests and used-up limits too."""
-        self.faults.clear()
+        self.faults.remove()
         self.recorder.clear()
         self.store.clear()
         self._import_quota.arrivals.clear()
@@ -129,9 +126,9 @@ class Service:
         """Check the credentials (protocol, section 9) and return the shop's id."""
         behaviour = self.behaviour
         imports = endpoint.family is names.Family.IMPORT
-        refused_as = behaviour.import_refused if imports else None
-        if endpoint is names.INIT:
-            refused_as = behaviour.init_refused
+        # Imports and init refuse with a status of their own, whatever is wrong.
+        refused_as = behaviour.init_refused if endpoint is names.INIT else None
+        refused_as = behaviour.import_refused if imports else refused_as
         shop = parameters.get(names.SHOP_ID)
         if shop is None:
             raise Refused(refused_as or behaviour.shop_missing, "shop_id is missing")
@@ -173,12 +170,12 @@ class Service:
 
     def _init(self, call: Call) -> Json:
         behaviour, profiles, did = self.behaviour, call.profiles, call.did
-        if did is None or (not behaviour.init_keeps_did and profiles.device(did) is None):
+        device = profiles.device(did) if did else None
+        if did is None or (device is None and not behaviour.init_keeps_did):
             did = new_id()
         owner = profiles.owner(did, "created")
-        _, before = profiles.device(did) or (owner.key, None)
-        seance = call.seance if behaviour.session_kept or before is None else None
-        seance = seance or new_id()
+        is_kept = behaviour.session_kept or device is None or device[1] is None
+        seance = (call.seance if is_kept else None) or new_id()
         profiles.remember_session(did, seance)
         name = behaviour.session_name
         return {
@@ -206,7 +203,7 @@ class Service:
             answer = profiles.public(profile)
         return _wrapped(answer) if self.behaviour.profile_answer == "payload" else answer
 
-    def _found(self, customer: StoredProfile | None) -> StoredProfile:
+    def _found(self, customer: int | None) -> int:
         if customer is None:
             raise Refused(self.behaviour.customer_unknown, "Profile not found")
         return customer
@@ -231,7 +228,7 @@ class Service:
         old, new = (read.as_text(call.parameters.get(f"{age}_{kind}")) for age in ("old", "new"))
         if not old or not new:
             raise Refused(422, f"old_{kind} and new_{kind} are needed")
-        call.profiles.change(kind, old, new)
+        call.profiles.rename(kind, old, new)
         return _DONE
 
     def _last_order(self, call: Call) -> Json:
@@ -257,104 +254,91 @@ class Service:
             raise Refused(422, f"{key} is not an array")
         segment_id = read.segment_id(parameters)
         if self.behaviour.imports_applied == "before the answer":
-            self._apply(shop, endpoint.name, segment_id, entries)
+            for entry in entries:
+                self._apply(shop, endpoint.name, segment_id, entry)
         else:
-            query = "INSERT INTO queue (shop, endpoint, body) VALUES (?, ?, ?)"
-            body = codec.encode((segment_id, entries))
-            self.store.execute(query, shop, endpoint.name, body)
+            self.store.execute(
+                "INSERT INTO queue (shop, endpoint, segment, body) "
+                "SELECT ?, ?, ?, json_quote(value) FROM json_each(?)",
+                *(shop, endpoint.name, segment_id, entries),
+            )
             self._queued.set()
         return _DONE
 
     @property
     def is_importing(self) -> bool:
-        """Whether an import that was accepted has not been applied to its end."""
-        return self.store.execute("SELECT 1 FROM queue").fetchone() is not None
+        """Whether an entry that was accepted has not been applied."""
+        return self.store.value("SELECT 1 FROM queue") is not None
 
     async def apply_imports(self) -> None:
         """Apply what is queued, in the order in which it came, for ever."""
-        query = "SELECT number, applied, shop, endpoint, body FROM queue ORDER BY number LIMIT 1"
+        query = "SELECT shop, endpoint, segment, body, number FROM queue ORDER BY number LIMIT ?"
         while True:
             self._queued.clear()
-            while (first := self.store.execute(query).fetchone()) is not None:
-                await self._apply_in_slices(*first)
+            while self.is_importing:
+                # Applied and taken from the queue in one: a killed emulator goes on from there,
+                # and undoes no newer write by applying an entry twice.
+                with self.store.transaction():
+                    for *entry, number in self.store.execute(query, _AT_ONCE).fetchall():
+                        self._apply(*entry)
+                        self.store.execute("DELETE FROM queue WHERE number = ?", number)
+                await asyncio.sleep(0)
             await self._queued.wait()
 
-    async def _apply_in_slices(
-        self, number: int, applied: int, shop: str, endpoint: str, body: bytes
-    ) -> None:
-        segment_id, entries = codec.decode(body)
-        # A slice and how far it got are committed together: a killed emulator goes on from there,
-        # and undoes no newer write by applying an entry twice.
-        for start in range(applied, len(entries), _IMPORTS_AT_ONCE):
-            end = start + _IMPORTS_AT_ONCE
-            with self.store.transaction():
-                self._apply(shop, endpoint, segment_id, entries[start:end])
-                query = "UPDATE queue SET applied = ? WHERE number = ?"
-                self.store.execute(query, end, number)
-            await asyncio.sleep(0)
-            if not self.store.execute("SELECT 1 FROM queue WHERE number = ?", number).fetchone():
-                # The emulator was reset meanwhile.
-                return
-        with self.store.transaction():
-            self.store.execute("DELETE FROM queue WHERE number = ?", number)
-
-    def _apply(
-        self, shop: str, endpoint: str, segment_id: int | None, entries: Iterable[Json]
-    ) -> None:
-        """Apply entries of an import; those that are ignored are counted by the reason."""
-        profiles = self.profiles(shop)
-        takes: dict[str, Callable[[dict[str, Json]], None]] = {
-            names.SYNC_ORDERS.name: Orders(profiles).take_in,
-            names.IMPORT_ORDERS.name: Orders(profiles).take_in,
-            names.IMPORT_SUPPRESSED.name: profiles.suppress,
-            names.IMPORT_AUDIENCE.name: partial(profiles.enlist, segment_id=segment_id),
-        }
-        take = takes[endpoint]
-        for entry in entries:
-            reason = "the entry is not an object"
-            if isinstance(entry, dict):
-                try:
-                    take(entry)
-                    continue
-                except Refused as refused:
-                    reason = refused.message
+    def _apply(self, shop: str, endpoint: str, segment_id: int | None, entry: Json) -> None:
+        """Apply an entry of an import; those that are ignored are counted by the reason."""
+        try:
+            self._take(self.profiles(shop), endpoint, segment_id, entry)
+        except Refused as refused:
             self.store.execute(
                 "INSERT INTO ignored VALUES (?, 1) ON CONFLICT DO UPDATE SET count = count + 1",
-                reason,
+                refused.message,
             )
+
+    def _take(self, profiles: Profiles, endpoint: str, segment_id: int | None, entry: Json) -> None:
+        if not isinstance(entry, dict):
+            raise Refused(422, "the entry is not an object")
+        if endpoint == names.IMPORT_AUDIENCE.name:
+            profiles.enlist(entry, segment_id)
+        elif endpoint == names.IMPORT_SUPPRESSED.name:
+            profiles.suppress(entry)
+        else:
+            Orders(profiles).take_in(entry)
 
     @property
     def ignored(self) -> dict[str, int]:
         """How many entries of imports were ignored, by the reason."""
         return dict(self.store.execute("SELECT reason, count FROM ignored"))
 
-    def load(self, kind: str, items: Iterable[Item]) -> int:
-        """Add what is in :data:`LOADED` from outside the documented calls; return how many.
+    def load(self, kind: str, items: Iterable[Mapping[str, Any]]) -> Iterator[int]:
+        """Add what is in :data:`LOADED` from outside the documented calls, in slices.
 
-        An order that can't be one is left out.
+        Yield how many of a slice were taken. An order that can't be one is left out.
 
-        :raises ValueError: a product or profile can't be one; nothing was changed.
+        :raises ValueError: a product or profile can't be one; nothing of its slice was changed.
         """
-        take: Callable[[Item], None] = {
+        take: Callable[[Mapping[str, Any]], None] = {
             "products": self._add_product,
             "profiles": self.profiles().add,
             "orders": Orders(self.profiles()).take_in,
         }[kind]
-        taken = 0
-        with self.store.transaction():
-            for item in items:
-                try:
-                    take(item)
-                    taken += 1
-                except Refused as refused:
-                    if kind != "orders":
-                        raise ValueError(refused.message) from None
-        return taken
+        left = iter(items)
+        while some := list(islice(left, _AT_ONCE)):
+            taken = 0
+            with self.store.transaction():
+                for item in some:
+                    try:
+                        take(item)
+                        taken += 1
+                    except Refused as refused:
+                        if kind != "orders":
+                            raise ValueError(refused.message) from None
+            yield taken
 
-    def _add_product(self, given: Item) -> None:
+    def _add_product(self, given: Mapping[str, Any]) -> None:
         product = products.complete(given, self.settings.currency)
         query = "INSERT OR REPLACE INTO products VALUES (?, ?, ?)"
-        self.store.execute(query, self.settings.shop_id, product["id"], packed(product))
+        self.store.execute(query, self.settings.shop_id, product["id"], product)
 
 
 @attrs.define
@@ -379,13 +363,6 @@ class Quota:
             wait = max(1, math.ceil(arrivals[0] + self.window - now))
             raise Refused(self.status, "Too many requests", retry_after=wait)
         arrivals.append(now)
-
-
-def in_slices(items: Iterable[T]) -> Iterator[list[T]]:
-    """Cut what is to be loaded, so that requests are answered in between."""
-    left = iter(items)
-    while some := list(islice(left, _LOADED_AT_ONCE)):
-        yield some
 
 
 def _wrapped(payload: Json) -> Json:

@@ -17,14 +17,22 @@ Value: TypeAlias = str | int | bool
 DEFAULT_SHOP_ID: Final = "e0" * 15
 DEFAULT_SECRET: Final = "5e" * 16
 
-_SHOP_ID: Final = re.compile(r"[0-9a-f]{30}")
-_STATUSES: Final = range(200, 600)
+STATUSES: Final = range(200, 600)
 _POINT: Final = "point"
 _MOST_BYTES: Final = 1024 * 1024
 _NO_NAMES: Final = (
     "profile.full() and the profiles of customers lack their names; please report it, "
     "with this file"
 )
+
+
+def expect(holds: object, complaint: str) -> None:
+    """Refuse a setting of which something does not hold.
+
+    :raises ConfigurationError: it does not.
+    """
+    if not holds:
+        raise ConfigurationError(complaint)
 
 
 @attrs.frozen(kw_only=True)
@@ -61,15 +69,13 @@ class EmulatorSettings:
     recorded: int = 200_000
 
     def __attrs_post_init__(self) -> None:
-        if not _SHOP_ID.fullmatch(self.shop_id):
-            raise ConfigurationError("shop_id: expected 30 hexadecimal characters in lower case")
-        if not self.shop_secret:
-            raise ConfigurationError("shop_secret: expected a non-empty text")
+        is_shop_id = re.fullmatch("[0-9a-f]{30}", self.shop_id)
+        expect(is_shop_id, "shop_id: expected 30 hexadecimal characters in lower case")
+        expect(self.shop_secret, "shop_secret: expected a non-empty text")
         sizes = ("import_limit", "import_window", "request_limit", "request_window")
         for name in (*sizes, "max_import_bytes", "recorded"):
             size = getattr(self, name)
-            if size is not None and not size > 0:
-                raise ConfigurationError(f"{name}: expected more than 0")
+            expect(size is None or size > 0, f"{name}: expected more than 0")
 
 
 @attrs.frozen
@@ -98,11 +104,12 @@ def _open(
 def _check(_: object, at: attrs.Attribute[Value], value: Value) -> None:
     choices = at.metadata[_POINT].choices
     words = [choice for choice in choices if type(choice) is not int]
-    is_word = any(value == choice and type(value) is type(choice) for choice in words)
     takes_status = len(words) < len(choices)
-    if not is_word and not (takes_status and type(value) is int and value in _STATUSES):
-        expected = ["a status"] * takes_status + [str(choice) for choice in words]
-        raise ConfigurationError(f"{at.name}: expected {' or '.join(expected)}")
+    is_status = takes_status and type(value) is int and value in STATUSES
+    # True is not 1 here.
+    is_word = (value, type(value)) in [(word, type(word)) for word in words]
+    expected = ["a status"] * takes_status + [str(word) for word in words]
+    expect(is_word or is_status, f"{at.name}: expected {' or '.join(expected)}")
 
 
 @attrs.frozen(kw_only=True)
@@ -180,10 +187,8 @@ class Behaviour:
     keep_alive: bool = _open("connections are kept alive", True, False)
 
     def __attrs_post_init__(self) -> None:
-        if self.errors_at_200 and self.envelope in ("bare message", "empty"):
-            raise ConfigurationError(
-                "errors_at_200: expected an envelope that can be told from a success"
-            )
+        is_plain = not self.errors_at_200 or self.envelope not in ("bare message", "empty")
+        expect(is_plain, "errors_at_200: expected an envelope that can be told from a success")
 
     @classmethod
     def of(cls, found: Mapping[str, Value]) -> Behaviour:
@@ -191,9 +196,8 @@ class Behaviour:
 
         :raises ConfigurationError: a name or a value is not one of the settings'.
         """
-        unknown = found.keys() - POINTS.keys()
-        if unknown:
-            raise ConfigurationError(f"behaviour: no such setting: {', '.join(sorted(unknown))}")
+        unknown = sorted(found.keys() - POINTS.keys())
+        expect(not unknown, f"behaviour: no such setting: {', '.join(unknown)}")
         return cls(**found)  # type: ignore[arg-type]  # the validators check them
 
     @classmethod

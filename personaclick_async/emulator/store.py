@@ -5,42 +5,43 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from importlib.resources import files
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from personaclick_async import codec
-from personaclick_async.codec import Json
 
-_VERSION: Final = 2
+_VERSION: Final = 3
 """As the schema sets it; it grows with each change of the tables."""
+
+sqlite3.register_converter("json_text", codec.decode)
 
 
 class Store:
     """The tables of all shops. Whoever needs something of them asks in SQL, where it is needed.
+
+    Objects and arrays are written as JSON, and columns of JSON are read as what they hold.
 
     :ivar lock: held while it is used; a transaction holds it by itself.
     """
 
     def __init__(self, database: str | Path) -> None:
         self.lock = threading.RLock()
-        self._db = sqlite3.connect(database, check_same_thread=False, isolation_level=None)
-        try:
-            self._prepare()
-        except BaseException:
-            self._db.close()
-            raise
-
-    def _prepare(self) -> None:
-        [version] = self.execute("PRAGMA user_version").fetchone()
-        if version != _VERSION and self.execute("SELECT 1 FROM sqlite_master").fetchone():
-            raise sqlite3.DatabaseError("the database is another version's; name a new file")
-        # With WAL and NORMAL a killed process loses nothing that it committed; a power cut may.
-        self.execute("PRAGMA journal_mode = WAL")
-        self.execute("PRAGMA synchronous = NORMAL")
-        schema = files(__package__).joinpath("schema.sql").read_text(encoding="utf-8")
-        self._db.executescript(schema)
+        self._db = sqlite3.connect(
+            database,
+            check_same_thread=False,
+            isolation_level=None,
+            detect_types=sqlite3.PARSE_DECLTYPES,
+        )
+        with ExitStack() as opening:
+            opening.callback(self._db.close)
+            version = self.value("PRAGMA user_version")
+            if version != _VERSION and self.value("SELECT 1 FROM sqlite_master"):
+                raise sqlite3.DatabaseError("the database is another version's; name a new file")
+            schema = files(__package__).joinpath("schema.sql").read_text(encoding="utf-8")
+            self._db.executescript(schema)
+            opening.pop_all()
 
     def close(self) -> None:
         """Close the database."""
@@ -48,7 +49,16 @@ class Store:
 
     def execute(self, query: str, *parameters: object) -> sqlite3.Cursor:
         """Run a statement; its rows come one by one."""
-        return self._db.execute(query, parameters)
+        packed = [
+            codec.encode(one).decode() if isinstance(one, dict | list) else one
+            for one in parameters
+        ]
+        return self._db.execute(query, packed)
+
+    def value(self, query: str, *parameters: object) -> Any:  # noqa: ANN401 - as the table has it
+        """Return the first column of the first row, or None if there is no row."""
+        found = self.execute(query, *parameters).fetchone()
+        return found and found[0]
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -64,20 +74,7 @@ class Store:
 
     def clear(self) -> None:
         """Delete everything but the shops."""
-        tables = self.execute(
-            "SELECT name FROM sqlite_master WHERE type = 'table' AND name <> 'shops' "
-            "AND name NOT LIKE 'sqlite%'"
-        ).fetchall()
+        tables = "SELECT name FROM sqlite_master WHERE type = 'table' AND name <> 'shops'"
         with self.transaction():
-            for (table,) in tables:
+            for (table,) in self.execute(tables).fetchall():
                 self.execute(f"DELETE FROM {table}")  # noqa: S608 - names of our own
-
-
-def packed(value: Json) -> str:
-    """Return JSON as the tables hold it."""
-    return codec.encode(value).decode()
-
-
-def unpacked(text: str) -> Json:
-    """Return the value that a table holds as JSON."""
-    return codec.decode(text.encode())

@@ -14,7 +14,6 @@ from aiohttp import web
 from yarl import URL
 
 from personaclick_async import codec, names
-from personaclick_async.codec import Json
 from personaclick_async.emulator import parameters as read
 from personaclick_async.emulator.admin import PREFIX, Admin, read_body
 from personaclick_async.emulator.faults import Fault
@@ -45,21 +44,14 @@ class Front:
 
     def __init__(self, service: Service, *, local_only: bool) -> None:
         self._service = service
-        self._recorder = service.recorder
-        self._faults = service.faults
         self._admin = Admin(service)
         self._local_only = local_only
 
-    def application(self) -> web.Application:
-        """Make the web application."""
-        application = web.Application(client_max_size=0)
-        application.router.add_route("*", "/{path:.*}", self._handle)
-        return application
-
-    async def _handle(self, request: web.Request) -> web.StreamResponse:
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer any request."""
         if not self._is_named(request.headers.get("Host", "")):
             # A web page elsewhere can make a browser ask a local server under a name of its own.
-            return _response(403, envelope("The Host header is not this machine's"))
+            return _json(Refused(403, "The Host header is not this machine's").envelope(), 403)
         if request.path.startswith(PREFIX):
             return await self._admin.answer(request)
         if request.path in ("/", PREFIX.rstrip("/")) and request.method == "GET":
@@ -70,7 +62,7 @@ class Front:
         recorded = RecordedRequest(
             request.method, request.path, dict(request.query), request.headers.copy()
         )
-        self._recorder.add(recorded)
+        self._service.recorder.add(recorded)
         body = b""
         try:
             response = await self._answer(request, recorded)
@@ -80,7 +72,7 @@ class Front:
                 response.headers.update(cors)
             return response
         finally:
-            self._recorder.end(recorded, body)
+            self._service.recorder.end(recorded, body)
 
     def _is_named(self, host: str) -> bool:
         known = self._service.settings.host_names
@@ -93,9 +85,11 @@ class Front:
         # What stands before an @ is no part of a host's name.
         return "@" not in host and (is_loopback(name) or name in known)
 
-    async def _answer(self, request: web.Request, recorded: RecordedRequest) -> web.StreamResponse:
-        behaviour = self._service.behaviour
-        fault = self._faults.strike(request.method, request.path)
+    async def _answer(
+        self, request: web.BaseRequest, recorded: RecordedRequest
+    ) -> web.StreamResponse:
+        behaviour, faults = self._service.behaviour, self._service.faults
+        fault = faults.strike(request.method, request.path)
         if fault is not None and fault.delay:
             await asyncio.sleep(fault.delay)
         if fault is not None and (fault.drop or fault.answers):
@@ -111,7 +105,7 @@ class Front:
         except Refused as refused:
             response = self._refusal(refused)
         recorded.status = response.status
-        held = self._faults.holding(request.method, request.path)
+        held = faults.holding(request.method, request.path)
         if held is not None:
             await held.hold()
         if fault is not None and fault.truncate:
@@ -125,7 +119,7 @@ class Front:
         return response
 
     async def _read(
-        self, request: web.Request, recorded: RecordedRequest
+        self, request: web.BaseRequest, recorded: RecordedRequest
     ) -> tuple[names.Endpoint, read.Parameters]:
         behaviour = self._service.behaviour
         endpoint = _ENDPOINTS.get(request.path)
@@ -139,31 +133,31 @@ class Front:
         limit = self._service.settings.max_import_bytes if imports else _MAX_BODY_BYTES
         body = await read_body(request, limit, oversize=behaviour.oversize)
         recorded.size = len(body)
-        query, has_body = request.query.items(), endpoint.method != "GET"
+        if endpoint.method == "GET":
+            body = b""  # React Native sends a form's content type there
         parameters = read.from_request(
-            query, request.content_type, body, has_body=has_body, twice=behaviour.parameter_twice
+            request.query.items(), request.content_type, body, twice=behaviour.parameter_twice
         )
-        if has_body and not imports:
+        if body and not imports:
             # A copy: what came is not changed by how it is understood.
             recorded.body = dict(parameters)
-        if not parameters.get(names.DID):
+        cookie = request.cookies.get(names.DID)
+        if cookie and not parameters.get(names.DID) and not read.identifiers(parameters):
             # The service reads the cookie that init set where the parameter is missing (6.1).
-            cookie = request.cookies.get(names.DID)
-            if cookie and not read.identifiers(parameters):
-                parameters[names.DID] = cookie
+            parameters[names.DID] = cookie
         return endpoint, parameters
 
     def _carry_out(self, endpoint: names.Endpoint, parameters: read.Parameters) -> web.Response:
         answer = self._service.answer(endpoint, parameters)
-        response = _response(200, codec.encode(answer))
+        response = _json(codec.encode(answer))
         if endpoint is names.INIT and self._service.behaviour.init_cookie:
             response.set_cookie(names.DID, answer[names.DID], httponly=True)
         return response
 
     def _refusal(self, refused: Refused) -> web.Response:
         behaviour = self._service.behaviour
-        body = envelope(refused.message, refused.status, behaviour.envelope)
-        response = _response(200 if behaviour.errors_at_200 else refused.status, body)
+        status = 200 if behaviour.errors_at_200 else refused.status
+        response = _json(refused.envelope(behaviour.envelope), status)
         if refused.retry_after is not None and behaviour.retry_after != "absent":
             after = str(refused.retry_after)
             if behaviour.retry_after == "date":
@@ -173,23 +167,11 @@ class Front:
         return response
 
 
-def envelope(message: str, status: int = 0, kind: str = "payload") -> bytes:
-    """Return the body of an error, in one of the envelopes that were seen (section 9)."""
-    said: Json = {
-        "payload": {names.STATUS: names.STATUS_ERROR, names.PAYLOAD: {names.MESSAGE: message}},
-        "message": {names.STATUS: names.STATUS_ERROR, names.MESSAGE: message},
-        "bare message": {names.MESSAGE: message},
-        "numeric status": {names.STATUS: status, names.MESSAGE: message},
-        "empty": None,
-    }[kind]
-    return b"" if said is None else codec.encode(said)
-
-
-def _response(status: int, body: bytes) -> web.Response:
+def _json(body: bytes, status: int = 200) -> web.Response:
     return web.Response(body=body, status=status, content_type="application/json", charset="utf-8")
 
 
-def _cors(request: web.Request) -> dict[str, str]:
+def _cors(request: web.BaseRequest) -> dict[str, str]:
     """Return the headers that let the asking page read the answer; none for a plain request."""
     origin = request.headers.get("Origin")
     if origin is None:
@@ -209,7 +191,7 @@ def _takes_json(accepts: Iterable[str]) -> bool:
     return not ranges or any(kind.strip().lower() in _JSON_RANGES for kind, _, _ in ranges)
 
 
-def _hang_up(request: web.Request) -> web.StreamResponse:
+def _hang_up(request: web.BaseRequest) -> web.StreamResponse:
     if request.transport is not None:
         request.transport.abort()
     return web.Response()
@@ -218,14 +200,14 @@ def _hang_up(request: web.Request) -> web.StreamResponse:
 def _faulty(fault: Fault) -> web.Response:
     body = fault.body
     if body is None:
-        body = envelope(fault.error_message or "The emulator was asked to fail")
+        body = Refused(0, fault.error_message or "The emulator was asked to fail").envelope()
     headers = {"Content-Type": fault.content_type}
     if fault.retry_after is not None:
         headers["Retry-After"] = str(fault.retry_after)
     return web.Response(body=body, status=fault.status or 200, headers=headers)
 
 
-async def _cut(request: web.Request, whole: web.Response) -> web.StreamResponse:
+async def _cut(request: web.BaseRequest, whole: web.Response) -> web.StreamResponse:
     body = whole.body if isinstance(whole.body, bytes) else b""
     response = web.StreamResponse(status=whole.status, headers={"Content-Type": "application/json"})
     response.content_length = len(body)

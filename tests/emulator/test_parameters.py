@@ -91,28 +91,28 @@ def test_a_request_that_can_not_be_read_is_refused(
     query: list[tuple[str, str]], kind: str, body: bytes
 ) -> None:
     with pytest.raises(Refused) as caught:
-        read.from_request(query, kind, body, has_body=True)
+        read.from_request(query, kind, body)
     assert caught.value.status == 400
 
 
 def test_a_form_that_is_only_announced_is_not_read() -> None:
-    assert read.from_request([("did", "a")], FORM, b"", has_body=False) == {"did": "a"}
+    assert read.from_request([("did", "a")], FORM, b"") == {"did": "a"}
 
 
 @given(fields=st.dictionaries(st.text(min_size=1), st.text()))
 def test_query_form_and_json_say_the_same(fields: dict[str, str]) -> None:
     def understood(kind: str, body: bytes) -> read.Parameters:
-        return read.from_request([], kind, body, has_body=True)
+        return read.from_request([], kind, body)
 
     assert understood(FORM, urlencode(fields).encode()) == fields
     assert understood(JSON, msgspec.json.encode(fields)) == fields
-    assert read.from_request(fields.items(), "", b"", has_body=False) == fields
+    assert read.from_request(fields.items(), "", b"") == fields
 
 
 @given(body=st.binary(), kind=st.sampled_from([FORM, JSON, "", "text/plain"]))
 def test_bytes_are_read_or_refused(body: bytes, kind: str) -> None:
     try:
-        read.from_request([], kind, body, has_body=True)
+        read.from_request([], kind, body)
     except Refused as refused:
         assert refused.status == 400  # noqa: PT017 - either is right
 
