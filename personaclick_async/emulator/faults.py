@@ -71,9 +71,7 @@ class Fault(AbstractContextManager["Fault"]):
     """
 
     path: str | None = None
-    method: str | None = attrs.field(
-        default=None, converter=lambda method: method and method.upper()
-    )
+    method: str | None = None
     probability: float = 1.0
     times: int | None = None
     delay: float = 0.0
