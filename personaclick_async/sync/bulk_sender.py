@@ -16,7 +16,7 @@ from personaclick_async.scope import Core
 from personaclick_async.sync.batch import Batch, Group, Settlement
 from personaclick_async.sync.delivery import Delivery, refusal
 from personaclick_async.sync.options import SyncOptions
-from personaclick_async.sync.report import Queued, Tally
+from personaclick_async.sync.report import Queued
 
 # The slowest upload that is waited for, 1 Mbit/s: 32 MB take 268 s, far beyond the usual timeout.
 _SLOWEST_BYTES_PER_SECOND: Final = 125_000
@@ -114,7 +114,7 @@ class BulkSender:
         rows = batch.rows[first:end]
         positions = batch.positions[first:end]
         if error is None:
-            tally = Tally(sent=len(rows), queued=len(rows))
+            tally = {"sent": len(rows), "queued": len(rows)}
             settlement = Settlement(
                 chunk=batch.chunk, positions=positions, results=map(Queued, rows), tally=tally
             )
@@ -127,7 +127,7 @@ class BulkSender:
                 chunk=batch.chunk,
                 positions=positions,
                 results=rejected,
-                tally=Tally(rejected=1),
+                tally={"rejected": 1},
                 faulty=rejected,
             )
             await self._settle(settlement).settled()

@@ -9,7 +9,7 @@ import math
 import os
 import random
 import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import timedelta
 from enum import Enum, auto
@@ -371,3 +371,10 @@ async def wait_at_most(seconds: Seconds, event: asyncio.Event) -> None:
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             await event.wait()
+
+
+def raise_first(ends: Iterable[object]) -> None:
+    """Raise what ended one of several tasks, rather than that the others were halted for it."""
+    errors = [end for end in ends if isinstance(end, Exception)]
+    for error in sorted(errors, key=lambda error: isinstance(error, Halted)):
+        raise error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from functools import partial
@@ -17,19 +17,15 @@ from personaclick_async.config import CallOptions
 from personaclick_async.scope import Core
 from personaclick_async.sync.batch import Batch, Chunk, Group, Settlement
 from personaclick_async.sync.bulk_sender import BulkSender
-from personaclick_async.sync.delivery import Delivery, Halted
-from personaclick_async.sync.journal import Journal
-from personaclick_async.sync.options import (
-    ResumableSink,
-    SyncOptions,
-    SyncRefused,
-    Unfinished,
-)
+from personaclick_async.sync.delivery import Delivery, Halted, raise_first, wait_at_most
+from personaclick_async.sync.journal import Journal, Run
+from personaclick_async.sync.options import ResumableSink, SyncOptions, SyncRefused, Unfinished
 from personaclick_async.sync.profile_sender import ProfileSender
 from personaclick_async.sync.reading import OneThread, Plan, Reader, Records, reader_of
 from personaclick_async.sync.records import (
     BULK_FROM,
     Admitted,
+    Outcome,
     Record,
     Refused,
     Rejected,
@@ -38,7 +34,7 @@ from personaclick_async.sync.records import (
     choose_route,
     identifiers_of,
 )
-from personaclick_async.sync.report import Checked, Report, Result, Tally, Unchanged
+from personaclick_async.sync.report import Checked, Report, Result, Unchanged
 
 Sender: TypeAlias = BulkSender | ProfileSender
 """Has one method: it gets a batch, sends its records and settles each."""
@@ -104,14 +100,14 @@ class Sync:
         # One attempt per call: the sync waits and repeats by itself, see Delivery.
         self._call_options = attrs.evolve(call_options, retries=0)
         self._results = Results()
+        self._delivery = Delivery(self.report, core, options)
+        self._settling = Settling(self.report, self._results, options, self._delivery)
         self._task: asyncio.Task[None] | None = None
-        self._delivery: Delivery | None = None
 
     async def __aiter__(self) -> AsyncIterator[Result]:
         if self._task is not None:
             raise SyncRefused("this sync was iterated before: make another one")
-        self._delivery = Delivery(self.report, self._core, self._options)
-        self._task = asyncio.create_task(self._work(self._delivery))
+        self._task = asyncio.create_task(self._work())
         try:
             async for result in self._results:
                 yield result
@@ -137,16 +133,15 @@ class Sync:
 
     async def stop(self) -> None:
         """End early: send nothing more, wait briefly for requests in flight, journal them."""
-        if self._task is None or self._delivery is None:
+        if self._task is None:
             return
         self._results.close()
         self._delivery.halt()
         try:
             await asyncio.wait([self._task], timeout=_GRACE_SECONDS)
         finally:
-            self._task.cancel()
             # Its errors come out of the iteration; here it only has to end.
-            await asyncio.gather(self._task, return_exceptions=True)
+            await _cancelled(self._task)
 
     async def __aenter__(self) -> Self:
         return self
@@ -159,107 +154,97 @@ class Sync:
 
     # The work itself, in a task of its own
 
-    async def _work(self, delivery: Delivery) -> None:
+    async def _work(self) -> None:
         report, reader = self.report, self._reader
         report.started_at = self._core.now()
-        settling = Settling(report, self._results, self._options, delivery)
         try:
             report.source = reader.name
             report.total = await reader.size_hint()
-            if self._options.dry_run:
-                await self._check(delivery)
-            else:
-                await self._deliver(settling, delivery)
+            await (self._check() if self._options.dry_run else self._deliver())
         finally:
             report.waiting = None
             report.ended_at = self._core.now()
             await reader.close()
-            await settling.close()
+            await self._settling.close()
             await self._results.put(None)
 
-    async def _check(self, delivery: Delivery) -> None:
+    async def _check(self) -> None:
         """Read and admit everything, as a dry run does."""
         self._reader.start(Plan(), self._options.chunk_rows)
         route = self.report.route = await self._route()
         largest = self._options.max_chunk_bytes
-        while not delivery.halted.is_set() and (rows := await self._reader.next()) is not None:
-            outcomes = [admitted(outcome, route, largest)[0] for outcome in rows.outcomes]
+        halted = self._delivery.halted
+        while not halted.is_set() and (rows := await self._reader.next()) is not None:
+            outcomes = [outcome for outcome, _ in _admit(rows.outcomes, route, largest)]
             fit = [one for one in outcomes if isinstance(one, Record)]
-            incomplete = sum(one.omitted is not None for one in fit)
-            self.report.read += len(outcomes)
-            rejected = len(outcomes) - len(fit)
-            self.report.add(Tally(rejected=rejected, incomplete=incomplete, checked=len(fit)))
+            tally = {
+                "read": len(outcomes),
+                "rejected": len(outcomes) - len(fit),
+                "incomplete": sum(one.omitted is not None for one in fit),
+                "checked": len(fit),
+            }
+            self.report.add(tally)
             await self._results.put(
                 [one if isinstance(one, Rejected) else Checked(one.row) for one in outcomes]
             )
 
-    async def _deliver(self, settling: Settling, delivery: Delivery) -> None:
+    async def _deliver(self) -> None:
         self._core.shop.require_secret("sync profiles")
-        await self._begin(settling)
-        is_bulk = self.report.route is Route.BULK
+        await self._begin()
+        settling, is_bulk = self._settling, self.report.route is Route.BULK
         settling.enough = 1 if is_bulk else self._options.concurrency
         sender = (BulkSender if is_bulk else ProfileSender)(
-            self._core, self._call_options, self._options, delivery, settling.put
+            self._core, self._call_options, self._options, self._delivery, settling.put
         )
         writing = asyncio.create_task(settling.work())
         try:
             with suppress(Halted):
-                await self._pump(settling, sender, delivery, writing)
+                await self._pump(sender)
                 self.report.is_complete = True
                 if settling.journal is not None and not self.report.failed:
                     end = partial(settling.journal.end, settling.run, "finished", self._core.now())
                     await settling.thread.run(end)
         finally:
-            writing.cancel()
-            await asyncio.gather(writing, return_exceptions=True)
+            await _cancelled(writing)
 
-    async def _begin(self, settling: Settling) -> None:
+    async def _begin(self) -> None:
         """Open the journal, and resume what it has not finished or begin a new run."""
-        options, report, now = self._options, self.report, self._core.now()
-        resumable = options.rejects if isinstance(options.rejects, ResumableSink) else None
-        restarts = options.unfinished is Unfinished.RESTART
+        options, report, settling = self._options, self.report, self._settling
+        in_thread, now = settling.thread.run, self._core.now()
         settings = {
             "api_url": self._core.config.api_url,
             "shop_id": self._core.shop.shop_id,
             "segment_id": str(options.segment_id),
         }
-        journal = fingerprint = earlier = None
+        run = Run(report.source, options.route, settings)
         if options.journal is not None:
+            restarts = options.unfinished is Unfinished.RESTART
             opened = partial(Journal, options.journal, sets_aside=restarts)
-            journal = settling.journal = await settling.thread.run(opened)
-            fingerprint = await self._reader.fingerprint()
-            earlier = await settling.thread.run(
-                lambda: journal.resume(
-                    report.source, fingerprint, options.route, settings, now, restarts=restarts
-                )
-            )
+            journal = settling.journal = await in_thread(opened)
+            run.fingerprint = await self._reader.fingerprint()
+            earlier = await in_thread(partial(journal.resume, run, now, restarts=restarts))
             if earlier is None and not options.skip_unchanged:
-                ended = await settling.thread.run(
-                    lambda: journal.finished_at(report.source, fingerprint)
-                )
+                ended = await in_thread(partial(journal.finished_at, run))
                 if ended is not None and abs(now - ended) < _SOON:
                     when = ended.isoformat(" ", "seconds")
                     log.warning(
                         "the same source was synced to its end at %s: it is sent again", when
                     )
-            if options.skip_unchanged:
-                settling.scope = f"{settings['api_url']} {settings['shop_id']}"
-        self._reader.start(Plan() if earlier is None else earlier.plan, options.chunk_rows)
-        if earlier is not None:
-            report.route, settling.run = earlier.route, earlier.id
-            report.add(earlier.tally)
-            report.read = report.earlier = earlier.tally.settled
+            run = earlier or run
+        settling.run = run
+        self._reader.start(run.plan, options.chunk_rows)
+        resumable = options.rejects if isinstance(options.rejects, ResumableSink) else None
+        if run.id:
+            report.route = run.route
+            report.add(run.tally)
+            report.read = report.earlier = report.settled
             if resumable is not None:
-                await settling.thread.run(partial(resumable.resume, earlier.rejects_at))
+                await in_thread(partial(resumable.resume, run.rejects_at))
             return
-        route = report.route = await self._route()
-        if journal is not None:
-            held = 0 if resumable is None else resumable.position
-            settling.run = await settling.thread.run(
-                lambda: journal.start(
-                    report.source, fingerprint, route, settings, now, rejects_at=held
-                )
-            )
+        report.route = run.route = await self._route()
+        if settling.journal is not None:
+            run.rejects_at = 0 if resumable is None else resumable.position
+            await in_thread(partial(settling.journal.start, run))
 
     async def _route(self) -> Route:
         if self._options.route is not Route.AUTO:
@@ -271,9 +256,7 @@ class Sync:
         first, whole = await self._reader.peek(BULK_FROM)
         return choose_route(first, whole=whole)
 
-    async def _pump(
-        self, settling: Settling, sender: Sender, delivery: Delivery, writing: asyncio.Task[None]
-    ) -> None:
+    async def _pump(self, sender: Sender) -> None:
         """Send batch after batch, some at once; end when all are settled.
 
         :raises SyncStopped: the rest can't be delivered.
@@ -281,55 +264,49 @@ class Sync:
         """
         room = asyncio.Semaphore(sender.alive)
         sending: set[asyncio.Task[None]] = set()
+        is_halted = self._delivery.halted
+
+        async def read() -> None:
+            async for batch in self._batches(sender, room):
+                await self._thread.run(batch.seal)
+                sending.add(asyncio.create_task(send(batch)))
+                del batch  # or it would stay alive beside the next two
 
         async def send(batch: Batch) -> None:
             try:
-                await settling.set_aside(batch)
+                await self._settling.set_aside(batch)
                 if len(batch):
                     await sender.send(batch)
             except BaseException:
-                delivery.halt()
+                self._delivery.halt()
                 raise
             finally:
                 room.release()
 
-        async def read() -> None:
-            async for batch in self._batches(settling, sender, room):
-                sending.add(asyncio.create_task(send(batch)))
-                del batch  # or it would stay alive beside the next two
-
-        reading = asyncio.create_task(read())
-        halted = asyncio.create_task(delivery.halted.wait())
+        reading, halted = asyncio.create_task(read()), asyncio.create_task(is_halted.wait())
         try:
             # Until all is read, or something is wrong, or the sync is told to end.
-            await asyncio.wait([reading, halted, writing], return_when=asyncio.FIRST_COMPLETED)
-            if not reading.done():
+            await asyncio.wait([reading, halted], return_when=asyncio.FIRST_COMPLETED)
+            if is_halted.is_set():
                 reading.cancel()
             ends = [
                 *await asyncio.gather(reading, return_exceptions=True),
                 *await asyncio.gather(*sending, return_exceptions=True),
             ]
         finally:
-            for task in (reading, halted, *sending):
-                task.cancel()
-            await asyncio.gather(reading, halted, *sending, return_exceptions=True)
-        errors = [end for end in ends if isinstance(end, Exception)]
-        for error in sorted(errors, key=lambda error: isinstance(error, Halted)):
-            raise error
-        if writing.done():
-            await writing
-        if delivery.halted.is_set():
+            await _cancelled(reading, halted, *sending)
+        raise_first(ends)
+        if is_halted.is_set():
             raise Halted
 
-    async def _batches(
-        self, settling: Settling, sender: Sender, room: asyncio.Semaphore
-    ) -> AsyncIterator[Batch]:
+    async def _batches(self, sender: Sender, room: asyncio.Semaphore) -> AsyncIterator[Batch]:
         """Read and pack; a batch ends with its chunk, when it is full, or with its slice."""
-        route = Route.BULK if isinstance(sender, BulkSender) else Route.PER_PROFILE
-        in_thread = self._thread.run
+        settling, is_bulk = self._settling, isinstance(sender, BulkSender)
+        route = Route.BULK if is_bulk else Route.PER_PROFILE
         batch: Batch | None = None
         while (rows := await self._reader.next()) is not None:
-            left = await in_thread(partial(_admit, rows.outcomes, route, sender.largest_record))
+            admitting = partial(_admit, rows.outcomes, route, sender.largest_record)
+            left = await self._thread.run(admitting)
             while left:
                 if batch is None:
                     await room.acquire()
@@ -342,20 +319,23 @@ class Sync:
                 if fits:
                     now = left[:fits]
                     unchanged = await settling.unchanged(batch, now)
-                    self.report.read += await in_thread(partial(batch.add, now, unchanged))
+                    self.report.read += await self._thread.run(partial(batch.add, now, unchanged))
                     left = left[fits:]
-                is_whole = rows.ends_chunk if rows.chunk else route is Route.PER_PROFILE
-                if left or is_whole:
-                    await in_thread(batch.seal)
+                if left or (rows.ends_chunk if rows.chunk else not is_bulk):
                     yield batch
                     batch = None
         if batch is not None:
-            await in_thread(batch.seal)
             yield batch
 
 
-def _admit(outcomes: Iterable[Record | Rejected], route: Route, largest: int) -> list[Admitted]:
+def _admit(outcomes: Iterable[Outcome], route: Route, largest: int) -> list[Admitted]:
     return [admitted(outcome, route, largest) for outcome in outcomes]
+
+
+async def _cancelled(*tasks: asyncio.Task[object]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 class Settling:
@@ -363,25 +343,22 @@ class Settling:
 
     Settlements are written in groups: while one commit is made durable, the next group gathers.
 
-    :ivar scope: whose profiles are written, for telling what is unchanged; None sends everything.
+    :ivar journal: None remembers nothing.
     :ivar enough: how many settlements a group need not wait beyond.
     """
+
+    run: Run
 
     def __init__(
         self, report: Report, results: Results, options: SyncOptions, delivery: Delivery
     ) -> None:
         self._report = report
-        self._delivery = delivery
         self._results = results
-        self._rejects = options.rejects
-        # What, besides its fields, makes the same record another one.
-        self._wording = str(options.segment_id or "").encode()
+        self._options = options
+        self._delivery = delivery
         self.thread = OneThread("personaclick-sync-write")
         self.journal: Journal | None = None
-        self.run = 0
-        self.scope: str | None = None
         self.enough = 1
-        self._number = 0
         self._group = Group()
         self._news = asyncio.Event()
         self._full = asyncio.Event()
@@ -394,24 +371,20 @@ class Settling:
     async def begin(self, first_row: int) -> Chunk:
         """Open a chunk that begins at a row."""
         if self.journal is None:
-            self._number += 1
-        else:
-            self._number = await self.thread.run(partial(self.journal.begin, self.run, first_row))
-        return Chunk(id=self._number, first_row=first_row)
+            return Chunk(0, first_row)
+        return await self.thread.run(partial(self.journal.begin, self.run, first_row))
 
-    async def unchanged(self, batch: Batch, rows: list[Admitted]) -> frozenset[int]:
+    async def unchanged(self, batch: Batch, rows: Sequence[Admitted]) -> frozenset[int]:
         """Return the positions of the next records that need not be sent; note the others."""
-        if self.journal is None or self.scope is None:
+        if self.journal is None or not self._options.skip_unchanged:
             return frozenset()
         asked = {
-            position: (outcome.identifiers, self._wording + content)
+            position: (outcome.identifiers, content)
             for position, (outcome, content) in enumerate(rows, batch.total)
             if isinstance(outcome, Record) and position not in batch.chunk.settled
         }
-        sent = await self.thread.run(
-            partial(self.journal.mark_changed, batch.chunk.id, self.scope, asked)
-        )
-        return frozenset(asked.keys() - sent)
+        marking = partial(self.journal.mark_changed, self.run, batch.chunk, asked)
+        return frozenset(asked.keys() - await self.thread.run(marking))
 
     async def set_aside(self, batch: Batch) -> None:
         """Settle what needs no sending. Makes the chunk durable before it is sent."""
@@ -420,9 +393,11 @@ class Settling:
             chunk=batch.chunk,
             positions=batch.aside,
             results=[*rejected, *map(Unchanged, unchanged)],
-            tally=Tally(
-                rejected=len(rejected), unchanged=len(unchanged), incomplete=len(incomplete)
-            ),
+            tally={
+                "rejected": len(rejected),
+                "unchanged": len(unchanged),
+                "incomplete": len(incomplete),
+            },
             faulty=[*rejected, *incomplete],
         )
         await self.put(settlement).settled()
@@ -443,48 +418,45 @@ class Settling:
             self._full.clear()
             if self.journal is not None and len(self._group.settlements) < self.enough:
                 # Not for long: a commit for each row would cost half the speed.
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(_GATHER_SECONDS):
-                        await self._full.wait()
+                await wait_at_most(_GATHER_SECONDS, self._full)
             self._news.clear()
             group, self._group = self._group, Group()
             try:
                 await self._settle(group.settlements)
             except BaseException as error:
-                self._delivery.halt()
                 # Also for what came meanwhile, and for what is still to come.
                 group.error = self._group.error = error
                 self._group.done.set()
+                self._delivery.halt()
                 raise
             finally:
                 group.done.set()
 
-    async def _settle(self, settled: list[Settlement]) -> None:
+    async def _settle(self, settled: Sequence[Settlement]) -> None:
         if self.journal is not None or any(one.faulty for one in settled):
             await self.thread.run(partial(self._write, settled))
         for one in settled:
             self._report.add(one.tally)
         await self._results.put(chain.from_iterable(one.results for one in settled))
 
-    def _write(self, settled: list[Settlement]) -> None:
-        position = None
-        faulty = [row for one in settled for row in one.faulty]
-        if faulty and self._rejects is not None:
-            self._rejects.append(faulty)
-            self._rejects.flush()
-            position = self._rejects.position if isinstance(self._rejects, ResumableSink) else None
+    def _write(self, settled: Sequence[Settlement]) -> None:
+        faulty, rejects = [row for one in settled for row in one.faulty], self._options.rejects
+        if faulty and rejects is not None:
+            rejects.append(faulty)
+            rejects.flush()
+            if isinstance(rejects, ResumableSink):
+                self.run.rejects_at = rejects.position
         if self.journal is None:
             return
-        total = Tally()
         for one in settled:
             one.chunk.settled.add(one.positions)
-            total.add(one.tally)
-        if self.scope is not None:
+            for name, count in one.tally.items():
+                self.run.tally[name] += count
+        if self._options.skip_unchanged:
             # The service never got their content, or never will in this form.
-            refused = [row.source_row for row in faulty if isinstance(row, Refused)]
-            self.journal.forget(self.scope, chain.from_iterable(map(identifiers_of, refused)))
-        chunks = {one.chunk.id: one.chunk for one in settled}
-        self.journal.save(self.run, chunks.values(), total, position)
+            refused = [identifiers_of(row.source_row) for row in faulty if isinstance(row, Refused)]
+            self.journal.forget(self.run, chain.from_iterable(refused))
+        self.journal.save(self.run, {one.chunk.id: one.chunk for one in settled}.values())
 
     async def close(self) -> None:
         """Close the journal, after what was given to the thread."""

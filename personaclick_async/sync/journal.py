@@ -15,10 +15,10 @@ import logging
 import os
 import secrets
 import sqlite3
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
-from functools import cache
 from hashlib import blake2b
 from pathlib import Path
 from typing import Final
@@ -27,40 +27,40 @@ import attrs
 
 from personaclick_async import codec
 from personaclick_async.errors import PersonaClickError
+from personaclick_async.names import IDENTIFIERS
 from personaclick_async.sync.batch import Chunk, Marks
 from personaclick_async.sync.options import SyncRefused
 from personaclick_async.sync.reading import Plan
 from personaclick_async.sync.records import Route
-from personaclick_async.sync.report import Tally
 
 log: Final = logging.getLogger("personaclick_async")
 
-_FORMAT: Final = 2
+_FORMAT: Final = 3
 _APPLICATION_ID: Final = 0x50434A31  # "PCJ1"
 _PRIVATE: Final = 0o600
-_CACHE_KIBIBYTES: Final = 16 * 1024
 _HASH_BYTES: Final = 16
-_COUNTS: Final = ("sent", "queued", "unchanged", "rejected", "incomplete")
-"""What a run remembers of its tally; failed records are tried again."""
 
+# A chunk without an extent is still being filled: it counts for nothing.
 _SCHEMA: Final = """
 CREATE TABLE journal(salt BLOB NOT NULL);
 CREATE TABLE runs(
     id INTEGER PRIMARY KEY AUTOINCREMENT, source TEXT NOT NULL, fingerprint TEXT,
     route TEXT NOT NULL, settings TEXT NOT NULL, state TEXT NOT NULL DEFAULT 'unfinished',
-    started_at TEXT NOT NULL, ended_at TEXT, sent INTEGER NOT NULL DEFAULT 0,
-    queued INTEGER NOT NULL DEFAULT 0, unchanged INTEGER NOT NULL DEFAULT 0,
-    rejected INTEGER NOT NULL DEFAULT 0,
-    incomplete INTEGER NOT NULL DEFAULT 0, rejects_at INTEGER NOT NULL DEFAULT 0);
+    ended_at TEXT, tally TEXT NOT NULL DEFAULT '{}', rejects_at INTEGER NOT NULL);
 CREATE UNIQUE INDEX one_unfinished_run ON runs(source) WHERE state = 'unfinished';
 CREATE TABLE chunks(
     id INTEGER PRIMARY KEY AUTOINCREMENT, run INTEGER NOT NULL REFERENCES runs,
     first_row INTEGER NOT NULL, last_row INTEGER, rows INTEGER, digest BLOB, settled BLOB,
-    state TEXT NOT NULL DEFAULT 'filling');
-CREATE INDEX chunks_of_run ON chunks(run, state);
+    done INTEGER NOT NULL DEFAULT FALSE);
+CREATE INDEX chunks_of_run ON chunks(run, done);
 CREATE TABLE contents(person BLOB PRIMARY KEY, content BLOB NOT NULL, chunk INTEGER NOT NULL,
     position INTEGER NOT NULL) WITHOUT ROWID;
 """
+_KNOWN: Final = [
+    f"SELECT content, chunk FROM contents WHERE person IN ({', '.join('?' * count)})"  # noqa: S608
+    for count in range(len(IDENTIFIERS) + 1)
+]
+"""What finds the contents that a person was sent last, by the number of their identifiers."""
 
 
 class JournalLocked(SyncRefused):
@@ -78,21 +78,35 @@ class JournalDamaged(JournalFailed, SyncRefused):
     """The journal's file is damaged, or is none: nothing was sent."""
 
 
-@attrs.frozen(kw_only=True)
+@attrs.define
 class Run:
     """A sync as the journal knows it.
 
     :ivar settings: the options that must not change while it is unfinished, by name.
+    :ivar tally: how many rows it has settled, by the report's counters.
     :ivar rejects_at: how much the reject sink held when its rows were counted last.
+    :ivar plan: what is left to do.
     """
 
-    id: int
-    fingerprint: str | None
+    source: str
     route: Route
     settings: Mapping[str, str]
-    tally: Tally
-    plan: Plan
+    fingerprint: str | None = None
+    tally: Counter[str] = attrs.field(factory=Counter)
     rejects_at: int = 0
+    plan: Plan = attrs.field(factory=Plan)
+    id: int = 0
+
+    def changes_since(self, earlier: Run) -> str:
+        """Say why an unfinished sync can't go on; empty if it can."""
+        if self.fingerprint is None or earlier.fingerprint is None:
+            return "its source has no fingerprint, so it is not known whether it has changed"
+        changed = [name for name, value in self.settings.items() if earlier.settings[name] != value]
+        if self.route not in (Route.AUTO, earlier.route):
+            changed.append("route")
+        if self.fingerprint != earlier.fingerprint:
+            changed.insert(0, "the source, or how it is read")
+        return f"since then, changed: {', '.join(changed)}" if changed else ""
 
 
 class Journal:
@@ -100,6 +114,8 @@ class Journal:
 
     :ivar salt: the key of all hashes in it, drawn when it was made.
     """
+
+    salt: bytes
 
     def __init__(self, path: Path, *, sets_aside: bool = False) -> None:
         """Open a journal, or make one.
@@ -110,27 +126,25 @@ class Journal:
         """
         self._name = path.name
         try:
-            self.salt = self._open(path)
+            self._open(path)
         except JournalDamaged:
             if _is_text(path):
-                reason = (
-                    f"journal: the file is no database but a text; name another than {path.name}"
-                )
-                raise JournalDamaged(reason) from None
+                reason = "journal: the file is no database but a text; name another than "
+                raise JournalDamaged(reason + path.name) from None
             if not sets_aside:
                 raise
             _set_aside(path)
-            self.salt = self._open(path)
+            self._open(path)
         with self.transaction() as db:
-            undone = db.execute("SELECT id FROM chunks WHERE state <> 'done'")
+            undone = db.execute("SELECT id FROM chunks WHERE NOT done")
             self._unfinished = {number for (number,) in undone}
 
-    def _open(self, path: Path) -> bytes:
+    def _open(self, path: Path) -> None:
         try:
             _make(path)
             self._db = sqlite3.connect(path, timeout=0, isolation_level=None)
             try:
-                return self._opened(path)
+                self._begin(path)
             except BaseException:
                 self._db.close()
                 raise
@@ -139,48 +153,36 @@ class Journal:
         except sqlite3.Error as error:
             raise self._failed(error) from None
 
-    def _opened(self, path: Path) -> bytes:
-        """Make the file a journal if it is new; return its salt."""
+    def _begin(self, path: Path) -> None:
+        """Lock the file, make it a journal if it is new, and check it."""
+        db = self._db
         # Held until the process ends, however it ends; and no -shm file is needed.
-        self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
-        self._db.execute("BEGIN EXCLUSIVE")
-        is_new = self._check()
-        self._db.execute("COMMIT")
+        db.execute("PRAGMA locking_mode = EXCLUSIVE")
+        db.execute("BEGIN EXCLUSIVE")
+        [tables] = db.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+        [application] = db.execute("PRAGMA application_id").fetchone()
+        [version] = db.execute("PRAGMA user_version").fetchone()
+        db.execute("COMMIT")
+        if tables and application != _APPLICATION_ID:
+            raise SyncRefused("journal: the file is a database of another kind")
+        if tables and version != _FORMAT:
+            raise SyncRefused(f"journal: of format {version}, this version knows {_FORMAT}")
         # Only now is it certain that the file is ours to change.
         for name in (path, Path(f"{path}-wal")):
             if name.exists():
                 name.chmod(_PRIVATE)
-        self._db.execute("PRAGMA journal_mode = WAL")
-        self._db.execute("PRAGMA synchronous = FULL")
-        self._db.execute(f"PRAGMA cache_size = -{_CACHE_KIBIBYTES}")
-        if is_new:
-            with self.transaction():
-                self._create()
-        [problem] = self._db.execute("PRAGMA quick_check(1)").fetchone()
+        db.executescript("""
+            PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA cache_size = -16384;
+        """)
+        if not tables:
+            db.executescript(f"""
+                BEGIN; {_SCHEMA} INSERT INTO journal VALUES (x'{secrets.token_hex(32)}');
+                PRAGMA application_id = {_APPLICATION_ID}; PRAGMA user_version = {_FORMAT}; COMMIT;
+            """)  # noqa: S608
+        [problem] = db.execute("PRAGMA quick_check(1)").fetchone()
         if problem != "ok":
             raise JournalDamaged(_damaged(path.name))
-        [salt] = self._db.execute("SELECT salt FROM journal").fetchone()
-        return bytes(salt)
-
-    def _check(self) -> bool:
-        """Check that the file is a journal or empty; return whether it is empty."""
-        [application] = self._db.execute("PRAGMA application_id").fetchone()
-        [version] = self._db.execute("PRAGMA user_version").fetchone()
-        [tables] = self._db.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-        if not tables:
-            return True
-        if application != _APPLICATION_ID:
-            raise SyncRefused("journal: the file is a database of another kind")
-        if version != _FORMAT:
-            raise SyncRefused(f"journal: of format {version}, this version knows {_FORMAT}")
-        return False
-
-    def _create(self) -> None:
-        for statement in _SCHEMA.split(";"):
-            self._db.execute(statement)
-        self._db.execute("INSERT INTO journal VALUES (?)", (secrets.token_bytes(32),))
-        self._db.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
-        self._db.execute(f"PRAGMA user_version = {_FORMAT}")
+        [self.salt] = db.execute("SELECT salt FROM journal").fetchone()
 
     def close(self) -> None:
         """Close the file and unlock it."""
@@ -225,28 +227,19 @@ class Journal:
 
     # Runs
 
-    def resume(
-        self,
-        source: str,
-        fingerprint: str | None,
-        route: Route,
-        settings: Mapping[str, str],
-        now: datetime,
-        *,
-        restarts: bool,
-    ) -> Run | None:
+    def resume(self, asked: Run, now: datetime, *, restarts: bool) -> Run | None:
         """Return the run to go on with; None if there is none, or if it was ended just now.
 
         A run is ended if it ``restarts``, and if it can't go on and nothing of it was sent.
 
         :raises SyncRefused: it can't go on, and something of it was sent.
         """
-        earlier = self.unfinished(source)
+        earlier = self.unfinished(asked.source)
         if earlier is None:
             return None
-        changes = _changes(earlier, fingerprint, route, settings)
-        if restarts or (changes and not earlier.tally.sent):
-            self.end(earlier.id, "abandoned", now)
+        changes = asked.changes_since(earlier)
+        if restarts or (changes and not earlier.tally["sent"]):
+            self.end(earlier, "abandoned", now)
             return None
         if changes:
             raise SyncRefused(
@@ -259,75 +252,62 @@ class Journal:
         """Return the unfinished run of a source, with what it left to do."""
         with self.transaction() as db:
             found = db.execute(
-                f"SELECT id, fingerprint, route, settings, rejects_at, {', '.join(_COUNTS)}"  # noqa: S608
-                " FROM runs WHERE source = ? AND state = 'unfinished'",
+                "SELECT id, fingerprint, route, settings, tally, rejects_at FROM runs"
+                " WHERE source = ? AND state = 'unfinished'",
                 (source,),
             ).fetchone()
             if found is None:
                 return None
-            run, fingerprint, route, settings, rejects_at, *counts = found
-            self._drop(db, run, "state = 'filling'")
-            chunks = db.execute(
-                "SELECT id, first_row, last_row, rows, digest, settled FROM chunks"
-                " WHERE run = ? AND state = 'open' ORDER BY first_row",
-                (run,),
-            ).fetchall()
-            [until] = db.execute(
-                "SELECT coalesce(max(last_row), 0) FROM chunks WHERE run = ?", (run,)
-            ).fetchone()
-        open_chunks = tuple(
-            Chunk(number, first, last, rows, digest, Marks(bits))
-            for number, first, last, rows, digest, bits in chunks
-        )
+            run, fingerprint, route, settings, tally, rejects_at = found
+            settled: Counter[str] = Counter(codec.decode(tally))
+            del settled["failed"]  # they are tried again
+            self._drop(db, run, "rows IS NULL")
+            chunks = [
+                Chunk(number, first, last, rows, digest, Marks(bits))
+                for number, first, last, rows, digest, bits in db.execute(
+                    "SELECT id, first_row, last_row, rows, digest, settled FROM chunks"
+                    " WHERE run = ? ORDER BY first_row",
+                    (run,),
+                )
+            ]
+        left = tuple(chunk for chunk in chunks if not chunk.is_done)
         return Run(
             id=run,
+            source=source,
             fingerprint=fingerprint,
             route=Route(route),
             settings=codec.decode(settings),
+            tally=settled,
             rejects_at=rejects_at,
-            tally=Tally(**dict(zip(_COUNTS, counts, strict=True))),
-            plan=Plan(open_chunks, until),
+            plan=Plan(left, max((chunk.last_row for chunk in chunks), default=0)),
         )
 
-    def finished_at(self, source: str, fingerprint: str | None) -> datetime | None:
+    def finished_at(self, asked: Run) -> datetime | None:
         """Return when a run of the same source, unchanged, was finished last."""
+        of_source = (asked.source, asked.fingerprint, "finished")
+        last = "SELECT max(ended_at) FROM runs WHERE source = ? AND fingerprint = ? AND state = ?"
         with self.transaction() as db:
-            [ended] = db.execute(
-                "SELECT max(ended_at) FROM runs"
-                " WHERE source = ? AND fingerprint = ? AND state = 'finished'",
-                (source, fingerprint),
-            ).fetchone()
-        return None if ended is None else datetime.fromisoformat(ended)
+            [ended] = db.execute(last, of_source).fetchone()
+        return ended and datetime.fromisoformat(ended)
 
-    def start(
-        self,
-        source: str,
-        fingerprint: str | None,
-        route: Route,
-        settings: Mapping[str, str],
-        now: datetime,
-        *,
-        rejects_at: int = 0,
-    ) -> int:
-        """Begin a run of a source that has no unfinished one; return its number."""
-        run = (source, fingerprint, route.value, codec.encode(settings), now.isoformat())
+    def start(self, run: Run) -> None:
+        """Begin a run of a source that has no unfinished one."""
+        settings = codec.encode(run.settings)
         with self.transaction() as db:
-            number = db.execute(
-                "INSERT INTO runs(source, fingerprint, route, settings, started_at, rejects_at)"
-                " VALUES (?, ?, ?, ?, ?, ?)",
-                (*run, rejects_at),
-            ).lastrowid
-        return number or 0
+            started = db.execute(
+                "INSERT INTO runs(source, fingerprint, route, settings, rejects_at)"
+                " VALUES (?, ?, ?, ?, ?)",
+                (run.source, run.fingerprint, run.route, settings, run.rejects_at),
+            )
+        run.id = started.lastrowid or 0
 
-    def end(self, run: int, state: str, now: datetime) -> None:
+    def end(self, run: Run, state: str, now: datetime) -> None:
         """Close a run for good, as ``finished`` or as ``abandoned``."""
         with self.transaction() as db:
-            self._drop(db, run, "state <> 'done'")
-            db.execute("DELETE FROM chunks WHERE run = ?", (run,))
-            db.execute(
-                "UPDATE runs SET state = ?, ended_at = ? WHERE id = ?",
-                (state, now.isoformat(), run),
-            )
+            self._drop(db, run.id, "NOT done")
+            db.execute("DELETE FROM chunks WHERE run = ?", (run.id,))
+            ended = (state, now.isoformat(), run.id)
+            db.execute("UPDATE runs SET state = ?, ended_at = ? WHERE id = ?", ended)
 
     def _drop(self, db: sqlite3.Connection, run: int, which: str) -> None:
         """Forget chunks, and those of their contents that are not known to be delivered."""
@@ -342,42 +322,37 @@ class Journal:
 
     # Chunks
 
-    def begin(self, run: int, first_row: int) -> int:
-        """Make room for a chunk; until it is sealed it counts for nothing. Return its number."""
+    def begin(self, run: Run, first_row: int) -> Chunk:
+        """Make room for a chunk; until it is saved it counts for nothing."""
+        begun = (run.id, first_row)
         with self.transaction() as db:
-            number = db.execute(
-                "INSERT INTO chunks(run, first_row) VALUES (?, ?)", (run, first_row)
-            ).lastrowid
+            number = db.execute("INSERT INTO chunks(run, first_row) VALUES (?, ?)", begun).lastrowid
         self._unfinished.add(number or 0)
-        return number or 0
+        return Chunk(number or 0, first_row)
 
-    def save(
-        self, run: int, chunks: Collection[Chunk], tally: Tally, rejects_at: int | None = None
-    ) -> None:
-        """Write down how far chunks are and what became of their rows, all or nothing."""
-        done = {chunk.id for chunk in chunks if chunk.is_done}
-        counted = ", ".join(f"{name} = {name} + ?" for name in _COUNTS)
+    def save(self, run: Run, chunks: Collection[Chunk]) -> None:
+        """Write down how far a run and its chunks are, all or nothing."""
         with self.transaction() as db:
-            for chunk in chunks:
-                state = "done" if chunk.id in done else "open"
-                what = (chunk.last_row, chunk.rows, chunk.digest, bytes(chunk.settled), state)
-                db.execute(
-                    "UPDATE chunks SET last_row = ?, rows = ?, digest = ?, settled = ?, state = ?"
-                    " WHERE id = ?",
-                    (*what, chunk.id),
-                )
-            db.execute(
-                f"UPDATE runs SET {counted}, rejects_at = coalesce(?, rejects_at) WHERE id = ?",  # noqa: S608
-                (*[getattr(tally, name) for name in _COUNTS], rejects_at, run),
+            db.executemany(
+                "UPDATE chunks SET last_row = ?, rows = ?, digest = ?, settled = ?, done = ?"
+                " WHERE id = ?",
+                [
+                    (one.last_row, one.rows, one.digest, bytes(one.settled), one.is_done, one.id)
+                    for one in chunks
+                ],
             )
-        self._unfinished -= done
+            db.execute(
+                "UPDATE runs SET tally = ?, rejects_at = ? WHERE id = ?",
+                (codec.encode(run.tally), run.rejects_at, run.id),
+            )
+        self._unfinished -= {chunk.id for chunk in chunks if chunk.is_done}
 
     # What people were sent last
 
     def mark_changed(
         self,
-        chunk: int,
-        scope: str,
+        run: Run,
+        chunk: Chunk,
         records: Mapping[int, tuple[Sequence[tuple[str, str]], bytes]],
     ) -> set[int]:
         """Return the positions of the records that must be sent, and note what these are.
@@ -387,44 +362,38 @@ class Journal:
         when its chunk is done: a later record of the same person is compared with it, not with
         what it replaces. This is durable when the chunk is saved, which comes before it is sent.
 
-        :param scope: whose profiles these are: the same person is another one in another shop.
         :param records: by position in the chunk, the ``(name, value)`` identifiers and the content.
         """
         changed = set()
+        wording = run.settings["segment_id"].encode()
         with self.transaction(ends=False) as db:
             for position, (identifiers, content) in records.items():
-                what = self._hash(content)
-                keys = [self._person(scope, *person) for person in identifiers]
-                known = db.execute(_known(len(keys)), keys).fetchall()
+                what = self._hash(wording + content)
+                keys = self._keys(run, identifiers)
+                known = db.execute(_KNOWN[len(keys)], keys).fetchall()
                 if len(known) < len(keys) or any(
                     last != what or where in self._unfinished for last, where in known
                 ):
                     changed.add(position)
                     db.executemany(
                         "INSERT OR REPLACE INTO contents VALUES (?, ?, ?, ?)",
-                        [(key, what, chunk, position) for key in keys],
+                        [(key, what, chunk.id, position) for key in keys],
                     )
         return changed
 
-    def forget(self, scope: str, identifiers: Iterable[tuple[str, str]]) -> None:
+    def forget(self, run: Run, identifiers: Iterable[tuple[str, str]]) -> None:
         """Forget what users were sent: it was refused after all."""
         with self.transaction() as db:
-            db.executemany(
-                "DELETE FROM contents WHERE person = ?",
-                [(self._person(scope, *person),) for person in identifiers],
-            )
+            keys = [(key,) for key in self._keys(run, identifiers)]
+            db.executemany("DELETE FROM contents WHERE person = ?", keys)
 
-    def _person(self, scope: str, name: str, value: str) -> bytes:
-        return self._hash(f"{scope}\n{name}\n{value}".encode())
+    def _keys(self, run: Run, identifiers: Iterable[tuple[str, str]]) -> list[bytes]:
+        """Return the keys of people, each of whom is another one in another shop."""
+        whose = f"{run.settings['api_url']} {run.settings['shop_id']}"
+        return [self._hash(f"{whose}\n{name}\n{value}".encode()) for name, value in identifiers]
 
     def _hash(self, content: bytes) -> bytes:
         return blake2b(content, key=self.salt, digest_size=_HASH_BYTES).digest()
-
-
-@cache
-def _known(identifiers: int) -> str:
-    places = ", ".join("?" * identifiers)
-    return f"SELECT content, chunk FROM contents WHERE person IN ({places})"  # noqa: S608
 
 
 def _make(path: Path) -> None:
@@ -474,17 +443,3 @@ def _damaged(name: str) -> str:
         f"the journal {name} is damaged: move it away, or restart the sync with --restart, "
         "which sets it aside; all records are sent again then"
     )
-
-
-def _changes(
-    earlier: Run, fingerprint: str | None, route: Route, settings: Mapping[str, str]
-) -> str:
-    """Say why an unfinished sync can't go on; empty if it can."""
-    if earlier.fingerprint is None or fingerprint is None:
-        return "its source has no fingerprint, so it is not known whether it has changed"
-    changed = [name for name, value in settings.items() if earlier.settings.get(name) != value]
-    if route not in (Route.AUTO, earlier.route):
-        changed.append("route")
-    if fingerprint != earlier.fingerprint:
-        changed.insert(0, "the source, or how it is read")
-    return f"since then, changed: {', '.join(changed)}" if changed else ""

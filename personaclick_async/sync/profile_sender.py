@@ -20,16 +20,16 @@ from personaclick_async.scope import Core
 from personaclick_async.sync.batch import Batch, Group, Settlement
 from personaclick_async.sync.delivery import (
     Delivery,
-    Halted,
     Verdict,
     describe,
     is_out_of_files,
     judge,
+    raise_first,
     refusal,
 )
 from personaclick_async.sync.options import SyncOptions
 from personaclick_async.sync.records import identifiers_of
-from personaclick_async.sync.report import Delivered, Failed, Tally
+from personaclick_async.sync.report import Delivered, Failed
 
 _MOST_FAILED: Final = 1000
 
@@ -96,9 +96,7 @@ class ProfileSender:
         ends = await asyncio.gather(*workers, return_exceptions=True)
         for job in jobs:
             self._end(job)
-        errors = [end for end in ends if isinstance(end, BaseException)]
-        for error in sorted(errors, key=lambda error: isinstance(error, Halted)):
-            raise error
+        raise_first(ends)
 
     def _job(self, batch: Batch, index: int) -> _Job:
         fields = batch.record(index)
@@ -134,7 +132,7 @@ class ProfileSender:
                 if before is not None:
                     await before.settled()
                 before = group
-                if settlement.tally.sent:
+                if "sent" in settlement.tally:
                     self._delivery.accepted()
                 else:
                     self._refused()
@@ -175,7 +173,7 @@ class ProfileSender:
             chunk=batch.chunk,
             positions=(job.position,),
             results=rejected or [Delivered(job.row)],
-            tally=Tally(rejected=1) if rejected else Tally(sent=1),
+            tally={"rejected": 1} if rejected else {"sent": 1},
             faulty=rejected,
         )
 
@@ -202,7 +200,7 @@ class ProfileSender:
 
 def _failed(batch: Batch, job: _Job, reason: str) -> Settlement:
     results = [Failed(job.row, reason)]
-    return Settlement(chunk=batch.chunk, positions=(), results=results, tally=Tally(failed=1))
+    return Settlement(chunk=batch.chunk, positions=(), results=results, tally={"failed": 1})
 
 
 def _attempts_of(answer: Answer[None]) -> int:

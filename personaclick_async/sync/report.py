@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
 from typing import TypeAlias
@@ -70,36 +71,12 @@ class Waiting:
     until: datetime
 
 
-@attrs.define(kw_only=True)
-class Tally:
-    """How many rows were settled, and how."""
-
-    sent: int = 0
-    queued: int = 0
-    unchanged: int = 0
-    rejected: int = 0
-    incomplete: int = 0
-    failed: int = 0
-    checked: int = 0
-
-    @property
-    def settled(self) -> int:
-        """How many rows have a result."""
-        return self.sent + self.unchanged + self.rejected + self.failed + self.checked
-
-    def add(self, other: Tally) -> None:
-        """Add the counts of another."""
-        self.sent += other.sent
-        self.queued += other.queued
-        self.unchanged += other.unchanged
-        self.rejected += other.rejected
-        self.incomplete += other.incomplete
-        self.failed += other.failed
-        self.checked += other.checked
+Tally: TypeAlias = Mapping[str, int]
+"""How many rows were settled, by the names of the report's counters."""
 
 
 @attrs.define(kw_only=True)
-class Report(Tally):
+class Report:
     """The account of a sync, true at any moment while it runs; a progress line can poll it.
 
     A resumed sync counts what its earlier runs did as well. When a sync has come to the end of
@@ -130,6 +107,13 @@ class Report(Tally):
     route: Route | None = None
     total: int | None = None
     read: int = 0
+    sent: int = 0
+    queued: int = 0
+    unchanged: int = 0
+    rejected: int = 0
+    incomplete: int = 0
+    failed: int = 0
+    checked: int = 0
     earlier: int = 0
     requests: int = 0
     retries: int = 0
@@ -138,6 +122,16 @@ class Report(Tally):
     started_at: datetime | None = None
     ended_at: datetime | None = None
     is_complete: bool = False
+
+    @property
+    def settled(self) -> int:
+        """How many rows have a result."""
+        return self.sent + self.unchanged + self.rejected + self.failed + self.checked
+
+    def add(self, tally: Tally) -> None:
+        """Count rows that were settled."""
+        for name, count in tally.items():
+            setattr(self, name, getattr(self, name) + count)
 
     def add_part(self, part: Report) -> None:
         """Add up what can be added; the rest is the first part's."""

@@ -14,22 +14,30 @@ import pytest
 from personaclick_async import ConfigurationError
 from personaclick_async.sync import JournalFailed, Route, SyncRefused
 from personaclick_async.sync.batch import Chunk
-from personaclick_async.sync.journal import Journal
-from personaclick_async.sync.report import Tally
+from personaclick_async.sync.journal import Journal, Run
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 ADA = (("email", "ada@shop.example"), ("external_id", "7"))
 
 
-def begun(journal: Journal, run: int, first: int, last: int) -> Chunk:
-    rows = last - first + 1
-    return Chunk(
-        id=journal.begin(run, first), first_row=first, last_row=last, rows=rows, digest=b"d"
-    )
+SETTINGS = {"api_url": "u", "shop_id": "s", "segment_id": ""}
 
 
-def run_of(journal: Journal) -> int:
-    return journal.start("people", "f1", Route.BULK, {"shop_id": "s"}, NOW)
+def begun(journal: Journal, run: Run, first: int, last: int) -> Chunk:
+    chunk = journal.begin(run, first)
+    chunk.last_row, chunk.rows, chunk.digest = last, last - first + 1, b"d"
+    return chunk
+
+
+def run_of(journal: Journal) -> Run:
+    run = Run("people", Route.BULK, SETTINGS, "f1")
+    journal.start(run)
+    return run
+
+
+def save(journal: Journal, run: Run, chunks: list[Chunk], **settled: int) -> None:
+    run.tally.update(settled)
+    journal.save(run, chunks)
 
 
 def test_what_is_written_down_is_there_again(journal: Path) -> None:
@@ -38,15 +46,15 @@ def test_what_is_written_down_is_there_again(journal: Path) -> None:
     done, half = begun(first, run, 1, 10), begun(first, run, 11, 20)
     done.settled.add(range(10))
     half.settled.add([0, 3])
-    first.save(run, [done, half], Tally(sent=11, queued=2, rejected=1))
+    save(first, run, [done, half], sent=11, queued=2, rejected=1, failed=3)
     begun(first, run, 21, 30)  # never saved: it counts for nothing
     first.close()
 
     again = Journal(journal)
     found = again.unfinished("people")
     assert found is not None
-    assert (found.fingerprint, found.route, found.settings) == ("f1", Route.BULK, {"shop_id": "s"})
-    assert found.tally == Tally(sent=11, queued=2, rejected=1)
+    assert (found.fingerprint, found.route, found.settings) == ("f1", Route.BULK, SETTINGS)
+    assert found.tally == {"sent": 11, "queued": 2, "rejected": 1}
     assert (found.plan.after_row, found.plan.done_until) == (10, 20)
     [left] = found.plan.open_chunks
     assert (left.id, left.first_row, left.last_row, left.digest) == (half.id, 11, 20, b"d")
@@ -124,7 +132,8 @@ def test_a_commit_survives_a_power_cut(journal: Path) -> None:
 
 
 def mark(journal: Journal, chunk: Chunk, content: bytes, persons: Any = ADA) -> bool:
-    return journal.mark_changed(chunk.id, "shop", {0: (persons, content)}) == {0}
+    run = Run("people", Route.BULK, SETTINGS)
+    return journal.mark_changed(run, chunk, {0: (persons, content)}) == {0}
 
 
 def test_content_counts_as_delivered_only_when_its_chunk_is_done(journal: Path) -> None:
@@ -135,11 +144,11 @@ def test_content_counts_as_delivered_only_when_its_chunk_is_done(journal: Path) 
     assert mark(opened, second, b"a")
     for chunk in (first, second):
         chunk.settled.add([0])
-    opened.save(run, [first], Tally(sent=1))
+    save(opened, run, [first], sent=1)
     assert mark(opened, third, b"a")  # the second chunk is still under way
-    opened.save(run, [second], Tally(sent=1))
+    save(opened, run, [second], sent=1)
     third.settled.add([0])
-    opened.save(run, [third], Tally(sent=1))
+    save(opened, run, [third], sent=1)
     assert not mark(opened, begun(opened, run, 4, 4), b"a")
     assert mark(opened, begun(opened, run, 5, 5), b"b")
     opened.close()
@@ -152,7 +161,7 @@ def test_a_person_known_by_another_name_meanwhile_is_not_unchanged(journal: Path
         chunk = begun(opened, run, row, row)
         assert mark(opened, chunk, content, persons)
         chunk.settled.add([0])
-        opened.save(run, [chunk], Tally(sent=1))
+        save(opened, run, [chunk], sent=1)
     assert mark(opened, begun(opened, run, 3, 3), b"a")
     opened.close()
 
@@ -163,8 +172,8 @@ def test_what_was_refused_or_given_up_is_not_remembered_as_delivered(journal: Pa
     chunk = begun(opened, run, 1, 1)
     mark(opened, chunk, b"a")
     chunk.settled.add([0])
-    opened.save(run, [chunk], Tally(rejected=1))
-    opened.forget("shop", ADA)
+    save(opened, run, [chunk], rejected=1)
+    opened.forget(run, ADA)
     assert mark(opened, begun(opened, run, 2, 2), b"a")
     opened.end(run, "abandoned", NOW)
     run = run_of(opened)
