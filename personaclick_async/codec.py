@@ -26,7 +26,7 @@ _MOST_DIGITS: Final = 640
 """Of an integer; Python refuses more than 4300 of them, or fewer where it is told so."""
 
 
-def decode(body: bytes) -> Json:
+def decode(body: bytes | memoryview) -> Json:
     """Read JSON, with what the strict decoder refuses: a BOM, lone surrogates, 1e400, NaN.
 
     :raises ValueError: the bytes are not JSON, or nested deeper than Python can follow.
@@ -35,7 +35,7 @@ def decode(body: bytes) -> Json:
         return _decode(body)
     except (msgspec.MsgspecError, RecursionError):
         try:
-            return json.loads(body, parse_int=_integer)
+            return json.loads(bytes(body), parse_int=_integer)
         except RecursionError:
             raise ValueError("nested too deeply") from None
 

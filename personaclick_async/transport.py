@@ -406,13 +406,13 @@ def _checked_hooks(hooks: Hooks | Sequence[Hooks]) -> tuple[Hooks, ...]:
     return tuple(given)
 
 
-def _outgoing(body: bytes, deadline: Deadline) -> object:
+def _outgoing(body: bytes | memoryview, deadline: Deadline) -> object:
     if len(body) > _PIECE_BYTES:
         return _pieces(body, deadline)
     return aiohttp.BytesPayload(body, content_type=JSON)
 
 
-async def _pieces(body: bytes, deadline: Deadline) -> AsyncIterator[memoryview]:
+async def _pieces(body: bytes | memoryview, deadline: Deadline) -> AsyncIterator[memoryview]:
     """Cut a large body: aiohttp would copy it whole, and write it without letting others run."""
     view = memoryview(body)
     for start in range(0, len(body), _PIECE_BYTES):

@@ -59,7 +59,7 @@ class Call(Generic[T]):
     endpoint: names.Endpoint
     read: Callable[[bytes], T]
     query: Mapping[str, str] = _NO_HEADERS
-    body: bytes | None = None
+    body: bytes | memoryview | None = None
     attempt_timeout: float | None = None
 
     @property
@@ -381,6 +381,8 @@ def audience_envelope(shop: Shop, *, segment_id: int | None = None) -> tuple[byt
     return whole[:-2], whole[-2:]
 
 
-def import_audience(body: bytes, *, attempt_timeout: float | None = None) -> Call[None]:
+def import_audience(
+    body: bytes | memoryview, *, attempt_timeout: float | None = None
+) -> Call[None]:
     """Queue profiles for import; the body is an envelope with entries in it (2.9)."""
     return Call(names.IMPORT_AUDIENCE, _read_done, body=body, attempt_timeout=attempt_timeout)

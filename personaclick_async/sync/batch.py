@@ -6,8 +6,8 @@ import asyncio
 from array import array
 from collections.abc import Iterable, Sequence
 from hashlib import blake2b
-from io import BytesIO
 from itertools import accumulate, islice
+from mmap import mmap
 from typing import Final
 
 import attrs
@@ -19,6 +19,8 @@ from personaclick_async.sync.records import Admitted, FaultyRow, Omitted, Reject
 from personaclick_async.sync.report import Result, Tally
 
 _DIGEST_BYTES: Final = 16
+_USUAL_ROOM: Final = 33 * 1024 * 1024
+"""What a body of the largest usual size takes."""
 
 
 class Marks:
@@ -110,6 +112,31 @@ class Group:
             raise self.error
 
 
+class _Buffer:
+    """Bytes written one after the other, outside of the heap.
+
+    There, bodies that grow are copied, and what they leave behind is kept: a fifth more memory.
+    """
+
+    def __init__(self) -> None:
+        # Memory is only taken where it is written.
+        self._memory = mmap(-1, _USUAL_ROOM)
+
+    @property
+    def size(self) -> int:
+        return self._memory.tell()
+
+    def write(self, content: bytes) -> None:
+        needed = self.size + len(content)
+        if needed > len(self._memory):
+            smaller, self._memory = self._memory, mmap(-1, 2 * needed)
+            self._memory.write(smaller[: smaller.tell()])
+        self._memory.write(content)
+
+    def view(self) -> memoryview:
+        return memoryview(self._memory)[: self.size]
+
+
 class Batch:
     """A chunk's rows on their way: first filled and sealed, then sent.
 
@@ -134,14 +161,13 @@ class Batch:
         self.unchanged: list[int] = []
         self.aside: list[int] = []
         self.rows = array("q")
-        self.positions = array("Q")
-        self.ends = array("Q")
-        self.body = b""
+        self.positions = array("I")
+        self.ends = array("I")
+        self.body: bytes | memoryview = b""
         self.total = 0
         self._last_row = 0
         self._head, self._tail = envelope
-        # A BytesIO hands its bytes over without a copy, which a bytearray can't.
-        self._buffer = BytesIO()
+        self._buffer = _Buffer()
         self._buffer.write(self._head)
         self._needed = len(self._head) + len(self._tail)
         self._hashes = None
@@ -189,7 +215,7 @@ class Batch:
                     self.incomplete.append(outcome.omitted)
         if going:
             comma = b"," if self.ends else b""
-            begin = self._buffer.tell() + len(comma) - 1
+            begin = self._buffer.size + len(comma) - 1
             self._buffer.write(comma + b",".join(going))
             sizes = (len(content) + 1 for content in going)
             self.ends.extend(islice(accumulate(sizes, initial=begin), 1, None))
@@ -215,8 +241,7 @@ class Batch:
             raise chunk.changed()
         chunk.last_row, chunk.rows, chunk.digest = self._last_row, self.total, digest
         self._buffer.write(self._tail)
-        self.body = self._buffer.getvalue()
-        self._buffer.close()
+        self.body = self._buffer.view()
 
     # What senders use
 
@@ -224,7 +249,7 @@ class Batch:
         """Return the bytes of the records from ``first`` to before ``end``, commas included."""
         return self.ends[end - 1] - self._begin(first)
 
-    def body_of(self, first: int, end: int) -> bytes:
+    def body_of(self, first: int, end: int) -> bytes | memoryview:
         """Return a body with the records from ``first`` to before ``end``."""
         if end - first == len(self):
             return self.body

@@ -111,8 +111,8 @@ class BulkSender:
     async def _send_part(self, batch: Batch, first: int, end: int) -> Said:
         body = batch.body_of(first, end)
         error = await self._delivery.send(partial(self._import, body), len(body))
-        rows = batch.rows[first:end]
-        positions = batch.positions[first:end]
+        rows = memoryview(batch.rows)[first:end]
+        positions = memoryview(batch.positions)[first:end]
         if error is None:
             tally = {"sent": len(rows), "queued": len(rows)}
             settlement = Settlement(
@@ -140,7 +140,7 @@ class BulkSender:
             self.most_bytes = min(self.most_bytes, most)
         return Said.TOO_LARGE
 
-    async def _import(self, body: bytes) -> None:
+    async def _import(self, body: bytes | memoryview) -> None:
         usual = self._core.config.timeouts.total
         call = requests.import_audience(
             body, attempt_timeout=usual + len(body) / _SLOWEST_BYTES_PER_SECOND

@@ -7,7 +7,8 @@ import threading
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
-from itertools import islice
+from itertools import chain, islice, pairwise
+from operator import lt
 from queue import SimpleQueue
 from typing import Any, TypeAlias, TypeVar
 
@@ -104,7 +105,7 @@ def cut(outcomes: Iterable[Outcome], plan: Plan, at_most: int) -> Iterator[Slice
 
     :raises SyncRefused: rows don't come in order, or an open chunk's rows are gone.
     """
-    rows = _in_order(outcomes, plan.after_row)
+    rows = chain.from_iterable(_in_order(outcomes, plan.after_row, at_most))
     for chunk in plan.open_chunks:
         # Row by row, until the chunk has ended.
         taken: list[Outcome] = []
@@ -129,12 +130,16 @@ def cut(outcomes: Iterable[Outcome], plan: Plan, at_most: int) -> Iterator[Slice
             yield Slice(new)
 
 
-def _in_order(outcomes: Iterable[Outcome], row: int) -> Iterator[Outcome]:
-    for outcome in outcomes:
-        if outcome.row <= row:
-            raise SyncRefused(f"the source gave row {outcome.row} after row {row}")
-        row = outcome.row
-        yield outcome
+def _in_order(outcomes: Iterable[Outcome], row: int, at_once: int) -> Iterator[list[Outcome]]:
+    """Read some rows at a time, the first of which follow ``row``."""
+    reading = iter(outcomes)
+    while some := list(islice(reading, at_once)):
+        numbers = [row, *(outcome.row for outcome in some)]
+        if not all(map(lt, numbers, islice(numbers, 1, None))):
+            before, after = next(pair for pair in pairwise(numbers) if pair[0] >= pair[1])
+            raise SyncRefused(f"the source gave row {after} after row {before}")
+        row = numbers[-1]
+        yield some
 
 
 def reader_of(source: Records, thread: OneThread) -> Reader:

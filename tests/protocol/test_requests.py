@@ -27,7 +27,7 @@ NAMED = {"external_id": "7", "shop_secret": "top-secret"}
 
 def body(call: Call[Any]) -> dict[str, Any]:
     assert call.body is not None
-    sent: dict[str, Any] = json.loads(call.body)
+    sent: dict[str, Any] = json.loads(bytes(call.body))
     assert sent.pop("shop_id") == SHOP_ID
     return sent
 

@@ -36,7 +36,7 @@ def filled(outcomes: list[Outcome], settled: bytes = b"") -> Batch:
     return batch
 
 
-def audience(body: bytes) -> list[dict[str, Any]]:
+def audience(body: bytes | memoryview) -> list[dict[str, Any]]:
     said = codec.decode(body)
     assert (said["shop_id"], said["shop_secret"], said["segment_id"]) == ("e0" * 15, "5e" * 16, 5)
     found: list[dict[str, Any]] = said["audience"]

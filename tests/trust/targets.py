@@ -152,7 +152,7 @@ def update(fields: Mapping[Any, Any]) -> None:
         made = ProfileUpdate.from_flat(fields)
         sent = requests.set_profile(SHOP, DEVICE, made)
         assert sent.body is not None
-        json.loads(sent.body)
+        json.loads(bytes(sent.body))
         assert repr(made).startswith("<ProfileUpdate of ")
 
     error = refused(attempt, ValidationError)

@@ -58,7 +58,7 @@ def test_any_custom_properties_are_json_or_refused(properties: dict[Any, Any]) -
         return
     call = set_profile(targets.SHOP, targets.DEVICE, update)
     assert call.body is not None
-    json.loads(call.body)
+    json.loads(bytes(call.body))
 
 
 @settings(max_examples=300, deadline=None)
@@ -219,5 +219,5 @@ async def test_a_context_of_any_labels_is_sent_whole(client: PersonaClick) -> No
             ProfileUpdate(first_name=text),
         )
         assert call.body is not None
-        sent = json.loads(call.body)
+        sent = json.loads(bytes(call.body))
         assert (sent["did"], sent["seance"], sent["first_name"]) == (did, text, text)

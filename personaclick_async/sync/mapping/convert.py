@@ -25,7 +25,7 @@ from personaclick_async.models.rules import Number, refuse
 from personaclick_async.models.update import FIELDS
 from personaclick_async.sync.mapping.dates import day_of, read_date
 from personaclick_async.sync.mapping.origin import Case, Kind, Origin, Part, rule_of
-from personaclick_async.sync.mapping.phones import read_phone
+from personaclick_async.sync.mapping.phones import read_phone, read_plain_phone
 from personaclick_async.sync.mapping.words import is_error, is_placeholder, names_nobody
 from personaclick_async.sync.records import Fault
 
@@ -155,7 +155,7 @@ class Converter:
         """Convert a text from which nothing has to be removed."""
         try:
             if self._origin.kind is Kind.PHONE:
-                text = read_phone(self.label, text, self._origin.country, [])
+                return read_plain_phone(self.label, text, self._origin.country, [])
             return self.rule(self.label, text)
         except ValidationError as error:
             return Fault.of(error)

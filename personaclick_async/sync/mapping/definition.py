@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from os import PathLike
 from pathlib import Path
+from types import NoneType
 from typing import Any, Final
 
 import attrs
@@ -261,30 +262,38 @@ class CompiledMapping:
             if self._mapping.changes is not None:
                 _count(self._mapping.changes, first, field, cells)
             found[name] = field.column(cells)
-        wires = [
-            # Not a strict zip: to ask for one costs as much as five values.
-            {name: value for name, value in zip(found, values) if value is not None}  # noqa: B905
+        types = {name: set(map(type, values)) for name, values in found.items()}
+        # Not strict zips of a row: to ask for one costs as much as five values.
+        wires: list[dict[str, Any]] = [
+            dict(zip(found, values))  # noqa: B905
             for values in zip(*found.values(), strict=True)
         ]
+        if any(NoneType in of_column for of_column in types.values()):
+            wires = [
+                {name: value for name, value in wire.items() if value is not None} for wire in wires
+            ]
         if self._constants:
             wires = [self._constants | wire for wire in wires]
         outcomes: list[Outcome] = list(map(Record, range(first, first + len(wires)), wires))
-        for index in self._unfit(found, wires):
+        for index in self._unfit(found, wires, types):
             source_row = dict(zip(self._header, (column[index] for column in columns), strict=True))
             outcomes[index] = self._with_faults(first + index, wires[index], source_row)
         return outcomes
 
     def _unfit(
-        self, found: Mapping[str, Sequence[Any]], wires: Sequence[Mapping[str, Any]]
+        self,
+        found: Mapping[str, Sequence[Any]],
+        wires: Sequence[Mapping[str, Any]],
+        types: Mapping[str, set[type]],
     ) -> set[int]:
         """Return the places of rows with a fault, without a required value or an identifier."""
         unfit: set[int] = set()
-        for values in found.values():
-            if Fault in set(map(type, values)):
+        for name, values in found.items():
+            if Fault in types[name]:
                 unfit.update(index for index, one in enumerate(values) if type(one) is Fault)
         for name in self._mapping.required:
             unfit.update(index for index, wire in enumerate(wires) if name not in wire)
-        if not any(name in IDENTIFIERS and None not in found[name] for name in found):
+        if not any(name in IDENTIFIERS and NoneType not in types[name] for name in found):
             unfit.update(index for index, wire in enumerate(wires) if not has_identifier(wire))
         return unfit
 

@@ -88,21 +88,24 @@ def read_phone(field: str, text: str, country: str | None, notes: list[str]) -> 
     :param country: two letters, ``none`` for numbers as they are written, or None.
     :param notes: takes what is changed.
     """
-    digits = text
-    if not rules.is_plain_phone(text):
-        digits = rules.phone(field, _without_additions(field, text, notes))
+    digits = rules.phone(field, _without_additions(field, text, notes))
+    return read_plain_phone(field, digits, country, notes)
+
+
+def read_plain_phone(field: str, digits: str, country: str | None, notes: list[str]) -> str:
+    """Read a phone number of digits and a leading + at most; see :func:`read_phone`."""
     if country == AS_WRITTEN:
         return digits
     if digits.startswith("00"):
         digits = f"+{digits[2:]}"
     library = phone_library()
     if library is None and not _INTERNATIONAL.fullmatch(digits):
-        raise refuse(field, _NEEDS_COUNTRY, text)
+        raise refuse(field, _NEEDS_COUNTRY, digits)
     if library is None:
         return digits
     if country is None and digits[0] != "+":
         if not _has_code(library, digits):
-            raise refuse(field, _NEEDS_COUNTRY, text)
+            raise refuse(field, _NEEDS_COUNTRY, digits)
         # With and without it, one number would be two people.
         notes.append("made international")
         return f"+{digits}"
@@ -116,7 +119,7 @@ def read_phone(field: str, text: str, country: str | None, notes: list[str]) -> 
         found is None
         or library.is_possible_number_with_reason(found) != library.ValidationResult.IS_POSSIBLE
     ):
-        raise refuse(field, "a phone number as long as those of its country", text)
+        raise refuse(field, "a phone number as long as those of its country", digits)
     whole: str = library.format_number(found, library.PhoneNumberFormat.E164)
     if whole != digits:
         notes.append("made international")

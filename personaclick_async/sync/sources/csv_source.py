@@ -354,7 +354,10 @@ def _marks(delimiter: str, layout: Layout, *, is_spaced: bool = False) -> dict[s
 
 
 def _first_rows(text: str, marks: Mapping[str, Any]) -> list[Row]:
-    rows = chain.from_iterable(read_batches(io.StringIO(text, newline=""), marks))
+    # Not a StringIO of the text, which takes four bytes for each character.
+    packed = io.BytesIO(text.encode("utf-8", "surrogatepass"))
+    lines = io.TextIOWrapper(packed, "utf-8", "surrogatepass", newline="")
+    rows = chain.from_iterable(read_batches(lines, marks))
     return list(islice(rows, ROWS_TO_JUDGE_BY))
 
 
