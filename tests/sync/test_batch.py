@@ -30,7 +30,7 @@ def admit(outcomes: Sequence[Outcome], largest: int = 10**6) -> list[Admitted]:
     return [admitted(outcome, Route.BULK, largest) for outcome in outcomes]
 
 
-def filled(outcomes: list[Outcome], settled: bytes = b"") -> Batch:
+def filled(outcomes: Sequence[Outcome], settled: bytes = b"") -> Batch:
     batch = Batch(Chunk(id=1, first_row=outcomes[0].row, settled=Marks(settled)), b"salt", ENVELOPE)
     batch.add(admit(outcomes), frozenset())
     return batch
@@ -71,6 +71,15 @@ def test_chunks_hold_everything_and_never_a_byte_too_many(
     for one, following in pairwise(packed):
         first = following.ends[0] - len(ENVELOPE[0])
         assert len(one.body) + 1 + first > most
+
+
+def test_a_chunk_of_an_earlier_run_may_be_larger_than_any_body_that_is_usual() -> None:
+    rows = [record(row, "x" * 900_000) for row in range(1, 41)]
+    packed = filled(rows[:20])
+    packed.add(admit(rows[20:]), frozenset())
+    packed.seal()
+    assert len(packed.body) > 40 * 900_000
+    assert audience(packed.body) == [row.wire for row in rows]
 
 
 def test_a_part_is_a_body_of_its_own() -> None:
