@@ -118,13 +118,9 @@ class ShardOf(SourceView):
         if by is not None and by not in IDENTIFIERS:
             raise ConfigurationError(f"shard: expected one of {', '.join(IDENTIFIERS)} to go by")
         super().__init__(source)
+        self.name = f"{source.name}, shard {shard.number} of {shard.of}"
         self._shard = shard
         self._given = by
-
-    @property
-    def name(self) -> str:
-        """The source's name, and which share of it this is."""
-        return f"{self._source.name}, shard {self._shard.number} of {self._shard.of}"
 
     @property
     def fingerprint(self) -> str | None:

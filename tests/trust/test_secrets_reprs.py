@@ -56,7 +56,7 @@ def public_classes() -> set[type]:
         if inspect.isclass(one) and one is not sdk.Json
         if not issubclass(one, BaseException | Enum)
         if not typing.is_typeddict(one)
-        if not getattr(one, "_is_protocol", False)
+        if not getattr(one, "_is_protocol", False) and not inspect.isabstract(one)
     }
 
 

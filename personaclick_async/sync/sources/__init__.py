@@ -6,9 +6,8 @@ from personaclick_async.sync.sources.encodings import Candidate, UnknownEncoding
 from personaclick_async.sync.sources.files import FileInput, RemoteInput, StreamInput
 from personaclick_async.sync.sources.objects import IterableSource, JsonSource
 from personaclick_async.sync.sources.opening import SeveralSources, SourceKind, open_source
-from personaclick_async.sync.sources.parquet import ParquetSource
 from personaclick_async.sync.sources.sheets import SheetSource
-from personaclick_async.sync.sources.sql import SqlSource
+from personaclick_async.sync.sources.tables import ParquetSource, SqlSource
 
 __all__ = [
     "Candidate",

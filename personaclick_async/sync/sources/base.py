@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, suppress
 from functools import cached_property
 from importlib import import_module
-from itertools import chain, islice, zip_longest
-from typing import Any, Final, Protocol, TypeAlias
+from itertools import chain, compress, count, islice, repeat
+from typing import Any, Final, TypeAlias
 
 import attrs
 
@@ -26,7 +27,6 @@ from personaclick_async.sync.records import (
     Outcome,
     Record,
     Rejected,
-    Source,
     has_identifier,
     outcome_of,
 )
@@ -44,7 +44,7 @@ EMPTY: Final = ("", None)
 """What an empty cell holds."""
 
 # Part of every fingerprint: to be raised when the same bytes come to be read differently.
-_READING: Final = "sources 3"
+_READING: Final = "sources 4"
 _ROWS_AT_ONCE: Final = 256  # with more, the processor's cache is too small
 
 Numbered: TypeAlias = Generator[Outcome, None, int]
@@ -72,43 +72,68 @@ class Sample:
         return cls(columns, [[record.get(column) for column in columns] for record in records])
 
 
-class TableSource(Source, Protocol):
-    """A source whose rows can be numbered on from those of another, and looked at."""
+class TableSource(ABC):
+    """A source whose rows can be looked at, and numbered on from those of another.
+
+    :param version: returns what changes with the content; None if that can't be known.
+    :param reading: what else decides how the content is read.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        mapping: FieldMapping | None = None,
+        version: Callable[[], str | None] = lambda: None,
+        reading: Json = None,
+    ) -> None:
+        self.name = name
+        self._mapping = mapping
+        self._version = version
+        self._reading = reading
 
     @property
     def columns(self) -> tuple[str, ...] | None:
         """The columns' names; None where each row has its own."""
+        return None
 
     @property
     def notices(self) -> tuple[str, ...]:
         """How it is read, in sentences for whoever started the sync; no values in them."""
-
-    def numbered(self, *, after_row: int, before: int) -> Numbered:
-        """Read the rows after ``after_row``, numbered from ``before`` + 1."""
-
-    def sample(self, limit: int = 100) -> Sample:
-        """Return the first rows, unmapped."""
-
-
-class NumberedSource(ABC):
-    """A source whose rows are numbered from 1, unless they follow upon those of another."""
+        return ()
 
     @property
-    def notices(self) -> tuple[str, ...]:
-        """How it is read, where there is anything to say."""
-        return ()
+    def fingerprint(self) -> str | None:
+        """A hash of the content, the mapping and the way it is read; None if that can't be known.
+
+        A sync without a fingerprint can't be resumed.
+        """
+        version = self._version()
+        if version is None:
+            return None
+        mapping = "by name" if self._mapping is None else self._mapping.fingerprint
+        whole = [_READING, type(self).__name__, version, mapping, self._reading]
+        return hashlib.sha256(codec.encode(whole)).hexdigest()
+
+    @property
+    def size_hint(self) -> int | None:
+        """How many rows there are, roughly, where that can be told without reading them all."""
+        return None
 
     @abstractmethod
     def numbered(self, *, after_row: int, before: int) -> Numbered:
         """Read the rows after ``after_row``, numbered from ``before`` + 1."""
 
     def outcomes(self, *, after_row: int = 0) -> Iterator[Outcome]:
-        """Read the rows after ``after_row``.
+        """Read the rows after ``after_row``, numbered from 1, each checked and mapped.
 
         :raises ConfigurationError: the mapping asks for a column that is not there.
         :raises SourceFailed: the source can't be read to its end, or was changed meanwhile.
         """
         return self.numbered(after_row=after_row, before=0)
+
+    @abstractmethod
+    def sample(self, limit: int = 100) -> Sample:
+        """Return the first rows that can be read, unmapped."""
 
 
 @attrs.frozen(repr=False)
@@ -118,6 +143,12 @@ class BrokenRow:
     rule: str
     given: str
     cells: Sequence[object] = ()
+
+    def rejected(self, number: int, columns: Iterable[str]) -> Rejected:
+        """Return its rejection; cells that no column is left for are ``+1``, ``+2``."""
+        names = chain(columns, (f"+{surplus}" for surplus in count(1)))
+        source_row = dict(zip(names, self.cells, strict=False))
+        return Rejected(number, (Fault(ROW, self.rule, self.given),), source_row)
 
 
 Row: TypeAlias = Sequence[Any] | BrokenRow
@@ -133,16 +164,12 @@ class Unreadable:
         return self.written
 
 
-class Table(NumberedSource):
+class Table(TableSource):
     """A source with one set of columns: subclasses read its rows, this class maps them.
 
     Empty cells at the end of a row may be missing or too many. Rows of a reject file are read as
     those of the source that it came from.
     """
-
-    def __init__(self, name: str, mapping: FieldMapping | None) -> None:
-        self.name = name
-        self._mapping = mapping
 
     @property
     @abstractmethod
@@ -156,7 +183,7 @@ class Table(NumberedSource):
     @cached_property
     def columns(self) -> tuple[str, ...]:
         """The columns' names, those of a reject file's bookkeeping left out."""
-        return tuple(name for name in self._header if name not in BOOKKEEPING)
+        return tuple(self._own(self._header))
 
     def numbered(self, *, after_row: int, before: int) -> Numbered:
         """Read the rows after ``after_row``, numbered from ``before`` + 1."""
@@ -175,8 +202,8 @@ class Table(NumberedSource):
         """Return the first rows that can be read, unmapped."""
         with self._batches() as batches:
             rows = map(self._fit, chain.from_iterable(batches))
-            whole = (row for row in rows if not isinstance(row, BrokenRow))
-            return Sample(self.columns, list(islice(map(self._own, whole), limit)))
+            whole = (self._own(row) for row in rows if not isinstance(row, BrokenRow))
+            return Sample(self.columns, list(islice(whole, limit)))
 
     def compiled(self) -> CompiledMapping:
         """Compile the mapping for the columns.
@@ -204,26 +231,18 @@ class Table(NumberedSource):
 
     def _outcome(self, number: int, row: Row, compiled: CompiledMapping) -> Outcome:
         if isinstance(row, BrokenRow):
-            return self._malformed(number, row.rule, row.given, self._own(row.cells))
+            return attrs.evolve(row, cells=self._own(row.cells)).rejected(number, self.columns)
         if SENT in self._header and (sent := row[self._header.index(SENT)]):
             return outcome_of_sent(number, sent)
-        values = self._own(row)
-        if _is_total(values):
-            return self._malformed(number, "a customer", "a line of totals", values)
-        return compiled.row(number, values)
+        cells = self._own(row)
+        if _is_total(cells):
+            return BrokenRow("a customer", "a line of totals", cells).rejected(number, self.columns)
+        return compiled.row(number, cells)
 
     def _own(self, row: Sequence[Any]) -> list[Any]:
         """Return a row's cells without those of a reject file's bookkeeping."""
-        if len(self.columns) == len(self._header):
-            return list(row)
-        named = islice(zip_longest(self._header, row), len(row))
-        return [cell for name, cell in named if name not in BOOKKEEPING]
-
-    def _malformed(self, row: int, rule: str, given: str, values: Sequence[object]) -> Rejected:
-        """Reject a row that does not have the columns; surplus cells are ``+1``, ``+2``."""
-        surplus = [f"+{number}" for number in range(1, len(values) - len(self.columns) + 1)]
-        source_row = dict(zip((*self.columns, *surplus), values, strict=False))
-        return Rejected(row, (Fault(ROW, rule, given),), source_row)
+        is_own = (name not in BOOKKEEPING for name in self._header)
+        return list(compress(row, chain(is_own, repeat(True))))
 
     def _fit(self, row: Row) -> Row:
         """Return a row with as many cells as there are columns, if it holds no more values."""
@@ -236,7 +255,7 @@ class Table(NumberedSource):
         return [*row[:width], *([""] * (width - len(row)))]
 
 
-class SourceView:
+class SourceView(TableSource):
     """Another source's rows, under their own numbers: the first ones, or what a subclass chooses.
 
     :param limit: how many rows there are at most.
@@ -248,17 +267,13 @@ class SourceView:
         source: TableSource,
         *,
         limit: int | None = None,
-        see: Callable[[Outcome], object] | None = None,
+        see: Callable[[Outcome], object] = lambda _: None,
     ) -> None:
+        first = "" if limit is None else f", the first {limit:,} rows"
+        super().__init__(f"{source.name}{first}")
         self._source = source
         self._limit = limit
         self._see = see
-
-    @property
-    def name(self) -> str:
-        """The source's name, and how many rows of it these are."""
-        first = "" if self._limit is None else f", the first {self._limit:,} rows"
-        return f"{self._source.name}{first}"
 
     @property
     def columns(self) -> tuple[str, ...] | None:
@@ -281,12 +296,8 @@ class SourceView:
         hint = self._source.size_hint
         return hint if hint is None or self._limit is None else min(hint, self._limit)
 
-    def outcomes(self, *, after_row: int = 0) -> Iterator[Outcome]:
-        """Read the rows after ``after_row``; they keep the numbers of the source."""
-        return self.numbered(after_row=after_row, before=0)
-
     def numbered(self, *, after_row: int, before: int) -> Numbered:
-        """Read the rows after ``after_row``, numbered from ``before`` + 1."""
+        """Read the rows after ``after_row``; they keep the numbers of the source."""
         with closing(self._source.numbered(after_row=after_row, before=before)) as rows:
             while True:
                 try:
@@ -296,10 +307,8 @@ class SourceView:
                     return last
                 if self._limit is not None and outcome.row - before > self._limit:
                     return self._limit
-                chosen = self._choose(outcome)
-                if chosen is not None:
-                    if self._see is not None:
-                        self._see(chosen)
+                if (chosen := self._choose(outcome)) is not None:
+                    self._see(chosen)
                     yield chosen
 
     def _choose(self, outcome: Outcome) -> Outcome | None:
@@ -310,37 +319,24 @@ class SourceView:
         return self._source.sample(limit if self._limit is None else min(limit, self._limit))
 
 
-def fingerprint(
-    kind: str, content: str | None, mapping: FieldMapping | None, how: Mapping[str, Json]
-) -> str | None:
-    """Hash what is read and how it is read; None if the content can't be known."""
-    if content is None:
-        return None
-    of_mapping = "by name" if mapping is None else mapping.fingerprint
-    whole = [_READING, kind, content, of_mapping, sorted(how.items())]
-    return hashlib.sha256(codec.encode(whole)).hexdigest()
-
-
 def distinct(names: Sequence[str]) -> tuple[str, ...]:
     """Return names of which no two are the same and none is empty.
 
     ``Phone``, ``Phone (2)``; a column without a name is called ``column 3`` by its place.
     """
     taken: dict[str, None] = {}
-    numbers: dict[str, int] = {}
+    # From where the last one of a name left off: a header may be a thousand commas.
+    numbers: Counter[str] = Counter()
     for place, name in enumerate(names, 1):
-        # From where the last one of this name left off: a header may be a thousand commas.
-        unused = plain = name or f"column {place}"
-        number = numbers.get(plain, 1)
+        unused = plain = name.strip() or f"column {place}"
         while unused in taken:
-            number += 1
-            unused = f"{plain} ({number})"
-        numbers[plain] = number
+            numbers[plain] += 1
+            unused = f"{plain} ({numbers[plain] + 1})"
         taken[unused] = None
     return tuple(taken)
 
 
-def outcome_of_item(row: int, item: Item) -> Outcome:
+def outcome_of_item(item: Item, row: int) -> Outcome:
     """Make a record of anything that an iterable may give, or its rejection."""
     outcome = outcome_of(item, row)
     if isinstance(outcome, Record) and not has_identifier(outcome.wire):
@@ -353,7 +349,7 @@ def outcome_of_sent(row: int, sent: object) -> Outcome:
     with suppress(ValueError):
         record = codec.decode(sent.encode(errors="replace")) if isinstance(sent, str) else sent
         if isinstance(record, dict):
-            return outcome_of_item(row, record)
+            return outcome_of_item(record, row)
     fault = Fault(SENT, "a JSON object of fields", rules.given(sent))
     return Rejected(row, (fault,), {SENT: sent})
 

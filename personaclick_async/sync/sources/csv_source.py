@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -25,7 +26,6 @@ from personaclick_async.sync.sources.base import (
     Row,
     Table,
     distinct,
-    fingerprint,
 )
 from personaclick_async.sync.sources.encodings import (
     KEEP_BYTES,
@@ -172,8 +172,9 @@ class CsvSource(Table):
         layout: Layout | None = None,
     ) -> None:
         self._input = input_of(source)
-        super().__init__(self._input.name, mapping)
         self._given = layout or Layout()
+        version, reading = lambda: self._input.content_hash, attrs.asdict(self._given)
+        super().__init__(self._input.name, mapping, version, reading)
 
     @property
     def encoding(self) -> str:
@@ -186,13 +187,6 @@ class CsvSource(Table):
         encoding, mark = self._layout.encoding, self._layout.marks["delimiter"]
         by = _MARKS.get(mark, f"'{mark}'")
         return (f"{self.name}: read as {encoding.name} ({encoding.reason}), separated by {by}",)
-
-    @property
-    def fingerprint(self) -> str | None:
-        """A hash of the whole content, of the mapping, and of the way it is read."""
-        content = self._input.content_hash
-        how = {**attrs.asdict(self._layout), "encoding": self.encoding}
-        return fingerprint("csv", content, self._mapping, how)
 
     @property
     def size_hint(self) -> int | None:
@@ -261,44 +255,36 @@ def read_batches(text: TextIO, marks: Mapping[str, Any]) -> Iterator[list[Row]]:
             more = _next_lines(text)
             has_more = bool(more)
             lines += more
-        # From the first line of a row to the last one that it may have.
+        # From the first line of a row to the last one that it may have; a cut line ends any row.
         window = lines[:MOST_LINES]
-        is_last = not has_more and len(window) == len(lines)
-        if _CUT in window:
-            # It stands alone, and ends whatever row was open before it.
-            window, is_last = window[: max(1, window.index(_CUT))], True
-        rows, used = _rows_of(window, marks, is_last=is_last)
+        window = window[: window.index(_CUT)] if _CUT in window else window
+        rows, used = _whole_rows(window, marks)
+        if lines and not used:
+            rows, used = [_broken(lines[0], marks["delimiter"])], 1
         del lines[:used]
         if rows:
             yield rows
 
 
-def _rows_of(
-    window: Sequence[str], marks: Mapping[str, Any], *, is_last: bool
-) -> tuple[list[Row], int]:
-    """Return the rows of some lines up to a broken one, and how many lines these are.
-
-    :param is_last: whether a row that has not ended with the lines never will.
-    """
-    if window and window[0] == _CUT:
-        return [BrokenRow(f"a line of at most {MOST_CHARACTERS} characters", "a longer one")], 1
-    found: list[list[str]] = []
-    broken: list[BrokenRow] = []
-    used = len(window)
-    reader = csv.reader(window, **marks)
+def _whole_rows(lines: Sequence[str], marks: Mapping[str, Any]) -> tuple[list[Row], int]:
+    """Return the rows up to one that is broken or goes on, and how many lines these are."""
+    rows: list[list[str]] = []
+    used = len(lines)
     try:
-        found.extend(reader)
+        rows.extend(csv.reader(lines, **marks))
     except csv.Error:  # a misplaced quote, one that is not closed, or too long a field
-        again = csv.reader(window, **marks)
-        whole = sum(1 for _ in islice(again, len(found)))
-        used = again.line_num if whole else 0
-        if is_last or used == 0 or reader.line_num < len(window):
-            rule = f"quotes that are closed within {MOST_LINES} lines, and doubled inside quotes"
-            # As it stands there, marks and all: whoever corrects it must see what is wrong.
-            cells = window[used].rstrip("\r\n").split(marks["delimiter"])
-            broken = [BrokenRow(rule, "other ones", cells)]
-            used += 1
-    return [*filter(any, found), *broken], used
+        again = csv.reader(lines, **marks)
+        deque(islice(again, len(rows)), maxlen=0)
+        used = again.line_num
+    return [*filter(any, rows)], used
+
+
+def _broken(line: str, delimiter: str) -> BrokenRow:
+    if line == _CUT:
+        return BrokenRow(f"a line of at most {MOST_CHARACTERS} characters", "a longer one")
+    rule = f"quotes that are closed within {MOST_LINES} lines, and doubled inside quotes"
+    # As it stands there, marks and all: whoever corrects it must see what is wrong.
+    return BrokenRow(rule, "other ones", line.rstrip("\r\n").split(delimiter))
 
 
 def _next_lines(text: TextIO) -> list[str]:

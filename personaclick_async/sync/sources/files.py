@@ -15,7 +15,7 @@ import weakref
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from functools import cached_property, partial
 from itertools import chain
 from pathlib import Path
@@ -45,17 +45,18 @@ _NO_CONTENT: Final = ("__MACOSX/", ".DS_Store")
 class FileInput:
     """A file, which can be read any number of times and is to stay as it is meanwhile."""
 
+    _state: tuple[int, int, int] | None = None
+
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._path = Path(path)
         self.name: str = self._path.name
-        self._state: tuple[int, int, int] | None = None
         if not self._path.is_file():
             raise ConfigurationError(f"{self.name}: expected a file, found none")
 
     @property
     def lines(self) -> int | None:
         """How many lines there are, roughly; exactly in an input that is not large."""
-        with _translated(self.name), self._opened() as raw:
+        with _translated(self.name), self._path.open("rb") as raw:
             head = _unpacked(raw, self).read(HEAD_BYTES)
             share = raw.tell() / os.fstat(raw.fileno()).st_size if len(head) == HEAD_BYTES else 1
         last = head != b"" and not head.endswith((b"\n", b"\r", b"\n\0"))
@@ -68,7 +69,7 @@ class FileInput:
         All of it: a hash of samples would miss a corrected line, and reading is a small part of
         what a sync costs.
         """
-        with _translated(self.name), self._opened() as raw:
+        with _translated(self.name), self._path.open("rb") as raw:
             self._state = _state(raw)
             return hashlib.file_digest(raw, "sha256").hexdigest()
 
@@ -80,7 +81,7 @@ class FileInput:
     @contextmanager
     def open(self) -> Iterator[io.BufferedReader]:
         """Read from the start; fails at the end if the file was changed while it was read."""
-        with _translated(self.name), self._opened() as raw:
+        with _translated(self.name), self._path.open("rb") as raw:
             before = _state(raw)
             if self._state in (None, before):
                 yield _unpacked(raw, self)
@@ -88,33 +89,23 @@ class FileInput:
                     return
             raise SourceFailed(f"{self.name}: was changed while it was read; start again")
 
-    def _opened(self) -> AbstractContextManager[io.BufferedReader]:
-        return self._path.open("rb")
-
 
 class KeptInput(FileInput):
-    """All of a stream, kept in a file without a name, for what can't be read as it comes.
-
-    The file has no name, so that nothing of it is left whatever happens.
-    """
+    """All of a stream, kept in a file without a name, for what can't be read as it comes."""
 
     def __init__(self, stream: StreamInput) -> None:
         self.name = stream.name
-        self._state = None
         self._stream = stream
 
     @cached_property
-    def _copy(self) -> io.BufferedReader:
-        copy = self._fetched()
+    def _path(self) -> Path:  # type: ignore[override]  # made when it is first read
+        copy = self._copy()
         weakref.finalize(self, copy.close)
-        return copy
+        return _path_of(copy)
 
-    def _fetched(self) -> io.BufferedReader:
+    def _copy(self) -> io.BufferedReader:
         with self._stream.open() as whole:
             return _copied(whole)
-
-    def _opened(self) -> AbstractContextManager[io.BufferedReader]:
-        return _opened_again(self._copy)
 
 
 class RemoteInput(KeptInput):
@@ -127,14 +118,13 @@ class RemoteInput(KeptInput):
 
     def __init__(self, url: str) -> None:
         self._url = url
-        self._state = None
         # No query and no user in it: these may hold credentials.
         address = urlsplit(url)
-        self._host = address.netloc.rpartition("@")[2]
+        self._host = address.netloc.rpartition("@")[2] or address.scheme
         self.name = address.path.rpartition("/")[2] or self._host
         _filesystem(url, self.name)
 
-    def _fetched(self) -> io.BufferedReader:
+    def _copy(self) -> io.BufferedReader:
         files, path = _filesystem(self._url, self.name)
         try:
             with files.open(path, "rb") as remote:
@@ -144,9 +134,10 @@ class RemoteInput(KeptInput):
             is_refused = isinstance(cause, OSError) or getattr(cause, "status", _GONE) != _GONE
             if isinstance(error, FileNotFoundError) and not is_refused:
                 raise ConfigurationError(f"{self.name}: expected a file, found none") from None
-            host = self._host or urlsplit(self._url).scheme
             reason = type(cause or error).__name__
-            raise SourceFailed(f"{self.name}: can't be fetched from {host}: {reason}") from None
+            raise SourceFailed(
+                f"{self.name}: can't be fetched from {self._host}: {reason}"
+            ) from None
 
 
 class StreamInput:
@@ -166,9 +157,9 @@ class StreamInput:
 
     @cached_property
     def _begun(self) -> tuple[io.BufferedReader, bytes]:
+        is_buffered = isinstance(self._raw, io.BufferedReader)
+        raw = self._raw if is_buffered else io.BufferedReader(cast("io.RawIOBase", self._raw))
         with _translated(self.name):
-            is_buffered = isinstance(self._raw, io.BufferedReader)
-            raw = self._raw if is_buffered else io.BufferedReader(cast("io.RawIOBase", self._raw))
             stream = _unpacked(cast("io.BufferedReader", raw), self)
             return stream, stream.read(HEAD_BYTES)
 
@@ -236,17 +227,15 @@ def seekable(stream: io.BufferedReader) -> Iterator[io.BufferedReader]:
 
 @contextmanager
 def _translated(name: str) -> Iterator[None]:
-    """Turn what reading can raise into SourceFailed."""
+    """Turn what reading can raise into SourceFailed; its text may quote the file."""
     try:
         yield
     except EOFError:
         reason = "the packed data breaks off"
-    except (zlib.error, lzma.LZMAError, zipfile.BadZipFile, gzip.BadGzipFile):
-        reason = "broken packed data"  # their texts quote the file
     except NotImplementedError:
         reason = "packed in a way that is not known"
-    except OSError as error:
-        reason = error.strerror or "broken packed data"
+    except (OSError, zlib.error, lzma.LZMAError, zipfile.BadZipFile) as error:
+        reason = getattr(error, "strerror", None) or "broken packed data"
     else:
         return
     raise SourceFailed(f"{name}: can't be read: {reason}")
@@ -337,11 +326,9 @@ def _copied(stream: IO[bytes]) -> io.BufferedReader:
     with tempfile.TemporaryFile() as file:
         shutil.copyfileobj(stream, file, _BLOCK)
         file.flush()
-        return _opened_again(file)
+        return _path_of(file).open("rb")
 
 
-def _opened_again(file: IO[bytes]) -> io.BufferedReader:
-    """Open a file once more, with a position of its own."""
-    again = Path(f"/dev/fd/{file.fileno()}").open("rb")  # noqa: SIM115 - the caller closes it
-    again.seek(0)
-    return again
+def _path_of(file: IO[bytes]) -> Path:
+    """Return where a file that has no name can be opened once more, to be read from its start."""
+    return Path(f"/dev/fd/{file.fileno()}")

@@ -6,8 +6,9 @@ JSON is an object on each line, an array of objects, or one object after another
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from functools import cached_property, partial
 from itertools import islice
 from os import PathLike
@@ -22,14 +23,12 @@ from personaclick_async.sync.mapping import FieldMapping
 from personaclick_async.sync.records import Fault, Item, Outcome, Record, Rejected
 from personaclick_async.sync.sources.base import (
     BOOKKEEPING,
-    ROW,
     SENT,
     BrokenRow,
     Numbered,
-    NumberedSource,
     Sample,
     SourceFailed,
-    fingerprint,
+    TableSource,
     need,
     outcome_of_item,
     outcome_of_sent,
@@ -51,13 +50,59 @@ _HEAD: Final = 64 * 1024
 _BLOCK: Final = 64 * 1024
 _DEEPEST: Final = 200
 
-_BEGINS: Final = ("start_map", "start_array", "string", "number", "boolean", "null")
-_GOES_ON: Final = ("start_map", "start_array", "map_key")
+_IGNORED: Final = frozenset([*BOOKKEEPING, LINE])
+_OUTCOMES: Final = (Record, Rejected)
 
-_Items: TypeAlias = Iterator[dict[str, Any] | BrokenRow]
+_Objects: TypeAlias = Iterator[dict[str, Any] | BrokenRow]
 
 
-class IterableSource(NumberedSource):
+class _ObjectSource(TableSource):
+    """A source of objects, each with keys of its own, which a mapping need not know."""
+
+    @abstractmethod
+    def _objects(self) -> AbstractContextManager[Iterator[Item | BrokenRow]]:
+        """Read them from the first on."""
+
+    def numbered(self, *, after_row: int, before: int) -> Numbered:
+        """Read the objects after ``after_row``, numbered from ``before`` + 1."""
+        to_outcome = self._converter()
+        row = before
+        with self._objects() as objects:
+            for one in objects:
+                row = one.row if isinstance(one, _OUTCOMES) else row + 1
+                if row - before > after_row:
+                    yield to_outcome(one, row)
+        return row - before
+
+    def sample(self, limit: int = 100) -> Sample:
+        """Return the first objects; the columns are all their keys, those of nested ones too."""
+        with self._objects() as objects:
+            first = islice(objects, limit)
+            return Sample.of([_flat(one) for one in first if isinstance(one, Mapping)])
+
+    def _converter(self) -> Callable[[Any, int], Outcome]:
+        """Return what makes an outcome of an object; with a mapping, all must be mappings."""
+        if self._mapping is None:
+            return outcome_of_item
+        columns = self._mapping.columns
+        map_row = self._mapping.compile(columns).row
+
+        def mapped(record: Item, row: int) -> Outcome:
+            if not isinstance(record, Mapping):
+                return Rejected(row, (Fault("record", "a mapping", rules.given(record)),), {})
+            outcome = map_row(row, [_value_at(record, column) for column in columns])
+            # To correct it, all of it is needed.
+            if isinstance(outcome, Rejected):
+                return attrs.evolve(outcome, source_row=record)
+            if outcome.omitted is not None:
+                omitted = attrs.evolve(outcome.omitted, source_row=record)
+                return attrs.evolve(outcome, omitted=omitted)
+            return outcome
+
+        return mapped
+
+
+class IterableSource(_ObjectSource):
     """Records from an iterable of updates, of flat mappings, or of mappings with a mapping.
 
     An item that is a record with a number keeps it, and those after it are numbered on from there.
@@ -69,8 +114,6 @@ class IterableSource(NumberedSource):
         version. Without one a sync of them can't be resumed.
     """
 
-    columns = None
-
     def __init__(
         self,
         items: Iterable[Item],
@@ -79,50 +122,25 @@ class IterableSource(NumberedSource):
         name: str = "records",
         version: str | None = None,
     ) -> None:
-        self.name = name
+        super().__init__(name, mapping, lambda: version, name)
         self._items = items
-        self._mapping = mapping
-        self._version = version
-        self._used_up = False
-
-    @property
-    def fingerprint(self) -> str | None:
-        """A hash of the version and the mapping; None without a version."""
-        return fingerprint("iterable", self._version, self._mapping, {"name": self.name})
+        self._is_used_up = False
 
     @property
     def size_hint(self) -> int | None:
         """The number of items, where the iterable knows it."""
-        try:
-            return len(self._items)  # type: ignore[arg-type]  # that it may have none is the point
-        except TypeError:
-            return None
+        return len(self._items) if isinstance(self._items, Sized) else None
 
-    def numbered(self, *, after_row: int, before: int) -> Numbered:
-        """Read the items after ``after_row``, numbered from ``before`` + 1."""
-        to_outcome = _mapped(self._mapping)
-        row = before
-        for item in self._begin():
-            row = item.row if isinstance(item, Record | Rejected) else row + 1
-            if row - before > after_row:
-                yield to_outcome(row, item)
-        return row - before
-
-    def sample(self, limit: int = 100) -> Sample:
-        """Return the first mappings; the columns are all their keys."""
-        first = islice(self._begin(), limit)
-        return Sample.of([dict(item) for item in first if isinstance(item, Mapping)])
-
-    def _begin(self) -> Iterator[Item]:
+    def _objects(self) -> AbstractContextManager[Iterator[Item]]:
         iterator = iter(self._items)
         if iterator is self._items:
-            if self._used_up:
+            if self._is_used_up:
                 raise SourceFailed(f"{self.name}: an iterator can be read only once")
-            self._used_up = True
-        return iterator
+            self._is_used_up = True
+        return nullcontext(iterator)
 
 
-class JsonSource(NumberedSource):
+class JsonSource(_ObjectSource):
     """Records of JSON Lines, or of JSON that is an array, or pretty-printed, plain or packed.
 
     Of JSON Lines, lines that are not a JSON object are rejected one by one, and lines with
@@ -138,8 +156,6 @@ class JsonSource(NumberedSource):
     :raises ConfigurationError: there is no such file.
     """
 
-    columns = None
-
     def __init__(
         self,
         source: str | PathLike[str] | Input,
@@ -149,57 +165,35 @@ class JsonSource(NumberedSource):
         lines: bool | None = None,
     ) -> None:
         self._input = input_of(source)
-        self.name = self._input.name
-        self._mapping = mapping
         self._given = check_encoding(encoding) if encoding else None
         self._lines_given = lines
-
-    @property
-    def encoding(self) -> str:
-        """The text's encoding."""
-        return self._encoding.name
+        version, reading = lambda: self._input.content_hash, [self._given, lines]
+        super().__init__(self._input.name, mapping, version, reading)
 
     @property
     def notices(self) -> tuple[str, ...]:
         """How it is written, and the encoding."""
-        kind = "JSON Lines" if self._has_lines else "JSON"
-        return (f"{self.name}: read as {kind} in {self.encoding} ({self._encoding.reason})",)
-
-    @property
-    def fingerprint(self) -> str | None:
-        """A hash of the whole content, of the mapping, and of the way it is read."""
-        content = self._input.content_hash
-        how = {"encoding": self.encoding, "lines": self._has_lines}
-        return fingerprint("json", content, self._mapping, how)
+        kind, encoding = "JSON Lines" if self._has_lines else "JSON", self._encoding
+        return (f"{self.name}: read as {kind} in {encoding.name} ({encoding.reason})",)
 
     @property
     def size_hint(self) -> int | None:
         """The number of lines if all are as long as the first ones; exact for a small file."""
         return self._input.lines if self._has_lines else None
 
-    def numbered(self, *, after_row: int, before: int) -> Numbered:
-        """Read the rows after ``after_row``, numbered from ``before`` + 1."""
-        to_outcome = _mapped(self._mapping)
-        with self._items() as items:
-            number = sum(1 for _ in islice(items, after_row))
-            for number, item in enumerate(items, number + 1):  # noqa: B020 - as it goes on
-                row = before + number
-                if isinstance(item, BrokenRow):
-                    kept = dict(zip([LINE], item.cells, strict=False))
-                    yield Rejected(row, (Fault(ROW, item.rule, item.given),), kept)
-                elif SENT in item:
-                    yield outcome_of_sent(row, item[SENT])
-                else:
-                    for ignored in (*BOOKKEEPING, LINE):
-                        item.pop(ignored, None)
-                    yield to_outcome(row, item)
-            return number
+    def _converter(self) -> Callable[[Any, int], Outcome]:
+        convert = super()._converter()
 
-    def sample(self, limit: int = 100) -> Sample:
-        """Return the first objects; the columns are all their keys, those of nested ones too."""
-        with self._items() as items:
-            first = islice(items, limit)
-            return Sample.of([_flat(item) for item in first if not isinstance(item, BrokenRow)])
+        def to_outcome(record: dict[str, Any] | BrokenRow, row: int) -> Outcome:
+            if isinstance(record, BrokenRow):
+                return record.rejected(row, [LINE])
+            if not _IGNORED.isdisjoint(record):
+                if SENT in record:
+                    return outcome_of_sent(row, record[SENT])
+                record = {key: value for key, value in record.items() if key not in _IGNORED}
+            return convert(record, row)
+
+        return to_outcome
 
     @cached_property
     def _encoding(self) -> Encoding:
@@ -239,9 +233,9 @@ class JsonSource(NumberedSource):
         return 0, None
 
     @contextmanager
-    def _items(self) -> Iterator[_Items]:
+    def _objects(self) -> Iterator[_Objects]:
         read = _lines if self._has_lines else self._documents
-        if self.encoding == _UTF8:
+        if self._encoding.name == _UTF8:
             with self._input.open() as stream:
                 stream.read(self._encoding.bom_bytes)
                 yield read(stream)
@@ -251,21 +245,18 @@ class JsonSource(NumberedSource):
                 # Lone surrogates stay in, and are refused where they stand.
                 yield read(stream_of(block.encode(_UTF8, "surrogatepass") for block in blocks))
 
-    def _documents(self, stream: io.BufferedReader) -> _Items:
+    def _documents(self, stream: io.BufferedReader) -> _Objects:
         level, wanted = self._place
-        builder = None
         row = 0
+        # The library goes by paths, in which a key with a dot looks like two: brackets tell more.
+        events = (
+            (depth if event != "map_key" and wanted in (None, key) else None, event, value)
+            for depth, key, event, value in self._events(stream)
+        )
         try:
-            for depth, key, event, value in self._events(stream):
-                is_outer = depth == level and wanted in (None, key)
-                if builder is None and is_outer and event in _BEGINS:
-                    builder = self._ijson.ObjectBuilder()
-                if builder is not None:
-                    builder.event(event, value)
-                    if is_outer and event not in _GOES_ON:
-                        row += 1
-                        item, builder = builder.value, None
-                        yield item if isinstance(item, dict) else _no_object(b"", "other JSON")
+            for one in self._ijson.items(events, level):
+                row += 1
+                yield one if isinstance(one, dict) else _no_object(b"", "other JSON")
         except (self._ijson.JSONError, ValueError):  # their texts quote the file
             raise SourceFailed(f"{self.name}: is no JSON after row {row}") from None
 
@@ -285,7 +276,7 @@ class JsonSource(NumberedSource):
         return need("ijson", extra="files", purpose=self.name)
 
 
-def _lines(stream: io.BufferedReader) -> _Items:
+def _lines(stream: io.BufferedReader) -> _Objects:
     readline = partial(stream.readline, IMPORT_MAX_BODY_BYTES)
     for line in iter(readline, b""):
         if len(line) >= IMPORT_MAX_BODY_BYTES and not line.endswith(b"\n"):
@@ -318,27 +309,6 @@ def _flat(record: Mapping[str, Any], prefix: str = "") -> dict[str, object]:
         else:
             found[f"{prefix}{key}"] = value
     return found
-
-
-def _mapped(mapping: FieldMapping | None) -> Callable[[int, Item], Outcome]:
-    """Return what turns an item into an outcome; with a mapping, all must be mappings."""
-    if mapping is None:
-        return outcome_of_item
-    columns = mapping.columns
-    map_row = mapping.compile(columns).row
-
-    def mapped(row: int, record: Item) -> Outcome:
-        if not isinstance(record, Mapping):
-            return Rejected(row, (Fault("record", "a mapping", rules.given(record)),), {})
-        outcome = map_row(row, [_value_at(record, column) for column in columns])
-        # To correct it, all of it is needed.
-        if isinstance(outcome, Rejected):
-            return attrs.evolve(outcome, source_row=record)
-        if outcome.omitted is not None:
-            return attrs.evolve(outcome, omitted=attrs.evolve(outcome.omitted, source_row=record))
-        return outcome
-
-    return mapped
 
 
 def _value_at(record: Mapping[str, Any], path: str) -> object:

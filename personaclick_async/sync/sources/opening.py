@@ -18,7 +18,6 @@ from personaclick_async.errors import ConfigurationError
 from personaclick_async.sync.mapping import FieldMapping
 from personaclick_async.sync.sources.base import (
     Numbered,
-    NumberedSource,
     Sample,
     Table,
     TableSource,
@@ -27,9 +26,8 @@ from personaclick_async.sync.sources.base import (
 from personaclick_async.sync.sources.csv_source import CsvSource, Layout, is_reject_file
 from personaclick_async.sync.sources.files import URL, Input, StreamInput, input_of
 from personaclick_async.sync.sources.objects import JsonSource
-from personaclick_async.sync.sources.parquet import ParquetSource
 from personaclick_async.sync.sources.sheets import SheetSource
-from personaclick_async.sync.sources.sql import SqlSource
+from personaclick_async.sync.sources.tables import ParquetSource, SqlSource
 
 STANDARD_INPUT: Final = "-"
 _PATTERN: Final = frozenset("*?[")
@@ -154,7 +152,7 @@ def expand(where: str) -> list[str]:
     return found
 
 
-class SeveralSources(NumberedSource):
+class SeveralSources(TableSource):
     """The rows of several sources in their order, numbered through from 1.
 
     Each may have its columns in an order of its own; each must have those of the mapping.
@@ -167,7 +165,7 @@ class SeveralSources(NumberedSource):
         if not sources:
             raise ConfigurationError("sources: expected at least one")
         more = f" and {len(sources) - 1} more" if sources[1:] else ""
-        self.name = f"{sources[0].name}{more}"
+        super().__init__(f"{sources[0].name}{more}")
         self._sources = tuple(sources)
         self._notices = tuple(notices)
 

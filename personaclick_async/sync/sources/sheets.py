@@ -23,7 +23,6 @@ from personaclick_async.sync.sources.base import (
     SourceFailed,
     Table,
     Unreadable,
-    fingerprint,
     need,
 )
 from personaclick_async.sync.sources.csv_source import ROWS_TO_JUDGE_BY, Layout
@@ -46,17 +45,9 @@ class _Sheet:
     others: Sequence[str] = ()
     cells: Any = None
     corrected: Mapping[int, Mapping[int, object]] = {}
-
-
-@attrs.frozen
-class _Seen:
-    """What is known of a sheet beforehand."""
-
-    name: str
-    others: Sequence[str]
-    size: int
-    columns: tuple[str, ...]
-    has_header: bool
+    columns: tuple[str, ...] = ()
+    has_header: bool = False
+    size: int = 0
 
 
 class SheetSource(Table):
@@ -81,23 +72,17 @@ class SheetSource(Table):
         layout: Layout | None = None,
     ) -> None:
         self._input = input_of(source, whole=True)
-        super().__init__(self._input.name, mapping)
         self._layout = layout or Layout()
+        version, reading = lambda: self._input.content_hash, attrs.asdict(self._layout)
+        super().__init__(self._input.name, mapping, version, reading)
         self._calamine = need("python_calamine", extra="excel", purpose=self.name)
 
     @property
     def notices(self) -> tuple[str, ...]:
         """The sheet, and which others there are."""
-        seen = self._seen
-        also = f"; not read: {', '.join(seen.others)}" if seen.others else ""
-        return (f"{self.name}: sheet '{seen.name}' of a workbook{also}",)
-
-    @property
-    def fingerprint(self) -> str | None:
-        """A hash of the whole content, of the mapping, and of the way it is read."""
-        content = self._input.content_hash
-        how = {**attrs.asdict(self._seen), "lines_before": self._layout.skip_rows}
-        return fingerprint("sheet", content, self._mapping, how)
+        sheet = self._seen
+        also = f"; not read: {', '.join(sheet.others)}" if sheet.others else ""
+        return (f"{self.name}: sheet '{sheet.name}' of a workbook{also}",)
 
     @property
     def size_hint(self) -> int | None:
@@ -109,13 +94,16 @@ class SheetSource(Table):
         return self._seen.columns
 
     @cached_property
-    def _seen(self) -> _Seen:
+    def _seen(self) -> _Sheet:
+        """The sheet without its cells, so that several workbooks fit into memory."""
         sheet = self._read()
         first = list(islice(self._rows(sheet), ROWS_TO_JUDGE_BY))
         columns, has_header = self._layout.name_columns(first, self.name)
         # The place of its last row, counted from 0: as if the first were a header.
         size = sheet.cells.total_height - self._layout.skip_rows if sheet.cells else 0
-        return _Seen(sheet.name, sheet.others, max(0, size), columns, has_header)
+        return _Sheet(
+            sheet.name, sheet.others, columns=columns, has_header=has_header, size=max(0, size)
+        )
 
     @contextmanager
     def _batches(self) -> Iterator[Iterator[list[Row]]]:

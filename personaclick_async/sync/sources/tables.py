@@ -1,0 +1,210 @@
+"""Tables whose columns have types: Parquet files, and the results of SQL queries."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from os import PathLike
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING, Any, Final
+
+from personaclick_async.codec import Json
+from personaclick_async.errors import ConfigurationError
+from personaclick_async.sync.mapping import FieldMapping
+from personaclick_async.sync.sources.base import (
+    Row,
+    SourceFailed,
+    Table,
+    Unreadable,
+    distinct,
+    need,
+)
+from personaclick_async.sync.sources.files import Input, input_of, seekable
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+_ROWS_OF_PARQUET: Final = 4096
+_ROWS_OF_QUERY: Final = 1000
+_ORDERED: Final = re.compile(r"\border\s+by\b", re.IGNORECASE)
+# Drivers whose package is called otherwise than their module.
+_PACKAGES: Final = {"MySQLdb": "mysqlclient", "psycopg2": "psycopg2-binary"}
+# What drivers say of a server that is there and does not let this user in.
+_NOT_LET_IN: Final = re.compile(r"password|authenticat|denied|role .* not exist", re.IGNORECASE)
+
+
+class ParquetSource(Table):
+    """Rows of a Parquet file; also of a packed one, by way of a temporary file.
+
+    Needs the extra ``parquet``.
+
+    :param source: the file, or another input such as :class:`StreamInput`, of which a copy is kept.
+    :param mapping: which column becomes which field; without one the columns are called as the
+        fields are, and all others are custom properties.
+    :raises ConfigurationError: there is no such file, or pyarrow is not installed.
+    """
+
+    def __init__(
+        self, source: str | PathLike[str] | Input, mapping: FieldMapping | None = None
+    ) -> None:
+        self._input = input_of(source, whole=True)
+        super().__init__(self._input.name, mapping, lambda: self._input.content_hash)
+        self._arrow = need("pyarrow", extra="parquet", purpose=self.name)
+        self._parquet = need("pyarrow.parquet", extra="parquet", purpose=self.name)
+        self._unreadable = (self._arrow.ArrowException, ValueError, OverflowError, KeyError)
+
+    @property
+    def size_hint(self) -> int | None:
+        """The number of rows, which the file says."""
+        with self._file() as file:
+            count: int = file.metadata.num_rows
+            return count
+
+    @cached_property
+    def _header(self) -> tuple[str, ...]:
+        with self._file() as file:
+            return distinct(file.schema_arrow.names)
+
+    @contextmanager
+    def _batches(self) -> Iterator[Iterator[list[Row]]]:
+        with self._file() as file:
+            batches = file.iter_batches(batch_size=_ROWS_OF_PARQUET)
+            yield (list(zip(*map(self._values, batch.columns), strict=True)) for batch in batches)
+
+    def _values(self, column: Any) -> list[Any]:  # noqa: ANN401 - pyarrow has no types
+        kind = column.type
+        if self._arrow.types.is_timestamp(kind) and kind.unit == "ns":
+            # Python's date-times end at microseconds.
+            column = column.cast(self._arrow.timestamp("us", kind.tz), safe=False)
+        try:
+            values: list[Any] = column.to_pylist()
+        except self._unreadable:
+            values = list(map(self._cell, column))
+        # Tables without empty numbers say NaN.
+        is_float = self._arrow.types.is_floating(kind)
+        return [None if value != value else value for value in values] if is_float else values  # noqa: PLR0124
+
+    def _cell(self, cell: Any) -> object:  # noqa: ANN401 - pyarrow has no types
+        try:
+            value: object = cell.as_py()
+        except self._unreadable:
+            return Unreadable()
+        return value
+
+    @contextmanager
+    def _file(self) -> Iterator[Any]:
+        # Parquet is read from its end, which a packed file can't do.
+        with self._input.open() as stream, seekable(stream) as whole:
+            try:
+                yield self._parquet.ParquetFile(whole)
+            except (self._arrow.ArrowException, OSError):
+                raise SourceFailed(f"{self.name}: is broken, or not Parquet") from None
+
+
+class SqlSource(Table):
+    """Rows of a query, a thousand at a time, by a cursor on the server where there are such.
+
+    Needs the extra ``sql``, and the database's driver.
+
+    A database says nothing about whether the answer to a query has changed. Such a sync can be
+    resumed only if the caller says which ``version`` of the data this is (a load's number, a
+    snapshot's date) and the query has an ORDER BY that leaves no two rows in any order. Without
+    one, a sync with a journal and ``skip_unchanged`` is the way not to send everything again.
+
+    :param database: SQLAlchemy's URL, such as ``sqlite:///shop.db``, or an engine.
+    :param query: one SELECT; ``:name`` stands for a parameter.
+    :param mapping: which column becomes which field; without one the columns are called as the
+        fields are, and all others are custom properties.
+    :param parameters: the values of the query's parameters.
+    :param version: what the caller vouches for: the same rows in the same order for the same
+        version.
+    :raises ConfigurationError: SQLAlchemy or the driver is not installed, the URL is none, an
+        SQLite file is not there, or there is a version but no ORDER BY.
+    """
+
+    def __init__(
+        self,
+        database: str | Engine,
+        query: str,
+        mapping: FieldMapping | None = None,
+        *,
+        parameters: Mapping[str, Json] | None = None,
+        version: str | None = None,
+    ) -> None:
+        self._sqlalchemy = need("sqlalchemy", extra="sql", purpose="database")
+        if version is not None and not _ORDERED.search(query):
+            raise ConfigurationError("query: expected an ORDER BY, as a version is given")
+        try:
+            url = self._sqlalchemy.make_url(database) if isinstance(database, str) else database.url
+        except self._sqlalchemy.exc.ArgumentError:  # its text has the URL, password and all
+            raise ConfigurationError("database: expected a URL such as sqlite:///shop.db") from None
+        self._query = query
+        self._parameters = dict(parameters or {})
+        server = f"{url.host or ''}:{url.port or ''}".strip(":")
+        self._server = f"the server at {server}" if server else "the database"
+        backend = url.get_backend_name()
+        name = f"{backend} {PurePath(url.database or '').name}".strip()
+        asked = [query, sorted([key, repr(value)] for key, value in self._parameters.items())]
+        super().__init__(name, mapping, lambda: version, [name, *asked])
+        path = url.database or ":memory:"
+        is_file = backend == "sqlite" and not path.startswith(("file:", ":memory:"))
+        self._has_own_engine = isinstance(database, str)
+        if self._has_own_engine and is_file and not Path(path).is_file():
+            # SQLite would make one, and say that it has no such table.
+            raise ConfigurationError(f"{self.name}: expected a database file, found none")
+        self._engine: Any = self._engine_of(url) if self._has_own_engine else database
+
+    @cached_property
+    def _header(self) -> tuple[str, ...]:
+        with self._answer() as answer:
+            return distinct([*answer.keys()])
+
+    @contextmanager
+    def _batches(self) -> Iterator[Iterator[Sequence[Sequence[Any]]]]:
+        with self._answer() as answer:
+            self._header = distinct([*answer.keys()])  # or they would be another query
+            yield answer.partitions()
+
+    @contextmanager
+    def _answer(self) -> Iterator[Any]:
+        reason: Callable[[Any], str] = self._why_not_connected
+        try:
+            with self._engine.connect() as connection:
+                reason = self._why_not_answered
+                options = connection.execution_options(yield_per=_ROWS_OF_QUERY)
+                answer = options.execute(self._sqlalchemy.text(self._query), self._parameters)
+                answer.keys()
+                reason = _why_not_read
+                yield answer
+        except self._sqlalchemy.exc.SQLAlchemyError as error:
+            raise SourceFailed(f"{self.name}: {reason(error)}") from None
+        finally:
+            if self._has_own_engine:
+                self._engine.dispose()
+
+    def _engine_of(self, url: Any) -> Any:  # noqa: ANN401 - SQLAlchemy may not be there
+        try:
+            return self._sqlalchemy.create_engine(url, hide_parameters=True)
+        except ImportError as error:
+            package = _PACKAGES.get(str(error.name), error.name)
+            needs = f"its driver is not installed: pip install {package}"
+        except self._sqlalchemy.exc.NoSuchModuleError:
+            needs = f"SQLAlchemy has no driver for {url.drivername}"
+        raise ConfigurationError(f"database: {needs}") from None
+
+    def _why_not_connected(self, error: Any) -> str:  # noqa: ANN401 - SQLAlchemy may not be there
+        is_refused = _NOT_LET_IN.search(str(getattr(error, "orig", "")))
+        return f"{self._server} {'refuses this user' if is_refused else 'does not answer'}"
+
+    def _why_not_answered(self, error: Any) -> str:  # noqa: ANN401 - SQLAlchemy may not be there
+        """Say why the query was not taken: a table that is not there, an error in its text."""
+        kinds = (self._sqlalchemy.exc.OperationalError, self._sqlalchemy.exc.ProgrammingError)
+        told = str(error.orig).splitlines()[:1] if isinstance(error, kinds) else []
+        return told[0] if told else f"{type(error).__name__} for the query"
+
+
+def _why_not_read(error: Exception) -> str:
+    # No more than the kind: drivers quote the row that they failed on.
+    return f"{type(error).__name__} while reading"
