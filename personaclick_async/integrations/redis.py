@@ -18,7 +18,7 @@ import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import suppress
 from datetime import timedelta
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from personaclick_async.config import Seconds, to_seconds
 from personaclick_async.errors import ConfigurationError
@@ -32,8 +32,6 @@ with extra("redis", "redis-py"):
 
 __all__ = ["RedisStore"]
 
-T = TypeVar("T")
-
 log: Final = logging.getLogger("personaclick_async")
 
 _CONNECTIONS: Final = 20
@@ -43,55 +41,35 @@ _LONGEST: Final = 365 * 86_400
 _PERMIT_MS: Final = 3_600_000
 """No read takes longer; what one brings later is not kept."""
 
-_PRELUDE: Final = """
-local function get(key)
-    local value = redis.pcall('GET', key)
-    if type(value) == 'table' then  -- a key of another type: somebody else's, or damaged
-        redis.call('DEL', key)
-        return false
-    end
-    return value
-end
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local body_key, permit_key, generation_key = KEYS[1], KEYS[2], KEYS[3]
-"""
-
-_READ: Final = (
-    _PRELUDE
-    + """
+# Keys are those of a user's body and permit, and of the shop's generation; times are in ms.
+_READ: Final = """
 local chance, permit_ms, max_age = ARGV[1], ARGV[2], tonumber(ARGV[3])
-local generation = get(generation_key)
+local held, time = redis.call('MGET', unpack(KEYS)), redis.call('TIME')
+local now, generation = time[1] * 1000 + math.floor(time[2] / 1000), held[3]
 if not generation then
     generation = chance
-    redis.call('SET', generation_key, generation)
+    redis.call('SET', KEYS[3], generation)
 end
-local value = max_age > 0 and get(body_key)
-if value then
-    local of, asked, body = string.match(value, '^(%w+) (%d+) (.*)$')
-    if of == generation and now - asked < max_age then
-        return {body, now - asked}
-    end
+local of, asked, body = string.match(held[1] or '', '^(%w+) (%d+) (.*)$')
+if max_age > 0 and of == generation and now - asked < max_age then
+    return {body, now - asked}
 end
-local permit = max_age > 0 and get(permit_key) or chance
-redis.call('SET', permit_key, permit, 'PX', permit_ms)
-return {string.format('%s %.0f %s', generation, now, permit)}
+local permit = max_age > 0 and held[2] or chance
+redis.call('SET', KEYS[2], permit, 'PX', permit_ms)
+return {string.format('%s %s %.0f', permit, generation, now)}
 """
-)
-"""Returns ``{body, age in ms}``, or ``{permit}``: the generation, the time, and a random word."""
+"""Returns ``{body, age}``, or ``{permit}``: a random word, the generation and the time."""
 
-_KEEP: Final = (
-    _PRELUDE
-    + """
-local of, asked, permit = string.match(ARGV[1], '^(%w+) (%d+) (%w+)$')
-local left = asked + ARGV[3] - now
-if get(generation_key) ~= of or get(permit_key) ~= permit or left <= 0 then
+_KEEP: Final = """
+local permit, generation, asked = string.match(ARGV[1], '^(%w+) (%w+) (%d+)$')
+local held, time = redis.call('MGET', unpack(KEYS)), redis.call('TIME')
+local left = asked + ARGV[3] - time[1] * 1000 - math.floor(time[2] / 1000)
+if held[2] ~= permit or held[3] ~= generation or left <= 0 then
     return 0
 end
-redis.call('SET', body_key, of .. ' ' .. asked .. ' ' .. ARGV[2], 'PX', math.ceil(left))
+redis.call('SET', KEYS[1], generation .. ' ' .. asked .. ' ' .. ARGV[2], 'PX', math.ceil(left))
 return 1
 """
-)
 """Returns 1 if the body was kept: nobody has written since the permit was given."""
 
 
@@ -168,17 +146,16 @@ class RedisStore:
         if said is None:
             return None
         body, *age = said
-        return Stored(body, int(age[0]) / 1000) if age else Stored(permit=body.decode())
+        return Stored(body, age[0] / 1000) if age else Stored(permit=body.decode())
 
     async def keep(self, key: Identity, permit: str, body: bytes, *, ttl: Seconds) -> bool:
         """Keep a profile until ``ttl`` after its permit was given; False if a write ended that."""
-        kept: int | None = await self._run(_KEEP, key, permit, body, _milliseconds(ttl))
-        return kept == 1
+        return bool(await self._run(_KEEP, key, permit, body, _milliseconds(ttl)))
 
     async def forget(self, keys: Sequence[Identity]) -> None:
         """Drop profiles and end the permits of reads in flight."""
         self._untold.update((key, object()) for key in keys)
-        await self._exchange(None)
+        await self._exchange()
 
     def forget_all(self) -> None:
         """Drop all of the shop's profiles, with the next exchange."""
@@ -191,7 +168,7 @@ class RedisStore:
     async def close(self) -> None:
         """Say what could not be said before, as long as Redis answers, and close."""
         self._away_until = 0.0
-        await self._exchange(None)
+        await self._exchange()
         here = self._by_loop.pop(asyncio.get_running_loop(), None)
         if here is not None:
             await here.aclose()
@@ -203,7 +180,7 @@ class RedisStore:
         keys = self._keys(key)
         return await self._exchange(lambda redis: redis.register_script(script)(keys, arguments))
 
-    async def _exchange(self, ask: Callable[[Redis], Awaitable[T]] | None) -> T | None:
+    async def _exchange(self, ask: Callable[[Redis], Awaitable[Any]] | None = None) -> Any:  # noqa: ANN401 - Redis's
         """Say what is still to be said, then ask; None if Redis is away."""
         if time.monotonic() < self._away_until:
             return None
