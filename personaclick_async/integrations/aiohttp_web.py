@@ -22,19 +22,9 @@ from personaclick_async.integrations.visitors import (
 )
 from personaclick_async.user import User
 
-__all__ = [
-    "CLIENT",
-    "CookiePolicy",
-    "IncomingRequest",
-    "NoConsent",
-    "VisitorPolicy",
-    "client_context",
-    "current_user",
-    "current_user_or_none",
-    "set_cookies",
-    "setup",
-    "visitor_middleware",
-]
+__all__ = ["CookiePolicy", "IncomingRequest", "NoConsent", "VisitorPolicy"]
+__all__ += ["CLIENT", "client_context", "set_cookies", "setup", "visitor_middleware"]
+__all__ += ["current_user", "current_user_or_none"]
 
 CLIENT: Final = web.AppKey("personaclick", PersonaClick)
 """Where the application keeps its client: ``request.app[CLIENT]``."""
@@ -66,7 +56,7 @@ def setup(
 
 def visitor_middleware(client: PersonaClick, *, policy: VisitorPolicy | None = None) -> Middleware:
     """Return the middleware alone; :func:`set_cookies` has to be in ``on_response_prepare``."""
-    visitors = Visitors(client, policy)
+    visitors = Visitors(client, policy or VisitorPolicy())
 
     @web.middleware
     async def find_visitor(request: web.Request, handler: Handler) -> web.StreamResponse:

@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Mutable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Final, TypeAlias
 
+import attrs
+
 from personaclick_async.client import PersonaClick
 from personaclick_async.config import Seconds
 from personaclick_async.integrations.cookies import CookiePolicy, IncomingRequest
@@ -19,17 +21,8 @@ from personaclick_async.integrations.visitors import (
     require_visitor,
 )
 
-__all__ = [
-    "CookiePolicy",
-    "IncomingRequest",
-    "LifespanMiddleware",
-    "NoConsent",
-    "Visitor",
-    "VisitorMiddleware",
-    "VisitorPolicy",
-    "lifespan",
-    "visitor_of",
-]
+__all__ = ["CookiePolicy", "IncomingRequest", "NoConsent", "VisitorPolicy"]
+__all__ += ["LifespanMiddleware", "Visitor", "VisitorMiddleware", "lifespan", "visitor_of"]
 
 ASGIScope: TypeAlias = MutableMapping[str, Any]
 Message: TypeAlias = MutableMapping[str, Any]
@@ -76,7 +69,7 @@ class VisitorMiddleware:
         patience: Seconds = PATIENCE,
     ) -> None:
         self._app = app
-        self._visitors = Visitors(client, policy)
+        self._visitors = Visitors(client, policy or VisitorPolicy())
         self._rest = LifespanMiddleware(app, client, patience=patience) if close_client else app
 
     async def __call__(self, scope: ASGIScope, receive: Receive, send: Send) -> None:
@@ -143,6 +136,7 @@ def lifespan(
     return run
 
 
+@attrs.define(eq=False, repr=False)
 class LifespanMiddleware:
     """Closes the client when the server says that the application ends.
 
@@ -154,15 +148,14 @@ class LifespanMiddleware:
     :param patience: seconds to wait for calls in flight; see :func:`lifespan`.
     """
 
-    def __init__(self, app: ASGIApp, client: PersonaClick, *, patience: Seconds = PATIENCE) -> None:
-        self._app = app
-        self._client = client
-        self._patience = patience
+    app: ASGIApp
+    client: PersonaClick
+    patience: Seconds = attrs.field(default=PATIENCE, kw_only=True)
 
     async def __call__(self, scope: ASGIScope, receive: Receive, send: Send) -> None:
         """Serve a request, or the events of the application's life."""
         if scope["type"] != "lifespan":
-            await self._app(scope, receive, send)
+            await self.app(scope, receive, send)
             return
         listened = False
 
@@ -174,12 +167,12 @@ class LifespanMiddleware:
         async def close_and_send(message: Message) -> None:
             # Before the server hears of the end: it may stop the event loop at once.
             if message["type"].startswith("lifespan.shutdown."):
-                await self._client.close(patience=self._patience)
+                await self.client.close(patience=self.patience)
             await send(message)
 
         try:
             try:
-                await self._app(scope, listen, close_and_send)
+                await self.app(scope, listen, close_and_send)
             except Exception:
                 # ASGI's sign of an application without a lifespan: it raises before it listens.
                 if listened:
@@ -189,4 +182,4 @@ class LifespanMiddleware:
                     event = await receive()
                     await close_and_send({"type": f"{event['type']}.complete"})
         finally:
-            await self._client.close(patience=self._patience)
+            await self.client.close(patience=self.patience)

@@ -37,17 +37,9 @@ with extra("django", "Django"):
     from django.utils.cache import patch_vary_headers
     from django.utils.module_loading import import_string
 
-__all__ = [
-    "CookiePolicy",
-    "IncomingRequest",
-    "LifespanMiddleware",
-    "NoConsent",
-    "VisitorMiddleware",
-    "VisitorPolicy",
-    "current_user",
-    "current_user_or_none",
-    "get_client",
-]
+__all__ = ["CookiePolicy", "IncomingRequest", "NoConsent", "VisitorPolicy"]
+__all__ += ["LifespanMiddleware", "VisitorMiddleware", "get_client"]
+__all__ += ["current_user", "current_user_or_none"]
 
 T = TypeVar("T")
 GetResponse = Callable[[HttpRequest], Awaitable[HttpResponseBase]]
@@ -82,7 +74,8 @@ class VisitorMiddleware:
 
     def __init__(self, get_response: GetResponse) -> None:
         self._get_response = get_response
-        self._visitors = Visitors(get_client(), _setting("PERSONACLICK_POLICY", VisitorPolicy))
+        policy = _setting("PERSONACLICK_POLICY", VisitorPolicy)
+        self._visitors = Visitors(get_client(), policy or VisitorPolicy())
         markcoroutinefunction(self)
 
     async def __call__(self, request: HttpRequest) -> HttpResponseBase:

@@ -21,20 +21,9 @@ with extra("fastapi", "FastAPI"):
     from fastapi import Depends
     from starlette.requests import HTTPConnection
 
-__all__ = [
-    "Client",
-    "CookiePolicy",
-    "CurrentUser",
-    "CurrentUserOrNone",
-    "IncomingRequest",
-    "NoConsent",
-    "VisitorMiddleware",
-    "VisitorPolicy",
-    "client",
-    "current_user",
-    "current_user_or_none",
-    "lifespan",
-]
+__all__ = ["CookiePolicy", "IncomingRequest", "NoConsent", "VisitorPolicy"]
+__all__ += ["Client", "CurrentUser", "CurrentUserOrNone", "VisitorMiddleware"]
+__all__ += ["client", "current_user", "current_user_or_none", "lifespan"]
 
 
 async def client(connection: HTTPConnection) -> PersonaClick:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, cast
 
+import attrs
+
 from personaclick_async.client import PersonaClick
 from personaclick_async.config import Seconds
 from personaclick_async.integrations import extra
@@ -26,17 +28,8 @@ with extra("litestar", "Litestar 2.23 or later"):
     from litestar.plugins import InitPlugin
     from litestar.types import Scope
 
-__all__ = [
-    "Client",
-    "CookiePolicy",
-    "CurrentUser",
-    "CurrentUserOrNone",
-    "IncomingRequest",
-    "NoConsent",
-    "PersonaClickPlugin",
-    "VisitorMiddleware",
-    "VisitorPolicy",
-]
+__all__ = ["CookiePolicy", "IncomingRequest", "NoConsent", "VisitorPolicy"]
+__all__ += ["Client", "CurrentUser", "CurrentUserOrNone", "PersonaClickPlugin", "VisitorMiddleware"]
 
 Client = NamedDependency[PersonaClick]
 """The shop's client, as the type of a handler's parameter ``personaclick``; so are the two below,
@@ -46,6 +39,7 @@ CurrentUser = NamedDependency[User]
 CurrentUserOrNone = NamedDependency[User | None]
 
 
+@attrs.define(eq=False, repr=False)
 class PersonaClickPlugin(InitPlugin):
     """Makes each request's visitor the client's current user, and closes the client at the end.
 
@@ -61,25 +55,18 @@ class PersonaClickPlugin(InitPlugin):
     :param patience: seconds for which the application's end waits for calls in flight.
     """
 
-    def __init__(
-        self,
-        client: PersonaClick,
-        *,
-        policy: VisitorPolicy | None = None,
-        patience: Seconds = PATIENCE,
-    ) -> None:
-        self._client = client
-        self._policy = policy
-        self._patience = patience
+    client: PersonaClick
+    policy: VisitorPolicy | None = attrs.field(default=None, kw_only=True)
+    patience: Seconds = attrs.field(default=PATIENCE, kw_only=True)
 
     def on_app_init(self, app_config: AppConfig) -> AppConfig:
         """Add the middleware, the dependencies and the lifespan to an application's settings."""
         # Litestar's types of ASGI are narrower than the specification's.
         middleware = cast("Any", VisitorMiddleware)
         app_config.middleware.append(
-            DefineMiddleware(middleware, client=self._client, policy=self._policy)
+            DefineMiddleware(middleware, client=self.client, policy=self.policy)
         )
-        app_config.lifespan.append(lifespan(self._client, patience=self._patience))
+        app_config.lifespan.append(lifespan(self.client, patience=self.patience))
         app_config.dependencies |= {
             "personaclick": Provide(_client, sync_to_thread=False),
             "current_user": Provide(_current_user, sync_to_thread=False),

@@ -6,7 +6,7 @@ import inspect
 import logging
 import math
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AbstractContextManager
 from typing import Final, Literal, TypeAlias, TypeVar
 
@@ -27,7 +27,6 @@ from personaclick_async.user import User
 
 T = TypeVar("T")
 Named: TypeAlias = User | Session | None
-Start: TypeAlias = Literal["on first use", "on arrival"]
 
 log: Final = logging.getLogger("personaclick_async")
 
@@ -72,7 +71,7 @@ class VisitorPolicy:
     device_header: str | None = None
     session_header: str | None = None
     cookies: CookiePolicy | None = attrs.field(factory=CookiePolicy)
-    start: Start = attrs.field(
+    start: Literal["on first use", "on arrival"] = attrs.field(
         default="on first use",
         validator=text("on first use|on arrival", "'on first use' or 'on arrival'", or_none=False),
     )
@@ -131,21 +130,18 @@ class Visitor:
         """
         said = ",".join(value for name, value in begun if name.lower() == "cache-control").lower()
         is_shared = "public" in said or "s-maxage" in said
-        headers = [("Set-Cookie", cookie) for cookie in self._set_cookies(is_shared=is_shared)]
+        who, request, policy = self.who, self._request, self._cookies
+        cookies: Iterable[str] = ()
+        if policy and isinstance(who, NoConsent):
+            cookies = policy.delete(request)
+        elif policy and isinstance(who, User) and who.session and not is_shared:
+            cookies = policy.keep(who.session, who.scope.core.now(), request)
+        headers = [("Set-Cookie", cookie) for cookie in cookies]
         if headers:
+            self._visitors.check_that_it_comes_back(headers[0][1], request)
             headers.append(("Vary", "Cookie"))
-        if headers and not said:
-            headers.append(("Cache-Control", "private"))
+            headers += [] if said else [("Cache-Control", "private")]
         return headers
-
-    def _set_cookies(self, *, is_shared: bool) -> Iterator[str]:
-        who, request, cookies = self.who, self._request, self._cookies
-        if cookies is not None and isinstance(who, NoConsent):
-            yield from cookies.delete(request)
-        elif cookies is not None and isinstance(who, User) and who.session and not is_shared:
-            for cookie in cookies.keep(who.session, who.scope.core.now(), request):
-                self._visitors.check_that_it_comes_back(cookie, request)
-                yield cookie
 
     def __repr__(self) -> str:
         return "<Visitor>"
@@ -163,25 +159,15 @@ def require_visitor(found: object) -> Visitor:
     )
 
 
+@attrs.define(eq=False, repr=False)
 class Visitors:
-    """Finds the visitor of each request to an application.
+    """Finds the visitor of each request to an application."""
 
-    :param clock: for the pause after a failure, in seconds.
-    """
-
-    def __init__(
-        self,
-        client: PersonaClick,
-        policy: VisitorPolicy | None = None,
-        *,
-        clock: Callable[[], Seconds] = time.monotonic,
-    ) -> None:
-        self.client = client
-        self.policy = policy or VisitorPolicy()
-        self._starting = client.with_options(timeout=self.policy.start_timeout)
-        self._clock = clock
-        self._paused_until = -math.inf
-        self._has_warned = False
+    client: PersonaClick
+    policy: VisitorPolicy = attrs.field(factory=VisitorPolicy)
+    _clock: Callable[[], Seconds] = attrs.field(default=time.monotonic, kw_only=True)
+    _paused_until: Seconds = attrs.field(default=-math.inf, init=False)
+    _has_warned: bool = attrs.field(default=False, init=False)
 
     async def arrive(self, request: IncomingRequest) -> Visitor:
         """Return the visitor of a request, with a session if the policy says ``on arrival``.
@@ -237,7 +223,8 @@ class Visitors:
                 attempts=0,
             )
         try:
-            return (await self._starting.init()).session
+            client = self.client.with_options(timeout=self.policy.start_timeout)
+            return (await client.init()).session
         except PersonaClickError:
             self._paused_until = self._clock() + self.policy.pause_after_failure
             raise

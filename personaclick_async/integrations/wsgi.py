@@ -35,15 +35,8 @@ from personaclick_async.integrations.visitors import (
 )
 from personaclick_async.user import User
 
-__all__ = [
-    "CookiePolicy",
-    "IncomingRequest",
-    "NoConsent",
-    "VisitorMiddleware",
-    "VisitorPolicy",
-    "current_user",
-    "current_user_or_none",
-]
+__all__ = ["CookiePolicy", "IncomingRequest", "NoConsent", "VisitorPolicy"]
+__all__ += ["VisitorMiddleware", "current_user", "current_user_or_none"]
 
 Environ: TypeAlias = MutableMapping[str, Any]
 WSGIApp: TypeAlias = Callable[[Any, Any], Iterable[bytes]]
@@ -66,7 +59,7 @@ class VisitorMiddleware:
         self, app: WSGIApp, client: PersonaClick, *, policy: VisitorPolicy | None = None
     ) -> None:
         self._app = app
-        self._visitors = Visitors(client, policy)
+        self._visitors = Visitors(client, policy or VisitorPolicy())
 
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
         """Serve a request."""
