@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import html
 import re
 import secrets
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Final, Generic, TypeVar
-from urllib.parse import unquote
 
 import attrs
 
@@ -36,8 +34,7 @@ T = TypeVar("T")
 
 _OK: Final = 200
 _PARTIAL: Final = 206
-_STATUS_KEY: Final = f'"{names.STATUS}"'.encode()
-_MESSAGE_KEY: Final = f'"{names.MESSAGE}"'.encode()
+_ENVELOPE_KEYS: Final = [f'"{key}"'.encode() for key in (names.STATUS, names.MESSAGE)]
 _FIRST_ERROR: Final = 400
 _FIRST_SERVER_ERROR: Final = 500
 
@@ -82,6 +79,10 @@ _LONGEST_LOOKED_THROUGH: Final = 10_000
 _LARGEST_BODY_LOOKED_THROUGH: Final = 128 * 1024
 _EMAIL_LIKE: Final = re.compile(r"[^\s@]{1,64}@[^\s@]{1,255}")
 _LONG_NUMBER: Final = re.compile(r"\d{7,}")
+# Of JSON, Python, URLs and HTML: what is written so can't be compared with what was sent.
+_ESCAPE: Final = re.compile(
+    r"\\(?:u[0-9A-Fa-f]{4}|x[0-9A-Fa-f]{2}|[\"'/\\bfnrt])|%[0-9A-Fa-f]{2}|&#?\w+;"
+)
 _REDACTED: Final = "[redacted]"
 
 
@@ -138,7 +139,8 @@ class Answer(Generic[T]):
         if encoding.lower() not in _DECODED:
             kind = f"{kind}, encoded as {encoding}"
         kind = kind[:_LONGEST_KIND]
-        if quotations(kind, self.call.private_values()) or _EMAIL_LIKE.search(kind):
+        is_quoting = _quoted(kind, self.call.private_values())
+        if is_quoting or _EMAIL_LIKE.search(kind) or _ESCAPE.search(kind):
             kind = "a content type that repeats what was sent"
         return MalformedAnswer(
             f"{reason} (status {self.status}, {len(self.body)} bytes, {kind})",
@@ -180,13 +182,7 @@ def refusal(answer: Answer[T]) -> ServiceError | None:
     Looks for every envelope that the service and its SDKs know, at every status.
     """
     body = answer.body
-    # As nearly all answers are: success, or a result without the keys of an envelope. To see that
-    # takes a tenth of reading it.
-    if answer.status == _OK and (
-        body == names.SUCCESS_BODY
-        or body.startswith(b"[")
-        or (body.startswith(b'{"') and not (_STATUS_KEY in body or _MESSAGE_KEY in body))
-    ):
+    if answer.status == _OK and (body == names.SUCCESS_BODY or _is_bare(body)):
         return None
     said = _body_object(body)
     status, inner = answer.status, said.get(names.STATUS)
@@ -209,6 +205,14 @@ def refusal(answer: Answer[T]) -> ServiceError | None:
     )
 
 
+def _is_bare(body: bytes) -> bool:
+    """Whether a body surely is a result in no envelope; to see that costs a tenth of reading it."""
+    # A backslash may be in the key itself, escaped.
+    return body.startswith(b"[") or (
+        body.startswith(b'{"') and not any(sign in body for sign in (*_ENVELOPE_KEYS, b"\\"))
+    )
+
+
 def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
     """Read ``Retry-After`` in either of its forms, as seconds from ``now``; None if unusable."""
     value = headers.get("Retry-After", "").strip()
@@ -228,72 +232,42 @@ def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
 def _without_quotations(message: str, call: Call[Any]) -> tuple[str, str]:
     """Return a message as it may be shown, and the service's own words in it.
 
-    One that repeats a value that the request carried is not shown at all, however the value is
-    escaped. A shop's address may hold a word that tells the kind of an error; only the service's
-    own words do, and what is in them of a value ("Pro" of "Profile") stays there.
+    One that repeats a value that the request carried is not shown at all. A shop's address may
+    hold a word that tells the kind of an error; only the service's own words do, and what is in
+    them of a value ("Pro" of "Profile") stays there.
     """
     if not message or _KNOWN_MESSAGES.fullmatch(message.strip()):
         return message, message
     if call.body is not None and len(call.body) > _LARGEST_BODY_LOOKED_THROUGH:
         # To look for all its values would take longer than the call (32 MB: a second).
         return WITHHELD, message
-    quoted = quotations(message, call.private_values())
-    own_words = _EMAIL_LIKE.sub("", _views(message)[-1])
+    quoted = _quoted(message, call.private_values())
+    own_words = _EMAIL_LIKE.sub("", message)
     for value in sorted(quoted, key=len, reverse=True):
         if not _TELLING_WORD.fullmatch(value):
             own_words = re.sub(rf"(?i)(?<!\w){re.escape(value)}(?!\w)", "", own_words)
+    if quoted or _ESCAPE.search(message):
+        return WITHHELD, own_words
     shown = _LONG_NUMBER.sub(_REDACTED, _EMAIL_LIKE.sub(_REDACTED, message))
-    shown = " ".join(shown.split())[:_LONGEST_MESSAGE]
-    return WITHHELD if quoted else shown, own_words
+    return " ".join(shown.split())[:_LONGEST_MESSAGE], own_words
 
 
-def quotations(message: str, values: Iterable[str]) -> list[str]:
-    """Return which of the values a message repeats, in whatever case and however escaped."""
-    views = _views(message)
-    texts = [view.casefold() for view in views]
-    # Escapes of marks differ, and marks are not personal: letters and digits are compared.
-    plain = {_letters(view) for view in views}
-    found: list[str] = []
-    for value in {value for value in values if len(value) >= _SHORTEST_PRIVATE}:
-        forms = {_letters(view) for view in _views(value)}
-        if any(value.casefold() in text for text in texts) or any(
-            form in text for form in forms if len(form) >= _SHORTEST_PRIVATE for text in plain
-        ):
-            found.append(value)
-    return found
+def _quoted(text: str, values: Iterable[str]) -> list[str]:
+    """Return which of the values a text repeats, in whatever case and with whatever marks."""
+    whole, letters = text.casefold(), _letters(text)
+    return [
+        value
+        for value in set(values)
+        if len(value) >= _SHORTEST_PRIVATE
+        and (
+            value.casefold() in whole
+            or (len(bare := _letters(value)) >= _SHORTEST_PRIVATE and bare in letters)
+        )
+    ]
 
 
 def _letters(text: str) -> str:
     return "".join(filter(str.isalnum, text.casefold()))
-
-
-def _views(text: str) -> list[str]:
-    """Return a text as it is, and with each kind of escape undone, also within another."""
-    views = [text]
-    for view in views:  # grows while it is gone through
-        for undo in _UNESCAPE:
-            undone = undo(view)
-            if len(views) < _MOST_VIEWS and undone not in views:
-                views.append(undone)
-    return views
-
-
-def _without_backslashes(text: str) -> str:
-    return _BACKSLASHED.sub(_unescaped, text) if "\\" in text else text
-
-
-def _unescaped(found: re.Match[str]) -> str:
-    run = found[0]
-    if run[1] == "u":
-        return bytes.fromhex(run.replace("\\u", "")).decode("utf-16-be", "replace")
-    if run[1] == "x":
-        return bytes.fromhex(run.replace("\\x", "")).decode("utf-8", "replace")
-    return " " if run[1] in "nrtbf" else run[1]
-
-
-_BACKSLASHED: Final = re.compile(r"(?:\\u[0-9A-Fa-f]{4})+|(?:\\x[0-9A-Fa-f]{2})+|\\.", re.DOTALL)
-_UNESCAPE: Final[tuple[Callable[[str], str], ...]] = (unquote, html.unescape, _without_backslashes)
-_MOST_VIEWS: Final = 12
 
 
 def _body_object(body: bytes) -> dict[str, Json]:

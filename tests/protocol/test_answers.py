@@ -38,18 +38,14 @@ from personaclick_async.protocol import requests
 from personaclick_async.protocol.answers import (
     WITHHELD,
     Answer,
-    quotations,
     refusal,
     retry_after,
 )
 from personaclick_async.protocol.requests import Call, RequestContext, Shop
 
 SHOP = Shop(shop_id="e0" * 15, secret="top-secret")
-CALL = requests.set_profile(
-    SHOP,
-    RequestContext(identity=Identity("did", "device0001")),
-    ProfileUpdate(first_name="Ada Canary"),
-)
+DEVICE = RequestContext(identity=Identity("did", "device0001"))
+CALL = requests.set_profile(SHOP, DEVICE, ProfileUpdate(first_name="Ada Canary"))
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
 
@@ -217,11 +213,7 @@ def test_addresses_and_numbers_that_were_not_sent_are_taken_out() -> None:
 
 
 def test_a_value_that_is_part_of_a_known_message_does_not_withhold_it() -> None:
-    call = requests.set_profile(
-        SHOP,
-        RequestContext(identity=Identity("did", "device0001")),
-        ProfileUpdate(first_name="Pro", last_name="not"),
-    )
+    call = requests.set_profile(SHOP, DEVICE, ProfileUpdate(first_name="Pro", last_name="not"))
     error = refusal(answer(404, {"message": "Profile not found"}, call=call))
 
     assert isinstance(error, NotFound)
@@ -256,12 +248,20 @@ SPELLINGS: dict[str, Callable[[str], str]] = {
 )
 def test_a_quotation_is_found_however_it_is_escaped(spelling: str, value: str) -> None:
     assume(sum(map(str.isalnum, value)) >= 3)
-    assert quotations(f"<< {SPELLINGS[spelling](value)} >>", [value]) == [value]
+    call = requests.set_profile(SHOP, DEVICE, ProfileUpdate(first_name=value))
+    error = refusal(answer(422, {"message": f"<< {SPELLINGS[spelling](value)} >>"}, call=call))
+    assert error is not None
+    assert error.message == WITHHELD
 
 
-@pytest.mark.parametrize("message", ["", "nobody, %zz, \\u12, &nothing;", "A d", "%41"])
-def test_what_is_no_quotation_is_not_found(message: str) -> None:
-    assert quotations(message, ["Ada", "AA", "a"]) == []
+@pytest.mark.parametrize(
+    "message", ["nobody, 5 %, %zz, \\u12 & co", "A d", "no results for model [App\\Models\\Shop]"]
+)
+def test_a_message_that_repeats_nothing_is_shown(message: str) -> None:
+    call = requests.set_profile(SHOP, DEVICE, ProfileUpdate(first_name="Ada", last_name="AA"))
+    error = refusal(answer(422, {"message": message}, call=call))
+    assert error is not None
+    assert error.message == message
 
 
 @pytest.mark.parametrize(
@@ -269,7 +269,11 @@ def test_what_is_no_quotation_is_not_found(message: str) -> None:
 )
 def test_a_hostile_message_takes_time_by_its_length(piece: str) -> None:
     message = piece * (10_000 // len(piece))
-    assert quotations(message, [f"value {number}" for number in range(100)]) == []
+    custom = {f"property_{number}": f"value {number}" for number in range(100)}
+    call = requests.set_profile(SHOP, DEVICE, ProfileUpdate(custom=custom))
+    error = refusal(answer(422, {"message": message}, call=call))
+    assert error is not None
+    assert error.message in (WITHHELD, message[:300])
 
 
 @pytest.mark.parametrize(
