@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from personaclick_async import AuthenticationFailed, ConfigurationError, ConnectionFailed
 from personaclick_async.emulator import Behaviour, Emulator
 from personaclick_async.emulator.settings import POINTS, Value
-from personaclick_async.probe import MOST_REQUESTS, ProbeReport, probe
+from personaclick_async.probe import ProbeReport, probe
 
 ADDRESS = "ada@shop.example"
+MOST_REQUESTS = 60  # as is documented
 EXAMPLES = 500 if settings.get_current_profile_name() == "explore" else 200
 
 

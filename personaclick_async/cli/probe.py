@@ -79,7 +79,7 @@ def probe(
         comment = f"({one.note})" if one.note else ""
         verdict = cell(one.verdict)
         verdict.stylize(_STYLES.get(one.verdict, "dim"))
-        cells = (one.words, _word(one.assumed), f"{observed} {comment}".strip())
+        cells = (one.point, _word(one.assumed), f"{observed} {comment}".strip())
         table.add_row(*map(cell, cells), verdict)
     output.show(found, table, "", f"{report.requests} requests; written to {path}")
     for contradiction in report.contradictions:
