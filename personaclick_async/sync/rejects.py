@@ -21,10 +21,10 @@ import errno
 import io
 import json
 import os
+import re
 import stat
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from datetime import date, datetime
 from pathlib import Path
 from typing import Final
 
@@ -35,8 +35,13 @@ from personaclick_async.sync.sources.encodings import KEEP_BYTES
 
 _UTF8: Final = "utf-8"
 _BOM: Final = "\ufeff"
+_PRIVATE: Final = 0o600
 _JSON_LINES: Final = (".jsonl", ".ndjson")
 _DELETE: Final = "correct this row, then delete this cell"
+
+# A row of CSV goes on where a line end stands inside of quotes.
+_ROW_OF_CSV: Final = re.compile(rb'(?:[^"\n]++|"[^"]*+")*+\n')
+_ROW_OF_JSON: Final = re.compile(rb"[^\n]*+\n")
 
 
 class RejectsFailed(PersonaClickError):
@@ -65,40 +70,30 @@ class RejectFile:
     ) -> None:
         self._path = Path(path)
         self._delimiter = delimiter
-        self._columns: tuple[str, ...] | None = None
-        self._expected: set[str] = set()
-        self._is_cut = False
+        self._columns: Sequence[str] | None = None
+        self._header = b""
+        self._expected: set[bytes] = set()
         if self._path.suffix.lower() not in _JSON_LINES:
             if columns is None:
                 raise ConfigurationError(
                     f"{self._path.name}: expected .jsonl, as rows of this source have no columns"
                 )
             self._columns = tuple(columns)
+            # The mark tells spreadsheets, and our own reader whatever it was told: UTF-8.
+            self._header = _BOM.encode() + self._csv_row((*BOOKKEEPING, *columns))
         self._file = _open_private(self._path)
-        try:
-            self._begin()
-        except BaseException:
+        if self.position == 0:
+            self._write(self._header)
+        elif os.pread(self._file.fileno(), len(self._header), 0) != self._header:
             self._file.close()
-            raise
+            raise ConfigurationError(
+                f"{self._path.name}: exists with other columns; move it out of the way"
+            )
 
     @property
     def path(self) -> Path:
         """Where the file is."""
         return self._path
-
-    def append(self, rows: Sequence[FaultyRow], /) -> None:
-        """Add rows, in their order.
-
-        :raises RejectsFailed: the disk is full, or fails otherwise; none of the rows is there.
-        """
-        lines = self._as_json(rows) if self._columns is None else self._as_csv(rows)
-        new = "".join([line for line in lines if line not in self._expected])
-        self._expected.difference_update(lines)
-        if self._is_cut:
-            # By a crash after which nothing was resumed, or by an editor: not to be touched.
-            new = "\n" + new
-        self._write(new.encode(_UTF8, KEEP_BYTES))
-        self._is_cut = False
 
     @property
     def position(self) -> int:
@@ -108,35 +103,32 @@ class RejectFile:
     @property
     def is_empty(self) -> bool:
         """Whether no row stands in it."""
-        return self.position == len(self._header())
+        return self.position == len(self._header)
+
+    def append(self, rows: Sequence[FaultyRow], /) -> None:
+        """Add rows, in their order.
+
+        :raises RejectsFailed: the disk is full, or fails otherwise; none of the rows is there.
+        """
+        lines = list(map(self._line, rows))
+        new = b"".join([line for line in lines if line not in self._expected])
+        self._expected.difference_update(lines)
+        last = os.pread(self._file.fileno(), 1, max(0, self.position - 1))
+        # By a crash after which nothing was resumed, or by an editor: not to be touched.
+        is_cut = last not in (b"\n", b"")
+        self._write(b"\n" + new if is_cut else new)
 
     def resume(self, position: int, /) -> None:
         """Keep rows once that stand after a position and come again; drop one that is cut short."""
-        position = self._file.seek(min(position, self.position))
+        begin = self._file.seek(min(position, self.position))
         tail = self._file.read()
-        end = self._end_of_rows(tail)
-        if end < len(tail):
-            self._file.truncate(position + end)
-            self._is_cut = False
-        rows = tail[:end].decode(_UTF8, KEEP_BYTES)
-        if self._columns is None:
-            self._expected = set(rows.splitlines(keepends=True))
-            return
-        with suppress(csv.Error):
-            read = csv.reader(io.StringIO(rows, newline=""), delimiter=self._delimiter)
-            self._expected = {self._row(row) for row in read}
-
-    def _end_of_rows(self, tail: bytes) -> int:
-        """Return where the last complete row ends: a kill may have cut short the one after it."""
-        if self._columns is None:
-            return tail.rfind(b"\n") + 1
-        end = passed = quotes = 0
-        for line in tail.split(b"\r\n")[:-1]:
-            passed += len(line) + 2
-            quotes += line.count(b'"')
-            # An odd number of them: the line end stands inside of quotes.
-            end = end if quotes % 2 else passed
-        return end
+        whole = _ROW_OF_JSON if self._columns is None else _ROW_OF_CSV
+        self._expected.clear()
+        end = 0
+        while row := whole.match(tail, end):
+            self._expected.add(row[0])
+            end = row.end()
+        self._file.truncate(begin + end)
 
     def flush(self) -> None:
         """Bring what was added to the disk.
@@ -157,7 +149,7 @@ class RejectFile:
                 self._file.close()
 
     def _write(self, lines: bytes) -> None:
-        begin = self._file.seek(0, os.SEEK_END)
+        begin = self.position
         rest = memoryview(lines)
         try:
             while rest:
@@ -170,72 +162,36 @@ class RejectFile:
     def _failed(self, error: OSError) -> RejectsFailed:
         return RejectsFailed(f"{self._path.name}: can't be written: {error.strerror}")
 
-    def _begin(self) -> None:
-        header = self._header()
-        end = self._file.seek(0, os.SEEK_END)
-        if end == 0:
-            self._write(header)
-            return
-        self._file.seek(0)
-        if self._file.read(len(header)) != header:
-            raise ConfigurationError(
-                f"{self._path.name}: exists with other columns; move it out of the way"
-            )
-        self._file.seek(end - 1)
-        self._is_cut = self._file.read(1) != b"\n"
+    def _line(self, one: FaultyRow) -> bytes:
+        fields = ", ".join(dict.fromkeys(fault.field for fault in one.faults))
+        reason = "; ".join(map(str, one.faults))
+        if len(one.faults) == 1:
+            reason = reason.removeprefix(f"{fields}: ")
+        if isinstance(one, Omitted):
+            reason = f"sent without: {reason}"
+        if self._columns is not None:
+            return self._csv_row((str(one.row), fields, reason, *self._cells(one, self._columns)))
+        row = {SENT: dict(one.source_row)} if isinstance(one, Refused) else one.source_row
+        about = dict(zip(BOOKKEEPING, (one.row, fields, reason), strict=False))
+        return f"{_json({**about, **{str(name): value for name, value in row.items()}})}\n".encode()
 
-    def _header(self) -> bytes:
-        if self._columns is None:
-            return b""
-        # The mark tells spreadsheets, and our own reader whatever it was told, that it is UTF-8.
-        return (_BOM + self._row((*BOOKKEEPING, *self._columns))).encode(_UTF8, KEEP_BYTES)
+    def _cells(self, one: FaultyRow, columns: Sequence[str]) -> list[str]:
+        """Return what goes under ``_sent``, and what goes under the source's columns."""
+        row = one.source_row
+        if one.field == ROW and not isinstance(one, Refused):
+            cells = ["", *map(_as_text, row.values())]
+            # With one cell more than there are columns: it must not pass as it is.
+            missing = [""] * (len(columns) + 1 - len(cells))
+            return [*cells, *missing, _DELETE] if len(row) <= len(columns) else cells
+        if isinstance(one, Refused) or not row.keys() <= set(columns):
+            return [_json(dict(row)), *([""] * len(columns))]
+        return ["", *(_as_text(row.get(name)) for name in columns)]
 
-    def _row(self, values: Sequence[str]) -> str:
+    def _csv_row(self, cells: Sequence[str]) -> bytes:
         line = io.StringIO()
         # With its own line ends: only of these the writer knows that they have to be quoted.
-        csv.writer(line, delimiter=self._delimiter, lineterminator="\r\n").writerow(values)
-        return line.getvalue()
-
-    def _as_csv(self, rows: Sequence[FaultyRow]) -> list[str]:
-        return [
-            self._row((str(one.row), _fields_of(one), _reason(one), *self._fields(one)))
-            for one in rows
-        ]
-
-    def _fields(self, one: FaultyRow) -> list[str]:
-        """Return what goes under ``_sent``, and what goes under the source's columns."""
-        columns = self._columns or ()
-        row = one.source_row
-        if isinstance(one, Refused):
-            return [_json(dict(row)), *([""] * len(columns))]
-        if one.field == ROW:
-            values = ["", *map(as_text, row.values())]
-            # With one cell more than there are columns: it must not pass as it is.
-            missing = [""] * (len(columns) + 1 - len(values))
-            return [*values, *missing, _DELETE] if len(row) <= len(columns) else values
-        if row.keys() <= set(columns):
-            return ["", *(as_text(row.get(name)) for name in columns)]
-        return [_json(dict(row.items())), *([""] * len(columns))]
-
-    def _as_json(self, rows: Sequence[FaultyRow]) -> list[str]:
-        return [
-            _json(
-                {
-                    **dict(
-                        zip(BOOKKEEPING, (one.row, _fields_of(one), _reason(one)), strict=False)
-                    ),
-                    **_as_read(one),
-                }
-            )
-            + "\n"
-            for one in rows
-        ]
-
-
-def _as_read(one: FaultyRow) -> dict[str, object]:
-    if isinstance(one, Refused):
-        return {SENT: dict(one.source_row)}
-    return {str(name): value for name, value in one.source_row.items()}
+        csv.writer(line, delimiter=self._delimiter, lineterminator="\r\n").writerow(cells)
+        return line.getvalue().encode(_UTF8, KEEP_BYTES)
 
 
 def _open_private(path: Path) -> io.FileIO:
@@ -246,58 +202,35 @@ def _open_private(path: Path) -> io.FileIO:
     try:
         # Without O_NONBLOCK a pipe would wait for its reader.
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
-        number = os.open(path, flags, 0o600)
+        file = io.FileIO(os.open(path, flags, _PRIVATE), "r+")
     except OSError as error:
         is_link = error.errno == errno.ELOOP
         why = "a symbolic link is not followed" if is_link else error.strerror
         raise ConfigurationError(f"{path.name or path}: can't be opened: {why}") from None
-    file = io.FileIO(number, "r+")
-    found = os.fstat(number)
-    if not stat.S_ISREG(found.st_mode):
+    found = os.fstat(file.fileno())
+    is_plain = stat.S_ISREG(found.st_mode)
+    if not is_plain or found.st_uid != os.geteuid():
         file.close()
-        raise ConfigurationError(f"{path.name}: expected a plain file")
-    if found.st_uid != os.geteuid():
-        file.close()
-        raise ConfigurationError(f"{path.name}: is another user's file")
-    os.fchmod(number, 0o600)
+        wrong = "is another user's file" if is_plain else "expected a plain file"
+        raise ConfigurationError(f"{path.name}: {wrong}")
+    os.fchmod(file.fileno(), _PRIVATE)
     return file
-
-
-def _fields_of(one: FaultyRow) -> str:
-    return ", ".join(dict.fromkeys(fault.field for fault in one.faults))
-
-
-def _reason(one: FaultyRow) -> str:
-    several = len(one.faults) > 1
-    faults = [
-        f"{fault.field}: expected {fault.rule}, got {fault.given}"
-        if several
-        else f"expected {fault.rule}, got {fault.given}"
-        for fault in one.faults
-    ]
-    return ("sent without: " if isinstance(one, Omitted) else "") + "; ".join(faults)
 
 
 def _json(value: object) -> str:
     # ASCII only: a lone surrogate is written as an escape, and refused again when it is read.
-    return json.dumps(value, default=as_text)
+    return json.dumps(value, default=_as_text)
 
 
-def as_text(value: object) -> str:
+def _as_text(value: object) -> str:
     """Return a value of a rejected row as the file has it."""
     match value:
         case None:
             return ""
-        case str():
-            return value
         case bool():
-            return "true" if value else "false"
+            return str(value).lower()
         case bytes() | bytearray():
-            return bytes(value).decode(_UTF8, KEEP_BYTES)
-        case datetime():
-            return value.isoformat(" ")
-        case date():
-            return value.isoformat()
+            return value.decode(_UTF8, KEEP_BYTES)
         case list() | tuple() | Mapping():
             return _json(value)
         case _:
