@@ -38,15 +38,22 @@ def _require(at: attrs.Attribute[Any], value: object, kinds: tuple[type, ...], n
 # What follows makes validators of fields of any class, which attrs types as Any.
 
 
-def number(*, at_least: float | None = None, whole: bool = False, finite: bool = False) -> Any:  # noqa: ANN401
+def number(
+    *,
+    at_least: float | None = None,
+    at_most: float = math.inf,
+    whole: bool = False,
+    finite: bool = False,
+) -> Any:  # noqa: ANN401
     """Return a validator of numbers of ``at_least`` so much, or else above 0."""
     kinds, noun = ((int,), "a whole number") if whole else ((int, float), "a number")
-    rule = "more than 0" if at_least is None else f"{at_least} or more"
+    upto = "or more" if at_most == math.inf else f"to {at_most}"
+    rule = "more than 0" if at_least is None else f"{at_least} {upto}"
 
     def check(_: object, at: attrs.Attribute[float], value: float) -> None:
         _require(at, value, kinds, noun)
         # Written so that NaN fails too.
-        if not (value > 0 if at_least is None else value >= at_least):
+        if not (value > 0 if at_least is None else at_least <= value <= at_most):
             raise ConfigurationError(f"{at.name}: expected {rule}, got {value}")
         if finite and math.isinf(value):
             # An event loop can't set a timer to it.

@@ -19,7 +19,7 @@ from personaclick_async.sync.batch import Batch, Chunk, Group, Settlement
 from personaclick_async.sync.bulk_sender import BulkSender
 from personaclick_async.sync.delivery import Delivery, Halted, raise_first, wait_at_most
 from personaclick_async.sync.journal import Journal, Run
-from personaclick_async.sync.options import ResumableSink, SyncOptions, SyncRefused, Unfinished
+from personaclick_async.sync.options import SyncOptions, SyncRefused, Unfinished
 from personaclick_async.sync.profile_sender import ProfileSender
 from personaclick_async.sync.reading import OneThread, Plan, Reader, Records, reader_of
 from personaclick_async.sync.records import (
@@ -34,6 +34,7 @@ from personaclick_async.sync.records import (
     choose_route,
     identifiers_of,
 )
+from personaclick_async.sync.rejects import RejectFile
 from personaclick_async.sync.report import Checked, Report, Result, Unchanged
 
 Sender: TypeAlias = BulkSender | ProfileSender
@@ -233,7 +234,7 @@ class Sync:
             run = earlier or run
         settling.run = run
         self._reader.start(run.plan, options.chunk_rows)
-        resumable = options.rejects if isinstance(options.rejects, ResumableSink) else None
+        resumable = options.rejects if isinstance(options.rejects, RejectFile) else None
         if run.id:
             report.route = run.route
             report.add(run.tally)
@@ -444,7 +445,7 @@ class Settling:
         if faulty and rejects is not None:
             rejects.append(faulty)
             rejects.flush()
-            if isinstance(rejects, ResumableSink):
+            if isinstance(rejects, RejectFile):
                 self.run.rejects_at = rejects.position
         if self.journal is None:
             return

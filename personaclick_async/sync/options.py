@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from datetime import timedelta
 from pathlib import Path
-from typing import Final, Protocol, runtime_checkable
+from typing import Final, Protocol
 
 import attrs
 from attrs.converters import optional
+from attrs.validators import optional as or_none
 
-from personaclick_async import names
-from personaclick_async.config import Seconds
+from personaclick_async.config import Seconds, number, to_seconds
 from personaclick_async.errors import ConfigurationError
+from personaclick_async.names import IMPORT_MAX_BODY_BYTES
 from personaclick_async.sync.records import Choice, FaultyRow, Route
 
-_SMALLEST_CHUNK: Final = 1024
-_MOST_ROWS: Final = 10_000
+_HOUR: Final[Seconds | None] = 3600.0
 
 
 class SyncRefused(ConfigurationError):
@@ -36,7 +36,8 @@ class RejectSink(Protocol):
     """Takes rows that can't be sent, or are sent without some values.
 
     Called in a thread, never by two at once. After a crash the rows of the chunks that were in
-    flight may come a second time, unless it is a ``ResumableSink``.
+    flight may come a second time, unless it is a
+    :class:`~personaclick_async.sync.rejects.RejectFile`.
     """
 
     def append(self, rows: Sequence[FaultyRow], /) -> None:
@@ -44,18 +45,6 @@ class RejectSink(Protocol):
 
     def flush(self) -> None:
         """Make what was taken durable: the journal counts it as done after this returns."""
-
-
-@runtime_checkable
-class ResumableSink(RejectSink, Protocol):
-    """A sink that keeps each row once, also if a sync is killed and resumed."""
-
-    @property
-    def position(self) -> int:
-        """How much it holds; the journal remembers it with the rows."""
-
-    def resume(self, position: int, /) -> None:
-        """Expect rows again that came after a position, and keep each of them once."""
 
 
 class Limit(Protocol):
@@ -68,8 +57,9 @@ class Limit(Protocol):
         """
 
 
-def _seconds(value: float | timedelta) -> Seconds:
-    return value.total_seconds() if isinstance(value, timedelta) else float(value)
+def _count(default: int, at_least: int = 1, at_most: float = math.inf) -> int:
+    check = number(at_least=at_least, at_most=at_most, whole=True)
+    return attrs.field(default=default, validator=check)
 
 
 @attrs.frozen(kw_only=True)
@@ -100,39 +90,27 @@ class SyncOptions:
     """
 
     route: Route = attrs.field(default=Route.AUTO, converter=Route)
-    concurrency: int = 32
-    max_chunk_bytes: int = names.IMPORT_MAX_BODY_BYTES
-    chunk_rows: int = 500
+    concurrency: int = _count(32, at_most=1000)
+    max_chunk_bytes: int = _count(
+        IMPORT_MAX_BODY_BYTES, at_least=1024, at_most=IMPORT_MAX_BODY_BYTES
+    )
+    chunk_rows: int = _count(500, at_most=10_000)
     journal: Path | None = attrs.field(default=None, converter=optional(Path))
     unfinished: Unfinished = attrs.field(default=Unfinished.RESUME, converter=Unfinished)
     skip_unchanged: bool = False
     rejects: RejectSink | None = attrs.field(default=None, repr=False)
-    patience: Seconds | None = attrs.field(default=3600.0, converter=optional(_seconds))
-    max_refused_in_a_row: int = 50
+    patience: Seconds | None = attrs.field(
+        default=_HOUR, converter=optional(to_seconds), validator=or_none(number(at_least=0))
+    )
+    max_refused_in_a_row: int = _count(50)
     limit: Limit | None = attrs.field(default=None, repr=False)
-    segment_id: int | None = None
+    segment_id: int | None = attrs.field(
+        default=None, validator=or_none(number(at_least=0, whole=True))
+    )
     dry_run: bool = False
 
     def __attrs_post_init__(self) -> None:
-        _between("concurrency", self.concurrency, 1, 1000)
-        _between(
-            "max_chunk_bytes", self.max_chunk_bytes, _SMALLEST_CHUNK, names.IMPORT_MAX_BODY_BYTES
-        )
-        _between("chunk_rows", self.chunk_rows, 1, _MOST_ROWS)
-        _between("max_refused_in_a_row", self.max_refused_in_a_row, 1, None)
-        # Written so that NaN fails too.
-        if self.patience is not None and not self.patience >= 0:
-            raise ConfigurationError(f"patience: expected 0 or more, got {self.patience}")
-        if self.segment_id is not None:
-            _between("segment_id", self.segment_id, 0, None)
-            if self.route is Route.PER_PROFILE:
-                raise ConfigurationError("segment_id: only the bulk route knows segments")
+        if self.segment_id is not None and self.route is Route.PER_PROFILE:
+            raise ConfigurationError("segment_id: only the bulk route knows segments")
         if self.skip_unchanged and self.journal is None:
             raise ConfigurationError("skip_unchanged: needs a journal, to know what was delivered")
-
-
-def _between(name: str, value: object, low: int, high: int | None) -> None:
-    fits = isinstance(value, int) and not isinstance(value, bool) and value >= low
-    if not fits or (high is not None and isinstance(value, int) and value > high):
-        upto = "or more" if high is None else f"to {high}"
-        raise ConfigurationError(f"{name}: expected an int, {low} {upto}")
