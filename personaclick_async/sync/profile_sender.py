@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 import attrs
@@ -28,10 +28,15 @@ from personaclick_async.sync.delivery import (
     refusal,
 )
 from personaclick_async.sync.options import SyncOptions
-from personaclick_async.sync.records import identifiers_of
-from personaclick_async.sync.report import Delivered, Failed
+from personaclick_async.sync.records import Refused, identifiers_of
+from personaclick_async.sync.report import Delivered, Failed, Tally
 
 _MOST_FAILED: Final = 1000
+_COUNTED: Final[Mapping[type, Tally]] = {
+    Delivered: {"sent": 1},
+    Refused: {"rejected": 1},
+    Failed: {"failed": 1},
+}
 
 
 @attrs.define(eq=False)
@@ -90,8 +95,7 @@ class ProfileSender:
         """
         jobs = iter([self._job(batch, index) for index in range(len(batch))])
         # In order, so that a worker only waits for a record that another one has begun.
-        count = min(self._concurrency, len(batch))
-        workers = [asyncio.create_task(self._work(batch, jobs)) for _ in range(count)]
+        workers = [self._work(batch, jobs) for _ in range(min(self._concurrency, len(batch)))]
         # Whatever happens to one, requests in flight end and are settled.
         ends = await asyncio.gather(*workers, return_exceptions=True)
         for job in jobs:
@@ -100,11 +104,10 @@ class ProfileSender:
 
     def _job(self, batch: Batch, index: int) -> _Job:
         fields = batch.record(index)
-        identifiers = identifiers_of(fields)
-        job = _Job(batch.rows[index], batch.positions[index], fields, identifiers)
-        for identifier in identifiers:
+        job = _Job(batch.rows[index], batch.positions[index], fields, identifiers_of(fields))
+        for identifier in job.identifiers:
             earlier = self._latest.get(identifier)
-            if earlier is not None and earlier is not job:
+            if earlier is not None:
                 earlier.is_done = earlier.is_done or asyncio.Event()
                 job.earlier.append(earlier)
             self._latest[identifier] = job
@@ -134,8 +137,10 @@ class ProfileSender:
                 before = group
                 if "sent" in settlement.tally:
                     self._delivery.accepted()
-                else:
-                    self._refused()
+                    continue
+                self._delivery.refused()
+                if self._failed > _MOST_FAILED:
+                    raise self._delivery.stopped(f"more than {_MOST_FAILED} records have failed")
         finally:
             try:
                 if before is not None:
@@ -147,34 +152,31 @@ class ProfileSender:
                 else:
                     self._slots.release()
 
-    def _refused(self) -> None:
-        self._delivery.refused()
-        if self._failed > _MOST_FAILED:
-            raise self._delivery.stopped(f"more than {_MOST_FAILED} records have failed")
-
     async def _deliver(self, batch: Batch, job: _Job) -> Settlement:
         """Deliver a record, after the earlier ones of the same person."""
+        result: Delivered | Refused | Failed = Delivered(job.row)
         try:
             for earlier in job.earlier:
                 if earlier.is_done is not None:
                     await earlier.is_done.wait()
             if not self._failed_identifiers.isdisjoint(job.identifiers):
                 # Were it sent now, the next run would put the older record on top of it.
-                return _failed(batch, job, "an earlier record of the same person has failed")
-            error = await self._send(job)
+                result = Failed(job.row, "an earlier record of the same person has failed")
+            elif (error := await self._send(job)) is not None:
+                if judge(error) is Verdict.WAIT:
+                    result = Failed(job.row, describe(error))
+                    self._failed_identifiers.update(job.identifiers)
+                    self._failed += 1
+                else:
+                    result = refusal(job.row, job.fields, error)
         finally:
             self._end(job)
-        if error is not None and judge(error) is Verdict.WAIT:
-            self._failed_identifiers.update(job.identifiers)
-            self._failed += 1
-            return _failed(batch, job, describe(error))
-        rejected = [] if error is None else [refusal(job.row, job.fields, error)]
         return Settlement(
             chunk=batch.chunk,
-            positions=(job.position,),
-            results=rejected or [Delivered(job.row)],
-            tally={"rejected": 1} if rejected else {"sent": 1},
-            faulty=rejected,
+            positions=() if isinstance(result, Failed) else (job.position,),
+            results=(result,),
+            tally=_COUNTED[type(result)],
+            faulty=(result,) if isinstance(result, Refused) else (),
         )
 
     async def _send(self, job: _Job) -> PersonaClickError | None:
@@ -196,11 +198,6 @@ class ProfileSender:
                 await self._core.profiles.forget(*names)
 
         return await self._delivery.send(request, len(call.body or b""))
-
-
-def _failed(batch: Batch, job: _Job, reason: str) -> Settlement:
-    results = [Failed(job.row, reason)]
-    return Settlement(chunk=batch.chunk, positions=(), results=results, tally={"failed": 1})
 
 
 def _attempts_of(answer: Answer[None]) -> int:
