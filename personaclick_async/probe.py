@@ -415,18 +415,19 @@ class _Probe:
         session = dict.fromkeys(_SESSION_NAMES, new_id())
         wrong = {names.SHOP_SECRET: secrets.token_hex(16)}
         twice = [*known.items(), *device.items()]
-        for setting, what, path, query, otherwise in (
-            ("device_unknown", "unknown did", profile, self._shop | nobody, "created"),
-            ("session_unknown", "an unknown session id", profile, known | session, "accepted"),
-            ("secret_wrong", "a wrong secret", profile, known | wrong, None),
-            ("shop_missing", "no shop_id", profile, device, None),
-            ("shop_malformed", "a malformed shop_id", profile, device | malformed, None),
-            ("shop_unknown", "an unknown shop_id", profile, device | unknown, None),
-            ("init_refused", "init of an unknown shop", init, unknown, None),
-            ("device_malformed", "a malformed did", init, self._shop | too_long, "accepted"),
-            ("parameter_twice", "a parameter twice", profile, twice, "the last counts"),
+        for setting, path, query, otherwise in (
+            ("device_unknown", profile, self._shop | nobody, "created"),
+            ("session_unknown", profile, known | session, "accepted"),
+            ("secret_wrong", profile, known | wrong, None),
+            ("shop_missing", profile, device, None),
+            ("shop_malformed", profile, device | malformed, None),
+            ("shop_unknown", profile, device | unknown, None),
+            ("init_refused", init, unknown, None),
+            ("device_malformed", init, self._shop | too_long, "accepted"),
+            ("parameter_twice", profile, twice, "the last counts"),
         ):
-            self._find_status(setting, await self._ask(what, path, query), otherwise)
+            reply = await self._ask(POINTS[setting].words, path, query)
+            self._find_status(setting, reply, otherwise)
         self._find_status("method_wrong", await self._ask("a wrong method", profile, body={}))
 
     async def about_writing(self) -> None:

@@ -1,13 +1,18 @@
-"""The command and those of its parts that are about one user, and the emulator."""
+"""The command ``personaclick`` and its parts; what a sync does is in :mod:`.syncing`."""
 
 from __future__ import annotations
 
-from typing import Annotated
+import json
+from collections.abc import Iterable
+from contextlib import suppress
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, Final
 
 import typer
 
+from personaclick_async import codec
 from personaclick_async._version import __version__
-from personaclick_async.cli.fields import parse_fields
 from personaclick_async.cli.options import (
     Connection,
     Reading,
@@ -16,8 +21,18 @@ from personaclick_async.cli.options import (
     UserOptions,
     command,
 )
-from personaclick_async.cli.outcome import EXIT_CODES, Output, cell, table_of
-from personaclick_async.cli.probe import probe
+from personaclick_async.cli.outcome import EXIT_CODES, Exit, Output, cell, table_of
+from personaclick_async.cli.process import run_interruptibly
+from personaclick_async.errors import ConfigurationError, PersonaClickError, ValidationError
+from personaclick_async.models.fields import CLEAR, Kind
+from personaclick_async.models.identity import Identity
+from personaclick_async.models.update import FIELDS, ProfileUpdate
+from personaclick_async.names import ID
+
+_CUSTOM: Final = "custom."
+_WORDS: Final = {"true": True, "yes": True, "false": False, "no": False}
+_KNOWN: Final = (*FIELDS, ID)
+_VERDICTS: Final = {"agrees": "green", "differs": "yellow", "contradicted": "bold red"}
 
 app = typer.Typer(
     name="personaclick",
@@ -32,7 +47,6 @@ profile = typer.Typer(help="Read and write one user's profile.", no_args_is_help
 orders = typer.Typer(help="Read one user's orders.", no_args_is_help=True)
 app.add_typer(profile, name="profile")
 app.add_typer(orders, name="orders")
-app.command("probe")(command(probe))
 
 
 @app.command()
@@ -115,7 +129,7 @@ async def set_profile(
 ) -> None:
     """Update the profile of a device, or of a customer (with the secret)."""
     async with connection.client() as client:
-        answer = await user.of(client).profile.raw.set(parse_fields(fields))
+        answer = await user.of(client).profile.raw.set(_parse_fields(fields))
     output.show_fields(answer.json())
 
 
@@ -151,3 +165,135 @@ def mapping(reading: Reading, *, output: Output) -> None:
     from personaclick_async.cli.syncing import propose  # noqa: PLC0415 - only here
 
     propose(reading, output)
+
+
+@app.command()
+@command
+def probe(
+    *,
+    connection: Connection,
+    write: Annotated[
+        bool, typer.Option("--write", help="Write to a device made for the purpose, too.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Write without asking first.")] = False,
+    customer: Annotated[
+        str | None,
+        typer.Option(
+            "--customer",
+            metavar="KIND=VALUE",
+            help="A customer whose profile's keys and types may be looked at: email=… or the like.",
+        ),
+    ] = None,
+    path: Annotated[
+        Path, typer.Option("--output", "-o", help="Where to write what was found.")
+    ] = Path("probe.json"),
+    pause: Annotated[
+        float, typer.Option("--pause", min=0, help="Seconds between two requests.")
+    ] = 1.0,
+    output: Output,
+) -> None:
+    """Ask a shop how the service behaves where no document says so.
+
+    At most 60 requests, none repeated, none an import. The file has no values and no secret;
+    personaclick-emulator --as FILE behaves as the shop did.
+    """
+    from personaclick_async import probe as probing  # noqa: PLC0415 - the emulator comes with it
+
+    if write and not yes:
+        typer.confirm(f"This writes {probing.WRITES}.\nGo on?", abort=True, err=True)
+    config = connection.client().config
+    if customer is not None and config.shop_secret is None:
+        raise ConfigurationError("--customer: shop_secret is needed")
+    asking = probing.probe(
+        config.shop_id,
+        shop_secret=config.shop_secret,
+        api_url=config.api_url,
+        write=write,
+        customer=None if customer is None else _identifier(customer),
+        pause=pause,
+        progress=lambda what: output.note(f"asking about {what}"),
+    )
+    report = run_interruptibly(asking)
+    found = report.to_json()
+    try:
+        path.write_text(json.dumps(found, indent=2) + "\n")
+    except OSError as error:
+        output.complain("OSError", f"{path}: {error.strerror}")
+        raise typer.Exit(Exit.FAILED) from None
+    table = table_of("open point", "assumed", "observed", "")
+    for one in report.findings:
+        observed = "" if one.observed is None else _word(one.observed)
+        comment = f"({one.note})" if one.note else ""
+        verdict = cell(one.verdict)
+        verdict.stylize(_VERDICTS.get(one.verdict, "dim"))
+        cells = (one.point, _word(one.assumed), f"{observed} {comment}".strip())
+        table.add_row(*map(cell, cells), verdict)
+    output.show(found, table, "", f"{report.requests} requests; written to {path}")
+    for contradiction in report.contradictions:
+        output.complain("Contradicted", contradiction)
+    if report.contradictions:
+        raise typer.Exit(Exit.FAILED)
+
+
+def _identifier(text: str) -> dict[str, str]:
+    kind, separator, value = text.partition("=")
+    if not separator:
+        raise ValidationError("customer", "email=…, phone=… or the like", "a text without =")
+    identity = Identity.of(**{kind: value})
+    return {identity.kind: identity.value}
+
+
+def _word(value: object) -> str:
+    return ("yes" if value else "no") if isinstance(value, bool) else str(value)
+
+
+class UnknownField(PersonaClickError):
+    """The command line names a field that there is not."""
+
+
+def _parse_fields(arguments: Iterable[str]) -> ProfileUpdate:
+    """Return an update of ``first_name=Ada``, ``kids:=[{"gender": "f"}]``, ``custom.colour=red``.
+
+    ``name:=null`` clears a field.
+
+    :raises ValidationError: an argument has neither form, or a value breaks its field's rule.
+    """
+    fields: dict[str, Any] = {}
+    custom: dict[str, Any] = {}
+    for argument in arguments:
+        name, separator, text = argument.partition("=")
+        if not separator or not name:
+            raise ValidationError("fields", "name=text or name:=json", "an argument without =")
+        if name.endswith(":"):
+            name, value = name[:-1], _json(name[:-1], text)
+        else:
+            value = _plain(name, text)
+        if name.startswith(_CUSTOM):
+            custom[name.removeprefix(_CUSTOM)] = value
+        elif name in _KNOWN:
+            fields[name] = value
+        else:
+            near = get_close_matches(name, _KNOWN, n=1)
+            hint = f'did you mean "{near[0]}"? ' if near else ""
+            raise UnknownField(
+                f'unknown field "{name}"; {hint}A custom property is {_CUSTOM}{name}=value'
+            )
+    return ProfileUpdate(**fields, custom=custom)
+
+
+def _json(name: str, text: str) -> object:
+    try:
+        value = codec.decode(text.encode())
+    except ValueError:
+        raise ValidationError(name, "JSON after :=", f"{len(text)} characters of another") from None
+    return CLEAR if value is None else value
+
+
+def _plain(name: str, text: str) -> object:
+    kind = FIELDS[name].kind if name in FIELDS else None
+    if kind is Kind.FLAG:
+        return _WORDS.get(text.lower(), text)
+    if kind is Kind.NUMBER:
+        with suppress(ValueError):
+            return int(text) if text.lstrip("-").isdecimal() else float(text)
+    return text

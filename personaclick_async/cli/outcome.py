@@ -53,26 +53,17 @@ EXIT_CODES: Final = (
 )
 
 # By the error's class, or by what made a sync stop. Names, as most commands do without the sync.
-_CODES: Final[Mapping[str, Exit]] = {
-    "ConfigurationError": Exit.CONFIGURATION,
-    "ValidationError": Exit.INVALID_INPUT,
-    "UnknownField": Exit.INVALID_INPUT,
-    "NotFound": Exit.NOT_FOUND,
-    "AuthenticationFailed": Exit.NO_PERMISSION,
-    "Forbidden": Exit.NO_PERMISSION,
-    "RateLimited": Exit.RATE_LIMITED,
-    "ServiceUnavailable": Exit.UNREACHABLE,
-    "TransportError": Exit.UNREACHABLE,
-    "JournalFailed": Exit.JOURNAL_FAILED,
-    "JournalLocked": Exit.JOURNAL_FAILED,
-    "RejectsFailed": Exit.REJECTS_FAILED,
-    "SourceFailed": Exit.SOURCE_FAILED,
-    "credentials": Exit.NO_PERMISSION,
-    "unreachable": Exit.UNREACHABLE,
-    "refused-in-a-row": Exit.ALL_REFUSED,
-    "redirected": Exit.CONFIGURATION,
-    "limit": Exit.CONFIGURATION,
-    "resources": Exit.CONFIGURATION,
+_CODES: Final[Mapping[Exit, tuple[str, ...]]] = {
+    Exit.CONFIGURATION: ("ConfigurationError", "redirected", "limit", "resources"),
+    Exit.INVALID_INPUT: ("ValidationError", "UnknownField"),
+    Exit.NOT_FOUND: ("NotFound",),
+    Exit.NO_PERMISSION: ("AuthenticationFailed", "Forbidden", "credentials"),
+    Exit.UNREACHABLE: ("ServiceUnavailable", "TransportError", "unreachable"),
+    Exit.RATE_LIMITED: ("RateLimited",),
+    Exit.JOURNAL_FAILED: ("JournalFailed", "JournalLocked"),
+    Exit.REJECTS_FAILED: ("RejectsFailed",),
+    Exit.SOURCE_FAILED: ("SourceFailed",),
+    Exit.ALL_REFUSED: ("refused-in-a-row",),
 }
 _REDIRECTS: Final = range(300, 400)
 
@@ -84,8 +75,9 @@ def code_of(error: PersonaClickError) -> Exit:
         return Exit.RATE_LIMITED
     if status in _REDIRECTS:
         return Exit.CONFIGURATION  # the address is another one than the service's
+    codes = {name: code for code, names in _CODES.items() for name in names}
     names = (getattr(error, "cause", ""), *(kind.__name__ for kind in type(error).__mro__))
-    return next((_CODES[name] for name in names if name in _CODES), Exit.FAILED)
+    return next((codes[name] for name in names if name in codes), Exit.FAILED)
 
 
 @attrs.frozen
