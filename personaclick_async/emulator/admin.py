@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from importlib.resources import files
 from typing import Any, Final
@@ -24,10 +24,10 @@ from personaclick_async.errors import ConfigurationError
 PREFIX: Final = "/_emulator/"
 
 _FILES: Final = {
-    "": ("page.html", "text/html"),
-    "page.css": ("page.css", "text/css"),
-    "page.js": ("page.js", "text/javascript"),
-    "icon.svg": ("icon.svg", "image/svg+xml"),
+    "": "text/html",
+    "page.css": "text/css",
+    "page.js": "text/javascript",
+    "icon.svg": "image/svg+xml",
 }
 _GUARDS: Final = {
     # Nothing from elsewhere, nothing inline: what a profile holds can't become code.
@@ -46,18 +46,15 @@ _LOOK_SECONDS: Final = 0.25
 _SMALL_BYTES: Final = 64 * 1024
 _MASKED: Final = "••••"
 _PRIVATE: Final = frozenset({names.SHOP_SECRET, "authorization"})
-_SUCCESS: Final = {names.STATUS: names.STATUS_SUCCESS}
 
-_COUNTED: Final = {"profiles": "known"} | {
-    table: table for table in ("devices", "products", "orders", "suppressed", "queue")
-}
+_COUNTED: Final = ("devices", "products", "orders", "suppressed", "queue")
 _SEARCHES: Final = {
-    # What is shown, of which table, where a text occurs in it, and the order.
-    "profiles": ("profile", "known", "texts", "profile DESC"),
-    "devices": ("did, profile, seance", "devices", "did", "profile DESC, did"),
-    "orders": ("number, profile, body", "orders", "body", "number DESC"),
-    "products": ("product", "products", "product", "id"),
+    "profiles": ("profile AS key FROM known", "texts", "profile DESC"),
+    "devices": ("did, profile, seance FROM devices", "did", "profile DESC, did"),
+    "orders": ('number, profile, body AS "order" FROM orders', "body", "number DESC"),
+    "products": ("product FROM products", "product", "id"),
 }
+"""What is shown, where a text is looked for, and the order."""
 _METHODS: Final = {
     **dict.fromkeys((*_FILES, *_SEARCHES, "stream", "status", "profile"), ("GET",)),
     **dict.fromkeys(LOADED, ("GET", "POST")),
@@ -65,22 +62,19 @@ _METHODS: Final = {
     "requests": ("GET", "DELETE"),
     "faults": ("GET", "POST", "DELETE"),
 }
-"""What can be done with each address."""
 
 
 async def read_body(request: web.BaseRequest, limit: int, *, oversize: int = 413) -> bytes:
     """Read a request's body, but no more of it than ``limit`` bytes."""
-    too_large = Refused(oversize, "The body is too large")
-    if (request.content_length or 0) > limit:
-        raise too_large
-    body = bytearray()
+    body, too_large = bytearray(), (request.content_length or 0) > limit
     try:
-        async for piece in request.content.iter_any():
+        while not too_large and (piece := await request.content.readany()):
             body += piece
-            if len(body) > limit:
-                raise too_large
+            too_large = len(body) > limit
     except web.RequestPayloadError:
         raise Refused(400, "The body can not be decoded") from None
+    if too_large:
+        raise Refused(oversize, "The body is too large")
     return bytes(body)
 
 
@@ -95,10 +89,8 @@ class Admin:
     def __init__(self, service: Service) -> None:
         self._service = service
         self._store = service.store
+        self._shop = service.settings.shop_id
         self._profiles = service.profiles()
-        self._orders = Orders(self._profiles)
-        self._recorder = service.recorder
-        self._faults = service.faults
         self._token = secrets.token_urlsafe(24)
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -107,81 +99,80 @@ class Admin:
         try:
             self._check(request, name)
             if name in _FILES:
-                file, kind = _FILES[name]
-                body = files(__package__).joinpath("page", file).read_bytes()
-                return _response(body.replace(_TOKEN_IN_PAGE, self._token.encode()), kind)
+                page = files(__package__).joinpath("page", name or "page.html").read_bytes()
+                return _response(page.replace(_TOKEN_IN_PAGE, self._token.encode()), _FILES[name])
             if name == "stream":
                 return await self._stream(request)
-            loads = method == "POST" and name in LOADED
-            most = self._service.settings.max_import_bytes if loads else _SMALL_BYTES
-            body = await read_body(request, most)
-            if loads:
+            if method == "POST" and name in LOADED:
+                body = await read_body(request, self._service.settings.max_import_bytes)
                 return _response(codec.encode(await self._load(name, body)))
+            body = await read_body(request, _SMALL_BYTES)
             with self._store.lock:
                 return _response(codec.encode(self._answer(method, name, request.query, body)))
         except Refused as refused:
             return _response(refused.envelope(), status=refused.status)
 
-    def _answer(self, method: str, name: str, query: Mapping[str, str], body: bytes) -> Json:
-        match method, name:
-            case "GET", "status":
-                return self._status()
-            case "GET", "profile":
-                return self._profile(self._key(query))
-            case "POST", "computed":
-                return self._compute(self._key(query), body)
-            case "GET", "requests":
-                return [_shown(one) for one in self._recorder.latest(_MOST_SHOWN)]
-            case "DELETE", "requests":
-                self._recorder.clear()
-                return []
-            case _, "faults":
-                if method == "POST":
-                    self._faults.add(_fault(body))
-                if method == "DELETE":
-                    self._faults.remove(query.get("number"))
-                return self._shown_faults()
-            case "POST", "reset":
-                self._service.reset()
-                return _SUCCESS
-        return self._search(name, query.get("search", "").strip())
-
     def _check(self, request: web.BaseRequest, name: str) -> None:
         """Check a request before its body is read."""
-        origin = request.headers.get("Origin")
-        if origin is not None and origin.partition("://")[2] != request.headers.get("Host"):
+        headers = request.headers
+        if "Origin" in headers and headers["Origin"].partition("://")[2] != headers.get("Host"):
             raise Refused(403, "Pages of other sites may not ask")
         if name not in _METHODS:
             raise Refused(404, "Not found")
         if request.method not in _METHODS[name]:
             raise Refused(405, "Method not allowed")
-        if request.method != "GET":
-            bearer = request.headers.get("Authorization", "")
-            token = request.headers.get(_TOKEN)
-            secret = self._service.settings.shop_secret
-            if token is not None and not _is_same(token, self._token):
+        if request.method == "GET":
+            return
+        bearer = f"Bearer {self._service.settings.shop_secret}"
+        if _TOKEN in headers:
+            if not _is_same(headers[_TOKEN], self._token):
                 raise Refused(403, "The page's token is needed: reload the page")
-            if token is None and not _is_same(bearer, f"Bearer {secret}"):
-                raise Refused(401, "Authorization: Bearer with the shop_secret is needed")
+        elif not _is_same(headers.get("Authorization", ""), bearer):
+            raise Refused(401, "Authorization: Bearer with the shop_secret is needed")
 
-    # Watching
-
-    def _status(self) -> Json:
-        counts = sorted(self._recorder.counts.items(), key=str)
-        answered = [
-            {"method": method, "path": path, names.STATUS: status, "count": count}
-            for (method, path, status), count in counts
-        ]
-        return {**self._stored(), "requests": answered, "faults": self._shown_faults()}
+    def _answer(self, method: str, name: str, query: Mapping[str, str], body: bytes) -> Json:
+        recorder, faults = self._service.recorder, self._service.faults
+        match method, name:
+            case "GET", "status":
+                counts = sorted(recorder.counts.items(), key=str)
+                answered = [
+                    {"method": method, "path": path, names.STATUS: status, "count": count}
+                    for (method, path, status), count in counts
+                ]
+                return {**self._stored(), "requests": answered, "faults": self._shown_faults()}
+            case _, "profile":
+                return self._profile(self._key(query))
+            case _, "computed":
+                key = self._key(query)
+                computed = dict.fromkeys(self._profiles.load(key)[2])
+                for blocks in _objects(body):
+                    computed.update(blocks)
+                self._profiles.change(key, {}, {}, computed)
+                return self._profile(key)
+            case "GET", "requests":
+                return [_shown(one) for one in recorder.latest(_MOST_SHOWN)]
+            case "DELETE", "requests":
+                recorder.clear()
+                return []
+            case _, "faults":
+                if method == "POST":
+                    faults.add(_fault(body))
+                if method == "DELETE":
+                    faults.remove(query.get("number"))
+                return self._shown_faults()
+            case _, "reset":
+                self._service.reset()
+                return {names.STATUS: names.STATUS_SUCCESS}
+        return self._search(name, query.get("search", "").strip())
 
     def _stored(self) -> dict[str, Json]:
-        shop, ignored = self._service.settings.shop_id, self._service.ignored
+        ignored = self._service.ignored
         count = "SELECT count(*) FROM {} WHERE shop = ?"
+        tables = {"profiles": "known", **{table: table for table in _COUNTED}}
         return {
-            names.SHOP_ID: shop,
+            names.SHOP_ID: self._shop,
             "stored": {
-                name: self._store.value(count.format(table), shop)
-                for name, table in _COUNTED.items()
+                k: self._store.value(count.format(v), self._shop) for k, v in tables.items()
             },
             "ignored_entries": sum(ignored.values()),
             "ignored": ignored,
@@ -189,73 +180,71 @@ class Admin:
 
     def _search(self, kind: str, text: str) -> list[Json]:
         """Return what the shop has of a kind, the newest first, if a text occurs in it."""
-        shown: dict[str, Callable[..., Json]] = {
-            "profiles": self._shown_profile,
-            "devices": lambda did, key, seance: {"did": did, "profile": key, "seance": seance},
-            "orders": self._shown_order,
-            "products": lambda product: product,
-        }
-        columns, table, where, order = _SEARCHES[kind]
-        found = self._store.execute(
-            f"SELECT {columns} FROM {table} WHERE shop = ? AND "  # noqa: S608 - names of our own
-            f"instr(lower({where}), lower(?)) ORDER BY {order} LIMIT ?",
-            *(self._service.settings.shop_id, text, _MOST_SHOWN),
+        shown, where, order = _SEARCHES[kind]
+        query = (
+            f"SELECT {shown} WHERE shop = ? AND instr(lower({where}), lower(?)) ORDER BY {order}"
         )
-        return [shown[kind](*row) for row in found.fetchall()]
-
-    def _profile(self, key: int) -> dict[str, Json]:
-        devices = self._store.execute("SELECT did, seance FROM devices WHERE profile = ?", key)
-        orders = [self._shown_order(number, key, body) for number, body in self._orders.of(key)]
-        return {
-            **self._shown_profile(key),
-            "computed": self._profiles.load(key)[2],
-            "devices": [{"did": did, "seance": seance} for did, seance in devices],
-            "orders": orders[::-1],
-        }
+        found = self._store.objects(f"{query} LIMIT ?", self._shop, text, _MOST_SHOWN)
+        match kind:
+            case "profiles":
+                return [{**one, "stored": self._profiles.everything(one["key"])} for one in found]
+            case "orders":
+                return [self._with_products(order) for order in found]
+            case "products":
+                return [one["product"] for one in found]
+        return found
 
     def _key(self, query: Mapping[str, str]) -> int:
         known = "SELECT profile FROM profiles WHERE shop = ? AND profile = ?"
-        key = self._store.value(known, self._service.settings.shop_id, query.get("key", ""))
+        key = self._store.value(known, self._shop, query.get("key", ""))
         if key is None:
             raise Refused(404, "no such profile")
         return int(key)
 
-    def _shown_profile(self, key: int) -> dict[str, Json]:
-        return {"key": key, "stored": self._profiles.everything(key)}
+    def _profile(self, key: int) -> dict[str, Json]:
+        """Return all that is known of a profile."""
+        orders = 'SELECT number, profile, body AS "order" FROM orders WHERE profile = ? '
+        newest = self._store.objects(orders + "ORDER BY date DESC, number DESC", key)
+        devices = "SELECT did, seance FROM devices WHERE profile = ?"
+        return {
+            "key": key,
+            "stored": self._profiles.everything(key),
+            "computed": self._profiles.load(key)[2],
+            "devices": self._store.objects(devices, key),
+            "orders": [self._with_products(order) for order in newest],
+        }
 
-    def _shown_order(self, number: int, key: int, body: dict[str, Json]) -> Json:
-        ids = [str(item.get(names.ID)) for item in body.get("items") or []]
-        products = {one: (self._orders.product(one) or {}).get("name") for one in ids}
-        return {"number": number, "profile": key, "order": body, "products": products}
+    def _with_products(self, order: dict[str, Json]) -> dict[str, Json]:
+        orders = Orders(self._profiles)
+        ids = [str(item.get(names.ID)) for item in order["order"].get("items") or []]
+        return {**order, "products": {one: (orders.product(one) or {}).get("name") for one in ids}}
 
     def _shown_faults(self) -> list[Json]:
-        shown = ("number", "hits", *sorted(FAULT_FIELDS))
-        return [{name: getattr(one, name) for name in shown} for one in self._faults.in_force()]
+        shown, faults = ("number", "hits", *sorted(FAULT_FIELDS)), self._service.faults.in_force()
+        return [{name: getattr(one, name) for name in shown} for one in faults]
 
     async def _stream(self, request: web.BaseRequest) -> web.StreamResponse:
         """Tell a browser each request that has ended, and the faults and counts as they change."""
         response = web.StreamResponse(headers={**_GUARDS, "Content-Type": "text/event-stream"})
         await response.prepare(request)
-        seen = self._recorder.ended
+        recorder = self._service.recorder
+        seen = recorder.ended
         told: dict[str, bytes] = {}
         with suppress(ConnectionResetError):
             while True:
                 await response.write(b": still here\n\n")
                 await asyncio.sleep(_LOOK_SECONDS)
-                ended = self._recorder.ended
-                for recorded in reversed(self._recorder.latest(ended - seen)):
-                    await response.write(_event("", _shown(recorded)))
-                seen = ended
+                new, seen = recorder.ended - seen, recorder.ended
+                for recorded in reversed(recorder.latest(new)):
+                    await response.write(b"data: %b\n\n" % codec.encode(_shown(recorded)))
                 with self._store.lock:
-                    stored = self._stored()
-                for name, value in (("faults", self._shown_faults()), ("stored", stored)):
-                    event = _event(f"event: {name}\n", value)
+                    states = {"faults": self._shown_faults(), "stored": self._stored()}
+                for name, state in states.items():
+                    event = b"event: %b\ndata: %b\n\n" % (name.encode(), codec.encode(state))
                     if told.get(name) != event:
                         told[name] = event
                         await response.write(event)
         return response
-
-    # Changing
 
     async def _load(self, kind: str, body: bytes) -> Json:
         count = 0
@@ -265,15 +254,11 @@ class Admin:
                 await asyncio.sleep(0)  # requests are answered in between
         except ValueError as error:
             raise Refused(422, str(error)) from None
-        return {**_SUCCESS, "count": count}
+        return {names.STATUS: names.STATUS_SUCCESS, "count": count}
 
-    def _compute(self, key: int, body: bytes) -> Json:
-        """Replace what the service has computed for a profile."""
-        computed = dict.fromkeys(self._profiles.load(key)[2])
-        for blocks in _objects(body):
-            computed.update(blocks)
-        self._profiles.change(key, computed=computed)
-        return self._profile(key)
+
+def _is_same(given: str, wanted: str) -> bool:
+    return hmac.compare_digest(given.encode(errors="replace"), wanted.encode())
 
 
 def _fault(body: bytes) -> Fault:
@@ -285,16 +270,11 @@ def _fault(body: bytes) -> Fault:
         raise Refused(422, "fault: can't be read") from None
 
 
-def _is_same(given: str, wanted: str) -> bool:
-    return hmac.compare_digest(given.encode(errors="replace"), wanted.encode())
-
-
 def _objects(body: bytes) -> list[dict[str, Any]]:
     try:
-        if body.lstrip()[:1] == b"[":
-            items = strict_json(body)
-        else:
-            items = [strict_json(line) for line in body.splitlines() if line.strip()]
+        is_array = body.lstrip()[:1] == b"["
+        lines = [line for line in body.splitlines() if line.strip()]
+        items = strict_json(body) if is_array else [strict_json(line) for line in lines]
     except ValueError:
         raise Refused(400, "The body is neither a JSON array nor a JSON object a line") from None
     if not all(isinstance(item, dict) for item in items):
@@ -324,12 +304,6 @@ def _masked(value: Json) -> Json:
     return [_masked(inner) for inner in value] if isinstance(value, list) else value
 
 
-def _event(head: str, value: Json) -> bytes:
-    return b"%bdata: %b\n\n" % (head.encode(), codec.encode(value))
-
-
 def _response(body: bytes, kind: str = "application/json", status: int = 200) -> web.Response:
-    # The page and what it reads are UTF-8, as the type of JSON implies.
-    return web.Response(
-        body=body, status=status, content_type=kind, charset="utf-8", headers=_GUARDS
-    )
+    headers = {**_GUARDS, "Content-Type": f"{kind}; charset=utf-8"}
+    return web.Response(body=body, status=status, headers=headers)

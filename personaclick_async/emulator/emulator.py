@@ -238,7 +238,7 @@ class Emulator:
 
         def add(service: Service) -> None:
             with service.store.transaction():
-                service.profiles().add({kind: value}, named)
+                service.profiles().add({kind: value, **named}, named)
 
         self._do(add)
 
@@ -320,17 +320,17 @@ class Emulator:
         def everything(key: int) -> dict[str, Json]:
             return self._do(lambda service: service.profiles().everything(key))
 
-        return map(everything, self._do(lambda service: service.profiles().keys()))
+        keys = self._rows("SELECT profile FROM known WHERE shop = ?", self.shop_id)
+        return (everything(key) for (key,) in keys)
 
     def count_profiles(self) -> int:
         """Return how many users have an identifier or some field."""
-        return self._do(lambda service: len(service.profiles().keys()))
+        return len(self._rows("SELECT profile FROM known WHERE shop = ?", self.shop_id))
 
     def devices(self) -> list[dict[str, Json]]:
         """Return every device: ``shop_id``, ``did``, ``profile`` (a number), and ``seance``."""
-        columns = (names.SHOP_ID, names.DID, "profile", names.SEANCE)
-        rows = self._rows("SELECT shop, did, profile, seance FROM devices")
-        return [dict(zip(columns, row, strict=True)) for row in rows]
+        query = "SELECT shop AS shop_id, did, profile, seance FROM devices"
+        return self._do(lambda service: service.store.objects(query))
 
     def suppressed(self) -> list[str]:
         """Return the suppressed e-mail addresses."""

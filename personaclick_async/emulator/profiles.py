@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-import secrets
-import string
 from collections.abc import Callable, Collection, Mapping
 from functools import partial
+from itertools import zip_longest
 from typing import Final
 from urllib.parse import unquote
 
@@ -22,10 +21,9 @@ from personaclick_async.models.profile import Profile
 from personaclick_async.models.update import FIELDS, RESERVED_NAMES
 
 Part = dict[str, Json]
+Parts = tuple[Part, Part, Part]
 
-_ID_CHARACTERS: Final = string.ascii_letters + string.digits
 _CUSTOM_NAME: Final = re.compile(r"[A-Za-z0-9_]+")
-_NOTHING: Final[Mapping[str, Json]] = {}
 _SEGMENTS: Final = "segment_ids"
 _PURGED: Final = ("first_name", "last_name", "middle_name")
 _FULL_FIELDS: Final = [name for name, field in FIELDS.items() if field.in_full_answer]
@@ -41,11 +39,6 @@ COMPUTED: Final = [
 BLOCKS: Final = frozenset(COMPUTED) - _SCALARS
 
 
-def new_id() -> str:
-    """Make a device or session id: ten letters and digits (protocol, section 6.1)."""
-    return "".join(secrets.choice(_ID_CHARACTERS) for _ in range(10))
-
-
 @attrs.frozen
 class Profiles:
     """The profiles of one shop, each known by a number that the store gave it."""
@@ -54,23 +47,21 @@ class Profiles:
     shop: str
     behaviour: Behaviour
 
-    def load(self, key: int) -> tuple[Part, Part, Part]:
+    def load(self, key: int) -> Parts:
         """Return a profile's fields, custom properties and computed blocks."""
         query = "SELECT fields, custom, computed FROM profiles WHERE profile = ?"
-        found: tuple[Part, Part, Part] = self.store.execute(query, key).fetchone()
+        found: Parts = self.store.execute(query, key).fetchone()
         return found
 
-    def change(
-        self,
-        key: int,
-        fields: Mapping[str, Json] = _NOTHING,
-        custom: Mapping[str, Json] = _NOTHING,
-        computed: Mapping[str, Json] = _NOTHING,
-    ) -> None:
-        """Change some of a profile's values; None removes one."""
+    def change(self, key: int, *changes: Mapping[str, Json]) -> None:
+        """Change values among a profile's fields, custom properties and computed blocks.
+
+        Each of the three has a mapping of its changes, and None removes a value.
+        """
+        nothing: Part = {}
         changed = [
-            {name: value for name, value in {**part, **changes}.items() if value is not None}
-            for part, changes in zip(self.load(key), (fields, custom, computed), strict=True)
+            {name: value for name, value in {**part, **change}.items() if value is not None}
+            for part, change in zip_longest(self.load(key), changes, fillvalue=nothing)
         ]
         query = "UPDATE profiles SET fields = ?, custom = ?, computed = ? WHERE profile = ?"
         self.store.execute(query, *changed, key)
@@ -79,8 +70,6 @@ class Profiles:
         return (
             self.store.execute("INSERT INTO profiles (shop) VALUES (?)", self.shop).lastrowid or 0
         )
-
-    # Devices and identifiers
 
     def device(self, did: str) -> tuple[int, str | None] | None:
         """Return the number of a device's profile and its session; None if it was never seen."""
@@ -100,11 +89,10 @@ class Profiles:
         self.store.execute("INSERT INTO devices VALUES (?, ?, ?, NULL)", self.shop, did, key)
         return key
 
-    def remember_session(self, did: str, seance: str | None) -> None:
-        """Note a known device's session; any session id is taken (protocol, section 6.2)."""
-        if seance:
-            query = "UPDATE devices SET seance = ? WHERE shop = ? AND did = ?"
-            self.store.execute(query, seance, self.shop, did)
+    def remember_session(self, did: str, seance: str) -> None:
+        """Note a device's session; any session id is taken (protocol, section 6.2)."""
+        query = "UPDATE devices SET seance = ? WHERE shop = ? AND did = ?"
+        self.store.execute(query, seance, self.shop, did)
 
     def identifiers(self, parameters: Mapping[str, Json]) -> dict[str, str]:
         """Return the identifiers among the parameters, under the names that are understood."""
@@ -116,25 +104,24 @@ class Profiles:
         return dict(self.store.execute(query, key))
 
     def known_by(self, identifiers: Mapping[str, str]) -> int | None:
-        """Return the profile of the first identifier that has one; email goes before phone.
+        """Return the profile of the first identifier, or did, that has one; email before phone.
 
         React Native encodes a query's values twice (protocol, section 8.1): where no profile has
         an identifier, it is looked for once more, decoded.
         """
-        for decode in (str, unquote):
-            for kind, value in identifiers.items():
-                if (key := self.find(kind, decode(value))) is not None:
-                    return key
-        return None
+        found = (
+            self._find(kind, decode(value))
+            for decode in (str, unquote)
+            for kind, value in identifiers.items()
+        )
+        return next(filter(None, found), None)
 
-    def find(self, kind: str, value: str) -> int | None:
-        """Return the profile that has an identifier, or owns a device."""
+    def _find(self, kind: str, value: str) -> int | None:
         if kind == names.DID:
-            query = "SELECT profile FROM devices WHERE shop = ? AND did = ?"
-            found: int | None = self.store.value(query, self.shop, value)
-        else:
-            query = "SELECT profile FROM identifiers WHERE shop = ? AND kind = ? AND value = ?"
-            found = self.store.value(query, self.shop, kind, self._compared(kind, value))
+            device = self.device(value)
+            return device and device[0]
+        query = "SELECT profile FROM identifiers WHERE shop = ? AND kind = ? AND value = ?"
+        found: int | None = self.store.value(query, self.shop, kind, self._compared(kind, value))
         return found
 
     def _compared(self, kind: str, value: str) -> str:
@@ -149,8 +136,6 @@ class Profiles:
 
     def _unname(self, key: int, kind: str) -> None:
         self.store.execute("DELETE FROM identifiers WHERE profile = ? AND kind = ?", key, kind)
-
-    # Who is meant
 
     def _meant(self, did: str | None, identifiers: Mapping[str, str]) -> int:
         """Return the profile that an update is about, and move the device there.
@@ -184,15 +169,8 @@ class Profiles:
             for kind, value in self.store.execute(query, key)
         )
 
-    # Changing them
-
     def update(
-        self,
-        did: str | None,
-        parameters: Mapping[str, Json],
-        *,
-        more_fields: Collection[str] = (),
-        computed: Mapping[str, Json] = _NOTHING,
+        self, did: str | None, parameters: Mapping[str, Json], more_fields: Collection[str] = ()
     ) -> int:
         """Carry out ``profile/set``, and return the profile that it was about.
 
@@ -200,17 +178,16 @@ class Profiles:
         they are free (protocol, sections 6.4 and 12).
 
         :param more_fields: what is no custom property, besides the documented fields.
-        :param computed: what the service computes, to be stored with the rest.
         """
         fields, custom = self._values(parameters, more_fields)
         identifiers = self.identifiers(parameters)
         if isinstance(self.behaviour.identifier_conflict, int):
-            found = {self.find(kind, value) for kind, value in identifiers.items()} - {None}
+            found = {self._find(kind, value) for kind, value in identifiers.items()} - {None}
             if len(found) > 1:
                 raise Refused(self.behaviour.identifier_conflict, "Identifiers of several profiles")
         key = self._meant(did, identifiers)
         for kind, value in identifiers.items():
-            if self.find(kind, value) in (None, key):
+            if self._find(kind, value) in (None, key):
                 # Free: also in place of an older one, as when a customer has a new address.
                 self._name(key, kind, value)
         if names.ID in fields:
@@ -223,7 +200,7 @@ class Profiles:
             for name, before in self.load(key)[0].items():
                 if isinstance(before, list) and isinstance(fields.get(name), list):
                     fields[name] = before + fields[name]
-        self.change(key, fields, custom, computed)
+        self.change(key, fields, custom)
         return key
 
     def _values(
@@ -237,28 +214,21 @@ class Profiles:
             if name in FIELDS or name == names.ID or name in more_fields:
                 self._take(fields, name, given, partial(read.field, name))
             elif name not in RESERVED_NAMES and _CUSTOM_NAME.fullmatch(name):
-                undeclared = self.behaviour.undeclared_property
-                if (
-                    name in declared
-                    or unless_refused(undeclared, f"{name} is not declared") == "stored"
-                ):
+                how = "stored" if name in declared else self.behaviour.undeclared_property
+                if unless_refused(how, f"{name} is not declared") == "stored":
                     self._take(custom, name, given, read.custom_value)
         return fields, custom
 
     def _take(self, into: Part, name: str, given: Json, understand: Callable[[Json], Json]) -> None:
         """Put a value in as it is to be stored, unless it counts as not given."""
         behaviour, value = self.behaviour, given
-        how: Value = "stored"
-        why = ""
-        if given == "":
-            how, why = behaviour.empty_text, f"{name} is empty"
-        else:
+        how, why = behaviour.empty_text, f"{name} is empty"
+        if given != "":
             try:
                 value = understand(given)
+                how, why = "stored" if value is not None else behaviour.null, f"{name} is null"
             except Refused as refused:
                 how, why = behaviour.wrong_type, refused.message
-            if value is None:
-                how, why = behaviour.null, f"{name} is null"
         how = unless_refused(how, why)
         if given == "" and name in (*names.IDENTIFIERS, names.ID):
             return
@@ -269,7 +239,7 @@ class Profiles:
         """Carry out one entry of an audience, and note the segment it was imported into."""
         if not self.identifiers(entry):
             raise Refused(422, "the entry has no identifier")
-        key = self.update(None, entry, more_fields=read.AUDIENCE_FIELDS)
+        key = self.update(None, entry, read.AUDIENCE_FIELDS)
         if segment_id is not None:
             before = self.load(key)[0].get(_SEGMENTS, [])
             self.change(key, {_SEGMENTS: sorted({*before, segment_id})})
@@ -281,40 +251,37 @@ class Profiles:
             raise Refused(422, "the entry has no email")
         self.store.execute("INSERT OR IGNORE INTO suppressed VALUES (?, ?)", self.shop, email)
 
-    def add(self, given: Mapping[str, Json], computed: Mapping[str, Json] | None = None) -> None:
-        """Add or update a profile from outside the service, with what the service computes.
+    def add(self, given: Mapping[str, Json], computed: Collection[str] = COMPUTED) -> None:
+        """Add or update a profile from outside the service.
 
-        :param computed: what is computed; else it stands among the fields.
+        :param computed: which of the values are what the service computes.
         :raises Refused: a value can't be one of its field; nothing was changed.
         """
-        rest = dict(given)
-        if computed is None:
-            computed = {name: rest.pop(name) for name in COMPUTED if name in rest}
-        did = read.did(rest)
+        did = read.did(given)
         if did is not None:
             self.owner(did, "created")
-        self.update(did, rest, computed=computed)
+        key = self.update(did, {name: given[name] for name in given if name not in computed})
+        blocks = {name: given[name] for name in computed if name in given}
+        if blocks:
+            self.change(key, {}, {}, blocks)
 
     def purge(self, key: int) -> None:
         """Remove what names the person and the custom properties (protocol, section 2.4)."""
         for kind in (names.PHONE, names.EMAIL, names.LOYALTY_ID, names.EXTERNAL_ID):
             self._unname(key, kind)
-        _, custom, _ = self.load(key)
-        self.change(key, dict.fromkeys(_PURGED), dict.fromkeys(custom))
+        self.change(key, dict.fromkeys(_PURGED), dict.fromkeys(self.load(key)[1]))
 
     def rename(self, kind: str, old: str, new: str) -> None:
         """Assign a profile another identifier; its previous owner loses it (protocol, 2.5)."""
-        key = self.find(kind, old)
+        key = self._find(kind, old)
         if key is None:
             raise Refused(404, f"Profile with old_{kind} not found")
         self._name(key, kind, new)
 
-    # Showing them
-
     def public(self, key: int) -> Part:
         """Return what the frontend may see of a profile (protocol, section 4.1)."""
         fields, custom, computed = self.load(key)
-        properties = self._properties()
+        is_public = self._properties()
         missing = self.behaviour.missing_blocks
         shown = [] if missing == "absent" else COMPUTED
         return {
@@ -324,9 +291,7 @@ class Profiles:
             _BOUGHT: fields.get(_BOUGHT, False),
             **{name: _MISSING[missing] if name in BLOCKS else None for name in shown},
             **computed,
-            names.CUSTOM_PROPERTIES: {
-                name: value for name, value in custom.items() if properties.get(name, True)
-            },
+            names.CUSTOM_PROPERTIES: {k: v for k, v in custom.items() if is_public.get(k, True)},
         }
 
     def full(self, key: int) -> Part:
@@ -347,11 +312,6 @@ class Profiles:
         fields, custom, computed = self.load(key)
         identifiers = self.identifiers_of(key)
         return {**fields, **identifiers, names.CUSTOM_PROPERTIES: custom, **computed}
-
-    def keys(self) -> list[int]:
-        """Return the number of every profile that has an identifier or some field."""
-        query = "SELECT profile FROM known WHERE shop = ?"
-        return [key for (key,) in self.store.execute(query, self.shop)]
 
     def _properties(self) -> dict[str, bool]:
         """Return the declared properties, each with whether the frontend may see it."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import math
 import re
+import secrets
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import partial
 from itertools import islice
 from typing import Any, Final
 from urllib.parse import unquote
@@ -22,14 +22,22 @@ from personaclick_async.emulator import products
 from personaclick_async.emulator.faults import Faults
 from personaclick_async.emulator.orders import Orders
 from personaclick_async.emulator.parameters import Parameters, Refused, unless_refused
-from personaclick_async.emulator.profiles import Profiles, new_id
+from personaclick_async.emulator.profiles import Profiles
 from personaclick_async.emulator.recording import Recorder
 from personaclick_async.emulator.settings import Behaviour, EmulatorSettings
 from personaclick_async.emulator.store import Store
 
-_DONE: Final[Mapping[str, Json]] = {names.STATUS: names.STATUS_SUCCESS}
 _SHOP_ID: Final = re.compile(r"[0-9A-Fa-f]{30}")
 _LABELS: Final = (names.SID, names.SEANCE, names.STREAM, names.REFERER, names.REFERRER)
+_DONE: Final[Mapping[str, Json]] = {names.STATUS: names.STATUS_SUCCESS}
+_INIT_ANSWER: Final[Mapping[str, Json]] = {
+    **dict.fromkeys(("email_collector", "lazy_load", "auto_css_recommender", "recone"), False),
+    "recommendations": True,
+    "cms": "",
+    "snippets": [],
+    "search": {"enabled": False, "landing": None, "type": "full", "settings": {}},
+}
+_NO: Final = ("", "none", "false", "0", "null", "no")
 _AT_ONCE: Final = 200
 """How much is applied or loaded before a request is answered again."""
 LOADED: Final = ("products", "profiles", "orders")
@@ -44,27 +52,6 @@ _NEEDS_SECRET: Final = {names.PROFILE_PURGE, names.ORDERS_BY_USER, *_CHANGED}
 """Beside the imports, which refuse with a status of their own."""
 _NEEDS_SECRET_OR_DID: Final = {names.PROFILE, names.PROFILE_SET}
 _NEEDS_SOMEBODY: Final = {*_NEEDS_SECRET_OR_DID, names.LAST_ORDER, names.ORDERS_BY_USER}
-
-
-@attrs.frozen
-class Call:
-    """A call of a shop whose credentials are right, and whom it is about."""
-
-    parameters: Parameters
-    profiles: Profiles
-    did: str | None
-    identifiers: Mapping[str, str]
-    has_secret: bool
-    seance: str | None
-
-    @property
-    def customer(self) -> int | None:
-        """Whom an identifier names, or else the device's owner.
-
-        React Native adds its own did even beside the e-mail that is asked for (protocol, 8.1).
-        """
-        found = self.profiles.known_by(self.identifiers)
-        return self.profiles.owner(self.did) if found is None and self.did else found
 
 
 @attrs.define(eq=False, repr=False, slots=False)
@@ -85,15 +72,6 @@ class Service:
         self._import_quota = Quota(settings.import_limit, settings.import_window, status=over)
         self._other_quota = Quota(settings.request_limit, settings.request_window, status=over)
         self._queued = asyncio.Event()
-        self._calls: dict[names.Endpoint, Callable[[Call], Json]] = {
-            names.INIT: self._init,
-            names.PROFILE: self._read_profile,
-            names.PROFILE_SET: self._set_profile,
-            names.PROFILE_PURGE: self._purge,
-            names.LAST_ORDER: self._last_order,
-            names.ORDERS_BY_USER: self._orders_by_user,
-            **{endpoint: partial(self._change, kind) for endpoint, kind in _CHANGED.items()},
-        }
 
     def add_shop(self, shop: str, secret: str, *, active: bool) -> None:
         """Add a shop, or change the one with that id."""
@@ -120,16 +98,18 @@ class Service:
                 return self._accept(endpoint, shop, parameters)
             self._other_quota.take(shop)
             _check_labels(endpoint, parameters)
-            return self._calls[endpoint](self._call(endpoint, shop, parameters))
+            return self._carry_out(endpoint, self.profiles(shop), parameters)
 
     def _shop_of(self, endpoint: names.Endpoint, parameters: Parameters) -> str:
         """Check the credentials (protocol, section 9) and return the shop's id."""
         behaviour = self.behaviour
-        imports = endpoint.family is names.Family.IMPORT
         # Imports and init refuse with a status of their own, whatever is wrong.
-        refused_as = behaviour.init_refused if endpoint is names.INIT else None
-        refused_as = behaviour.import_refused if imports else refused_as
-        shop = parameters.get(names.SHOP_ID)
+        refused_as = {
+            names.Family.IMPORT: behaviour.import_refused,
+            names.Family.SESSION: behaviour.init_refused,
+        }.get(endpoint.family)
+        needs_secret = endpoint.family is names.Family.IMPORT or endpoint in _NEEDS_SECRET
+        shop, given = parameters.get(names.SHOP_ID), parameters.get(names.SHOP_SECRET)
         if shop is None:
             raise Refused(refused_as or behaviour.shop_missing, "shop_id is missing")
         if not isinstance(shop, str) or not _SHOP_ID.fullmatch(shop):
@@ -140,109 +120,92 @@ class Service:
             raise Refused(refused_as or behaviour.shop_unknown, "Shop not found")
         if not active:
             raise Refused(403, "Shop is not active")
-        given = parameters.get(names.SHOP_SECRET)
         if given not in (None, secret):
             raise Refused(refused_as or behaviour.secret_wrong, "shop_secret is wrong")
-        if given is None and (imports or endpoint in _NEEDS_SECRET):
+        if given is None and needs_secret:
             raise Refused(refused_as or behaviour.secret_missing, "shop_secret is missing")
         return shop
 
-    def _call(self, endpoint: names.Endpoint, shop: str, parameters: Parameters) -> Call:
-        """Find out whom a call is about, and check that it names enough."""
-        profiles = self.profiles(shop)
+    def _carry_out(
+        self, endpoint: names.Endpoint, profiles: Profiles, parameters: Parameters
+    ) -> Json:
+        behaviour, orders = self.behaviour, Orders(profiles)
         identifiers = profiles.identifiers(parameters)
         has_secret = parameters.get(names.SHOP_SECRET) is not None
         said = (read.as_text(parameters.get(name)) for name in (names.SID, names.SEANCE))
         seance = next(filter(None, said), None)
-        did = read.did(parameters, self.behaviour.device_malformed)
+        did = read.did(parameters, behaviour.device_malformed)
         device = profiles.device(did) if did else None
         if did and "%" in did and device is None:
             # Encoded twice, as React Native does (protocol, section 8.1).
             device = profiles.device(unquote(did))
             did = did if device is None else unquote(did)
         if endpoint in _NEEDS_SOMEBODY and not did and not identifiers:
-            raise Refused(self.behaviour.device_missing, "did is missing")
+            raise Refused(behaviour.device_missing, "did is missing")
         if endpoint in _NEEDS_SECRET_OR_DID and not did and not has_secret:
-            raise Refused(self.behaviour.secret_missing, "shop_secret is needed without did")
+            raise Refused(behaviour.secret_missing, "shop_secret is needed without did")
         if endpoint is not names.INIT and did and seance and seance != (device and device[1]):
-            unless_refused(self.behaviour.session_unknown, "Session not found")
-        return Call(parameters, profiles, did, identifiers, has_secret, seance)
+            unless_refused(behaviour.session_unknown, "Session not found")
 
-    def _init(self, call: Call) -> Json:
-        behaviour, profiles, did = self.behaviour, call.profiles, call.did
+        def customer() -> int | None:
+            # React Native adds its own did even beside the e-mail that is asked for (8.1).
+            known = profiles.known_by(identifiers)
+            return profiles.owner(did) if known is None and did else known
+
+        def found(key: int | None) -> int:
+            if key is None:
+                raise Refused(behaviour.customer_unknown, "Profile not found")
+            return key
+
+        match endpoint:
+            case names.INIT:
+                return self._init(profiles, did, seance)
+            case names.PROFILE_SET:
+                profiles.update(did, parameters)
+                if did and seance:
+                    profiles.remember_session(did, seance)
+            case names.PROFILE_PURGE:
+                if not identifiers:
+                    raise Refused(422, "Identifier is not valid")
+                profiles.purge(found(profiles.known_by(identifiers)))
+            case names.PROFILE:
+                key = profiles.owner(did) if did else found(customer())
+                is_full = has_secret and behaviour.customer_profile == "full"
+                answer = profiles.full(key) if is_full else profiles.public(key)
+                if is_full:
+                    answer[names.ORDERS] = orders.in_full_profile(key)
+                return _wrapped(answer) if behaviour.profile_answer == "payload" else answer
+            case names.LAST_ORDER:
+                buyer, wrapper = customer(), behaviour.last_order_answer
+                bought = [] if buyer is None else orders.last_products(buyer)
+                if wrapper == "payload":
+                    return _wrapped({names.PRODUCTS: bought})
+                return bought if wrapper == "array" else {wrapper: bought}
+            case names.ORDERS_BY_USER:
+                since = read.as_text(parameters.get(names.DATE_FROM))
+                history = orders.history(found(customer()), since)
+                return {**_DONE, names.DATA: {names.ORDERS: history}}
+            case _:
+                _force_change(_CHANGED[endpoint], profiles, parameters)
+        return _DONE
+
+    def _init(self, profiles: Profiles, did: str | None, seance: str | None) -> Json:
         device = profiles.device(did) if did else None
-        if did is None or (device is None and not behaviour.init_keeps_did):
-            did = new_id()
+        if did is None or (device is None and not self.behaviour.init_keeps_did):
+            did = secrets.token_hex(5)
         owner = profiles.owner(did, "created")
-        is_kept = behaviour.session_kept or device is None or device[1] is None
-        seance = (call.seance if is_kept else None) or new_id()
+        if device and device[1] and not self.behaviour.session_kept:
+            seance = None
+        seance = seance or secrets.token_hex(5)
         profiles.remember_session(did, seance)
-        name = behaviour.session_name
+        name = self.behaviour.session_name
         return {
             names.DID: did,
             **{one: seance for one in (names.SEANCE, names.SID) if name in (one, "both")},
             "currency": self.settings.currency,
-            "email_collector": False,
             "has_email": names.EMAIL in profiles.identifiers_of(owner),
-            "recommendations": True,
-            "lazy_load": False,
-            "auto_css_recommender": False,
-            "cms": "",
-            "snippets": [],
-            "search": {"enabled": False, "landing": None, "type": "full", "settings": {}},
-            "recone": False,
+            **_INIT_ANSWER,
         }
-
-    def _read_profile(self, call: Call) -> Json:
-        profiles = call.profiles
-        profile = profiles.owner(call.did) if call.did else self._found(call.customer)
-        if call.has_secret and self.behaviour.customer_profile == "full":
-            answer = profiles.full(profile)
-            answer[names.ORDERS] = Orders(profiles).in_full_profile(profile)
-        else:
-            answer = profiles.public(profile)
-        return _wrapped(answer) if self.behaviour.profile_answer == "payload" else answer
-
-    def _found(self, customer: int | None) -> int:
-        if customer is None:
-            raise Refused(self.behaviour.customer_unknown, "Profile not found")
-        return customer
-
-    def _set_profile(self, call: Call) -> Json:
-        call.profiles.update(call.did, call.parameters)
-        if call.did:
-            call.profiles.remember_session(call.did, call.seance)
-        return _DONE
-
-    def _purge(self, call: Call) -> Json:
-        if not call.identifiers:
-            raise Refused(422, "Identifier is not valid")
-        call.profiles.purge(self._found(call.profiles.known_by(call.identifiers)))
-        return _DONE
-
-    def _change(self, kind: str, call: Call) -> Json:
-        flag = call.parameters.get("i_understand_what_i_am_doing")
-        # Anything else will do, even a sentence (protocol, section 2.5).
-        if not flag or str(flag).lower() in ("false", "0", "null", "no"):
-            raise Refused(422, "i_understand_what_i_am_doing is missing")
-        old, new = (read.as_text(call.parameters.get(f"{age}_{kind}")) for age in ("old", "new"))
-        if not old or not new:
-            raise Refused(422, f"old_{kind} and new_{kind} are needed")
-        call.profiles.rename(kind, old, new)
-        return _DONE
-
-    def _last_order(self, call: Call) -> Json:
-        customer = call.customer
-        bought = [] if customer is None else Orders(call.profiles).last_products(customer)
-        wrapper = self.behaviour.last_order_answer
-        if wrapper == "payload":
-            return _wrapped({names.PRODUCTS: bought})
-        return bought if wrapper == "array" else {wrapper: bought}
-
-    def _orders_by_user(self, call: Call) -> Json:
-        since = read.as_text(call.parameters.get(names.DATE_FROM))
-        history = Orders(call.profiles).history(self._found(call.customer), since)
-        return {names.STATUS: names.STATUS_SUCCESS, names.DATA: {names.ORDERS: history}}
 
     # Imports
 
@@ -287,23 +250,18 @@ class Service:
 
     def _apply(self, shop: str, endpoint: str, segment_id: int | None, entry: Json) -> None:
         """Apply an entry of an import; those that are ignored are counted by the reason."""
+        profiles = self.profiles(shop)
         try:
-            self._take(self.profiles(shop), endpoint, segment_id, entry)
+            read.expect_object(entry)
+            if endpoint == names.IMPORT_AUDIENCE.name:
+                profiles.enlist(entry, segment_id)
+            elif endpoint == names.IMPORT_SUPPRESSED.name:
+                profiles.suppress(entry)
+            else:
+                Orders(profiles).take_in(entry)
         except Refused as refused:
-            self.store.execute(
-                "INSERT INTO ignored VALUES (?, 1) ON CONFLICT DO UPDATE SET count = count + 1",
-                refused.message,
-            )
-
-    def _take(self, profiles: Profiles, endpoint: str, segment_id: int | None, entry: Json) -> None:
-        if not isinstance(entry, dict):
-            raise Refused(422, "the entry is not an object")
-        if endpoint == names.IMPORT_AUDIENCE.name:
-            profiles.enlist(entry, segment_id)
-        elif endpoint == names.IMPORT_SUPPRESSED.name:
-            profiles.suppress(entry)
-        else:
-            Orders(profiles).take_in(entry)
+            count = "INSERT INTO ignored VALUES (?, 1) ON CONFLICT DO UPDATE SET count = count + 1"
+            self.store.execute(count, refused.message)
 
     @property
     def ignored(self) -> dict[str, int]:
@@ -365,8 +323,19 @@ class Quota:
         arrivals.append(now)
 
 
+def _force_change(kind: str, profiles: Profiles, parameters: Parameters) -> None:
+    flag = "i_understand_what_i_am_doing"
+    # Anything else will do, even a sentence (protocol, section 2.5).
+    if str(parameters.get(flag)).lower() in _NO:
+        raise Refused(422, f"{flag} is missing")
+    old, new = (read.as_text(parameters.get(f"{age}_{kind}")) for age in ("old", "new"))
+    if not old or not new:
+        raise Refused(422, f"old_{kind} and new_{kind} are needed")
+    profiles.rename(kind, old, new)
+
+
 def _wrapped(payload: Json) -> Json:
-    return {names.STATUS: names.STATUS_SUCCESS, names.PAYLOAD: payload}
+    return {**_DONE, names.PAYLOAD: payload}
 
 
 def _check_labels(endpoint: names.Endpoint, parameters: Parameters) -> None:

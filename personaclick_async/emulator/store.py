@@ -34,18 +34,15 @@ class Store:
             isolation_level=None,
             detect_types=sqlite3.PARSE_DECLTYPES,
         )
+        self.close = self._db.close
         with ExitStack() as opening:
-            opening.callback(self._db.close)
+            opening.callback(self.close)
             version = self.value("PRAGMA user_version")
             if version != _VERSION and self.value("SELECT 1 FROM sqlite_master"):
                 raise sqlite3.DatabaseError("the database is another version's; name a new file")
             schema = files(__package__).joinpath("schema.sql").read_text(encoding="utf-8")
             self._db.executescript(schema)
             opening.pop_all()
-
-    def close(self) -> None:
-        """Close the database."""
-        self._db.close()
 
     def execute(self, query: str, *parameters: object) -> sqlite3.Cursor:
         """Run a statement; its rows come one by one."""
@@ -59,6 +56,12 @@ class Store:
         """Return the first column of the first row, or None if there is no row."""
         found = self.execute(query, *parameters).fetchone()
         return found and found[0]
+
+    def objects(self, query: str, *parameters: object) -> list[dict[str, Any]]:
+        """Return the rows as objects, by the names of the columns."""
+        found = self.execute(query, *parameters)
+        columns = [column for column, *_ in found.description]
+        return [dict(zip(columns, row, strict=True)) for row in found]
 
     @contextmanager
     def transaction(self) -> Iterator[None]:

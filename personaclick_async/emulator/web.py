@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+import re
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Final
@@ -22,13 +22,18 @@ from personaclick_async.emulator.recording import RecordedRequest
 from personaclick_async.emulator.service import Service
 
 _ENDPOINTS: Final[Mapping[str, names.Endpoint]] = {
-    endpoint.path: endpoint
-    for endpoint in vars(names).values()
-    if isinstance(endpoint, names.Endpoint)
+    one.path: one for one in vars(names).values() if isinstance(one, names.Endpoint)
 }
-_JSON_RANGES: Final = frozenset({"*/*", "application/*", "application/json"})
+# A quality of zero means "anything but this", which no client sends of JSON.
+_JSON_RANGE: Final = re.compile(r"(?i)(^|,)\s*(\*/\*|application/(\*|json))\s*(;|,|$)")
 _MAX_BODY_BYTES: Final = 1024 * 1024
 _LIMIT_HEADERS: Final = {"X-RateLimit-Limit": "40", "X-RateLimit-Remaining": "39"}
+_CORS: Final = {
+    "Access-Control-Allow-Credentials": "true",
+    "Access-Control-Allow-Methods": "GET, POST, DELETE",
+    "Access-Control-Allow-Headers": "Content-Type",
+    "Vary": "Origin",
+}
 
 
 def is_loopback(host: str) -> bool:
@@ -56,9 +61,12 @@ class Front:
             return await self._admin.answer(request)
         if request.path in ("/", PREFIX.rstrip("/")) and request.method == "GET":
             return web.Response(status=302, headers={"Location": PREFIX})
-        cors = _cors(request) if self._service.settings.cors else {}
-        if cors and request.method == "OPTIONS":
-            return web.Response(status=204, headers=cors)
+        cors = {}
+        if self._service.settings.cors and "Origin" in request.headers:
+            # The asking page may read the answer.
+            cors = {"Access-Control-Allow-Origin": request.headers["Origin"], **_CORS}
+            if request.method == "OPTIONS":
+                return web.Response(status=204, headers=cors)
         recorded = RecordedRequest(
             request.method, request.path, dict(request.query), request.headers.copy()
         )
@@ -92,18 +100,17 @@ class Front:
         fault = faults.strike(request.method, request.path)
         if fault is not None and fault.delay:
             await asyncio.sleep(fault.delay)
-        if fault is not None and (fault.drop or fault.answers):
-            with suppress(Refused):
-                # What was asked for comes first, whatever is wrong with the request.
-                await self._read(request, recorded)
-            if fault.drop:
-                return _hang_up(request)
-            recorded.status = fault.status or 200
-            return _faulty(fault)
+        is_carried_out = fault is None or not (fault.drop or fault.answers)
         try:
-            response = self._carry_out(*await self._read(request, recorded))
+            call = await self._read(request, recorded)
+            response = self._carry_out(*call) if is_carried_out else web.Response()
         except Refused as refused:
             response = self._refusal(refused)
+        if fault is not None and fault.drop:
+            return _hang_up(request)
+        if fault is not None and fault.answers:
+            # What was asked for comes first, whatever is wrong with the request.
+            response = _faulty(fault)
         recorded.status = response.status
         held = faults.holding(request.method, request.path)
         if held is not None:
@@ -127,7 +134,8 @@ class Front:
             raise Refused(behaviour.path_unknown, "Not found")
         if request.method != endpoint.method:
             raise Refused(behaviour.method_wrong, "Method not allowed")
-        if not _takes_json(request.headers.getall("Accept", [])):
+        accepted = ",".join(request.headers.getall("Accept", []))
+        if accepted and not _JSON_RANGE.search(accepted):
             raise Refused(406, "Only JSON is answered")
         imports = endpoint.family is names.Family.IMPORT
         limit = self._service.settings.max_import_bytes if imports else _MAX_BODY_BYTES
@@ -155,40 +163,19 @@ class Front:
         return response
 
     def _refusal(self, refused: Refused) -> web.Response:
-        behaviour = self._service.behaviour
+        behaviour, after = self._service.behaviour, refused.retry_after
         status = 200 if behaviour.errors_at_200 else refused.status
         response = _json(refused.envelope(behaviour.envelope), status)
-        if refused.retry_after is not None and behaviour.retry_after != "absent":
-            after = str(refused.retry_after)
-            if behaviour.retry_after == "date":
-                moment = datetime.now(UTC) + timedelta(seconds=refused.retry_after)
-                after = format_datetime(moment, usegmt=True)
-            response.headers["Retry-After"] = after
+        if after is not None and behaviour.retry_after != "absent":
+            date = format_datetime(datetime.now(UTC) + timedelta(seconds=after), usegmt=True)
+            response.headers["Retry-After"] = (
+                date if behaviour.retry_after == "date" else str(after)
+            )
         return response
 
 
 def _json(body: bytes, status: int = 200) -> web.Response:
     return web.Response(body=body, status=status, content_type="application/json", charset="utf-8")
-
-
-def _cors(request: web.BaseRequest) -> dict[str, str]:
-    """Return the headers that let the asking page read the answer; none for a plain request."""
-    origin = request.headers.get("Origin")
-    if origin is None:
-        return {}
-    return {
-        "Access-Control-Allow-Origin": origin,
-        "Access-Control-Allow-Credentials": "true",
-        "Access-Control-Allow-Methods": "GET, POST, DELETE",
-        "Access-Control-Allow-Headers": "Content-Type",
-        "Vary": "Origin",
-    }
-
-
-def _takes_json(accepts: Iterable[str]) -> bool:
-    ranges = [one.partition(";") for line in accepts for one in line.split(",") if one.strip()]
-    # A quality of zero means "anything but this", which no client sends of JSON.
-    return not ranges or any(kind.strip().lower() in _JSON_RANGES for kind, _, _ in ranges)
 
 
 def _hang_up(request: web.BaseRequest) -> web.StreamResponse:
