@@ -21,10 +21,9 @@ from personaclick_async.codec import Json
 from personaclick_async.emulator.faults import Fault, Faults, FaultSettings, Held
 from personaclick_async.emulator.recording import RecordedRequest, Recorder
 from personaclick_async.emulator.service import Service
-from personaclick_async.emulator.settings import Behaviour, EmulatorSettings
+from personaclick_async.emulator.settings import Behaviour, EmulatorSettings, expect
 from personaclick_async.emulator.store import Store
 from personaclick_async.emulator.web import Front, is_loopback
-from personaclick_async.errors import ConfigurationError
 from personaclick_async.models.identity import Identity
 
 T = TypeVar("T")
@@ -85,8 +84,8 @@ class Emulator:
         database: str | Path = ":memory:",
         allow_public: bool = False,
     ) -> None:
-        if not allow_public and not is_loopback(host):
-            raise ConfigurationError("host: expected a loopback address, or allow_public=True")
+        is_safe = allow_public or is_loopback(host)
+        expect(is_safe, "host: expected a loopback address, or allow_public=True")
         self.settings = settings or EmulatorSettings()
         self.behaviour = behaviour or Behaviour()
         self.shop_id = self.settings.shop_id
@@ -110,11 +109,8 @@ class Emulator:
         """
         if self._thread is None:
             started: Future[None] = Future()
-            thread = threading.Thread(
-                target=lambda: asyncio.run(self._run(started)),
-                name="personaclick-emulator",
-                daemon=True,
-            )
+            run = partial(asyncio.run, self._run(started))
+            thread = threading.Thread(target=run, name="personaclick-emulator", daemon=True)
             thread.start()
             started.result(_START_SECONDS)
             self._thread = thread

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import secrets
 from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from itertools import zip_longest
@@ -37,6 +38,11 @@ COMPUTED: Final = [
 ]
 """What the service computes from behaviour, and the emulator is told (protocol, section 4.1)."""
 BLOCKS: Final = frozenset(COMPUTED) - _SCALARS
+
+
+def new_id() -> str:
+    """Make a device or session id: ten letters and digits (protocol, section 6.1)."""
+    return secrets.token_hex(5)
 
 
 @attrs.frozen

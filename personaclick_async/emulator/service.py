@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import math
 import re
-import secrets
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -22,7 +21,7 @@ from personaclick_async.emulator import products
 from personaclick_async.emulator.faults import Faults
 from personaclick_async.emulator.orders import Orders
 from personaclick_async.emulator.parameters import Parameters, Refused, unless_refused
-from personaclick_async.emulator.profiles import Profiles
+from personaclick_async.emulator.profiles import Profiles, new_id
 from personaclick_async.emulator.recording import Recorder
 from personaclick_async.emulator.settings import Behaviour, EmulatorSettings
 from personaclick_async.emulator.store import Store
@@ -192,11 +191,11 @@ class Service:
     def _init(self, profiles: Profiles, did: str | None, seance: str | None) -> Json:
         device = profiles.device(did) if did else None
         if did is None or (device is None and not self.behaviour.init_keeps_did):
-            did = secrets.token_hex(5)
+            did = new_id()
         owner = profiles.owner(did, "created")
         if device and device[1] and not self.behaviour.session_kept:
             seance = None
-        seance = seance or secrets.token_hex(5)
+        seance = seance or new_id()
         profiles.remember_session(did, seance)
         name = self.behaviour.session_name
         return {
