@@ -17,12 +17,15 @@ from personaclick_async.errors import ConfigurationError
 from personaclick_async.hooks import Attempt, Hooks
 
 _USUAL_FORMAT: Final = "%(asctime)s %(levelname)s %(name)s: %(message)s"
-_FIRST_SERVER_ERROR: Final = 500
+_LINE: Final = "%(method)s %(endpoint)s: %(outcome)s, attempt %(attempt)d, %(ms).0f ms"
+_SERVER_ERROR: Final = 500
 _TOO_MANY: Final = 429
 
 REDACTED: Final = "[redacted]"
 
 _SHORTEST_SECRET: Final = 6
+_NEVER: Final = r"(?!)"
+"""Matches nowhere."""
 
 _NAMES: Final = "|".join(
     (names.SHOP_SECRET, "secret", names.DID, names.SID, names.SEANCE, *names.IDENTIFIERS)
@@ -112,21 +115,13 @@ class Redactor:
             raise ConfigurationError(
                 f"secrets: expected texts of at least {_SHORTEST_SECRET} characters"
             )
-        forms = {
-            form
-            for secret in given
-            for form in (secret, quote(secret, safe=""), quote_plus(secret))
-        }
-        longest_first = sorted(forms, key=len, reverse=True)
-        self._secrets = (
-            re.compile("|".join(map(re.escape, longest_first))) if longest_first else None
-        )
+        encoded = {encode(secret, safe="") for secret in given for encode in (quote, quote_plus)}
+        longest_first = sorted(encoded.union(given), key=len, reverse=True)
+        self._secrets = re.compile("|".join(map(re.escape, longest_first)) or _NEVER)
 
     def __call__(self, text: str) -> str:
         """Return the text with ``[redacted]`` in place of secrets and personal data."""
-        if self._secrets is not None:
-            text = self._secrets.sub(REDACTED, text)
-        text = _without_parameters(text)
+        text = _without_parameters(self._secrets.sub(REDACTED, text))
         if "@" in text or "%40" in text or "%2540" in text:
             text = _EMAIL.sub(REDACTED, text)
         return _NUMBER.sub(REDACTED, text)
@@ -187,13 +182,11 @@ class RedactingFormatter(logging.Formatter):
         handler.setFormatter(RedactingFormatter(handler.formatter, secrets=[shop_secret]))
 
     Works on the finished text: message, arguments, traceback, and whatever else the other formatter
-    puts there. A line of JSON stays one. See :class:`Redactor` for
-    what is taken out. The package's own lines hold none of it; this is for what others log: web
-    servers, aiohttp, asyncio in its debug mode, the application.
+    puts there. A line of JSON stays one. See :class:`Redactor` for what is taken out, and for
+    ``secrets``. The package's own lines hold none of it; this is for what others log: web servers,
+    aiohttp, asyncio in its debug mode, the application.
 
     :param formatter: formats first: a formatter, or a format for a standard one.
-    :param secrets: shop secrets, wherever they stand; at least six characters each.
-    :raises ConfigurationError: a secret is too short to be told from other text.
     """
 
     def __init__(
@@ -231,32 +224,21 @@ def log_requests(logger: logging.Logger | None = None, *, level: int = logging.D
     log = logger or logging.getLogger("personaclick_async")
 
     def ended(attempt: Attempt) -> None:
-        status = attempt.status
-        if status is None:
-            is_trouble = attempt.error is not None
-        else:
-            is_trouble = status == _TOO_MANY or status >= _FIRST_SERVER_ERROR
+        status, seconds = attempt.status, attempt.elapsed or 0.0
+        error = None if attempt.error is None else type(attempt.error).__name__
+        is_trouble = error if status is None else status == _TOO_MANY or status >= _SERVER_ERROR
         importance = logging.WARNING if is_trouble else level
         if not log.isEnabledFor(importance):
             return
-        error = None if attempt.error is None else type(attempt.error).__name__
-        seconds = attempt.elapsed or 0.0
-        log.log(
-            importance,
-            "%s %s: %s, attempt %d, %.0f ms",
-            attempt.method,
-            attempt.endpoint,
-            attempt.status or error or "cancelled",
-            attempt.number,
-            seconds * 1000,
-            extra={
-                "endpoint": attempt.endpoint,
-                "method": attempt.method,
-                "attempt": attempt.number,
-                "status": attempt.status,
-                "error": error,
-                "seconds": seconds,
-            },
-        )
+        fields = {
+            "endpoint": attempt.endpoint,
+            "method": attempt.method,
+            "attempt": attempt.number,
+            "status": status,
+            "error": error,
+            "seconds": seconds,
+        }
+        said = {**fields, "outcome": status or error or "cancelled", "ms": seconds * 1000}
+        log.log(importance, _LINE, said, extra=fields)
 
     return Hooks(on_response=ended)
