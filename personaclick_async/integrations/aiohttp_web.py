@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
 from typing import Final
 
 from aiohttp import web
@@ -10,6 +9,7 @@ from aiohttp.typedefs import Handler, Middleware
 
 from personaclick_async.client import PersonaClick
 from personaclick_async.config import Seconds
+from personaclick_async.integrations.asgi import lifespan
 from personaclick_async.integrations.cookies import CookiePolicy, IncomingRequest
 from personaclick_async.integrations.visitors import (
     KEY,
@@ -23,7 +23,7 @@ from personaclick_async.integrations.visitors import (
 from personaclick_async.user import User
 
 __all__ = ["CookiePolicy", "IncomingRequest", "NoConsent", "VisitorPolicy"]
-__all__ += ["CLIENT", "client_context", "set_cookies", "setup", "visitor_middleware"]
+__all__ += ["CLIENT", "lifespan", "set_cookies", "setup", "visitor_middleware"]
 __all__ += ["current_user", "current_user_or_none"]
 
 CLIENT: Final = web.AppKey("personaclick", PersonaClick)
@@ -41,7 +41,8 @@ def setup(
 ) -> None:
     """Make each request's visitor the client's current user, and close the client at the end.
 
-    Sub-applications are served too. Call it where the middleware shall stand in the order.
+    Sub-applications are served too. Call it where the middleware shall stand in the order. What
+    it adds are :func:`visitor_middleware`, :func:`set_cookies` and :func:`lifespan`.
 
     :param app: the application, before it is started.
     :param client: the shop's client.
@@ -51,7 +52,7 @@ def setup(
     app[CLIENT] = client
     app.middlewares.append(visitor_middleware(client, policy=policy))
     app.on_response_prepare.append(set_cookies)
-    app.cleanup_ctx.append(client_context(client, patience=patience))
+    app.cleanup_ctx.append(lifespan(client, patience=patience))
 
 
 def visitor_middleware(client: PersonaClick, *, policy: VisitorPolicy | None = None) -> Middleware:
@@ -80,20 +81,6 @@ async def set_cookies(request: web.Request, response: web.StreamResponse) -> Non
     if _VISITOR in request:
         for name, value in request[_VISITOR].response_headers(response.headers.items()):
             response.headers.add(name, value)
-
-
-def client_context(
-    client: PersonaClick, *, patience: Seconds = PATIENCE
-) -> Callable[[web.Application], AsyncIterator[None]]:
-    """Return what closes the client with the application, for ``app.cleanup_ctx``."""
-
-    async def run(_: web.Application) -> AsyncIterator[None]:
-        try:
-            yield
-        finally:
-            await client.close(patience=patience)
-
-    return run
 
 
 def current_user(request: web.Request) -> User:

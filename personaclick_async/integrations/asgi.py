@@ -116,6 +116,8 @@ def lifespan(
 ) -> Lifespan:
     """Return the ``lifespan=`` of a Starlette or FastAPI application, which closes the client.
 
+    Also for the ``lifespan`` of Litestar and the ``cleanup_ctx`` of aiohttp.web.
+
     :param wraps: the application's own lifespan, if it has one: it begins after the client is
         there and ends before it is closed.
     :param patience: seconds to wait for calls in flight; keep it within the grace period of
