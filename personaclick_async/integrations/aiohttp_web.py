@@ -9,17 +9,9 @@ from aiohttp.typedefs import Handler, Middleware
 
 from personaclick_async.client import PersonaClick
 from personaclick_async.config import Seconds
-from personaclick_async.integrations.asgi import lifespan
+from personaclick_async.integrations.asgi import PATIENCE, lifespan
 from personaclick_async.integrations.cookies import CookiePolicy, IncomingRequest
-from personaclick_async.integrations.visitors import (
-    KEY,
-    PATIENCE,
-    NoConsent,
-    Visitor,
-    VisitorPolicy,
-    Visitors,
-    require_visitor,
-)
+from personaclick_async.integrations.visitors import NoConsent, Visitor, VisitorPolicy, Visitors
 from personaclick_async.user import User
 
 __all__ = ["CookiePolicy", "IncomingRequest", "NoConsent", "VisitorPolicy"]
@@ -29,7 +21,7 @@ __all__ += ["current_user", "current_user_or_none"]
 CLIENT: Final = web.AppKey("personaclick", PersonaClick)
 """Where the application keeps its client: ``request.app[CLIENT]``."""
 
-_VISITOR: Final = web.RequestKey(KEY, Visitor)
+_VISITOR: Final = web.RequestKey(Visitor.KEY, Visitor)
 
 
 def setup(
@@ -88,9 +80,9 @@ def current_user(request: web.Request) -> User:
 
     :raises NoCurrentUser: they have no session, or have not agreed to one (:class:`NoConsent`).
     """
-    return require_visitor(request.get(_VISITOR)).require_user()
+    return Visitor.required(request.get(_VISITOR)).require_user()
 
 
 def current_user_or_none(request: web.Request) -> User | None:
     """Return the same, or None if they can't be known."""
-    return require_visitor(request.get(_VISITOR)).user
+    return Visitor.required(request.get(_VISITOR)).user

@@ -11,15 +11,7 @@ import attrs
 from personaclick_async.client import PersonaClick
 from personaclick_async.config import Seconds
 from personaclick_async.integrations.cookies import CookiePolicy, IncomingRequest
-from personaclick_async.integrations.visitors import (
-    KEY,
-    PATIENCE,
-    NoConsent,
-    Visitor,
-    VisitorPolicy,
-    Visitors,
-    require_visitor,
-)
+from personaclick_async.integrations.visitors import NoConsent, Visitor, VisitorPolicy, Visitors
 
 __all__ = ["CookiePolicy", "IncomingRequest", "NoConsent", "VisitorPolicy"]
 __all__ += ["LifespanMiddleware", "Visitor", "VisitorMiddleware", "lifespan", "visitor_of"]
@@ -30,6 +22,10 @@ Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 ASGIApp: TypeAlias = Callable[[Any, Any, Any], Awaitable[None]]
 """An application; every framework types its three arguments in its own way."""
+
+PATIENCE: Final = 3.0
+"""Seconds for which an ending application waits for calls in flight. The server has by then waited
+for the requests, so these calls are of tasks that nobody awaits."""
 
 Lifespan: TypeAlias = Callable[[Any], AbstractAsyncContextManager[Any]]
 
@@ -84,7 +80,7 @@ class VisitorMiddleware:
             header_fields=_headers_of(scope),
             native=scope,
         )
-        scope[KEY] = visitor = await self._visitors.arrive(request)
+        scope[Visitor.KEY] = visitor = await self._visitors.arrive(request)
 
         async def send_with_cookies(message: Message) -> None:
             begins = message["type"] in _BEGINS
@@ -102,7 +98,7 @@ def visitor_of(scope: Mapping[str, object]) -> Visitor:
 
     :raises ConfigurationError: it did not.
     """
-    return require_visitor(scope.get(KEY))
+    return Visitor.required(scope.get(Visitor.KEY))
 
 
 def _headers_of(carrier: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -13,20 +13,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import cache
-from typing import Any, Final, TypeVar, cast
+from typing import Final, TypeVar, cast
 
 from personaclick_async.client import PersonaClick
 from personaclick_async.errors import ConfigurationError
 from personaclick_async.integrations import extra
 from personaclick_async.integrations.asgi import LifespanMiddleware
 from personaclick_async.integrations.cookies import CookiePolicy, IncomingRequest
-from personaclick_async.integrations.visitors import (
-    NoConsent,
-    Visitor,
-    VisitorPolicy,
-    Visitors,
-    require_visitor,
-)
+from personaclick_async.integrations.visitors import NoConsent, Visitor, VisitorPolicy, Visitors
 from personaclick_async.user import User
 
 with extra("django", "Django"):
@@ -46,6 +40,8 @@ GetResponse = Callable[[HttpRequest], Awaitable[HttpResponseBase]]
 
 _VISITOR: Final = "_personaclick_visitor"
 
+_client_of_environment: Final = cache(PersonaClick)
+
 
 def get_client() -> PersonaClick:
     """Return the client: the setting ``PERSONACLICK_CLIENT``, or one made from the environment.
@@ -54,12 +50,7 @@ def get_client() -> PersonaClick:
 
     :raises ConfigurationError: the setting names something else.
     """
-    return _setting("PERSONACLICK_CLIENT", PersonaClick) or _client_of_environment()
-
-
-@cache
-def _client_of_environment() -> PersonaClick:
-    return PersonaClick()
+    return _setting("PERSONACLICK_CLIENT", PersonaClick, _client_of_environment)
 
 
 class VisitorMiddleware:
@@ -74,8 +65,8 @@ class VisitorMiddleware:
 
     def __init__(self, get_response: GetResponse) -> None:
         self._get_response = get_response
-        policy = _setting("PERSONACLICK_POLICY", VisitorPolicy)
-        self._visitors = Visitors(get_client(), policy or VisitorPolicy())
+        policy = _setting("PERSONACLICK_POLICY", VisitorPolicy, VisitorPolicy)
+        self._visitors = Visitors(get_client(), policy)
         markcoroutinefunction(self)
 
     async def __call__(self, request: HttpRequest) -> HttpResponseBase:
@@ -110,12 +101,12 @@ def current_user(request: HttpRequest) -> User:
 
     :raises NoCurrentUser: they have no session, or have not agreed to one (:class:`NoConsent`).
     """
-    return require_visitor(getattr(request, _VISITOR, None)).require_user()
+    return Visitor.required(getattr(request, _VISITOR, None)).require_user()
 
 
 def current_user_or_none(request: HttpRequest) -> User | None:
     """Return the same, or None if they can't be known."""
-    return require_visitor(getattr(request, _VISITOR, None)).user
+    return Visitor.required(getattr(request, _VISITOR, None)).user
 
 
 async def _streamed(body: AsyncIterator[bytes], visitor: Visitor) -> AsyncIterator[bytes]:
@@ -129,10 +120,12 @@ async def _streamed(body: AsyncIterator[bytes], visitor: Visitor) -> AsyncIterat
         yield piece
 
 
-def _setting(name: str, kind: type[T]) -> T | None:
-    value: Any = getattr(settings, name, None)
+def _setting(name: str, kind: type[T], default: Callable[[], T]) -> T:
+    value = getattr(settings, name, None)
     if isinstance(value, str):
         value = import_string(value)
-    if value is not None and not isinstance(value, kind):
+    if value is None:
+        return default()
+    if not isinstance(value, kind):
         raise ConfigurationError(f"{name}: expected a {kind.__name__}, or the path to one")
     return value

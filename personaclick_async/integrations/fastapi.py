@@ -6,15 +6,9 @@ from typing import Annotated
 
 from personaclick_async.client import PersonaClick
 from personaclick_async.integrations import extra
-from personaclick_async.integrations.asgi import (
-    CookiePolicy,
-    IncomingRequest,
-    NoConsent,
-    VisitorMiddleware,
-    VisitorPolicy,
-    lifespan,
-    visitor_of,
-)
+from personaclick_async.integrations.asgi import VisitorMiddleware, lifespan, visitor_of
+from personaclick_async.integrations.cookies import CookiePolicy, IncomingRequest
+from personaclick_async.integrations.visitors import NoConsent, VisitorPolicy
 from personaclick_async.user import User
 
 with extra("fastapi", "FastAPI"):

@@ -9,16 +9,9 @@ import attrs
 from personaclick_async.client import PersonaClick
 from personaclick_async.config import Seconds
 from personaclick_async.integrations import extra
-from personaclick_async.integrations.asgi import (
-    CookiePolicy,
-    IncomingRequest,
-    NoConsent,
-    VisitorMiddleware,
-    VisitorPolicy,
-    lifespan,
-    visitor_of,
-)
-from personaclick_async.integrations.visitors import PATIENCE
+from personaclick_async.integrations.asgi import PATIENCE, VisitorMiddleware, lifespan, visitor_of
+from personaclick_async.integrations.cookies import CookiePolicy, IncomingRequest
+from personaclick_async.integrations.visitors import NoConsent, VisitorPolicy
 from personaclick_async.user import User
 
 with extra("litestar", "Litestar 2.23 or later"):

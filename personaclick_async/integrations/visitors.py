@@ -8,7 +8,7 @@ import math
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AbstractContextManager
-from typing import Final, Literal, TypeAlias, TypeVar
+from typing import ClassVar, Final, Literal, TypeAlias, TypeVar
 
 import attrs
 
@@ -29,13 +29,6 @@ T = TypeVar("T")
 Named: TypeAlias = User | Session | None
 
 log: Final = logging.getLogger("personaclick_async")
-
-PATIENCE: Final = 3.0
-"""Seconds for which an ending application waits for calls in flight. The server has by then waited
-for the requests, so these calls are of tasks that nobody awaits."""
-
-KEY: Final = "personaclick.visitor"
-"""Where a request keeps its visitor."""
 
 
 class NoConsent(NoCurrentUser):
@@ -90,10 +83,25 @@ class Visitor:
     :ivar who: the visitor as a user, or the reason why there is none.
     """
 
+    KEY: ClassVar[str] = "personaclick.visitor"
+    """The key under which the middleware leaves the visitor with a request."""
+
     who: User | NoCurrentUser
     _visitors: Visitors
     _request: IncomingRequest
     _cookies: CookiePolicy | None
+
+    @staticmethod
+    def required(found: object) -> Visitor:
+        """Return what the middleware has left with a request.
+
+        :raises ConfigurationError: it has left nothing.
+        """
+        if isinstance(found, Visitor):
+            return found
+        raise ConfigurationError(
+            "this request has no visitor: add VisitorMiddleware, or call setup (aiohttp.web)"
+        )
 
     @property
     def client(self) -> PersonaClick:
@@ -145,18 +153,6 @@ class Visitor:
 
     def __repr__(self) -> str:
         return "<Visitor>"
-
-
-def require_visitor(found: object) -> Visitor:
-    """Return what the middleware has left with a request.
-
-    :raises ConfigurationError: there is none, or another thing.
-    """
-    if isinstance(found, Visitor):
-        return found
-    raise ConfigurationError(
-        "this request has no visitor: add VisitorMiddleware, or call setup (aiohttp.web)"
-    )
 
 
 @attrs.define(eq=False, repr=False)

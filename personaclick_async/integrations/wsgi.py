@@ -25,14 +25,7 @@ from personaclick_async.client import PersonaClick
 from personaclick_async.errors import ConfigurationError
 from personaclick_async.facade.background import background
 from personaclick_async.integrations.cookies import CookiePolicy, IncomingRequest
-from personaclick_async.integrations.visitors import (
-    KEY,
-    NoConsent,
-    Visitor,
-    VisitorPolicy,
-    Visitors,
-    require_visitor,
-)
+from personaclick_async.integrations.visitors import NoConsent, Visitor, VisitorPolicy, Visitors
 from personaclick_async.user import User
 
 __all__ = ["CookiePolicy", "IncomingRequest", "NoConsent", "VisitorPolicy"]
@@ -74,7 +67,7 @@ class VisitorMiddleware:
             ],
             native=environ,
         )
-        environ[KEY] = visitor = _at_once(self._visitors.find(request))
+        environ[Visitor.KEY] = visitor = _at_once(self._visitors.find(request))
         if self._visitors.policy.start == "on arrival":
             beginning = self._visitors.begin(visitor)
             asyncio.run_coroutine_threadsafe(beginning, background.loop()).result()
@@ -116,12 +109,12 @@ def current_user(environ: Mapping[str, Any]) -> User:
 
     :raises NoCurrentUser: they have no session, or have not agreed to one (:class:`NoConsent`).
     """
-    return require_visitor(environ.get(KEY)).require_user()
+    return Visitor.required(environ.get(Visitor.KEY)).require_user()
 
 
 def current_user_or_none(environ: Mapping[str, Any]) -> User | None:
     """Return the same, or None if they can't be known."""
-    return require_visitor(environ.get(KEY)).user
+    return Visitor.required(environ.get(Visitor.KEY)).user
 
 
 def _at_once(finding: Coroutine[Any, Any, Visitor]) -> Visitor:
