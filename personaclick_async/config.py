@@ -6,12 +6,14 @@ import math
 import os
 import re
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any, Final, TypeAlias
 from urllib.parse import urlsplit
 
 import attrs
+from attrs.validators import optional
 
 from personaclick_async import names
 from personaclick_async.errors import ConfigurationError, TimedOut
@@ -88,6 +90,7 @@ _NOT_NEGATIVE: Final = number(at_least=0)
 _COUNT: Final = number(at_least=1, whole=True)
 _SHOP_ID: Final = text(r"[0-9A-Fa-f]{30}", "30 hexadecimal characters", or_none=False)
 _SECRET: Final = text(r"[!-~]+", "visible ASCII characters")
+_USER_ID_NAME: Final = text("id|external_id", "'id' or 'external_id'", or_none=False)
 _STREAM: Final = text(
     rf"[A-Za-z0-9_]{{1,{names.STREAM_MAX_CHARACTERS}}}",
     f"1 to {names.STREAM_MAX_CHARACTERS} letters, digits or _",
@@ -177,11 +180,6 @@ def _check_limits(_: object, at: attrs.Attribute[Any], value: object) -> None:
             raise ConfigurationError(f"{at.name}: expected a mapping of Family to RateLimit")
 
 
-def _check_user_id_name(_: object, at: attrs.Attribute[str], value: str) -> None:
-    if value not in (names.ID, names.EXTERNAL_ID):
-        raise ConfigurationError(f"{at.name}: expected {names.ID!r} or {names.EXTERNAL_ID!r}")
-
-
 def _base_url(value: Any) -> str:  # noqa: ANN401 - anything may come
     try:
         parts = urlsplit(value if _URL.fullmatch(value) else "")
@@ -214,8 +212,8 @@ class Config:
     )
     max_concurrency: int = attrs.field(default=100, validator=_COUNT)
     max_answer_bytes: int = attrs.field(default=16 * 1024 * 1024, validator=_COUNT)
-    set_user_id_name: str = attrs.field(default=names.ID, validator=_check_user_id_name)
-    query_user_id_name: str = attrs.field(default=names.EXTERNAL_ID, validator=_check_user_id_name)
+    set_user_id_name: str = attrs.field(default=names.ID, validator=_USER_ID_NAME)
+    query_user_id_name: str = attrs.field(default=names.EXTERNAL_ID, validator=_USER_ID_NAME)
     disabled: bool = attrs.field(default=False, validator=_of_kind(bool))
 
 
@@ -242,12 +240,10 @@ class CallOptions:
     """
 
     timeout: Seconds | None = attrs.field(
-        default=None,
-        converter=attrs.converters.optional(to_seconds),
-        validator=attrs.validators.optional(_FINITE),
+        default=None, converter=attrs.converters.optional(to_seconds), validator=optional(_FINITE)
     )
     retries: int | None = attrs.field(
-        default=None, validator=attrs.validators.optional(number(at_least=0, whole=True))
+        default=None, validator=optional(number(at_least=0, whole=True))
     )
     stream: str | None = attrs.field(default=None, validator=_STREAM)
     ends: Seconds | None = None
@@ -281,21 +277,36 @@ class CallOptions:
 
 NO_OPTIONS: Final = CallOptions()
 
-_YES: Final = frozenset({"1", "true", "yes", "on"})
-_NO: Final = frozenset({"0", "false", "no", "off"})
+_FLAGS: Final = dict.fromkeys(("1", "true", "yes", "on"), True) | dict.fromkeys(
+    ("0", "false", "no", "off"), False
+)
 _NO_SHOP: Final = "0" * 30
 """What a disabled client takes for a shop id or a secret that it was not given."""
 
-_ENVIRONMENT: Final[Mapping[str, str]] = {
-    "shop_id": "PERSONACLICK_SHOP_ID",
-    "shop_secret": "PERSONACLICK_SHOP_SECRET",
-    "api_url": "PERSONACLICK_API_URL",
-    "stream": "PERSONACLICK_STREAM",
-    "timeouts": "PERSONACLICK_TIMEOUT_SECONDS",
-    "retry": "PERSONACLICK_RETRIES",
-    "cache": "PERSONACLICK_CACHE_TTL_SECONDS",
-    "max_concurrency": "PERSONACLICK_MAX_CONCURRENCY",
-    "disabled": "PERSONACLICK_DISABLED",
+
+def _timeouts(text: str) -> Timeouts:
+    total, usual = float(text), Timeouts()
+    return Timeouts(connect=min(usual.connect, total), read=min(usual.read, total), total=total)
+
+
+_ENVIRONMENT: Final[Mapping[str, tuple[str, Callable[[str], object], str]]] = {
+    "shop_id": ("PERSONACLICK_SHOP_ID", str, "text"),
+    "shop_secret": ("PERSONACLICK_SHOP_SECRET", str, "text"),
+    "api_url": ("PERSONACLICK_API_URL", str, "text"),
+    "stream": ("PERSONACLICK_STREAM", str, "text"),
+    "timeouts": ("PERSONACLICK_TIMEOUT_SECONDS", _timeouts, "a number, more than 0"),
+    "retry": (
+        "PERSONACLICK_RETRIES",
+        lambda text: RetryPolicy(attempts=int(text) + 1),
+        "a whole number, 0 or more",
+    ),
+    "cache": (
+        "PERSONACLICK_CACHE_TTL_SECONDS",
+        lambda text: CachePolicy(ttl=float(text)) if float(text) else None,
+        "a number, 0 or more",
+    ),
+    "max_concurrency": ("PERSONACLICK_MAX_CONCURRENCY", int, "a whole number, 1 or more"),
+    "disabled": ("PERSONACLICK_DISABLED", lambda text: _FLAGS[text.lower()], "1 or 0"),
 }
 
 
@@ -310,16 +321,19 @@ def load_config(
     variables = os.environ if environment is None else environment
     settings = {name: value for name, value in arguments.items() if not isinstance(value, Unset)}
     read: dict[str, str] = {}
-    for name, variable in _ENVIRONMENT.items():
-        if name not in settings and variables.get(variable):
-            settings[name] = _from_variable(name, variable, variables[variable])
+    for name, (variable, convert, rule) in _ENVIRONMENT.items():
+        if name in settings or not variables.get(variable):
+            continue
+        with suppress(ValueError, KeyError):
+            settings[name] = convert(variables[variable])
             read[name] = variable
+            continue
+        raise ConfigurationError(f"{variable}: expected {rule}")
     if settings.get("disabled") is True:
         settings = {"shop_id": _NO_SHOP, "shop_secret": _NO_SHOP, **settings}
     if "shop_id" not in settings:
-        raise ConfigurationError(
-            f"shop_id: pass it, or set {_ENVIRONMENT['shop_id']} in the environment"
-        )
+        variable = _ENVIRONMENT["shop_id"][0]
+        raise ConfigurationError(f"shop_id: pass it, or set {variable} in the environment")
     try:
         return Config(**settings)  # type: ignore[arg-type]  # each field checks its own value
     except ConfigurationError as error:
@@ -328,39 +342,3 @@ def load_config(
             raise
         complaint = f"{error} (set by {source})"
     raise ConfigurationError(complaint)
-
-
-def _from_variable(name: str, variable: str, text: str) -> object:
-    match name:
-        case "timeouts":
-            total = _from_text(variable, text)
-            if not total:
-                raise ConfigurationError(f"{variable}: expected more than 0")
-            usual = Timeouts()
-            return Timeouts(
-                connect=min(usual.connect, total), read=min(usual.read, total), total=total
-            )
-        case "retry":
-            return RetryPolicy(attempts=int(_from_text(variable, text, whole=True)) + 1)
-        case "cache":
-            ttl = _from_text(variable, text)
-            return CachePolicy(ttl=ttl) if ttl else None
-        case "max_concurrency":
-            return int(_from_text(variable, text, whole=True))
-        case "disabled":
-            if text.lower() not in _YES | _NO:
-                raise ConfigurationError(f"{variable}: expected 1 or 0")
-            return text.lower() in _YES
-        case _:
-            return text
-
-
-def _from_text(variable: str, text: str, *, whole: bool = False) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if not 0 <= number < math.inf or (whole and not number.is_integer()):
-        noun = "a whole number" if whole else "a number"
-        raise ConfigurationError(f"{variable}: expected {noun}, 0 or more")
-    return number
