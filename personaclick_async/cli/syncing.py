@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import glob
 import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, nullcontext
@@ -27,7 +26,8 @@ from personaclick_async.sync.proposal import propose_mapping
 from personaclick_async.sync.rejects import RejectFile
 from personaclick_async.sync.sources import Layout, SourceKind, TableSource, open_source
 from personaclick_async.sync.sources.base import SourceView
-from personaclick_async.sync.sources.opening import holds_rejects
+from personaclick_async.sync.sources.csv_source import is_reject_file
+from personaclick_async.sync.sources.opening import expand
 
 _SAMPLE_ROWS: Final = 10_000
 _STDIN: Final = "-"
@@ -226,9 +226,8 @@ def _local_files(source: str) -> list[Path]:
     scheme, is_url, rest = source.partition("://")
     path = rest.partition("?")[0]
     if not is_url:
-        found = map(Path, glob.glob(source, recursive=True))  # noqa: PTH207 - as sources do
         # A pattern leaves out what earlier runs have rejected, which may be written to again.
-        return [Path(source), *(one for one in found if not holds_rejects(str(one)))]
+        return [Path(source), *(Path(one) for one in expand(source) if not is_reject_file(one))]
     if scheme == "file":
         return [Path(path)]
     return [Path(path[1:])] if scheme.startswith(("sqlite", "duckdb")) else []

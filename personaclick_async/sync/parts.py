@@ -49,7 +49,6 @@ from personaclick_async.sync.report import Report
 from personaclick_async.sync.sources import Layout, SourceKind, TableSource, open_source
 from personaclick_async.sync.sources.base import SourceView
 from personaclick_async.sync.sources.csv_source import is_reject_file
-from personaclick_async.sync.sources.files import input_of
 from personaclick_async.sync.sources.opening import expand
 
 _TICK_SECONDS: Final = 0.5
@@ -202,7 +201,7 @@ def parts_of(
     files: list[str] = []
     for pattern in [where] if isinstance(where, str | os.PathLike) else where:
         found = expand(os.fspath(pattern))
-        files += [file for file in found if found == [file] or not is_reject_file(input_of(file))]
+        files += [file for file in found if found == [file] or not is_reject_file(file)]
     if not files:
         raise ConfigurationError("source: expected at least one file")
     whole = Part(files=tuple(files), mapping=mapping, kind=kind, layout=layout)

@@ -310,9 +310,9 @@ class _SeenLayout:
     lines_before: int
 
 
-def is_reject_file(source: Input) -> bool:
-    """Tell whether an input holds rejected rows, by how it begins in whatever encoding."""
-    text = source.head()[:_REJECTS_HEAD].replace(b"\0", b"").decode("ascii", "ignore")
+def is_reject_file(source: str | Input) -> bool:
+    """Tell whether a file holds rejected rows, by how it begins in whatever encoding."""
+    text = input_of(source).head()[:_REJECTS_HEAD].replace(b"\0", b"").decode("ascii", "ignore")
     return bool(_REJECTS.match(text.replace('"', ""))) or text.startswith(_REJECT_LINES)
 
 

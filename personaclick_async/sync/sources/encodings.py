@@ -13,6 +13,7 @@ import codecs
 import io
 import re
 import tomllib
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.resources import files
@@ -122,12 +123,11 @@ def find_encoding(source: Input, given: str | None, *, otherwise: str | None = N
         return Encoding(otherwise, reason="what JSON is in")
     if source.content_hash is None:
         # All that can be seen beforehand; where it is cut, half a letter may be left.
-        blocks = iter([head[: max(head.rfind(b"\n"), 0)] if len(head) == HEAD_BYTES else head])
-    elif _is_utf8(_blocks(source)):
+        blocks = [head[: max(head.rfind(b"\n"), 0)] if len(head) == HEAD_BYTES else head]
+        return _legacy(source.name, _telling_lines(blocks))
+    if _is_utf8(_blocks(source)):
         return Encoding(_UTF8, reason="all of it is valid")
-    else:
-        blocks = _blocks(source)
-    return _legacy(source.name, _telling_lines(blocks))
+    return _legacy(source.name, _telling_lines(_blocks(source)))
 
 
 @contextmanager
@@ -145,17 +145,12 @@ def as_text(source: Input, encoding: Encoding) -> Iterator[io.TextIOWrapper]:
 
 def _blocks(source: Input) -> Iterator[bytes]:
     with source.open() as stream:
-        yield from iter(lambda: stream.read(_BLOCK), b"")
+        yield from iter(lambda: stream.read(_BLOCK) + stream.readline(_BLOCK), b"")
 
 
 def _is_utf8(blocks: Iterable[bytes]) -> bool:
-    decoder = codecs.getincrementaldecoder(_UTF8)()
     try:
-        for block in blocks:
-            # Most files are nearly all ASCII, which can be told at the speed of memory.
-            if not block.isascii() or decoder.getstate()[0]:
-                decoder.decode(block)
-        decoder.decode(b"", final=True)
+        deque(codecs.iterdecode(blocks, _UTF8), maxlen=0)
     except UnicodeDecodeError:
         return False
     return True
@@ -173,20 +168,18 @@ def _is_wide(head: bytes, name: str) -> bool:
     return zeros > 0 and "\0" not in text and "\ufffd" not in text[:-1]
 
 
-def _telling_lines(blocks: Iterable[bytes]) -> bytes:
+def _telling_lines(blocks: Iterable[bytes]) -> list[bytes]:
     """Return lines with bytes beyond ASCII: all of them, or enough."""
-    found = bytearray()
-    rest = b""
+    found: list[bytes] = []
     for block in blocks:
-        *lines, rest = (rest + block).splitlines(keepends=True) or [b""]
-        found += b"".join(line for line in lines if not line.isascii())
-        if len(found) >= _EVIDENCE:
-            return bytes(found)
-    return bytes(found) + (b"" if rest.isascii() else rest)
+        found += [line for line in block.splitlines() if not line.isascii()]
+        if sum(map(len, found)) >= _EVIDENCE:
+            break
+    return found
 
 
-def _legacy(name: str, evidence: bytes) -> Encoding:
-    lines = evidence.splitlines()
+def _legacy(name: str, lines: Sequence[bytes]) -> Encoding:
+    evidence = b"\n".join(lines)
     if sum(not _is_utf8([line]) for line in lines) <= len(lines) // 2:
         # Some bytes are no text: their rows are rejected.
         return Encoding(_UTF8, reason="what was seen of it is valid")
@@ -306,13 +299,10 @@ def _keep(error: UnicodeError) -> tuple[str | bytes, int]:
         broken = error.object[error.start : error.end]
         return "".join(chr(_FIRST + byte) for byte in broken), error.end
     if isinstance(error, UnicodeEncodeError):
-        lone = error.object[error.start : error.end]
         # Others are not valid in UTF-8 either: fed back as they are, the row is rejected again.
         kept = [
-            bytes([ord(one) - _FIRST])
-            if ord(one) in _ESCAPED
-            else one.encode("utf-8", "surrogatepass")
-            for one in lone
+            one.encode(_UTF8, "surrogateescape" if ord(one) in _ESCAPED else "surrogatepass")
+            for one in error.object[error.start : error.end]
         ]
         return b"".join(kept), error.end
     raise error

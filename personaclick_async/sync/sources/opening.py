@@ -31,6 +31,7 @@ from personaclick_async.sync.sources.tables import ParquetSource, SqlSource
 
 STANDARD_INPUT: Final = "-"
 _PATTERN: Final = frozenset("*?[")
+_WEB: Final = ("http://", "https://")  # there is no asking what else is there
 _PACKED: Final = re.compile(r"\.(gz|bz2|xz|zst|zip)$")
 
 
@@ -44,23 +45,10 @@ class SourceKind(StrEnum):
     WORKBOOK = "workbook"
 
 
-# What the suffix says counts only for text: all else is told by its first bytes.
-_TEXT_KINDS: Final = {
-    ".jsonl": SourceKind.JSON_LINES,
-    ".ndjson": SourceKind.JSON_LINES,
-    ".json": SourceKind.JSON,
-    ".parquet": SourceKind.PARQUET,
-    ".pq": SourceKind.PARQUET,
-    ".xlsx": SourceKind.WORKBOOK,
-    ".xls": SourceKind.WORKBOOK,
-    ".ods": SourceKind.WORKBOOK,
-}
-_MAGIC: Final = {
-    b"PAR1": SourceKind.PARQUET,
-    b"PK\x03\x04": SourceKind.WORKBOOK,
-    b"\xd0\xcf\x11\xe0": SourceKind.WORKBOOK,
-}
-_OTHERS: Final = {
+# What the first bytes say: a kind, or what it is that can't be read.
+_BEGINNINGS: Final[Mapping[bytes, SourceKind | str]] = {
+    rb"PAR1": SourceKind.PARQUET,
+    rb"PK\x03\x04|\xd0\xcf\x11\xe0": SourceKind.WORKBOOK,
     rb"(?i)\s*<(!doctype html|html|table|meta|head)": "a web page (HTML)",
     rb"(?i)\s*<(\?xml|[a-z])": "XML",
     rb"%PDF": "a PDF document",
@@ -68,6 +56,12 @@ _OTHERS: Final = {
     rb"SQLite format 3\0": "an SQLite database (give sqlite:///PATH and a query)",
     rb"Obj\x01": "an Avro file",
     rb"ORC": "an ORC file",
+}
+_SUFFIXES: Final = {
+    SourceKind.JSON_LINES: (".jsonl", ".ndjson"),
+    SourceKind.JSON: (".json",),
+    SourceKind.PARQUET: (".parquet", ".pq"),
+    SourceKind.WORKBOOK: (".xlsx", ".xls", ".ods"),
 }
 _JSON_TEXT: Final = re.compile(rb'\s*(\{\s*["}]|\[\s*[{\]])')
 
@@ -126,27 +120,19 @@ def open_source(
     )
 
 
-def holds_rejects(where: str) -> bool:
-    """Tell whether a file is one of rejected rows, by how it begins."""
-    return not Path(where).is_dir() and is_reject_file(input_of(where))
-
-
 def expand(where: str) -> list[str]:
     """Return the files that a path, an address or a pattern names, in the order of their names.
 
     :raises ConfigurationError: no file fits the pattern.
     """
-    if not _PATTERN & set(where) or (not URL.match(where) and Path(where).exists()):
+    if not _PATTERN & set(where) or Path(where).exists() or where.startswith(_WEB):
         return [where]
-    if not URL.match(where):
-        found = sorted(glob.glob(where, recursive=True))  # noqa: PTH207 - no absolute patterns there
-        found = [path for path in found if Path(path).is_file()]
-    elif where.startswith(("http://", "https://")):
-        return [where]  # there is no asking what else is there
-    else:
-        fsspec = need("fsspec.core", extra="files", purpose="source")
-        files, path = fsspec.url_to_fs(where)
+    if URL.match(where):
+        files, path = need("fsspec.core", extra="files", purpose="source").url_to_fs(where)
         found = sorted(files.unstrip_protocol(one) for one in files.glob(path))
+    else:
+        paths = sorted(glob.glob(where, recursive=True))  # noqa: PTH207 - no absolute patterns there
+        found = [path for path in paths if Path(path).is_file()]
     if not found:
         raise ConfigurationError("source: no file fits the pattern")
     return found
@@ -173,8 +159,7 @@ class SeveralSources(TableSource):
     def columns(self) -> tuple[str, ...] | None:
         """All columns; None if a source has none of its own."""
         columns = [source.columns for source in self._sources]
-        known = [one for one in columns if one is not None]
-        return tuple(dict.fromkeys(chain(*known))) if len(known) == len(columns) else None
+        return None if None in columns else tuple(dict.fromkeys(chain(*filter(None, columns))))
 
     @property
     def notices(self) -> tuple[str, ...]:
@@ -197,8 +182,7 @@ class SeveralSources(TableSource):
     def size_hint(self) -> int | None:
         """The sum; None if one is not known."""
         hints = [source.size_hint for source in self._sources]
-        known = [hint for hint in hints if hint is not None]
-        return sum(known) if len(known) == len(hints) else None
+        return None if None in hints else sum(filter(None, hints))
 
     def numbered(self, *, after_row: int, before: int) -> Numbered:
         """Read the rows after ``after_row``, numbered from ``before`` + 1."""
@@ -236,26 +220,25 @@ def _source(
     match kind or _look(source):
         case SourceKind.CSV:
             return CsvSource(source, mapping, layout=layout)
-        case SourceKind.JSON_LINES:
-            return JsonSource(source, mapping, encoding=layout.encoding, lines=True)
-        case SourceKind.JSON:
-            return JsonSource(source, mapping, encoding=layout.encoding)
         case SourceKind.PARQUET:
             return ParquetSource(source, mapping)
         case SourceKind.WORKBOOK:
             return SheetSource(source, mapping, layout=layout)
+        case found:
+            lines = True if found is SourceKind.JSON_LINES else None
+            return JsonSource(source, mapping, encoding=layout.encoding, lines=lines)
 
 
 def _look(source: Input) -> SourceKind:
     """Tell what a file is by its first bytes, and by its suffix only where these can't say."""
     head = source.head()
-    for magic, kind in _MAGIC.items():
-        if head.startswith(magic):
-            return kind
-    for pattern, description in _OTHERS.items():
-        if re.match(pattern, head):
-            raise ConfigurationError(f"{source.name}: is {description}, which can't be read")
-    said = _TEXT_KINDS.get(Path(_PACKED.sub("", source.name.lower())).suffix, SourceKind.CSV)
+    found = next((what for begin, what in _BEGINNINGS.items() if re.match(begin, head)), None)
+    if isinstance(found, SourceKind):
+        return found
+    if found is not None:
+        raise ConfigurationError(f"{source.name}: is {found}, which can't be read")
+    name = _PACKED.sub("", source.name.lower())
+    said = next((kind for kind, ends in _SUFFIXES.items() if name.endswith(ends)), SourceKind.CSV)
     is_json = said in (SourceKind.JSON, SourceKind.JSON_LINES)
     text = head[:1000].replace(b"\0", b"").lstrip(b"\xef\xbb\xbf\xff\xfe")
     if _JSON_TEXT.match(text):
