@@ -47,7 +47,7 @@ from personaclick_async.sync.records import Fault, Outcome, Record, rejected
 from personaclick_async.sync.rejects import RejectFile
 from personaclick_async.sync.report import Report
 from personaclick_async.sync.sources import Layout, SourceKind, TableSource, open_source
-from personaclick_async.sync.sources.base import SourceView
+from personaclick_async.sync.sources.base import Seen, SourceView
 from personaclick_async.sync.sources.csv_source import is_reject_file
 from personaclick_async.sync.sources.opening import expand
 
@@ -129,10 +129,10 @@ class ShardOf(SourceView):
         return whole and hashlib.sha256(codec.encode(options)).hexdigest()
 
     @property
-    def size_hint(self) -> int | None:
-        """The source's, divided."""
-        hint = self._source.size_hint
-        return hint and hint // self._shard.of
+    def seen(self) -> Seen:
+        """What is known of the source, its rows divided."""
+        seen = super().seen
+        return attrs.evolve(seen, size_hint=seen.size_hint and seen.size_hint // self._shard.of)
 
     @cached_property
     def by(self) -> str | None:

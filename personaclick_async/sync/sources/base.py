@@ -7,7 +7,6 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, suppress
-from functools import cached_property
 from importlib import import_module
 from itertools import chain, compress, count, islice, repeat
 from typing import Any, Final, TypeAlias
@@ -72,6 +71,22 @@ class Sample:
         return cls(columns, [[record.get(column) for column in columns] for record in records])
 
 
+@attrs.frozen(kw_only=True)
+class Seen:
+    """What is known of a source before its rows are read.
+
+    :ivar columns: the names of all columns, no two the same; None where each row has its own.
+    :ivar has_header: whether they stand in the first row.
+    :ivar notices: as of :class:`TableSource`.
+    :ivar size_hint: how many rows there are, roughly.
+    """
+
+    columns: tuple[str, ...] | None = None
+    has_header: bool = False
+    notices: tuple[str, ...] = ()
+    size_hint: int | None = None
+
+
 class TableSource(ABC):
     """A source whose rows can be looked at, and numbered on from those of another.
 
@@ -92,14 +107,19 @@ class TableSource(ABC):
         self._reading = reading
 
     @property
+    @abstractmethod
+    def seen(self) -> Seen:
+        """What is known of it before its rows are read."""
+
+    @property
     def columns(self) -> tuple[str, ...] | None:
         """The columns' names; None where each row has its own."""
-        return None
+        return self.seen.columns
 
     @property
     def notices(self) -> tuple[str, ...]:
         """How it is read, in sentences for whoever started the sync; no values in them."""
-        return ()
+        return self.seen.notices
 
     @property
     def fingerprint(self) -> str | None:
@@ -117,7 +137,7 @@ class TableSource(ABC):
     @property
     def size_hint(self) -> int | None:
         """How many rows there are, roughly, where that can be told without reading them all."""
-        return None
+        return self.seen.size_hint
 
     @abstractmethod
     def numbered(self, *, after_row: int, before: int) -> Numbered:
@@ -171,39 +191,34 @@ class Table(TableSource):
     those of the source that it came from.
     """
 
-    @property
-    @abstractmethod
-    def _header(self) -> tuple[str, ...]:
-        """The names of all columns, no two the same."""
-
     @abstractmethod
     def _batches(self) -> AbstractContextManager[Iterator[Sequence[Row]]]:
-        """Read the rows below the header, some at a time; a row without any value is none."""
+        """Read all rows, some at a time, a header among them; a row without any value is none."""
 
-    @cached_property
+    @property
     def columns(self) -> tuple[str, ...]:
         """The columns' names, those of a reject file's bookkeeping left out."""
-        return tuple(self._own(self._header))
+        return tuple(name for name in self._header if name not in BOOKKEEPING)
 
     def numbered(self, *, after_row: int, before: int) -> Numbered:
         """Read the rows after ``after_row``, numbered from ``before`` + 1."""
         with self._batches() as batches:
             compiled = self.compiled() if self.columns else None
-            number = 0
+            number = -self.seen.has_header  # row 0 is the header
             for batch in batches:
                 for start in range(max(0, after_row - number), len(batch), _ROWS_AT_ONCE):
                     rows = batch[start : start + _ROWS_AT_ONCE]
                     if compiled is not None:
                         yield from self._outcomes(before + number + start + 1, rows, compiled)
                 number += len(batch)
-            return number
+            return max(0, number)
 
     def sample(self, limit: int = 100) -> Sample:
         """Return the first rows that can be read, unmapped."""
         with self._batches() as batches:
-            rows = map(self._fit, chain.from_iterable(batches))
-            whole = (self._own(row) for row in rows if not isinstance(row, BrokenRow))
-            return Sample(self.columns, list(islice(whole, limit)))
+            rows = islice(chain.from_iterable(batches), self.seen.has_header, None)
+            fit = (self._own(row) for row in map(self._fit, rows) if not isinstance(row, BrokenRow))
+            return Sample(self.columns, list(islice(fit, limit)))
 
     def compiled(self) -> CompiledMapping:
         """Compile the mapping for the columns.
@@ -222,7 +237,7 @@ class Table(TableSource):
         width = len(self._header)
         if BrokenRow in {*map(type, rows)} or {*map(len, rows)} != {width}:  # type: ignore[arg-type]
             rows = list(map(self._fit, rows))
-        if BrokenRow not in {*map(type, rows)} and len(self.columns) == width:
+        if BrokenRow not in {*map(type, rows)} and BOOKKEEPING[0] not in self._header:
             columns: list[Any] = list(zip(*rows, strict=True))
             texts = (map(str.casefold, map(str, column)) for column in columns[:2])
             if all(map(TOTALS.isdisjoint, texts)):
@@ -230,14 +245,18 @@ class Table(TableSource):
         return (self._outcome(number, row, compiled) for number, row in enumerate(rows, first))
 
     def _outcome(self, number: int, row: Row, compiled: CompiledMapping) -> Outcome:
-        if isinstance(row, BrokenRow):
-            return attrs.evolve(row, cells=self._own(row.cells)).rejected(number, self.columns)
-        if SENT in self._header and (sent := row[self._header.index(SENT)]):
-            return outcome_of_sent(number, sent)
-        cells = self._own(row)
-        if _is_total(cells):
-            return BrokenRow("a customer", "a line of totals", cells).rejected(number, self.columns)
-        return compiled.row(number, cells)
+        if not isinstance(row, BrokenRow):
+            if SENT in self._header and (sent := row[self._header.index(SENT)]):
+                return outcome_of_sent(number, sent)
+            cells = self._own(row)
+            if not _is_total(cells):
+                return compiled.row(number, cells)
+            row = BrokenRow("a customer", "a line of totals", row)
+        return attrs.evolve(row, cells=self._own(row.cells)).rejected(number, self.columns)
+
+    @property
+    def _header(self) -> tuple[str, ...]:
+        return self.seen.columns or ()
 
     def _own(self, row: Sequence[Any]) -> list[Any]:
         """Return a row's cells without those of a reject file's bookkeeping."""
@@ -276,25 +295,16 @@ class SourceView(TableSource):
         self._see = see
 
     @property
-    def columns(self) -> tuple[str, ...] | None:
-        """The source's columns."""
-        return self._source.columns
-
-    @property
-    def notices(self) -> tuple[str, ...]:
-        """How the source is read."""
-        return self._source.notices
+    def seen(self) -> Seen:
+        """What is known of the source, and how many rows of it these are."""
+        size = self._source.size_hint
+        size = size and min(size, self._limit or size)
+        return attrs.evolve(self._source.seen, columns=self._source.columns, size_hint=size)
 
     @property
     def fingerprint(self) -> str | None:
         """The source's fingerprint."""
         return self._source.fingerprint
-
-    @property
-    def size_hint(self) -> int | None:
-        """How many rows there are, roughly."""
-        hint = self._source.size_hint
-        return hint if hint is None or self._limit is None else min(hint, self._limit)
 
     def numbered(self, *, after_row: int, before: int) -> Numbered:
         """Read the rows after ``after_row``; they keep the numbers of the source."""

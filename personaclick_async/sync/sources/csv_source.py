@@ -24,6 +24,7 @@ from personaclick_async.sync.sources.base import (
     EMPTY,
     BrokenRow,
     Row,
+    Seen,
     Table,
     distinct,
 )
@@ -172,35 +173,19 @@ class CsvSource(Table):
         layout: Layout | None = None,
     ) -> None:
         self._input = input_of(source)
-        self._given = layout or Layout()
-        version, reading = lambda: self._input.content_hash, attrs.asdict(self._given)
+        self._layout = layout or Layout()
+        version, reading = lambda: self._input.content_hash, attrs.asdict(self._layout)
         super().__init__(self._input.name, mapping, version, reading)
 
     @property
     def encoding(self) -> str:
         """The text's encoding."""
-        return self._layout.encoding.name
-
-    @property
-    def notices(self) -> tuple[str, ...]:
-        """The encoding and the delimiter, and how they were found."""
-        encoding, mark = self._layout.encoding, self._layout.marks["delimiter"]
-        by = _MARKS.get(mark, f"'{mark}'")
-        return (f"{self.name}: read as {encoding.name} ({encoding.reason}), separated by {by}",)
-
-    @property
-    def size_hint(self) -> int | None:
-        """The number of rows if all are as long as the first ones; exact for a small file."""
-        lines, layout = self._input.lines, self._layout
-        return lines and max(0, lines - layout.has_header - layout.lines_before)
-
-    @property
-    def _header(self) -> tuple[str, ...]:
-        return self._layout.columns
+        return self.seen.encoding.name
 
     @cached_property
-    def _layout(self) -> _SeenLayout:
-        source, layout = self._input, self._given
+    def seen(self) -> _SeenText:
+        """How the text is laid out, as far as its beginning shows it."""
+        source, layout = self._input, self._layout
         encoding = find_encoding(source, layout.encoding)
         head = source.head()
         text = head[encoding.bom_bytes :].decode(encoding.name, KEEP_BYTES)
@@ -217,22 +202,37 @@ class CsvSource(Table):
         lines_before = layout.skip_rows + (said is not None)
         if lines_before:
             text = "".join(list(io.StringIO(text, newline=""))[lines_before:])
-        delimiter = layout.delimiter or (said[1] if said else _find_delimiter(text, layout))
-        is_spaced = f"{delimiter} {layout.quote}" in text  # 1, "Ada"
-        marks = _marks(delimiter, layout, is_spaced=is_spaced)
+        mark = layout.delimiter or (said[1] if said else _find_delimiter(text, layout))
+        is_spaced = f"{mark} {layout.quote}" in text  # 1, "Ada"
+        marks = _marks(mark, layout, is_spaced=is_spaced)
         columns, has_header = layout.name_columns(_first_rows(text, marks), self.name)
-        return _SeenLayout(encoding, marks, columns, has_header, lines_before)
+        found, by = f"{encoding.name} ({encoding.reason})", _MARKS.get(mark, f"'{mark}'")
+        return _SeenText(
+            columns=columns,
+            has_header=has_header,
+            notices=(f"{self.name}: read as {found}, separated by {by}",),
+            # If all rows are as long as the first ones; exact for a small file.
+            size_hint=source.lines and max(0, source.lines - has_header - lines_before),
+            encoding=encoding,
+            marks=marks,
+            lines_before=lines_before,
+        )
 
     @contextmanager
     def _batches(self) -> Iterator[Iterator[list[Row]]]:
-        layout = self._layout
-        with as_text(self._input, layout.encoding) as text:
-            for _ in range(layout.lines_before):
+        with as_text(self._input, self.seen.encoding) as text:
+            for _ in range(self.seen.lines_before):
                 text.readline()
-            batches = read_batches(text, layout.marks)
-            if layout.has_header:
-                batches = chain([next(batches, [])[1:]], batches)
-            yield batches
+            yield read_batches(text, self.seen.marks)
+
+
+@attrs.frozen(kw_only=True)
+class _SeenText(Seen):
+    """How a delimited text is laid out, in the csv module's words."""
+
+    encoding: Encoding
+    marks: Mapping[str, Any]
+    lines_before: int
 
 
 def read_batches(text: TextIO, marks: Mapping[str, Any]) -> Iterator[list[Row]]:
@@ -297,17 +297,6 @@ def _next_lines(text: TextIO) -> list[str]:
         while (more := text.readline(MOST_CHARACTERS)) and not more.endswith(_NEWLINES):
             pass
     return [line if len(line) < MOST_CHARACTERS else _CUT for line in lines]
-
-
-@attrs.frozen
-class _SeenLayout:
-    """How a delimited text is laid out, in the csv module's words."""
-
-    encoding: Encoding
-    marks: Mapping[str, Any]
-    columns: tuple[str, ...]
-    has_header: bool
-    lines_before: int
 
 
 def is_reject_file(source: str | Input) -> bool:

@@ -27,6 +27,7 @@ from personaclick_async.sync.sources.base import (
     BrokenRow,
     Numbered,
     Sample,
+    Seen,
     SourceFailed,
     TableSource,
     need,
@@ -127,9 +128,9 @@ class IterableSource(_ObjectSource):
         self._is_used_up = False
 
     @property
-    def size_hint(self) -> int | None:
+    def seen(self) -> Seen:
         """The number of items, where the iterable knows it."""
-        return len(self._items) if isinstance(self._items, Sized) else None
+        return Seen(size_hint=len(self._items) if isinstance(self._items, Sized) else None)
 
     def _objects(self) -> AbstractContextManager[Iterator[Item]]:
         iterator = iter(self._items)
@@ -170,16 +171,14 @@ class JsonSource(_ObjectSource):
         version, reading = lambda: self._input.content_hash, [self._given, lines]
         super().__init__(self._input.name, mapping, version, reading)
 
-    @property
-    def notices(self) -> tuple[str, ...]:
-        """How it is written, and the encoding."""
+    @cached_property
+    def seen(self) -> Seen:
+        """How it is written, the encoding, and about how many lines there are."""
         kind, encoding = "JSON Lines" if self._has_lines else "JSON", self._encoding
-        return (f"{self.name}: read as {kind} in {encoding.name} ({encoding.reason})",)
-
-    @property
-    def size_hint(self) -> int | None:
-        """The number of lines if all are as long as the first ones; exact for a small file."""
-        return self._input.lines if self._has_lines else None
+        return Seen(
+            notices=(f"{self.name}: read as {kind} in {encoding.name} ({encoding.reason})",),
+            size_hint=self._input.lines if self._has_lines else None,
+        )
 
     def _converter(self) -> Callable[[Any, int], Outcome]:
         convert = super()._converter()

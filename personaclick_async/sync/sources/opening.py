@@ -7,7 +7,7 @@ import hashlib
 import os
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 from itertools import chain
 from pathlib import Path
@@ -19,6 +19,7 @@ from personaclick_async.sync.mapping import FieldMapping
 from personaclick_async.sync.sources.base import (
     Numbered,
     Sample,
+    Seen,
     Table,
     TableSource,
     need,
@@ -156,33 +157,31 @@ class SeveralSources(TableSource):
         self._notices = tuple(notices)
 
     @property
-    def columns(self) -> tuple[str, ...] | None:
-        """All columns; None if a source has none of its own."""
-        columns = [source.columns for source in self._sources]
-        return None if None in columns else tuple(dict.fromkeys(chain(*filter(None, columns))))
+    def seen(self) -> Seen:
+        """All columns, and the sum of rows; None where one source has none or does not know."""
+        all_columns = [source.columns for source in self._sources]
+        sizes = [source.size_hint for source in self._sources]
+        columns = tuple(dict.fromkeys(chain(*filter(None, all_columns))))
+        return Seen(
+            columns=None if None in all_columns else columns,
+            notices=(*self._notices, *self._said()),
+            size_hint=None if None in sizes else sum(filter(None, sizes)),
+        )
 
-    @property
-    def notices(self) -> tuple[str, ...]:
-        """What they have to say, once where it is the same; and which files were left out."""
+    def _said(self) -> Iterator[str]:
+        """Return what the sources have to say, once where it is the same."""
         names: dict[str, list[str]] = {}
         for source in self._sources:
             for name, _, said in (one.partition(": ") for one in source.notices):
                 names.setdefault(said, []).append(name)
-        more = {said: f" and {len(of) - 1} more" if of[1:] else "" for said, of in names.items()}
-        read = [f"{of[0]}{more[said]}: {said}" for said, of in names.items()]
-        return (*self._notices, *read)
+        for said, (first, *others) in names.items():
+            yield f"{first}{f' and {len(others)} more' if others else ''}: {said}"
 
     @property
     def fingerprint(self) -> str | None:
         """A hash of all fingerprints in order; None if one has none."""
         prints = [source.fingerprint for source in self._sources]
         return None if None in prints else hashlib.sha256(repr(prints).encode()).hexdigest()
-
-    @property
-    def size_hint(self) -> int | None:
-        """The sum; None if one is not known."""
-        hints = [source.size_hint for source in self._sources]
-        return None if None in hints else sum(filter(None, hints))
 
     def numbered(self, *, after_row: int, before: int) -> Numbered:
         """Read the rows after ``after_row``, numbered from ``before`` + 1."""

@@ -20,6 +20,7 @@ from personaclick_async.sync.mapping import FieldMapping
 from personaclick_async.sync.sources.base import (
     EMPTY,
     Row,
+    Seen,
     SourceFailed,
     Table,
     Unreadable,
@@ -45,9 +46,6 @@ class _Sheet:
     others: Sequence[str] = ()
     cells: Any = None
     corrected: Mapping[int, Mapping[int, object]] = {}
-    columns: tuple[str, ...] = ()
-    has_header: bool = False
-    size: int = 0
 
 
 class SheetSource(Table):
@@ -77,37 +75,25 @@ class SheetSource(Table):
         super().__init__(self._input.name, mapping, version, reading)
         self._calamine = need("python_calamine", extra="excel", purpose=self.name)
 
-    @property
-    def notices(self) -> tuple[str, ...]:
-        """The sheet, and which others there are."""
-        sheet = self._seen
-        also = f"; not read: {', '.join(sheet.others)}" if sheet.others else ""
-        return (f"{self.name}: sheet '{sheet.name}' of a workbook{also}",)
-
-    @property
-    def size_hint(self) -> int | None:
-        """The number of the sheet's rows."""
-        return self._seen.size
-
-    @property
-    def _header(self) -> tuple[str, ...]:
-        return self._seen.columns
-
     @cached_property
-    def _seen(self) -> _Sheet:
-        """The sheet without its cells, so that several workbooks fit into memory."""
+    def seen(self) -> Seen:
+        """The sheet, and which others there are; without its cells: several may be too large."""
         sheet = self._read()
         first = list(islice(self._rows(sheet), ROWS_TO_JUDGE_BY))
         columns, has_header = self._layout.name_columns(first, self.name)
+        also = f"; not read: {', '.join(sheet.others)}" if sheet.others else ""
         # The place of its last row, counted from 0: as if the first were a header.
         size = sheet.cells.total_height - self._layout.skip_rows if sheet.cells else 0
-        return _Sheet(
-            sheet.name, sheet.others, columns=columns, has_header=has_header, size=max(0, size)
+        return Seen(
+            columns=columns,
+            has_header=has_header,
+            notices=(f"{self.name}: sheet '{sheet.name}' of a workbook{also}",),
+            size_hint=max(0, size),
         )
 
     @contextmanager
     def _batches(self) -> Iterator[Iterator[list[Row]]]:
-        rows = islice(self._rows(self._read()), self._seen.has_header, None)
+        rows = self._rows(self._read())
         yield iter(lambda: list(islice(rows, _BATCH_ROWS)), [])
 
     def _rows(self, sheet: _Sheet) -> Iterator[Row]:

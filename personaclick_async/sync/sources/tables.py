@@ -15,6 +15,7 @@ from personaclick_async.errors import ConfigurationError
 from personaclick_async.sync.mapping import FieldMapping
 from personaclick_async.sync.sources.base import (
     Row,
+    Seen,
     SourceFailed,
     Table,
     Unreadable,
@@ -55,17 +56,12 @@ class ParquetSource(Table):
         self._parquet = need("pyarrow.parquet", extra="parquet", purpose=self.name)
         self._unreadable = (self._arrow.ArrowException, ValueError, OverflowError, KeyError)
 
-    @property
-    def size_hint(self) -> int | None:
-        """The number of rows, which the file says."""
-        with self._file() as file:
-            count: int = file.metadata.num_rows
-            return count
-
     @cached_property
-    def _header(self) -> tuple[str, ...]:
+    def seen(self) -> Seen:
+        """The columns and the number of rows, which the file says."""
         with self._file() as file:
-            return distinct(file.schema_arrow.names)
+            columns = distinct(file.schema_arrow.names)
+            return Seen(columns=columns, size_hint=file.metadata.num_rows)
 
     @contextmanager
     def _batches(self) -> Iterator[Iterator[list[Row]]]:
@@ -157,14 +153,19 @@ class SqlSource(Table):
         self._engine: Any = self._engine_of(url) if self._has_own_engine else database
 
     @cached_property
-    def _header(self) -> tuple[str, ...]:
+    def seen(self) -> Seen:
+        """The columns, which only the query can tell."""
         with self._answer() as answer:
-            return distinct([*answer.keys()])
+            return Seen(columns=distinct([*answer.keys()]))
+
+    @property
+    def size_hint(self) -> None:
+        """None: to count would be another query, and not a cheap one."""
 
     @contextmanager
     def _batches(self) -> Iterator[Iterator[Sequence[Sequence[Any]]]]:
         with self._answer() as answer:
-            self._header = distinct([*answer.keys()])  # or they would be another query
+            self.seen = Seen(columns=distinct([*answer.keys()]))  # or it would be another query
             yield answer.partitions()
 
     @contextmanager
