@@ -36,18 +36,18 @@ Sent: TypeAlias = T | Literal[Clear.CLEAR] | None
 
 
 class Kind(StrEnum):
-    """What a field holds."""
+    """What a field holds; called as in the mapping of a file."""
 
-    TEXT = "text"
+    TEXT = "string"
     EMAIL = "email"
     PHONE = "phone"
     IDENTIFIER = "identifier"
     """A text that may be given as a number: ``"A-7"``, 100500."""
     GENDER = "gender"
     NUMBER = "number"
-    FLAG = "flag"
-    DAY = "day"
-    OBJECTS = "objects"
+    FLAG = "boolean"
+    DAY = "birthday"
+    OBJECTS = "json"
     """A list of JSON objects, such as ``kids``."""
 
 

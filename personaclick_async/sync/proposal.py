@@ -7,52 +7,83 @@ is tried on the sample before it is written.
 
 from __future__ import annotations
 
+import json
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import date, datetime
+from decimal import Decimal
 from itertools import chain
-from typing import Final
+from typing import Any, Final
+
+import attrs
 
 from personaclick_async.errors import ConfigurationError
 from personaclick_async.models.update import FIELDS, RESERVED_NAMES
 from personaclick_async.names import EMAIL, EXTERNAL_ID, ID, IDENTIFIERS, PHONE
-from personaclick_async.sync.mapping.convert import Converter
+from personaclick_async.sync.mapping.convert import FALSE, TRUE, Converter
+from personaclick_async.sync.mapping.dates import MILLISECONDS, SECONDS
 from personaclick_async.sync.mapping.definition import FieldMapping, looks_like_data
-from personaclick_async.sync.mapping.guessing import (
-    NAMES,
-    Column,
-    Line,
-    Option,
-    guess_field,
-    guess_part,
-    guess_property,
+from personaclick_async.sync.mapping.origin import STANDARD_KINDS, Kind, Origin
+from personaclick_async.sync.mapping.words import (
+    ALWAYS_NOTHING,
+    COLUMNS,
+    DATES,
+    GENDER_LETTERS,
+    GENDERS,
+    NO,
+    NOTHING,
+    OTHER_GENDER,
+    PATTERNS,
+    YES,
+    same,
 )
-from personaclick_async.sync.mapping.words import ALWAYS_NOTHING, COLUMNS, GENDERS, same
 from personaclick_async.sync.records import Fault
 from personaclick_async.sync.sources.base import BOOKKEEPING, Sample
 
+_WHOLE: Final = ("first_name", "last_name")
+_NAMES: Final = (*_WHOLE, "middle_name")
 _WORD_ENDS: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _NOT_A_NAME: Final = re.compile(r"[^a-z0-9]+")
-_WITH_VARIANTS: Final = (EMAIL, PHONE, *NAMES)
-# The columns of files whose rows are what people did, with ids that are not theirs.
-_DEEDS: Final = re.compile(
-    r"(?:order|invoice|ticket|event|transaction|payment|charge|subscription|product|form|ad)"
-    r"(?:id|no|nr|number|date|type|name|status|total)|lineitem\w+|quantity|price|subject|captured"
-    r"|amount(?:refunded)?|(?:financial|fulfillment)status|(?:bestell|rechnungs|auftrags)\w+"
-    r"|(?:numero|date)(?:de)?(?:commande|pedido)|заказ|(?:номер|дата)заказа|注文番号|订单号"
-)
-_WHOLE: Final = ("first_name", "last_name")
-_TWO_NAMES: Final = re.compile(r" |[\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7a3]")
 _BARE_KEY: Final = re.compile(r"[A-Za-z0-9_-]+")
 _ONE_IN: Final = 10
+_TWO_NAMES: Final = re.compile(r" |[\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7a3]")
+_TWO_WORDS: Final = re.compile(r"[^\W\d_][\w'\u2019.-]*,? [^\W\d_][\w'\u2019.-]*")
+_NO_NAME: Final = re.compile(r"[0-9#@]|^\W+$|\b(?:GmbH|Ltd|LLC|Inc|Corp|S\.?r\.?l|株式会社)\b")
+_FAMILY_FIRST: Final = re.compile(r"[\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7a3]")
+_CODE: Final = re.compile(r"[+-]?0[0-9]+(?:\.0+)?|[0-9.]+[eE][+-]?[0-9]+|\+[0-9 ]+")
+# With fewer digits, a birthday counted in these would be of 1970.
+_FEWEST_DIGITS: Final = {SECONDS: 9, MILLISECONDS: 11}
+_DIGITS: Final = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
+_DATE: Final = re.compile(r"[0-9]\D+[0-9]|[0-9]\D+$")
+_SHORT_RUN: Final = re.compile(r"(?<![0-9])[0-9]{1,3}(?![0-9])")
+_MONEY: Final = re.compile(r"[$£¥]|,[0-9]{3},")
+_MOST_DIGITS: Final = 15  # a float has no more
+_THOUSANDS: Final = re.compile(r"[1-9][0-9]{0,2}(?:[.,][0-9]{3})+")
+_SINGLE: Final = frozenset("mfwvhke")
+_TAKEN_AS_IS: Final = ("m", "f", "male", "female")
+_TYPES: Final[tuple[tuple[type | tuple[type, ...], Kind], ...]] = (
+    # A bool is an int and a datetime is a date: the narrower ones come first.
+    (bool, Kind.BOOLEAN),
+    (int, Kind.INTEGER),
+    ((int, float, Decimal), Kind.FLOAT),
+    (datetime, Kind.DATETIME),
+    (date, Kind.DATE),
+    ((list, tuple), Kind.LIST),
+    (dict, Kind.JSON),
+)
 
 _HEAD: Final = """\
 # Proposed from the names of the columns and the first {rows} rows: read it before you use it.
 # On the left the platform's field, on the right the column.
 
 # Words that say nothing, in every column, in small or capital letters.
-absent = [{absent}]
+absent = {absent}
+"""
+_COUNTRY: Final = """
+# Whose national phone numbers are read.
+country = {country}
 """
 _NOBODY: Final = """
 # No column looks like one of {identifiers}.
@@ -61,8 +92,73 @@ _NOBODY: Final = """
 _CUSTOM: Final = """
 # Columns that are no field of the platform can be sent as custom properties, which must exist in
 # the account first (Settings > Profile Property). Take away the # before those that you want.
-[custom]
-"""
+[custom]"""
+
+
+class _Column:
+    """A column of a sample.
+
+    :ivar spelling: its name, as all spellings of it agree.
+    :ivar values: what stands in its cells that are not empty.
+    :ivar telling: texts that do not stand for nothing.
+    :ivar absent: texts that do, and that not every mapping takes so.
+    """
+
+    def __init__(self, name: str, cells: Sequence[object]) -> None:
+        self.name = name
+        self.cells = cells
+        self.spelling = same(name)
+        self.values = [cell for cell in cells if cell not in ("", None)]
+        self.texts = [text for cell in cells if isinstance(cell, str) and (text := cell.strip())]
+        self.telling = [text for text in self.texts if text.casefold() not in NOTHING]
+        words = {text.casefold(): text for text in self.texts}
+        self.absent = [words[one] for one in sorted(words.keys() & NOTHING - {*ALWAYS_NOTHING})]
+        # How many of its values stood in a row before.
+        self.repeated = len(self.values) - len({str(value).strip() for value in self.values})
+
+    def are_mostly(self, test: Callable[[str], object]) -> bool:
+        """Return whether most of its telling texts pass a test."""
+        return sum(map(bool, map(test, self.telling))) * 2 > len(self.telling)
+
+    @property
+    def may_be_names(self) -> bool:
+        """Whether most of them are no numbers, addresses or companies."""
+        return not self.are_mostly(_NO_NAME.search)
+
+
+@attrs.define
+class _Line:
+    """A line of a mapping, and what is to be said of it.
+
+    :ivar options: what it says of its columns.
+    :ivar remark: what goes behind it, for the reader.
+    :ivar is_asked: whether it is a comment until somebody has answered the remark.
+    """
+
+    field: str
+    columns: Sequence[_Column]
+    options: dict[str, Any] = attrs.field(factory=dict)
+    remark: str = ""
+    is_asked: bool = False
+
+    @property
+    def column(self) -> _Column:
+        [column] = self.columns
+        return column
+
+    def ask(self, remark: str) -> None:
+        self.remark, self.is_asked = remark, True
+
+    @property
+    def toml(self) -> str:
+        names = [column.name for column in self.columns]
+        origin = {"columns": names} if len(names) > 1 else {"column": names[0]}
+        table = {**origin, **{key: said for key, said in self.options.items() if said}}
+        return f"{self.field} = {_toml(names[0] if table == {'column': names[0]} else table)}"
+
+    def __str__(self) -> str:
+        remark = f"  # {self.remark}" if self.remark else ""
+        return f"{'# ' if self.is_asked else ''}{self.toml}{remark}"
 
 
 def propose_mapping(sample: Sample, *, country: str | None = None) -> str:
@@ -77,15 +173,12 @@ def propose_mapping(sample: Sample, *, country: str | None = None) -> str:
     :param country: two letters; whose national phone numbers are in the file.
     :raises ConfigurationError: the names of the columns are somebody's data: there is no header.
     """
-    if looks_like_data(name for name in sample.columns if name not in BOOKKEEPING):
+    places = {name: at for at, name in enumerate(sample.columns) if name not in BOOKKEEPING}
+    if looks_like_data(places):
         raise ConfigurationError(
             "columns: expected a header, found a row of data; give the columns' names"
         )
-    columns = [
-        Column(name, [row[place] for row in sample.rows])
-        for place, name in enumerate(sample.columns)
-        if name not in BOOKKEEPING
-    ]
+    columns = [_Column(name, [row[at] for row in sample.rows]) for name, at in places.items()]
     found = _recognise(columns)
     if not found:
         # The names may be the first row's data: they are not shown.
@@ -99,132 +192,27 @@ def propose_mapping(sample: Sample, *, country: str | None = None) -> str:
         raise ConfigurationError(
             "location: e-mail addresses stand in its column: the rows do not fit the header"
         )
-    head = [_HEAD.format(rows=len(sample.rows), absent=", ".join(map(_quoted, ALWAYS_NOTHING)))]
-    if country is not None:
-        head.append(f"# Whose national phone numbers are read.\ncountry = {_quoted(country)}\n")
-    top = "\n".join(head)
-    first, last = (found[field].columns if field in found else None for field in _WHOLE)
-    for field, line in found.items():
+    top = _HEAD.format(rows=len(sample.rows), absent=_toml(ALWAYS_NOTHING))
+    top += "" if country is None else _COUNTRY.format(country=_toml(country))
+    for line in found.values():
         if len(line.columns) == 1:
-            (guess_part if field in _WHOLE and first == last else guess_field)(line)
+            _complete(line)
             _try(line, top)
-    written = [top, "[fields]", *map(_written, found.values())]
+    written = [top, "[fields]", *map(str, found.values())]
     if not any(field in IDENTIFIERS and not line.is_asked for field, line in found.items()):
         written.append(_NOBODY.format(identifiers=", ".join(IDENTIFIERS)))
-    taken = [column for line in found.values() for column in line.columns]
-    rest = [column for column in columns if column not in taken]
-    if rest:
-        written += [_CUSTOM.rstrip("\n"), *map(_written, _properties(rest))]
+    taken = {column for line in found.values() for column in line.columns}
+    if rest := [column for column in columns if column not in taken]:
+        written += [_CUSTOM, *map(str, _properties(rest))]
     return "\n".join(written) + "\n"
 
 
-def _recognise(columns: Sequence[Column]) -> dict[str, Line]:
-    """Return a line for each field that a column, or several, are named like."""
-    by_name = {column.spelling: column for column in reversed(columns)}
-    by_variant = {one: column for column in reversed(columns) for one in _variants(column.spelling)}
-    are_deeds = any(map(_DEEDS.fullmatch, by_name))
-    found: dict[str, Line] = {}
-    for field, facts in FIELDS.items():
-        names = list(map(same, (field, *facts.column_names)))
-        named = _called(names, by_name)
-        if field in _WITH_VARIANTS:
-            named += _called(names, by_variant)
-        taken = {column for line in found.values() for column in line.columns}
-        named = [column for column in named if column not in taken]
-        if field == EXTERNAL_ID and (line := _id_line(named, are_deeds=are_deeds)) is not None:
-            found[field] = line
-        elif named and field != EXTERNAL_ID:
-            # A file may have a column for each purpose, and fill one of them.
-            found[field] = Line(field, (min(named, key=lambda column: not column.values),))
-    if "location" not in found:
-        places = [_called(COLUMNS[what], by_name)[:1] for what in ("city", "region", "country")]
-        if places[0] or places[2]:  # a region alone says too little
-            options: dict[str, Option] = {"join": ", "} if sum(map(len, places)) > 1 else {}
-            found["location"] = Line("location", [*chain(*places)], options)
-    if "gender" not in found:
-        for column in _called(COLUMNS["title"], by_name):
-            if column.are_mostly(lambda text: text.casefold() in GENDERS):
-                found["gender"] = Line("gender", (column,))
-    found |= {field: Line(field, named) for field, named in _names_of(found, by_name).items()}
-    if shared := _shared_phones(found):
-        found[PHONE].ask(f"{shared:,} rows share a number with others: is it the person's?")
-    return {field: found[field] for field in FIELDS if field in found}
-
-
-def _called(names: Iterable[str], columns: Mapping[str, Column]) -> list[Column]:
-    return [columns[name] for name in names if name in columns]
-
-
-def _variants(name: str) -> list[str]:
-    """Return shorter names that a column's name may stand for: ``Billing Email``, email."""
-    ends = [name.removesuffix(end) for end in COLUMNS["suffixes"] if name.endswith(end)]
-    starts = [(start, one) for one in (name, *ends) for start in COLUMNS["prefixes"]]
-    return [*ends, *(one.removeprefix(start) for start, one in starts if one.startswith(start))]
-
-
-def _id_line(named: list[Column], *, are_deeds: bool) -> Line | None:
-    """Return a line for the user's id: the row's own one if it tells rows apart.
-
-    :param are_deeds: whether the rows are what people did, so that their ids are not people's.
-    """
-    own = [column for column in named if column.spelling == ID]
-    others = [column for column in named if column not in own]
-    if are_deeds and own and not others:
-        remark = "is this the id of a person, not of what one did?"
-        return Line(EXTERNAL_ID, own[:1], remark=remark, is_asked=True)
-    candidates = others if are_deeds else [*own, *others]
-    if not candidates:
-        return None
-    best = min(candidates, key=lambda column: (not column.values, column.repeated))
-    remarks = [f"{best.repeated:,} rows of the sample share one"] if best.repeated else []
-    if len(candidates) > 1:
-        rest = ", ".join(_quoted(column.name) for column in candidates if column is not best)
-        remarks.append(f"or is it {rest}?")
-    return Line(EXTERNAL_ID, (best,), remark="; ".join(remarks))
-
-
-def _names_of(
-    found: Mapping[str, Line], columns: Mapping[str, Column]
-) -> Mapping[str, tuple[Column, ...]]:
-    """Return the columns of names where the file does not have one for each."""
-    first, last = (found[field].columns[0] if field in found else None for field in _WHOLE)
-    prefix, name = columns.get("tussenvoegsel"), columns.get("name")
-    if prefix is not None and last is not None:
-        return {"last_name": (prefix, last)}
-    if first is not None and last is not None:
-        return {}
-    if first is not None and name is not None and first.spelling in ("vorname", "voornaam"):
-        pairs = zip(first.cells, name.cells, strict=True)
-        is_whole = any(one and other and str(one) in str(other) for one, other in pairs)
-        return {} if is_whole else {"last_name": (name,)}
-    one = first or last
-    if one is not None:
-        is_either = one.spelling in COLUMNS["either_name"]
-        whole = [one] if is_either and one.are_mostly(_TWO_NAMES.search) else []
-    else:
-        whole = _called((*COLUMNS["whole_name"], *COLUMNS["family_first"]), columns)
-        whole.sort(key=lambda column: not column.may_be_names)
-    return {field: (column,) for column in whole[:1] for field in _WHOLE}
-
-
-def _shared_phones(found: Mapping[str, Line]) -> int:
-    """Return how many rows have a number of somebody else, if many have."""
-    whose = found.get(EXTERNAL_ID) or found.get(EMAIL)
-    if whose is None or PHONE not in found:
-        return 0
-    cells = (line.columns[0].cells for line in (found[PHONE], whose))
-    pairs = {(str(phone), str(person)) for phone, person in zip(*cells, strict=True)}
-    numbers = [number for number, _ in pairs if number not in ("", "None")]
-    shared = len(numbers) - len(set(numbers))
-    return shared if shared > 1 and shared * _ONE_IN > len(numbers) else 0
-
-
-def _try(line: Line, top: str) -> None:
+def _try(line: _Line, top: str) -> None:
     """Try a line on the sample; one that refuses much of it becomes a comment with the reason."""
     if line.is_asked:
         return
     other = next(name for name in IDENTIFIERS if name != line.field)
-    mapping = FieldMapping.parse(f'{top}\n[fields]\n{other} = "x"\n{_toml(line)}')
+    mapping = FieldMapping.parse(f'{top}\n[fields]\n{other} = "x"\n{line.toml}')
     values = line.column.values
     tried = Converter(line.field, mapping.fields[line.field]).column(values)
     refusals = Counter(one.rule for one in tried if isinstance(one, Fault))
@@ -236,61 +224,324 @@ def _try(line: Line, top: str) -> None:
         line.is_asked = refused * 2 >= len(values)
 
 
-def _properties(columns: Iterable[Column]) -> Iterable[Line]:
+def _toml(value: object) -> str:
+    """Write a value as TOML has it, whose texts and lists are JSON's."""
+    if not isinstance(value, Mapping):
+        return json.dumps(value, ensure_ascii=False)
+    keys = (key if _BARE_KEY.fullmatch(key) else _toml(key) for key in value)
+    items = (f"{key} = {_toml(said)}" for key, said in zip(keys, value.values(), strict=True))
+    return f"{{ {', '.join(items)} }}"
+
+
+# Which column is which field.
+
+
+def _recognise(columns: Sequence[_Column]) -> dict[str, _Line]:
+    """Return a line for each field that a column, or several, are named like."""
+    by_name = {column.spelling: column for column in reversed(columns)}
+    by_variant = {one: column for column in reversed(columns) for one in _variants(column.spelling)}
+    are_deeds = any(map(PATTERNS["deeds"].fullmatch, by_name))
+    found: dict[str, _Line] = {}
+    for field, facts in FIELDS.items():
+        names = list(map(same, (field, *facts.column_names)))
+        named = _called(names, by_name)
+        if field in (EMAIL, PHONE, *_NAMES):
+            named += _called(names, by_variant)
+        taken = {column for line in found.values() for column in line.columns}
+        named = [column for column in named if column not in taken]
+        if field == EXTERNAL_ID and (line := _id_line(named, are_deeds=are_deeds)) is not None:
+            found[field] = line
+        elif named and field != EXTERNAL_ID:
+            # A file may have a column for each purpose, and fill one of them.
+            found[field] = _Line(field, (min(named, key=lambda column: not column.values),))
+    if "location" not in found:
+        places = [_called(COLUMNS[what], by_name)[:1] for what in ("city", "region", "country")]
+        if places[0] or places[2]:  # a region alone says too little
+            options = {"join": ", "} if sum(map(len, places)) > 1 else {}
+            found["location"] = _Line("location", [*chain(*places)], options)
+    if "gender" not in found:
+        for column in _called(COLUMNS["title"], by_name):
+            if column.are_mostly(lambda text: text.casefold() in GENDERS):
+                found["gender"] = _Line("gender", (column,))
+    found |= {line.field: line for line in _name_lines(found, by_name)}
+    if shared := _shared_phones(found):
+        found[PHONE].ask(f"{shared:,} rows share a number with others: is it the person's?")
+    return {field: found[field] for field in FIELDS if field in found}
+
+
+def _called(names: Iterable[str], columns: Mapping[str, _Column]) -> list[_Column]:
+    return [columns[name] for name in names if name in columns]
+
+
+def _variants(name: str) -> list[str]:
+    """Return shorter names that a column's name may stand for: ``Billing Email``, email."""
+    ends = [name.removesuffix(end) for end in COLUMNS["suffixes"] if name.endswith(end)]
+    starts = [(start, one) for one in (name, *ends) for start in COLUMNS["prefixes"]]
+    return [*ends, *(one.removeprefix(start) for start, one in starts if one.startswith(start))]
+
+
+def _id_line(named: list[_Column], *, are_deeds: bool) -> _Line | None:
+    """Return a line for the user's id: the row's own one if it tells rows apart.
+
+    :param are_deeds: whether the rows are what people did, so that their ids are not people's.
+    """
+    own = [column for column in named if column.spelling == ID]
+    others = [column for column in named if column not in own]
+    if are_deeds and own and not others:
+        remark = "is this the id of a person, not of what one did?"
+        return _Line(EXTERNAL_ID, own[:1], remark=remark, is_asked=True)
+    candidates = others if are_deeds else [*own, *others]
+    if not candidates:
+        return None
+    best = min(candidates, key=lambda column: (not column.values, column.repeated))
+    remarks = [f"{best.repeated:,} rows of the sample share one"] if best.repeated else []
+    if len(candidates) > 1:
+        rest = ", ".join(_toml(column.name) for column in candidates if column is not best)
+        remarks.append(f"or is it {rest}?")
+    return _Line(EXTERNAL_ID, (best,), remark="; ".join(remarks))
+
+
+def _name_lines(found: Mapping[str, _Line], columns: Mapping[str, _Column]) -> list[_Line]:
+    """Return lines for names where the file does not have a column for each."""
+    first, last = (found[field].columns[0] if field in found else None for field in _WHOLE)
+    prefix, name = columns.get("tussenvoegsel"), columns.get("name")
+    if prefix is not None and last is not None:
+        return [_Line("last_name", (prefix, last))]
+    if first is not None and last is not None:
+        return []
+    if first is not None and name is not None and first.spelling in ("vorname", "voornaam"):
+        pairs = zip(first.cells, name.cells, strict=True)
+        is_whole = any(one and other and str(one) in str(other) for one, other in pairs)
+        return [] if is_whole else [_Line("last_name", (name,))]
+    one = first or last
+    if one is not None:
+        is_either = one.spelling in COLUMNS["either_name"]
+        whole = [one] if is_either and one.are_mostly(_TWO_NAMES.search) else []
+    else:
+        whole = _called((*COLUMNS["whole_name"], *COLUMNS["family_first"]), columns)
+        whole.sort(key=lambda column: not column.may_be_names)
+    return [
+        _Line(field, (column,), {"part": field.removesuffix("_name")})
+        for column in whole[:1]
+        for field in _WHOLE
+    ]
+
+
+def _shared_phones(found: Mapping[str, _Line]) -> int:
+    """Return how many rows have a number of somebody else, if many have."""
+    whose = found.get(EXTERNAL_ID) or found.get(EMAIL)
+    if whose is None or PHONE not in found:
+        return 0
+    cells = (line.columns[0].cells for line in (found[PHONE], whose))
+    pairs = {(str(phone), str(person)) for phone, person in zip(*cells, strict=True)}
+    numbers = [number for number, _ in pairs if number not in ("", "None")]
+    shared = len(numbers) - len(set(numbers))
+    return shared if shared > 1 and shared * _ONE_IN > len(numbers) else 0
+
+
+def _properties(columns: Iterable[_Column]) -> Iterable[_Line]:
     taken: set[str] = set()
     for number, column in enumerate(columns, 1):
-        name = _property_name(column.name, number)
+        # A name without a Latin letter is called by its number.
+        latin = unicodedata.normalize("NFKD", column.name).encode("ascii", "ignore").decode()
+        name = _NOT_A_NAME.sub("_", _WORD_ENDS.sub("_", latin).lower()).strip("_")
+        if not name or name.isdigit():
+            name = f"column_{number}"
+        if name in RESERVED_NAMES:
+            name = f"{name}_property"
         if name in taken:
             name = f"{name}_{number}"
         taken.add(name)
-        line = Line(name, [column])
-        guess_property(line)
+        line = _Line(name, [column])
+        kind = _kind(line)
+        has_numbers = any(isinstance(value, int | float) for value in column.values)
+        if kind is not Kind.ANY and (kind is not Kind.STRING or has_numbers):
+            line.options = {"type": kind.value, **line.options}
+        if kind not in (Kind.ANY, Kind.STRING):
+            line.options["absent"] = column.absent
         line.is_asked = True
         yield line
 
 
-def _property_name(column: str, number: int) -> str:
-    """Make the name of a custom property of a column's name: ``AnnualIncome``, annual_income.
+# How a column is written.
 
-    :param number: the column's number, for one whose name has no Latin letter.
+
+def _complete(line: _Line) -> None:
+    """Complete the line of a standard field by how its column is written."""
+    texts = line.column.telling
+    match STANDARD_KINDS[line.field]:
+        case Kind.GENDER:
+            _gender(line)
+        case Kind.BOOLEAN:
+            line.options["values"] = _flags(texts)
+        case Kind.BIRTHDAY if texts:
+            _birthday(line)
+        case Kind.NUMBER if texts:
+            _number(line)
+        case Kind.IDENTIFIER if any(map(_THOUSANDS.fullmatch, texts)):
+            line.ask("are these numbers with separators, or ids as they are?")
+        case Kind.EMAIL if any(
+            (mailbox := text.partition("@")[0]) != mailbox.lower() for text in texts
+        ):
+            line.options["case"] = "lower"
+        case Kind.STRING if line.field in _NAMES and texts:
+            _name(line)
+    line.options["absent"] = line.column.absent
+
+
+def _name(line: _Line) -> None:
+    """Tell whether names are all capitals, and whether whole ones can be split for certain."""
+    column, texts = line.column, line.column.telling
+    if not column.may_be_names:
+        line.ask("most values do not look like names")
+    elif (
+        all(map(str.isupper, texts))
+        and any(map(str.isascii, texts))
+        and column.spelling not in COLUMNS["turkish_name"]
+    ):
+        line.options["case"], line.remark = "name", "JON -> Jon"
+    if "part" not in line.options:
+        return
+    others = sum(_TWO_WORDS.fullmatch(text) is None for text in texts)
+    if column.spelling in COLUMNS["family_first"] or any(map(_FAMILY_FIRST.search, texts)):
+        line.ask("the family name comes first: split such names beforehand")
+    elif others and not line.is_asked:
+        line.remark = f"{others:,} of {len(texts):,} names do not have two words"
+        if others * 2 > len(texts):
+            line.is_asked = line.field == "last_name" or any(" " in text for text in texts)
+            if not line.is_asked:
+                del line.options["part"]
+
+
+def _gender(line: _Line) -> None:
+    """Tell which words stand for which gender.
+
+    Words that are neither are passed over: whatever they are, they do not belong in a mapping.
     """
-    latin = unicodedata.normalize("NFKD", column).encode("ascii", "ignore").decode()
-    name = _NOT_A_NAME.sub("_", _WORD_ENDS.sub("_", latin).lower()).strip("_")
-    if not name or name.isdigit():
-        name = f"column_{number}"
-    return f"{name}_property" if name in RESERVED_NAMES else name
+    known: dict[str, str] = {}
+    letters: dict[str, str] = {}
+    for text in line.column.telling:
+        word = text.casefold()
+        if word in GENDERS:
+            # The sample may happen to hold one of them only.
+            for spelt in (word, OTHER_GENDER[word]):
+                known.setdefault(_as_spelt(spelt, text), GENDERS[spelt])
+        if word in _SINGLE:
+            letters.setdefault(word, text)
+    found = "".join(sorted(letters))
+    pair = GENDER_LETTERS.get(found, "")
+    is_spanish = line.column.spelling in COLUMNS["spanish_gender"]
+    is_dutch = line.column.spelling in COLUMNS["dutch_gender"]
+    if (pair == "mv" and not is_dutch) or (is_spanish and "m" in letters and found != "fm"):
+        pair = ""
+    if letters and not pair:
+        line.ask("which of these letters is m, and which is f?")
+    for letter, gender in zip(pair, "mf", strict=False):
+        like = next(iter(letters.values()))
+        known[letters.get(letter, _as_spelt(letter, like))] = gender
+    told = {text: known[text] for text in known if text not in _TAKEN_AS_IS}
+    line.options["values"] = dict(sorted(told.items(), key=lambda one: one[1], reverse=True))
 
 
-def _written(line: Line) -> str:
-    remark = f"  # {line.remark}" if line.remark else ""
-    return f"{'# ' if line.is_asked else ''}{_toml(line)}{remark}"
+def _as_spelt(word: str, like: str) -> str:
+    if like.isupper():
+        return word.upper()
+    return word.title() if like.istitle() else word
 
 
-def _toml(line: Line) -> str:
-    quoted = [_quoted(column.name) for column in line.columns]
-    said = "".join(f", {key} = {_value(value)}" for key, value in line.options.items() if value)
-    if len(quoted) > 1:
-        return f"{line.field} = {{ columns = [{', '.join(quoted)}]{said} }}"
-    return f"{line.field} = " + (f"{{ column = {quoted[0]}{said} }}" if said else quoted[0])
+def _flags(texts: Iterable[str]) -> dict[str, bool]:
+    told = {text: text.casefold() in YES for text in texts if text.casefold() in YES | NO}
+    return {text: told[text] for text in told if text.casefold() not in TRUE | FALSE}
 
 
-def _value(value: Option | bool) -> str:  # noqa: FBT001 - a value of TOML
-    match value:
-        case bool():
-            return "true" if value else "false"
-        case str():
-            return _quoted(value)
-        case Mapping():
-            return "{ " + ", ".join(f"{_key(k)} = {_value(v)}" for k, v in value.items()) + " }"
-        case _:
-            return "[" + ", ".join(map(_quoted, value)) + "]"
+def _kind(line: _Line) -> Kind:
+    """Return what the column of a property holds, and say in its line how that is written."""
+    column, texts = line.column, line.column.telling
+    if not column.texts:
+        for types, kind in _TYPES:
+            if column.values and all(isinstance(value, types) for value in column.values):
+                return kind
+        return Kind.ANY
+    if not texts:
+        return Kind.STRING
+    if PATTERNS["codes"].search(column.spelling) or any(map(_CODE.fullmatch, texts)):
+        are_whole = all(re.fullmatch(r"[0-9]+\.0+", text) for text in texts)
+        return Kind.IDENTIFIER if are_whole else Kind.STRING
+    if (known := _date(line, texts) or _number(line)) is not None:
+        return known
+    words = {text.casefold() for text in texts}
+    is_norway = PATTERNS["countries"].search(column.spelling)
+    if words <= YES | NO and words & YES and words & NO and not is_norway:
+        line.options["values"] = _flags(texts)
+        return Kind.BOOLEAN
+    is_json = all(text[0] in "[{" for text in texts) and _converts(texts, Origin(kind=Kind.JSON))
+    return Kind.JSON if is_json else Kind.STRING
 
 
-def _key(name: str) -> str:
-    return name if _BARE_KEY.fullmatch(name) else _quoted(name)
+def _number(line: _Line) -> Kind | None:
+    texts = line.column.telling
+    if any(sum(map(str.isdigit, text)) > _MOST_DIGITS for text in texts):
+        return None
+    point, comma = (_converts(texts, Origin(kind=Kind.FLOAT, decimal=mark)) for mark in ".,")
+    if not point and not comma:
+        return None
+    marked = [text for text in texts if "." in text or "," in text]
+    if point and comma and marked:
+        # Every one of them may be read both ways, but for what the sign of the money tells.
+        if not all("," in text and _MONEY.search(text) for text in marked):
+            line.ask('is 1.250 over a thousand? Add decimal = "," or "."')
+            return Kind.FLOAT
+        comma = False
+    mark = "." if point else ","
+    is_whole = _converts(texts, Origin(kind=Kind.INTEGER, decimal=mark))
+    if mark == "," or not is_whole:
+        line.options["decimal"] = mark
+    return Kind.INTEGER if is_whole else Kind.FLOAT
 
 
-def _quoted(text: str) -> str:
-    backslash, quote = "\\", '"'
-    escaped = text.replace(backslash, backslash * 2).replace(quote, backslash + quote)
-    return f'"{escaped}"'
+def _birthday(line: _Line) -> None:
+    """Tell how days are written, passing over what is written in another way than most."""
+    texts = line.column.telling
+    texts = [text for text in texts if text.strip("0.-/: ")] or texts
+    [(shape, count)] = Counter(map(_shape, texts)).most_common(1)
+    if count * 2 > len(texts):
+        texts = [text for text in texts if _shape(text) == shape]
+    if all(map(_DIGITS.fullmatch, texts)):
+        fewest = min(len(text.lstrip("-").partition(".")[0]) for text in texts)
+        formats = [one for one in DATES["digits"] if fewest >= _FEWEST_DIGITS.get(one, 0)]
+        is_known = _is_in_one_of(formats, line, texts, Kind.BIRTHDAY)
+    else:
+        is_known = _date(line, texts) is not None
+    if not is_known:
+        line.ask('say how: format = "%m/%d/%Y" or another')
+
+
+def _shape(text: str) -> str:
+    return re.sub(r"[^\W\d_]+", "a", re.sub("[0-9]", "0", _SHORT_RUN.sub("0", text)))
+
+
+def _date(line: _Line, texts: Sequence[str]) -> Kind | None:
+    if not all(map(_DATE.search, texts)):
+        return None
+    if _converts(texts, Origin(kind=Kind.DATETIME)):
+        return Kind.DATETIME if any(":" in text for text in texts) else Kind.DATE
+    for time in ("", *(f"{by}{time}" for time in DATES["times"] for by in (" ", ", "))):
+        formats = [f"{day}{time}" for day in DATES["days"]]
+        if _is_in_one_of(formats, line, texts, Kind.DATETIME):
+            return Kind.DATETIME if time else Kind.DATE
+    return None
+
+
+def _is_in_one_of(formats: list[str], line: _Line, texts: Sequence[str], kind: Kind) -> bool:
+    """Take the first format in which all texts can be read, and ask if there are more."""
+    fitting = [one for one in formats if _converts(texts, Origin(kind=kind, format=one))]
+    line.options["format"] = fitting[0] if fitting else ""
+    if len(fitting) > 1:
+        line.ask(f"{' or '.join(fitting)}? The sample fits both")
+    return bool(fitting)
+
+
+def _converts(texts: Iterable[str], origin: Origin) -> bool:
+    """Return whether all texts can be read so, in a field that is called as its kind."""
+    attempt = Converter(origin.kind, origin).attempt
+    return not any(isinstance(attempt(text), Fault) for text in dict.fromkeys(texts))

@@ -6,13 +6,7 @@ from personaclick_async.sync.mapping.definition import (
     CompiledMapping,
     FieldMapping,
 )
-from personaclick_async.sync.mapping.origin import (
-    Case,
-    Invalid,
-    Kind,
-    Origin,
-    Part,
-)
+from personaclick_async.sync.mapping.origin import Case, Invalid, Kind, Origin, Part
 
 __all__ = [
     "Case",

@@ -14,7 +14,8 @@ from datetime import date, datetime
 from decimal import Decimal
 from functools import cache
 from html import unescape
-from typing import Any, Final, TypeAlias
+from math import isnan
+from typing import Any, Final
 from uuid import UUID
 
 from personaclick_async import codec
@@ -29,34 +30,24 @@ from personaclick_async.sync.mapping.phones import read_phone, read_plain_phone
 from personaclick_async.sync.mapping.words import is_error, is_placeholder, names_nobody
 from personaclick_async.sync.records import Fault
 
-Notes: TypeAlias = list[str]
-"""What was changed in a cell."""
-
+# What is nobody else's: texts that hardly repeat, and hold nothing that can't be seen.
+_IDENTIFYING: Final = (Kind.IDENTIFIER, Kind.EMAIL, Kind.PHONE)
+# How nearly all of these are written: the rules accept them unchanged.
+_FIT: Final = {
+    Kind.EMAIL: r"(?!.{65})(?=[a-z._-]{0,40}[0-9]|[ac-jlmqrtv-z])"
+    r"[a-z0-9]++(?:[._+-][a-z0-9]++)*+@(?:[a-z0-9]++(?:-[a-z0-9]++)*+\.)++[a-z]{2,}+",
+    Kind.IDENTIFIER: r"[1-9][0-9]{0,63}+",
+}
+_IS_FIT: Final = {kind: re.compile(fit).fullmatch for kind, fit in _FIT.items()}
+# A whole column, a text to a line.
+_ARE_FIT: Final = {kind: re.compile(rf"(?:{fit}\n)++").fullmatch for kind, fit in _FIT.items()}
+_MOST_REMEMBERED: Final = 16_384
+_LONGEST_REMEMBERED: Final = 64
 # As programs write it: Nan is somebody's name.
 _MACHINES_NOTHING: Final = frozenset(
     {"\\N", "N/A", "n/a", "undefined", "NaN", "nan", "None", "NaT"}
     | {"(null)", "(NULL)", "[NULL]", "<null>", "<NULL>"}
 )
-# How nearly all texts are written whose kinds hardly repeat: there is nothing to remove.
-_USUAL: Final = {
-    Kind.EMAIL: re.compile(
-        r"(?=[a-z._-]{0,40}[0-9]|[ac-jlmqrtv-z])[a-z0-9._+-]+@[a-z0-9.-]+"
-    ).fullmatch,
-    Kind.IDENTIFIER: re.compile(r"[1-9][0-9]*").fullmatch,
-    Kind.PHONE: rules.is_plain_phone,
-}
-_NEVER: Final = re.compile(r"(?!)").fullmatch
-# Whole columns, a text to a line, that are as they have to be: the rules accept them unchanged.
-_FIT: Final = {
-    Kind.EMAIL: re.compile(
-        r"(?:(?=[a-z._-]{0,40}[0-9]|[ac-jlmqrtv-z])[a-z0-9]++(?:[._+-][a-z0-9]++)*+"
-        r"@(?:[a-z0-9]++(?:-[a-z0-9]++)*+\.)++[a-z]{2,}+\n)++"
-    ).fullmatch,
-    Kind.IDENTIFIER: re.compile(r"(?:[1-9][0-9]*+\n)++").fullmatch,
-}
-_LONGEST_FIT: Final = 64
-_MOST_REMEMBERED: Final = 16_384
-_LONGEST_REMEMBERED: Final = 64
 _FORMULA: Final = re.compile(r'="((?:[^"]|"")*)"')
 _POINT_ZERO: Final = re.compile(r"([+-]?[0-9]+)[.,]0{1,2}")
 _SCIENTIFIC: Final = re.compile(r"[+-]?[0-9]+(?:[.,][0-9]+[eE][+-]?|[eE]\+)[0-9]+")
@@ -75,8 +66,6 @@ _CURRENCY: Final = (
 )
 # 1.250 is twelve hundred and fifty, or one and a quarter.
 _EITHER_WAY: Final = re.compile(r"[+-]?[1-9][0-9]{0,2}[.,][0-9]{3}")
-_MARKED: Final = (Kind.IDENTIFIER, Kind.EMAIL, Kind.PHONE)
-_AS_THEY_STAND: Final = (Kind.ANY, Kind.LIST, Kind.JSON)
 TRUE: Final = frozenset({"true", "t", "yes", "y", "on", "1"})
 FALSE: Final = frozenset({"false", "f", "no", "n", "off", "0"})
 _NO_LETTER: Final = "'\u2018\u2019`\u00b4"
@@ -89,98 +78,104 @@ class Converter:
 
     :ivar label: what errors call the field.
     :ivar rule: what accepts its values.
+    :ivar notes: what was changed in the cell of the last :meth:`attempt`.
     """
 
     def __init__(self, name: str, origin: Origin) -> None:
         self.label, self.rule = rule_of(name, origin.kind)
-        self._origin = origin
+        self.origin = origin
+        self.notes: list[str] = []
         self._read = _READERS.get(origin.kind)
         # What whole texts stand for, None for nothing; as they are spelt before any case of them.
-        told = {text.casefold(): value for text, value in origin.values.items()}
-        told |= origin.values
-        self._told: dict[str, Json] = {"": None} | dict.fromkeys(origin.absent)
-        self._told |= {text: told[text] for text in told if text.casefold() not in origin.absent}
-        is_usual = _USUAL.get(origin.kind)
-        is_plain = not (origin.values or origin.case)
-        self._is_usual = is_usual if is_usual and is_plain else _NEVER
-        self._are_fit = _FIT.get(origin.kind, _NEVER) if is_plain else _NEVER
-        self._recall = None if is_usual else _Memory(self.attempt).__getitem__
+        folded = {text.casefold(): value for text, value in origin.values.items()}
+        told = {**folded, **origin.values}
+        told = {text: told[text] for text in told if text.casefold() not in origin.absent}
+        self._told: dict[str, Json] = {"": None} | told | dict.fromkeys(origin.absent)
+        self._is_plain = not (origin.values or origin.case)
+        self._remembered: dict[str, Any] = _Memory(self.attempt)
 
     def column(self, cells: Sequence[Any]) -> list[Any]:
         """Convert the cells of many rows, each as :meth:`attempt` does."""
-        if set(map(type, cells)) == {str}:
-            if self._recall is not None:
-                return list(map(self._recall, cells))
-            is_usual, absent = self._is_usual, self._origin.absent
-            lines = "\n".join([*cells, ""])
-            if (
-                self._are_fit(lines)
-                and lines.count("\n") == len(cells)
-                and max(map(len, cells)) <= _LONGEST_FIT
-                and absent.isdisjoint(cells)
-            ):
-                return list(cells)
+        kind, absent = self.origin.kind, self.origin.absent
+        if set(map(type, cells)) != {str} or (kind in _IDENTIFYING and not self._is_plain):
+            return list(map(self.attempt, cells))
+        if kind is Kind.PHONE:
+            is_fit = rules.is_plain_phone
             return [
-                self._usual(cell) if is_usual(cell) and cell not in absent else self.attempt(cell)
+                self._phone(cell) if is_fit(cell) and cell not in absent else self.attempt(cell)
                 for cell in cells
             ]
-        return list(map(self.attempt, cells))
+        if kind not in _FIT:
+            return list(map(self._remembered.__getitem__, cells))
+        lines = "\n".join([*cells, ""])
+        are_lines = lines.count("\n") == len(cells)
+        if are_lines and _ARE_FIT[kind](lines) and absent.isdisjoint(cells):
+            return list(cells)
+        is_fit = _IS_FIT[kind]
+        return [
+            cell if is_fit(cell) and cell not in absent else self.attempt(cell) for cell in cells
+        ]
 
-    def attempt(self, cell: object) -> Any:  # noqa: ANN401 - a value of the wire, or a fault
-        """Convert a cell, or those of several columns; return the fault if it can't be."""
-        try:
-            return self.convert(cell, [])
-        except ValidationError as error:
-            return Fault.of(error)
+    def attempt(self, cell: Any) -> Any:  # noqa: ANN401 - to a value of the wire, or a fault
+        """Convert a cell, or those of several columns.
 
-    def convert(self, cell: Any, notes: Notes) -> Json:  # noqa: ANN401 - whatever a source has
-        """Convert a cell, or those of several columns; note what is changed.
-
-        :returns: None if there is nothing to send.
-        :raises ValidationError: the field can't have this value.
+        :returns: the value; None if there is nothing to send, the fault if it can't be sent.
         """
+        self.notes.clear()
         value: object
-        if len(self._origin.columns) > 1:
-            value = self._value(self._joined(cell, notes), notes)
-        elif isinstance(cell, str):
-            value = self._value(cell, notes)
-        elif (word := _word(cell)) in self._told:
-            value = self._told[word]
-        else:
-            value = _typed(self.label, self._origin.kind, cell)
-            value = self._value(value, notes) if isinstance(value, str) else value
-        return None if value is None else self.rule(self.label, value)
-
-    def _usual(self, text: str) -> Any:  # noqa: ANN401 - as an attempt
-        """Convert a text from which nothing has to be removed."""
         try:
-            if self._origin.kind is Kind.PHONE:
-                return read_plain_phone(self.label, text, self._origin.country, [])
-            return self.rule(self.label, text)
+            if len(self.origin.columns) > 1:
+                value = self._value(self._joined(cell))
+            elif isinstance(cell, str):
+                value = self._value(cell)
+            elif (word := _word(cell)) in self._told:
+                value = self._told[word]
+            else:
+                value = _typed(self.label, self.origin.kind, cell)
+                value = self._value(value) if isinstance(value, str) else value
+            return None if value is None else self.rule(self.label, value)
         except ValidationError as error:
             return Fault.of(error)
 
-    def _joined(self, cells: Iterable[object], notes: Notes) -> str:
+    def noted(self, text: str, changed: str, note: str) -> str:
+        """Return a text as it was changed, and note if it was."""
+        if changed != text:
+            self.notes.append(note)
+        return changed
+
+    def taken(self, pattern: re.Pattern[str], text: str, note: str) -> str:
+        """Return what a pattern takes out of a text, and note it; else the text as it is."""
+        found = pattern.fullmatch(text)
+        return text if found is None else self.noted(text, found[1], note)
+
+    def _phone(self, text: str) -> Any:  # noqa: ANN401 - as an attempt
+        """Convert a number from which nothing has to be removed."""
+        try:
+            return read_plain_phone(self.label, text, self.origin.country, [])
+        except ValidationError as error:
+            return Fault.of(error)
+
+    def _joined(self, cells: Iterable[object]) -> str:
         texts: list[str] = []
         for cell in cells:
             text = cell if isinstance(cell, str) else _word(cell)
             if text is None:
                 raise refuse(self.label, "texts to join", cell)
-            text = _trimmed(text, self._origin, notes)
-            if text and text.casefold() not in self._origin.absent:
+            text = self._trimmed(text)
+            if text and text.casefold() not in self.origin.absent:
                 _check_meant(self.label, text)
                 texts.append(text)
-        return self._origin.join.join(texts)
+        return self.origin.join.join(texts)
 
-    def _value(self, text: str, notes: Notes) -> object:
+    def _value(self, text: str) -> object:
         """Return what a text says, in the type that the field's rule takes."""
-        origin = self._origin
-        text = _trimmed(text, origin, notes)
+        origin = self.origin
+        text = self._trimmed(text)
         for spelling in (text, text.casefold()):
             if spelling in self._told:
                 return self._told[spelling]
-        if origin.kind in _MARKED:
-            text = _unmarked(text, notes)
+        if origin.kind in _IDENTIFYING:
+            text = self._unmarked(text)
         _check_meant(self.label, text)
         if origin.part is not None:
             text = _part_of(text, origin.part)
@@ -188,9 +183,30 @@ class Converter:
             text = _CASES[origin.case](text)
         if origin.split is not None:
             return [part for one in text.split(origin.split) if (part := one.strip())] or None
-        if not text or self._read is None:
-            return text or None
-        return self._read(self.label, text, origin, notes)
+        return self._read(self, text) if text and self._read is not None else text or None
+
+    def _trimmed(self, text: str) -> str:
+        """Take off what stands around a text and does not belong to it."""
+        if self.origin.strip:
+            whole, text = text, text.strip()
+            if len(text) < len(whole) and text:
+                self.notes.append("white space removed")
+            if not text.isascii() and self.origin.kind not in (Kind.ANY, Kind.LIST, Kind.JSON):
+                unseen = "".join(ch for ch in text if ch.isspace() or _is_invisible(ch))
+                text = self.noted(text, text.strip(unseen), "invisible characters removed")
+        if text.startswith('="') and (found := _FORMULA.fullmatch(text)) is not None:
+            return self.noted(text, found[1].replace('""', '"'), '="…" unwrapped')
+        return text
+
+    def _unmarked(self, text: str) -> str:
+        """Take invisible characters out of an identifier, and a spreadsheet's apostrophe off it."""
+        if not text.isascii():
+            seen = "".join(ch for ch in text if not _is_invisible(ch))
+            text = self.noted(text, seen, "invisible characters removed")
+        if text[:1] in _NO_LETTER and len(text) > 1:
+            self.notes.append("apostrophe removed")
+            text = text[1:-1] if text[-1] in _NO_LETTER else text[1:]
+        return text.strip()
 
 
 class _Memory(dict[str, Any]):
@@ -209,39 +225,8 @@ class _Memory(dict[str, Any]):
         return found
 
 
-# What stands around a text and does not belong to it.
-
-
-def _trimmed(text: str, origin: Origin, notes: Notes) -> str:
-    if origin.strip:
-        whole, text = text, text.strip()
-        if len(text) < len(whole) and text:
-            notes.append("white space removed")
-        if not text.isascii() and origin.kind not in _AS_THEY_STAND:
-            seen = [at for at, ch in enumerate(text) if not ch.isspace() and not _is_invisible(ch)]
-            shown = text[seen[0] : seen[-1] + 1] if seen else ""
-            if len(shown) < len(text):
-                notes.append("invisible characters removed")
-            text = shown
-    if text.startswith('="') and (found := _FORMULA.fullmatch(text)) is not None:
-        notes.append('="…" unwrapped')
-        return found[1].replace('""', '"')
-    return text
-
-
 def _is_invisible(ch: str) -> bool:
     return unicodedata.category(ch) == "Cf"
-
-
-def _unmarked(text: str, notes: Notes) -> str:
-    """Take invisible characters out of an identifier, and a spreadsheet's apostrophe off it."""
-    if not text.isascii() and any(map(_is_invisible, text)):
-        notes.append("invisible characters removed")
-        text = "".join(ch for ch in text if not _is_invisible(ch))
-    if text[:1] in _NO_LETTER and len(text) > 1:
-        notes.append("apostrophe removed")
-        text = text[1:-1] if text[-1] in _NO_LETTER else text[1:]
-    return text.strip()
 
 
 def _check_meant(field: str, text: str) -> None:
@@ -258,30 +243,31 @@ def _part_of(text: str, part: Part) -> str:
     last, comma, first = (one.strip() for one in text.partition(","))
     if not comma:
         first, _, last = (one.strip() for one in " ".join(text.split()).partition(" "))
-    return first if part is Part.FIRST else last
+    return first if part == "first" else last
 
 
 _CASES: Final[dict[Case, Callable[[str], str]]] = {
-    Case.LOWER: str.lower,
-    Case.UPPER: str.upper,
-    Case.TITLE: str.title,
-    Case.NAME: lambda text: _MC.sub(lambda found: f"Mc{found[1].upper()}", text.title()),
+    "lower": str.lower,
+    "upper": str.upper,
+    "title": str.title,
+    "name": lambda text: _MC.sub(lambda found: f"Mc{found[1].upper()}", text.title()),
 }
 
 
 # What a text says, one function for each kind of value.
 
 
-def _name(field: str, text: str, _: Origin, notes: Notes) -> str:
-    if field not in FIELDS:
+def _name(of: Converter, text: str) -> str:
+    if of.label not in FIELDS:
         return text
     if "&" in text and _ENTITY.search(text) and _WORDS.fullmatch(plain := unescape(text)):
-        notes.append("HTML decoded")
-        text = plain
+        text = of.noted(text, plain, "HTML decoded")
     if text in _MACHINES_NOTHING:
-        raise refuse(field, 'a value, not a word for none (say absent = ["none"] or another)', text)
+        rule = 'a value, not a word for none (say absent = ["none"] or another)'
+        raise refuse(of.label, rule, text)
     if not text.isascii() and _is_read_wrongly(text):
-        raise refuse(field, "the letters that were meant: it was decoded wrongly before", text)
+        rule = "the letters that were meant: it was decoded wrongly before"
+        raise refuse(of.label, rule, text)
     return text
 
 
@@ -293,86 +279,85 @@ def _is_read_wrongly(text: str) -> bool:
     return False
 
 
-def _identifier(field: str, text: str, origin: Origin, notes: Notes) -> str:
-    if any(text.casefold() == column.casefold() for column in origin.columns):
+def _identifier(of: Converter, text: str) -> str:
+    if any(text.casefold() == column.casefold() for column in of.origin.columns):
         # Of files that were put together.
-        raise refuse(field, "an identifier, not the name of its column", text)
-    whole = _digits(field, text, notes)
+        raise refuse(of.label, "an identifier, not the name of its column", text)
+    whole = _digits(of, text)
     if names_nobody(whole):
-        raise refuse(field, "an identifier, not a word or a number that stands for none", text)
+        raise refuse(of.label, "an identifier, not a word or a number that stands for none", text)
     return whole
 
 
-def _digits(field: str, text: str, notes: Notes) -> str:
+def _digits(of: Converter, text: str) -> str:
     """Undo what tables that know only floats make of whole numbers, where that can be done."""
-    if text[-1].isdigit():
-        if (found := _POINT_ZERO.fullmatch(text)) is not None:
-            notes.append(".0 removed")
-            return found[1]
-        if _SCIENTIFIC.fullmatch(text) is not None:
-            rule = "the whole number: a spreadsheet shortened it, digits are lost"
-            raise refuse(field, rule, text)
-    return text
+    if _SCIENTIFIC.fullmatch(text) is not None:
+        rule = "the whole number: a spreadsheet shortened it, digits are lost"
+        raise refuse(of.label, rule, text)
+    return of.taken(_POINT_ZERO, text, ".0 removed")
 
 
-def _email(field: str, text: str, _: Origin, notes: Notes) -> str:
+def _email(of: Converter, text: str) -> str:
     plain = unicodedata.normalize("NFKC", text)
-    if (found := _ADDRESS_INSIDE.fullmatch(plain)) is not None:
-        notes.append("taken out of Name <…>")
-        plain = found[1]
-    if (found := _SCHEME.fullmatch(plain)) is not None:
-        notes.append("mailto: removed")
-        plain = found[1]
+    plain = of.taken(_ADDRESS_INSIDE, plain, "taken out of Name <…>")
+    plain = of.taken(_SCHEME, plain, "mailto: removed")
     if is_placeholder(plain):
-        raise refuse(field, "an e-mail address, not one that stands for none", text)
+        raise refuse(of.label, "an e-mail address, not one that stands for none", text)
     domain = plain.rpartition("@")[2]
-    if domain != domain.lower():
-        notes.append("domain in small letters")
+    of.noted(domain, domain.lower(), "domain in small letters")
     return plain
 
 
-def _boolean(field: str, text: str, _origin: Origin, _notes: Notes) -> bool:
+def _phone(of: Converter, text: str) -> str:
+    return read_phone(of.label, _digits(of, text), of.origin.country, of.notes)
+
+
+def _boolean(of: Converter, text: str) -> bool:
     word = text.casefold()
     if word not in TRUE and word not in FALSE:
-        raise refuse(field, "true or false, yes or no, 1 or 0", text)
+        raise refuse(of.label, "true or false, yes or no, 1 or 0", text)
     return word in TRUE
 
 
-def _json(field: str, text: str, _origin: Origin, _notes: Notes) -> object:
+def _json(of: Converter, text: str) -> object:
     try:
         return codec.decode(text.encode())
     except ValueError:  # also a text that UTF-8 can't carry
-        raise refuse(field, "JSON", text) from None
+        raise refuse(of.label, "JSON", text) from None
 
 
-def _day(field: str, text: str, origin: Origin, _: Notes) -> date:
-    is_birthday = origin.kind is Kind.BIRTHDAY
-    return day_of(field, read_date(field, text, origin.format, is_birthday=is_birthday))
+def _moment(of: Converter, text: str) -> datetime:
+    is_birthday = of.origin.kind is Kind.BIRTHDAY
+    return read_date(of.label, text, of.origin.format, is_birthday=is_birthday)
 
 
-def _number(field: str, text: str, origin: Origin, _: Notes) -> Number:
+def _day(of: Converter, text: str) -> date:
+    return day_of(of.label, _moment(of, text))
+
+
+def _number(of: Converter, text: str) -> Number:
     """Read a number as people and spreadsheets write it: ``$1,234.50``.
 
     Separators must stand where thousands end, so that ``1,5`` is refused and not taken for 15.
     """
+    origin = of.origin
     plain = text[1:] if text[0] in _NO_LETTER else text
-    if not plain.isascii():
-        plain = unicodedata.normalize("NFKC", plain).replace("\u2212", "-")
+    plain = unicodedata.normalize("NFKC", plain).replace("\u2212", "-")
     decimal = origin.decimal or "."
     is_short = len(plain) <= _LONGEST_NUMBER
     found = _number_pattern(decimal).fullmatch(plain) if is_short else None
     if found is None or (found["sign"] and found["inner_sign"]):
-        raise refuse(field, f"a number such as 1234{decimal}50", text)
+        raise refuse(of.label, f"a number such as 1234{decimal}50", text)
     if origin.decimal is None and origin.kind is not Kind.INTEGER and _EITHER_WAY.fullmatch(plain):
-        raise refuse(field, 'a number, and decimal = "." or "," to tell how to read it', text)
-    whole = found["whole"].replace(found["by"], "") if found["by"] else found["whole"]
-    signed = f"{found['sign']}{found['inner_sign']}{whole}"
+        rule = 'a number, and decimal = "." or "," to tell how to read it'
+        raise refuse(of.label, rule, text)
     number: Number
+    whole = f"{found['sign']}{found['inner_sign']}{found['whole'].replace(found['by'] or ' ', '')}"
     if found["part"] is None and found["power"] is None:
-        number = int(signed)
+        number = int(whole)
     else:
-        number = float(f"{signed}.{found['part'] or 0}e{found['power'] or 0}")
-    return _of_kind(field, origin.kind, number)
+        number = float(f"{whole}.{found['part'] or 0}e{found['power'] or 0}")
+    return _of_kind(of.label, origin.kind, number)
 
 
 @cache
@@ -401,22 +386,17 @@ def _of_kind(field: str, kind: Kind, value: object) -> Number:
     return int(found) if kind is Kind.INTEGER else found
 
 
-_READERS: Final[dict[Kind, Callable[[str, str, Origin, Notes], object]]] = {
+_READERS: Final[dict[Kind, Callable[[Converter, str], object]]] = {
     Kind.STRING: _name,
     Kind.IDENTIFIER: _identifier,
     Kind.EMAIL: _email,
-    Kind.PHONE: lambda field, text, origin, notes: read_phone(
-        field, _digits(field, text, notes), origin.country, notes
-    ),
-    Kind.LIST: lambda _field, text, _origin, _notes: [text],
-    Kind.NUMBER: _number,
-    Kind.INTEGER: _number,
-    Kind.FLOAT: _number,
+    Kind.PHONE: _phone,
+    Kind.LIST: lambda _, text: [text],
+    **dict.fromkeys((Kind.NUMBER, Kind.INTEGER, Kind.FLOAT), _number),
     Kind.BOOLEAN: _boolean,
     Kind.JSON: _json,
-    Kind.DATETIME: lambda field, text, origin, _: read_date(field, text, origin.format),
-    Kind.DATE: _day,
-    Kind.BIRTHDAY: _day,
+    Kind.DATETIME: _moment,
+    **dict.fromkeys((Kind.DATE, Kind.BIRTHDAY), _day),
 }
 """What reads a text that is not empty, by the kind of value; other kinds take it as it is."""
 
@@ -426,20 +406,15 @@ _READERS: Final[dict[Kind, Callable[[str, str, Origin, Notes], object]]] = {
 
 def _word(value: object) -> str | None:
     """Return the text by which a mapping can name a value that is none; empty for nothing."""
-    if value is None or _is_nan(value):
+    # NaN, NA and NaT are what pandas, numpy and Parquet have for an empty cell.
+    is_nan = (
+        value.is_nan() if isinstance(value, Decimal) else isinstance(value, float) and isnan(value)
+    )
+    if value is None or is_nan or type(value).__name__ in ("NAType", "NaTType"):
         return ""
     if isinstance(value, bool):
         return "true" if value else "false"
     return str(value) if isinstance(value, int) else None
-
-
-def _is_nan(value: object) -> bool:
-    """Return whether a cell is what pandas, numpy and Parquet have for an empty one."""
-    if isinstance(value, Decimal):
-        return value.is_nan()
-    if isinstance(value, float | datetime):
-        return value != value  # noqa: PLR0124 - not a number, and not a time
-    return type(value).__name__ in ("NAType", "NaTType")
 
 
 def _typed(field: str, kind: Kind, value: object) -> object:
@@ -449,9 +424,8 @@ def _typed(field: str, kind: Kind, value: object) -> object:
             return _as_text(field, value)
         case Kind.INTEGER | Kind.FLOAT:
             return _of_kind(field, kind, value)
-        case Kind.BOOLEAN:
-            # Databases without booleans keep 0 and 1.
-            return bool(value) if isinstance(value, int) and value in (0, 1) else value
+        case Kind.BOOLEAN if isinstance(value, int) and value in (0, 1):
+            return bool(value)  # databases without booleans keep 0 and 1
         case Kind.DATE:
             return day_of(field, value) if isinstance(value, datetime) else rules.day(field, value)
         case Kind.DATETIME if not isinstance(value, datetime):
@@ -464,13 +438,13 @@ def _typed(field: str, kind: Kind, value: object) -> object:
 
 
 def _as_text(field: str, value: object) -> object:
+    """Return the text of a UUID or a whole number: tables without empty integers have 11000.0."""
     if isinstance(value, UUID):
         return str(value)
     if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
         return value
     if isinstance(value, Decimal) and value.is_finite() and value.adjusted() > _MOST_DIGITS:
         return value  # its exponent may be anything: int() of it can fill the memory
-    # Ids and phone numbers come as 11000.0 from tables that know no empty integer.
     try:
         whole = int(value)
     except (ValueError, OverflowError):  # infinity

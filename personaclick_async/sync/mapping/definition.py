@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import tomllib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
@@ -18,9 +19,15 @@ from personaclick_async import codec
 from personaclick_async.codec import Json
 from personaclick_async.errors import ConfigurationError, ValidationError
 from personaclick_async.models.update import RESERVED_NAMES, custom_name
-from personaclick_async.names import EXTERNAL_ID, ID, IDENTIFIERS
-from personaclick_async.sync.mapping.convert import Converter, Notes
-from personaclick_async.sync.mapping.origin import STANDARD_KINDS, Invalid, Kind, Origin, read_toml
+from personaclick_async.names import IDENTIFIERS
+from personaclick_async.sync.mapping.convert import Converter
+from personaclick_async.sync.mapping.origin import (
+    STANDARD_KINDS,
+    Kind,
+    Origin,
+    field_called,
+    read_toml,
+)
 from personaclick_async.sync.mapping.phones import check_country
 from personaclick_async.sync.records import (
     NO_IDENTIFIER,
@@ -45,7 +52,6 @@ _DATA: Final = re.compile(r"@|[0-9]{5}|[0-9][-/.][0-9]+[-/.][0-9]")
 class Change:
     """How many cells of a field were changed in one way.
 
-    :ivar count: how many.
     :ivar first_rows: the numbers of the first rows, three at most.
     """
 
@@ -87,7 +93,7 @@ class FieldMapping:
     changes: Changes | None = attrs.field(default=None, eq=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
-        if not any(name in self.fields for name in IDENTIFIERS):
+        if self.fields.keys().isdisjoint(IDENTIFIERS):
             raise ConfigurationError(
                 f"mapping: expected a column for at least one of {', '.join(IDENTIFIERS)}"
             )
@@ -118,11 +124,13 @@ class FieldMapping:
         :param name: what errors call it.
         :raises ConfigurationError: it is not a mapping; names the key, or the line.
         """
-        fields, required = read_toml(text, name)
         try:
+            fields, required = read_toml(text)
             return cls(fields=fields, required=required)
-        except ConfigurationError as error:
+        except (ConfigurationError, tomllib.TOMLDecodeError) as error:
             raise ConfigurationError(f"{name}: {error}") from None
+        except RecursionError:
+            raise ConfigurationError(f"{name}: nested too deeply") from None
 
     @classmethod
     def by_name(cls, columns: Iterable[str]) -> FieldMapping:
@@ -132,10 +140,10 @@ class FieldMapping:
         """
         fields: dict[str, Origin] = {}
         for number, column in enumerate(columns, 1):
-            name = EXTERNAL_ID if column == ID else column
+            name = field_called(column)
             if name in fields:
                 raise ConfigurationError(f"mapping: expected one column for {name}, found two")
-            if name not in STANDARD_KINDS and name in RESERVED_NAMES:
+            if name in RESERVED_NAMES - STANDARD_KINDS.keys():
                 raise ConfigurationError(
                     f"column {name!r}: expected another name, as this one is reserved; "
                     "a mapping can give it one"
@@ -149,7 +157,7 @@ class FieldMapping:
                         "mapping: expected a mapping, or columns named as the fields are"
                         f" (letters, digits and _); column {number} is not"
                     ) from None
-            fields[name] = Origin(kind=STANDARD_KINDS.get(name, Kind.ANY), columns=(column,))
+            fields[name] = Origin(kind=STANDARD_KINDS.get(name, Kind.ANY), columns=column)
         return cls(fields=fields)
 
     def with_country(self, country: str) -> FieldMapping:
@@ -160,8 +168,8 @@ class FieldMapping:
         """
         check_country(country)
         fields = {
-            name: attrs.evolve(origin, country=origin.country or country)
-            if origin.kind is Kind.PHONE
+            name: attrs.evolve(origin, country=country)
+            if origin.kind is Kind.PHONE and origin.country is None
             else origin
             for name, origin in self.fields.items()
         }
@@ -194,13 +202,6 @@ class FieldMapping:
         :param header: the columns' names.
         :raises ConfigurationError: a column of the mapping is not there, or twice.
         """
-        counted = Counter(header)
-        for name, origin in self.fields.items():
-            for column in origin.columns:
-                if counted[column] != 1:
-                    raise ConfigurationError(
-                        f"column {column!r} (for {name}): {_not_once(column, header)}"
-                    )
         return CompiledMapping(self, header)
 
 
@@ -225,21 +226,32 @@ class CompiledMapping:
     """Maps rows; never raises for bad data. What it gives shares values: do not change them.
 
     :param mapping: what to do; where it counts changes, that takes longer.
-    :param header: the columns' names, no two the same.
+    :param header: the columns' names.
     """
 
     def __init__(self, mapping: FieldMapping, header: Sequence[str]) -> None:
-        self._mapping = mapping
         self._header = header
+        self._changes = mapping.changes
+        self._required = mapping.required
+        # Without these, or where theirs is a fault, a row is rejected.
+        self._needed = {*mapping.required}
         self._constants: dict[str, Json] = {}
         self._fields: list[tuple[str, Converter, list[int]]] = []
         places = {name: place for place, name in enumerate(header)}
+        counted = Counter(header)
         for name, origin in mapping.fields.items():
             field = Converter(name, origin)
+            for column in origin.columns:
+                if counted[column] != 1:
+                    raise ConfigurationError(
+                        f"column {column!r} (for {name}): {_not_once(column, header)}"
+                    )
             if origin.columns:
                 self._fields.append((name, field, [places[column] for column in origin.columns]))
             else:
                 self._constants[name] = field.rule(field.label, origin.value)
+            if origin.invalid == "reject":
+                self._needed.add(name)
 
     def row(self, row: int, values: Sequence[Any]) -> Outcome:
         """Map a row.
@@ -259,9 +271,9 @@ class CompiledMapping:
             cells = columns[places[0]]
             if len(places) > 1:
                 cells = list(zip(*map(columns.__getitem__, places), strict=True))
-            if self._mapping.changes is not None:
-                _count(self._mapping.changes, first, field, cells)
             found[name] = field.column(cells)
+            if self._changes is not None:
+                _count(self._changes, first, field, cells)
         types = {name: set(map(type, values)) for name, values in found.items()}
         # Not strict zips of a row: to ask for one costs as much as five values.
         wires: list[dict[str, Any]] = [
@@ -291,7 +303,7 @@ class CompiledMapping:
         for name, values in found.items():
             if Fault in types[name]:
                 unfit.update(index for index, one in enumerate(values) if type(one) is Fault)
-        for name in self._mapping.required:
+        for name in self._required:
             unfit.update(index for index, wire in enumerate(wires) if name not in wire)
         if not any(name in IDENTIFIERS and NoneType not in types[name] for name in found):
             unfit.update(index for index, wire in enumerate(wires) if not has_identifier(wire))
@@ -303,28 +315,20 @@ class CompiledMapping:
         """Return a row's record without the faulty values, or its rejection."""
         faults = {name: one for name, one in found.items() if type(one) is Fault}
         wire = {name: value for name, value in found.items() if name not in faults}
-        for name in self._mapping.required:
+        for name in self._required:
             if name not in found:
                 faults[name] = Fault(name, "a value, which this mapping requires", "nothing")
-        told = list(faults.values())
+        told = tuple(faults.values())
+        if has_identifier(wire) and self._needed.isdisjoint(faults):
+            return Record(row, wire, Omitted(row, told, source_row))
         if not has_identifier(wire) and faults.keys().isdisjoint(IDENTIFIERS):
-            told.insert(0, NO_IDENTIFIER)
-        if has_identifier(wire) and all(map(self._is_optional, faults)):
-            return Record(row, wire, Omitted(row, tuple(told), source_row))
-        return Rejected(row, tuple(told), source_row)
-
-    def _is_optional(self, name: str) -> bool:
-        is_omitted = self._mapping.fields[name].invalid is Invalid.OMIT
-        return is_omitted and name not in self._mapping.required
+            told = (NO_IDENTIFIER, *told)
+        return Rejected(row, told, source_row)
 
 
 def _count(changes: Changes, first: int, field: Converter, cells: Sequence[Any]) -> None:
     """Count what is changed in a column's cells and sent."""
     for row, cell in enumerate(cells, first):
-        notes: Notes = []
-        try:
-            value = field.convert(cell, notes)
-        except ValidationError:
-            continue
-        if notes and value is not None:
-            changes.add(field.label, row, notes)
+        value = field.attempt(cell)
+        if field.notes and value is not None and type(value) is not Fault:
+            changes.add(field.label, row, field.notes)

@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from difflib import get_close_matches
 from enum import StrEnum
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Literal, TypeAlias, get_args
 
 import attrs
 
 from personaclick_async.codec import Json
 from personaclick_async.errors import ConfigurationError, ValidationError
-from personaclick_async.models import fields, rules
-from personaclick_async.models.rules import refuse
+from personaclick_async.models import rules
+from personaclick_async.models.rules import Rule, refuse
 from personaclick_async.models.update import FIELDS, custom_name
 from personaclick_async.names import EXTERNAL_ID, ID, IDENTIFIERS
 from personaclick_async.sync.mapping.dates import is_whole_date
 from personaclick_async.sync.mapping.phones import check_country
 
-Rule: TypeAlias = Callable[[str, object], Any]
+Case: TypeAlias = Literal["lower", "upper", "title", "name"]
+"""How letters are changed; ``name`` is as ``title``, but ``McDonald``: for the names of people."""
 
-_OLDEST: Final = 130
+Part: TypeAlias = Literal["first", "last"]
+"""Which part of a whole name: the first word, or all after it; ``Lovelace, Ada`` is read too."""
+
+Invalid: TypeAlias = Literal["omit", "reject"]
+"""What a value that its field can't take does to its row: ``omit`` sends it without the value, as
+long as it has another identifier."""
 
 
 class Kind(StrEnum):
@@ -47,70 +54,10 @@ class Kind(StrEnum):
     JSON = "json"
 
 
-class Case(StrEnum):
-    """How letters are changed; the ``case`` of a field in a mapping."""
-
-    LOWER = "lower"
-    UPPER = "upper"
-    TITLE = "title"
-    NAME = "name"
-    """As ``title``, but ``McDonald``: for the names of people."""
-
-
-class Part(StrEnum):
-    """The part of a whole name; the ``part`` of a field in a mapping."""
-
-    FIRST = "first"
-    """The first word, or what follows the comma of ``Lovelace, Ada``."""
-    LAST = "last"
-    """All after the first word, or what stands before the comma."""
-
-
-class Invalid(StrEnum):
-    """What a value that its field can't take does to its row."""
-
-    OMIT = "omit"
-    """The row is sent without it, as long as it has another identifier."""
-    REJECT = "reject"
-    """The row is not sent."""
-
-
-# Fields call other kinds as mappings do.
-_KINDS: Final = {
-    fields.Kind.TEXT: Kind.STRING,
-    fields.Kind.FLAG: Kind.BOOLEAN,
-    fields.Kind.DAY: Kind.BIRTHDAY,
-    fields.Kind.OBJECTS: Kind.JSON,
-}
-
-STANDARD_KINDS: Final = {
-    name: _KINDS.get(field.kind) or Kind(field.kind.value) for name, field in FIELDS.items()
-}
+STANDARD_KINDS: Final = {name: Kind(field.kind.value) for name, field in FIELDS.items()}
 """How a column is read for each standard field."""
 
-
-@attrs.frozen
-class _Shape:
-    """What may stand behind a key of a mapping.
-
-    :ivar rule: for errors.
-    :ivar made: makes of it what an origin has.
-    """
-
-    rule: str
-    fits: Callable[[Any], bool]
-    made: Callable[[Any], Any] | None = None
-
-
-def _one_of(words: type[StrEnum]) -> _Shape:
-    known = tuple(words)
-    return _Shape(
-        f"one of {', '.join(known)}", known.__contains__, attrs.converters.optional(words)
-    )
-
-
-def _are_texts(value: object) -> bool:
-    return isinstance(value, list | str) and all(isinstance(one, str) for one in value)
+_OLDEST: Final = 130
 
 
 def _listed(texts: str | Iterable[str]) -> tuple[str, ...]:
@@ -121,56 +68,17 @@ def _folded(texts: str | Iterable[str]) -> frozenset[str]:
     return frozenset(text.strip().casefold() for text in _listed(texts)) - {""}
 
 
-_TEXT: Final = _Shape("a text that is not empty", lambda it: isinstance(it, str) and it != "")
-_TEXTS: Final = _Shape("a text or a list of texts", _are_texts, _listed)
-_FLAG: Final = _Shape("true or false", lambda it: isinstance(it, bool))
-_TABLE: Final = _Shape("a table", lambda it: isinstance(it, dict))
-_WORDS: Final = attrs.evolve(_TEXTS, made=_folded)
-_MARK: Final = _Shape("'.' or ','", (".", ",").__contains__)
-_FORMATS: Final = _Shape(
-    "formats such as '%m/%d/%Y', with the whole date, or 'excel', 'unix', 'unix ms'",
-    lambda it: _are_texts(it) and all(map(is_whole_date, _listed(it))),
-    _listed,
-)
-_PART, _CASE, _INVALID = map(_one_of, (Part, Case, Invalid))
-
-_TYPES: Final = (
-    *(Kind.STRING, Kind.IDENTIFIER, Kind.INTEGER, Kind.FLOAT, Kind.BOOLEAN, Kind.DATE),
-    *(Kind.DATETIME, Kind.LIST, Kind.JSON),
-)
-_NUMBERS: Final = ((Kind.NUMBER, Kind.INTEGER, Kind.FLOAT), "numbers")
-_DATES: Final = ((Kind.BIRTHDAY, Kind.DATE, Kind.DATETIME), "dates")
-_PHONES: Final = ((Kind.PHONE,), "phone numbers")
-_LISTS: Final = ((Kind.LIST,), "type = 'list'")
-_WHOLE_TEXTS: Final = ((Kind.STRING, Kind.ANY), "texts")
-_ANY_TEXTS: Final = (
-    (*_WHOLE_TEXTS[0], *(Kind.LIST, Kind.IDENTIFIER, Kind.EMAIL, Kind.PHONE, Kind.GENDER)),
-    "texts",
-)
-_OPTION: Final = "option"
-
-
-def _option(
-    shape: _Shape, default: object = None, only: tuple[Collection[Kind], str] = (tuple(Kind), "")
-) -> Any:  # noqa: ANN401 - a field of any type
-    """Declare a key of a field's table.
-
-    :param only: the kinds of values for which it means something, and how errors call them.
-    """
-    return attrs.field(default=default, converter=shape.made, metadata={_OPTION: (shape, *only)})
-
-
 @attrs.frozen(kw_only=True)
 class Origin:
     """A field's columns, or its constant, and the way from there to the field.
 
     :ivar kind: what the field holds.
     :ivar columns: the columns' names; none for a constant.
-    :ivar join: what goes between the texts of several columns.
     :ivar value: the constant, where there are no columns.
-    :ivar strip: whether white space around a text goes.
-    :ivar absent: texts that say nothing, in small letters; the empty one always is such a text.
     :ivar values: what certain texts stand for.
+    :ivar join: what goes between the texts of several columns.
+    :ivar strip: whether white space around a text goes.
+    :ivar absent: texts that say nothing, in any case; the empty one always is such a text.
     :ivar part: which part of a whole name.
     :ivar case: how letters are changed.
     :ivar split: what separates the items of a list.
@@ -182,39 +90,22 @@ class Origin:
     """
 
     kind: Kind = Kind.ANY
-    columns: tuple[str, ...] = ()
+    columns: tuple[str, ...] = attrs.field(default=(), converter=_listed)
     value: Json = None
     values: Mapping[str, Json] = attrs.field(factory=dict, hash=False)
-    join: str = _option(_TEXT, " ")
-    strip: bool = _option(_FLAG, default=True)
-    absent: frozenset[str] = _option(_WORDS, ())
-    part: Part | None = _option(_PART, only=_WHOLE_TEXTS)
-    case: Case | None = _option(_CASE, only=_ANY_TEXTS)
-    split: str | None = _option(_TEXT, only=_LISTS)
-    format: tuple[str, ...] = _option(_FORMATS, (), _DATES)
-    decimal: str | None = _option(_MARK, only=_NUMBERS)
-    country: str | None = _option(_TEXT, only=_PHONES)
-    invalid: Invalid = _option(_INVALID, Invalid.OMIT)
+    join: str = " "
+    strip: bool = True
+    absent: frozenset[str] = attrs.field(default=frozenset(), converter=_folded)
+    part: Part | None = None
+    case: Case | None = None
+    split: str | None = None
+    format: tuple[str, ...] = attrs.field(default=(), converter=_listed)
+    decimal: str | None = None
+    country: str | None = None
+    invalid: Invalid = "omit"
 
 
-_OPTIONS: Final[dict[str, tuple[_Shape, Collection[Kind], str]]] = {
-    one.name: one.metadata[_OPTION] for one in attrs.fields(Origin) if _OPTION in one.metadata
-}
-_SHAPES: Final = {name: shape for name, (shape, _, _) in _OPTIONS.items()} | {
-    "column": _TEXT,
-    "columns": _Shape("at least one column", lambda it: bool(it) and _are_texts(it)),
-    "custom": _TABLE,
-    "fields": _TABLE,
-    "required": _TEXTS,
-    "type": _Shape(f"one of {', '.join(_TYPES)}", _TYPES.__contains__),
-    "values": _TABLE,
-}
-"""What may stand behind each key of a mapping: for errors, and as a test."""
-
-_TOP: Final = ("absent", "country", "custom", "fields", "invalid", "required", "strip")
-
-
-def rule_of(name: str, kind: Kind) -> tuple[str, Rule]:
+def rule_of(name: str, kind: Kind) -> tuple[str, Rule[Any]]:
     """Return how errors call a field, and its rule."""
     if name == "age":
         return name, _age
@@ -230,129 +121,182 @@ def _age(field: str, value: object) -> rules.Number:
     return age
 
 
-@attrs.frozen
-class _Table:
-    """A table of TOML, and where it stands, for errors."""
-
-    items: Mapping[str, Any]
-    place: str
-
-    def error(self, key: str, rule: str) -> ConfigurationError:
-        return ConfigurationError(f"{self.place}{key}: expected {rule}")
-
-    def allow(self, known: Iterable[str], noun: str = "key", otherwise: str = "") -> None:
-        """Refuse keys that are not known."""
-        known = sorted(known)
-        for key in self.items.keys() - known:
-            meant = f"expected one of {', '.join(known)}"
-            if close := get_close_matches(key, known, n=1):
-                meant = f'did you mean "{close[0]}"?'
-            raise ConfigurationError(
-                f'{self.place}{key}: unknown {noun} "{key}"; {meant}{otherwise}'
-            )
-
-    def get(self, key: str, default: Any = None) -> Any:  # noqa: ANN401 - as its shape says
-        """Return what stands behind a key of a mapping."""
-        if key not in self.items:
-            return default
-        if not _SHAPES[key].fits(self.items[key]):
-            raise self.error(key, _SHAPES[key].rule)
-        return self.items[key]
-
-    def table(self, key: str) -> _Table:
-        """Return the table there; an empty one if there is none."""
-        return self.inside(key, self.get(key, {}))
-
-    def inside(self, key: str, items: Mapping[str, Any]) -> _Table:
-        return _Table(items, f"{self.place}{key}.")
+def field_called(name: str) -> str:
+    """Return the field that a mapping calls so: ``id`` is ``external_id``."""
+    return EXTERNAL_ID if name == ID else name
 
 
-def read_toml(text: str, name: str) -> tuple[dict[str, Origin], tuple[str, ...]]:
+# What may stand behind the keys of a mapping: how errors call it, and a test.
+
+
+_Shape: TypeAlias = tuple[str, Callable[[Any], bool]]
+
+
+def _are_texts(said: object) -> bool:
+    return isinstance(said, list | str) and all(isinstance(one, str) for one in said)
+
+
+def _one_of(words: Iterable[str]) -> _Shape:
+    known = tuple(words)
+    return f"one of {', '.join(known)}", known.__contains__
+
+
+_ANYTHING: Final[_Shape] = ("", lambda _: True)
+_TEXT: Final[_Shape] = ("a text that is not empty", lambda it: isinstance(it, str) and it != "")
+_TEXTS: Final[_Shape] = ("a text or a list of texts", _are_texts)
+_TABLE: Final[_Shape] = ("a table", lambda it: isinstance(it, dict))
+_OPTIONS: Final[Mapping[str, _Shape]] = {
+    "join": _TEXT,
+    "strip": ("true or false", lambda it: isinstance(it, bool)),
+    "absent": _TEXTS,
+    "part": _one_of(get_args(Part)),
+    "case": _one_of(get_args(Case)),
+    "split": _TEXT,
+    "format": (
+        "formats such as '%m/%d/%Y', with the whole date, or 'excel', 'unix', 'unix ms'",
+        lambda it: _are_texts(it) and all(map(is_whole_date, _listed(it))),
+    ),
+    "decimal": ("'.' or ','", (".", ",").__contains__),
+    "country": _TEXT,
+    "invalid": _one_of(get_args(Invalid)),
+}
+_IN_A_FIELD: Final[Mapping[str, _Shape]] = {
+    **_OPTIONS,
+    "column": _TEXT,
+    "columns": ("at least one column", lambda it: bool(it) and _are_texts(it)),
+    "values": _TABLE,
+}
+_TYPES: Final = (
+    *(Kind.STRING, Kind.IDENTIFIER, Kind.INTEGER, Kind.FLOAT, Kind.BOOLEAN, Kind.DATE),
+    *(Kind.DATETIME, Kind.LIST, Kind.JSON),
+)
+_IN_A_PROPERTY: Final = {**_IN_A_FIELD, "type": _one_of(_TYPES)}
+_AT_THE_TOP: Final = {
+    **{option: _OPTIONS[option] for option in ("absent", "country", "invalid", "strip")},
+    "custom": _TABLE,
+    "fields": _TABLE,
+    "required": _TEXTS,
+}
+_TEXT_KINDS: Final = (Kind.STRING, Kind.ANY)
+# The kinds of values for which an option means something, and how errors call them.
+_ONLY: Final = {
+    "part": (_TEXT_KINDS, "texts"),
+    "case": (
+        (*_TEXT_KINDS, Kind.LIST, Kind.IDENTIFIER, Kind.EMAIL, Kind.PHONE, Kind.GENDER),
+        "texts",
+    ),
+    "split": ((Kind.LIST,), "type = 'list'"),
+    "format": ((Kind.BIRTHDAY, Kind.DATE, Kind.DATETIME), "dates"),
+    "decimal": ((Kind.NUMBER, Kind.INTEGER, Kind.FLOAT), "numbers"),
+    "country": ((Kind.PHONE,), "phone numbers"),
+}
+
+
+def read_toml(text: str) -> tuple[dict[str, Origin], tuple[str, ...]]:
     """Read a mapping: the fields' origins, and the fields that are required.
 
-    :param name: what errors call it.
-    :raises ConfigurationError: it is not a mapping; names the key, or the line.
+    :raises ConfigurationError: it is not a mapping; names the key.
+    :raises tomllib.TOMLDecodeError: it is not TOML; names the line.
     """
-    try:
-        whole = _Table(tomllib.loads(text), f"{name}: ")
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigurationError(f"{name}: {error}") from None
-    except RecursionError:
-        raise ConfigurationError(f"{name}: nested too deeply") from None
-    whole.allow(_TOP)
-    common = _with_options(Origin(), whole)
-    standard, custom = whole.table("fields"), whole.table("custom")
-    standard.allow((*STANDARD_KINDS, ID), "field", " Other names belong under [custom]")
-    if {ID, EXTERNAL_ID} <= standard.items.keys():
-        raise standard.error(EXTERNAL_ID, f"one of {ID} and {EXTERNAL_ID}, which are the same")
+    whole = tomllib.loads(text)
+    _check(whole, _AT_THE_TOP)
+    common = {key: said for key, said in whole.items() if key in _OPTIONS}
+    standard, custom = whole.get("fields", {}), whole.get("custom", {})
     origins: dict[str, Origin] = {}
-    for key in standard.items:
-        field = EXTERNAL_ID if key == ID else key
-        origins[field] = _origin(standard, key, field, common)
-    for key in custom.items:
-        try:
-            custom_name(key)
-        except ValidationError as error:
-            raise custom.error(key, error.rule) from None
-        origins[key] = _origin(custom, key, key, common)
-    required = _listed(whole.get("required", ()))
-    required = tuple(EXTERNAL_ID if field == ID else field for field in required)
+    with inside("fields."):
+        known = dict.fromkeys((*STANDARD_KINDS, ID), _ANYTHING)
+        _check(standard, known, noun="field", more=" Other names belong under [custom]")
+        if {ID, EXTERNAL_ID} <= standard.keys():
+            raise _unlike(EXTERNAL_ID, f"one of {ID} and {EXTERNAL_ID}, which are the same")
+        for key, said in standard.items():
+            origins[field_called(key)] = _origin(key, said, common)
+    with inside("custom."):
+        for key, said in custom.items():
+            try:
+                custom_name(key)
+            except ValidationError as error:
+                raise _unlike(key, error.rule) from None
+            origins[key] = _origin(key, said, common)
+    required = tuple(map(field_called, _listed(whole.get("required", ()))))
     for field in required:
         if field not in origins:
-            raise whole.error("required", f"only fields that are mapped ({field} is not)")
+            raise _unlike("required", f"only fields that are mapped ({field} is not)")
     return origins, required
 
 
-def _origin(parent: _Table, key: str, field: str, common: Origin) -> Origin:
+@contextmanager
+def inside(place: str) -> Iterator[None]:
+    """Write a place before the errors of what stands there."""
+    try:
+        yield
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{place}{error}") from None
+
+
+def _unlike(key: str, rule: str) -> ConfigurationError:
+    return ConfigurationError(f"{key}: expected {rule}")
+
+
+def _check(
+    table: Mapping[str, Any],
+    known: Mapping[str, _Shape],
+    kind: Kind | None = None,
+    *,
+    noun: str = "key",
+    more: str = "",
+) -> None:
+    """Make sure that a table's keys are known, mean something, and have what fits behind them."""
+    for key, said in table.items():
+        if key not in known:
+            close = get_close_matches(key, sorted(known), n=1)
+            meant = f"expected one of {', '.join(sorted(known))}"
+            meant = f'did you mean "{close[0]}"?' if close else meant
+            raise ConfigurationError(f'{key}: unknown {noun} "{key}"; {meant}{more}')
+        kinds, only = _ONLY.get(key, ((kind,), ""))
+        if kind is not None and kind not in kinds:
+            raise _unlike(key, f"this with {only} only")
+        rule, fits = known[key]
+        if not fits(said):
+            raise _unlike(key, rule)
+    if "country" in table:
+        check_country(table["country"])
+
+
+def _origin(key: str, said: Any, common: Mapping[str, Any]) -> Origin:  # noqa: ANN401 - any TOML
+    field = field_called(key)
     kind = STANDARD_KINDS.get(field, Kind.ANY)
-    country = common.country if kind is Kind.PHONE else None
-    origin = attrs.evolve(common, kind=kind, country=country)
-    said = parent.items[key]
-    if not isinstance(said, str | dict) or said == "":
-        raise parent.error(key, "a column's name, or a table with column, columns or value")
-    if isinstance(said, str):
-        return attrs.evolve(origin, columns=(said,))
-    table = parent.inside(key, said)
-    if len(said.keys() & {"column", "columns", "value"}) != 1:
-        raise parent.error(key, "one of column, columns and value")
-    if "value" in said:
-        table.allow(("value",))
-        if field in IDENTIFIERS:
-            raise table.error("value", "a column: all rows would be the same person")
-        return Origin(kind=kind, value=_fit(table, "value", field, kind))
-    known = (*_OPTIONS, "column", "columns", "values")
-    table.allow(known if field in STANDARD_KINDS else (*known, "type"))
-    kind = Kind(table.get("type", kind))
-    for option, (_, kinds, noun) in _OPTIONS.items():
-        if option in said and kind not in kinds:
-            raise table.error(option, f"this with {noun} only")
-    columns = _listed(table.get("columns", ())) or (table.get("column"),)
-    if "join" in said and len(columns) == 1:
-        raise table.error("join", "this with several columns only")
-    values = table.table("values")
-    fit = {text: _fit(values, text, field, kind) for text in values.items}
-    origin = attrs.evolve(origin, kind=kind, columns=columns, values=fit)
-    return _with_options(origin, table)
+    table = {"column": said} if isinstance(said, str) and said else said
+    if not isinstance(table, dict):
+        raise _unlike(key, "a column's name, or a table with column, columns or value")
+    if len(table.keys() & {"column", "columns", "value"}) != 1:
+        raise _unlike(key, "one of column, columns and value")
+    with inside(f"{key}."):
+        if "value" in table:
+            _check(table, {"value": _ANYTHING})
+            if field in IDENTIFIERS:
+                raise _unlike("value", "a column: all rows would be the same person")
+            return Origin(kind=kind, value=_fit("value", table["value"], field, kind))
+        kind = table.get("type", kind)
+        _check(table, _IN_A_FIELD if field in STANDARD_KINDS else _IN_A_PROPERTY, kind)
+        kind = Kind(kind)
+        columns = _listed(table.get("columns") or table["column"])
+        if "join" in table and len(columns) == 1:
+            raise _unlike("join", "this with several columns only")
+        with inside("values."):
+            values = table.get("values", {}).items()
+            fit = {text: _fit(text, value, field, kind) for text, value in values}
+    told = {option: said for option, said in {**common, **table}.items() if option in _OPTIONS}
+    if kind is not Kind.PHONE:
+        told.pop("country", None)
+    told["absent"] = [*_listed(common.get("absent", ())), *_listed(table.get("absent", ()))]
+    return Origin(kind=kind, columns=columns, values=fit, **told)
 
 
-def _with_options(origin: Origin, table: _Table) -> Origin:
-    """Return an origin with what a table says of the way from the columns to the field."""
-    said = {key: table.get(key) for key in _OPTIONS if key in table.items}
-    if "country" in said:
-        try:
-            check_country(said["country"])
-        except ConfigurationError as error:
-            raise ConfigurationError(f"{table.place}{error}") from None
-    said["absent"] = origin.absent | _folded(said.get("absent", ()))
-    return attrs.evolve(origin, **said)
-
-
-def _fit(table: _Table, key: str, field: str, kind: Kind) -> Json:
+def _fit(key: str, value: Json, field: str, kind: Kind) -> Json:
     """Return a value of the mapping itself, if the field can have it."""
-    value = table.items[key]
     label, rule = rule_of(field, kind)
     try:
         rule(label, value)
     except ValidationError as error:
-        raise table.error(key, error.rule) from None
+        raise _unlike(key, error.rule) from None
     return value

@@ -10,6 +10,7 @@ from importlib.resources import files
 from typing import Final
 
 _WORDS: Final = tomllib.loads(files(__package__).joinpath("words.toml").read_text("utf-8"))
+_LETTERS: Final = str.maketrans({"\u0131": "i", "ł": "l", "ø": "o", "đ": "d"})
 
 
 def same(name: str) -> str:
@@ -18,39 +19,43 @@ def same(name: str) -> str:
     return "".join(ch for ch in plain if ch.isalnum())
 
 
-_LETTERS: Final = str.maketrans({"\u0131": "i", "ł": "l", "ø": "o", "đ": "d"})
-
+# Words for no value: in any column, as programs write them; and where the sample of a column has
+# them.
 ALWAYS_NOTHING: Final = tuple(_WORDS["always_nothing"])
-"""Words that stand for no value in any column, as programs write them."""
-
 NOTHING: Final = frozenset((*ALWAYS_NOTHING, *_WORDS["nothing"]))
-"""Words that stand for no value where the sample of a column has them."""
 
 TOTALS: Final = frozenset(f"{word}{end}" for word in _WORDS["totals"] for end in ("", ":"))
-"""Words for a total."""
-
 YES: Final = frozenset(_WORDS["yes"].split())
 NO: Final = frozenset(_WORDS["no"].split())
-"""Words for yes and for no."""
 
+# Words that mean one gender in every language that has them, and for each the word for the other:
+# the first pair that a word stands in is the one to be proposed.
 _PAIRS: Final = [pair.split("/") for pair in _WORDS["genders"].split()]
-
 GENDERS: Final = {word: gender for pair in _PAIRS for word, gender in zip(pair, "mf", strict=True)}
-"""Words that mean one gender in every language that has them."""
-
-# The first pair that a word stands in is the one to be proposed.
 OTHER_GENDER: Final = {
     word: other
     for male, female in reversed(_PAIRS)
     for word, other in ((male, female), (female, male))
 }
-"""For each word for a gender, the word for the other."""
-
+# By the letters for genders that a column has, in order: the pair, the male one first.
 GENDER_LETTERS: Final[dict[str, str]] = _WORDS["gender_letters"]
-"""By the letters for genders that a column has, in order: the pair, the male one first."""
 
+# Formats to try: of days, of times, and of days that are numbers.
 DATES: Final[dict[str, list[str]]] = _WORDS["dates"]
-"""Formats to try: of days, of times, and of days that are numbers."""
+
+# The names of columns that no single field has, by what they hold; the surest ones first.
+COLUMNS: Final = {
+    what: tuple(map(same, names.split())) for what, names in _WORDS["columns"].items()
+}
+PATTERNS: Final = {what: re.compile(one, re.VERBOSE) for what, one in _WORDS["patterns"].items()}
+
+_NOBODY: Final = NOTHING.union(_WORDS["nobody"].split())
+_WRAPPED: Final = re.compile(r"[(<\[{](.*)[)>\]}]")
+_FOOTER: Final = re.compile(r"[0-9,. ]+ (?:rows?|records?|lines?)(?: .*)?")
+_NO_NUMBER: Final = re.compile(r"[+-]?0+(?:\.0+)?|-1(?:\.0+)?")
+_ERROR: Final = re.compile(
+    r"#(?:[¡¿]?[A-ZÄÖÜÉÁÍÓÚ0][A-ZÄÖÜÉÁÍÓÚ0-9_/]*[!?]|N/?[ADV]|#+|GETTING_DATA)"
+)
 
 
 def _months() -> dict[str, int]:
@@ -62,25 +67,8 @@ def _months() -> dict[str, int]:
     return {word: min(numbers) for word, numbers in found.items() if len(numbers) == 1}
 
 
+# The number of a month by its name, or its first letters where these mean one month only.
 MONTHS: Final = _months()
-"""The number of a month by its name, or its first letters where these mean one month only."""
-
-COLUMNS: Final = {
-    what: tuple(map(same, names.split())) for what, names in _WORDS["columns"].items()
-}
-"""The names of columns that no single field has, by what they hold; the surest ones first."""
-
-_NOBODY: Final = NOTHING.union(_WORDS["nobody"].split())
-_WRAPPED: Final = re.compile(r"[(<\[{](.*)[)>\]}]")
-_FOOTER: Final = re.compile(r"[0-9,. ]+ (?:rows?|records?|lines?)(?: .*)?")
-_NO_NUMBER: Final = re.compile(r"[+-]?0+(?:\.0+)?|-1(?:\.0+)?")
-_ERROR: Final = re.compile(
-    r"#(?:[¡¿]?[A-ZÄÖÜÉÁÍÓÚ0][A-ZÄÖÜÉÁÍÓÚ0-9_/]*[!?]|N/?[ADV]|#+|GETTING_DATA)"
-)
-_NO_MAILBOX: Final = re.compile(
-    r"(?:no|non|sin|sem|ohne|keine|pas[-_.]?de|brak)[-_.]?(?:e[-_.]?)?mail|no[-_.]?(?:one|body)"
-    r"|none|null|undefined|unknown|not[-_.]?(?:provided|given|available)"
-)
 
 
 def is_error(text: str) -> bool:
@@ -100,4 +88,4 @@ def names_nobody(text: str) -> bool:
 
 def is_placeholder(email: str) -> bool:
     """Return whether an address is typed where one is asked for: noemail@example.com."""
-    return _NO_MAILBOX.fullmatch(email.partition("@")[0].casefold()) is not None
+    return PATTERNS["no_mailbox"].fullmatch(email.partition("@")[0].casefold()) is not None
