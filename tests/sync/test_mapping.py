@@ -193,6 +193,10 @@ def test_a_value_that_does_not_fit_is_rejected_by_its_field(
     assert rejected.source_row == {"key": "k1", "c": value}
 
 
+def test_a_fault_tells_the_size_of_what_stood_in_the_cell() -> None:
+    assert _fault('phone = "c"', "(202) 555-0100 x5").given == "str of 17 characters"
+
+
 READ = [
     ("phone", "+49 (0)30 123456", "+4930123456"),
     ("phone", "0049 30 123456", "+4930123456"),
@@ -300,6 +304,12 @@ def test_with_a_country_national_numbers_become_international(
     assert _value('phone = "c"', cell, top=f'country = "{country}"') == sent
     with pytest.raises(ConfigurationError, match="country"):
         FieldMapping.parse('country = "XX"\n[fields]\nphone = "c"')
+
+
+def test_a_national_number_with_more_digits_than_any_is_refused() -> None:
+    rejected = _fault('phone = "c"', "030123456789012", top='country = "DE"')
+
+    assert "5 to 15 digits" in rejected.rule
 
 
 def test_international_numbers_are_what_the_library_says_they_are() -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Collection
+from contextlib import suppress
 from functools import cache
 from importlib.util import find_spec
 from typing import Any, Final, NamedTuple
 
-from personaclick_async.errors import ConfigurationError
+from personaclick_async.errors import ConfigurationError, ValidationError
 from personaclick_async.models import rules
 from personaclick_async.models.rules import refuse
 
@@ -39,12 +39,10 @@ _LONGEST: Final = 80
 _SHORTEST_WITH_CODE: Final = 11
 # Whose national numbers are as long as others' with their country's code.
 _LONG: Final = ("CN", "BR")
-_MOBILE: Final = 1
 _KINDS: Final = (
     *("fixed_line", "mobile", "toll_free", "premium_rate", "shared_cost", "personal_number"),
     *("voip", "pager", "uan", "voicemail"),
 )
-
 _ONE: Final = "one phone number"
 _NEEDS_COUNTRY: Final = (
     "an international number such as +41 44 668 18 00; national ones are read where the mapping"
@@ -89,41 +87,41 @@ def read_phone(field: str, text: str, country: str | None, notes: list[str]) -> 
     :param notes: takes what is changed.
     """
     digits = rules.phone(field, _without_additions(field, text, notes))
-    return read_plain_phone(field, digits, country, notes)
+    try:
+        return read_plain_phone(field, digits, country, notes)
+    except ValidationError as error:
+        raise refuse(field, error.rule, text) from None
 
 
 def read_plain_phone(field: str, digits: str, country: str | None, notes: list[str]) -> str:
     """Read a phone number of digits and a leading + at most; see :func:`read_phone`."""
     if country == AS_WRITTEN:
         return digits
-    if digits.startswith("00"):
-        digits = f"+{digits[2:]}"
+    plus = f"+{digits[2:]}" if digits.startswith("00") else digits
     library = phone_library()
-    if library is None and not _INTERNATIONAL.fullmatch(digits):
-        raise refuse(field, _NEEDS_COUNTRY, digits)
     if library is None:
-        return digits
-    if country is None and digits[0] != "+":
+        if not _INTERNATIONAL.fullmatch(plus):
+            raise refuse(field, _NEEDS_COUNTRY, digits)
+        return plus
+    if plus[0] == "+" and (plan := _plan_of(plus)) is not None and plan.possible.fullmatch(plus):
+        return plus
+    if country is None and plus[0] != "+":
         if not _has_code(library, digits):
             raise refuse(field, _NEEDS_COUNTRY, digits)
         # With and without it, one number would be two people.
         notes.append("made international")
         return f"+{digits}"
-    if _planned(digits) is not None:
-        return digits
-    try:
-        found = library.parse(digits, country)
-    except library.NumberParseException:
-        found = None
-    if (
-        found is None
-        or library.is_possible_number_with_reason(found) != library.ValidationResult.IS_POSSIBLE
-    ):
+    whole = ""
+    with suppress(library.NumberParseException):
+        found = library.parse(plus, country)
+        is_possible = library.ValidationResult.IS_POSSIBLE
+        if library.is_possible_number_with_reason(found) == is_possible:
+            whole = library.format_number(found, library.PhoneNumberFormat.E164)
+    if not whole:
         raise refuse(field, "a phone number as long as those of its country", digits)
-    whole: str = library.format_number(found, library.PhoneNumberFormat.E164)
-    if whole != digits:
+    if whole != plus:
         notes.append("made international")
-    return whole
+    return rules.phone(field, whole)  # a country's numbers may be longer than any that is dialled
 
 
 def _has_code(library: Any, digits: str) -> bool:  # noqa: ANN401 - a module without types
@@ -132,45 +130,38 @@ def _has_code(library: Any, digits: str) -> bool:  # noqa: ANN401 - a module wit
     maybe_trunk = digits[0] == "0" or (digits[0] == "8" and len(digits) == _SHORTEST_WITH_CODE)
     if len(digits) < _SHORTEST_WITH_CODE or maybe_trunk:
         return False
+    plus = f"+{digits}"
     try:
-        if (planned := _planned(f"+{digits}")) is not None:
-            national, plan = planned
-            is_valid = plan.numbers.fullmatch(national) is not None
+        plan = _plan_of(plus)
+        if plan is not None and plan.possible.fullmatch(plus):
+            is_valid = plan.valid.fullmatch(plus) is not None
         else:
-            is_valid = library.is_valid_number(library.parse(f"+{digits}"))
-        # 150 1234 5678 of China would be a number in Arkansas; Russian ones are written so.
-        return is_valid and not (
-            digits[0] != "7"
-            and any(
-                library.number_type(library.parse(digits, region)) == _MOBILE for region in _LONG
-            )
-        )
+            is_valid = library.is_valid_number(library.parse(plus))
+        if not is_valid or digits[0] == "7":  # Russian ones are written so
+            return is_valid
+        # 150 1234 5678 of China would be a number in Arkansas.
+        types = [library.number_type(library.parse(digits, region)) for region in _LONG]
     except library.NumberParseException:
         return False
+    return library.PhoneNumberType.MOBILE not in types
 
 
 class _Plan(NamedTuple):
-    """How the numbers behind a country's code are made up.
-
-    :ivar prefix: what is dialled before them inside the country.
-    """
-
-    lengths: Collection[int]
-    prefix: re.Pattern[str]
-    numbers: re.Pattern[str]
-
-
-def _planned(digits: str) -> tuple[str, _Plan] | None:
-    """Return the national part of a + number that is possible as it stands, and the plan it keeps.
+    """What the international numbers of a country look like, as its library has it.
 
     The library's own parsing takes twenty times as long, and is left with all other numbers.
+
+    :ivar possible: those as long as they may be, without what is dialled inside the country.
+    :ivar valid: those that can belong to somebody.
     """
-    for end in (2, 3, 4):
-        if digits[0] == "+" and (plan := _plan(digits[1:end])) is not None:
-            national = digits[end:]
-            is_plain = len(national) in plan.lengths and plan.prefix.match(national) is None
-            return (national, plan) if is_plain else None
-    return None
+
+    possible: re.Pattern[str]
+    valid: re.Pattern[str]
+
+
+def _plan_of(plus: str) -> _Plan | None:
+    """Return the plan that a number with a + keeps."""
+    return _plan(plus[1:2]) or _plan(plus[1:3]) or _plan(plus[1:4])
 
 
 @cache
@@ -181,15 +172,16 @@ def _plan(code: str) -> _Plan | None:
         return None
     known = library.PhoneMetadata.metadata_for_region_or_calling_code
     plans = [known(int(code), region) for region in regions]
+    prefix = plans[0].national_prefix_for_parsing
+    lengths = "|".join(f"[0-9]{{{n}}}" for n in plans[0].general_desc.possible_length)
     numbers = []
     for plan in plans:
         kinds = filter(None, (getattr(plan, kind) for kind in _KINDS))
         of_kinds = [kind.national_number_pattern for kind in kinds if kind.national_number_pattern]
         numbers.append(f"(?={plan.general_desc.national_number_pattern}$)(?:{'|'.join(of_kinds)})")
     return _Plan(
-        plans[0].general_desc.possible_length,
-        re.compile(plans[0].national_prefix_for_parsing or "(?!)"),
-        re.compile("|".join(numbers)),
+        re.compile(rf"\+{code}{f'(?!{prefix})' if prefix else ''}(?:{lengths})"),
+        re.compile(rf"\+{code}(?:{'|'.join(numbers)})"),
     )
 
 
