@@ -203,8 +203,8 @@ class Sync:
                 await self._pump(sender)
                 self.report.is_complete = True
                 if settling.journal is not None and not self.report.failed:
-                    end = partial(settling.journal.end, settling.run, "finished", self._core.now())
-                    await settling.thread.run(end)
+                    end = partial(settling.journal.end, settling.run, is_finished=True)
+                    await settling.thread.run(partial(end, self._core.now()))
         finally:
             await _cancelled(writing)
 
@@ -233,18 +233,20 @@ class Sync:
                     )
             run = earlier or run
         settling.run = run
-        self._reader.start(run.plan, options.chunk_rows)
-        resumable = options.rejects if isinstance(options.rejects, RejectFile) else None
-        if run.id:
+        rejects = options.rejects if isinstance(options.rejects, RejectFile) else None
+        if run.id and settling.journal is not None:
+            plan = await in_thread(partial(settling.journal.plan, run))
+            self._reader.start(plan, options.chunk_rows)
             report.route = run.route
             report.add(run.tally)
             report.read = report.earlier = report.settled
-            if resumable is not None:
-                await in_thread(partial(resumable.resume, run.rejects_at))
+            if rejects is not None:
+                await in_thread(partial(rejects.resume, run.rejects_at))
             return
+        self._reader.start(Plan(), options.chunk_rows)
         report.route = run.route = await self._route()
         if settling.journal is not None:
-            run.rejects_at = 0 if resumable is None else resumable.position
+            run.rejects_at = 0 if rejects is None else rejects.position
             await in_thread(partial(settling.journal.start, run))
 
     async def _route(self) -> Route:
@@ -452,7 +454,7 @@ class Settling:
         for one in settled:
             one.chunk.settled.add(one.positions)
             for name, count in one.tally.items():
-                self.run.tally[name] += count
+                self.run.tally[name] = self.run.tally.get(name, 0) + count
         if self._options.skip_unchanged:
             # The service never got their content, or never will in this form.
             refused = [identifiers_of(row.source_row) for row in faulty if isinstance(row, Refused)]

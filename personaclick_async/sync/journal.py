@@ -15,7 +15,6 @@ import logging
 import os
 import secrets
 import sqlite3
-from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
@@ -24,6 +23,7 @@ from pathlib import Path
 from typing import Final
 
 import attrs
+import msgspec
 
 from personaclick_async import codec
 from personaclick_async.errors import PersonaClickError
@@ -43,11 +43,8 @@ _HASH_BYTES: Final = 16
 # A chunk without an extent is still being filled: it counts for nothing.
 _SCHEMA: Final = """
 CREATE TABLE journal(salt BLOB NOT NULL);
-CREATE TABLE runs(
-    id INTEGER PRIMARY KEY AUTOINCREMENT, source TEXT NOT NULL, fingerprint TEXT,
-    route TEXT NOT NULL, settings TEXT NOT NULL, state TEXT NOT NULL DEFAULT 'unfinished',
-    ended_at TEXT, tally TEXT NOT NULL DEFAULT '{}', rejects_at INTEGER NOT NULL);
-CREATE UNIQUE INDEX one_unfinished_run ON runs(source) WHERE state = 'unfinished';
+CREATE TABLE runs(id INTEGER PRIMARY KEY AUTOINCREMENT, source TEXT NOT NULL, run TEXT NOT NULL);
+CREATE INDEX runs_of_source ON runs(source);
 CREATE TABLE chunks(
     id INTEGER PRIMARY KEY AUTOINCREMENT, run INTEGER NOT NULL REFERENCES runs,
     first_row INTEGER NOT NULL, last_row INTEGER, rows INTEGER, digest BLOB, settled BLOB,
@@ -80,21 +77,23 @@ class JournalDamaged(JournalFailed, SyncRefused):
 
 @attrs.define
 class Run:
-    """A sync as the journal knows it.
+    """A sync as the journal knows it: what it may be resumed for, and how far it is.
 
     :ivar settings: the options that must not change while it is unfinished, by name.
     :ivar tally: how many rows it has settled, by the report's counters.
-    :ivar rejects_at: how much the reject sink held when its rows were counted last.
-    :ivar plan: what is left to do.
+    :ivar rejects_at: how much the reject file held when its rows were counted last.
+    :ivar ended_at: when it was finished or, as it could not go on, abandoned.
+    :ivar id: its number in the journal; 0 until it has one.
     """
 
     source: str
     route: Route
-    settings: Mapping[str, str]
+    settings: dict[str, str]
     fingerprint: str | None = None
-    tally: Counter[str] = attrs.field(factory=Counter)
+    tally: dict[str, int] = attrs.field(factory=dict)
     rejects_at: int = 0
-    plan: Plan = attrs.field(factory=Plan)
+    ended_at: datetime | None = None
+    is_finished: bool = False
     id: int = 0
 
     def changes_since(self, earlier: Run) -> str:
@@ -235,11 +234,9 @@ class Journal:
         :raises SyncRefused: it can't go on, and something of it was sent.
         """
         earlier = self.unfinished(asked.source)
-        if earlier is None:
-            return None
-        changes = asked.changes_since(earlier)
-        if restarts or (changes and not earlier.tally["sent"]):
-            self.end(earlier, "abandoned", now)
+        changes = earlier and asked.changes_since(earlier)
+        if earlier and (restarts or (changes and not earlier.tally.get("sent"))):
+            self.end(earlier, now)
             return None
         if changes:
             raise SyncRefused(
@@ -249,69 +246,56 @@ class Journal:
         return earlier
 
     def unfinished(self, source: str) -> Run | None:
-        """Return the unfinished run of a source, with what it left to do."""
+        """Return the unfinished run of a source, without its failed records: they come again."""
+        found = next((run for run in self._runs(source) if run.ended_at is None), None)
+        if found is not None:
+            found.tally.pop("failed", None)
+        return found
+
+    def finished_at(self, asked: Run) -> datetime | None:
+        """Return when a run of the same source, unchanged, was finished last."""
+        same = (run for run in self._runs(asked.source) if run.fingerprint == asked.fingerprint)
+        return max((run.ended_at for run in same if run.ended_at and run.is_finished), default=None)
+
+    def _runs(self, source: str) -> list[Run]:
         with self.transaction() as db:
-            found = db.execute(
-                "SELECT id, fingerprint, route, settings, tally, rejects_at FROM runs"
-                " WHERE source = ? AND state = 'unfinished'",
-                (source,),
-            ).fetchone()
-            if found is None:
-                return None
-            run, fingerprint, route, settings, tally, rejects_at = found
-            settled: Counter[str] = Counter(codec.decode(tally))
-            del settled["failed"]  # they are tried again
+            found = db.execute("SELECT id, run FROM runs WHERE source = ?", (source,)).fetchall()
+        runs = [(number, msgspec.json.decode(run, type=Run)) for number, run in found]
+        return [attrs.evolve(run, id=number) for number, run in runs]
+
+    def start(self, run: Run) -> None:
+        """Begin a run of a source that has no unfinished one."""
+        values = (run.source, codec.encode(run))
+        with self.transaction() as db:
+            started = db.execute("INSERT INTO runs(source, run) VALUES (?, ?)", values)
+        run.id = started.lastrowid or 0
+
+    def plan(self, run: Run) -> Plan:
+        """Return what a run has left to do."""
+        with self.transaction() as db:
             self._drop(db, run, "rows IS NULL")
             chunks = [
                 Chunk(number, first, last, rows, digest, Marks(bits))
                 for number, first, last, rows, digest, bits in db.execute(
                     "SELECT id, first_row, last_row, rows, digest, settled FROM chunks"
                     " WHERE run = ? ORDER BY first_row",
-                    (run,),
+                    (run.id,),
                 )
             ]
         left = tuple(chunk for chunk in chunks if not chunk.is_done)
-        return Run(
-            id=run,
-            source=source,
-            fingerprint=fingerprint,
-            route=Route(route),
-            settings=codec.decode(settings),
-            tally=settled,
-            rejects_at=rejects_at,
-            plan=Plan(left, max((chunk.last_row for chunk in chunks), default=0)),
-        )
+        return Plan(left, max((chunk.last_row for chunk in chunks), default=0))
 
-    def finished_at(self, asked: Run) -> datetime | None:
-        """Return when a run of the same source, unchanged, was finished last."""
-        of_source = (asked.source, asked.fingerprint, "finished")
-        last = "SELECT max(ended_at) FROM runs WHERE source = ? AND fingerprint = ? AND state = ?"
+    def end(self, run: Run, now: datetime, *, is_finished: bool = False) -> None:
+        """Close a run for good."""
+        run.ended_at, run.is_finished = now, is_finished
         with self.transaction() as db:
-            [ended] = db.execute(last, of_source).fetchone()
-        return ended and datetime.fromisoformat(ended)
-
-    def start(self, run: Run) -> None:
-        """Begin a run of a source that has no unfinished one."""
-        settings = codec.encode(run.settings)
-        with self.transaction() as db:
-            started = db.execute(
-                "INSERT INTO runs(source, fingerprint, route, settings, rejects_at)"
-                " VALUES (?, ?, ?, ?, ?)",
-                (run.source, run.fingerprint, run.route, settings, run.rejects_at),
-            )
-        run.id = started.lastrowid or 0
-
-    def end(self, run: Run, state: str, now: datetime) -> None:
-        """Close a run for good, as ``finished`` or as ``abandoned``."""
-        with self.transaction() as db:
-            self._drop(db, run.id, "NOT done")
+            self._drop(db, run, "NOT done")
             db.execute("DELETE FROM chunks WHERE run = ?", (run.id,))
-            ended = (state, now.isoformat(), run.id)
-            db.execute("UPDATE runs SET state = ?, ended_at = ? WHERE id = ?", ended)
+            db.execute("UPDATE runs SET run = ? WHERE id = ?", (codec.encode(run), run.id))
 
-    def _drop(self, db: sqlite3.Connection, run: int, which: str) -> None:
+    def _drop(self, db: sqlite3.Connection, run: Run, which: str) -> None:
         """Forget chunks, and those of their contents that are not known to be delivered."""
-        some = f"SELECT id, settled FROM chunks WHERE run = {run:d} AND {which}"  # noqa: S608
+        some = f"SELECT id, settled FROM chunks WHERE run = {run.id:d} AND {which}"  # noqa: S608
         for chunk, settled in db.execute(some).fetchall():
             marks = Marks(settled or b"")
             held = "SELECT person, position FROM contents WHERE chunk = ?"
@@ -341,10 +325,7 @@ class Journal:
                     for one in chunks
                 ],
             )
-            db.execute(
-                "UPDATE runs SET tally = ?, rejects_at = ? WHERE id = ?",
-                (codec.encode(run.tally), run.rejects_at, run.id),
-            )
+            db.execute("UPDATE runs SET run = ? WHERE id = ?", (codec.encode(run), run.id))
         self._unfinished -= {chunk.id for chunk in chunks if chunk.is_done}
 
     # What people were sent last
@@ -404,20 +385,17 @@ def _make(path: Path) -> None:
     """
     if path.is_symlink() or Path(f"{path}-wal").is_symlink():
         raise SyncRefused(f"journal: {path.name} is a symbolic link; give the file's own path")
+    # Without opening one that is there: closing it again would give up SQLite's lock on it.
+    path.touch(_PRIVATE)
+    if not os.access(path, os.R_OK | os.W_OK):
+        raise SyncRefused(
+            f"journal: {path.name} is not yours to write; change its mode, or name another"
+        )
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, _PRIVATE))
-    except FileExistsError:
-        if not os.access(path, os.R_OK | os.W_OK):
-            raise SyncRefused(
-                f"journal: {path.name} is not yours to write; change its mode, or name another"
-            ) from None
-        return
-    if hasattr(os, "O_DIRECTORY"):
-        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)  # or a power cut may take the file itself
-        finally:
-            os.close(folder)
+        os.fsync(folder)  # or a power cut may take the file itself
+    finally:
+        os.close(folder)
 
 
 def _set_aside(path: Path) -> None:

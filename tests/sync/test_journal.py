@@ -36,7 +36,7 @@ def run_of(journal: Journal) -> Run:
 
 
 def save(journal: Journal, run: Run, chunks: list[Chunk], **settled: int) -> None:
-    run.tally.update(settled)
+    run.tally = settled
     journal.save(run, chunks)
 
 
@@ -55,12 +55,13 @@ def test_what_is_written_down_is_there_again(journal: Path) -> None:
     assert found is not None
     assert (found.fingerprint, found.route, found.settings) == ("f1", Route.BULK, SETTINGS)
     assert found.tally == {"sent": 11, "queued": 2, "rejected": 1}
-    assert (found.plan.after_row, found.plan.done_until) == (10, 20)
-    [left] = found.plan.open_chunks
+    plan = again.plan(found)
+    assert (plan.after_row, plan.done_until) == (10, 20)
+    [left] = plan.open_chunks
     assert (left.id, left.first_row, left.last_row, left.digest) == (half.id, 11, 20, b"d")
     assert [position for position in range(10) if position in left.settled] == [0, 3]
     assert again.unfinished("others") is None
-    again.end(run, "finished", NOW)
+    again.end(run, NOW, is_finished=True)
     assert again.unfinished("people") is None
     again.close()
 
@@ -175,7 +176,7 @@ def test_what_was_refused_or_given_up_is_not_remembered_as_delivered(journal: Pa
     save(opened, run, [chunk], rejected=1)
     opened.forget(run, ADA)
     assert mark(opened, begun(opened, run, 2, 2), b"a")
-    opened.end(run, "abandoned", NOW)
+    opened.end(run, NOW)
     run = run_of(opened)
     assert mark(opened, begun(opened, run, 1, 1), b"a")
     opened.close()

@@ -74,7 +74,7 @@ async def test_a_rejected_row_stands_once_though_its_commit_was_lost(
     # As after a kill between the two: the rows are there, the journal does not know of them.
     with sqlite3.connect(journal) as db:
         db.execute("DELETE FROM chunks")
-        db.execute("UPDATE runs SET rejects_at = 0")
+        db.execute("UPDATE runs SET run = json_set(run, '$.rejects_at', 0)")
     db.close()
     with closing(RejectFile(path, list(rows[0]))) as rejects:
         await start(client, source_of(rows), rejects=rejects, **options).run()
