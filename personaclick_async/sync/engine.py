@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import suppress
-from datetime import timedelta
 from functools import partial
 from itertools import chain
 from typing import Final, Self, TypeAlias
@@ -40,9 +38,6 @@ from personaclick_async.sync.report import Checked, Report, Result, Unchanged
 Sender: TypeAlias = BulkSender | ProfileSender
 """Has one method: it gets a batch, sends its records and settles each."""
 
-log: Final = logging.getLogger("personaclick_async")
-
-_SOON: Final = timedelta(minutes=10)
 _GRACE_SECONDS: Final = 5.0
 _GATHER_SECONDS: Final = 0.005
 _BATCHES_OF_RESULTS: Final = 8
@@ -217,37 +212,23 @@ class Sync:
             "shop_id": self._core.shop.shop_id,
             "segment_id": str(options.segment_id),
         }
-        run = Run(report.source, options.route, settings)
+        run, plan = Run(report.source, options.route, settings), Plan()
         if options.journal is not None:
             restarts = options.unfinished is Unfinished.RESTART
             opened = partial(Journal, options.journal, sets_aside=restarts)
             journal = settling.journal = await in_thread(opened)
             run.fingerprint = await self._reader.fingerprint()
-            earlier = await in_thread(partial(journal.resume, run, now, restarts=restarts))
-            if earlier is None and not options.skip_unchanged:
-                ended = await in_thread(partial(journal.finished_at, run))
-                if ended is not None and abs(now - ended) < _SOON:
-                    when = ended.isoformat(" ", "seconds")
-                    log.warning(
-                        "the same source was synced to its end at %s: it is sent again", when
-                    )
-            run = earlier or run
+            run, plan = await in_thread(partial(journal.resume, run, now, restarts=restarts))
+            if not run.id and not options.skip_unchanged:
+                await in_thread(partial(journal.warn_of_repetition, run, now))
         settling.run = run
-        rejects = options.rejects if isinstance(options.rejects, RejectFile) else None
-        if run.id and settling.journal is not None:
-            plan = await in_thread(partial(settling.journal.plan, run))
-            self._reader.start(plan, options.chunk_rows)
-            report.route = run.route
-            report.add(run.tally)
-            report.read = report.earlier = report.settled
-            if rejects is not None:
-                await in_thread(partial(rejects.resume, run.rejects_at))
-            return
-        self._reader.start(Plan(), options.chunk_rows)
-        report.route = run.route = await self._route()
-        if settling.journal is not None:
-            run.rejects_at = 0 if rejects is None else rejects.position
-            await in_thread(partial(settling.journal.start, run))
+        self._reader.start(plan, options.chunk_rows)
+        if not run.id:
+            run.route = await self._route()
+        report.route = run.route
+        report.add(run.tally)
+        report.read = report.earlier = report.settled
+        await in_thread(settling.begin_run)
 
     async def _route(self) -> Route:
         if self._options.route is not Route.AUTO:
@@ -370,6 +351,15 @@ class Settling:
     def salt(self) -> bytes | None:
         """The key of all hashes; None without a journal, as then nothing is ever compared."""
         return None if self.journal is None else self.journal.salt
+
+    def begin_run(self) -> None:
+        """Write down a new run; have the reject file expect again what an earlier one had."""
+        rejects = self._options.rejects if isinstance(self._options.rejects, RejectFile) else None
+        if self.run.id and rejects is not None:
+            rejects.resume(self.run.rejects_at)
+        elif not self.run.id and self.journal is not None:
+            self.run.rejects_at = 0 if rejects is None else rejects.position
+            self.journal.start(self.run)
 
     async def begin(self, first_row: int) -> Chunk:
         """Open a chunk that begins at a row."""

@@ -17,7 +17,7 @@ import secrets
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from hashlib import blake2b
 from pathlib import Path
 from typing import Final
@@ -39,6 +39,7 @@ _FORMAT: Final = 3
 _APPLICATION_ID: Final = 0x50434A31  # "PCJ1"
 _PRIVATE: Final = 0o600
 _HASH_BYTES: Final = 16
+_SOON: Final = timedelta(minutes=10)
 
 # A chunk without an extent is still being filled: it counts for nothing.
 _SCHEMA: Final = """
@@ -226,24 +227,26 @@ class Journal:
 
     # Runs
 
-    def resume(self, asked: Run, now: datetime, *, restarts: bool) -> Run | None:
-        """Return the run to go on with; None if there is none, or if it was ended just now.
+    def resume(self, asked: Run, now: datetime, *, restarts: bool) -> tuple[Run, Plan]:
+        """Return the run to go on with and what it has left to do; else the one asked for.
 
         A run is ended if it ``restarts``, and if it can't go on and nothing of it was sent.
 
         :raises SyncRefused: it can't go on, and something of it was sent.
         """
         earlier = self.unfinished(asked.source)
-        changes = earlier and asked.changes_since(earlier)
-        if earlier and (restarts or (changes and not earlier.tally.get("sent"))):
+        if earlier is None:
+            return asked, Plan()
+        changes = asked.changes_since(earlier)
+        if restarts or (changes and not earlier.tally.get("sent")):
             self.end(earlier, now)
-            return None
+            return asked, Plan()
         if changes:
             raise SyncRefused(
                 f"an earlier sync of this source has not finished, and can't be resumed: {changes}."
                 " Restore what it was to resume, or send everything again with --restart"
             )
-        return earlier
+        return earlier, self.plan(earlier)
 
     def unfinished(self, source: str) -> Run | None:
         """Return the unfinished run of a source, without its failed records: they come again."""
@@ -252,10 +255,14 @@ class Journal:
             found.tally.pop("failed", None)
         return found
 
-    def finished_at(self, asked: Run) -> datetime | None:
-        """Return when a run of the same source, unchanged, was finished last."""
-        same = (run for run in self._runs(asked.source) if run.fingerprint == asked.fingerprint)
-        return max((run.ended_at for run in same if run.ended_at and run.is_finished), default=None)
+    def warn_of_repetition(self, asked: Run, now: datetime) -> None:
+        """Log that a source is sent again that was synced to its end, unchanged, just before."""
+        for run in reversed(self._runs(asked.source)):
+            is_same = run.is_finished and run.fingerprint == asked.fingerprint
+            if is_same and run.ended_at and abs(now - run.ended_at) < _SOON:
+                when = run.ended_at.isoformat(" ", "seconds")
+                log.warning("the same source was synced to its end at %s: it is sent again", when)
+                return
 
     def _runs(self, source: str) -> list[Run]:
         with self.transaction() as db:
