@@ -5,13 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Generator
 from enum import Enum, auto
-from functools import partial
 from typing import Final, TypeAlias
 
-from personaclick_async.config import CallOptions
 from personaclick_async.errors import PayloadTooLarge
 from personaclick_async.protocol import requests
-from personaclick_async.protocol.answers import Answer
 from personaclick_async.scope import Core
 from personaclick_async.sync.batch import Batch, Group, Settlement
 from personaclick_async.sync.delivery import Delivery, refusal
@@ -73,13 +70,11 @@ class BulkSender:
     def __init__(
         self,
         core: Core,
-        call_options: CallOptions,
         options: SyncOptions,
         delivery: Delivery,
         settle: Callable[[Settlement], Group],
     ) -> None:
-        self._core = core
-        self._call_options = call_options
+        self._usual_timeout = core.config.timeouts.total
         self._delivery = delivery
         self._settle = settle
         self._turn = asyncio.Lock()
@@ -110,7 +105,9 @@ class BulkSender:
 
     async def _send_part(self, batch: Batch, first: int, end: int) -> Said:
         body = batch.body_of(first, end)
-        error = await self._delivery.send(partial(self._import, body), len(body))
+        timeout = self._usual_timeout + len(body) / _SLOWEST_BYTES_PER_SECOND
+        # Of nobody by name: some 100,000 take longer to name than a few to read again.
+        error = await self._delivery.send(requests.import_audience(body, attempt_timeout=timeout))
         rows = memoryview(batch.rows)[first:end]
         positions = memoryview(batch.positions)[first:end]
         if error is None:
@@ -139,14 +136,3 @@ class BulkSender:
             most = batch.size(first, end) // 2 + self._around
             self.most_bytes = min(self.most_bytes, most)
         return Said.TOO_LARGE
-
-    async def _import(self, body: bytes | memoryview) -> None:
-        usual = self._core.config.timeouts.total
-        call = requests.import_audience(
-            body, attempt_timeout=usual + len(body) / _SLOWEST_BYTES_PER_SECOND
-        )
-        try:
-            await self._core.transport.send(call, self._call_options, Answer.parse)
-        finally:
-            # All of them: to name each of some 100,000 would take longer than to read a few again.
-            self._core.profiles.clear()

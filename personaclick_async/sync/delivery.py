@@ -9,7 +9,7 @@ import math
 import os
 import random
 import sys
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from enum import Enum, auto
@@ -34,8 +34,10 @@ from personaclick_async.errors import (
     TransportError,
     Unprocessable,
 )
+from personaclick_async.models.identity import Identity
 from personaclick_async.protocol import requests
 from personaclick_async.protocol.answers import Answer
+from personaclick_async.protocol.requests import Call
 from personaclick_async.retry import Failure, wait_before_next
 from personaclick_async.scope import Core
 from personaclick_async.sync.options import Limit, SyncOptions
@@ -56,7 +58,6 @@ _TRIES_AMONG_OTHERS: Final = 20
 With three requests in ten failing at random, that happens to one record in 10^10."""
 
 _SAME_WARNING_SECONDS: Final = 300.0
-_ONE_ATTEMPT: Final = CallOptions(retries=0)
 _REDIRECTS: Final = range(300, 400)
 
 
@@ -97,7 +98,7 @@ def _cause_of(error: PersonaClickError) -> Cause:
     match error:
         case AuthenticationFailed() | Forbidden():
             return Cause.CREDENTIALS
-        case ConnectionFailed() if is_out_of_files(error):
+        case ConnectionFailed() if _is_out_of_files(error):
             return Cause.RESOURCES
         case RateLimited() | ServerError() | TransportError():
             return Cause.UNREACHABLE
@@ -109,7 +110,7 @@ def _cause_of(error: PersonaClickError) -> Cause:
             return Cause.FAILED
 
 
-def is_out_of_files(error: PersonaClickError) -> bool:
+def _is_out_of_files(error: PersonaClickError) -> bool:
     """Return whether a connection failed because too many files are open."""
     return isinstance(error, ConnectionFailed) and any(
         os.strerror(number).lower() in str(error) for number in (errno.EMFILE, errno.ENFILE)
@@ -184,12 +185,19 @@ class Delivery:
     that must lose nothing.
 
     :ivar halted: set when nothing more is to be sent.
+    :ivar lacks_files: set when a connection failed because too many files are open.
     """
 
-    def __init__(self, report: Report, core: Core, options: SyncOptions) -> None:
+    def __init__(
+        self, report: Report, core: Core, call_options: CallOptions, options: SyncOptions
+    ) -> None:
         self.halted = asyncio.Event()
+        self.lacks_files = False
+        self.stream = call_options.stream or core.config.stream
         self._report = report
         self._core = core
+        # One attempt per call, as all is repeated here.
+        self._call_options = attrs.evolve(call_options, retries=0)
         self._options = options
         patience = math.inf if options.patience is None else options.patience
         self._outage = Outage(core.config.retry, patience)
@@ -210,15 +218,14 @@ class Delivery:
         self._answered.set()
 
     async def send(
-        self, request: Callable[[], Awaitable[int | None]], size: int
+        self, call: Call[None], names: Sequence[Identity] | None = None
     ) -> PersonaClickError | None:
         """Make a request until the service has decided; return its refusal, if it is one.
 
         A request on which the service fails again and again, while it takes others, counts as
         refused, with the last failure.
 
-        :param request: returns how many times it was sent, None for once.
-        :param size: of the request's body, in bytes, for the report.
+        :param names: whose cached profiles are out of date then; None for everybody's.
         :raises SyncStopped: patience is at its end, or nothing will ever get through.
         :raises Halted: the sync ends.
         """
@@ -228,7 +235,7 @@ class Delivery:
         failures = among_others = 0
         answers = self._outage.answers
         while True:
-            error, is_final = await self._in_turn(request, size, failures)
+            error, is_final = await self._in_turn(call, names, failures)
             if error is None or is_final:
                 return error
             failures += 1
@@ -239,17 +246,17 @@ class Delivery:
             await self._wait(error, failures)
 
     async def _in_turn(
-        self, request: Callable[[], Awaitable[int | None]], size: int, failures: int
+        self, call: Call[None], names: Sequence[Identity] | None, failures: int
     ) -> tuple[PersonaClickError | None, bool]:
         if self._outage.failures >= _FAILURES_IN_A_ROW:
             async with self._turn:
                 # The one before may have found out meanwhile: then all continue at once.
                 if self._outage.failures >= _FAILURES_IN_A_ROW:
-                    return await self._attempt(request, size, failures)
-        return await self._attempt(request, size, failures)
+                    return await self._attempt(call, names, failures)
+        return await self._attempt(call, names, failures)
 
     async def _attempt(
-        self, request: Callable[[], Awaitable[int | None]], size: int, failures: int
+        self, call: Call[None], names: Sequence[Identity] | None, failures: int
     ) -> tuple[PersonaClickError | None, bool]:
         """Make a request once; return what went wrong, and whether that is final."""
         limit = self._options.limit
@@ -260,13 +267,20 @@ class Delivery:
             return error, False
         probes = self._probes
         try:
-            sent = await request() or 1
+            sent = await self._core.transport.send(call, self._call_options, _attempts_of) or 1
         except PersonaClickError as caught:
             # As a value: raised from here, it would drag the chain of handlers along.
             error = caught.with_traceback(None)
             sent = getattr(error, "attempts", 0)
+            self.lacks_files |= _is_out_of_files(error)
+        finally:
+            # Also after a failure: a request without an answer may have been carried out.
+            if names is None:
+                self._core.profiles.clear()
+            else:
+                await self._core.profiles.forget(*names)
         self._report.requests += sent
-        self._report.bytes_sent += size * sent
+        self._report.bytes_sent += len(call.body or b"") * sent
         self._report.retries += sent if failures else 0
         verdict = None if error is None else judge(error)
         if verdict is Verdict.PROBE and (problem := await self._probed(probes)) is not None:
@@ -299,7 +313,7 @@ class Delivery:
                 )
                 self._credentials = None
                 try:
-                    await self._core.transport.send(call, _ONE_ATTEMPT, Answer.parse)
+                    await self._core.transport.send(call, CallOptions(retries=0), Answer.parse)
                 except PersonaClickError as caught:
                     if judge(caught) is not Verdict.RECORD:
                         self._credentials = caught.with_traceback(None)
@@ -364,6 +378,11 @@ class Delivery:
         status = getattr(error, "status", None)
         cause = cause if error is None else _cause_of(error)
         return SyncStopped(reason, report=self._report, cause=cause, status=status)
+
+
+def _attempts_of(answer: Answer[None]) -> int:
+    answer.parse()
+    return answer.attempts
 
 
 async def wait_at_most(seconds: Seconds, event: asyncio.Event) -> None:

@@ -9,8 +9,6 @@ from functools import partial
 from itertools import chain
 from typing import Final, Self, TypeAlias
 
-import attrs
-
 from personaclick_async.config import CallOptions
 from personaclick_async.scope import Core
 from personaclick_async.sync.batch import Batch, Chunk, Group, Settlement
@@ -93,10 +91,8 @@ class Sync:
         self._options = options
         self._thread = OneThread("personaclick-sync-read")
         self._reader: Reader = reader_of(source, self._thread)
-        # One attempt per call: the sync waits and repeats by itself, see Delivery.
-        self._call_options = attrs.evolve(call_options, retries=0)
         self._results = Results()
-        self._delivery = Delivery(self.report, core, options)
+        self._delivery = Delivery(self.report, core, call_options, options)
         self._settling = Settling(self.report, self._results, options, self._delivery)
         self._task: asyncio.Task[None] | None = None
 
@@ -190,7 +186,7 @@ class Sync:
         settling, is_bulk = self._settling, self.report.route is Route.BULK
         settling.enough = 1 if is_bulk else self._options.concurrency
         sender = (BulkSender if is_bulk else ProfileSender)(
-            self._core, self._call_options, self._options, self._delivery, settling.put
+            self._core, self._options, self._delivery, settling.put
         )
         writing = asyncio.create_task(settling.work())
         try:
@@ -228,7 +224,8 @@ class Sync:
         report.route = run.route
         report.add(run.tally)
         report.read = report.earlier = report.settled
-        await in_thread(settling.begin_run)
+        if settling.journal is not None:
+            await in_thread(partial(settling.begin_run, settling.journal))
 
     async def _route(self) -> Route:
         if self._options.route is not Route.AUTO:
@@ -352,14 +349,14 @@ class Settling:
         """The key of all hashes; None without a journal, as then nothing is ever compared."""
         return None if self.journal is None else self.journal.salt
 
-    def begin_run(self) -> None:
+    def begin_run(self, journal: Journal) -> None:
         """Write down a new run; have the reject file expect again what an earlier one had."""
         rejects = self._options.rejects if isinstance(self._options.rejects, RejectFile) else None
-        if self.run.id and rejects is not None:
-            rejects.resume(self.run.rejects_at)
-        elif not self.run.id and self.journal is not None:
+        if not self.run.id:
             self.run.rejects_at = 0 if rejects is None else rejects.position
-            self.journal.start(self.run)
+            journal.start(self.run)
+        elif rejects is not None:
+            rejects.resume(self.run.rejects_at)
 
     async def begin(self, first_row: int) -> Chunk:
         """Open a chunk that begins at a row."""

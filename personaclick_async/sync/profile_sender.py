@@ -10,19 +10,16 @@ from typing import Final
 import attrs
 
 from personaclick_async.codec import Json
-from personaclick_async.config import CallOptions
 from personaclick_async.errors import PersonaClickError
 from personaclick_async.models.identity import Identity
 from personaclick_async.names import IDENTIFIERS
 from personaclick_async.protocol import requests
-from personaclick_async.protocol.answers import Answer
 from personaclick_async.scope import Core
 from personaclick_async.sync.batch import Batch, Group, Settlement
 from personaclick_async.sync.delivery import (
     Delivery,
     Verdict,
     describe,
-    is_out_of_files,
     judge,
     raise_first,
     refusal,
@@ -49,7 +46,6 @@ class _Job:
     identifiers: tuple[tuple[str, str], ...]
     earlier: list[_Job] = attrs.field(factory=list)
     is_done: asyncio.Event | None = None
-    found_no_file: bool = False
 
 
 class ProfileSender:
@@ -70,14 +66,11 @@ class ProfileSender:
     def __init__(
         self,
         core: Core,
-        call_options: CallOptions,
         options: SyncOptions,
         delivery: Delivery,
         settle: Callable[[Settlement], Group],
     ) -> None:
-        self._core = core
-        self._call_options = call_options
-        self._stream = call_options.stream or core.config.stream
+        self._shop = core.shop
         self._delivery = delivery
         self._settle = settle
         self._concurrency = options.concurrency
@@ -125,12 +118,10 @@ class ProfileSender:
     async def _work(self, batch: Batch, jobs: Iterator[_Job]) -> None:
         """Send records one after the other; each is settled while the next is in flight."""
         before: Group | None = None
-        keeps_slot = False
         await self._slots.acquire()
         try:
             for job in jobs:
                 settlement = await self._deliver(batch, job)
-                keeps_slot |= job.found_no_file
                 group = self._settle(settlement)
                 if before is not None:
                     await before.settled()
@@ -146,8 +137,9 @@ class ProfileSender:
                 if before is not None:
                     await before.settled()
             finally:
-                if keeps_slot and self._spare:
+                if self._delivery.lacks_files and self._spare:
                     # There are no files for so many requests: later batches have one worker less.
+                    self._delivery.lacks_files = False
                     self._spare -= 1
                 else:
                     self._slots.release()
@@ -180,26 +172,10 @@ class ProfileSender:
         )
 
     async def _send(self, job: _Job) -> PersonaClickError | None:
-        call = requests.set_named_profile(self._core.shop, job.fields, stream=self._stream)
+        call = requests.set_named_profile(self._shop, job.fields, stream=self._delivery.stream)
         names = [
             Identity.checked(kind, str(value))
             for kind in IDENTIFIERS
             if (value := job.fields.get(kind)) is not None
         ]
-
-        async def request() -> int:
-            try:
-                return await self._core.transport.send(call, self._call_options, _attempts_of)
-            except PersonaClickError as error:
-                job.found_no_file |= is_out_of_files(error)
-                raise
-            finally:
-                # Also after a failure: a request without an answer may have been carried out.
-                await self._core.profiles.forget(*names)
-
-        return await self._delivery.send(request, len(call.body or b""))
-
-
-def _attempts_of(answer: Answer[None]) -> int:
-    answer.parse()
-    return answer.attempts
+        return await self._delivery.send(call, names)
