@@ -1,11 +1,4 @@
-"""A profile cache that processes share through a Redis server (the extra ``redis``).
-
-::
-
-    from personaclick_async.integrations.redis import RedisStore
-
-    client = PersonaClick(shop_id="…", store=RedisStore("redis://cache.internal/0"))
-"""
+"""A profile cache that processes share through a Redis server (the extra ``redis``)."""
 
 from __future__ import annotations
 
@@ -75,6 +68,10 @@ return 1
 
 class RedisStore:
     """Profiles that processes share through one Redis server; for one client, which closes it.
+
+    ::
+
+        client = PersonaClick(store=RedisStore("redis://cache.internal/0"))
 
     **What Redis holds.** Answers of the service, which are personal data: guard the server like
     a database. Each expires ``CachePolicy.ttl`` after the service was asked for it. Keys are

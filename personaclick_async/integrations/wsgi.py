@@ -1,17 +1,4 @@
-"""The middleware for WSGI applications: Flask and other synchronous code.
-
-::
-
-    client = PersonaClick()
-    personaclick = create_personaclick(client)
-    app = Flask(__name__)
-    app.wsgi_app = VisitorMiddleware(app.wsgi_app, client)
-
-
-    @app.get("/")
-    def page():
-        return {"gender": personaclick("profile", "get").result(timeout=2).get("gender")}
-"""
+"""The middleware for WSGI applications: Flask and other synchronous code."""
 
 from __future__ import annotations
 
@@ -37,6 +24,11 @@ WSGIApp: TypeAlias = Callable[[Any, Any], Iterable[bytes]]
 
 class VisitorMiddleware:
     """Makes each request's visitor the client's current user, known by cookies.
+
+    ::
+
+        app.wsgi_app = VisitorMiddleware(app.wsgi_app, client)
+        personaclick = create_personaclick(client)
 
     Calls are made through a facade over the same client (``create_personaclick(client)``), whose
     event loop has a thread of its own. The view, what it calls and a streamed body all have the
