@@ -228,15 +228,17 @@ class Admin:
         response = web.StreamResponse(headers={**_GUARDS, "Content-Type": "text/event-stream"})
         await response.prepare(request)
         recorder = self._service.recorder
-        seen = recorder.ended
+        shown = {one.number for one in recorder.latest(_MOST_SHOWN)}
         told: dict[str, bytes] = {}
         with suppress(ConnectionResetError):
             while True:
                 await response.write(b": still here\n\n")
                 await asyncio.sleep(_LOOK_SECONDS)
-                new, seen = recorder.ended - seen, recorder.ended
-                for recorded in reversed(recorder.latest(new)):
-                    await response.write(b"data: %b\n\n" % codec.encode(_shown(recorded)))
+                latest = recorder.latest(_MOST_SHOWN)
+                for recorded in reversed(latest):
+                    if recorded.number not in shown:
+                        await response.write(b"data: %b\n\n" % codec.encode(_shown(recorded)))
+                shown = {one.number for one in latest}
                 with self._store.lock:
                     states = {"faults": self._shown_faults(), "stored": self._stored()}
                 for name, state in states.items():

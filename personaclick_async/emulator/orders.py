@@ -91,23 +91,21 @@ class Orders:
 
     def last_products(self, owner: int) -> list[dict[str, Json]]:
         """Return the products of the newest order not cancelled, each once (protocol, 12)."""
-        orders = [order for _, order in self.of(owner) if _state(order) != "cancelled"]
-        items = _items(orders[-1]) if orders else []
-        ids = dict.fromkeys(str(item.get(names.ID)) for item in items)
+        bought = [_items(order) for _, order in self._of(owner) if _state(order) != "cancelled"]
+        ids = dict.fromkeys(str(item.get(names.ID)) for items in bought[-1:] for item in items)
         return [product for one in ids if (product := self.product(one)) is not None]
 
-    def of(self, key: int, since: float = 0) -> list[tuple[int, dict[str, Json]]]:
+    def _of(self, owner: int, since: float = 0) -> list[tuple[int, dict[str, Json]]]:
         """Return a profile's orders with the store's own numbers, oldest first."""
-        return self.profiles.store.execute(
-            "SELECT number, body FROM orders WHERE profile = ? AND date >= ? ORDER BY date, number",
-            *(key, since),
-        ).fetchall()
+        query = "SELECT number, body FROM orders WHERE profile = ? AND date >= ?"
+        ordered = f"{query} ORDER BY date, number"
+        return self.profiles.store.execute(ordered, owner, since).fetchall()
 
     def history(self, owner: int, since: str | None) -> list[dict[str, Json]]:
         """Return a profile's orders, oldest first (protocol, sections 2.7 and 5.4)."""
         day = read.of_kind(Kind.DAY, names.DATE_FROM, since)
         start = datetime.fromisoformat(day).replace(tzinfo=UTC).timestamp() if day else 0
-        return [self._shown(number, order) for number, order in self.of(owner, start)]
+        return [self._shown(number, order) for number, order in self._of(owner, start)]
 
     def _shown(self, number: int, order: Mapping[str, Json]) -> dict[str, Json]:
         total = _money(_total(order))
@@ -157,7 +155,7 @@ class Orders:
                     for item in _items(order)
                 ],
             }
-            for _, order in self.of(owner)
+            for _, order in self._of(owner)
         ]
 
 
@@ -209,16 +207,15 @@ def _total(order: Mapping[str, Json]) -> float | None:
 
 
 def _money(value: Json) -> str | None:
-    if value is None or isinstance(value, str):
+    if isinstance(value, str):
         return value
     number = _number(value)
     return None if number is None else f"{number:.2f}"
 
 
 def _number(value: Json) -> float | None:
-    if isinstance(value, str):
-        return float(value) if _AMOUNT.fullmatch(value) else None
-    if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
-        return None
+    if isinstance(value, str) and _AMOUNT.fullmatch(value):
+        value = float(value)
+    is_number = isinstance(value, int | float | Decimal) and not isinstance(value, bool)
     # 1e300 is a number, but no date and no price.
-    return float(value) if -_MOST < value < _MOST else None
+    return float(value) if is_number and -_MOST < value < _MOST else None

@@ -166,12 +166,6 @@ def _depth(value: Json) -> int:
     return 1 + max((_depth(one) for one in inner if isinstance(one, dict | list)), default=0)
 
 
-def expect_object(entry: Json) -> None:
-    """Refuse an entry of an import that is no object."""
-    if not isinstance(entry, dict):
-        raise Refused(422, "the entry is not an object")
-
-
 # Values out of it
 
 

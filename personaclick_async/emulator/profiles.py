@@ -241,7 +241,7 @@ class Profiles:
         if how in ("stored", "clears"):
             into[name] = value if how == "stored" else None
 
-    def enlist(self, entry: Parameters, segment_id: int | None) -> None:
+    def enlist(self, entry: Mapping[str, Json], segment_id: int | None) -> None:
         """Carry out one entry of an audience, and note the segment it was imported into."""
         if not self.identifiers(entry):
             raise Refused(422, "the entry has no identifier")
@@ -250,7 +250,7 @@ class Profiles:
             before = self.load(key)[0].get(_SEGMENTS, [])
             self.change(key, {_SEGMENTS: sorted({*before, segment_id})})
 
-    def suppress(self, entry: Parameters) -> None:
+    def suppress(self, entry: Mapping[str, Json]) -> None:
         """Carry out one entry of the suppressed addresses."""
         email = entry.get(names.EMAIL)
         if not isinstance(email, str) or not email:
@@ -277,8 +277,15 @@ class Profiles:
             self._unname(key, kind)
         self.change(key, dict.fromkeys(_PURGED), dict.fromkeys(self.load(key)[1]))
 
-    def rename(self, kind: str, old: str, new: str) -> None:
+    def force_change(self, kind: str, parameters: Parameters) -> None:
         """Assign a profile another identifier; its previous owner loses it (protocol, 2.5)."""
+        flag = "i_understand_what_i_am_doing"
+        # Anything else will do, even a sentence.
+        if str(parameters.get(flag)).lower() in ("none", "", "false", "0", "null", "no"):
+            raise Refused(422, f"{flag} is missing")
+        old, new = (read.as_text(parameters.get(f"{age}_{kind}")) for age in ("old", "new"))
+        if not old or not new:
+            raise Refused(422, f"old_{kind} and new_{kind} are needed")
         key = self._find(kind, old)
         if key is None:
             raise Refused(404, f"Profile with old_{kind} not found")

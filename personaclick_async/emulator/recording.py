@@ -52,48 +52,45 @@ class RecordedRequest:
 class Recorder:
     """The latest requests, and counts of all of them.
 
-    The server's thread writes. Other threads read copies, which the interpreter makes in one step,
-    and clear, under the lock.
+    The server's thread writes; any thread reads, and clears.
 
     :ivar counts: how many requests there were by method, path and status.
-    :ivar ended: how many requests have ended.
     """
 
     def __init__(self, keep: int) -> None:
         self._lock = threading.Lock()
         self._requests: deque[RecordedRequest] = deque(maxlen=keep)
-        self._answered: deque[RecordedRequest] = deque()
         self._numbers = count(1)
         self.counts: Counter[tuple[str, str, int | None]] = Counter()
-        self.ended = 0
 
     def add(self, request: RecordedRequest) -> None:
         """Keep a request."""
-        request.number = next(self._numbers)
-        self._requests.append(request)
+        with self._lock:
+            request.number = next(self._numbers)
+            self._requests.append(request)
+            if len(self._requests) > _ANSWERS_KEPT:
+                self._requests[-1 - _ANSWERS_KEPT].answer = b""
 
     def end(self, request: RecordedRequest, answer: bytes) -> None:
         """Note the answer of a request, and count it."""
-        request.seconds = time.monotonic() - request.arrived_at
-        request.answer = answer[:_MOST_OF_AN_ANSWER]
         with self._lock:
+            request.seconds = time.monotonic() - request.arrived_at
+            request.answer = answer[:_MOST_OF_AN_ANSWER]
             self.counts[request.method, request.path, request.status] += 1
-            self.ended += 1
-            self._answered.append(request)
-            if len(self._answered) > _ANSWERS_KEPT:
-                self._answered.popleft().answer = b""
 
     def requests(self, path: str | None = None) -> list[RecordedRequest]:
         """Return the requests in the order in which they came."""
-        return [one for one in self._requests.copy() if path is None or one.path == path]
+        with self._lock:
+            return [one for one in self._requests if path is None or one.path == path]
 
     def latest(self, most: int) -> list[RecordedRequest]:
         """Return the latest requests that have ended, the newest first."""
-        return list(islice(reversed(self._answered.copy()), most))
+        with self._lock:
+            ended = (one for one in reversed(self._requests) if one.seconds is not None)
+            return list(islice(ended, most))
 
     def clear(self) -> None:
         """Delete the requests and the counts."""
         with self._lock:
             self._requests.clear()
-            self._answered.clear()
             self.counts.clear()

@@ -36,7 +36,6 @@ _INIT_ANSWER: Final[Mapping[str, Json]] = {
     "snippets": [],
     "search": {"enabled": False, "landing": None, "type": "full", "settings": {}},
 }
-_NO: Final = ("", "none", "false", "0", "null", "no")
 _AT_ONCE: Final = 200
 """How much is applied or loaded before a request is answered again."""
 LOADED: Final = ("products", "profiles", "orders")
@@ -185,7 +184,7 @@ class Service:
                 history = orders.history(found(customer()), since)
                 return {**_DONE, names.DATA: {names.ORDERS: history}}
             case _:
-                _force_change(_CHANGED[endpoint], profiles, parameters)
+                profiles.force_change(_CHANGED[endpoint], parameters)
         return _DONE
 
     def _init(self, profiles: Profiles, did: str | None, seance: str | None) -> Json:
@@ -247,20 +246,33 @@ class Service:
                 await asyncio.sleep(0)
             await self._queued.wait()
 
-    def _apply(self, shop: str, endpoint: str, segment_id: int | None, entry: Json) -> None:
+    def _apply(self, shop: str, kind: str, segment_id: int | None, entry: Json) -> None:
         """Apply an entry of an import; those that are ignored are counted by the reason."""
-        profiles = self.profiles(shop)
         try:
-            read.expect_object(entry)
-            if endpoint == names.IMPORT_AUDIENCE.name:
-                profiles.enlist(entry, segment_id)
-            elif endpoint == names.IMPORT_SUPPRESSED.name:
-                profiles.suppress(entry)
-            else:
-                Orders(profiles).take_in(entry)
+            self._take(kind, entry, self.profiles(shop), segment_id)
         except Refused as refused:
             count = "INSERT INTO ignored VALUES (?, 1) ON CONFLICT DO UPDATE SET count = count + 1"
             self.store.execute(count, refused.message)
+
+    def _take(
+        self, kind: str, entry: Json, profiles: Profiles, segment_id: int | None = None
+    ) -> None:
+        """Take in what is imported or loaded."""
+        if not isinstance(entry, Mapping):
+            raise Refused(422, "the entry is not an object")
+        match kind:
+            case names.IMPORT_AUDIENCE.name:
+                profiles.enlist(entry, segment_id)
+            case names.IMPORT_SUPPRESSED.name:
+                profiles.suppress(entry)
+            case "profiles":
+                profiles.add(entry)
+            case "products":
+                product = products.complete(entry, self.settings.currency)
+                query = "INSERT OR REPLACE INTO products VALUES (?, ?, ?)"
+                self.store.execute(query, profiles.shop, product["id"], product)
+            case _:
+                Orders(profiles).take_in(entry)
 
     @property
     def ignored(self) -> dict[str, int]:
@@ -274,28 +286,18 @@ class Service:
 
         :raises ValueError: a product or profile can't be one; nothing of its slice was changed.
         """
-        take: Callable[[Mapping[str, Any]], None] = {
-            "products": self._add_product,
-            "profiles": self.profiles().add,
-            "orders": Orders(self.profiles()).take_in,
-        }[kind]
-        left = iter(items)
+        left, profiles = iter(items), self.profiles()
         while some := list(islice(left, _AT_ONCE)):
             taken = 0
             with self.store.transaction():
                 for item in some:
                     try:
-                        take(item)
+                        self._take(kind, item, profiles)
                         taken += 1
                     except Refused as refused:
                         if kind != "orders":
                             raise ValueError(refused.message) from None
             yield taken
-
-    def _add_product(self, given: Mapping[str, Any]) -> None:
-        product = products.complete(given, self.settings.currency)
-        query = "INSERT OR REPLACE INTO products VALUES (?, ?, ?)"
-        self.store.execute(query, self.settings.shop_id, product["id"], product)
 
 
 @attrs.define
@@ -320,17 +322,6 @@ class Quota:
             wait = max(1, math.ceil(arrivals[0] + self.window - now))
             raise Refused(self.status, "Too many requests", retry_after=wait)
         arrivals.append(now)
-
-
-def _force_change(kind: str, profiles: Profiles, parameters: Parameters) -> None:
-    flag = "i_understand_what_i_am_doing"
-    # Anything else will do, even a sentence (protocol, section 2.5).
-    if str(parameters.get(flag)).lower() in _NO:
-        raise Refused(422, f"{flag} is missing")
-    old, new = (read.as_text(parameters.get(f"{age}_{kind}")) for age in ("old", "new"))
-    if not old or not new:
-        raise Refused(422, f"old_{kind} and new_{kind} are needed")
-    profiles.rename(kind, old, new)
 
 
 def _wrapped(payload: Json) -> Json:
