@@ -14,11 +14,10 @@ from aiohttp import web
 
 from personaclick_async import codec, names
 from personaclick_async.codec import Json
-from personaclick_async.emulator.faults import FAULT_FIELDS, Fault
 from personaclick_async.emulator.orders import Orders
 from personaclick_async.emulator.parameters import Refused, strict_json
-from personaclick_async.emulator.recording import RecordedRequest
 from personaclick_async.emulator.service import LOADED, Service
+from personaclick_async.emulator.traffic import FAULT_FIELDS, Fault, RecordedRequest
 from personaclick_async.errors import ConfigurationError
 
 PREFIX: Final = "/_emulator/"
@@ -131,10 +130,10 @@ class Admin:
             raise Refused(401, "Authorization: Bearer with the shop_secret is needed")
 
     def _answer(self, method: str, name: str, query: Mapping[str, str], body: bytes) -> Json:
-        recorder, faults = self._service.recorder, self._service.faults
+        traffic = self._service.traffic
         match method, name:
             case "GET", "status":
-                counts = sorted(recorder.counts.items(), key=str)
+                counts = sorted(traffic.counts.items(), key=str)
                 answered = [
                     {"method": method, "path": path, names.STATUS: status, "count": count}
                     for (method, path, status), count in counts
@@ -150,15 +149,15 @@ class Admin:
                 self._profiles.change(key, {}, {}, computed)
                 return self._profile(key)
             case "GET", "requests":
-                return [_shown(one) for one in recorder.latest(_MOST_SHOWN)]
+                return [_shown(one) for one in traffic.latest(_MOST_SHOWN)]
             case "DELETE", "requests":
-                recorder.clear()
+                traffic.clear()
                 return []
             case _, "faults":
                 if method == "POST":
-                    faults.add(_fault(body))
+                    traffic.add_fault(_fault(body))
                 if method == "DELETE":
-                    faults.remove(query.get("number"))
+                    traffic.remove_faults(query.get("number"))
                 return self._shown_faults()
             case _, "reset":
                 self._service.reset()
@@ -220,21 +219,21 @@ class Admin:
         return {**order, "products": {one: (orders.product(one) or {}).get("name") for one in ids}}
 
     def _shown_faults(self) -> list[Json]:
-        shown, faults = ("number", "hits", *sorted(FAULT_FIELDS)), self._service.faults.in_force()
+        shown, faults = ("number", "hits", *sorted(FAULT_FIELDS)), self._service.traffic.faults()
         return [{name: getattr(one, name) for name in shown} for one in faults]
 
     async def _stream(self, request: web.BaseRequest) -> web.StreamResponse:
         """Tell a browser each request that has ended, and the faults and counts as they change."""
         response = web.StreamResponse(headers={**_GUARDS, "Content-Type": "text/event-stream"})
         await response.prepare(request)
-        recorder = self._service.recorder
-        shown = {one.number for one in recorder.latest(_MOST_SHOWN)}
+        traffic = self._service.traffic
+        shown = {one.number for one in traffic.latest(_MOST_SHOWN)}
         told: dict[str, bytes] = {}
         with suppress(ConnectionResetError):
             while True:
                 await response.write(b": still here\n\n")
                 await asyncio.sleep(_LOOK_SECONDS)
-                latest = recorder.latest(_MOST_SHOWN)
+                latest = traffic.latest(_MOST_SHOWN)
                 for recorded in reversed(latest):
                     if recorded.number not in shown:
                         await response.write(b"data: %b\n\n" % codec.encode(_shown(recorded)))

@@ -18,11 +18,10 @@ from aiohttp import web
 
 from personaclick_async import names
 from personaclick_async.codec import Json
-from personaclick_async.emulator.faults import Fault, Faults, FaultSettings, Held
-from personaclick_async.emulator.recording import RecordedRequest, Recorder
 from personaclick_async.emulator.service import Service
 from personaclick_async.emulator.settings import Behaviour, EmulatorSettings, expect
 from personaclick_async.emulator.store import Store
+from personaclick_async.emulator.traffic import Fault, FaultSettings, Held, RecordedRequest, Traffic
 from personaclick_async.emulator.web import Front, is_loopback
 from personaclick_async.models.identity import Identity
 
@@ -94,8 +93,7 @@ class Emulator:
         self._host = host
         self._database = database
         self._local_only = not allow_public
-        self._recorder = Recorder(self.settings.recorded)
-        self._faults = Faults(self.settings.seed)
+        self._traffic = Traffic(keep=self.settings.recorded, seed=self.settings.seed)
         self._thread: threading.Thread | None = None
         self._service: Service | None = None
 
@@ -146,7 +144,7 @@ class Emulator:
             started.set_exception(error)
 
     async def _serve(self, store: Store, started: Future[None]) -> None:
-        service = Service(self.settings, self.behaviour, store, self._recorder, self._faults)
+        service = Service(self.settings, self.behaviour, store, self._traffic)
         service.add_shop(self.shop_id, self.shop_secret, active=self.settings.active)
         front = Front(service, local_only=self._local_only)
         server = web.Server(front.handle, access_log=None, logger=_LOGGER)
@@ -164,7 +162,7 @@ class Emulator:
             self._applying.cancel()
             await asyncio.gather(self._applying, return_exceptions=True)
         finally:
-            self._faults.release_all()
+            self._traffic.release_all()
             await runner.cleanup()
             with store.lock:
                 self._service = None
@@ -248,20 +246,20 @@ class Emulator:
     @property
     def requests(self) -> list[RecordedRequest]:
         """The requests that came, in order; the latest ``settings.recorded`` of them."""
-        return self._recorder.requests()
+        return self._traffic.requests()
 
     def requests_to(self, path: str) -> list[RecordedRequest]:
         """Return the requests to one path, in order."""
-        return self._recorder.requests(path)
+        return self._traffic.requests(path)
 
     @property
     def counts(self) -> Counter[tuple[str, str, int | None]]:
         """How many requests came, by method, path and status."""
-        return Counter(self._recorder.counts)
+        return Counter(self._traffic.counts)
 
     def clear_requests(self) -> None:
         """Delete the requests and their counts."""
-        self._recorder.clear()
+        self._traffic.clear()
 
     @property
     def ignored_entries(self) -> int:
@@ -351,11 +349,11 @@ class Emulator:
 
     def add_fault(self, fault: Fault) -> Fault:
         """Put a fault in force that was made before; return it."""
-        return self._faults.add(fault)
+        return self._traffic.add_fault(fault)
 
     def clear_faults(self) -> None:
         """Remove every fault."""
-        self._faults.remove()
+        self._traffic.remove_faults()
 
     def hold(self, method: str, path: str) -> Held:
         """Hold back the answers to such requests until the ``with`` block is left.
@@ -363,4 +361,4 @@ class Emulator:
         The requests are carried out when they come; ``await held.arrived()`` or ``held.wait()``
         tells when one has.
         """
-        return self._faults.hold(method, path)
+        return self._traffic.hold(method, path)

@@ -18,13 +18,12 @@ from personaclick_async import names
 from personaclick_async.codec import Json
 from personaclick_async.emulator import parameters as read
 from personaclick_async.emulator import products
-from personaclick_async.emulator.faults import Faults
 from personaclick_async.emulator.orders import Orders
 from personaclick_async.emulator.parameters import Parameters, Refused, unless_refused
 from personaclick_async.emulator.profiles import Profiles, new_id
-from personaclick_async.emulator.recording import Recorder
 from personaclick_async.emulator.settings import Behaviour, EmulatorSettings
 from personaclick_async.emulator.store import Store
+from personaclick_async.emulator.traffic import Traffic
 
 _SHOP_ID: Final = re.compile(r"[0-9A-Fa-f]{30}")
 _LABELS: Final = (names.SID, names.SEANCE, names.STREAM, names.REFERER, names.REFERRER)
@@ -54,16 +53,12 @@ _NEEDS_SOMEBODY: Final = {*_NEEDS_SECRET_OR_DID, names.LAST_ORDER, names.ORDERS_
 
 @attrs.define(eq=False, repr=False, slots=False)
 class Service:
-    """Answers calls from the store, and applies imports to it.
-
-    It has with it what else makes up a running emulator: recorded requests and faults.
-    """
+    """Answers calls from the store, and applies imports to it."""
 
     settings: EmulatorSettings
     behaviour: Behaviour
     store: Store
-    recorder: Recorder
-    faults: Faults
+    traffic: Traffic
 
     def __attrs_post_init__(self) -> None:
         settings, over = self.settings, self.behaviour.over_limit
@@ -81,8 +76,8 @@ class Service:
 
     def reset(self) -> None:
         """Delete everything but the shops: faults, recorded requests and used-up limits too."""
-        self.faults.remove()
-        self.recorder.clear()
+        self.traffic.remove_faults()
+        self.traffic.clear()
         self.store.clear()
         self._import_quota.arrivals.clear()
         self._other_quota.arrivals.clear()

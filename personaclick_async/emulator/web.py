@@ -16,10 +16,9 @@ from yarl import URL
 from personaclick_async import codec, names
 from personaclick_async.emulator import parameters as read
 from personaclick_async.emulator.admin import PREFIX, Admin, read_body
-from personaclick_async.emulator.faults import Fault
 from personaclick_async.emulator.parameters import Refused
-from personaclick_async.emulator.recording import RecordedRequest
 from personaclick_async.emulator.service import Service
+from personaclick_async.emulator.traffic import Fault, RecordedRequest
 
 _ENDPOINTS: Final[Mapping[str, names.Endpoint]] = {
     one.path: one for one in vars(names).values() if isinstance(one, names.Endpoint)
@@ -70,7 +69,7 @@ class Front:
         recorded = RecordedRequest(
             request.method, request.path, dict(request.query), request.headers.copy()
         )
-        self._service.recorder.add(recorded)
+        self._service.traffic.begin(recorded)
         body = b""
         try:
             response = await self._answer(request, recorded)
@@ -80,7 +79,7 @@ class Front:
                 response.headers.update(cors)
             return response
         finally:
-            self._service.recorder.end(recorded, body)
+            self._service.traffic.end(recorded, body)
 
     def _is_named(self, host: str) -> bool:
         known = self._service.settings.host_names
@@ -96,8 +95,8 @@ class Front:
     async def _answer(
         self, request: web.BaseRequest, recorded: RecordedRequest
     ) -> web.StreamResponse:
-        behaviour, faults = self._service.behaviour, self._service.faults
-        fault = faults.strike(request.method, request.path)
+        behaviour, traffic = self._service.behaviour, self._service.traffic
+        fault = traffic.strike(request.method, request.path)
         if fault is not None and fault.delay:
             await asyncio.sleep(fault.delay)
         is_carried_out = fault is None or not (fault.drop or fault.answers)
@@ -112,7 +111,7 @@ class Front:
             # What was asked for comes first, whatever is wrong with the request.
             response = _faulty(fault)
         recorded.status = response.status
-        held = faults.holding(request.method, request.path)
+        held = traffic.holding(request.method, request.path)
         if held is not None:
             await held.hold()
         if fault is not None and fault.truncate:

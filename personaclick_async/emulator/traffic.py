@@ -1,15 +1,18 @@
-"""Faults on request: what can go wrong between an application and the service."""
+"""What comes to an emulator: the requests that are kept, and what goes wrong with them."""
 
 from __future__ import annotations
 
 import asyncio
 import random
-import re
 import threading
+import time
+from collections import Counter, deque
+from collections.abc import Mapping
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
-from itertools import count
-from typing import Final, Self, TypedDict
+from datetime import UTC, datetime
+from itertools import count, islice
+from typing import Final, Self, TypedDict, get_type_hints
 
 import attrs
 import msgspec
@@ -18,14 +21,46 @@ from personaclick_async.codec import Json
 from personaclick_async.emulator.settings import STATUSES, expect
 from personaclick_async.errors import ConfigurationError
 
-_KINDS: Final = ("status", "drop", "truncate", "body", "error_message")
+_ANSWERS_KEPT: Final = 1000
+_MOST_OF_AN_ANSWER: Final = 64 * 1024
+_KINDS: Final = "status, drop, truncate, body, error_message"
 _WORDS: Final = {
-    "int": "a whole number",
-    "float": "a number",
-    "str": "a text",
-    "bool": "true or false",
+    int | None: "a whole number",
+    float: "a number",
+    str | None: "a text",
+    bool: "true or false",
 }
-_WRONG_TYPE: Final = re.compile(r"Expected `(\w+).* at `\$\.(\w+)`")
+
+
+@attrs.define(eq=False, repr=False)
+class RecordedRequest:
+    """A request as it came, and how it was answered.
+
+    :ivar body: the JSON object or form, or None; always None for imports, which can be large.
+    :ivar size: the body's size in bytes.
+    :ivar at: when it came, in UTC.
+    :ivar arrived_at: seconds on a monotonic clock.
+    :ivar status: the answer's status; None while it is in progress or when it got no answer.
+    :ivar answer: the first 64 KiB of the answer's body; only the latest thousand have it.
+    :ivar seconds: how long the answer took; None while it is in progress.
+    :ivar number: counts the requests, from 1.
+    """
+
+    method: str
+    path: str
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    body: Json = None
+    size: int = 0
+    at: datetime = attrs.field(factory=lambda: datetime.now(UTC))
+    arrived_at: float = attrs.field(factory=time.monotonic)
+    status: int | None = None
+    answer: bytes = b""
+    seconds: float | None = None
+    number: int = 0
+
+    def __repr__(self) -> str:
+        return f"<{self.method} {self.path} -> {self.status}>"
 
 
 class FaultSettings(TypedDict, total=False):
@@ -45,7 +80,8 @@ class FaultSettings(TypedDict, total=False):
     truncate: bool
 
 
-FAULT_FIELDS: Final = FaultSettings.__annotations__.keys() - {"body", "content_type"}
+_FAULT_TYPES: Final = get_type_hints(FaultSettings)
+FAULT_FIELDS: Final = _FAULT_TYPES.keys() - {"body", "content_type"}
 """What a fault may have where it is asked for in JSON or on a command line."""
 
 
@@ -94,8 +130,8 @@ class Fault(AbstractContextManager["Fault"]):
         expect(self.times is None or self.times > 0, "times: expected 1 or more")
         expect(self.status is None or self.status in STATUSES, "status: expected 200 to 599")
         kinds = sum((self.answers, self.drop, self.truncate))
-        expect(kinds or self.delay, f"fault: expected delay or one of {', '.join(_KINDS)}")
-        expect(kinds <= 1, f"fault: expected one of {', '.join(_KINDS)}")
+        expect(kinds or self.delay, f"fault: expected delay or one of {_KINDS}")
+        expect(kinds <= 1, f"fault: expected one of {_KINDS}")
         goes = self.retry_after is None or self.status is not None
         expect(goes, "retry_after: expected a status to go with it, such as 429")
 
@@ -108,13 +144,14 @@ class Fault(AbstractContextManager["Fault"]):
         """
         is_one = isinstance(wanted, dict) and wanted.keys() <= FAULT_FIELDS
         expect(is_one, f"fault: takes {', '.join(sorted(FAULT_FIELDS))}")
-        given = {name: value for name, value in wanted.items() if value is not None}
-        try:
-            return cls(**msgspec.convert(given, FaultSettings, strict=strict))
-        except msgspec.ValidationError as error:
-            wrong = _WRONG_TYPE.match(str(error))
-        name, kind = (wrong[2], _WORDS[wrong[1]]) if wrong else ("fault", "other values")
-        raise ConfigurationError(f"{name}: expected {kind}")
+        given: dict[str, Json] = {}
+        for name in [name for name, value in wanted.items() if value is not None]:
+            kind = _FAULT_TYPES[name]
+            try:
+                given[name] = msgspec.convert(wanted[name], kind, strict=strict)
+            except msgspec.ValidationError:
+                raise ConfigurationError(f"{name}: expected {_WORDS[kind]}") from None
+        return cls(**given)
 
     @classmethod
     def from_text(cls, text: str) -> Self:
@@ -204,28 +241,67 @@ class Held(AbstractContextManager["Held"]):
         self.release()
 
 
-class Faults:
-    """All the faults and holds of one emulator. Lists are replaced, never changed in place."""
+class Traffic:
+    """The latest requests of one emulator, counts of all of them, and its faults and holds.
 
-    def __init__(self, seed: int) -> None:
+    The server's thread and any other may use it. Lists are replaced, never changed in place.
+
+    :ivar counts: how many requests there were by method, path and status.
+    """
+
+    def __init__(self, *, keep: int, seed: int) -> None:
         self._lock = threading.Lock()
         self._random = random.Random(seed)  # noqa: S311 - repeatable on purpose
-        self._numbers = count(1)
+        self._request_numbers, self._fault_numbers = count(1), count(1)
+        self._requests: deque[RecordedRequest] = deque(maxlen=keep)
         self._faults: list[Fault] = []
         self._holds: list[Held] = []
+        self.counts: Counter[tuple[str, str, int | None]] = Counter()
 
-    def add(self, fault: Fault) -> Fault:
+    def begin(self, request: RecordedRequest) -> None:
+        """Keep a request."""
+        with self._lock:
+            request.number = next(self._request_numbers)
+            self._requests.append(request)
+            if len(self._requests) > _ANSWERS_KEPT:
+                self._requests[-1 - _ANSWERS_KEPT].answer = b""
+
+    def end(self, request: RecordedRequest, answer: bytes) -> None:
+        """Note the answer of a request, and count it."""
+        with self._lock:
+            request.seconds = time.monotonic() - request.arrived_at
+            request.answer = answer[:_MOST_OF_AN_ANSWER]
+            self.counts[request.method, request.path, request.status] += 1
+
+    def requests(self, path: str | None = None) -> list[RecordedRequest]:
+        """Return the requests in the order in which they came."""
+        with self._lock:
+            return [one for one in self._requests if path is None or one.path == path]
+
+    def latest(self, most: int) -> list[RecordedRequest]:
+        """Return the latest requests that have ended, the newest first."""
+        with self._lock:
+            ended = (one for one in reversed(self._requests) if one.seconds is not None)
+            return list(islice(ended, most))
+
+    def clear(self) -> None:
+        """Delete the requests and the counts."""
+        with self._lock:
+            self._requests.clear()
+            self.counts.clear()
+
+    def add_fault(self, fault: Fault) -> Fault:
         """Put a fault in force."""
         with self._lock:
-            fault.number, fault.is_over = next(self._numbers), False
-            self._faults = [*self.in_force(), fault]
+            fault.number, fault.is_over = next(self._fault_numbers), False
+            self._faults = [*self.faults(), fault]
         return fault
 
-    def in_force(self) -> list[Fault]:
+    def faults(self) -> list[Fault]:
         """Return the faults in force, the oldest first."""
         return [fault for fault in self._faults if not fault.is_over]
 
-    def remove(self, number: str | None = None) -> None:
+    def remove_faults(self, number: str | None = None) -> None:
         """Stop the fault with a number, or all of them."""
         for fault in self._faults:
             if number in (None, str(fault.number)):
