@@ -36,8 +36,6 @@ def setup(
     Sub-applications are served too. Call it where the middleware shall stand in the order. What
     it adds are :func:`visitor_middleware`, :func:`set_cookies` and :func:`lifespan`.
 
-    :param app: the application, before it is started.
-    :param client: the shop's client.
     :param policy: how visitors are found.
     :param patience: seconds for which the end waits for calls in flight.
     """

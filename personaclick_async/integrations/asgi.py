@@ -47,8 +47,6 @@ class VisitorMiddleware:
     The endpoint, what it calls, the tasks it starts, a streamed body and the background tasks of
     its response all see the visitor. Responses go through unbuffered.
 
-    :param app: the application to wrap.
-    :param client: the shop's client.
     :param policy: how visitors are found.
     :param close_client: close the client when the server says that the application ends, for
         applications without a ``lifespan=``.
@@ -141,8 +139,6 @@ class LifespanMiddleware:
     For applications without a ``lifespan=`` of their own, also for those that know no lifespan at
     all, such as Django's: they do not get the server's events.
 
-    :param app: the application to wrap.
-    :param client: the client to close.
     :param patience: seconds to wait for calls in flight; see :func:`lifespan`.
     """
 

@@ -34,8 +34,6 @@ class VisitorMiddleware:
     event loop has a thread of its own. The view, what it calls and a streamed body all have the
     visitor; the worker's thread has none when the response has ended.
 
-    :param app: the application to wrap.
-    :param client: the shop's client.
     :param policy: how visitors are found; its functions run in the worker's thread and can't wait
         for anything asynchronous.
     """
