@@ -16,8 +16,7 @@ from personaclick_async._version import __version__
 from personaclick_async.cli.options import (
     Connection,
     Reading,
-    Sending,
-    Sharing,
+    Syncing,
     UserOptions,
     command,
 )
@@ -51,13 +50,11 @@ app.add_typer(orders, name="orders")
 
 @app.command()
 @command
-def sync(
-    reading: Reading, *, sending: Sending, sharing: Sharing, connection: Connection, output: Output
-) -> None:
+def sync(given: Syncing, *, connection: Connection, output: Output) -> None:
     """Send every customer of a file, a query or a stream; resume after any interruption."""
     from personaclick_async.cli.syncing import run_sync  # noqa: PLC0415 - only this command
 
-    run_sync(reading, sending, sharing, connection, output)
+    run_sync(given, connection, output)
 
 
 def _print_version(wanted: bool) -> None:  # noqa: FBT001 - typer's callbacks are like this

@@ -173,7 +173,7 @@ class UserOptions:
         return client.user(**attrs.asdict(self))
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, repr=False)
 class Reading:
     """What the command line says about the source, for ``sync`` and ``mapping``."""
 
@@ -200,8 +200,8 @@ class Reading:
 
 
 @attrs.frozen(kw_only=True, repr=False)
-class Sending:
-    """What the command line says about sending, for ``sync``."""
+class Syncing(Reading):
+    """What the command line says about a sync."""
 
     mapping: Path | None = _any(
         "Which column becomes which field: a TOML file; by name if not given.", None, "--map"
@@ -220,12 +220,6 @@ class Sending:
     )
     patience: float = _sends("Seconds to wait for a service that is down before stopping.", 3600.0)
     segment_id: int | None = _sends("Import into a segment (bulk).")
-
-
-@attrs.frozen(kw_only=True, repr=False)
-class Sharing:
-    """What the command line says about several machines, for ``sync``."""
-
     shard: str | None = _shares(
         "Send only this share of the users, such as 2/8, with its part of the quota."
     )

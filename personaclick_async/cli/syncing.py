@@ -6,7 +6,6 @@ import csv
 import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, nullcontext
-from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -14,18 +13,18 @@ import attrs
 import typer
 
 from personaclick_async.cli import machines
-from personaclick_async.cli.options import Connection, Reading, Sending, Sharing
+from personaclick_async.cli.options import Connection, Reading, Syncing
 from personaclick_async.cli.outcome import Exit, Output
 from personaclick_async.cli.process import Interrupted, run_interruptibly
 from personaclick_async.cli.report import Summary, progress, show
 from personaclick_async.errors import ConfigurationError, ValidationError
-from personaclick_async.sync import Limit, Route, SyncOptions, Unfinished
+from personaclick_async.sync import Route, SyncOptions, Unfinished
 from personaclick_async.sync.mapping import FieldMapping
-from personaclick_async.sync.parts import Shard, ShardOf, parts_of
+from personaclick_async.sync.parts import Shard, ShardOf, finish_parts, parts_of
 from personaclick_async.sync.proposal import propose_mapping
 from personaclick_async.sync.rejects import RejectFile
 from personaclick_async.sync.sources import Layout, SourceKind, TableSource, open_source
-from personaclick_async.sync.sources.base import SourceView
+from personaclick_async.sync.sources.base import SourceView, need
 from personaclick_async.sync.sources.csv_source import is_reject_file
 from personaclick_async.sync.sources.opening import expand
 
@@ -49,71 +48,76 @@ def propose(reading: Reading, output: Output) -> None:
         sys.stdout.write(proposal)
 
 
-def run_sync(
-    reading: Reading, sending: Sending, sharing: Sharing, connection: Connection, output: Output
-) -> None:
+def run_sync(given: Syncing, connection: Connection, output: Output) -> None:
     """Check all that can be checked, then send, and show the account, also of what was stopped."""
-    summary = Summary(is_dry_run=sending.dry_run, keeps_examples=sending.show_values)
-    shard = machines.shard_of(sharing, reading)
-    mapping = _mapping(reading, sending, summary)
-    source = _open(reading, mapping)
+    summary = Summary(is_dry_run=given.dry_run, keeps_examples=given.show_values)
+    shard = machines.shard_of(given)
+    mapping = _mapping(given, summary)
+    source = _open(given, mapping)
     if shard is not None:
-        source = ShardOf(source, shard, by=sharing.shard_by)
+        source = ShardOf(source, shard, by=given.shard_by)
     source = SourceView(source, see=summary.see)
-    rejects = sending.rejects or _rejects_path(source, shard)
-    _check_paths(reading, sending, rejects)
-    with nullcontext() if sending.dry_run else _reject_file(rejects, source, reading) as sink:
+    rejects = given.rejects or _rejects_path(source, shard)
+    _check_paths(given, rejects)
+    with nullcontext() if given.dry_run else _reject_file(given, source, rejects) as sink:
         for notice in source.notices:
             output.note(notice)
-        limits = machines.limits_of(sharing, shard)
-        client = connection.client(limits=limits, sends=not sending.dry_run)
-        limit = machines.shared_limit(sharing, client.config.shop_id)
-        options = _options(sending, sink, limit)
+        client = connection.client(limits=machines.limits_of(given, shard), sends=not given.dry_run)
+        limit = machines.shared_limit(given, client.config.shop_id)
+        options = SyncOptions(
+            route=Route(given.route),
+            concurrency=given.concurrency,
+            journal=None if given.dry_run else given.journal,
+            unfinished=Unfinished.RESTART if given.restart else Unfinished.RESUME,
+            skip_unchanged=given.skip_unchanged and not given.dry_run,
+            rejects=sink,
+            patience=given.patience,
+            limit=limit,
+            segment_id=given.segment_id,
+            dry_run=given.dry_run,
+        )
         sync = client.sync(source, options=options)
         report = sync.report
+
+        async def on_cluster() -> None:
+            with machines.cluster_of(given, client.config) as cluster:
+                output.note(f"the cluster's dashboard: {cluster.dashboard_link}")
+                threads = sum(cluster.nthreads().values())
+                kind, layout = _kind(given), _layout(given)
+                parts = parts_of(given.source, threads, mapping, kind=kind, layout=layout)
+                settings = machines.part_settings(given, client.config, options, len(parts))
+                dask = need("personaclick_async.integrations.dask", extra="dask", purpose="--dask")
+                await dask.sync_on_dask(cluster, parts, settings, report)
+                finish_parts(parts, settings, rejects)
 
         async def work() -> None:
             async with client, limit or nullcontext():
                 with progress(report, output):
-                    if sending.dry_run:
+                    if given.dry_run:
                         await summary.gather(sync)
-                    elif sharing.dask is None:
-                        await sync.run()
+                    elif given.dask is not None:
+                        await on_cluster()
                     else:
-                        await machines.sync_on_cluster(
-                            client.config,
-                            sharing,
-                            cut=partial(
-                                parts_of,
-                                reading.source,
-                                mapping=mapping,
-                                kind=_kind(reading),
-                                layout=_layout(reading),
-                            ),
-                            options=options,
-                            rejects=rejects,
-                            report=report,
-                            output=output,
-                        )
+                        await sync.run()
 
         try:
             run_interruptibly(work())
         except Interrupted as interrupted:
-            interrupted.untold = _unfinished(reading, sending)
+            interrupted.untold = _unfinished(given)
             raise
         finally:
             show(report, rejects, summary, source.notices, output)
     # A query may have nothing to tell, and so may a share; a file should.
-    if not report.read and reading.query is None and shard is None:
+    if not report.read and given.query is None and shard is None:
         raise ValidationError(report.source, "rows of data", "none")
     if report.rejected or report.incomplete or report.failed:
         raise typer.Exit(Exit.INCOMPLETE)
 
 
-def _unfinished(reading: Reading, sending: Sending) -> str:
-    if sending.dry_run:
+def _unfinished(given: Syncing) -> str:
+    if given.dry_run:
         return "interrupted: the check is not finished; nothing was sent"
-    if reading.source == _STDIN or reading.query is not None:
+    if given.source == _STDIN or given.query is not None:
         return "interrupted, not finished: this can't be resumed, the next run sends all of it"
     return "interrupted, not finished: run the same command again to continue"
 
@@ -145,40 +149,25 @@ def _layout(reading: Reading) -> Layout:
     )
 
 
-def _mapping(reading: Reading, sending: Sending, summary: Summary) -> FieldMapping | None:
+def _mapping(given: Syncing, summary: Summary) -> FieldMapping | None:
     """Return the mapping with what the command line adds; None for a source without need."""
-    mapping, country = None, reading.country
-    if sending.mapping is not None:
-        mapping = FieldMapping.load(sending.mapping)
-    elif (country or sending.dry_run) and reading.source != _STDIN:
-        source = _open(reading)
+    mapping = None
+    if given.mapping is not None:
+        mapping = FieldMapping.load(given.mapping)
+    elif (given.country or given.dry_run) and given.source != _STDIN:
+        source = _open(given)
         columns = source.columns
         try:
             mapping = FieldMapping.by_name(columns) if columns else None
         except ConfigurationError as error:
             raise ConfigurationError(f"{source.name}: {error}") from None
-    if country is not None:
+    if given.country is not None:
         if mapping is None:
             raise ConfigurationError("--country: expected a mapping (--map)")
-        mapping = mapping.with_country(country)
-    if mapping is not None and sending.dry_run:
+        mapping = mapping.with_country(given.country)
+    if mapping is not None and given.dry_run:
         mapping = attrs.evolve(mapping, changes=summary.changes)
     return mapping
-
-
-def _options(sending: Sending, sink: RejectFile | None, limit: Limit | None) -> SyncOptions:
-    return SyncOptions(
-        route=Route(sending.route),
-        concurrency=sending.concurrency,
-        journal=None if sending.dry_run else sending.journal,
-        unfinished=Unfinished.RESTART if sending.restart else Unfinished.RESUME,
-        skip_unchanged=sending.skip_unchanged and not sending.dry_run,
-        rejects=sink,
-        patience=sending.patience,
-        limit=limit,
-        segment_id=sending.segment_id,
-        dry_run=sending.dry_run,
-    )
 
 
 def _rejects_path(source: TableSource, shard: Shard | None) -> Path:
@@ -189,11 +178,11 @@ def _rejects_path(source: TableSource, shard: Shard | None) -> Path:
 
 
 @contextmanager
-def _reject_file(path: Path, source: TableSource, reading: Reading) -> Iterator[RejectFile]:
+def _reject_file(given: Syncing, source: TableSource, path: Path) -> Iterator[RejectFile]:
     """Open the reject file; without a row it is removed, unless it is somebody else's."""
     is_made_by_others = path.exists() and not path.stat().st_size
     # Resubmitted with the options of its source, it has to be read the same way.
-    delimiter = _layout(reading).delimiter or ","
+    delimiter = _layout(given).delimiter or ","
     with closing(RejectFile(path, source.columns, delimiter=delimiter)) as file:
         try:
             yield file
@@ -202,17 +191,16 @@ def _reject_file(path: Path, source: TableSource, reading: Reading) -> Iterator[
                 path.unlink(missing_ok=True)
 
 
-def _check_paths(reading: Reading, sending: Sending, rejects: Path) -> None:
+def _check_paths(given: Syncing, rejects: Path) -> None:
     """Make sure that no file is both read and written.
 
     :raises ConfigurationError: one is.
     """
-    journal = [sending.journal]
-    mapping = [] if sending.mapping is None else [sending.mapping]
-    read = {"the source": _local_files(reading.source), "the mapping": mapping}
+    mapping = [] if given.mapping is None else [given.mapping]
+    read = {"the source": _local_files(given.source), "the mapping": mapping}
     for option, path, others in (
-        ("--rejects", rejects, {**read, "the journal": journal}),
-        ("--journal", sending.journal, read),
+        ("--rejects", rejects, {**read, "the journal": [given.journal]}),
+        ("--journal", given.journal, read),
     ):
         for what, files in others.items():
             if any(_is_same(path, file) for file in files):

@@ -9,7 +9,7 @@ from typing import get_args
 import openpyxl  # type: ignore[import-untyped]
 import pytest
 
-from personaclick_async.cli.options import KindName, RouteName, Sending
+from personaclick_async.cli.options import KindName, RouteName, Syncing
 from personaclick_async.cli.outcome import Exit
 from personaclick_async.emulator import Emulator
 from personaclick_async.sync import Route, SyncOptions
@@ -28,7 +28,7 @@ def test_the_options_are_those_of_the_sync() -> None:
     # They are written down again, as completion is to work without an import of the sync.
     assert get_args(KindName) == tuple(SourceKind)
     assert set(get_args(RouteName)) == set(Route)
-    sending = Sending()
+    sending = Syncing(source="-")
     options = SyncOptions()
     assert (sending.concurrency, sending.patience) == (options.concurrency, options.patience)
     assert sending.route == options.route
