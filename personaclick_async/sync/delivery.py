@@ -59,6 +59,7 @@ With three requests in ten failing at random, that happens to one record in 10^1
 
 _SAME_WARNING_SECONDS: Final = 300.0
 _REDIRECTS: Final = range(300, 400)
+_OUT_OF_FILES: Final = [os.strerror(number).lower() for number in (errno.EMFILE, errno.ENFILE)]
 
 
 class Halted(Exception):
@@ -78,43 +79,27 @@ class Verdict(Enum):
     """Nothing will get through, as with a wrong address."""
 
 
-def judge(error: PersonaClickError) -> Verdict:
-    """Return what follows from a failure to deliver."""
+def judge(error: PersonaClickError) -> tuple[Verdict, Cause]:
+    """Return what follows from a failure to deliver, and its name if the sync ends by it."""
     match error:
         case AuthenticationFailed(status=401) | Forbidden():
-            return Verdict.PROBE
+            return Verdict.PROBE, Cause.CREDENTIALS
+        case AuthenticationFailed():
+            return Verdict.STOP, Cause.CREDENTIALS
         case BadRequest() | Unprocessable() | NotFound() | PayloadTooLarge():
-            return Verdict.RECORD
+            return Verdict.RECORD, Cause.FAILED
+        case ConnectionFailed() if any(reason in str(error) for reason in _OUT_OF_FILES):
+            return Verdict.WAIT, Cause.RESOURCES
         case RateLimited() | ServerError() | TransportError():
-            return Verdict.WAIT
+            return Verdict.WAIT, Cause.UNREACHABLE
         case ServiceError(status=200):
-            return Verdict.RECORD
-        case _:
-            return Verdict.STOP
-
-
-def _cause_of(error: PersonaClickError) -> Cause:
-    """Return why a sync ends after a failure."""
-    match error:
-        case AuthenticationFailed() | Forbidden():
-            return Cause.CREDENTIALS
-        case ConnectionFailed() if _is_out_of_files(error):
-            return Cause.RESOURCES
-        case RateLimited() | ServerError() | TransportError():
-            return Cause.UNREACHABLE
+            return Verdict.RECORD, Cause.FAILED
         case ServiceError() if error.status in _REDIRECTS:
-            return Cause.REDIRECTED
+            return Verdict.STOP, Cause.REDIRECTED
         case ConfigurationError():
-            return Cause.LIMIT
+            return Verdict.STOP, Cause.LIMIT
         case _:
-            return Cause.FAILED
-
-
-def _is_out_of_files(error: PersonaClickError) -> bool:
-    """Return whether a connection failed because too many files are open."""
-    return isinstance(error, ConnectionFailed) and any(
-        os.strerror(number).lower() in str(error) for number in (errno.EMFILE, errno.ENFILE)
-    )
+            return Verdict.STOP, Cause.FAILED
 
 
 def describe(error: PersonaClickError) -> str:
@@ -272,7 +257,6 @@ class Delivery:
             # As a value: raised from here, it would drag the chain of handlers along.
             error = caught.with_traceback(None)
             sent = getattr(error, "attempts", 0)
-            self.lacks_files |= _is_out_of_files(error)
         finally:
             # Also after a failure: a request without an answer may have been carried out.
             if names is None:
@@ -282,10 +266,11 @@ class Delivery:
         self._report.requests += sent
         self._report.bytes_sent += len(call.body or b"") * sent
         self._report.retries += sent if failures else 0
-        verdict = None if error is None else judge(error)
+        verdict, cause = (None, None) if error is None else judge(error)
+        self.lacks_files |= cause is Cause.RESOURCES
         if verdict is Verdict.PROBE and (problem := await self._probed(probes)) is not None:
             verdict = Verdict.STOP
-            if judge(problem) is Verdict.WAIT:
+            if judge(problem)[0] is Verdict.WAIT:
                 return problem, False
         if verdict is Verdict.WAIT:
             return error, False
@@ -315,7 +300,7 @@ class Delivery:
                 try:
                     await self._core.transport.send(call, CallOptions(retries=0), Answer.parse)
                 except PersonaClickError as caught:
-                    if judge(caught) is not Verdict.RECORD:
+                    if judge(caught)[0] is not Verdict.RECORD:
                         self._credentials = caught.with_traceback(None)
                 self._probes += 1
             return self._credentials
@@ -376,7 +361,7 @@ class Delivery:
         """Send nothing more; return the error that says why."""
         self.halt()
         status = getattr(error, "status", None)
-        cause = cause if error is None else _cause_of(error)
+        cause = cause if error is None else judge(error)[1]
         return SyncStopped(reason, report=self._report, cause=cause, status=status)
 
 

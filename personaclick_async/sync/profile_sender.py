@@ -155,7 +155,7 @@ class ProfileSender:
                 # Were it sent now, the next run would put the older record on top of it.
                 result = Failed(job.row, "an earlier record of the same person has failed")
             elif (error := await self._send(job)) is not None:
-                if judge(error) is Verdict.WAIT:
+                if judge(error)[0] is Verdict.WAIT:
                     result = Failed(job.row, describe(error))
                     self._failed_identifiers.update(job.identifiers)
                     self._failed += 1

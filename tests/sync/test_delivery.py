@@ -77,7 +77,7 @@ def _service(kind: type[errors.ServiceError], status: int) -> errors.ServiceErro
     ids=lambda value: getattr(value, "name", type(value).__name__),
 )
 def test_what_follows_from_a_failure(error: errors.PersonaClickError, verdict: Verdict) -> None:
-    assert judge(error) is verdict
+    assert judge(error)[0] is verdict
     assert CANARY not in describe(error)
 
 
