@@ -17,23 +17,10 @@ from typing import Final
 
 import attrs
 
+from personaclick_async import errors
 from personaclick_async.codec import Json
 from personaclick_async.config import CallOptions, RetryPolicy, Seconds
-from personaclick_async.errors import (
-    AuthenticationFailed,
-    BadRequest,
-    ConfigurationError,
-    ConnectionFailed,
-    Forbidden,
-    NotFound,
-    PayloadTooLarge,
-    PersonaClickError,
-    RateLimited,
-    ServerError,
-    ServiceError,
-    TransportError,
-    Unprocessable,
-)
+from personaclick_async.errors import ConfigurationError, PersonaClickError
 from personaclick_async.models.identity import Identity
 from personaclick_async.protocol import requests
 from personaclick_async.protocol.answers import Answer
@@ -82,19 +69,17 @@ class Verdict(Enum):
 def judge(error: PersonaClickError) -> tuple[Verdict, Cause]:
     """Return what follows from a failure to deliver, and its name if the sync ends by it."""
     match error:
-        case AuthenticationFailed(status=401) | Forbidden():
+        case errors.AuthenticationFailed(status=401) | errors.Forbidden():
             return Verdict.PROBE, Cause.CREDENTIALS
-        case AuthenticationFailed():
+        case errors.AuthenticationFailed():
             return Verdict.STOP, Cause.CREDENTIALS
-        case BadRequest() | Unprocessable() | NotFound() | PayloadTooLarge():
+        case errors.NotFound() | errors.ServiceError(status=200 | 400 | 413 | 422):
             return Verdict.RECORD, Cause.FAILED
-        case ConnectionFailed() if any(reason in str(error) for reason in _OUT_OF_FILES):
+        case errors.ConnectionFailed() if any(reason in str(error) for reason in _OUT_OF_FILES):
             return Verdict.WAIT, Cause.RESOURCES
-        case RateLimited() | ServerError() | TransportError():
+        case errors.RateLimited() | errors.ServerError() | errors.TransportError():
             return Verdict.WAIT, Cause.UNREACHABLE
-        case ServiceError(status=200):
-            return Verdict.RECORD, Cause.FAILED
-        case ServiceError() if error.status in _REDIRECTS:
+        case errors.ServiceError() if error.status in _REDIRECTS:
             return Verdict.STOP, Cause.REDIRECTED
         case ConfigurationError():
             return Verdict.STOP, Cause.LIMIT
@@ -105,11 +90,11 @@ def judge(error: PersonaClickError) -> tuple[Verdict, Cause]:
 def describe(error: PersonaClickError) -> str:
     """Say what went wrong without the service's message, which may quote a record."""
     match error:
-        case RateLimited(attempts=0):
+        case errors.RateLimited(attempts=0):
             return f"{error.endpoint} is held back by the limit of requests"
-        case ServiceError(status=status) if status in _REDIRECTS:
+        case errors.ServiceError(status=status) if status in _REDIRECTS:
             return f"{error.endpoint} answered {status}, a redirect: correct the service's address"
-        case ServiceError():
+        case errors.ServiceError():
             return f"{error.endpoint} answered {error.status}"
         case _:
             return str(error)
@@ -145,11 +130,7 @@ class Outage:
     def wait(
         self, failure: Failure, *, attempt: int, now: Seconds, chance: float
     ) -> Seconds | None:
-        """Return the seconds to wait before trying again, or None to give up.
-
-        :param attempt: how often this request has failed.
-        :param chance: a random number from 0 to 1.
-        """
+        """Return the seconds to wait before trying again, or None to give up."""
         if self._since is None:
             self._since = now
         self.failures += 1
@@ -165,9 +146,9 @@ class Outage:
 class Delivery:
     """Sends for all workers of a sync.
 
-    The transport makes one attempt per call here and this class repeats it: its retries end after
-    some seconds and share a budget, which is right for a visitor who waits and wrong for a job
-    that must lose nothing.
+    The transport's own retries end after some seconds and share a budget, which is right for a
+    visitor who waits and wrong for a job that must lose nothing: it makes one attempt per call
+    here, and this class repeats it.
 
     :ivar halted: set when nothing more is to be sent.
     :ivar lacks_files: set when a connection failed because too many files are open.
@@ -181,7 +162,6 @@ class Delivery:
         self.stream = call_options.stream or core.config.stream
         self._report = report
         self._core = core
-        # One attempt per call, as all is repeated here.
         self._call_options = attrs.evolve(call_options, retries=0)
         self._options = options
         patience = math.inf if options.patience is None else options.patience
@@ -287,10 +267,7 @@ class Delivery:
         return error, True
 
     async def _probed(self, probes: int) -> PersonaClickError | None:
-        """Import nothing, which needs the credentials; return what speaks against them.
-
-        :param probes: how many there were when the request was sent: a later one is an answer.
-        """
+        """Import nothing, unless somebody has since the request; return what is wrong with that."""
         async with self._probing:
             if self._probes == probes:
                 call = requests.import_audience(
@@ -323,11 +300,7 @@ class Delivery:
             )
 
     async def _held_back(self, limit: Limit) -> PersonaClickError | None:
-        """Wait until the shared limit has a place for a request, or the sync ends.
-
-        :returns: why it can't be asked, if it can't.
-        :raises SyncStopped: it never can.
-        """
+        """Wait for a place in the shared limit, or the end; return why it can't be asked."""
         try:
             while not self.halted.is_set() and (wait := await limit.wait_needed()):
                 await wait_at_most(wait, self.halted)

@@ -26,19 +26,11 @@ from typing import Final, Self
 import attrs
 import msgspec
 
-from personaclick_async import codec
+from personaclick_async import codec, names
 from personaclick_async.client import PersonaClick
 from personaclick_async.config import DOCUMENTED_LIMITS, UNSET, RateLimit
 from personaclick_async.errors import ConfigurationError
-from personaclick_async.names import (
-    EMAIL,
-    EXTERNAL_ID,
-    IDENTIFIERS,
-    LOYALTY_ID,
-    PHONE,
-    TELEGRAM_ID,
-    Family,
-)
+from personaclick_async.names import Family
 from personaclick_async.sync.engine import Sync
 from personaclick_async.sync.journal import JournalLocked
 from personaclick_async.sync.mapping import FieldMapping
@@ -59,7 +51,7 @@ _FORMAT: Final = "shards 1"
 
 # Email is the service's primary identifier and phone its secondary one (6.4), but people share
 # phones; the shop's own id goes before them where there is no address.
-_PRIORITY: Final = (EMAIL, EXTERNAL_ID, PHONE, LOYALTY_ID, TELEGRAM_ID)
+_FIRST: Final = (names.EMAIL, names.EXTERNAL_ID)
 
 
 @attrs.frozen
@@ -114,8 +106,9 @@ class ShardOf(SourceView):
     """
 
     def __init__(self, source: TableSource, shard: Shard, *, by: str | None = None) -> None:
-        if by is not None and by not in IDENTIFIERS:
-            raise ConfigurationError(f"shard: expected one of {', '.join(IDENTIFIERS)} to go by")
+        if by not in (None, *names.IDENTIFIERS):
+            known = ", ".join(names.IDENTIFIERS)
+            raise ConfigurationError(f"shard: expected one of {known} to go by")
         super().__init__(source)
         self.name = f"{source.name}, shard {shard.number} of {shard.of}"
         self._shard = shard
@@ -141,7 +134,7 @@ class ShardOf(SourceView):
             return self._given
         records = (one for one in self._source.outcomes() if isinstance(one, Record))
         has = {kind for first in islice(records, 1) for kind, _ in first.identifiers}
-        return next((kind for kind in _PRIORITY if kind in has), None)
+        return next((kind for kind in (*_FIRST, *names.IDENTIFIERS) if kind in has), None)
 
     def _choose(self, outcome: Outcome) -> Outcome | None:
         person = None
