@@ -39,9 +39,7 @@ BOOKKEEPING: Final = ("_row", "_field", "_reason", SENT)
 ROW: Final = "row"
 """The field of a Rejected whose row could not be told apart into columns."""
 
-EMPTY: Final = ("", None)
-"""What an empty cell holds."""
-
+EMPTY: Final = ("", None)  # what an empty cell holds
 # Part of every fingerprint: to be raised when the same bytes come to be read differently.
 _READING: Final = "sources 4"
 _ROWS_AT_ONCE: Final = 256  # with more, the processor's cache is too small
@@ -73,12 +71,10 @@ class Sample:
 
 @attrs.frozen(kw_only=True)
 class Seen:
-    """What is known of a source before its rows are read.
+    """What is known of a source before its rows are read, as :class:`TableSource` tells it.
 
-    :ivar columns: the names of all columns, no two the same; None where each row has its own.
+    :ivar columns: here with those of a reject file's bookkeeping.
     :ivar has_header: whether they stand in the first row.
-    :ivar notices: as of :class:`TableSource`.
-    :ivar size_hint: how many rows there are, roughly.
     """
 
     columns: tuple[str, ...] | None = None
@@ -109,7 +105,7 @@ class TableSource(ABC):
     @property
     @abstractmethod
     def seen(self) -> Seen:
-        """What is known of it before its rows are read."""
+        """What is known of it beforehand."""
 
     @property
     def columns(self) -> tuple[str, ...] | None:
@@ -127,8 +123,7 @@ class TableSource(ABC):
 
         A sync without a fingerprint can't be resumed.
         """
-        version = self._version()
-        if version is None:
+        if (version := self._version()) is None:
             return None
         mapping = "by name" if self._mapping is None else self._mapping.fingerprint
         whole = [_READING, type(self).__name__, version, mapping, self._reading]
@@ -237,7 +232,7 @@ class Table(TableSource):
         width = len(self._header)
         if BrokenRow in {*map(type, rows)} or {*map(len, rows)} != {width}:  # type: ignore[arg-type]
             rows = list(map(self._fit, rows))
-        if BrokenRow not in {*map(type, rows)} and BOOKKEEPING[0] not in self._header:
+        if BrokenRow not in {*map(type, rows)} and len(self.columns) == width:
             columns: list[Any] = list(zip(*rows, strict=True))
             texts = (map(str.casefold, map(str, column)) for column in columns[:2])
             if all(map(TOTALS.isdisjoint, texts)):

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from itertools import chain, islice
-from os import PathLike
 from typing import Any, Final, TextIO
 
 import attrs
@@ -35,7 +34,7 @@ from personaclick_async.sync.sources.encodings import (
     check_encoding,
     find_encoding,
 )
-from personaclick_async.sync.sources.files import HEAD_BYTES, Input, input_of
+from personaclick_async.sync.sources.files import HEAD_BYTES, Where, input_of
 
 MOST_CHARACTERS: Final = 4 * 1024 * 1024
 """The longest line, and the longest field of several lines; it bounds the memory of a read."""
@@ -101,23 +100,18 @@ class Layout:
 
     def __attrs_post_init__(self) -> None:
         marks = {"delimiter": self.delimiter, "quote": self.quote, "escape": self.escape}
-        for name, mark in marks.items():
+        taken = {" ", "\t"}
+        for name, mark in ((name, mark) for name, mark in marks.items() if mark is not None):
             # The csv module's own conditions.
-            if mark is not None and (len(mark) != 1 or mark in "\r\n"):
+            if len(mark) != 1 or mark in "\r\n":
                 raise ConfigurationError(f"{name}: expected one character, not a newline")
-        blanks = (" ", "\t", self.delimiter)
-        for is_wrong, rule in (
-            (self.quote and self.quote in blanks, "quote: expected no white space or delimiter"),
-            (
-                self.escape and self.escape in (*blanks, self.quote),
-                "escape: expected another character than the other marks",
-            ),
-            (self.columns is not None and not self.columns, "columns: expected at least one"),
-            (self.columns and self.header, "columns: expected none, as the file has a header"),
-            (self.skip_rows < 0, "skip_rows: expected 0 or more"),
-        ):
-            if is_wrong:
-                raise ConfigurationError(rule)
+            if mark in taken and name != "delimiter":
+                raise ConfigurationError(f"{name}: expected no white space and no other mark")
+            taken.add(mark)
+        if self.columns is not None and (self.header or not self.columns):
+            raise ConfigurationError("columns: expected at least one, and no header in the file")
+        if self.skip_rows < 0:
+            raise ConfigurationError("skip_rows: expected 0 or more")
 
     def name_columns(self, rows: Sequence[Row], name: str) -> tuple[tuple[str, ...], bool]:
         """Return the columns' names, and whether they come from the first row.
@@ -166,11 +160,7 @@ class CsvSource(Table):
     """
 
     def __init__(
-        self,
-        source: str | PathLike[str] | Input,
-        mapping: FieldMapping | None = None,
-        *,
-        layout: Layout | None = None,
+        self, source: Where, mapping: FieldMapping | None = None, *, layout: Layout | None = None
     ) -> None:
         self._input = input_of(source)
         self._layout = layout or Layout()
@@ -238,15 +228,13 @@ class _SeenText(Seen):
 def read_batches(text: TextIO, marks: Mapping[str, Any]) -> Iterator[list[Row]]:
     """Read all rows, some at a time; lines with nothing but delimiters on them are none.
 
-    Python's csv reader does the work. What it does not do: a quote that is never closed makes it
-    swallow the lines that follow, up to the next quote or the end of the file. Here that costs
-    one row: the line with the quote is broken, and those after it are read anew.
-
-    The csv module has one limit on the length of fields, for the whole process. It is raised
-    here if it is lower than ours.
+    A quote that is never closed makes Python's csv reader swallow the lines that follow, up to the
+    next quote or the end of the file. Here that costs one row: the line with the quote is broken,
+    and those after it are read anew.
 
     :param marks: the csv module's parameters.
     """
+    # The module has one limit for the whole process.
     csv.field_size_limit(max(csv.field_size_limit(), MOST_CHARACTERS))
     lines: list[str] = []
     has_more = True
@@ -299,7 +287,7 @@ def _next_lines(text: TextIO) -> list[str]:
     return [line if len(line) < MOST_CHARACTERS else _CUT for line in lines]
 
 
-def is_reject_file(source: str | Input) -> bool:
+def is_reject_file(source: Where) -> bool:
     """Tell whether a file holds rejected rows, by how it begins in whatever encoding."""
     text = input_of(source).head()[:_REJECTS_HEAD].replace(b"\0", b"").decode("ascii", "ignore")
     return bool(_REJECTS.match(text.replace('"', ""))) or text.startswith(_REJECT_LINES)
@@ -307,14 +295,14 @@ def is_reject_file(source: str | Input) -> bool:
 
 def _find_delimiter(text: str, layout: Layout) -> str:
     """Take the delimiter that cuts the rows into the same number of fields, and into most."""
-    merits = {}
-    for mark in _MARKS:
-        if mark not in (layout.quote, layout.escape):
-            rows = _first_rows(text, _marks(mark, layout))
-            widths = [len(row) for row in rows if not isinstance(row, BrokenRow)] or [0]
-            first, usual = widths[0], max(widths, key=widths.count)
-            merits[mark] = (first > 1, usual > 1, widths.count(first) / len(widths), first)
-    return max(merits, key=lambda mark: merits[mark])
+
+    def merit(mark: str) -> tuple[bool, bool, float, int]:
+        rows = _first_rows(text, _marks(mark, layout))
+        widths = [len(row) for row in rows if not isinstance(row, BrokenRow)] or [0]
+        first, usual = widths[0], max(widths, key=widths.count)
+        return first > 1, usual > 1, widths.count(first) / len(widths), first
+
+    return max((mark for mark in _MARKS if mark not in (layout.quote, layout.escape)), key=merit)
 
 
 def _marks(delimiter: str, layout: Layout, *, is_spaced: bool = False) -> dict[str, Any]:

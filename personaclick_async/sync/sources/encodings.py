@@ -35,15 +35,13 @@ rejected, and the reject file gets the same bytes that the source had.
 _FIRST: Final = 0xDC00
 _ESCAPED: Final = range(0xDC80, 0xDD00)
 _UTF8: Final = "utf-8"
-_BOMS: Final = (
-    (codecs.BOM_UTF8, _UTF8),
-    # UTF-32's begins with UTF-16's.
-    (codecs.BOM_UTF32_LE, "utf-32-le"),
-    (codecs.BOM_UTF32_BE, "utf-32-be"),
-    (codecs.BOM_UTF16_LE, "utf-16-le"),
-    (codecs.BOM_UTF16_BE, "utf-16-be"),
-)
-_WIDE: Final = ("utf-32-le", "utf-32-be", "utf-16-le", "utf-16-be")
+_WIDE: Final = {
+    "utf-32-le": codecs.BOM_UTF32_LE,  # begins with UTF-16's
+    "utf-32-be": codecs.BOM_UTF32_BE,
+    "utf-16-le": codecs.BOM_UTF16_LE,
+    "utf-16-be": codecs.BOM_UTF16_BE,
+}
+_BOMS: Final = {_UTF8: codecs.BOM_UTF8, **_WIDE}
 _BLOCK: Final = 1024 * 1024
 _EVIDENCE: Final = 256 * 1024
 _SHOWN: Final = 3
@@ -108,7 +106,7 @@ def find_encoding(source: Input, given: str | None, *, otherwise: str | None = N
     :raises UnknownEncoding: it can't be told.
     """
     head = source.head()
-    for bom, name in _BOMS:
+    for name, bom in _BOMS.items():
         if head.startswith(bom):
             return Encoding(name, len(bom), "by its mark")
     if given is not None:
@@ -157,7 +155,7 @@ def _is_utf8(blocks: Iterable[bytes]) -> bool:
 
 
 def _is_wide(head: bytes, name: str) -> bool:
-    """Tell whether bytes can be only this encoding: much is ASCII, with zeros in between."""
+    """Tell whether bytes can be only this: much is ASCII, with zeros in between."""
     width = 4 if "32" in name else 2
     head = head[: len(head) // width * width]
     place = 0 if name.endswith("be") else width - 1
@@ -179,17 +177,22 @@ def _telling_lines(blocks: Iterable[bytes]) -> list[bytes]:
 
 
 def _legacy(name: str, lines: Sequence[bytes]) -> Encoding:
-    evidence = b"\n".join(lines)
     if sum(not _is_utf8([line]) for line in lines) <= len(lines) // 2:
         # Some bytes are no text: their rows are rejected.
         return Encoding(_UTF8, reason="what was seen of it is valid")
-    found = {_WESTERN} if _is_western(evidence) else set()
-    found = found or {one["page"] for one in _LANGUAGES if _is_written_in(evidence, one)}
+    evidence = b"\n".join(lines)
+    texts = {page: text for page in _CANDIDATES if (text := _decoded(evidence, page)) is not None}
+    found = {_WESTERN} if _WESTERN in texts and _is_western(texts[_WESTERN]) else set()
+    found = found or {
+        one["page"]
+        for one in _LANGUAGES
+        if one["page"] in texts and _is_written_in(texts[one["page"]], one)
+    }
     if len(found) == 1:
         return Encoding(found.pop(), reason="by its letters")
     longest = max(lines, key=lambda line: sum(byte > ord("\x7f") for byte in line))
     looks: dict[str, str] = {}
-    for page in _ranked(evidence):
+    for page in sorted(texts, key=lambda page: _share_of_words(texts[page]), reverse=True):
         looks.setdefault(longest.decode(page, "replace")[:_LONGEST_SAMPLE], page)
     shown = [Candidate(page, sample) for sample, page in looks.items()][:_SHOWN]
     fitting = f"; these fit: {', '.join(one.encoding for one in shown)}" if shown else ""
@@ -203,10 +206,11 @@ _CANDIDATES: Final = _ALPHABETS["candidates"].split()
 _LANGUAGES: Final = _ALPHABETS["languages"]
 _WESTERN: Final = _CANDIDATES[0]
 _WEST: Final = _ALPHABETS["western"]
-_SHARED: Final = frozenset(_WEST["shared"])
-_FOREIGN: Final = re.compile(_WEST["foreign"])
 _HARMLESS: Final = re.compile("|".join(_WEST["harmless"]))
-_DOUBTFUL: Final = re.compile("|".join(_WEST["doubtful"]).replace("V", _WEST["vowels"]))
+_DOUBTFUL: Final = re.compile(
+    "|".join(_WEST["doubtful"]).replace("V", _WEST["vowels"]).replace("S", _WEST["shared"])
+)
+_CONTROL: Final = re.compile("[\x80-\x9f]")
 # A word: letters, with whatever stands within or beside them and is no ASCII.
 _WORD: Final = re.compile(r"(?:[^\W\d_]|[^\x00-\x7f])+")
 _WORDS_PER_DOUBT: Final = 25
@@ -215,22 +219,17 @@ _ENOUGH_WORDS: Final = 3
 _COMMON_SHARE: Final = 0.55
 
 
-def _ranked(evidence: bytes) -> list[str]:
-    """Return the pages that can hold the lines, those that make most words of them first."""
-
-    def merit(page: str) -> float:
-        words = _words(evidence.decode(page))
-        return -sum(map(_is_cased_word, words)) / max(len(words), 1)
-
-    return sorted((page for page in _CANDIDATES if _decodes(evidence, page)), key=merit)
-
-
-def _decodes(evidence: bytes, page: str) -> bool:
+def _decoded(evidence: bytes, page: str) -> str | None:
     try:
         text = evidence.decode(page)
     except UnicodeDecodeError:
-        return False
-    return not any("\x80" <= ch < "\xa0" for ch in text)
+        return None
+    return None if _CONTROL.search(text) else text
+
+
+def _share_of_words(text: str) -> float:
+    words = _words(text)
+    return sum(map(_is_cased_word, words)) / max(len(words), 1)
 
 
 def _words(text: str) -> list[str]:
@@ -247,36 +246,27 @@ def _is_cased_word(word: str) -> bool:
     return word.isupper() or not any(ch.isupper() and not ch.isascii() for ch in word[1:])
 
 
-def _is_western(evidence: bytes) -> bool:
-    if not _decodes(evidence, _WESTERN):
-        return False
-    words = {*_words(_HARMLESS.sub("", evidence.decode(_WESTERN)))}
+def _is_western(text: str) -> bool:
+    words = {*_words(_HARMLESS.sub("", text))}
     letters = {ch for word in words for ch in word.lower() if ch > "\x7f" and ch.isalpha()}
     if letters and letters <= {*_WEST["circumflex"]}:
         return False
     sure = {word for word in words if _is_western_word(word)}
-    telling = [word for word in sure if not {*word.lower()} & letters <= _SHARED]
+    telling = [word for word in sure if not {*word.lower()} & letters <= {*_WEST["shared"]}]
     return len(telling) >= _WORDS_PER_DOUBT * len(words - sure)
 
 
 def _is_western_word(word: str) -> bool:
     if not any(map(str.isalpha, word)):
         return len(word) == 1  # a sign by itself, beside digits perhaps
-    if not _is_cased_word(word):
-        return False
-    word = word.lower()
-    beyond = {ch for ch in word if ch > "\x7f"}
-    is_foreign = beyond - _SHARED - {*"ñåæø"} and _FOREIGN.search(word)
-    is_all_beyond = len(word) > 1 and beyond == {*word}
+    beyond = {ch for ch in word.lower() if ch > "\x7f"}
     is_known = any(beyond <= {*alphabet} for alphabet in _WEST["alphabets"].split())
-    return is_known and not is_foreign and not is_all_beyond and not _DOUBTFUL.search(f" {word} ")
+    return is_known and _is_cased_word(word) and not _DOUBTFUL.search(f" {word.lower()} ")
 
 
-def _is_written_in(evidence: bytes, language: Mapping[str, str]) -> bool:
+def _is_written_in(text: str, language: Mapping[str, str]) -> bool:
     """Tell whether lines are surely in a language as ``alphabets.toml`` describes it."""
-    if not _decodes(evidence, language["page"]):
-        return False
-    cased = {*_words(evidence.decode(language["page"]))}
+    cased = {*_words(text)}
     words = {word.lower() for word in cased}
     letters = [ch for word in words for ch in word if ch > "\x7f"]
     known = language["letters"]

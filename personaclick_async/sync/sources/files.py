@@ -177,8 +177,11 @@ class StreamInput:
 Input: TypeAlias = FileInput | StreamInput
 """Bytes to read, unpacked: a name, a size, a hash where they can be read twice, and the head."""
 
+Where: TypeAlias = str | os.PathLike[str] | Input
+"""A path or an address, or an input."""
 
-def input_of(source: str | os.PathLike[str] | Input, *, whole: bool = False) -> Input:
+
+def input_of(source: Where, *, whole: bool = False) -> Input:
     """Return the bytes at a path or an address, or of what is an input already.
 
     :param whole: make it one that can be read anywhere and any number of times.

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from functools import cached_property, partial
 from itertools import islice
-from os import PathLike
 from typing import IO, Any, Final, TypeAlias
 
 import attrs
@@ -41,7 +40,7 @@ from personaclick_async.sync.sources.encodings import (
     check_encoding,
     find_encoding,
 )
-from personaclick_async.sync.sources.files import Input, input_of, stream_of
+from personaclick_async.sync.sources.files import Where, input_of, stream_of
 
 LINE: Final = "_line"
 """Where a reject file keeps a line that is not a JSON object; sources pass over it."""
@@ -159,7 +158,7 @@ class JsonSource(_ObjectSource):
 
     def __init__(
         self,
-        source: str | PathLike[str] | Input,
+        source: Where,
         mapping: FieldMapping | None = None,
         *,
         encoding: str | None = None,

@@ -5,11 +5,11 @@ from __future__ import annotations
 import io
 import re
 import zipfile
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cached_property, reduce
 from itertools import islice
-from os import PathLike
 from typing import IO, Any, Final
 from xml.etree import ElementTree as ET
 
@@ -27,7 +27,7 @@ from personaclick_async.sync.sources.base import (
     need,
 )
 from personaclick_async.sync.sources.csv_source import ROWS_TO_JUDGE_BY, Layout
-from personaclick_async.sync.sources.files import Input, input_of, seekable
+from personaclick_async.sync.sources.files import Where, input_of, seekable
 
 _BATCH_ROWS: Final = 512
 # A spreadsheet keeps 15 digits of a number; the others of a longer id are zeros by now.
@@ -63,11 +63,7 @@ class SheetSource(Table):
     """
 
     def __init__(
-        self,
-        source: str | PathLike[str] | Input,
-        mapping: FieldMapping | None = None,
-        *,
-        layout: Layout | None = None,
+        self, source: Where, mapping: FieldMapping | None = None, *, layout: Layout | None = None
     ) -> None:
         self._input = input_of(source, whole=True)
         self._layout = layout or Layout()
@@ -112,37 +108,34 @@ class SheetSource(Table):
                 yield row
 
     def _read(self) -> _Sheet:
-        is_visible = self._calamine.SheetVisibleEnum.Visible
-        with self._workbook() as (book, file):
-            shown = [sheet.name for sheet in book.sheets_metadata if sheet.visible == is_visible]
-            full = [name for name in shown if book.get_sheet_by_name(name).height]
-            names = list(book.sheet_names)
-            chosen = self._layout.sheet or next(iter(full), None)
-            if chosen is None:
-                return _Sheet()
-            if chosen not in names:
-                known = f"its sheets: {', '.join(names)}"
-                raise ConfigurationError(f"{self.name}: has no sheet of that name; {known}")
-            others = [name for name in full if name != chosen]
-            corrected = _corrected(file, names.index(chosen))
-            return _Sheet(chosen, others, book.get_sheet_by_name(chosen), corrected)
-
-    @contextmanager
-    def _workbook(self) -> Iterator[tuple[Any, IO[bytes]]]:
         with self._input.open() as stream, seekable(stream) as file:
             try:
                 with self._calamine.CalamineWorkbook.from_filelike(file) as book:
-                    yield book, file
+                    return self._choose(book, file)
             except self._calamine.PasswordError:
-                raise ConfigurationError(
-                    f"{self.name}: is protected by a password; save it without one"
-                ) from None
+                rule = "is protected by a password; save it without one"
+                raise ConfigurationError(f"{self.name}: {rule}") from None
             except BaseException as error:
                 # Some broken files make calamine panic, which is no Exception.
                 is_broken = isinstance(error, self._calamine.CalamineError)
                 if not is_broken and type(error).__name__ != "PanicException":
                     raise
                 raise SourceFailed(f"{self.name}: is broken, or no workbook") from None
+
+    def _choose(self, book: Any, file: IO[bytes]) -> _Sheet:  # noqa: ANN401 - calamine may not be there
+        visible = self._calamine.SheetVisibleEnum.Visible
+        shown = [sheet.name for sheet in book.sheets_metadata if sheet.visible == visible]
+        full = [name for name in shown if book.get_sheet_by_name(name).height]
+        chosen = self._layout.sheet or next(iter(full), None)
+        if chosen is None:
+            return _Sheet()
+        names = list(book.sheet_names)
+        if chosen not in names:
+            known = f"its sheets: {', '.join(names)}"
+            raise ConfigurationError(f"{self.name}: has no sheet of that name; {known}")
+        others = [name for name in full if name != chosen]
+        corrected = _corrected(file, names.index(chosen))
+        return _Sheet(chosen, others, book.get_sheet_by_name(chosen), corrected)
 
 
 def _cell(cell: object) -> object:
@@ -160,7 +153,7 @@ def _corrected(file: IO[bytes], sheet: int) -> dict[int, dict[int, object]]:
     These are errors, formulas that nobody has worked out, and numbers whose zeros in front are
     only in their format.
     """
-    found: dict[int, dict[int, object]] = {}
+    found: dict[int, dict[int, object]] = defaultdict(dict)
     broken = (zipfile.BadZipFile, KeyError, IndexError, ValueError, ET.ParseError)
     with suppress(*broken), zipfile.ZipFile(file) as archive:
         content, widths = archive.read(_path_of(archive, sheet)), _padded_styles(archive)
@@ -176,7 +169,7 @@ def _corrected(file: IO[bytes], sheet: int) -> dict[int, dict[int, object]]:
                 is_unknown = cell.find("{*}f") is not None and not value and kind != "str"
                 if name and (kind == "e" or is_unknown or width):
                     correct = value.zfill(width) if width else Unreadable(value or "=?")
-                    found.setdefault(int(name[2]) - 1, {})[_column(name[1])] = correct
+                    found[int(name[2]) - 1][_column(name[1])] = correct
             row.clear()
     return found
 

@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
-from os import PathLike
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, Final
 
@@ -22,7 +21,7 @@ from personaclick_async.sync.sources.base import (
     distinct,
     need,
 )
-from personaclick_async.sync.sources.files import Input, input_of, seekable
+from personaclick_async.sync.sources.files import Where, input_of, seekable
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -47,9 +46,7 @@ class ParquetSource(Table):
     :raises ConfigurationError: there is no such file, or pyarrow is not installed.
     """
 
-    def __init__(
-        self, source: str | PathLike[str] | Input, mapping: FieldMapping | None = None
-    ) -> None:
+    def __init__(self, source: Where, mapping: FieldMapping | None = None) -> None:
         self._input = input_of(source, whole=True)
         super().__init__(self._input.name, mapping, lambda: self._input.content_hash)
         self._arrow = need("pyarrow", extra="parquet", purpose=self.name)
