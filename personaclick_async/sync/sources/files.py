@@ -33,23 +33,29 @@ URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 _ZSTD: Final = b"\x28\xb5\x2f\xfd"
 _ZIP: Final = b"PK\x03\x04"
+_PACKERS: Final[Mapping[bytes, Callable[[Any], Any]]] = {
+    b"\x1f\x8b": gzip.open,
+    b"BZh": bz2.open,
+    b"\xfd7zXZ\0": lzma.open,
+}
 _LONGEST_MAGIC: Final = 6
 _ZSTD_BLOCK: Final = 8192
 _BLOCK: Final = 1024 * 1024
 _GONE: Final = 404
 # What a zip file holds if it is a workbook, of Excel or of OpenDocument.
-_WORKBOOK: Final = ("[Content_Types].xml", "mimetype")
+_WORKBOOK: Final = frozenset(["[Content_Types].xml", "mimetype"])
 _NO_CONTENT: Final = ("__MACOSX/", ".DS_Store")
 
 
 class FileInput:
     """A file, which can be read any number of times and is to stay as it is meanwhile."""
 
+    name: str
     _state: tuple[int, int, int] | None = None
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._path = Path(path)
-        self.name: str = self._path.name
+        self.name = self._path.name
         if not self._path.is_file():
             raise ConfigurationError(f"{self.name}: expected a file, found none")
 
@@ -264,23 +270,14 @@ def _state(raw: BinaryIO) -> tuple[int, int, int]:
 
 def _unpacked(stream: io.BufferedReader, owner: Input) -> io.BufferedReader:
     """Take the packing off that the first bytes tell of; a workbook stays as it is."""
-    magic = stream.peek(_LONGEST_MAGIC)
-    if magic.startswith(_ZIP):
+    begin = stream.peek(_LONGEST_MAGIC)
+    if begin.startswith(_ZIP):
         return _unzipped(stream, owner)
-    if magic.startswith(_ZSTD):
+    if begin.startswith(_ZSTD):
         return stream_of(_frames(stream, need("zstandard", extra="files", purpose=owner.name)))
-    for mark, unpack in _PACKERS.items():
-        if magic.startswith(mark):
-            # The lines of packed files are slow by themselves: a call in Python each.
-            return io.BufferedReader(unpack(stream))
-    return stream
-
-
-_PACKERS: Final[Mapping[bytes, Callable[[Any], Any]]] = {
-    b"\x1f\x8b": gzip.open,
-    b"BZh": bz2.open,
-    b"\xfd7zXZ\0": lzma.open,
-}
+    unpack = next((unpack for magic, unpack in _PACKERS.items() if begin.startswith(magic)), None)
+    # The lines of packed files are slow by themselves: a call in Python each.
+    return stream if unpack is None else io.BufferedReader(unpack(stream))
 
 
 def _frames(stream: io.BufferedReader, zstandard: Any) -> Iterator[bytes]:  # noqa: ANN401
@@ -303,7 +300,7 @@ def _unzipped(stream: io.BufferedReader, owner: Input) -> io.BufferedReader:
         stream = _copied(stream)
         weakref.finalize(owner, stream.close)
     archive = zipfile.ZipFile(stream)
-    if any(one in archive.namelist() for one in _WORKBOOK):
+    if not _WORKBOOK.isdisjoint(archive.namelist()):
         stream.seek(0)
         return stream
     parts = [
