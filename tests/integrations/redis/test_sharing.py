@@ -270,19 +270,30 @@ async def test_what_is_not_a_profile_is_replaced(
     assert reads(emulator) == 2
 
 
+@pytest.mark.parametrize(("kind", "read"), [("profile", 2), ("permit", 1), ("generation", 2)])
 async def test_a_key_of_another_type_is_replaced(
-    ada: Peer, make_peer: MakePeer, emulator: Emulator, redis_server: RedisServer
+    ada: Peer,
+    make_peer: MakePeer,
+    emulator: Emulator,
+    redis_server: RedisServer,
+    *,
+    kind: str,
+    read: int,
 ) -> None:
     await colour(ada.user())
     redis_server.ask(
         lambda redis: [
             (redis.delete(key), redis.hset(key, "body", "["))
-            for key in redis.scan_iter("*:profile:*")
+            for key in redis.scan_iter(f"*:{kind}*")
         ]
     )
     assert await colour(make_peer().user()) == "red"
     assert await colour(make_peer().user()) == "red"
-    assert reads(emulator) == 2
+    assert reads(emulator) == read
+    assert await colour(ada.user(), force=True) == "red"
+    assert await colour(make_peer().user()) == "red"
+    assert reads(emulator) == read + 1
+    assert ada.stats.store_failures == 0
 
 
 async def test_event_loops_in_other_threads_share_the_store(
