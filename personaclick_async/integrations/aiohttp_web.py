@@ -74,10 +74,7 @@ async def set_cookies(request: web.Request, response: web.StreamResponse) -> Non
 
 
 def current_user(request: web.Request) -> User:
-    """Return the request's visitor.
-
-    :raises NoCurrentUser: they have no session, or have not agreed to one (:class:`NoConsent`).
-    """
+    """Return the request's visitor, or raise as :meth:`Visitor.require_user` does."""
     return Visitor.required(request.get(_VISITOR)).require_user()
 
 

@@ -97,10 +97,7 @@ class VisitorMiddleware:
 
 
 def current_user(request: HttpRequest) -> User:
-    """Return the request's visitor.
-
-    :raises NoCurrentUser: they have no session, or have not agreed to one (:class:`NoConsent`).
-    """
+    """Return the request's visitor, or raise as :meth:`Visitor.require_user` does."""
     return Visitor.required(getattr(request, _VISITOR, None)).require_user()
 
 

@@ -26,10 +26,7 @@ async def client(connection: HTTPConnection) -> PersonaClick:
 
 
 async def current_user(connection: HTTPConnection) -> User:
-    """Return the request's visitor.
-
-    :raises NoCurrentUser: they have no session, or have not agreed to one (:class:`NoConsent`).
-    """
+    """Return the request's visitor, or raise as :meth:`Visitor.require_user` does."""
     return visitor_of(connection.scope).require_user()
 
 

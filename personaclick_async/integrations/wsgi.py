@@ -95,10 +95,7 @@ class _Body:
 
 
 def current_user(environ: Mapping[str, Any]) -> User:
-    """Return the request's visitor, in Flask of ``request.environ``; or raise why there is none.
-
-    :raises NoCurrentUser: they have no session, or have not agreed to one (:class:`NoConsent`).
-    """
+    """Return the visitor of ``request.environ``, or raise as :meth:`Visitor.require_user` does."""
     return Visitor.required(environ.get(Visitor.KEY)).require_user()
 
 
