@@ -126,9 +126,6 @@ class Redactor:
             text = _EMAIL.sub(REDACTED, text)
         return _NUMBER.sub(REDACTED, text)
 
-    def __repr__(self) -> str:
-        return "<Redactor>"
-
 
 def _without_parameters(text: str) -> str:
     kept: list[str] = []
@@ -201,9 +198,6 @@ class RedactingFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Format a record, and redact the text."""
         return self._redact(self._formatter.format(record))
-
-    def __repr__(self) -> str:
-        return "<RedactingFormatter>"
 
 
 def log_requests(logger: logging.Logger | None = None, *, level: int = logging.DEBUG) -> Hooks:

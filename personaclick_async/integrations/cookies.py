@@ -103,9 +103,6 @@ class IncomingRequest:
         except ValueError:
             return f".{name}".endswith(".localhost")
 
-    def __repr__(self) -> str:
-        return "<IncomingRequest>"
-
 
 @attrs.frozen(kw_only=True)
 class CookiePolicy:

@@ -170,9 +170,6 @@ class RedisStore:
         if here is not None:
             await here.aclose()
 
-    def __repr__(self) -> str:
-        return f"<RedisStore {self._prefix!r}>"
-
     async def _run(self, script: str, key: Identity, *arguments: str | bytes | int) -> Any:  # noqa: ANN401 - Redis's
         keys = self._keys(key)
         return await self._exchange(lambda redis: redis.register_script(script)(keys, arguments))

@@ -151,9 +151,6 @@ class Visitor:
             headers += [] if said else [("Cache-Control", "private")]
         return headers
 
-    def __repr__(self) -> str:
-        return "<Visitor>"
-
 
 @attrs.define(eq=False, repr=False)
 class Visitors:
