@@ -211,18 +211,14 @@ class _Counts:
             if not any(known() is owner for known, _ in self._sources):
                 self._sources.append((weakref.ref(owner), read))
 
-    def _observe(
-        self,
-        instrument: str,
-        options: metrics.CallbackOptions,  # noqa: ARG002 - as it is called
-    ) -> Iterator[metrics.Observation]:
+    def _observe(self, name: str, _: metrics.CallbackOptions) -> Iterator[metrics.Observation]:
         with self._lock:
             self._settle()
             sums = self._past.copy()
-            for _, read in self._sources:
+            for _owner, read in self._sources:
                 sums.update(dict(read()))
-        for (name, attributes), value in sums.items():
-            if name == instrument:
+        for (of, attributes), value in sums.items():
+            if of == name:
                 yield metrics.Observation(value, dict(attributes))
 
     def _settle(self) -> None:
