@@ -6,7 +6,7 @@ names, types, rules, statuses, hosts, and the service's own message if it repeat
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 from personaclick_async.codec import printable
@@ -19,18 +19,13 @@ class PersonaClickError(Exception):
         # A file's name or the service's message may hold ESC, CR or LF, and logs print errors.
         return printable(super().__str__())
 
-    def __reduce__(self) -> tuple[Callable[..., PersonaClickError], tuple[Any, ...]]:
+    def __reduce__(self) -> tuple[Any, ...]:
         # Task queues pickle exceptions; the default way calls __init__ with positional args only.
-        return _rebuild, (type(self), self.args, self.__dict__)
+        return _unfilled, (type(self),), {**self.__dict__, "args": self.args}
 
 
-def _rebuild(
-    kind: type[PersonaClickError], args: tuple[object, ...], state: dict[str, object]
-) -> PersonaClickError:
-    error = kind.__new__(kind, *args)
-    error.args = args
-    error.__dict__.update(state)
-    return error
+def _unfilled(kind: type[PersonaClickError]) -> PersonaClickError:
+    return kind.__new__(kind)
 
 
 class ConfigurationError(PersonaClickError, ValueError):
