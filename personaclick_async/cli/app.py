@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterable
 from contextlib import suppress
 from difflib import get_close_matches
-from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
@@ -15,6 +14,7 @@ from personaclick_async import codec
 from personaclick_async._version import __version__
 from personaclick_async.cli.options import (
     Connection,
+    Probing,
     Reading,
     Syncing,
     UserOptions,
@@ -85,11 +85,8 @@ async def init(
     """Start a session: get a device id and a session id."""
     async with connection.client() as client:
         session = (await client.init(did=did)).session
-    if session is None:
-        output.show_fields({})
-    else:
-        expires = session.expires_at and session.expires_at.isoformat(timespec="seconds")
-        output.show_fields({"did": session.did, "seance": session.seance, "expires_at": expires})
+    expires = session.expires_at and session.expires_at.isoformat(timespec="seconds")
+    output.show_fields({"did": session.did, "seance": session.seance, "expires_at": expires})
 
 
 @profile.command("get")
@@ -166,29 +163,7 @@ def mapping(reading: Reading, *, output: Output) -> None:
 
 @app.command()
 @command
-def probe(
-    *,
-    connection: Connection,
-    write: Annotated[
-        bool, typer.Option("--write", help="Write to a device made for the purpose, too.")
-    ] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Write without asking first.")] = False,
-    customer: Annotated[
-        str | None,
-        typer.Option(
-            "--customer",
-            metavar="KIND=VALUE",
-            help="A customer whose profile's keys and types may be looked at: email=… or the like.",
-        ),
-    ] = None,
-    path: Annotated[
-        Path, typer.Option("--output", "-o", help="Where to write what was found.")
-    ] = Path("probe.json"),
-    pause: Annotated[
-        float, typer.Option("--pause", min=0, help="Seconds between two requests.")
-    ] = 1.0,
-    output: Output,
-) -> None:
+def probe(given: Probing, *, connection: Connection, output: Output) -> None:
     """Ask a shop how the service behaves where no document says so.
 
     At most 60 requests, none repeated, none an import. The file has no values and no secret;
@@ -196,26 +171,26 @@ def probe(
     """
     from personaclick_async import probe as probing  # noqa: PLC0415 - the emulator comes with it
 
-    if write and not yes:
+    if given.write and not given.yes:
         typer.confirm(f"This writes {probing.WRITES}.\nGo on?", abort=True, err=True)
     config = connection.client().config
-    if customer is not None and config.shop_secret is None:
+    if given.customer is not None and config.shop_secret is None:
         raise ConfigurationError("--customer: shop_secret is needed")
     asking = probing.probe(
         config.shop_id,
         shop_secret=config.shop_secret,
         api_url=config.api_url,
-        write=write,
-        customer=None if customer is None else _identifier(customer),
-        pause=pause,
+        write=given.write,
+        customer=None if given.customer is None else _identifier(given.customer),
+        pause=given.pause,
         progress=lambda what: output.note(f"asking about {what}"),
     )
     report = run_interruptibly(asking)
     found = report.to_json()
     try:
-        path.write_text(json.dumps(found, indent=2) + "\n")
+        given.path.write_text(json.dumps(found, indent=2) + "\n")
     except OSError as error:
-        output.complain("OSError", f"{path}: {error.strerror}")
+        output.complain("OSError", f"{given.path}: {error.strerror}")
         raise typer.Exit(Exit.FAILED) from None
     table = table_of("open point", "assumed", "observed", "")
     for one in report.findings:
@@ -225,7 +200,7 @@ def probe(
         verdict.stylize(_VERDICTS.get(one.verdict, "dim"))
         cells = (one.point, _word(one.assumed), f"{observed} {comment}".strip())
         table.add_row(*map(cell, cells), verdict)
-    output.show(found, table, "", f"{report.requests} requests; written to {path}")
+    output.show(found, table, "", f"{report.requests} requests; written to {given.path}")
     for contradiction in report.contradictions:
         output.complain("Contradicted", contradiction)
     if report.contradictions:

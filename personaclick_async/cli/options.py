@@ -86,11 +86,18 @@ def _option(
     default: object = None,
     *names: str,
     envvar: str | None = None,
+    metavar: str | None = None,
     at_least: int | None = None,
 ) -> Any:  # noqa: ANN401 - a field of any type
     """Describe an option: under which heading the help shows it, and what it says there."""
     option = typer.Option(
-        default, *names, help=text, envvar=envvar, min=at_least, rich_help_panel=panel
+        default,
+        *names,
+        help=text,
+        envvar=envvar,
+        metavar=metavar,
+        min=at_least,
+        rich_help_panel=panel,
     )
     return attrs.field(default=default, metadata={_OPTION: option})
 
@@ -236,3 +243,17 @@ class Syncing(Reading):
         "A Redis that keeps the quota for all shards, in place of a part for each.",
         envvar="PERSONACLICK_SHARED_LIMIT_URL",
     )
+
+
+@attrs.frozen(kw_only=True, repr=False)
+class Probing:
+    """What the command line says about a probe."""
+
+    write: bool = _any("Write to a device made for the purpose, too.", False, "--write")
+    yes: bool = _any("Write without asking first.", False, "--yes", "-y")
+    customer: str | None = _any(
+        "A customer whose profile's keys and types may be looked at: email=… or the like.",
+        metavar="KIND=VALUE",
+    )
+    path: Path = _any("Where to write what was found.", Path("probe.json"), "--output", "-o")
+    pause: float = _any("Seconds between two requests.", 1.0, at_least=0)
