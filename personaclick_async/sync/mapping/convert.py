@@ -27,7 +27,12 @@ from personaclick_async.models.update import FIELDS
 from personaclick_async.sync.mapping.dates import day_of, read_date
 from personaclick_async.sync.mapping.origin import Case, Kind, Origin, Part, rule_of
 from personaclick_async.sync.mapping.phones import read_phone, read_plain_phone
-from personaclick_async.sync.mapping.words import is_error, is_placeholder, names_nobody
+from personaclick_async.sync.mapping.words import (
+    MACHINES_NOTHING,
+    is_error,
+    is_placeholder,
+    names_nobody,
+)
 from personaclick_async.sync.records import Fault
 
 # What is nobody else's: texts that hardly repeat, and hold nothing that can't be seen.
@@ -43,11 +48,6 @@ _IS_FIT: Final = {kind: re.compile(fit).fullmatch for kind, fit in _FIT.items()}
 _ARE_FIT: Final = {kind: re.compile(rf"(?:{fit}\n)++").fullmatch for kind, fit in _FIT.items()}
 _MOST_REMEMBERED: Final = 16_384
 _LONGEST_REMEMBERED: Final = 64
-# As programs write it: Nan is somebody's name.
-_MACHINES_NOTHING: Final = frozenset(
-    {"\\N", "N/A", "n/a", "undefined", "NaN", "nan", "None", "NaT"}
-    | {"(null)", "(NULL)", "[NULL]", "<null>", "<NULL>"}
-)
 _FORMULA: Final = re.compile(r'="((?:[^"]|"")*)"')
 _POINT_ZERO: Final = re.compile(r"([+-]?[0-9]+)[.,]0{1,2}")
 _SCIENTIFIC: Final = re.compile(r"[+-]?[0-9]+(?:[.,][0-9]+[eE][+-]?|[eE]\+)[0-9]+")
@@ -262,7 +262,7 @@ def _name(of: Converter, text: str) -> str:
         return text
     if "&" in text and _ENTITY.search(text) and _WORDS.fullmatch(plain := unescape(text)):
         text = of.noted(text, plain, "HTML decoded")
-    if text in _MACHINES_NOTHING:
+    if text in MACHINES_NOTHING:
         rule = 'a value, not a word for none (say absent = ["none"] or another)'
         raise refuse(of.label, rule, text)
     if not text.isascii() and _is_read_wrongly(text):

@@ -7,7 +7,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
-from datetime import UTC, date, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from itertools import pairwise
 from typing import Final
@@ -20,33 +20,26 @@ from personaclick_async.sync.mapping.words import MONTHS
 EXCEL: Final = "excel"
 SECONDS: Final = "unix"
 MILLISECONDS: Final = "unix ms"
-COUNTED: Final = {
+# Formats that count from a fixed moment: from which one, and what.
+_COUNTED: Final = {
     EXCEL: (datetime(1899, 12, 30), timedelta(days=1)),  # noqa: DTZ001
     SECONDS: (datetime(1970, 1, 1, tzinfo=UTC), timedelta(seconds=1)),
     MILLISECONDS: (datetime(1970, 1, 1, tzinfo=UTC), timedelta(milliseconds=1)),
 }
-"""Formats that count from a fixed moment: from which one, and what."""
-
+# For each word of a format, how what it says is written.
 _PARTS: Final = {
-    "Y": ("Y", "[0-9]{4}"),
-    "y": ("y", "[0-9]{2}"),
-    "m": ("m", "[0-9]{1,2}"),
-    "d": ("d", "[0-9]{1,2}"),
-    "b": ("b", r"[^\W\d_]+\.?"),
-    "B": ("b", r"[^\W\d_]+\.?"),
-    "H": ("H", "[0-9]{1,2}"),
-    "I": ("H", "[0-9]{1,2}"),
-    "M": ("M", "[0-9]{1,2}"),
-    "S": ("S", "[0-9]{1,2}"),
-    "f": ("f", "[0-9]{1,9}"),
-    "p": ("p", r"[AaPp]\.?\s?[Mm]\.?"),
-    "z": ("z", r"Z|UTC|GMT|[+-][0-9]{2}:?[0-9]{2}"),
+    **dict.fromkeys("mdHMS", "[0-9]{1,2}"),
+    "Y": "[0-9]{4}",
+    "y": "[0-9]{2}",
+    "b": r"[^\W\d_]+\.?",
+    "f": "[0-9]{1,9}",
+    "p": r"[AaPp]\.?\s?[Mm]\.?",
+    "z": "Z|UTC|GMT|[+-][0-9]{2}:?[0-9]{2}",
 }
-"""For each word of a format what it says, and how that is written."""
-
+_SAYS_THE_SAME: Final = {"B": "b", "I": "H"}
 _YEAR_FIRST: Final = re.compile(
-    r"(?P<Y>[0-9]{4})(?:(?P<by>[-/.])(?P<m>[0-9]{1,2})(?P=by)(?P<d>[0-9]{1,2})"
-    r"|\s*[年년]\s*(?P<m2>[0-9]{1,2})\s*[月월]\s*(?P<d2>[0-9]{1,2})\s*[日일])"
+    r"(?P<Y>[0-9]{4})(?:(?P<by>[-/.])|\s*[年년]\s*)(?P<m>[0-9]{1,2})"
+    r"(?(by)(?P=by)|\s*[月월]\s*)(?P<d>[0-9]{1,2})(?(by)|\s*[日일])"
     r"(?:[T\s]\s*(?P<H>[0-9]{1,2}):(?P<M>[0-9]{2})(?::(?P<S>[0-9]{2})(?:[.,](?P<f>[0-9]{1,9}))?)?"
     r"\s*(?P<p>[AaPp]\.?[Mm]\.?)?\s*(?P<z>Z|UTC|GMT|[+-][0-9]{2}(?::?[0-9]{2})?)?)?"
 )
@@ -59,12 +52,11 @@ _EVENING: Final = 20
 
 def is_whole_date(pattern: str) -> bool:
     """Return whether a date format says year, month and day, each once."""
-    if pattern in COUNTED:
-        return True
-    words = re.findall(r"%(.)", pattern.replace("%%", ""))
-    said = Counter(_PARTS[one][0] for one in words if one in _PARTS)
-    is_known = said.total() == len(words) and max(said.values(), default=0) == 1
-    return is_known and said["d"] == said["m"] + said["b"] == said["Y"] + said["y"] == 1
+    words = re.findall("%(.)", pattern.replace("%%", ""))
+    said = Counter(_SAYS_THE_SAME.get(one, one) for one in words)
+    is_once = said.keys() <= _PARTS.keys() and set(said.values()) == {1}
+    is_whole = said["d"] == said["m"] + said["b"] == said["Y"] + said["y"] == 1
+    return pattern in _COUNTED or (is_once and is_whole)
 
 
 def read_date(
@@ -75,15 +67,14 @@ def read_date(
     Numbers may lack their leading zero: ``%m/%d/%Y`` reads 04/08/1966 and 5/14/1965. A year of
     two digits is of this century, unless that is far ahead, or at all ahead for a birthday.
 
-    :param formats: ``strptime`` words, or one of :data:`COUNTED`; none takes the year first.
+    :param formats: ``strptime`` words, ``excel``, ``unix`` or ``unix ms``; the year first if none.
     """
     plain = text if text.isascii() else unicodedata.normalize("NFKC", text)
     for pattern in formats or [""]:
         with suppress(ValueError, OverflowError, KeyError):
-            if pattern in COUNTED:
+            if pattern in _COUNTED:
                 return _counted(pattern, plain)
-            found = _regex(pattern).fullmatch(plain)
-            if found is not None:
+            if (found := _regex(pattern).fullmatch(plain)) is not None:
                 return _date_of(found.groupdict(), is_birthday=is_birthday)
     rule = f"a date as {' or '.join(formats)}" if formats else "a date, year first: YYYY-MM-DD"
     raise refuse(field, rule, text)
@@ -93,7 +84,7 @@ def _counted(pattern: str, text: str) -> datetime:
     number = float(text) if _NUMBER.fullmatch(text) else None
     if number is None or (pattern == EXCEL and number < 1):
         raise ValueError
-    first, unit = COUNTED[pattern]
+    first, unit = _COUNTED[pattern]
     return first + number * unit
 
 
@@ -109,55 +100,49 @@ def _regex(pattern: str) -> re.Pattern[str]:
         elif piece[0] != "%" or piece == "%%":
             made.append(re.escape(piece[-1]))
         else:
-            name, digits = _PARTS[piece[1]]
+            word = _SAYS_THE_SAME.get(piece[1], piece[1])
             # Without anything in between, only full widths tell two numbers apart.
             packed = after.startswith("%") and after[1:] not in ("p", "z")
             packed = packed or (bool(made) and made[-1].startswith("(?P<"))
-            made.append(f"(?P<{name}>{digits.replace('{1,2}', '{2}') if packed else digits})")
+            digits = _PARTS[word].replace("{1,2}", "{2}") if packed else _PARTS[word]
+            made.append(f"(?P<{word}>{digits})")
     return re.compile("".join(made), re.IGNORECASE)
 
 
-def _date_of(said: dict[str, str | None], *, is_birthday: bool) -> datetime:
+def _date_of(found: dict[str, str | None], *, is_birthday: bool) -> datetime:
     """Make a date of what each part of its format says.
 
     :raises ValueError: there is no such day or time.
     :raises KeyError: there is no such month.
     """
-    if said.keys() == {"Y", "m", "d"}:  # as in most files, and in half the time
-        return datetime(int(said["Y"] or 0), int(said["m"] or 0), int(said["d"] or 0))  # noqa: DTZ001
-    hour = int(said.get("H") or 0)
+    if found.keys() == {"Y", "m", "d"}:  # as in most files, and in half the time
+        return datetime(int(found["Y"] or 0), int(found["m"] or 0), int(found["d"] or 0))  # noqa: DTZ001
+    said = {part: text for part, text in found.items() if text}
+    number = {part: int(text) for part, text in said.items() if text.isdecimal()}
+    hour = number.get("H", 0)
     if half := said.get("p"):
         if not 1 <= hour <= _NOON:
             raise ValueError
         hour = hour % _NOON + (_NOON if half[0] in "pP" else 0)
-    word = said.get("b")
-    month = MONTHS[word.rstrip(".").casefold()] if word else int(said["m"] or said["m2"] or 0)
-    found = datetime(
-        int(said.get("Y") or datetime.now().year // _CENTURY * _CENTURY + int(said["y"] or 0)),  # noqa: DTZ005
-        month,
-        int(said["d"] or said["d2"] or 0),
-        hour,
-        int(said.get("M") or 0),
-        int(said.get("S") or 0),
-        int((said.get("f") or "0").ljust(6, "0")[:6]),
-        tzinfo=_zone(said.get("z")),
-    )
-    if said.get("Y"):
-        return found
+    zone = None
+    if offset := said.get("z"):
+        offset = offset if offset[0] in "+-" else "Z"
+        zone = datetime.fromisoformat(f"2000-01-01T00:00{offset}").tzinfo
     today = datetime.now()  # noqa: DTZ005
-    is_ahead = found.year > today.year + _YEARS_AHEAD
-    if is_ahead or (is_birthday and found.date() > today.date()):
-        return found.replace(year=found.year - _CENTURY)
-    return found
-
-
-def _zone(text: str | None) -> timezone | None:
-    if not text:
-        return None
-    if text[0] not in "+-":
-        return UTC
-    offset = timedelta(hours=int(text[1:3]), minutes=int(text[3:].lstrip(":") or 0))
-    return timezone(-offset if text[0] == "-" else offset)
+    moment = datetime(
+        number["Y"] if "Y" in number else today.year // _CENTURY * _CENTURY + number["y"],
+        number["m"] if "m" in number else MONTHS[said["b"].rstrip(".").casefold()],
+        number["d"],
+        hour,
+        number.get("M", 0),
+        number.get("S", 0),
+        int(said.get("f", "0").ljust(6, "0")[:6]),
+        zone,
+    )
+    is_ahead = moment.year > today.year + _YEARS_AHEAD
+    if "y" in number and (is_ahead or (is_birthday and moment.date() > today.date())):
+        return moment.replace(year=moment.year - _CENTURY)
+    return moment
 
 
 def day_of(field: str, found: datetime) -> date:

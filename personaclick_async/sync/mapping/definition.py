@@ -19,15 +19,9 @@ from personaclick_async import codec
 from personaclick_async.codec import Json
 from personaclick_async.errors import ConfigurationError, ValidationError
 from personaclick_async.models.update import RESERVED_NAMES, custom_name
-from personaclick_async.names import IDENTIFIERS
+from personaclick_async.names import EXTERNAL_ID, ID, IDENTIFIERS
 from personaclick_async.sync.mapping.convert import Converter
-from personaclick_async.sync.mapping.origin import (
-    STANDARD_KINDS,
-    Kind,
-    Origin,
-    field_called,
-    read_toml,
-)
+from personaclick_async.sync.mapping.origin import STANDARD_KINDS, Kind, Origin, read_toml
 from personaclick_async.sync.mapping.phones import check_country
 from personaclick_async.sync.records import (
     NO_IDENTIFIER,
@@ -140,7 +134,7 @@ class FieldMapping:
         """
         fields: dict[str, Origin] = {}
         for number, column in enumerate(columns, 1):
-            name = field_called(column)
+            name = EXTERNAL_ID if column == ID else column
             if name in fields:
                 raise ConfigurationError(f"mapping: expected one column for {name}, found two")
             if name in RESERVED_NAMES - STANDARD_KINDS.keys():
@@ -167,12 +161,10 @@ class FieldMapping:
         :raises ConfigurationError: there is no such country, or the extra ``phones`` is missing.
         """
         check_country(country)
-        fields = {
-            name: attrs.evolve(origin, country=country)
-            if origin.kind is Kind.PHONE and origin.country is None
-            else origin
-            for name, origin in self.fields.items()
-        }
+        fields = dict(self.fields)
+        for name, origin in fields.items():
+            if origin.kind is Kind.PHONE and origin.country is None:
+                fields[name] = attrs.evolve(origin, country=country)
         return attrs.evolve(self, fields=fields)
 
     @property
@@ -197,9 +189,8 @@ class FieldMapping:
         return hashlib.sha256(whole).hexdigest()
 
     def compile(self, header: Sequence[str]) -> CompiledMapping:
-        """Make what turns rows under this header into outcomes.
+        """Make what turns rows under a header, the names of columns, into outcomes.
 
-        :param header: the columns' names.
         :raises ConfigurationError: a column of the mapping is not there, or twice.
         """
         return CompiledMapping(self, header)
@@ -223,11 +214,7 @@ def looks_like_data(header: Iterable[str]) -> bool:
 
 
 class CompiledMapping:
-    """Maps rows; never raises for bad data. What it gives shares values: do not change them.
-
-    :param mapping: what to do; where it counts changes, that takes longer.
-    :param header: the columns' names.
-    """
+    """Maps rows; never raises for bad data. What it gives shares values: do not change them."""
 
     def __init__(self, mapping: FieldMapping, header: Sequence[str]) -> None:
         self._header = header
@@ -254,18 +241,11 @@ class CompiledMapping:
                 self._needed.add(name)
 
     def row(self, row: int, values: Sequence[Any]) -> Outcome:
-        """Map a row.
-
-        :param row: its number.
-        :param values: its values in the header's order, as many as that has.
-        """
+        """Map the row of a number; its values are in the header's order, as many as that has."""
         return self.rows(row, [(value,) for value in values])[0]
 
     def rows(self, first: int, columns: Sequence[Sequence[Any]]) -> list[Outcome]:
-        """Map rows that follow upon one another, given by their columns.
-
-        :param first: the number of the first row.
-        """
+        """Map rows, given by their columns, which are numbered from ``first`` on."""
         found: dict[str, list[Any]] = {}
         for name, field, places in self._fields:
             cells = columns[places[0]]
@@ -287,18 +267,7 @@ class CompiledMapping:
         if self._constants:
             wires = [self._constants | wire for wire in wires]
         outcomes: list[Outcome] = list(map(Record, range(first, first + len(wires)), wires))
-        for index in self._unfit(found, wires, types):
-            source_row = dict(zip(self._header, (column[index] for column in columns), strict=True))
-            outcomes[index] = self._with_faults(first + index, wires[index], source_row)
-        return outcomes
-
-    def _unfit(
-        self,
-        found: Mapping[str, Sequence[Any]],
-        wires: Sequence[Mapping[str, Any]],
-        types: Mapping[str, set[type]],
-    ) -> set[int]:
-        """Return the places of rows with a fault, without a required value or an identifier."""
+        # Those with a fault, or without a required value or an identifier.
         unfit: set[int] = set()
         for name, values in found.items():
             if Fault in types[name]:
@@ -307,7 +276,10 @@ class CompiledMapping:
             unfit.update(index for index, wire in enumerate(wires) if name not in wire)
         if not any(name in IDENTIFIERS and NoneType not in types[name] for name in found):
             unfit.update(index for index, wire in enumerate(wires) if not has_identifier(wire))
-        return unfit
+        for index in unfit:
+            source_row = dict(zip(self._header, (column[index] for column in columns), strict=True))
+            outcomes[index] = self._with_faults(first + index, wires[index], source_row)
+        return outcomes
 
     def _with_faults(
         self, row: int, found: Mapping[str, Any], source_row: Mapping[str, object]

@@ -72,21 +72,13 @@ def _folded(texts: str | Iterable[str]) -> frozenset[str]:
 class Origin:
     """A field's columns, or its constant, and the way from there to the field.
 
+    What is not said here is as in :ref:`the mapping reference <mapping-reference>`.
+
     :ivar kind: what the field holds.
-    :ivar columns: the columns' names; none for a constant.
-    :ivar value: the constant, where there are no columns.
-    :ivar values: what certain texts stand for.
-    :ivar join: what goes between the texts of several columns.
-    :ivar strip: whether white space around a text goes.
+    :ivar columns: the columns' names; none for a constant, which is the ``value``.
     :ivar absent: texts that say nothing, in any case; the empty one always is such a text.
-    :ivar part: which part of a whole name.
-    :ivar case: how letters are changed.
-    :ivar split: what separates the items of a list.
     :ivar format: how dates are written; year first if there are none.
     :ivar decimal: what stands before the decimals of a number; None if nobody said.
-    :ivar country: whose national phone numbers are read, such as ``CH``; ``none`` takes them as
-        they are written.
-    :ivar invalid: what a value that can't be taken does to its row.
     """
 
     kind: Kind = Kind.ANY
@@ -121,7 +113,7 @@ def _age(field: str, value: object) -> rules.Number:
     return age
 
 
-def field_called(name: str) -> str:
+def _field(name: str) -> str:
     """Return the field that a mapping calls so: ``id`` is ``external_id``."""
     return EXTERNAL_ID if name == ID else name
 
@@ -209,7 +201,7 @@ def read_toml(text: str) -> tuple[dict[str, Origin], tuple[str, ...]]:
         if {ID, EXTERNAL_ID} <= standard.keys():
             raise _unlike(EXTERNAL_ID, f"one of {ID} and {EXTERNAL_ID}, which are the same")
         for key, said in standard.items():
-            origins[field_called(key)] = _origin(key, said, common)
+            origins[_field(key)] = _origin(key, said, common)
     with inside("custom."):
         for key, said in custom.items():
             try:
@@ -217,7 +209,7 @@ def read_toml(text: str) -> tuple[dict[str, Origin], tuple[str, ...]]:
             except ValidationError as error:
                 raise _unlike(key, error.rule) from None
             origins[key] = _origin(key, said, common)
-    required = tuple(map(field_called, _listed(whole.get("required", ()))))
+    required = tuple(map(_field, _listed(whole.get("required", ()))))
     for field in required:
         if field not in origins:
             raise _unlike("required", f"only fields that are mapped ({field} is not)")
@@ -263,7 +255,7 @@ def _check(
 
 
 def _origin(key: str, said: Any, common: Mapping[str, Any]) -> Origin:  # noqa: ANN401 - any TOML
-    field = field_called(key)
+    field = _field(key)
     kind = STANDARD_KINDS.get(field, Kind.ANY)
     table = {"column": said} if isinstance(said, str) and said else said
     if not isinstance(table, dict):

@@ -12,28 +12,16 @@ from typing import Any, Final, NamedTuple
 from personaclick_async.errors import ConfigurationError, ValidationError
 from personaclick_async.models import rules
 from personaclick_async.models.rules import refuse
+from personaclick_async.sync.mapping.words import PATTERNS
 
 AS_WRITTEN: Final = "none"
 """The ``country`` of numbers that are not to be made international."""
 
-_LABEL: Final = re.compile(
-    r"(?:p(?=:)|tel(?:efono?|éfono|efone|efoon|ephone)?|phone|callto|sms|mob(?:il|ile)?|cell|fax|тел)"
-    r"\b[\s.:]*",
-    re.IGNORECASE,
-)
-_WITH_EXTENSION: Final = re.compile(
-    r"(?P<number>.*?[0-9)])[\s,;.-]*"
-    r"(?:(?:;\s*ext=|#|内線|分机|\b(?:ext(?:ension|n)?|ex|доб(?:авочный)?|внутр?|durchwahl|dw|nst"
-    r"|poste|anexo|ramal|int(?:erno)?|toestel|wewn?|dahili|anknytning)\b|(?<=[0-9\s)])x)[\s.:]*)"
-    r"[0-9]{1,7}\s*",
-    re.IGNORECASE,
-)
 _TRUNK: Final = re.compile(r"\(\s*0\s*\)")
 # 030/123456 is an area and a number; 044 123 45 67/68 is two numbers.
 _AREA: Final = re.compile(
     r"((?:\+|00)[0-9]{1,3}[ (]*[0-9]{1,5}\)?|\(?0[0-9]{1,5}\)?) ?/ ?(?=(?:[^0-9/]*[0-9]){4})"
 )
-_SEVERAL: Final = re.compile(r".*[0-9)]\s*(?:[/;,|&]|\b(?:or|und|and|или|oder|ou)\b)\s*[(+0-9].*")
 _INTERNATIONAL: Final = re.compile(r"\+[1-9][0-9]{6,14}")
 _LONGEST: Final = 80
 _SHORTEST_WITH_CODE: Final = 11
@@ -192,12 +180,12 @@ def _without_additions(field: str, text: str, notes: list[str]) -> str:
     plain = unicodedata.normalize("NFKC", text)
     if not plain.isascii():
         plain = "".join(_plain(ch) for ch in plain)
-    plain = _LABEL.sub("", plain, count=1) if plain[0].isalpha() else plain
-    if (found := _WITH_EXTENSION.fullmatch(plain)) is not None:
-        plain = found["number"]
+    plain = PATTERNS["phone_label"].sub("", plain, count=1) if plain[0].isalpha() else plain
+    if (found := PATTERNS["with_extension"].fullmatch(plain)) is not None:
+        plain = found[1]
         notes.append("extension left out")
     plain = _AREA.sub(r"\1 ", plain, count=1)
-    if plain.count("+") > 1 or _SEVERAL.fullmatch(plain):
+    if plain.count("+") > 1 or PATTERNS["several_phones"].fullmatch(plain):
         raise refuse(field, _ONE, text)
     if _TRUNK.search(plain) and plain.lstrip("( ").startswith(("+", "00")):
         plain = _TRUNK.sub(" ", plain, count=1)

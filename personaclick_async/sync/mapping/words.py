@@ -19,9 +19,10 @@ def same(name: str) -> str:
     return "".join(ch for ch in plain if ch.isalnum())
 
 
-# Words for no value: in any column, as programs write them; and where the sample of a column has
-# them.
+# Words for no value: in any column, as programs write them; those that can't be a name; and those
+# that say so where the sample of a column has them.
 ALWAYS_NOTHING: Final = tuple(_WORDS["always_nothing"])
+MACHINES_NOTHING: Final = frozenset(_WORDS["machines_nothing"])
 NOTHING: Final = frozenset((*ALWAYS_NOTHING, *_WORDS["nothing"]))
 
 TOTALS: Final = frozenset(f"{word}{end}" for word in _WORDS["totals"] for end in ("", ":"))
@@ -88,4 +89,4 @@ def names_nobody(text: str) -> bool:
 
 def is_placeholder(email: str) -> bool:
     """Return whether an address is typed where one is asked for: noemail@example.com."""
-    return PATTERNS["no_mailbox"].fullmatch(email.partition("@")[0].casefold()) is not None
+    return PATTERNS["no_mailbox"].fullmatch(email.partition("@")[0]) is not None
