@@ -6,8 +6,7 @@ from personaclick_async.sync.sources.encodings import Candidate, UnknownEncoding
 from personaclick_async.sync.sources.files import FileInput, RemoteInput, StreamInput
 from personaclick_async.sync.sources.objects import IterableSource, JsonSource
 from personaclick_async.sync.sources.opening import SeveralSources, SourceKind, open_source
-from personaclick_async.sync.sources.sheets import SheetSource
-from personaclick_async.sync.sources.tables import ParquetSource, SqlSource
+from personaclick_async.sync.sources.tables import ParquetSource, SheetSource, SqlSource
 
 __all__ = [
     "Candidate",

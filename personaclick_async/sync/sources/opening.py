@@ -27,8 +27,7 @@ from personaclick_async.sync.sources.base import (
 from personaclick_async.sync.sources.csv_source import CsvSource, Layout, is_reject_file
 from personaclick_async.sync.sources.files import URL, Input, StreamInput, input_of
 from personaclick_async.sync.sources.objects import JsonSource
-from personaclick_async.sync.sources.sheets import SheetSource
-from personaclick_async.sync.sources.tables import ParquetSource, SqlSource
+from personaclick_async.sync.sources.tables import ParquetSource, SheetSource, SqlSource
 
 STANDARD_INPUT: Final = "-"
 _PATTERN: Final = frozenset("*?[")
