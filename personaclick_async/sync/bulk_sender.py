@@ -9,10 +9,8 @@ from typing import Final, TypeAlias
 
 from personaclick_async.errors import PayloadTooLarge
 from personaclick_async.protocol import requests
-from personaclick_async.scope import Core
 from personaclick_async.sync.batch import Batch, Group, Settlement
 from personaclick_async.sync.delivery import Delivery, refusal
-from personaclick_async.sync.options import SyncOptions
 from personaclick_async.sync.report import Queued
 
 # The slowest upload that is waited for, 1 Mbit/s: 32 MB take 268 s, far beyond the usual timeout.
@@ -67,13 +65,8 @@ class BulkSender:
 
     alive: Final = 2
 
-    def __init__(
-        self,
-        core: Core,
-        options: SyncOptions,
-        delivery: Delivery,
-        settle: Callable[[Settlement], Group],
-    ) -> None:
+    def __init__(self, delivery: Delivery, settle: Callable[[Settlement], Group]) -> None:
+        core, options = delivery.core, delivery.options
         self._usual_timeout = core.config.timeouts.total
         self._delivery = delivery
         self._settle = settle

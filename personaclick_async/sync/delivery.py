@@ -159,11 +159,11 @@ class Delivery:
     ) -> None:
         self.halted = asyncio.Event()
         self.lacks_files = False
+        self.core = core
+        self.options = options
         self.stream = call_options.stream or core.config.stream
-        self._report = report
-        self._core = core
         self._call_options = attrs.evolve(call_options, retries=0)
-        self._options = options
+        self._report = report
         patience = math.inf if options.patience is None else options.patience
         self._outage = Outage(core.config.retry, patience)
         self._has_begun = False
@@ -224,7 +224,7 @@ class Delivery:
         self, call: Call[None], names: Sequence[Identity] | None, failures: int
     ) -> tuple[PersonaClickError | None, bool]:
         """Make a request once; return what went wrong, and whether that is final."""
-        limit = self._options.limit
+        limit = self.options.limit
         error = None if limit is None else await self._held_back(limit)
         if self.halted.is_set():
             raise Halted
@@ -232,7 +232,7 @@ class Delivery:
             return error, False
         probes = self._probes
         try:
-            sent = await self._core.transport.send(call, self._call_options, _attempts_of) or 1
+            sent = await self.core.transport.send(call, self._call_options, _attempts_of) or 1
         except PersonaClickError as caught:
             # As a value: raised from here, it would drag the chain of handlers along.
             error = caught.with_traceback(None)
@@ -240,9 +240,9 @@ class Delivery:
         finally:
             # Also after a failure: a request without an answer may have been carried out.
             if names is None:
-                self._core.profiles.clear()
+                self.core.profiles.clear()
             else:
-                await self._core.profiles.forget(*names)
+                await self.core.profiles.forget(*names)
         self._report.requests += sent
         self._report.bytes_sent += len(call.body or b"") * sent
         self._report.retries += sent if failures else 0
@@ -271,11 +271,11 @@ class Delivery:
         async with self._probing:
             if self._probes == probes:
                 call = requests.import_audience(
-                    b"".join(requests.audience_envelope(self._core.shop))
+                    b"".join(requests.audience_envelope(self.core.shop))
                 )
                 self._credentials = None
                 try:
-                    await self._core.transport.send(call, CallOptions(retries=0), Answer.parse)
+                    await self.core.transport.send(call, CallOptions(retries=0), Answer.parse)
                 except PersonaClickError as caught:
                     if judge(caught)[0] is not Verdict.RECORD:
                         self._credentials = caught.with_traceback(None)
@@ -292,7 +292,7 @@ class Delivery:
         :raises SyncStopped: too many in a row.
         """
         self._refused += 1
-        if self._refused == self._options.max_refused_in_a_row:
+        if self._refused == self.options.max_refused_in_a_row:
             raise self.stopped(
                 f"the last {self._refused} records were all refused, with none accepted in "
                 "between: look at the reasons of the rejected ones before running it again",
@@ -319,7 +319,7 @@ class Delivery:
         wait = self._outage.wait(failure, attempt=failures, now=clock, chance=chance)
         if wait is None:
             raise self.stopped(f"the service stays out of reach: {reason}", error)
-        now, waiting = self._core.now(), self._report.waiting
+        now, waiting = self.core.now(), self._report.waiting
         if waiting is None and self._warned.get(reason, -math.inf) < clock:
             log.warning("a sync waits for the service: %s", reason)
             self._warned[reason] = clock + _SAME_WARNING_SECONDS

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, suppress
 from functools import partial
 from itertools import chain
-from typing import Final, Self, TypeAlias
+from typing import Final, TypeAlias
 
 from personaclick_async.config import CallOptions
 from personaclick_async.scope import Core
@@ -66,7 +66,7 @@ class Results:
                 yield result
 
 
-class Sync:
+class Sync(AbstractAsyncContextManager["Sync"]):
     """A running sync: iterate over it for each record's result as soon as it is known.
 
     ::
@@ -135,9 +135,6 @@ class Sync:
             # Its errors come out of the iteration; here it only has to end.
             await _cancelled(self._task)
 
-    async def __aenter__(self) -> Self:
-        return self
-
     async def __aexit__(self, *_: object) -> None:
         await self.stop()
 
@@ -185,9 +182,7 @@ class Sync:
         await self._begin()
         settling, is_bulk = self._settling, self.report.route is Route.BULK
         settling.enough = 1 if is_bulk else self._options.concurrency
-        sender = (BulkSender if is_bulk else ProfileSender)(
-            self._core, self._options, self._delivery, settling.put
-        )
+        sender = (BulkSender if is_bulk else ProfileSender)(self._delivery, settling.put)
         writing = asyncio.create_task(settling.work())
         try:
             with suppress(Halted):
@@ -292,7 +287,8 @@ class Sync:
                 if batch is None:
                     await room.acquire()
                     chunk: Chunk = rows.chunk or await settling.begin(left[0][0].row)
-                    batch = Batch(chunk, settling.salt, sender.envelope)
+                    salt = None if settling.journal is None else settling.journal.salt
+                    batch = Batch(chunk, salt, sender.envelope)
                 fits = len(left)
                 if rows.chunk is None:
                     # At least one, even if the service takes less than the options say.
@@ -343,11 +339,6 @@ class Settling:
         self._group = Group()
         self._news = asyncio.Event()
         self._full = asyncio.Event()
-
-    @property
-    def salt(self) -> bytes | None:
-        """The key of all hashes; None without a journal, as then nothing is ever compared."""
-        return None if self.journal is None else self.journal.salt
 
     def begin_run(self, journal: Journal) -> None:
         """Write down a new run; have the reject file expect again what an earlier one had."""

@@ -135,9 +135,6 @@ class Journal:
                 raise
             _set_aside(path)
             self._open(path)
-        with self.transaction() as db:
-            undone = db.execute("SELECT id FROM chunks WHERE NOT done")
-            self._unfinished = {number for (number,) in undone}
 
     def _open(self, path: Path) -> None:
         try:
@@ -159,22 +156,21 @@ class Journal:
         # Held until the process ends, however it ends; and no -shm file is needed.
         db.execute("PRAGMA locking_mode = EXCLUSIVE")
         db.execute("BEGIN EXCLUSIVE")
-        [tables] = db.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+        [is_used] = db.execute("SELECT count(*) FROM sqlite_schema").fetchone()
         [application] = db.execute("PRAGMA application_id").fetchone()
         [version] = db.execute("PRAGMA user_version").fetchone()
         db.execute("COMMIT")
-        if tables and application != _APPLICATION_ID:
+        if is_used and application != _APPLICATION_ID:
             raise SyncRefused("journal: the file is a database of another kind")
-        if tables and version != _FORMAT:
+        if is_used and version != _FORMAT:
             raise SyncRefused(f"journal: of format {version}, this version knows {_FORMAT}")
         # Only now is it certain that the file is ours to change.
         for name in (path, Path(f"{path}-wal")):
             if name.exists():
                 name.chmod(_PRIVATE)
-        db.executescript("""
-            PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA cache_size = -16384;
-        """)
-        if not tables:
+        for pragma in ("journal_mode = WAL", "synchronous = FULL", "cache_size = -16384"):
+            db.execute(f"PRAGMA {pragma}")
+        if not is_used:
             db.executescript(f"""
                 BEGIN; {_SCHEMA} INSERT INTO journal VALUES (x'{secrets.token_hex(32)}');
                 PRAGMA application_id = {_APPLICATION_ID}; PRAGMA user_version = {_FORMAT}; COMMIT;
@@ -183,6 +179,7 @@ class Journal:
         if problem != "ok":
             raise JournalDamaged(_damaged(path.name))
         [self.salt] = db.execute("SELECT salt FROM journal").fetchone()
+        self._undone = {number for (number,) in db.execute("SELECT id FROM chunks WHERE NOT done")}
 
     def close(self) -> None:
         """Close the file and unlock it."""
@@ -309,7 +306,7 @@ class Journal:
             unsure = [(who,) for who, at in db.execute(held, (chunk,)) if at not in marks]
             db.executemany("DELETE FROM contents WHERE person = ?", unsure)
             db.execute("DELETE FROM chunks WHERE id = ?", (chunk,))
-            self._unfinished.discard(chunk)
+            self._undone.discard(chunk)
 
     # Chunks
 
@@ -318,7 +315,7 @@ class Journal:
         begun = (run.id, first_row)
         with self.transaction() as db:
             number = db.execute("INSERT INTO chunks(run, first_row) VALUES (?, ?)", begun).lastrowid
-        self._unfinished.add(number or 0)
+        self._undone.add(number or 0)
         return Chunk(number or 0, first_row)
 
     def save(self, run: Run, chunks: Collection[Chunk]) -> None:
@@ -333,7 +330,7 @@ class Journal:
                 ],
             )
             db.execute("UPDATE runs SET run = ? WHERE id = ?", (codec.encode(run), run.id))
-        self._unfinished -= {chunk.id for chunk in chunks if chunk.is_done}
+        self._undone -= {chunk.id for chunk in chunks if chunk.is_done}
 
     # What people were sent last
 
@@ -360,7 +357,7 @@ class Journal:
                 keys = self._keys(run, identifiers)
                 known = db.execute(_KNOWN[len(keys)], keys).fetchall()
                 if len(known) < len(keys) or any(
-                    last != what or where in self._unfinished for last, where in known
+                    last != what or where in self._undone for last, where in known
                 ):
                     changed.add(position)
                     db.executemany(

@@ -14,7 +14,6 @@ from personaclick_async.errors import PersonaClickError
 from personaclick_async.models.identity import Identity
 from personaclick_async.names import IDENTIFIERS
 from personaclick_async.protocol import requests
-from personaclick_async.scope import Core
 from personaclick_async.sync.batch import Batch, Group, Settlement
 from personaclick_async.sync.delivery import (
     Delivery,
@@ -24,7 +23,6 @@ from personaclick_async.sync.delivery import (
     raise_first,
     refusal,
 )
-from personaclick_async.sync.options import SyncOptions
 from personaclick_async.sync.records import Refused, identifiers_of
 from personaclick_async.sync.report import Delivered, Failed, Tally
 
@@ -63,19 +61,12 @@ class ProfileSender:
     envelope = (b"", b"")
     most_bytes = largest_record = sys.maxsize
 
-    def __init__(
-        self,
-        core: Core,
-        options: SyncOptions,
-        delivery: Delivery,
-        settle: Callable[[Settlement], Group],
-    ) -> None:
-        self._shop = core.shop
+    def __init__(self, delivery: Delivery, settle: Callable[[Settlement], Group]) -> None:
         self._delivery = delivery
         self._settle = settle
-        self._concurrency = options.concurrency
-        self._slots = asyncio.Semaphore(options.concurrency)
-        self._spare = options.concurrency - 1
+        self._concurrency = delivery.options.concurrency
+        self._slots = asyncio.Semaphore(self._concurrency)
+        self._spare = self._concurrency - 1
         self._latest: dict[tuple[str, str], _Job] = {}
         self._failed_identifiers: set[tuple[str, str]] = set()
         self._failed = 0
@@ -172,7 +163,8 @@ class ProfileSender:
         )
 
     async def _send(self, job: _Job) -> PersonaClickError | None:
-        call = requests.set_named_profile(self._shop, job.fields, stream=self._delivery.stream)
+        shop, stream = self._delivery.core.shop, self._delivery.stream
+        call = requests.set_named_profile(shop, job.fields, stream=stream)
         names = [
             Identity.checked(kind, str(value))
             for kind in IDENTIFIERS

@@ -91,11 +91,6 @@ class RejectFile:
             )
 
     @property
-    def path(self) -> Path:
-        """Where the file is."""
-        return self._path
-
-    @property
     def position(self) -> int:
         """Its size in bytes."""
         return self._file.seek(0, os.SEEK_END)
