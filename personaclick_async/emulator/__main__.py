@@ -19,6 +19,7 @@ from personaclick_async.emulator import Behaviour, Emulator, EmulatorSettings, F
 from personaclick_async.emulator.service import LOADED
 from personaclick_async.emulator.settings import DEFAULT_SECRET, DEFAULT_SHOP_ID
 from personaclick_async.errors import PersonaClickError
+from personaclick_async.names import IMPORT_REQUESTS_PER_MINUTE
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -76,12 +77,11 @@ def _run(options: dict[str, Any]) -> None:
         shop_id=options["shop_id"],
         # Not an option of the command line: those are visible to every user of the machine.
         shop_secret=os.environ.get("PERSONACLICK_SHOP_SECRET", DEFAULT_SECRET),
+        import_limit=None if options["no_limits"] else IMPORT_REQUESTS_PER_MINUTE,
         cors=options["cors"],
         host_names=tuple(options["host_name"]),
         seed=options["seed"],
     )
-    if options["no_limits"]:
-        settings = attrs.evolve(settings, import_limit=None)
     behaviour = Behaviour.load(options["as"]) if options["as"] else Behaviour()
     if options["strict"]:
         behaviour = attrs.evolve(behaviour, device_unknown=404, undeclared_property="ignored")

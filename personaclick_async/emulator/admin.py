@@ -138,7 +138,7 @@ class Admin:
                     {"method": method, "path": path, names.STATUS: status, "count": count}
                     for (method, path, status), count in counts
                 ]
-                return {**self._stored(), "requests": answered, "faults": self._shown_faults()}
+                return {**self._state(), "requests": answered}
             case _, "profile":
                 return self._profile(self._key(query))
             case _, "computed":
@@ -164,7 +164,7 @@ class Admin:
                 return {names.STATUS: names.STATUS_SUCCESS}
         return self._search(name, query.get("search", "").strip())
 
-    def _stored(self) -> dict[str, Json]:
+    def _state(self) -> dict[str, Json]:
         ignored = self._service.ignored
         count = "SELECT count(*) FROM {} WHERE shop = ?"
         tables = {"profiles": "known", **{table: table for table in _COUNTED}}
@@ -175,6 +175,7 @@ class Admin:
             },
             "ignored_entries": sum(ignored.values()),
             "ignored": ignored,
+            "faults": self._shown_faults(),
         }
 
     def _search(self, kind: str, text: str) -> list[Json]:
@@ -228,7 +229,7 @@ class Admin:
         await response.prepare(request)
         traffic = self._service.traffic
         shown = {one.number for one in traffic.latest(_MOST_SHOWN)}
-        told: dict[str, bytes] = {}
+        told = b""
         with suppress(ConnectionResetError):
             while True:
                 await response.write(b": still here\n\n")
@@ -239,12 +240,10 @@ class Admin:
                         await response.write(b"data: %b\n\n" % codec.encode(_shown(recorded)))
                 shown = {one.number for one in latest}
                 with self._store.lock:
-                    states = {"faults": self._shown_faults(), "stored": self._stored()}
-                for name, state in states.items():
-                    event = b"event: %b\ndata: %b\n\n" % (name.encode(), codec.encode(state))
-                    if told.get(name) != event:
-                        told[name] = event
-                        await response.write(event)
+                    state = b"event: state\ndata: %b\n\n" % codec.encode(self._state())
+                if state != told:
+                    told = state
+                    await response.write(state)
         return response
 
     async def _load(self, kind: str, body: bytes) -> Json:

@@ -58,17 +58,14 @@ class Refused(Exception):
 
     def envelope(self, kind: str = "payload") -> bytes:
         """Return the body of the answer, in one of the envelopes that were seen."""
-        said: Json = {
-            "payload": {
-                names.STATUS: names.STATUS_ERROR,
-                names.PAYLOAD: {names.MESSAGE: self.message},
-            },
-            "message": {names.STATUS: names.STATUS_ERROR, names.MESSAGE: self.message},
-            "bare message": {names.MESSAGE: self.message},
-            "numeric status": {names.STATUS: self.status, names.MESSAGE: self.message},
-            "empty": None,
-        }[kind]
-        return b"" if said is None else codec.encode(said)
+        error, said = {names.STATUS: names.STATUS_ERROR}, {names.MESSAGE: self.message}
+        envelopes: dict[str, Json] = {
+            "payload": {**error, names.PAYLOAD: said},
+            "message": {**error, **said},
+            "bare message": said,
+            "numeric status": {names.STATUS: self.status, **said},
+        }
+        return codec.encode(envelopes[kind]) if kind in envelopes else b""
 
 
 def unless_refused(setting: Value, message: str) -> Value:
@@ -87,18 +84,15 @@ def from_request(
     :raises Refused: the body is neither a JSON object nor a form, or a parameter comes twice.
     """
     parameters = _single(query, twice)
-    if not body:
-        return parameters
-    if content_type == _FORM:
-        try:
-            pairs = parse_qsl(body.decode(), keep_blank_values=True)
-        except ValueError:
-            raise Refused(400, "The form can not be read") from None
-        return parameters | _single(pairs, twice)
     try:
-        value = strict_json(body)
+        if not body:
+            value = {}
+        elif content_type == _FORM:
+            value = _single(parse_qsl(body.decode(), keep_blank_values=True), twice)
+        else:
+            value = strict_json(body)
     except ValueError:
-        raise Refused(400, "The body is not JSON, or nested too deeply") from None
+        raise Refused(400, "The body is no form and no JSON, or nested too deeply") from None
     if not isinstance(value, dict):
         raise Refused(400, "The body is not a JSON object")
     return parameters | value
@@ -186,9 +180,10 @@ def did(parameters: Mapping[str, Json], malformed: Value = 422) -> str | None:
     if value in (None, "", "null"):
         return None
     text = as_text(value)
-    status = malformed if isinstance(malformed, int) else None
-    if text is None or not text.isprintable() or (status and len(text) > _DID_MAX_CHARACTERS):
-        raise Refused(status or 422, "did is malformed")
+    if text is None or not text.isprintable():
+        raise Refused(malformed if isinstance(malformed, int) else 422, "did is malformed")
+    if len(text) > _DID_MAX_CHARACTERS:
+        unless_refused(malformed, "did is malformed")
     return text
 
 
@@ -197,8 +192,7 @@ def identifiers(parameters: Mapping[str, Json], user_id_names: str = "both") -> 
 
     :param user_id_names: which name of the shop's own user id counts, or both; the newer one wins.
     """
-    both = user_id_names == "both"
-    user_id = (names.EXTERNAL_ID, names.ID) if both else (user_id_names,)
+    user_id = (names.EXTERNAL_ID, names.ID) if user_id_names == "both" else (user_id_names,)
     found: dict[str, str] = {}
     for kind in names.IDENTIFIERS:
         for spelling in user_id if kind == names.EXTERNAL_ID else (kind,):

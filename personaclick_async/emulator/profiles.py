@@ -151,7 +151,7 @@ class Profiles:
         """
         named = self.known_by({k: v for k, v in identifiers.items() if k != names.PHONE})
         if named is None and names.PHONE in identifiers:
-            named = self.known_by({names.PHONE: identifiers[names.PHONE]})
+            named = self.known_by(identifiers)
             if named and self._is_another(named, identifiers, names.EMAIL, names.EXTERNAL_ID):
                 named = None
         if did is None:

@@ -307,8 +307,10 @@ async function search() {
   if (mine === searches && asked === view) show(asked, found.map(items[asked]));
 }
 
-// The counts on the tabs, and what imports ignored; the list that is shown is brought up to date.
-function showStored({ stored, ignored, ignored_entries: count }) {
+// The faults, the counts on the tabs, and what imports ignored; the list that is shown is brought
+// up to date.
+function showState({ faults, stored, ignored, ignored_entries: count }) {
+  showFaults(faults);
   for (const name of Object.keys(items)) {
     find(`count-${name}`).textContent = stored[name] ? stored[name].toLocaleString() : "";
   }
@@ -348,8 +350,7 @@ function listen() {
     search();
   };
   stream.onmessage = (event) => { if (!paused) come(JSON.parse(event.data)); };
-  stream.addEventListener("faults", (event) => showFaults(JSON.parse(event.data)));
-  stream.addEventListener("stored", (event) => showStored(JSON.parse(event.data)));
+  stream.addEventListener("state", (event) => showState(JSON.parse(event.data)));
   stream.onerror = () => {
     live.className = "live off";
     live.textContent = "the emulator does not answer";
@@ -386,8 +387,7 @@ async function begin() {
   const about = await ask("status");
   find("shop").textContent = `shop ${about.shop_id.slice(0, 8)}… at ${location.host}`;
   find("snippet").textContent += `\nexport PERSONACLICK_SHOP_ID=${about.shop_id}`;
-  showFaults(about.faults);
-  showStored(about);
+  showState(about);
   choose(location.hash.slice(1));
   listen();
 }
