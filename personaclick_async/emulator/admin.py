@@ -23,9 +23,9 @@ from personaclick_async.errors import ConfigurationError
 PREFIX: Final = "/_emulator/"
 
 _FILES: Final = {
-    "": "text/html",
-    "page.css": "text/css",
-    "page.js": "text/javascript",
+    "": "text/html; charset=utf-8",
+    "page.css": "text/css; charset=utf-8",
+    "page.js": "text/javascript; charset=utf-8",
     "icon.svg": "image/svg+xml",
 }
 _GUARDS: Final = {
@@ -305,5 +305,4 @@ def _masked(value: Json) -> Json:
 
 
 def _response(body: bytes, kind: str = "application/json", status: int = 200) -> web.Response:
-    headers = {**_GUARDS, "Content-Type": f"{kind}; charset=utf-8"}
-    return web.Response(body=body, status=status, headers=headers)
+    return web.Response(body=body, status=status, headers={**_GUARDS, "Content-Type": kind})

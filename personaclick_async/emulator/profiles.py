@@ -220,9 +220,10 @@ class Profiles:
             if name in FIELDS or name == names.ID or name in more_fields:
                 self._take(fields, name, given, partial(read.field, name))
             elif name not in RESERVED_NAMES and _CUSTOM_NAME.fullmatch(name):
+                self._take(custom, name, given, read.custom_value)
                 how = "stored" if name in declared else self.behaviour.undeclared_property
-                if unless_refused(how, f"{name} is not declared") == "stored":
-                    self._take(custom, name, given, read.custom_value)
+                if name in custom and unless_refused(how, f"{name} is not declared") == "ignored":
+                    del custom[name]
         return fields, custom
 
     def _take(self, into: Part, name: str, given: Json, understand: Callable[[Json], Json]) -> None:
