@@ -8,7 +8,7 @@ import signal
 import sqlite3
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import attrs
 
 from personaclick_async import codec
 from personaclick_async.emulator import Behaviour, Emulator, EmulatorSettings, Fault
+from personaclick_async.emulator.parameters import json_lines
 from personaclick_async.emulator.service import LOADED
 from personaclick_async.emulator.settings import DEFAULT_SECRET, DEFAULT_SHOP_ID
 from personaclick_async.errors import PersonaClickError
@@ -49,19 +50,6 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--host-name", action="append", default=[], help=names)
     add("--fault", action="append", default=[], help=faults)
     return parser.parse_args(arguments)
-
-
-def _lines(path: str) -> Iterator[dict[str, Any]]:
-    with Path(path).open("rb") as file:
-        for number, line in enumerate(file, 1):
-            if line.strip():
-                try:
-                    value = codec.decode(line)
-                except ValueError:
-                    value = None
-                if not isinstance(value, dict):
-                    raise ValueError(f"{path}: line {number} is not a JSON object")
-                yield value
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -101,8 +89,7 @@ def _run(options: dict[str, Any]) -> None:
     with emulator:
         for kind in LOADED:
             if options[kind]:
-                count = getattr(emulator, f"add_{kind}")(_lines(options[kind]))
-                sys.stdout.write(f"{count:,} {kind} loaded\n")
+                _load(getattr(emulator, f"add_{kind}"), kind, options[kind])
         sys.stdout.write(
             f"listening on {emulator.url}\n"
             f"a page to look at it: {emulator.url}_emulator/\n\n"
@@ -113,6 +100,14 @@ def _run(options: dict[str, Any]) -> None:
             sys.stdout.write(f"export PERSONACLICK_SHOP_SECRET={DEFAULT_SECRET}\n")
         sys.stdout.flush()
         stopped.wait()
+
+
+def _load(add: Callable[[Iterable[dict[str, Any]]], int], kind: str, path: str) -> None:
+    try:
+        with Path(path).open(encoding="utf-8-sig") as file:
+            sys.stdout.write(f"{add(json_lines(file)):,} {kind} loaded\n")
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from aiohttp import web
 from personaclick_async import codec, names
 from personaclick_async.codec import Json
 from personaclick_async.emulator.orders import Orders
-from personaclick_async.emulator.parameters import Refused, strict_json
+from personaclick_async.emulator.parameters import Refused, json_lines, strict_json
 from personaclick_async.emulator.service import LOADED, Service
 from personaclick_async.emulator.traffic import FAULT_FIELDS, Fault, RecordedRequest
 from personaclick_async.errors import ConfigurationError
@@ -102,10 +102,9 @@ class Admin:
                 return _response(page.replace(_TOKEN_IN_PAGE, self._token.encode()), _FILES[name])
             if name == "stream":
                 return await self._stream(request)
-            if method == "POST" and name in LOADED:
-                body = await read_body(request, self._service.settings.max_import_bytes)
-                return _response(codec.encode(await self._load(name, body)))
-            body = await read_body(request, _SMALL_BYTES)
+            loads = method == "POST" and name in LOADED
+            most = self._service.settings.max_import_bytes if loads else _SMALL_BYTES
+            body = await read_body(request, most)
             with self._store.lock:
                 return _response(codec.encode(self._answer(method, name, request.query, body)))
         except Refused as refused:
@@ -159,6 +158,12 @@ class Admin:
                 if method == "DELETE":
                     traffic.remove_faults(query.get("number"))
                 return self._shown_faults()
+            case "POST", "products" | "profiles" | "orders":
+                try:
+                    count = self._service.load(name, _objects(body))
+                except ValueError as error:
+                    raise Refused(422, str(error)) from None
+                return {names.STATUS: names.STATUS_SUCCESS, "count": count}
             case _, "reset":
                 self._service.reset()
                 return {names.STATUS: names.STATUS_SUCCESS}
@@ -246,16 +251,6 @@ class Admin:
                     await response.write(state)
         return response
 
-    async def _load(self, kind: str, body: bytes) -> Json:
-        count = 0
-        try:
-            for taken in self._service.load(kind, _objects(body)):
-                count += taken
-                await asyncio.sleep(0)  # requests are answered in between
-        except ValueError as error:
-            raise Refused(422, str(error)) from None
-        return {names.STATUS: names.STATUS_SUCCESS, "count": count}
-
 
 def _is_same(given: str, wanted: str) -> bool:
     return hmac.compare_digest(given.encode(errors="replace"), wanted.encode())
@@ -272,9 +267,9 @@ def _fault(body: bytes) -> Fault:
 
 def _objects(body: bytes) -> list[dict[str, Any]]:
     try:
-        is_array = body.lstrip()[:1] == b"["
-        lines = [line for line in body.splitlines() if line.strip()]
-        items = strict_json(body) if is_array else [strict_json(line) for line in lines]
+        if body.lstrip()[:1] != b"[":
+            return list(json_lines(body.splitlines()))
+        items = strict_json(body)
     except ValueError:
         raise Refused(400, "The body is neither a JSON array nor a JSON object a line") from None
     if not all(isinstance(item, dict) for item in items):

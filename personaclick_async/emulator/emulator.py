@@ -218,8 +218,8 @@ class Emulator:
         return self._load("profiles", profiles)
 
     def _load(self, kind: str, items: Iterable[Mapping[str, Any]]) -> int:
-        slices = self._do(lambda service: service.load(kind, items))
-        return sum(iter(lambda: self._do(lambda _: next(slices, None)), None))
+        whole = list(items)  # what makes the items may take its time
+        return self._do(lambda service: service.load(kind, whole))
 
     def set_computed(self, *, did: str | None = None, **named: Any) -> None:  # noqa: ANN401 - JSON
         """Set what the real service computes from behaviour.

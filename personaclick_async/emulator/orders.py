@@ -15,6 +15,7 @@ from personaclick_async.codec import Json
 from personaclick_async.emulator import parameters as read
 from personaclick_async.emulator.parameters import Refused
 from personaclick_async.emulator.profiles import Profiles
+from personaclick_async.emulator.store import packed
 from personaclick_async.models.fields import Kind
 from personaclick_async.models.order import Order, OrderItem
 
@@ -65,7 +66,7 @@ class Orders:
         store.execute(
             "INSERT INTO orders (shop, id, profile, date, body) VALUES (?, ?, ?, ?, ?) "
             "ON CONFLICT (shop, id) DO UPDATE SET date = excluded.date, body = excluded.body",
-            *(shop, order_id, owner, body["date"], body),
+            *(shop, order_id, owner, body["date"], packed(body)),
         )
         location = read.as_text(order.get("location_id"))
         if location:

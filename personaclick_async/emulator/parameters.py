@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
 from typing import Any, Final
 from urllib.parse import parse_qsl
@@ -158,6 +158,22 @@ def _depth(value: Json) -> int:
         return 0
     inner = value.values() if isinstance(value, dict) else value
     return 1 + max((_depth(one) for one in inner if isinstance(one, dict | list)), default=0)
+
+
+def json_lines(lines: Iterable[bytes | str]) -> Iterator[dict[str, Json]]:
+    """Read a JSON object from each line that is not empty.
+
+    :raises ValueError: there is something else on a line.
+    """
+    for number, line in enumerate(lines, 1):
+        if line.strip():
+            try:
+                value = strict_json(line)
+            except ValueError:
+                value = None
+            if not isinstance(value, dict):
+                raise ValueError(f"line {number} is not a JSON object")
+            yield value
 
 
 # Values out of it

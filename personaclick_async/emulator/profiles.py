@@ -17,7 +17,7 @@ from personaclick_async.codec import Json
 from personaclick_async.emulator import parameters as read
 from personaclick_async.emulator.parameters import Parameters, Refused, unless_refused
 from personaclick_async.emulator.settings import Behaviour, Value
-from personaclick_async.emulator.store import Store
+from personaclick_async.emulator.store import Store, packed
 from personaclick_async.models.profile import Profile
 from personaclick_async.models.update import FIELDS, RESERVED_NAMES
 
@@ -66,7 +66,7 @@ class Profiles:
         """
         nothing: Part = {}
         changed = [
-            {name: value for name, value in {**part, **change}.items() if value is not None}
+            packed({name: value for name, value in {**part, **change}.items() if value is not None})
             for part, change in zip_longest(self.load(key), changes, fillvalue=nothing)
         ]
         query = "UPDATE profiles SET fields = ?, custom = ?, computed = ? WHERE profile = ?"

@@ -7,8 +7,7 @@ import math
 import re
 import time
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import islice
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 from urllib.parse import unquote
 
@@ -22,7 +21,7 @@ from personaclick_async.emulator.orders import Orders
 from personaclick_async.emulator.parameters import Parameters, Refused, unless_refused
 from personaclick_async.emulator.profiles import Profiles, new_id
 from personaclick_async.emulator.settings import Behaviour, EmulatorSettings
-from personaclick_async.emulator.store import Store
+from personaclick_async.emulator.store import Store, packed
 from personaclick_async.emulator.traffic import Traffic
 
 _SHOP_ID: Final = re.compile(r"[0-9A-Fa-f]{30}")
@@ -36,7 +35,10 @@ _INIT_ANSWER: Final[Mapping[str, Json]] = {
     "search": {"enabled": False, "landing": None, "type": "full", "settings": {}},
 }
 _AT_ONCE: Final = 200
-"""How much is applied or loaded before a request is answered again."""
+"""How many entries are applied before a request is answered again."""
+_FIRST: Final = f"FROM queue ORDER BY number LIMIT {_AT_ONCE}"
+_QUEUED: Final = f"SELECT shop, endpoint, segment, body {_FIRST}"
+_APPLIED: Final = f"DELETE FROM queue WHERE number IN (SELECT number {_FIRST})"  # noqa: S608 - ours
 LOADED: Final = ("products", "profiles", "orders")
 """What can be loaded, in an order in which each finds what it refers to."""
 
@@ -216,7 +218,7 @@ class Service:
             self.store.execute(
                 "INSERT INTO queue (shop, endpoint, segment, body) "
                 "SELECT ?, ?, ?, json_quote(value) FROM json_each(?)",
-                *(shop, endpoint.name, segment_id, entries),
+                *(shop, endpoint.name, segment_id, packed(entries)),
             )
             self._queued.set()
         return _DONE
@@ -228,16 +230,15 @@ class Service:
 
     async def apply_imports(self) -> None:
         """Apply what is queued, in the order in which it came, for ever."""
-        query = "SELECT shop, endpoint, segment, body, number FROM queue ORDER BY number LIMIT ?"
         while True:
             self._queued.clear()
             while self.is_importing:
                 # Applied and taken from the queue in one: a killed emulator goes on from there,
                 # and undoes no newer write by applying an entry twice.
                 with self.store.transaction():
-                    for *entry, number in self.store.execute(query, _AT_ONCE).fetchall():
+                    for entry in self.store.execute(_QUEUED).fetchall():
                         self._apply(*entry)
-                        self.store.execute("DELETE FROM queue WHERE number = ?", number)
+                    self.store.execute(_APPLIED)
                 await asyncio.sleep(0)
             await self._queued.wait()
 
@@ -265,7 +266,7 @@ class Service:
             case "products":
                 product = products.complete(entry, self.settings.currency)
                 query = "INSERT OR REPLACE INTO products VALUES (?, ?, ?)"
-                self.store.execute(query, profiles.shop, product["id"], product)
+                self.store.execute(query, profiles.shop, product["id"], packed(product))
             case _:
                 Orders(profiles).take_in(entry)
 
@@ -274,25 +275,23 @@ class Service:
         """How many entries of imports were ignored, by the reason."""
         return dict(self.store.execute("SELECT reason, count FROM ignored"))
 
-    def load(self, kind: str, items: Iterable[Mapping[str, Any]]) -> Iterator[int]:
-        """Add what is in :data:`LOADED` from outside the documented calls, in slices.
+    def load(self, kind: str, items: Iterable[Mapping[str, Any]]) -> int:
+        """Add what is in :data:`LOADED` from outside the documented calls; return how many.
 
-        Yield how many of a slice were taken. An order that can't be one is left out.
+        An order that can't be one is left out.
 
-        :raises ValueError: a product or profile can't be one; nothing of its slice was changed.
+        :raises ValueError: a product or profile can't be one; nothing was changed.
         """
-        left, profiles = iter(items), self.profiles()
-        while some := list(islice(left, _AT_ONCE)):
-            taken = 0
-            with self.store.transaction():
-                for item in some:
-                    try:
-                        self._take(kind, item, profiles)
-                        taken += 1
-                    except Refused as refused:
-                        if kind != "orders":
-                            raise ValueError(refused.message) from None
-            yield taken
+        taken, profiles = 0, self.profiles()
+        with self.store.transaction():
+            for item in items:
+                try:
+                    self._take(kind, item, profiles)
+                    taken += 1
+                except Refused as refused:
+                    if kind != "orders":
+                        raise ValueError(refused.message) from None
+        return taken
 
 
 @attrs.define

@@ -18,10 +18,15 @@ _VERSION: Final = 3
 sqlite3.register_converter("json_text", codec.decode)
 
 
+def packed(value: codec.Json) -> str:
+    """Return JSON as the tables hold it."""
+    return codec.encode(value).decode()
+
+
 class Store:
     """The tables of all shops. Whoever needs something of them asks in SQL, where it is needed.
 
-    Objects and arrays are written as JSON, and columns of JSON are read as what they hold.
+    Columns of JSON are written with :func:`packed`, and read as what they hold.
 
     :ivar lock: held while it is used; a transaction holds it by itself.
     """
@@ -46,11 +51,7 @@ class Store:
 
     def execute(self, query: str, *parameters: object) -> sqlite3.Cursor:
         """Run a statement; its rows come one by one."""
-        packed = [
-            codec.encode(one).decode() if isinstance(one, dict | list) else one
-            for one in parameters
-        ]
-        return self._db.execute(query, packed)
+        return self._db.execute(query, parameters)
 
     def value(self, query: str, *parameters: object) -> Any:  # noqa: ANN401 - as the table has it
         """Return the first column of the first row, or None if there is no row."""
