@@ -9,7 +9,7 @@ import json
 import sys
 from collections.abc import Mapping
 from enum import IntEnum
-from typing import Final, NoReturn
+from typing import Final, NoReturn, Self
 
 import attrs
 import typer
@@ -26,45 +26,46 @@ stderr: Final = Console(stderr=True)
 
 
 class Exit(IntEnum):
-    """What the exit code says."""
+    """An exit code.
 
-    DONE = 0
-    FAILED = 1
-    USAGE = 2
-    CONFIGURATION = 3
-    INVALID_INPUT = 4
-    NOT_FOUND = 5
-    NO_PERMISSION = 6
-    UNREACHABLE = 7
-    RATE_LIMITED = 8
-    INCOMPLETE = 9
-    JOURNAL_FAILED = 10
-    REJECTS_FAILED = 11
-    SOURCE_FAILED = 12
-    ALL_REFUSED = 13
+    :ivar words: what it says.
+    :ivar causes: the errors' classes and the causes of a stop that it is for; by name, as most
+        commands do without the sync.
+    """
+
+    words: str
+    causes: list[str]
+
+    def __new__(cls, number: int, words: str, causes: str = "") -> Self:
+        """Make a member of what stands in its line."""
+        member = int.__new__(cls, number)
+        member._value_, member.words, member.causes = number, words, causes.split()
+        return member
+
+    DONE = 0, "done"
+    FAILED = 1, "refused by the service"
+    USAGE = 2, "wrong command line"
+    CONFIGURATION = 3, "wrong configuration", "ConfigurationError redirected limit resources"
+    INVALID_INPUT = 4, "invalid input", "ValidationError UnknownField"
+    NOT_FOUND = 5, "not found", "NotFound"
+    NO_PERMISSION = (
+        6,
+        "wrong credentials or no permission",
+        "AuthenticationFailed Forbidden credentials",
+    )
+    UNREACHABLE = 7, "service not reachable", "ServiceUnavailable TransportError unreachable"
+    RATE_LIMITED = 8, "rate limited", "RateLimited"
+    INCOMPLETE = 9, "some rows rejected, failed or sent incomplete"
+    JOURNAL_FAILED = 10, "journal unusable", "JournalFailed JournalLocked"
+    REJECTS_FAILED = 11, "reject file unusable", "RejectsFailed"
+    SOURCE_FAILED = 12, "source unreadable", "SourceFailed"
+    ALL_REFUSED = 13, "record after record refused", "refused-in-a-row"
 
 
 EXIT_CODES: Final = (
-    "Exit codes: 0 done, 1 refused by the service, 2 wrong command line, 3 wrong configuration, "
-    "4 invalid input, 5 not found, 6 wrong credentials or no permission, 7 service not reachable, "
-    "8 rate limited, 9 some rows rejected, failed or sent incomplete, 10 journal unusable, "
-    "11 reject file unusable, 12 source unreadable, 13 record after record refused; "
-    "129, 130 and 143: interrupted by a closed terminal, by Ctrl-C, by SIGTERM."
+    f"Exit codes: {', '.join(f'{code} {code.words}' for code in Exit)}; 129, 130 and 143: "
+    "interrupted by a closed terminal, by Ctrl-C, by SIGTERM."
 )
-
-# By the error's class, or by what made a sync stop. Names, as most commands do without the sync.
-_CODES: Final[Mapping[Exit, tuple[str, ...]]] = {
-    Exit.CONFIGURATION: ("ConfigurationError", "redirected", "limit", "resources"),
-    Exit.INVALID_INPUT: ("ValidationError", "UnknownField"),
-    Exit.NOT_FOUND: ("NotFound",),
-    Exit.NO_PERMISSION: ("AuthenticationFailed", "Forbidden", "credentials"),
-    Exit.UNREACHABLE: ("ServiceUnavailable", "TransportError", "unreachable"),
-    Exit.RATE_LIMITED: ("RateLimited",),
-    Exit.JOURNAL_FAILED: ("JournalFailed", "JournalLocked"),
-    Exit.REJECTS_FAILED: ("RejectsFailed",),
-    Exit.SOURCE_FAILED: ("SourceFailed",),
-    Exit.ALL_REFUSED: ("refused-in-a-row",),
-}
 _REDIRECTS: Final = range(300, 400)
 
 
@@ -75,7 +76,7 @@ def code_of(error: PersonaClickError) -> Exit:
         return Exit.RATE_LIMITED
     if status in _REDIRECTS:
         return Exit.CONFIGURATION  # the address is another one than the service's
-    codes = {name: code for code, names in _CODES.items() for name in names}
+    codes = {cause: code for code in Exit for cause in code.causes}
     names = (getattr(error, "cause", ""), *(kind.__name__ for kind in type(error).__mro__))
     return next((codes[name] for name in names if name in codes), Exit.FAILED)
 

@@ -12,9 +12,7 @@ import io
 import os
 import signal
 import sys
-import threading
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Coroutine
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Final, TextIO, TypeVar
 
@@ -25,9 +23,6 @@ T = TypeVar("T")
 
 _OUTPUT: Final = 1
 _ERROR: Final = 2
-_SIGNALS: Final = tuple(
-    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
-)
 
 
 class _Lasting(io.FileIO):
@@ -81,27 +76,30 @@ class Interrupted(SystemExit):
         self.untold: str | None = "interrupted"
 
 
-def interrupt(number: int, _frame: FrameType | None) -> None:
-    """End the command at once: the handler where nothing has to be put in order.
-
-    :raises Interrupted: always.
-    """
-    raise Interrupted(number)
+# Of the process, as signals are: the task that a signal cancels, and the signals that came.
+_tasks: Final[list[asyncio.Task[Any] | None]] = []
+_came: Final[list[int]] = []
 
 
-@contextmanager
-def on_signals(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+def on_signals(handler: Callable[[int, FrameType | None], None] | signal.Handlers) -> None:
     """Have signals call ``handler``, except those that the caller ignores (``nohup``, ``&``)."""
-    is_possible = threading.current_thread() is threading.main_thread()
-    known = {number: signal.getsignal(number) for number in _SIGNALS if is_possible}
-    earlier = {number: one for number, one in known.items() if one is not signal.SIG_IGN}
-    for number in earlier:
-        signal.signal(number, handler)
-    try:
-        yield
-    finally:
-        for number, one in earlier.items():
-            signal.signal(number, one)
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, handler)
+
+
+def stop(number: int, _frame: FrameType | None) -> None:
+    """Cancel the work that runs; end the command at once if there is none, or if called again.
+
+    :raises Interrupted: to end it at once.
+    """
+    _came.append(number)
+    task = _tasks[0] if _tasks else None
+    if task is None or len(_came) > 1:
+        raise Interrupted(number)
+    # Not the task alone: the loop may be waiting for its sockets, and has to wake up.
+    task.get_loop().call_soon_threadsafe(task.cancel)
 
 
 def run_interruptibly(work: Coroutine[Any, Any, T]) -> T:
@@ -109,23 +107,14 @@ def run_interruptibly(work: Coroutine[Any, Any, T]) -> T:
 
     :raises Interrupted: a signal came.
     """
-    came: list[int] = []
-    task: asyncio.Task[Any] | None = None
 
     async def cancellable() -> T:
-        nonlocal task
-        task = asyncio.current_task()
+        _tasks.append(asyncio.current_task())
         return await work
 
-    def stop(number: int, _frame: FrameType | None) -> None:
-        came.append(number)
-        if task is None or len(came) > 1:
-            raise Interrupted(number)
-        # Not the task alone: the loop may be waiting for its sockets, and has to wake up.
-        task.get_loop().call_soon_threadsafe(task.cancel)
-
-    with on_signals(stop):
-        try:
-            return asyncio.run(cancellable())
-        except (asyncio.CancelledError, KeyboardInterrupt):
-            raise Interrupted(came[0] if came else signal.SIGINT) from None
+    try:
+        return asyncio.run(cancellable())
+    except (asyncio.CancelledError, KeyboardInterrupt):
+        raise Interrupted(_came[0] if _came else signal.SIGINT) from None
+    finally:
+        _tasks.clear()
