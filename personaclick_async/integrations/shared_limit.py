@@ -1,16 +1,4 @@
-"""One limit for several processes on several machines, kept in Redis.
-
-::
-
-    limit = SharedLimit("redis://limits.shop.example", shop="…")
-    client.sync(source, options=SyncOptions(limit=limit))
-
-A moving window of the library ``limits``, by the clock of the machine that asks. It is made longer
-by some headroom, which has to cover how far the machines' clocks are apart, and by how much longer
-one request travels than another: a clock that is 2 s ahead lets the oldest request out 2 s early.
-
-Needs the extra ``shared-limit``.
-"""
+"""One limit for several processes on several machines, in Redis (the extra ``shared-limit``)."""
 
 from __future__ import annotations
 
@@ -47,14 +35,22 @@ class LimitFailed(PersonaClickError):
 class SharedLimit(AbstractAsyncContextManager["SharedLimit"]):
     """At most so many requests per window, for all that use the same Redis and the same name.
 
-    It can be pickled, which carries the settings over and not the connection.
+    ::
+
+        limit = SharedLimit("redis://limits.shop.example", shop="…")
+        client.sync(source, options=SyncOptions(limit=limit))
+
+    A moving window, by the clock of the machine that asks. It can be pickled, which carries the
+    settings over and not the connection.
 
     :param url: the Redis, ``redis://…``, ``rediss://…`` or ``unix://…``. If not given it is read
         from ``PERSONACLICK_SHARED_LIMIT_URL`` in the environment of whoever asks, so that a
         password in it does not travel.
     :param shop: what tells this limit from others on the Redis: the shop's id. It is hashed.
     :param limit: the documented 40 requests in 60 seconds unless set.
-    :param headroom: seconds to be added to the window; see the module's text.
+    :param headroom: seconds to be added to the window. They have to cover how far the machines'
+        clocks are apart (one that is 2 s ahead lets the oldest request out 2 s early), and how
+        much longer one request travels than another.
     :raises ConfigurationError: the headroom is negative.
     """
 
