@@ -108,7 +108,7 @@ class Telemetry:
         self.hooks = Hooks(on_request=self._begin, on_response=self._end)
 
     def observe(self, client: C, *, name: str | None = None) -> C:
-        """Count a client's calls, retries, waits and cached reads; gives the same client.
+        """Count a client's calls, retries, waits and cached reads; return the same client.
 
         The client is not kept alive. What it has counted stays in the sums when it is gone.
 
