@@ -3,10 +3,8 @@
 It holds row numbers, counts and keyed hashes, and no personal data. The salt of the hashes lies
 beside them, so the file still belongs to its owner alone (mode 0600).
 
-Durability: WAL with ``synchronous=FULL``. With NORMAL a power cut may take the latest commits
-back; nothing would be lost, but what they marked as delivered would be sent once more, and a
-commit is rare enough here (one per chunk, or one for all answers of some milliseconds) to pay
-for an fsync.
+WAL with ``synchronous=FULL``: with NORMAL a power cut may take the latest commits back, and what
+they marked as delivered would be sent once more. Commits are rare enough to pay for an fsync.
 """
 
 from __future__ import annotations
@@ -15,12 +13,12 @@ import logging
 import os
 import secrets
 import sqlite3
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext, suppress
 from datetime import datetime, timedelta
 from hashlib import blake2b
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 import attrs
 import msgspec
@@ -61,15 +59,15 @@ _KNOWN: Final = [
 """What finds the contents that a person was sent last, by the number of their identifiers."""
 
 
+Identifiers: TypeAlias = Iterable[tuple[str, str]]
+
+
 class JournalLocked(SyncRefused):
     """Another process has the journal open."""
 
 
 class JournalFailed(PersonaClickError):
-    """The journal can't be written or read: a full disk, a broken file.
-
-    What was not written counts as not delivered and is sent again by the next run.
-    """
+    """The journal can't be written or read; what it lacks is sent again by the next run."""
 
 
 class JournalDamaged(JournalFailed, SyncRefused):
@@ -118,9 +116,8 @@ class Journal:
     salt: bytes
 
     def __init__(self, path: Path, *, sets_aside: bool = False) -> None:
-        """Open a journal, or make one.
+        """Open a journal, or make one; a damaged file is renamed if it ``sets_aside``.
 
-        :param sets_aside: whether a damaged file is renamed, to begin with an empty one.
         :raises SyncRefused: another process has it open, or the file is no journal.
         :raises JournalFailed: it can't be read or written.
         """
@@ -188,22 +185,14 @@ class Journal:
 
     @contextmanager
     def transaction(self, *, ends: bool = True) -> Iterator[sqlite3.Connection]:
-        """Do something wholly or not at all; unless it ``ends``, together with what comes next.
-
-        :raises JournalFailed: nothing was done.
-        """
+        """Do something wholly or not at all; unless it ``ends``, together with what comes next."""
         try:
             if not self._db.in_transaction:
                 self._db.execute("BEGIN IMMEDIATE")
-            yield self._db
-            if ends:
-                self._db.execute("COMMIT")
-        except BaseException as error:
-            with suppress(sqlite3.Error):
-                self._db.execute("ROLLBACK")
-            if isinstance(error, sqlite3.Error):
-                raise self._failed(error) from None
-            raise
+            with self._db if ends else nullcontext():
+                yield self._db
+        except sqlite3.Error as error:
+            raise self._failed(error) from None
 
     def _failed(self, error: sqlite3.Error) -> SyncRefused | JournalFailed:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
@@ -225,9 +214,7 @@ class Journal:
     # Runs
 
     def resume(self, asked: Run, now: datetime, *, restarts: bool) -> tuple[Run, Plan]:
-        """Return the run to go on with and what it has left to do; else the one asked for.
-
-        A run is ended if it ``restarts``, and if it can't go on and nothing of it was sent.
+        """Return the unfinished run to go on with and what it left to do; else the one asked for.
 
         :raises SyncRefused: it can't go on, and something of it was sent.
         """
@@ -335,19 +322,15 @@ class Journal:
     # What people were sent last
 
     def mark_changed(
-        self,
-        run: Run,
-        chunk: Chunk,
-        records: Mapping[int, tuple[Sequence[tuple[str, str]], bytes]],
+        self, run: Run, chunk: Chunk, records: Mapping[int, tuple[Identifiers, bytes]]
     ) -> set[int]:
         """Return the positions of the records that must be sent, and note what these are.
 
-        A record is unchanged if each of its person's names was last sent just this content, in a
-        chunk that is done. One that must be sent takes its place at once, though it counts only
-        when its chunk is done: a later record of the same person is compared with it, not with
-        what it replaces. This is durable when the chunk is saved, which comes before it is sent.
+        A record is unchanged if each of its person's identifiers was last sent just this content,
+        in a chunk that is done. What must be sent is noted at once, for the person's next record
+        to be compared with. That is durable when the chunk is saved, which comes before it is sent.
 
-        :param records: by position in the chunk, the ``(name, value)`` identifiers and the content.
+        :param records: by position in the chunk, the identifiers and the content.
         """
         changed = set()
         wording = run.settings["segment_id"].encode()
@@ -366,13 +349,13 @@ class Journal:
                     )
         return changed
 
-    def forget(self, run: Run, identifiers: Iterable[tuple[str, str]]) -> None:
+    def forget(self, run: Run, identifiers: Identifiers) -> None:
         """Forget what users were sent: it was refused after all."""
         with self.transaction() as db:
             keys = [(key,) for key in self._keys(run, identifiers)]
             db.executemany("DELETE FROM contents WHERE person = ?", keys)
 
-    def _keys(self, run: Run, identifiers: Iterable[tuple[str, str]]) -> list[bytes]:
+    def _keys(self, run: Run, identifiers: Identifiers) -> list[bytes]:
         """Return the keys of people, each of whom is another one in another shop."""
         whose = f"{run.settings['api_url']} {run.settings['shop_id']}"
         return [self._hash(f"{whose}\n{name}\n{value}".encode()) for name, value in identifiers]
@@ -382,11 +365,8 @@ class Journal:
 
 
 def _make(path: Path) -> None:
-    """Make the file before SQLite does, for its owner alone; the -wal file takes over its mode.
-
-    :raises SyncRefused: there is a symbolic link, which may lead to somebody else's file, or a
-        file that can't be written.
-    """
+    """Make the file before SQLite does, for its owner alone; the -wal file takes over its mode."""
+    # A link may lead to somebody else's file.
     if path.is_symlink() or Path(f"{path}-wal").is_symlink():
         raise SyncRefused(f"journal: {path.name} is a symbolic link; give the file's own path")
     # Without opening one that is there: closing it again would give up SQLite's lock on it.
@@ -416,8 +396,7 @@ def _set_aside(path: Path) -> None:
 def _is_text(path: Path) -> bool:
     """Return whether a file is somebody's text rather than what is left of a journal."""
     with path.open("rb") as file:
-        head = file.read(512)
-    return all(byte >= ord(" ") or byte in b"\t\r\n" for byte in head)
+        return all(byte >= ord(" ") or byte in b"\t\r\n" for byte in file.read(512))
 
 
 def _damaged(name: str) -> str:
