@@ -27,7 +27,7 @@ from personaclick_async.protocol.answers import Answer
 from personaclick_async.protocol.requests import Call
 from personaclick_async.retry import Failure, wait_before_next
 from personaclick_async.scope import Core
-from personaclick_async.sync.options import Limit, SyncOptions
+from personaclick_async.sync.options import SyncOptions
 from personaclick_async.sync.records import Fault, Refused
 from personaclick_async.sync.report import Cause, Report, SyncStopped, Waiting
 
@@ -83,8 +83,10 @@ def judge(error: PersonaClickError) -> tuple[Verdict, Cause]:
             return Verdict.STOP, Cause.REDIRECTED
         case ConfigurationError():
             return Verdict.STOP, Cause.LIMIT
-        case _:
+        case errors.ServiceError() | errors.ClientClosed():
             return Verdict.STOP, Cause.FAILED
+        case _:  # a limit that can't be asked just now
+            return Verdict.WAIT, Cause.UNREACHABLE
 
 
 def describe(error: PersonaClickError) -> str:
@@ -200,8 +202,8 @@ class Delivery:
         failures = among_others = 0
         answers = self._outage.answers
         while True:
-            error, is_final = await self._in_turn(call, names, failures)
-            if error is None or is_final:
+            error = await self._in_turn(call, names, failures)
+            if error is None or judge(error)[0] is not Verdict.WAIT:
                 return error
             failures += 1
             among_others += self._outage.answers != answers
@@ -212,7 +214,7 @@ class Delivery:
 
     async def _in_turn(
         self, call: Call[None], names: Sequence[Identity] | None, failures: int
-    ) -> tuple[PersonaClickError | None, bool]:
+    ) -> PersonaClickError | None:
         if self._outage.failures >= _FAILURES_IN_A_ROW:
             async with self._turn:
                 # The one before may have found out meanwhile: then all continue at once.
@@ -222,49 +224,50 @@ class Delivery:
 
     async def _attempt(
         self, call: Call[None], names: Sequence[Identity] | None, failures: int
-    ) -> tuple[PersonaClickError | None, bool]:
-        """Make a request once; return what went wrong, and whether that is final."""
-        limit = self.options.limit
-        error = None if limit is None else await self._held_back(limit)
-        if self.halted.is_set():
-            raise Halted
-        if error is not None:
-            return error, False
-        probes = self._probes
+    ) -> PersonaClickError | None:
+        """Make a request once; return what went wrong.
+
+        :raises SyncStopped: nothing will ever get through.
+        """
+        limit, probes = self.options.limit, self._probes
+        error, sent = None, 0
         try:
-            sent = await self.core.transport.send(call, self._call_options, _attempts_of) or 1
+            while limit and not self.halted.is_set() and (wait := await limit.wait_needed()):
+                await wait_at_most(wait, self.halted)
+            if self.halted.is_set():
+                raise Halted
+            try:
+                sent = await self.core.transport.send(call, self._call_options, _attempts_of) or 1
+            finally:
+                # Also after a failure: a request without an answer may have been carried out.
+                if names is None:
+                    self.core.profiles.clear()
+                else:
+                    await self.core.profiles.forget(*names)
         except PersonaClickError as caught:
             # As a value: raised from here, it would drag the chain of handlers along.
             error = caught.with_traceback(None)
             sent = getattr(error, "attempts", 0)
-        finally:
-            # Also after a failure: a request without an answer may have been carried out.
-            if names is None:
-                self.core.profiles.clear()
-            else:
-                await self.core.profiles.forget(*names)
         self._report.requests += sent
         self._report.bytes_sent += len(call.body or b"") * sent
         self._report.retries += sent if failures else 0
         verdict, cause = (None, None) if error is None else judge(error)
         self.lacks_files |= cause is Cause.RESOURCES
         if verdict is Verdict.PROBE and (problem := await self._probed(probes)) is not None:
-            verdict = Verdict.STOP
             if judge(problem)[0] is Verdict.WAIT:
-                return problem, False
-        if verdict is Verdict.WAIT:
-            return error, False
+                return problem
+            verdict = Verdict.STOP
         if error is not None and verdict is Verdict.STOP:
             raise self.stopped(f"nothing can be delivered: {_in_full(error)}", error)
-        self._is_unauthorized = verdict is Verdict.PROBE
-        self._outage.over()
-        self._answered.set()
-        if self._report.waiting is not None:
-            self._report.waiting = None
-            if self._is_warned:
+        if verdict is not Verdict.WAIT:
+            self._is_unauthorized = verdict is Verdict.PROBE
+            self._outage.over()
+            self._answered.set()
+            if self._report.waiting is not None and self._is_warned:
                 self._is_warned = False
                 log.info("the service takes records again")
-        return error, True
+            self._report.waiting = None
+        return error
 
     async def _probed(self, probes: int) -> PersonaClickError | None:
         """Import nothing, unless somebody has since the request; return what is wrong with that."""
@@ -298,17 +301,6 @@ class Delivery:
                 "between: look at the reasons of the rejected ones before running it again",
                 cause=Cause.CREDENTIALS if self._is_unauthorized else Cause.REFUSED_IN_A_ROW,
             )
-
-    async def _held_back(self, limit: Limit) -> PersonaClickError | None:
-        """Wait for a place in the shared limit, or the end; return why it can't be asked."""
-        try:
-            while not self.halted.is_set() and (wait := await limit.wait_needed()):
-                await wait_at_most(wait, self.halted)
-        except ConfigurationError as error:
-            raise self.stopped(f"nothing can be delivered: {error}", error) from None
-        except PersonaClickError as error:
-            return error.with_traceback(None)
-        return None
 
     async def _wait(self, error: PersonaClickError, failures: int) -> None:
         """Wait before the next attempt, and say so: in the log once for an outage and a reason."""
