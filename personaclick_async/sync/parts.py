@@ -1,11 +1,10 @@
 """A part of a data set: some files, or a shard of a source, that one process syncs.
 
-A shard is a share of a source for a machine that knows nothing of the others. Each reads the whole
-source and leaves out the people who are not in its share, so the records of one person stay
-together and in order. What a share is follows from the source alone.
+A shard is the share of a machine that knows nothing of the others: each reads the whole source and
+leaves out the people who are not in its share, so one person's records stay together and in order.
 
-An engine, or none, has to run :func:`sync_part` somewhere for each part. A part that is run again,
-because its machine was lost, resumes from its journal.
+An engine has to run :func:`sync_part` somewhere for each part. A part that is run again, because
+its machine was lost, resumes from its journal.
 """
 
 from __future__ import annotations
@@ -72,7 +71,7 @@ class Shard:
     def parse(cls, text: str) -> Self:
         """Read ``2/8``.
 
-        :raises ConfigurationError: it is not written like that, or there is no such share.
+        :raises ConfigurationError: it is written in another way, or there is no such share.
         """
         found = _SHARD.fullmatch(text)
         return cls(int(found[1]), int(found[2])) if found else cls(0, 0)
@@ -96,9 +95,8 @@ class ShardOf(SourceView):
     """Those rows of a source whose people belong to a share.
 
     People are told apart by one identifier, and rows without it are rejected, on one of the
-    shards: nobody could say where that person's other records are. Records that share another
-    identifier (a family's phone, say) but not this one may be on different shards; they are
-    not kept in order.
+    shards. Records that share only another identifier, such as a family's phone, may be on
+    different shards; they are not kept in order.
 
     :param by: that identifier; the first that the source's first record has of email, external
         id, phone, loyalty id and Telegram id unless given.
@@ -198,9 +196,7 @@ def parts_of(
     if not files:
         raise ConfigurationError("source: expected at least one file")
     whole = Part(files=tuple(files), mapping=mapping, kind=kind, layout=layout)
-    if count == 1:
-        return [whole]
-    if len(files) == 1:
+    if count > 1 and len(files) == 1:
         shards = (Shard(number, count) for number in range(1, count + 1))
         return [attrs.evolve(whole, shard=shard, by=by) for shard in shards]
     shares = (tuple(files[index::count]) for index in range(min(count, len(files))))
@@ -254,9 +250,7 @@ def prepare_parts(settings: PartSettings) -> None:
 def finish_parts(
     parts: Sequence[Part], settings: PartSettings, rejects: Path | None = None
 ) -> None:
-    """Forget that the parts have ended, so that the next sync sends them again.
-
-    Until then, a part that has ended is not sent again when the others are resumed.
+    """Forget that the parts have ended: until then, they are not sent again with the others.
 
     :param rejects: a file to which the rejected rows of all parts are moved.
     """

@@ -110,10 +110,9 @@ class Rejected(FaultyRow):
 
 
 class Refused(Rejected):
-    """A record that was fit to be sent, and that its route or the service does not take.
+    """A record that its route or the service does not take.
 
-    ``source_row`` holds what was to be sent, in the wire's form: the row as it was read is not
-    known any more.
+    ``source_row`` holds what was to be sent: the row as it was read is not known any more.
     """
 
     __slots__ = ()
@@ -141,10 +140,7 @@ class Record:
 
     @property
     def identifiers(self) -> tuple[tuple[str, str], ...]:
-        """The user's identifiers, as ``(name, value)``, made anew on each access.
-
-        Two records that share one are about the same user and keep their order.
-        """
+        """The user's, as ``(name, value)``: records that share one are about the same user."""
         return identifiers_of(self.wire)
 
     def __repr__(self) -> str:
@@ -183,10 +179,7 @@ class Source(Protocol):
 
 
 def outcome_of(item: Item, row: int) -> Outcome:
-    """Make a record of an item, or its rejection; ``row`` is for items that have none.
-
-    A flat mapping has custom properties beside the standard fields, as the wire has them.
-    """
+    """Make a record of an item, or its rejection; ``row`` is for items that have none."""
     source_row: Mapping[str, object] = {}
     match item:
         case Record() | Rejected():
@@ -230,11 +223,7 @@ def has_identifier(wire: Mapping[str, Json], among: Sequence[str] = IDENTIFIERS)
 
 
 def choose_route(first: Sequence[Outcome], *, whole: bool) -> Route:
-    """Choose between the routes by the first records of a source.
-
-    :param first: its first ``BULK_FROM`` rows, or all if it has fewer.
-    :param whole: whether these are all.
-    """
+    """Choose between the routes by a source's first ``BULK_FROM`` rows, or its ``whole``."""
     if whole and len(first) < BULK_FROM:
         return Route.PER_PROFILE
     fit = all(isinstance(one, Rejected) or _unfit(one.wire, Route.BULK) is None for one in first)
@@ -246,10 +235,7 @@ Admitted: TypeAlias = tuple[Outcome, bytes]
 
 
 def admitted(outcome: Outcome, route: Route, largest: int) -> Admitted:
-    """Return a record that can go the route and its JSON, or its rejection and nothing.
-
-    :param largest: the bytes that one record may have.
-    """
+    """Return a record that can go the route and its JSON, or its rejection and nothing."""
     if not isinstance(outcome, Record):
         return outcome, b""
     wire = outcome.wire
