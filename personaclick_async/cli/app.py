@@ -50,7 +50,7 @@ app.add_typer(orders, name="orders")
 
 @app.command()
 @command
-def sync(given: Syncing, *, connection: Connection, output: Output) -> None:
+def sync(*, given: Syncing, connection: Connection, output: Output) -> None:
     """Send every customer of a file, a query or a stream; resume after any interruption."""
     from personaclick_async.cli.syncing import run_sync  # noqa: PLC0415 - only this command
 
@@ -108,6 +108,7 @@ async def get_profile(
 @profile.command("set")
 @command
 async def set_profile(
+    *,
     fields: Annotated[
         list[str],
         typer.Argument(
@@ -116,7 +117,6 @@ async def set_profile(
             metavar="FIELD=VALUE…",
         ),
     ],
-    *,
     user: UserOptions,
     connection: Connection,
     output: Output,
@@ -154,7 +154,7 @@ def emulator(context: typer.Context) -> None:
 
 @app.command()
 @command
-def mapping(reading: Reading, *, output: Output) -> None:
+def mapping(*, reading: Reading, output: Output) -> None:
     """Propose a mapping for a source, as TOML: check it, and give it to sync --map."""
     from personaclick_async.cli.syncing import propose  # noqa: PLC0415 - only here
 
@@ -163,7 +163,7 @@ def mapping(reading: Reading, *, output: Output) -> None:
 
 @app.command()
 @command
-def probe(given: Probing, *, connection: Connection, output: Output) -> None:
+def probe(*, given: Probing, connection: Connection, output: Output) -> None:
     """Ask a shop how the service behaves where no document says so.
 
     At most 60 requests, none repeated, none an import. The file has no values and no secret;

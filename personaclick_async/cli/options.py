@@ -16,7 +16,7 @@ from typing import Any, Final, Literal, TypeAlias, get_type_hints
 import attrs
 import typer
 
-from personaclick_async.cli.outcome import Output
+from personaclick_async.cli.outcome import OPTION
 from personaclick_async.cli.process import Interrupted, run_interruptibly
 from personaclick_async.client import PersonaClick
 from personaclick_async.config import UNSET, RateLimit, Unset
@@ -27,55 +27,48 @@ from personaclick_async.user import User
 
 _NO_SHOP: Final = "0" * 30
 _MOST_SECRET_BYTES: Final = 4096
-_OPTION: Final = "option"
 
 KindName: TypeAlias = Literal["csv", "jsonl", "json", "parquet", "workbook"]
 RouteName: TypeAlias = Literal["auto", "bulk", "per-profile"]
 
 
 def command(work: Callable[..., object]) -> Callable[..., None]:
-    """Return the command of a function, which takes attrs classes of options and an ``output``.
+    """Return the command of a function, whose options are the fields of its attrs arguments.
 
-    The classes' fields and ``--json`` become the command's options. A coroutine that the function
-    returns is run; an error of ours ends the process with its code and one line.
+    A coroutine that the function returns is run; an error of ours is shown by its ``output``, and
+    ends the process with the error's code.
     """
     parameters: list[inspect.Parameter] = []
     groups: dict[str, type[attrs.AttrsInstance]] = {}
     for name, one in inspect.signature(work, eval_str=True).parameters.items():
-        if one.annotation is Output:
-            as_json = typer.Option(False, "--json", help="Write JSON, for scripts; errors too.")
-            parameters.append(one.replace(name="as_json", default=as_json, annotation=bool))
-        elif not attrs.has(one.annotation):
+        if not attrs.has(one.annotation):
             parameters.append(one)
-        else:
-            groups[name] = one.annotation
-            kinds = get_type_hints(one.annotation)
-            parameters += [
-                one.replace(
-                    name=field.name, default=field.metadata[_OPTION], annotation=kinds[field.name]
-                )
-                for field in attrs.fields(one.annotation)
-            ]
+            continue
+        groups[name] = one.annotation
+        kinds = get_type_hints(one.annotation)
+        for field in attrs.fields(one.annotation):
+            option = field.metadata[OPTION]
+            parameters.append(
+                one.replace(name=field.name, default=option, annotation=kinds[field.name])
+            )
 
     @wraps(work)
-    def run(*, as_json: bool, **given: Any) -> None:  # noqa: ANN401 - whatever the options are
-        output = Output(as_json)
-        made = {
+    def run(**given: Any) -> None:  # noqa: ANN401 - whatever the options are
+        made: dict[str, Any] = {
             name: group(**{field.name: given.pop(field.name) for field in attrs.fields(group)})
             for name, group in groups.items()
         }
         try:
-            begun = work(output=output, **made, **given)
+            begun = work(**made, **given)
             if inspect.iscoroutine(begun):
                 run_interruptibly(begun)
         except PersonaClickError as error:
-            output.fail(error)
+            made["output"].fail(error)
         except Interrupted as interrupted:
-            output.complain("Interrupted", interrupted.untold or "")
+            made["output"].complain("Interrupted", interrupted.untold or "")
             interrupted.untold = None
             raise
 
-    parameters.sort(key=lambda one: one.kind)
     vars(run)["__signature__"] = inspect.Signature(parameters)
     return run
 
@@ -99,7 +92,7 @@ def _option(
         min=at_least,
         rich_help_panel=panel,
     )
-    return attrs.field(default=default, metadata={_OPTION: option})
+    return attrs.field(default=default, metadata={OPTION: option})
 
 
 _any: Final = partial(_option, None)
@@ -186,7 +179,7 @@ class Reading:
 
     source: str = attrs.field(
         metadata={
-            _OPTION: typer.Argument(
+            OPTION: typer.Argument(
                 help="A file (CSV, JSON, Parquet, Excel; also .gz, .zip …), here or at an address "
                 "such as s3://…; a pattern; a database's URL; or - for standard input."
             )
