@@ -55,8 +55,8 @@ _TYPES: Final[Mapping[type, str]] = {
 _BLANKS: Final[Mapping[str, str]] = {"": "absent", "null": "null", "{}": "object", "[]": "array"}
 
 _WRITTEN: Final[Mapping[str, Json]] = {"first_name": "Probe", "location": "1", "gender": "f"}
-# The point, a field, what it is set to, what it means which text the field then holds, and what any
-# other means.
+# What is written and read back: the point, the field and its value; what it means if the field then
+# holds such a text, and if it holds anything else.
 _SETS: Final[tuple[tuple[str, str, Json, Mapping[str | None, str], str], ...]] = (
     ("null", "gender", None, {None: "clears", "": "clears"}, "ignored"),
     ("empty_text", "gender", "", {None: "clears", "": "stored"}, "not given"),
@@ -445,9 +445,7 @@ class _Probe:
         async def shown(field: str) -> str | None:
             fields = (await self._read("what was written", did=did)).fields
             custom = fields.get(names.CUSTOM_PROPERTIES)
-            found = (
-                {**custom, **fields}.get(field) if isinstance(custom, dict) else fields.get(field)
-            )
+            found = ({**custom, **fields} if isinstance(custom, dict) else fields).get(field)
             return found if isinstance(found, str) else None
 
         reply = await put("first name, location, gender", _WRITTEN)
