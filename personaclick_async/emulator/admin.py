@@ -221,7 +221,7 @@ class Admin:
 
     def _with_products(self, order: dict[str, Json]) -> dict[str, Json]:
         orders = Orders(self._profiles)
-        ids = [str(item.get(names.ID)) for item in order["order"].get("items") or []]
+        ids = [str(item.get(names.ID)) for item in order["order"]["items"]]
         return {**order, "products": {one: (orders.product(one) or {}).get("name") for one in ids}}
 
     def _shown_faults(self) -> list[Json]:

@@ -53,15 +53,16 @@ class Orders:
             raise Refused(422, "the order has no id")
         store, shop = self.profiles.store, self.profiles.shop
         query = "SELECT profile, body FROM orders WHERE shop = ? AND id = ?"
-        owner, known = store.execute(query, shop, order_id).fetchone() or (None, {})
+        found = store.execute(query, shop, order_id).fetchone()
+        known: Item = found[1] if found else {}
         body = {"date": 0, "status": "created", **known, **order, names.ID: order_id}
         body["date"] = _seconds(body["date"])
         if _total(body) is None:
             raise Refused(422, "the order's value is not a number")
         if not isinstance(body["status"], str):
             raise Refused(422, "the order's status is not a text")
-        body["items"] = _items_left(_items(known), _items(order))
-        owner = owner or self._buyer(order)
+        body["items"] = _items_left(known.get("items", []), order.get("items"))
+        owner = found[0] if found else self._buyer(order)
         # A change leaves an order's place among the others.
         store.execute(
             "INSERT INTO orders (shop, id, profile, date, body) VALUES (?, ?, ?, ?, ?) "
@@ -92,7 +93,8 @@ class Orders:
 
     def last_products(self, owner: int) -> list[dict[str, Json]]:
         """Return the products of the newest order not cancelled, each once (protocol, 12)."""
-        bought = [_items(order) for _, order in self._of(owner) if _state(order) != "cancelled"]
+        orders = [order for _, order in self._of(owner)]
+        bought = [order["items"] for order in orders if _state(order) != "cancelled"]
         ids = dict.fromkeys(str(item.get(names.ID)) for items in bought[-1:] for item in items)
         return [product for one in ids if (product := self.product(one)) is not None]
 
@@ -122,7 +124,7 @@ class Orders:
             "stream": "default",
             "order_status": order["status"],
             names.CUSTOM_PROPERTIES: order.get("custom", {}),
-            "items": [self._shown_item(item) for item in _items(order)],
+            "items": [self._shown_item(item) for item in order["items"]],
             "history": [{"status": order["status"], "date": moment}],
         }
 
@@ -153,16 +155,11 @@ class Orders:
                         "name": (self.product(item.get(names.ID)) or {}).get("name"),
                         "quantity": item.get("quantity", 1),
                     }
-                    for item in _items(order)
+                    for item in order["items"]
                 ],
             }
             for _, order in self._of(owner)
         ]
-
-
-def _items(order: Mapping[str, Json]) -> list[Item]:
-    items = order.get("items")
-    return [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
 
 
 def _state(one: Mapping[str, Json]) -> str:
@@ -170,12 +167,13 @@ def _state(one: Mapping[str, Json]) -> str:
     return _STATES.get(str(one.get("status")).lower(), "new")
 
 
-def _items_left(before: list[Item], given: list[Item]) -> list[Item]:
+def _items_left(before: list[Item], given: Json) -> list[Item]:
     """Return an order's items after an import: what is cancelled or refunded leaves the order.
 
     Items that are all in force replace the ones before; with a refund among them they are a
     report about some, and the others stay.
     """
+    given = [item for item in given if isinstance(item, dict)] if isinstance(given, list) else []
     kept = [item for item in given if _state(item) != "cancelled"]
     if given and len(kept) == len(given):
         return kept

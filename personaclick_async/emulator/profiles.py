@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Callable, Collection, Mapping
-from functools import partial
+from collections.abc import Collection, Mapping
 from itertools import zip_longest
 from typing import Final
 from urllib.parse import unquote
@@ -24,6 +23,7 @@ from personaclick_async.models.update import FIELDS, RESERVED_NAMES
 Part = dict[str, Json]
 Parts = tuple[Part, Part, Part]
 
+_IDENTIFIERS: Final = (*names.IDENTIFIERS, names.ID)
 _CUSTOM_NAME: Final = re.compile(r"[A-Za-z0-9_]+")
 _SEGMENTS: Final = "segment_ids"
 _PURGED: Final = ("first_name", "last_name", "middle_name")
@@ -73,9 +73,8 @@ class Profiles:
         self.store.execute(query, *changed, key)
 
     def _new(self) -> int:
-        return (
-            self.store.execute("INSERT INTO profiles (shop) VALUES (?)", self.shop).lastrowid or 0
-        )
+        query = "INSERT INTO profiles (shop) VALUES (?)"
+        return self.store.execute(query, self.shop).lastrowid or 0
 
     def device(self, did: str) -> tuple[int, str | None] | None:
         """Return the number of a device's profile and its session; None if it was never seen."""
@@ -99,10 +98,6 @@ class Profiles:
         """Note a device's session; any session id is taken (protocol, section 6.2)."""
         query = "UPDATE devices SET seance = ? WHERE shop = ? AND did = ?"
         self.store.execute(query, seance, self.shop, did)
-
-    def identifiers(self, parameters: Mapping[str, Json]) -> dict[str, str]:
-        """Return the identifiers among the parameters, under the names that are understood."""
-        return read.identifiers(parameters, self.behaviour.user_id_names)
 
     def identifiers_of(self, key: int) -> dict[str, str]:
         """Return a profile's identifiers as they were given."""
@@ -186,14 +181,13 @@ class Profiles:
         :param more_fields: what is no custom property, besides the documented fields.
         """
         fields, custom = self._values(parameters, more_fields)
-        identifiers = self.identifiers(parameters)
-        if isinstance(self.behaviour.identifier_conflict, int):
-            found = {self._find(kind, value) for kind, value in identifiers.items()} - {None}
-            if len(found) > 1:
-                raise Refused(self.behaviour.identifier_conflict, "Identifiers of several profiles")
+        identifiers = read.identifiers(parameters, self.behaviour.user_id_names)
+        found = {kind: self._find(kind, value) for kind, value in identifiers.items()}
+        if len({*found.values()} - {None}) > 1:
+            unless_refused(self.behaviour.identifier_conflict, "Identifiers of several profiles")
         key = self._meant(did, identifiers)
         for kind, value in identifiers.items():
-            if self._find(kind, value) in (None, key):
+            if found[kind] in (None, key):
                 # Free: also in place of an older one, as when a customer has a new address.
                 self._name(key, kind, value)
         if names.ID in fields:
@@ -212,39 +206,32 @@ class Profiles:
     def _values(
         self, parameters: Mapping[str, Json], more_fields: Collection[str]
     ) -> tuple[Part, Part]:
-        """Return the fields and the custom properties that are given."""
+        """Return the fields and the custom properties, as they are to be stored."""
+        behaviour, declared = self.behaviour, self._properties()
         fields: Part = {}
         custom: Part = {}
-        declared = self._properties()
         for name, given in parameters.items():
-            if name in FIELDS or name == names.ID or name in more_fields:
-                self._take(fields, name, given, partial(read.field, name))
-            elif name not in RESERVED_NAMES and _CUSTOM_NAME.fullmatch(name):
-                self._take(custom, name, given, read.custom_value)
-                how = "stored" if name in declared else self.behaviour.undeclared_property
-                if name in custom and unless_refused(how, f"{name} is not declared") == "ignored":
-                    del custom[name]
+            is_field = name in FIELDS or name == names.ID or name in more_fields
+            if not is_field and (name in RESERVED_NAMES or not _CUSTOM_NAME.fullmatch(name)):
+                continue
+            value, how, why = given, behaviour.empty_text, f"{name} is empty"
+            if given != "":
+                try:
+                    value = read.field(name, given) if is_field else read.custom_value(given)
+                    how, why = "stored" if value is not None else behaviour.null, f"{name} is null"
+                except Refused as refused:
+                    how, why = behaviour.wrong_type, refused.message
+            how = unless_refused(how, why)
+            if how not in ("stored", "clears") or (given == "" and name in _IDENTIFIERS):
+                continue
+            undeclared = "stored" if is_field or name in declared else behaviour.undeclared_property
+            if unless_refused(undeclared, f"{name} is not declared") == "stored":
+                (fields if is_field else custom)[name] = value if how == "stored" else None
         return fields, custom
-
-    def _take(self, into: Part, name: str, given: Json, understand: Callable[[Json], Json]) -> None:
-        """Put a value in as it is to be stored, unless it counts as not given."""
-        behaviour, value = self.behaviour, given
-        how, why = behaviour.empty_text, f"{name} is empty"
-        if given != "":
-            try:
-                value = understand(given)
-                how, why = "stored" if value is not None else behaviour.null, f"{name} is null"
-            except Refused as refused:
-                how, why = behaviour.wrong_type, refused.message
-        how = unless_refused(how, why)
-        if given == "" and name in (*names.IDENTIFIERS, names.ID):
-            return
-        if how in ("stored", "clears"):
-            into[name] = value if how == "stored" else None
 
     def enlist(self, entry: Mapping[str, Json], segment_id: int | None) -> None:
         """Carry out one entry of an audience, and note the segment it was imported into."""
-        if not self.identifiers(entry):
+        if not read.identifiers(entry, self.behaviour.user_id_names):
             raise Refused(422, "the entry has no identifier")
         key = self.update(None, entry, read.AUDIENCE_FIELDS)
         if segment_id is not None:

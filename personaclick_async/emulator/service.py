@@ -125,7 +125,7 @@ class Service:
         self, endpoint: names.Endpoint, profiles: Profiles, parameters: Parameters
     ) -> Json:
         behaviour, orders = self.behaviour, Orders(profiles)
-        identifiers = profiles.identifiers(parameters)
+        identifiers = read.identifiers(parameters, behaviour.user_id_names)
         has_secret = parameters.get(names.SHOP_SECRET) is not None
         said = (read.as_text(parameters.get(name)) for name in (names.SID, names.SEANCE))
         seance = next(filter(None, said), None)

@@ -99,10 +99,14 @@ class Front:
         fault = traffic.strike(request.method, request.path)
         if fault is not None and fault.delay:
             await asyncio.sleep(fault.delay)
-        is_carried_out = fault is None or not (fault.drop or fault.answers)
+        response = web.Response()
         try:
-            call = await self._read(request, recorded)
-            response = self._carry_out(*call) if is_carried_out else web.Response()
+            endpoint, parameters = await self._read(request, recorded)
+            if fault is None or not (fault.drop or fault.answers):
+                answer = self._service.answer(endpoint, parameters)
+                response = _json(codec.encode(answer))
+                if endpoint is names.INIT and behaviour.init_cookie:
+                    response.set_cookie(names.DID, answer[names.DID], httponly=True)
         except Refused as refused:
             response = self._refusal(refused)
         if fault is not None and fault.drop:
@@ -153,13 +157,6 @@ class Front:
             # The service reads the cookie that init set where the parameter is missing (6.1).
             parameters[names.DID] = cookie
         return endpoint, parameters
-
-    def _carry_out(self, endpoint: names.Endpoint, parameters: read.Parameters) -> web.Response:
-        answer = self._service.answer(endpoint, parameters)
-        response = _json(codec.encode(answer))
-        if endpoint is names.INIT and self._service.behaviour.init_cookie:
-            response.set_cookie(names.DID, answer[names.DID], httponly=True)
-        return response
 
     def _refusal(self, refused: Refused) -> web.Response:
         behaviour, after = self._service.behaviour, refused.retry_after
