@@ -35,15 +35,17 @@ from personaclick_async.sync.mapping.words import (
 )
 from personaclick_async.sync.records import Fault
 
-# What is nobody else's: texts that hardly repeat, and hold nothing that can't be seen.
-_IDENTIFYING: Final = (Kind.IDENTIFIER, Kind.EMAIL, Kind.PHONE)
-# How nearly all of these are written: the rules accept them unchanged.
+# How nearly all texts are written that identify somebody, and so hardly repeat: addresses and ids
+# that the rules accept unchanged, and phone numbers.
 _FIT: Final = {
     Kind.EMAIL: r"(?!.{65})(?=[a-z._-]{0,40}[0-9]|[ac-jlmqrtv-z])"
     r"[a-z0-9]++(?:[._+-][a-z0-9]++)*+@(?:[a-z0-9]++(?:-[a-z0-9]++)*+\.)++[a-z]{2,}+",
     Kind.IDENTIFIER: r"[1-9][0-9]{0,63}+",
 }
-_IS_FIT: Final = {kind: re.compile(fit).fullmatch for kind, fit in _FIT.items()}
+_IS_FIT: Final = {
+    **{kind: re.compile(fit).fullmatch for kind, fit in _FIT.items()},
+    Kind.PHONE: rules.is_plain_phone,
+}
 # A whole column, a text to a line.
 _ARE_FIT: Final = {kind: re.compile(rf"(?:{fit}\n)++").fullmatch for kind, fit in _FIT.items()}
 _MOST_REMEMBERED: Final = 16_384
@@ -71,6 +73,14 @@ FALSE: Final = frozenset({"false", "f", "no", "n", "off", "0"})
 _NO_LETTER: Final = "'\u2018\u2019`\u00b4"
 
 
+_CASES: Final[dict[Case, Callable[[str], str]]] = {
+    "lower": str.lower,
+    "upper": str.upper,
+    "title": str.title,
+    "name": lambda text: _MC.sub(lambda found: f"Mc{found[1].upper()}", text.title()),
+}
+
+
 class Converter:
     """Turns what stands in a field's columns into the field's value on the wire.
 
@@ -83,37 +93,43 @@ class Converter:
 
     def __init__(self, name: str, origin: Origin) -> None:
         self.label, self.rule = rule_of(name, origin.kind)
-        self.origin = origin
+        self._origin = origin
         self.notes: list[str] = []
-        self._read = _READERS.get(origin.kind)
         # What whole texts stand for, None for nothing; as they are spelt before any case of them.
         folded = {text.casefold(): value for text, value in origin.values.items()}
         told = {**folded, **origin.values}
         told = {text: told[text] for text in told if text.casefold() not in origin.absent}
         self._told: dict[str, Json] = {"": None} | told | dict.fromkeys(origin.absent)
-        self._is_plain = not (origin.values or origin.case)
+        readers: dict[Kind, Callable[[str], object]] = {
+            Kind.STRING: self._name if name in FIELDS else str,
+            Kind.IDENTIFIER: self._identifier,
+            Kind.EMAIL: self._email,
+            Kind.PHONE: self._phone,
+            **dict.fromkeys((Kind.NUMBER, Kind.INTEGER, Kind.FLOAT), self._number),
+            Kind.BOOLEAN: self._boolean,
+            **dict.fromkeys((Kind.BIRTHDAY, Kind.DATE, Kind.DATETIME), self._date),
+            Kind.LIST: lambda text: [text],
+            Kind.JSON: self._json,
+        }
+        self._read = readers.get(origin.kind, str)
+        self._is_changed = origin.kind in _IS_FIT and bool(origin.values or origin.case)
         self._remembered: dict[str, Any] = _Memory(self.attempt)
 
     def column(self, cells: Sequence[Any]) -> list[Any]:
         """Convert the cells of many rows, each as :meth:`attempt` does."""
-        kind, absent = self.origin.kind, self.origin.absent
-        if set(map(type, cells)) != {str} or (kind in _IDENTIFYING and not self._is_plain):
+        kind, absent = self._origin.kind, self._origin.absent
+        if set(map(type, cells)) != {str} or self._is_changed:
             return list(map(self.attempt, cells))
-        if kind is Kind.PHONE:
-            is_fit = rules.is_plain_phone
-            return [
-                self._phone(cell) if is_fit(cell) and cell not in absent else self.attempt(cell)
-                for cell in cells
-            ]
-        if kind not in _FIT:
+        if kind not in _IS_FIT:
             return list(map(self._remembered.__getitem__, cells))
-        lines = "\n".join([*cells, ""])
+        lines = "\n".join([*cells, ""]) if kind in _ARE_FIT else ""
         are_lines = lines.count("\n") == len(cells)
         if are_lines and _ARE_FIT[kind](lines) and absent.isdisjoint(cells):
             return list(cells)
-        is_fit = _IS_FIT[kind]
+        is_fit, read = _IS_FIT[kind], self._plain_phone if kind is Kind.PHONE else str
         return [
-            cell if is_fit(cell) and cell not in absent else self.attempt(cell) for cell in cells
+            read(cell) if is_fit(cell) and cell not in absent else self.attempt(cell)
+            for cell in cells
         ]
 
     def attempt(self, cell: Any) -> Any:  # noqa: ANN401 - to a value of the wire, or a fault
@@ -124,34 +140,34 @@ class Converter:
         self.notes.clear()
         value: object
         try:
-            if len(self.origin.columns) > 1:
+            if len(self._origin.columns) > 1:
                 value = self._value(self._joined(cell))
             elif isinstance(cell, str):
                 value = self._value(cell)
             elif (word := _word(cell)) in self._told:
                 value = self._told[word]
             else:
-                value = _typed(self.label, self.origin.kind, cell)
+                value = _typed(self.label, self._origin.kind, cell)
                 value = self._value(value) if isinstance(value, str) else value
             return None if value is None else self.rule(self.label, value)
         except ValidationError as error:
             return Fault.of(error)
 
-    def noted(self, text: str, changed: str, note: str) -> str:
+    def _noted(self, text: str, changed: str, note: str) -> str:
         """Return a text as it was changed, and note if it was."""
         if changed != text:
             self.notes.append(note)
         return changed
 
-    def taken(self, pattern: re.Pattern[str], text: str, note: str) -> str:
+    def _taken(self, pattern: re.Pattern[str], text: str, note: str) -> str:
         """Return what a pattern takes out of a text, and note it; else the text as it is."""
         found = pattern.fullmatch(text)
-        return text if found is None else self.noted(text, found[1], note)
+        return text if found is None else self._noted(text, found[1], note)
 
-    def _phone(self, text: str) -> Any:  # noqa: ANN401 - as an attempt
+    def _plain_phone(self, text: str) -> Any:  # noqa: ANN401 - as an attempt
         """Convert a number from which nothing has to be removed."""
         try:
-            return read_plain_phone(self.label, text, self.origin.country, [])
+            return read_plain_phone(self.label, text, self._origin.country, [])
         except ValidationError as error:
             return Fault.of(error)
 
@@ -162,51 +178,143 @@ class Converter:
             if text is None:
                 raise refuse(self.label, "texts to join", cell)
             text = self._trimmed(text)
-            if text and text.casefold() not in self.origin.absent:
-                _check_meant(self.label, text)
+            if text and text.casefold() not in self._origin.absent:
+                self._check_meant(text)
                 texts.append(text)
-        return self.origin.join.join(texts)
+        return self._origin.join.join(texts)
 
     def _value(self, text: str) -> object:
         """Return what a text says, in the type that the field's rule takes."""
-        origin = self.origin
+        origin = self._origin
         text = self._trimmed(text)
         for spelling in (text, text.casefold()):
             if spelling in self._told:
                 return self._told[spelling]
-        if origin.kind in _IDENTIFYING:
+        if origin.kind in _IS_FIT:
             text = self._unmarked(text)
-        _check_meant(self.label, text)
+        self._check_meant(text)
         if origin.part is not None:
             text = _part_of(text, origin.part)
         if origin.case is not None:
             text = _CASES[origin.case](text)
         if origin.split is not None:
             return [part for one in text.split(origin.split) if (part := one.strip())] or None
-        return self._read(self, text) if text and self._read is not None else text or None
+        return self._read(text) if text else None
 
     def _trimmed(self, text: str) -> str:
         """Take off what stands around a text and does not belong to it."""
-        if self.origin.strip:
+        if self._origin.strip:
             whole, text = text, text.strip()
             if len(text) < len(whole) and text:
                 self.notes.append("white space removed")
-            if not text.isascii() and self.origin.kind not in (Kind.ANY, Kind.LIST, Kind.JSON):
+            if not text.isascii() and self._origin.kind not in (Kind.ANY, Kind.LIST, Kind.JSON):
                 unseen = "".join(ch for ch in text if ch.isspace() or _is_invisible(ch))
-                text = self.noted(text, text.strip(unseen), "invisible characters removed")
+                text = self._noted(text, text.strip(unseen), "invisible characters removed")
         if text.startswith('="') and (found := _FORMULA.fullmatch(text)) is not None:
-            return self.noted(text, found[1].replace('""', '"'), '="…" unwrapped')
+            return self._noted(text, found[1].replace('""', '"'), '="…" unwrapped')
         return text
 
     def _unmarked(self, text: str) -> str:
         """Take invisible characters out of an identifier, and a spreadsheet's apostrophe off it."""
         if not text.isascii():
             seen = "".join(ch for ch in text if not _is_invisible(ch))
-            text = self.noted(text, seen, "invisible characters removed")
+            text = self._noted(text, seen, "invisible characters removed")
         if text[:1] in _NO_LETTER and len(text) > 1:
             self.notes.append("apostrophe removed")
             text = text[1:-1] if text[-1] in _NO_LETTER else text[1:]
         return text.strip()
+
+    def _check_meant(self, text: str) -> None:
+        if text.casefold() == "null":
+            # The service's own clients send it for nothing, and it erases what was there
+            # (protocol, 3.3).
+            rule = 'a value, not the word null, which erases (say absent = ["null"])'
+            raise refuse(self.label, rule, text)
+        if text.startswith("#") and is_error(text):
+            raise refuse(self.label, "a value, not a spreadsheet's error: the value is lost", text)
+
+    # What a text says that is not empty, by the kind of value.
+
+    def _name(self, text: str) -> str:
+        if "&" in text and _ENTITY.search(text) and _WORDS.fullmatch(plain := unescape(text)):
+            text = self._noted(text, plain, "HTML decoded")
+        if text in MACHINES_NOTHING:
+            rule = 'a value, not a word for none (say absent = ["none"] or another)'
+            raise refuse(self.label, rule, text)
+        if not text.isascii() and _is_read_wrongly(text):
+            rule = "the letters that were meant: it was decoded wrongly before"
+            raise refuse(self.label, rule, text)
+        return text
+
+    def _identifier(self, text: str) -> str:
+        if any(text.casefold() == column.casefold() for column in self._origin.columns):
+            # Of files that were put together.
+            raise refuse(self.label, "an identifier, not the name of its column", text)
+        whole = self._digits(text)
+        if names_nobody(whole):
+            raise refuse(
+                self.label, "an identifier, not a word or a number that stands for none", text
+            )
+        return whole
+
+    def _digits(self, text: str) -> str:
+        """Undo what tables that know only floats make of whole numbers, where that can be done."""
+        if _SCIENTIFIC.fullmatch(text) is not None:
+            rule = "the whole number: a spreadsheet shortened it, digits are lost"
+            raise refuse(self.label, rule, text)
+        return self._taken(_POINT_ZERO, text, ".0 removed")
+
+    def _email(self, text: str) -> str:
+        plain = unicodedata.normalize("NFKC", text)
+        plain = self._taken(_ADDRESS_INSIDE, plain, "taken out of Name <…>")
+        plain = self._taken(_SCHEME, plain, "mailto: removed")
+        if is_placeholder(plain):
+            raise refuse(self.label, "an e-mail address, not one that stands for none", text)
+        domain = plain.rpartition("@")[2]
+        self._noted(domain, domain.lower(), "domain in small letters")
+        return plain
+
+    def _phone(self, text: str) -> str:
+        return read_phone(self.label, self._digits(text), self._origin.country, self.notes)
+
+    def _boolean(self, text: str) -> bool:
+        word = text.casefold()
+        if word not in TRUE | FALSE:
+            raise refuse(self.label, "true or false, yes or no, 1 or 0", text)
+        return word in TRUE
+
+    def _date(self, text: str) -> date:
+        kind, formats = self._origin.kind, self._origin.format
+        moment = read_date(self.label, text, formats, is_birthday=kind is Kind.BIRTHDAY)
+        return moment if kind is Kind.DATETIME else day_of(self.label, moment)
+
+    def _json(self, text: str) -> object:
+        with suppress(ValueError):  # also a text that UTF-8 can't carry
+            return codec.decode(text.encode())
+        raise refuse(self.label, "JSON", text)
+
+    def _number(self, text: str) -> Number:
+        """Read a number as people and spreadsheets write it: ``$1,234.50``.
+
+        Separators must stand where thousands end, so that ``1,5`` is refused and not taken for 15.
+        """
+        origin = self._origin
+        plain = text[1:] if text[0] in _NO_LETTER else text
+        plain = unicodedata.normalize("NFKC", plain).replace("\u2212", "-")
+        decimal = origin.decimal or "."
+        is_short = len(plain) <= _LONGEST_NUMBER
+        found = _number_pattern(decimal).fullmatch(plain) if is_short else None
+        if found is None or (found["sign"] and found["inner"]):
+            raise refuse(self.label, f"a number such as 1234{decimal}50", text)
+        is_open = origin.decimal is None and origin.kind is not Kind.INTEGER
+        if is_open and _EITHER_WAY.fullmatch(plain):
+            rule = 'a number, and decimal = "." or "," to tell how to read it'
+            raise refuse(self.label, rule, text)
+        whole = found["sign"] + found["inner"] + found["whole"].replace(found["by"] or " ", "")
+        if found["part"] is None and found["power"] is None:
+            return _of_kind(self.label, origin.kind, int(whole))
+        number = float(f"{whole}.{found['part'] or 0}e{found['power'] or 0}")
+        return _of_kind(self.label, origin.kind, number)
 
 
 class _Memory(dict[str, Any]):
@@ -229,46 +337,11 @@ def _is_invisible(ch: str) -> bool:
     return unicodedata.category(ch) == "Cf"
 
 
-def _check_meant(field: str, text: str) -> None:
-    if text.casefold() == "null":
-        # The service's own clients send it for nothing, and it erases what was there
-        # (protocol, 3.3).
-        rule = 'a value, not the word null, which erases (say absent = ["null"])'
-        raise refuse(field, rule, text)
-    if text.startswith("#") and is_error(text):
-        raise refuse(field, "a value, not a spreadsheet's error: the value is lost", text)
-
-
 def _part_of(text: str, part: Part) -> str:
     last, comma, first = (one.strip() for one in text.partition(","))
     if not comma:
         first, _, last = (one.strip() for one in " ".join(text.split()).partition(" "))
     return first if part == "first" else last
-
-
-_CASES: Final[dict[Case, Callable[[str], str]]] = {
-    "lower": str.lower,
-    "upper": str.upper,
-    "title": str.title,
-    "name": lambda text: _MC.sub(lambda found: f"Mc{found[1].upper()}", text.title()),
-}
-
-
-# What a text says, one function for each kind of value.
-
-
-def _name(of: Converter, text: str) -> str:
-    if of.label not in FIELDS:
-        return text
-    if "&" in text and _ENTITY.search(text) and _WORDS.fullmatch(plain := unescape(text)):
-        text = of.noted(text, plain, "HTML decoded")
-    if text in MACHINES_NOTHING:
-        rule = 'a value, not a word for none (say absent = ["none"] or another)'
-        raise refuse(of.label, rule, text)
-    if not text.isascii() and _is_read_wrongly(text):
-        rule = "the letters that were meant: it was decoded wrongly before"
-        raise refuse(of.label, rule, text)
-    return text
 
 
 def _is_read_wrongly(text: str) -> bool:
@@ -279,92 +352,11 @@ def _is_read_wrongly(text: str) -> bool:
     return False
 
 
-def _identifier(of: Converter, text: str) -> str:
-    if any(text.casefold() == column.casefold() for column in of.origin.columns):
-        # Of files that were put together.
-        raise refuse(of.label, "an identifier, not the name of its column", text)
-    whole = _digits(of, text)
-    if names_nobody(whole):
-        raise refuse(of.label, "an identifier, not a word or a number that stands for none", text)
-    return whole
-
-
-def _digits(of: Converter, text: str) -> str:
-    """Undo what tables that know only floats make of whole numbers, where that can be done."""
-    if _SCIENTIFIC.fullmatch(text) is not None:
-        rule = "the whole number: a spreadsheet shortened it, digits are lost"
-        raise refuse(of.label, rule, text)
-    return of.taken(_POINT_ZERO, text, ".0 removed")
-
-
-def _email(of: Converter, text: str) -> str:
-    plain = unicodedata.normalize("NFKC", text)
-    plain = of.taken(_ADDRESS_INSIDE, plain, "taken out of Name <…>")
-    plain = of.taken(_SCHEME, plain, "mailto: removed")
-    if is_placeholder(plain):
-        raise refuse(of.label, "an e-mail address, not one that stands for none", text)
-    domain = plain.rpartition("@")[2]
-    of.noted(domain, domain.lower(), "domain in small letters")
-    return plain
-
-
-def _phone(of: Converter, text: str) -> str:
-    return read_phone(of.label, _digits(of, text), of.origin.country, of.notes)
-
-
-def _boolean(of: Converter, text: str) -> bool:
-    word = text.casefold()
-    if word not in TRUE and word not in FALSE:
-        raise refuse(of.label, "true or false, yes or no, 1 or 0", text)
-    return word in TRUE
-
-
-def _json(of: Converter, text: str) -> object:
-    try:
-        return codec.decode(text.encode())
-    except ValueError:  # also a text that UTF-8 can't carry
-        raise refuse(of.label, "JSON", text) from None
-
-
-def _moment(of: Converter, text: str) -> datetime:
-    is_birthday = of.origin.kind is Kind.BIRTHDAY
-    return read_date(of.label, text, of.origin.format, is_birthday=is_birthday)
-
-
-def _day(of: Converter, text: str) -> date:
-    return day_of(of.label, _moment(of, text))
-
-
-def _number(of: Converter, text: str) -> Number:
-    """Read a number as people and spreadsheets write it: ``$1,234.50``.
-
-    Separators must stand where thousands end, so that ``1,5`` is refused and not taken for 15.
-    """
-    origin = of.origin
-    plain = text[1:] if text[0] in _NO_LETTER else text
-    plain = unicodedata.normalize("NFKC", plain).replace("\u2212", "-")
-    decimal = origin.decimal or "."
-    is_short = len(plain) <= _LONGEST_NUMBER
-    found = _number_pattern(decimal).fullmatch(plain) if is_short else None
-    if found is None or (found["sign"] and found["inner_sign"]):
-        raise refuse(of.label, f"a number such as 1234{decimal}50", text)
-    if origin.decimal is None and origin.kind is not Kind.INTEGER and _EITHER_WAY.fullmatch(plain):
-        rule = 'a number, and decimal = "." or "," to tell how to read it'
-        raise refuse(of.label, rule, text)
-    number: Number
-    whole = f"{found['sign']}{found['inner_sign']}{found['whole'].replace(found['by'] or ' ', '')}"
-    if found["part"] is None and found["power"] is None:
-        number = int(whole)
-    else:
-        number = float(f"{whole}.{found['part'] or 0}e{found['power'] or 0}")
-    return _of_kind(of.label, origin.kind, number)
-
-
 @cache
 def _number_pattern(decimal: str) -> re.Pattern[str]:
     thousands = r"[,\s'\u2019]" if decimal == "." else r"[.\s'\u2019]"
     return re.compile(
-        rf"(?P<sign>[+-]?)\s*{_CURRENCY}\s*(?P<inner_sign>[+-]?)"
+        rf"(?P<sign>[+-]?)\s*{_CURRENCY}\s*(?P<inner>[+-]?)"
         # Groups of two before the last one are Indian: 12,34,567.
         rf"(?P<whole>[0-9]+|[0-9]{{1,3}}(?P<by>{thousands})(?:[0-9]{{2,3}}(?P=by))*[0-9]{{3}})"
         rf"(?:{re.escape(decimal)}(?P<part>[0-9]+))?(?:[eE](?P<power>[+-]?[0-9]{{1,3}}))?"
@@ -386,30 +378,14 @@ def _of_kind(field: str, kind: Kind, value: object) -> Number:
     return int(found) if kind is Kind.INTEGER else found
 
 
-_READERS: Final[dict[Kind, Callable[[Converter, str], object]]] = {
-    Kind.STRING: _name,
-    Kind.IDENTIFIER: _identifier,
-    Kind.EMAIL: _email,
-    Kind.PHONE: _phone,
-    Kind.LIST: lambda _, text: [text],
-    **dict.fromkeys((Kind.NUMBER, Kind.INTEGER, Kind.FLOAT), _number),
-    Kind.BOOLEAN: _boolean,
-    Kind.JSON: _json,
-    Kind.DATETIME: _moment,
-    **dict.fromkeys((Kind.DATE, Kind.BIRTHDAY), _day),
-}
-"""What reads a text that is not empty, by the kind of value; other kinds take it as it is."""
-
-
 # What databases, workbooks and programs have in place of texts.
 
 
 def _word(value: object) -> str | None:
     """Return the text by which a mapping can name a value that is none; empty for nothing."""
     # NaN, NA and NaT are what pandas, numpy and Parquet have for an empty cell.
-    is_nan = (
-        value.is_nan() if isinstance(value, Decimal) else isinstance(value, float) and isnan(value)
-    )
+    is_nan = isinstance(value, float) and isnan(value)
+    is_nan = is_nan or (isinstance(value, Decimal) and value.is_nan())
     if value is None or is_nan or type(value).__name__ in ("NAType", "NaTType"):
         return ""
     if isinstance(value, bool):
