@@ -45,24 +45,13 @@ from personaclick_async.sync.sources.base import BOOKKEEPING, Sample
 _WHOLE: Final = ("first_name", "last_name")
 _NAMES: Final = (*_WHOLE, "middle_name")
 _WORD_ENDS: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
-_NOT_A_NAME: Final = re.compile(r"[^a-z0-9]+")
-_BARE_KEY: Final = re.compile(r"[A-Za-z0-9_-]+")
-_ONE_IN: Final = 10
-_TWO_NAMES: Final = re.compile(r" |[\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7a3]")
 _TWO_WORDS: Final = re.compile(r"[^\W\d_][\w'\u2019.-]*,? [^\W\d_][\w'\u2019.-]*")
-_NO_NAME: Final = re.compile(r"[0-9#@]|^\W+$|\b(?:GmbH|Ltd|LLC|Inc|Corp|S\.?r\.?l|株式会社)\b")
 _FAMILY_FIRST: Final = re.compile(r"[\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7a3]")
 _CODE: Final = re.compile(r"[+-]?0[0-9]+(?:\.0+)?|[0-9.]+[eE][+-]?[0-9]+|\+[0-9 ]+")
 # With fewer digits, a birthday counted in these would be of 1970.
 _FEWEST_DIGITS: Final = {SECONDS: 9, MILLISECONDS: 11}
-_DIGITS: Final = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
 _DATE: Final = re.compile(r"[0-9]\D+[0-9]|[0-9]\D+$")
-_SHORT_RUN: Final = re.compile(r"(?<![0-9])[0-9]{1,3}(?![0-9])")
-_MONEY: Final = re.compile(r"[$£¥]|,[0-9]{3},")
 _MOST_DIGITS: Final = 15  # a float has no more
-_THOUSANDS: Final = re.compile(r"[1-9][0-9]{0,2}(?:[.,][0-9]{3})+")
-_SINGLE: Final = frozenset("mfwvhke")
-_TAKEN_AS_IS: Final = ("m", "f", "male", "female")
 _TYPES: Final[tuple[tuple[type | tuple[type, ...], Kind], ...]] = (
     # A bool is an int and a datetime is a date: the narrower ones come first.
     (bool, Kind.BOOLEAN),
@@ -80,10 +69,6 @@ _HEAD: Final = """\
 
 # Words that say nothing, in every column, in small or capital letters.
 absent = {absent}
-"""
-_COUNTRY: Final = """
-# Whose national phone numbers are read.
-country = {country}
 """
 _NOBODY: Final = """
 # No column looks like one of {identifiers}.
@@ -120,46 +105,6 @@ class _Column:
         """Return whether most of its telling texts pass a test."""
         return sum(map(bool, map(test, self.telling))) * 2 > len(self.telling)
 
-    @property
-    def may_be_names(self) -> bool:
-        """Whether most of them are no numbers, addresses or companies."""
-        return not self.are_mostly(_NO_NAME.search)
-
-
-@attrs.define
-class _Line:
-    """A line of a mapping, and what is to be said of it.
-
-    :ivar options: what it says of its columns.
-    :ivar remark: what goes behind it, for the reader.
-    :ivar is_asked: whether it is a comment until somebody has answered the remark.
-    """
-
-    field: str
-    columns: Sequence[_Column]
-    options: dict[str, Any] = attrs.field(factory=dict)
-    remark: str = ""
-    is_asked: bool = False
-
-    @property
-    def column(self) -> _Column:
-        [column] = self.columns
-        return column
-
-    def ask(self, remark: str) -> None:
-        self.remark, self.is_asked = remark, True
-
-    @property
-    def toml(self) -> str:
-        names = [column.name for column in self.columns]
-        origin = {"columns": names} if len(names) > 1 else {"column": names[0]}
-        table = {**origin, **{key: said for key, said in self.options.items() if said}}
-        return f"{self.field} = {_toml(names[0] if table == {'column': names[0]} else table)}"
-
-    def __str__(self) -> str:
-        remark = f"  # {self.remark}" if self.remark else ""
-        return f"{'# ' if self.is_asked else ''}{self.toml}{remark}"
-
 
 def propose_mapping(sample: Sample, *, country: str | None = None) -> str:
     """Write a mapping as TOML, to be read and corrected by a person.
@@ -193,10 +138,11 @@ def propose_mapping(sample: Sample, *, country: str | None = None) -> str:
             "location: e-mail addresses stand in its column: the rows do not fit the header"
         )
     top = _HEAD.format(rows=len(sample.rows), absent=_toml(ALWAYS_NOTHING))
-    top += "" if country is None else _COUNTRY.format(country=_toml(country))
+    if country is not None:
+        top += f"\n# Whose national phone numbers are read.\ncountry = {_toml(country)}\n"
     for line in found.values():
         if len(line.columns) == 1:
-            _complete(line)
+            line.complete()
             _try(line, top)
     written = [top, "[fields]", *map(str, found.values())]
     if not any(field in IDENTIFIERS and not line.is_asked for field, line in found.items()):
@@ -213,7 +159,7 @@ def _try(line: _Line, top: str) -> None:
         return
     other = next(name for name in IDENTIFIERS if name != line.field)
     mapping = FieldMapping.parse(f'{top}\n[fields]\n{other} = "x"\n{line.toml}')
-    values = line.column.values
+    values = line.columns[0].values
     tried = Converter(line.field, mapping.fields[line.field]).column(values)
     refusals = Counter(one.rule for one in tried if isinstance(one, Fault))
     if refusals:
@@ -228,7 +174,7 @@ def _toml(value: object) -> str:
     """Write a value as TOML has it, whose texts and lists are JSON's."""
     if not isinstance(value, Mapping):
         return json.dumps(value, ensure_ascii=False)
-    keys = (key if _BARE_KEY.fullmatch(key) else _toml(key) for key in value)
+    keys = (key if re.fullmatch("[A-Za-z0-9_-]+", key) else _toml(key) for key in value)
     items = (f"{key} = {_toml(said)}" for key, said in zip(keys, value.values(), strict=True))
     return f"{{ {', '.join(items)} }}"
 
@@ -316,10 +262,11 @@ def _name_lines(found: Mapping[str, _Line], columns: Mapping[str, _Column]) -> l
     one = first or last
     if one is not None:
         is_either = one.spelling in COLUMNS["either_name"]
-        whole = [one] if is_either and one.are_mostly(_TWO_NAMES.search) else []
+        are_two = one.are_mostly(lambda text: " " in text or _FAMILY_FIRST.search(text))
+        whole = [one] if is_either and are_two else []
     else:
         whole = _called((*COLUMNS["whole_name"], *COLUMNS["family_first"]), columns)
-        whole.sort(key=lambda column: not column.may_be_names)
+        whole.sort(key=lambda column: column.are_mostly(PATTERNS["no_name"].search))
     return [
         _Line(field, (column,), {"part": field.removesuffix("_name")})
         for column in whole[:1]
@@ -336,7 +283,7 @@ def _shared_phones(found: Mapping[str, _Line]) -> int:
     pairs = {(str(phone), str(person)) for phone, person in zip(*cells, strict=True)}
     numbers = [number for number, _ in pairs if number not in ("", "None")]
     shared = len(numbers) - len(set(numbers))
-    return shared if shared > 1 and shared * _ONE_IN > len(numbers) else 0
+    return shared if shared > 1 and shared * 10 > len(numbers) else 0
 
 
 def _properties(columns: Iterable[_Column]) -> Iterable[_Line]:
@@ -344,7 +291,7 @@ def _properties(columns: Iterable[_Column]) -> Iterable[_Line]:
     for number, column in enumerate(columns, 1):
         # A name without a Latin letter is called by its number.
         latin = unicodedata.normalize("NFKD", column.name).encode("ascii", "ignore").decode()
-        name = _NOT_A_NAME.sub("_", _WORD_ENDS.sub("_", latin).lower()).strip("_")
+        name = re.sub("[^a-z0-9]+", "_", _WORD_ENDS.sub("_", latin).lower()).strip("_")
         if not name or name.isdigit():
             name = f"column_{number}"
         if name in RESERVED_NAMES:
@@ -353,7 +300,7 @@ def _properties(columns: Iterable[_Column]) -> Iterable[_Line]:
             name = f"{name}_{number}"
         taken.add(name)
         line = _Line(name, [column])
-        kind = _kind(line)
+        kind = line.kind()
         has_numbers = any(isinstance(value, int | float) for value in column.values)
         if kind is not Kind.ANY and (kind is not Kind.STRING or has_numbers):
             line.options = {"type": kind.value, **line.options}
@@ -366,81 +313,193 @@ def _properties(columns: Iterable[_Column]) -> Iterable[_Line]:
 # How a column is written.
 
 
-def _complete(line: _Line) -> None:
-    """Complete the line of a standard field by how its column is written."""
-    texts = line.column.telling
-    match STANDARD_KINDS[line.field]:
-        case Kind.GENDER:
-            _gender(line)
-        case Kind.BOOLEAN:
-            line.options["values"] = _flags(texts)
-        case Kind.BIRTHDAY if texts:
-            _birthday(line)
-        case Kind.NUMBER if texts:
-            _number(line)
-        case Kind.IDENTIFIER if any(map(_THOUSANDS.fullmatch, texts)):
-            line.ask("are these numbers with separators, or ids as they are?")
-        case Kind.EMAIL if any(
-            (mailbox := text.partition("@")[0]) != mailbox.lower() for text in texts
-        ):
-            line.options["case"] = "lower"
-        case Kind.STRING if line.field in _NAMES and texts:
-            _name(line)
-    line.options["absent"] = line.column.absent
+@attrs.define
+class _Line:
+    """A line of a mapping, and what is to be said of it.
 
-
-def _name(line: _Line) -> None:
-    """Tell whether names are all capitals, and whether whole ones can be split for certain."""
-    column, texts = line.column, line.column.telling
-    if not column.may_be_names:
-        line.ask("most values do not look like names")
-    elif (
-        all(map(str.isupper, texts))
-        and any(map(str.isascii, texts))
-        and column.spelling not in COLUMNS["turkish_name"]
-    ):
-        line.options["case"], line.remark = "name", "JON -> Jon"
-    if "part" not in line.options:
-        return
-    others = sum(_TWO_WORDS.fullmatch(text) is None for text in texts)
-    if column.spelling in COLUMNS["family_first"] or any(map(_FAMILY_FIRST.search, texts)):
-        line.ask("the family name comes first: split such names beforehand")
-    elif others and not line.is_asked:
-        line.remark = f"{others:,} of {len(texts):,} names do not have two words"
-        if others * 2 > len(texts):
-            line.is_asked = line.field == "last_name" or any(" " in text for text in texts)
-            if not line.is_asked:
-                del line.options["part"]
-
-
-def _gender(line: _Line) -> None:
-    """Tell which words stand for which gender.
-
-    Words that are neither are passed over: whatever they are, they do not belong in a mapping.
+    :ivar options: what it says of its columns.
+    :ivar remark: what goes behind it, for the reader.
+    :ivar is_asked: whether it is a comment until somebody has answered the remark.
     """
-    known: dict[str, str] = {}
-    letters: dict[str, str] = {}
-    for text in line.column.telling:
-        word = text.casefold()
-        if word in GENDERS:
-            # The sample may happen to hold one of them only.
-            for spelt in (word, OTHER_GENDER[word]):
-                known.setdefault(_as_spelt(spelt, text), GENDERS[spelt])
-        if word in _SINGLE:
-            letters.setdefault(word, text)
-    found = "".join(sorted(letters))
-    pair = GENDER_LETTERS.get(found, "")
-    is_spanish = line.column.spelling in COLUMNS["spanish_gender"]
-    is_dutch = line.column.spelling in COLUMNS["dutch_gender"]
-    if (pair == "mv" and not is_dutch) or (is_spanish and "m" in letters and found != "fm"):
-        pair = ""
-    if letters and not pair:
-        line.ask("which of these letters is m, and which is f?")
-    for letter, gender in zip(pair, "mf", strict=False):
-        like = next(iter(letters.values()))
-        known[letters.get(letter, _as_spelt(letter, like))] = gender
-    told = {text: known[text] for text in known if text not in _TAKEN_AS_IS}
-    line.options["values"] = dict(sorted(told.items(), key=lambda one: one[1], reverse=True))
+
+    field: str
+    columns: Sequence[_Column]
+    options: dict[str, Any] = attrs.field(factory=dict)
+    remark: str = ""
+    is_asked: bool = False
+
+    @property
+    def _column(self) -> _Column:
+        [column] = self.columns
+        return column
+
+    def ask(self, remark: str) -> None:
+        self.remark, self.is_asked = remark, True
+
+    @property
+    def toml(self) -> str:
+        names = [column.name for column in self.columns]
+        origin = {"columns": names} if len(names) > 1 else {"column": names[0]}
+        table = {**origin, **{key: said for key, said in self.options.items() if said}}
+        return f"{self.field} = {_toml(names[0] if table == {'column': names[0]} else table)}"
+
+    def __str__(self) -> str:
+        remark = f"  # {self.remark}" if self.remark else ""
+        return f"{'# ' if self.is_asked else ''}{self.toml}{remark}"
+
+    def complete(self) -> None:
+        """Complete the line of a standard field by how its column is written."""
+        texts = self._column.telling
+        match STANDARD_KINDS[self.field]:
+            case Kind.GENDER:
+                self._gender()
+            case Kind.BOOLEAN:
+                self.options["values"] = _flags(texts)
+            case Kind.BIRTHDAY if texts:
+                self._birthday()
+            case Kind.NUMBER if texts:
+                self._number()
+            case Kind.IDENTIFIER if any(
+                re.fullmatch(r"[1-9][0-9]{0,2}([.,][0-9]{3})+", text) for text in texts
+            ):
+                self.ask("are these numbers with separators, or ids as they are?")
+            case Kind.EMAIL if any(
+                (mailbox := text.partition("@")[0]) != mailbox.lower() for text in texts
+            ):
+                self.options["case"] = "lower"
+            case Kind.STRING if self.field in _NAMES and texts:
+                self._name()
+        self.options["absent"] = self._column.absent
+
+    def _name(self) -> None:
+        """Tell whether names are all capitals, and whether whole ones can be split for certain."""
+        column, texts = self._column, self._column.telling
+        if column.are_mostly(PATTERNS["no_name"].search):
+            self.ask("most values do not look like names")
+        elif (
+            all(map(str.isupper, texts))
+            and any(map(str.isascii, texts))
+            and column.spelling not in COLUMNS["turkish_name"]
+        ):
+            self.options["case"], self.remark = "name", "JON -> Jon"
+        if "part" not in self.options:
+            return
+        others = sum(_TWO_WORDS.fullmatch(text) is None for text in texts)
+        if column.spelling in COLUMNS["family_first"] or any(map(_FAMILY_FIRST.search, texts)):
+            self.ask("the family name comes first: split such names beforehand")
+        elif others and not self.is_asked:
+            self.remark = f"{others:,} of {len(texts):,} names do not have two words"
+            if others * 2 > len(texts):
+                self.is_asked = self.field == "last_name" or any(" " in text for text in texts)
+                if not self.is_asked:
+                    del self.options["part"]
+
+    def _gender(self) -> None:
+        """Tell which words stand for which gender.
+
+        Words that are neither are passed over: whatever they are, they do not belong in a mapping.
+        """
+        known: dict[str, str] = {}
+        letters: dict[str, str] = {}
+        for text in self._column.telling:
+            word = text.casefold()
+            if word in GENDERS:
+                # The sample may happen to hold one of them only.
+                for spelt in (word, OTHER_GENDER[word]):
+                    known.setdefault(_as_spelt(spelt, text), GENDERS[spelt])
+            if word in {*chain(*GENDER_LETTERS)}:
+                letters.setdefault(word, text)
+        found = "".join(sorted(letters))
+        pair = GENDER_LETTERS.get(found, "")
+        is_spanish = self._column.spelling in COLUMNS["spanish_gender"]
+        is_dutch = self._column.spelling in COLUMNS["dutch_gender"]
+        if (pair == "mv" and not is_dutch) or (is_spanish and "m" in letters and found != "fm"):
+            pair = ""
+        if letters and not pair:
+            self.ask("which of these letters is m, and which is f?")
+        for letter, gender in zip(pair, "mf", strict=False):
+            like = next(iter(letters.values()))
+            known[letters.get(letter, _as_spelt(letter, like))] = gender
+        told = {text: known[text] for text in known if text not in ("m", "f", "male", "female")}
+        self.options["values"] = dict(sorted(told.items(), key=lambda one: one[1], reverse=True))
+
+    def kind(self) -> Kind:
+        """Return what the column of a property holds, and say in its line how that is written."""
+        column, texts = self._column, self._column.telling
+        if not column.texts:
+            for types, kind in _TYPES:
+                if column.values and all(isinstance(value, types) for value in column.values):
+                    return kind
+            return Kind.ANY
+        if not texts:
+            return Kind.STRING
+        if PATTERNS["codes"].search(column.spelling) or any(map(_CODE.fullmatch, texts)):
+            are_whole = all(re.fullmatch(r"[0-9]+\.0+", text) for text in texts)
+            return Kind.IDENTIFIER if are_whole else Kind.STRING
+        if (known := self._date(texts) or self._number()) is not None:
+            return known
+        words = {text.casefold() for text in texts}
+        is_norway = PATTERNS["countries"].search(column.spelling)
+        if words <= YES | NO and words & YES and words & NO and not is_norway:
+            self.options["values"] = _flags(texts)
+            return Kind.BOOLEAN
+        is_json = all(text[0] in "[{" for text in texts) and _reads(texts, Origin(kind=Kind.JSON))
+        return Kind.JSON if is_json else Kind.STRING
+
+    def _number(self) -> Kind | None:
+        texts = self._column.telling
+        if any(sum(map(str.isdigit, text)) > _MOST_DIGITS for text in texts):
+            return None
+        point, comma = (_reads(texts, Origin(kind=Kind.FLOAT, decimal=mark)) for mark in ".,")
+        if not point and not comma:
+            return None
+        marked = [text for text in texts if "." in text or "," in text]
+        if point and comma and marked:
+            # Every one of them may be read both ways, but for what the sign of the money tells.
+            if not all("," in text and re.search("[$£¥]|,[0-9]{3},", text) for text in marked):
+                self.ask('is 1.250 over a thousand? Add decimal = "," or "."')
+                return Kind.FLOAT
+            comma = False
+        mark = "." if point else ","
+        is_whole = _reads(texts, Origin(kind=Kind.INTEGER, decimal=mark))
+        if mark == "," or not is_whole:
+            self.options["decimal"] = mark
+        return Kind.INTEGER if is_whole else Kind.FLOAT
+
+    def _birthday(self) -> None:
+        """Tell how days are written, passing over what is written in another way than most."""
+        texts = self._column.telling
+        texts = [text for text in texts if text.strip("0.-/: ")] or texts
+        [(shape, count)] = Counter(map(_shape, texts)).most_common(1)
+        if count * 2 > len(texts):
+            texts = [text for text in texts if _shape(text) == shape]
+        if all(re.fullmatch(r"-?[0-9]+(\.[0-9]+)?", text) for text in texts):
+            fewest = min(len(text.lstrip("-").partition(".")[0]) for text in texts)
+            formats = [one for one in DATES["digits"] if fewest >= _FEWEST_DIGITS.get(one, 0)]
+            is_known = self._is_in_one_of(formats, texts, Kind.BIRTHDAY)
+        else:
+            is_known = self._date(texts) is not None
+        if not is_known:
+            self.ask('say how: format = "%m/%d/%Y" or another')
+
+    def _date(self, texts: Sequence[str]) -> Kind | None:
+        if not all(map(_DATE.search, texts)):
+            return None
+        if _reads(texts, Origin(kind=Kind.DATETIME)):
+            return Kind.DATETIME if any(":" in text for text in texts) else Kind.DATE
+        for time in ("", *(f"{by}{time}" for time in DATES["times"] for by in (" ", ", "))):
+            formats = [f"{day}{time}" for day in DATES["days"]]
+            if self._is_in_one_of(formats, texts, Kind.DATETIME):
+                return Kind.DATETIME if time else Kind.DATE
+        return None
+
+    def _is_in_one_of(self, formats: list[str], texts: Sequence[str], kind: Kind) -> bool:
+        """Take the first format in which all texts can be read, and ask if there are more."""
+        fitting = [one for one in formats if _reads(texts, Origin(kind=kind, format=one))]
+        self.options["format"] = fitting[0] if fitting else ""
+        if len(fitting) > 1:
+            self.ask(f"{' or '.join(fitting)}? The sample fits both")
+        return bool(fitting)
 
 
 def _as_spelt(word: str, like: str) -> str:
@@ -450,98 +509,17 @@ def _as_spelt(word: str, like: str) -> str:
 
 
 def _flags(texts: Iterable[str]) -> dict[str, bool]:
-    told = {text: text.casefold() in YES for text in texts if text.casefold() in YES | NO}
-    return {text: told[text] for text in told if text.casefold() not in TRUE | FALSE}
-
-
-def _kind(line: _Line) -> Kind:
-    """Return what the column of a property holds, and say in its line how that is written."""
-    column, texts = line.column, line.column.telling
-    if not column.texts:
-        for types, kind in _TYPES:
-            if column.values and all(isinstance(value, types) for value in column.values):
-                return kind
-        return Kind.ANY
-    if not texts:
-        return Kind.STRING
-    if PATTERNS["codes"].search(column.spelling) or any(map(_CODE.fullmatch, texts)):
-        are_whole = all(re.fullmatch(r"[0-9]+\.0+", text) for text in texts)
-        return Kind.IDENTIFIER if are_whole else Kind.STRING
-    if (known := _date(line, texts) or _number(line)) is not None:
-        return known
-    words = {text.casefold() for text in texts}
-    is_norway = PATTERNS["countries"].search(column.spelling)
-    if words <= YES | NO and words & YES and words & NO and not is_norway:
-        line.options["values"] = _flags(texts)
-        return Kind.BOOLEAN
-    is_json = all(text[0] in "[{" for text in texts) and _converts(texts, Origin(kind=Kind.JSON))
-    return Kind.JSON if is_json else Kind.STRING
-
-
-def _number(line: _Line) -> Kind | None:
-    texts = line.column.telling
-    if any(sum(map(str.isdigit, text)) > _MOST_DIGITS for text in texts):
-        return None
-    point, comma = (_converts(texts, Origin(kind=Kind.FLOAT, decimal=mark)) for mark in ".,")
-    if not point and not comma:
-        return None
-    marked = [text for text in texts if "." in text or "," in text]
-    if point and comma and marked:
-        # Every one of them may be read both ways, but for what the sign of the money tells.
-        if not all("," in text and _MONEY.search(text) for text in marked):
-            line.ask('is 1.250 over a thousand? Add decimal = "," or "."')
-            return Kind.FLOAT
-        comma = False
-    mark = "." if point else ","
-    is_whole = _converts(texts, Origin(kind=Kind.INTEGER, decimal=mark))
-    if mark == "," or not is_whole:
-        line.options["decimal"] = mark
-    return Kind.INTEGER if is_whole else Kind.FLOAT
-
-
-def _birthday(line: _Line) -> None:
-    """Tell how days are written, passing over what is written in another way than most."""
-    texts = line.column.telling
-    texts = [text for text in texts if text.strip("0.-/: ")] or texts
-    [(shape, count)] = Counter(map(_shape, texts)).most_common(1)
-    if count * 2 > len(texts):
-        texts = [text for text in texts if _shape(text) == shape]
-    if all(map(_DIGITS.fullmatch, texts)):
-        fewest = min(len(text.lstrip("-").partition(".")[0]) for text in texts)
-        formats = [one for one in DATES["digits"] if fewest >= _FEWEST_DIGITS.get(one, 0)]
-        is_known = _is_in_one_of(formats, line, texts, Kind.BIRTHDAY)
-    else:
-        is_known = _date(line, texts) is not None
-    if not is_known:
-        line.ask('say how: format = "%m/%d/%Y" or another')
+    words = (YES | NO) - TRUE - FALSE
+    return {text: text.casefold() in YES for text in texts if text.casefold() in words}
 
 
 def _shape(text: str) -> str:
-    return re.sub(r"[^\W\d_]+", "a", re.sub("[0-9]", "0", _SHORT_RUN.sub("0", text)))
+    return re.sub(
+        r"[^\W\d_]+", "a", re.sub("[0-9]", "0", re.sub(r"(?<![0-9])[0-9]{1,3}(?![0-9])", "0", text))
+    )
 
 
-def _date(line: _Line, texts: Sequence[str]) -> Kind | None:
-    if not all(map(_DATE.search, texts)):
-        return None
-    if _converts(texts, Origin(kind=Kind.DATETIME)):
-        return Kind.DATETIME if any(":" in text for text in texts) else Kind.DATE
-    for time in ("", *(f"{by}{time}" for time in DATES["times"] for by in (" ", ", "))):
-        formats = [f"{day}{time}" for day in DATES["days"]]
-        if _is_in_one_of(formats, line, texts, Kind.DATETIME):
-            return Kind.DATETIME if time else Kind.DATE
-    return None
-
-
-def _is_in_one_of(formats: list[str], line: _Line, texts: Sequence[str], kind: Kind) -> bool:
-    """Take the first format in which all texts can be read, and ask if there are more."""
-    fitting = [one for one in formats if _converts(texts, Origin(kind=kind, format=one))]
-    line.options["format"] = fitting[0] if fitting else ""
-    if len(fitting) > 1:
-        line.ask(f"{' or '.join(fitting)}? The sample fits both")
-    return bool(fitting)
-
-
-def _converts(texts: Iterable[str], origin: Origin) -> bool:
+def _reads(texts: Iterable[str], origin: Origin) -> bool:
     """Return whether all texts can be read so, in a field that is called as its kind."""
     attempt = Converter(origin.kind, origin).attempt
     return not any(isinstance(attempt(text), Fault) for text in dict.fromkeys(texts))
