@@ -87,11 +87,10 @@ def _asking(connection: aiohttp.connector.Connection) -> Callable[[], object]:
     socket = None if connection.transport is None else connection.transport.get_extra_info("socket")
     if socket is None:
         return lambda: True
-    descriptor = socket.fileno()
     if not hasattr(select, "poll"):
-        return lambda: select.select([descriptor], [], [], 0)[0]
+        return lambda: select.select([socket], [], [], 0)[0]
     poller = select.poll()
-    poller.register(descriptor, select.POLLIN)
+    poller.register(socket, select.POLLIN)
     return partial(poller.poll, 0)
 
 
@@ -198,11 +197,13 @@ class Pools:
         """
         if self.is_closed:
             raise closed_error()
-        loop, config, given = running_loop(), self._config, self._given_session
-        if given is None:
-            session = new_session(config.timeouts, headers=self._headers, trust_env=self._trust_env)
-        else:
-            session = _session_like(given, config.timeouts, self._headers)
+        loop, config = running_loop(), self._config
+        session = new_session(
+            config.timeouts,
+            headers=self._headers,
+            trust_env=self._trust_env,
+            like=self._given_session,
+        )
         pool = Pool(
             loop,
             session,
@@ -210,9 +211,11 @@ class Pools:
             Deadlines(loop, config.timeouts.read),
             _close_with_loop(session),
         )
-        number = id(loop)
         with self._lock:
-            self._by_loop[number] = weakref.ref(pool, partial(self._forget, number))
+            alive = {
+                number: known for number, known in self._by_loop.items() if known() is not None
+            }
+            self._by_loop = {**alive, id(loop): weakref.ref(pool)}
         pool.hold()
         await anext(pool.lifetime)
         return pool
@@ -253,11 +256,6 @@ class Pools:
             self._by_loop.clear()
         return [pool for pool in pools if not pool.is_closed]
 
-    def _forget(self, number: int, gone: weakref.ref[Pool]) -> None:
-        # Without the lock: the collector may run this wherever it is held.
-        if self._by_loop.get(number) is gone:
-            self._by_loop.pop(number, None)
-
 
 def running_loop() -> asyncio.AbstractEventLoop:
     """Return the running event loop.
@@ -274,33 +272,34 @@ def running_loop() -> asyncio.AbstractEventLoop:
 
 
 def new_session(
-    timeouts: Timeouts, *, headers: Mapping[str, str], trust_env: bool = False
+    timeouts: Timeouts,
+    *,
+    headers: Mapping[str, str],
+    trust_env: bool = False,
+    like: aiohttp.ClientSession | None = None,
 ) -> aiohttp.ClientSession:
-    """Make a session of the client's own."""
-    return aiohttp.ClientSession(
-        # The pool's room is the limit: time spent waiting for it is not an attempt's time.
-        connector=CleanConnector(limit=0),
-        # The service sets a did cookie on init; with a jar two users would become one.
-        cookie_jar=aiohttp.DummyCookieJar(),
-        headers=headers,
-        timeout=_timeout(timeouts),
-        trust_env=trust_env,
-    )
+    """Make a session of the client's own, or one on the connector of an application's.
 
-
-def _session_like(
-    given: aiohttp.ClientSession, timeouts: Timeouts, headers: Mapping[str, str]
-) -> aiohttp.ClientSession:
-    """Make a session on the connector of an application's own, with its headers and tracing.
-
-    Not with its cookie jar, which sends one visitor's device for another, nor with its
-    ``raise_for_status`` and timeouts: statuses and time are the client's to look at.
-
+    :param like: the application's, whose headers and tracing are taken over; not its cookie jar,
+        which sends one visitor's device for another, nor its ``raise_for_status`` and timeouts.
     :raises ConfigurationError: it is closed, or of another event loop.
     """
-    if given.closed:
+    # The service sets a did cookie on init; with a jar two users would become one.
+    cookie_jar = aiohttp.DummyCookieJar()
+    # What else may take long is for the deadlines to watch.
+    timeout = aiohttp.ClientTimeout(total=None, connect=timeouts.connect)
+    if like is None:
+        return aiohttp.ClientSession(
+            # The pool's room is the limit: time spent waiting for it is not an attempt's time.
+            connector=CleanConnector(limit=0),
+            cookie_jar=cookie_jar,
+            headers=headers,
+            timeout=timeout,
+            trust_env=trust_env,
+        )
+    if like.closed:
         raise ConfigurationError("session: expected one that is open, got one that is closed")
-    if not isinstance(given.connector, CleanConnector):
+    if not isinstance(like.connector, CleanConnector):
         warnings.warn(
             "this session's connector does not notice a stray answer on an idle connection, which "
             "may give one user the answer of another: make the session with "
@@ -308,29 +307,24 @@ def _session_like(
             RuntimeWarning,
             stacklevel=2,
         )
-    both = CIMultiDict(given.headers)
+    both = CIMultiDict(like.headers)
     both.update(headers)
     with suppress(RuntimeError):
         return aiohttp.ClientSession(
-            connector=given.connector,
+            connector=like.connector,
             connector_owner=False,
             loop=asyncio.get_running_loop(),
-            cookie_jar=aiohttp.DummyCookieJar(),
+            cookie_jar=cookie_jar,
             headers=both,
-            auth=given.auth,
-            skip_auto_headers=given.skip_auto_headers,
-            trace_configs=list(given.trace_configs),
-            timeout=_timeout(timeouts),
-            trust_env=given.trust_env,
+            auth=like.auth,
+            skip_auto_headers=like.skip_auto_headers,
+            trace_configs=list(like.trace_configs),
+            timeout=timeout,
+            trust_env=like.trust_env,
         )
     raise ConfigurationError(
         "session: it belongs to another event loop; make one client per loop, or pass no session"
     )
-
-
-def _timeout(timeouts: Timeouts) -> aiohttp.ClientTimeout:
-    """Return what aiohttp is to watch; the rest of what may take long is for the deadlines."""
-    return aiohttp.ClientTimeout(total=None, connect=timeouts.connect)
 
 
 def closed_error() -> ClientClosed:

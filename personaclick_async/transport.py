@@ -195,20 +195,14 @@ class Transport:
         """Wait for the limiter's turn."""
         if not limiter.wait_needed():
             return
-        began = self._clock()
+        began, reason, name = self._clock(), limiter.reason, sending.call.endpoint.name
         patience = self._config.retry.total - (began - sending.started)
-        reason, name = limiter.reason, sending.call.endpoint.name
         too_long = await limiter.enter(min(patience, sending.left))
         waited = self._clock() - began
         self.stats.waits += 1
         self.stats.waited += waited
-        log.debug(
-            "%s: waited %.2f s (%s)",
-            name,
-            waited,
-            reason,
-            extra={"endpoint": name, "attempt": sending.attempts + 1, "wait": waited},
-        )
+        known = {"endpoint": name, "attempt": sending.attempts + 1, "wait": waited}
+        log.debug("%s: waited %.2f s (%s)", name, waited, reason, extra=known)
         if too_long is None:
             return
         if too_long > sending.left:
@@ -295,93 +289,83 @@ class Transport:
         self, pool: Pool, sending: _Sending[T], *, headers: Mapping[str, str] | None = None
     ) -> Answer[T] | Failed:
         """Send the request once."""
-        call = sending.call
+        call, limit = sending.call, self._config.max_answer_bytes
         usual = seconds = call.attempt_timeout or self._config.timeouts.total
-        if sending.options.ends is not None:
+        if sending.options.ends is None:
+            await pool.room.acquire()
+        else:
             await self._wait_for_room(pool, sending)
             seconds = min(usual, sending.left)
-        else:
-            await pool.room.acquire()
         self.stats.requests += 1
         sending.attempts += 1
         deadline = Deadline(pool.deadlines, seconds, wants_new_connection=sending.stale > 0)
-        if call.body is not None and len(call.body) > _PIECE_BYTES:
-            headers = {**(headers or call.headers), "Content-Length": str(len(call.body))}
+        content: object = call.body
+        if call.body is not None:
+            if len(call.body) > _PIECE_BYTES:
+                content = _pieces(call.body, deadline)
+                headers = {**(headers or call.headers), "Content-Length": str(len(call.body))}
+            else:
+                content = aiohttp.BytesPayload(call.body, content_type=JSON)
+        cause: Exception | None = None
         try:
             with deadline:
                 response = await pool.session.request(
                     call.endpoint.method,
                     sending.url,
                     params=call.query,
-                    data=None if call.body is None else _outgoing(call.body, deadline),
+                    data=content,
                     headers=headers,
                     allow_redirects=False,
                     ssl=self._ssl,
                 )
                 try:
                     incoming = deadline.incoming = response.content
-                    limit = self._config.max_answer_bytes
                     if incoming.is_eof() and incoming.total_bytes <= limit:
                         # All of it came with the headers, as a small answer does.
-                        read: bytes | None = incoming.read_nowait()
+                        body: bytes | None = incoming.read_nowait()
                     else:
-                        read = await _read(response, limit)
+                        body = await _read(response, limit)
                 finally:
                     if not response.closed:  # as it is once its body was read whole
                         response.release()
         except (TimeoutError, aiohttp.ClientError, OSError) as caught:
-            cause: Exception | None = caught
+            cause = caught
         except RuntimeError:
             if not pool.session.closed:
                 raise
             raise closed_error() from None
-        else:
-            cause = None
         finally:
             pool.room.release()
         # Past the handler on purpose: aiohttp's texts hold the URL, whose query holds the secret
         # and the user, and a chained exception would carry them into every traceback.
+        endpoint, attempts = call.endpoint.name, sending.attempts
         if cause is not None:
-            return self._failed(cause, sending, deadline, usual, is_cut=seconds < usual)
-        if read is None:
+            if deadline.has_passed and not deadline.was_silent and seconds < usual:
+                return (
+                    sending.late("an answer" if deadline.is_connected else "a connection"),
+                    _HOPELESS,
+                )
+            patience = self._config.timeouts.read if deadline.was_silent else usual
+            return failure_of(
+                cause,
+                is_reused=deadline.is_reused,
+                endpoint=endpoint,
+                attempts=attempts,
+                patience=f"{patience:g} s",
+            )
+        if body is None:
             reason = f"the answer is larger than {limit} bytes"
-            name = call.endpoint.name
-            return AnswerTooLarge(reason, endpoint=name, attempts=sending.attempts), _HOPELESS
+            return AnswerTooLarge(reason, endpoint=endpoint, attempts=attempts), _HOPELESS
         answer = Answer(
-            call=call,
-            status=response.status,
-            headers=response.headers,
-            body=read,
-            attempts=sending.attempts,
+            call,
+            response.status,
+            response.headers,
+            body,
+            attempts,
             elapsed=self._clock() - sending.started,
         )
         error = refusal(answer)
         return answer if error is None else (error, Failure(error.status, error.retry_after))
-
-    def _failed(
-        self,
-        cause: Exception,
-        sending: _Sending[Any],
-        deadline: Deadline,
-        usual: Seconds,
-        *,
-        is_cut: bool,
-    ) -> Failed:
-        """Return what an attempt without an answer failed with.
-
-        :param usual: seconds that an attempt may take.
-        :param is_cut: whether the call's own timeout left less than that.
-        """
-        if deadline.has_passed and not deadline.was_silent and is_cut:
-            what = "an answer" if deadline.is_connected else "a connection"
-            return sending.late(what), _HOPELESS
-        return failure_of(
-            cause,
-            is_reused=deadline.is_reused,
-            endpoint=sending.call.endpoint.name,
-            attempts=sending.attempts,
-            patience=f"{self._config.timeouts.read if deadline.was_silent else usual:g} s",
-        )
 
     async def _wait_for_room(self, pool: Pool, sending: _Sending[Any]) -> None:
         with suppress(TimeoutError):
@@ -404,12 +388,6 @@ def _checked_hooks(hooks: Hooks | Sequence[Hooks]) -> tuple[Hooks, ...]:
             f"hooks: expected Hooks(on_request=…) or a sequence of them, got {type(hooks).__name__}"
         )
     return tuple(given)
-
-
-def _outgoing(body: bytes | memoryview, deadline: Deadline) -> object:
-    if len(body) > _PIECE_BYTES:
-        return _pieces(body, deadline)
-    return aiohttp.BytesPayload(body, content_type=JSON)
 
 
 async def _pieces(body: bytes | memoryview, deadline: Deadline) -> AsyncIterator[memoryview]:

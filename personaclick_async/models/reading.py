@@ -129,7 +129,7 @@ def read_object(cls: type[R], body: bytes) -> R:
 
     :raises WrongShape: the bytes are not a JSON object with the required fields.
     """
-    if _PAYLOAD_KEY in body:
+    if body.rfind(_PAYLOAD_KEY) >= 0:
         said = _parsed(body)
         is_envelope = isinstance(said, dict) and said.get(STATUS) == STATUS_SUCCESS
         if is_envelope and isinstance(said[PAYLOAD], dict):

