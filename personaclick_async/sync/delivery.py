@@ -164,8 +164,8 @@ class Delivery:
         self.core = core
         self.options = options
         self.stream = call_options.stream or core.config.stream
+        self.report = report
         self._call_options = attrs.evolve(call_options, retries=0)
-        self._report = report
         patience = math.inf if options.patience is None else options.patience
         self._outage = Outage(core.config.retry, patience)
         self._has_begun = False
@@ -248,9 +248,9 @@ class Delivery:
             # As a value: raised from here, it would drag the chain of handlers along.
             error = caught.with_traceback(None)
             sent = getattr(error, "attempts", 0)
-        self._report.requests += sent
-        self._report.bytes_sent += len(call.body or b"") * sent
-        self._report.retries += sent if failures else 0
+        self.report.requests += sent
+        self.report.bytes_sent += len(call.body or b"") * sent
+        self.report.retries += sent if failures else 0
         verdict, cause = (None, None) if error is None else judge(error)
         self.lacks_files |= cause is Cause.RESOURCES
         if verdict is Verdict.PROBE and (problem := await self._probed(probes)) is not None:
@@ -263,10 +263,10 @@ class Delivery:
             self._is_unauthorized = verdict is Verdict.PROBE
             self._outage.over()
             self._answered.set()
-            if self._report.waiting is not None and self._is_warned:
+            if self.report.waiting is not None and self._is_warned:
                 self._is_warned = False
                 log.info("the service takes records again")
-            self._report.waiting = None
+            self.report.waiting = None
         return error
 
     async def _probed(self, probes: int) -> PersonaClickError | None:
@@ -311,13 +311,13 @@ class Delivery:
         wait = self._outage.wait(failure, attempt=failures, now=clock, chance=chance)
         if wait is None:
             raise self.stopped(f"the service stays out of reach: {reason}", error)
-        now, waiting = self.core.now(), self._report.waiting
+        now, waiting = self.core.now(), self.report.waiting
         if waiting is None and self._warned.get(reason, -math.inf) < clock:
             log.warning("a sync waits for the service: %s", reason)
             self._warned[reason] = clock + _SAME_WARNING_SECONDS
             self._is_warned = True
         since = waiting.since if waiting else now
-        self._report.waiting = Waiting(reason, since, now + timedelta(seconds=wait))
+        self.report.waiting = Waiting(reason, since, now + timedelta(seconds=wait))
         await wait_at_most(wait, self.halted)
 
     def stopped(
@@ -327,7 +327,7 @@ class Delivery:
         self.halt()
         status = getattr(error, "status", None)
         cause = cause if error is None else judge(error)[1]
-        return SyncStopped(reason, report=self._report, cause=cause, status=status)
+        return SyncStopped(reason, report=self.report, cause=cause, status=status)
 
 
 def _attempts_of(answer: Answer[None]) -> int:

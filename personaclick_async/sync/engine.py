@@ -93,7 +93,7 @@ class Sync(AbstractAsyncContextManager["Sync"]):
         self._reader: Reader = reader_of(source, self._thread)
         self._results = Results()
         self._delivery = Delivery(self.report, core, call_options, options)
-        self._settling = Settling(self.report, self._results, options, self._delivery)
+        self._settling = Settling(self._delivery, self._results)
         self._task: asyncio.Task[None] | None = None
 
     async def __aiter__(self) -> AsyncIterator[Result]:
@@ -326,13 +326,10 @@ class Settling:
 
     run: Run
 
-    def __init__(
-        self, report: Report, results: Results, options: SyncOptions, delivery: Delivery
-    ) -> None:
-        self._report = report
-        self._results = results
-        self._options = options
+    def __init__(self, delivery: Delivery, results: Results) -> None:
         self._delivery = delivery
+        self._options = delivery.options
+        self._results = results
         self.thread = OneThread("personaclick-sync-write")
         self.journal: Journal | None = None
         self.enough = 1
@@ -402,8 +399,13 @@ class Settling:
                 await wait_at_most(_GATHER_SECONDS, self._full)
             self._news.clear()
             group, self._group = self._group, Group()
+            settled = group.settlements
             try:
-                await self._settle(group.settlements)
+                if self.journal is not None or any(one.faulty for one in settled):
+                    await self.thread.run(partial(self._write, settled))
+                for one in settled:
+                    self._delivery.report.add(one.tally)
+                await self._results.put(chain.from_iterable(one.results for one in settled))
             except BaseException as error:
                 # Also for what came meanwhile, and for what is still to come.
                 group.error = self._group.error = error
@@ -412,13 +414,6 @@ class Settling:
                 raise
             finally:
                 group.done.set()
-
-    async def _settle(self, settled: Sequence[Settlement]) -> None:
-        if self.journal is not None or any(one.faulty for one in settled):
-            await self.thread.run(partial(self._write, settled))
-        for one in settled:
-            self._report.add(one.tally)
-        await self._results.put(chain.from_iterable(one.results for one in settled))
 
     def _write(self, settled: Sequence[Settlement]) -> None:
         faulty, rejects = [row for one in settled for row in one.faulty], self._options.rejects
