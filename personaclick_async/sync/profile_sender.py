@@ -36,13 +36,13 @@ _COUNTED: Final[Mapping[type, Tally]] = {
 
 @attrs.define(eq=False)
 class _Job:
-    """A record to send, and the earlier records of the same person, which go first."""
+    """A record to send, once the earlier ones of the same person are done."""
 
     row: int
     position: int
     fields: dict[str, Json]
     identifiers: tuple[tuple[str, str], ...]
-    earlier: list[_Job] = attrs.field(factory=list)
+    earlier: list[asyncio.Event] = attrs.field(factory=list)
     is_done: asyncio.Event | None = None
 
 
@@ -93,7 +93,7 @@ class ProfileSender:
             earlier = self._latest.get(identifier)
             if earlier is not None:
                 earlier.is_done = earlier.is_done or asyncio.Event()
-                job.earlier.append(earlier)
+                job.earlier.append(earlier.is_done)
             self._latest[identifier] = job
         return job
 
@@ -104,7 +104,6 @@ class ProfileSender:
                 del self._latest[identifier]
         if job.is_done is not None:
             job.is_done.set()
-        job.earlier.clear()
 
     async def _work(self, batch: Batch, jobs: Iterator[_Job]) -> None:
         """Send records one after the other; each is settled while the next is in flight."""
@@ -139,9 +138,8 @@ class ProfileSender:
         """Deliver a record, after the earlier ones of the same person."""
         result: Delivered | Refused | Failed = Delivered(job.row)
         try:
-            for earlier in job.earlier:
-                if earlier.is_done is not None:
-                    await earlier.is_done.wait()
+            for is_done in job.earlier:
+                await is_done.wait()
             if not self._failed_identifiers.isdisjoint(job.identifiers):
                 # Were it sent now, the next run would put the older record on top of it.
                 result = Failed(job.row, "an earlier record of the same person has failed")
