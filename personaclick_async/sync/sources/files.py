@@ -50,12 +50,11 @@ _NO_CONTENT: Final = ("__MACOSX/", ".DS_Store")
 class FileInput:
     """A file, which can be read any number of times and is to stay as it is meanwhile."""
 
-    name: str
     _state: tuple[int, int, int] | None = None
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, name: str | None = None) -> None:
         self._path = Path(path)
-        self.name = self._path.name
+        self.name = name or self._path.name
         if not self._path.is_file():
             raise ConfigurationError(f"{self.name}: expected a file, found none")
 
@@ -96,25 +95,7 @@ class FileInput:
             raise SourceFailed(f"{self.name}: was changed while it was read; start again")
 
 
-class KeptInput(FileInput):
-    """All of a stream, kept in a file without a name, for what can't be read as it comes."""
-
-    def __init__(self, stream: StreamInput) -> None:
-        self.name = stream.name
-        self._stream = stream
-
-    @cached_property
-    def _path(self) -> Path:  # type: ignore[override]  # made when it is first read
-        copy = self._copy()
-        weakref.finalize(self, copy.close)
-        return _path_of(copy)
-
-    def _copy(self) -> io.BufferedReader:
-        with self._stream.open() as whole:
-            return _copied(whole)
-
-
-class RemoteInput(KeptInput):
+class RemoteInput(FileInput):
     """A file that fsspec reaches, such as ``s3://bucket/people.csv``; fetched when first read.
 
     Needs the extra ``files``, and what fsspec needs for the protocol.
@@ -130,20 +111,21 @@ class RemoteInput(KeptInput):
         self.name = address.path.rpartition("/")[2] or self._host
         _filesystem(url, self.name)
 
-    def _copy(self) -> io.BufferedReader:
+    @cached_property
+    def _path(self) -> Path:  # type: ignore[override]
         files, path = _filesystem(self._url, self.name)
         try:
             with files.open(path, "rb") as remote:
-                return _copied(remote)
+                copy = _copied(remote)
         except Exception as error:  # noqa: BLE001 - each protocol has its own; texts quote the URL
             cause = error.__cause__
             is_refused = isinstance(cause, OSError) or getattr(cause, "status", _GONE) != _GONE
             if isinstance(error, FileNotFoundError) and not is_refused:
                 raise ConfigurationError(f"{self.name}: expected a file, found none") from None
-            reason = type(cause or error).__name__
-            raise SourceFailed(
-                f"{self.name}: can't be fetched from {self._host}: {reason}"
-            ) from None
+            reason = f"can't be fetched from {self._host}: {type(cause or error).__name__}"
+            raise SourceFailed(f"{self.name}: {reason}") from None
+        weakref.finalize(self, copy.close)
+        return _path_of(copy)
 
 
 class StreamInput:
@@ -179,6 +161,14 @@ class StreamInput:
         with _translated(self.name):
             yield stream_of(chain([head], iter(partial(rest.read1, _BLOCK), b"")))
 
+    def kept(self) -> FileInput:
+        """Read all of it into a file without a name, for what can't be read as it comes."""
+        with self.open() as whole:
+            copy = _copied(whole)
+        kept = FileInput(_path_of(copy), name=self.name)
+        weakref.finalize(kept, copy.close)
+        return kept
+
 
 Input: TypeAlias = FileInput | StreamInput
 """Bytes to read, unpacked: a name, a size, a hash where they can be read twice, and the head."""
@@ -194,7 +184,7 @@ def input_of(source: Where, *, whole: bool = False) -> Input:
     :raises ConfigurationError: there is no such file.
     """
     if isinstance(source, StreamInput):
-        return KeptInput(source) if whole else source
+        return source.kept() if whole else source
     if isinstance(source, FileInput):
         return source
     where = os.fspath(source)

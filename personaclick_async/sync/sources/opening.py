@@ -31,6 +31,10 @@ from personaclick_async.sync.sources.tables import ParquetSource, SheetSource, S
 
 STANDARD_INPUT: Final = "-"
 _PATTERN: Final = frozenset("*?[")
+_DATABASE: Final = re.compile(
+    r"(sqlite|postgres(ql)?|mysql|mariadb|oracle|mssql|duckdb|snowflake|redshift|cockroachdb"
+    r"|clickhouse|bigquery|trino|db2)(\+\w+)?://"
+)
 _WEB: Final = ("http://", "https://")  # there is no asking what else is there
 _PACKED: Final = re.compile(r"\.(gz|bz2|xz|zst|zip)$")
 
@@ -99,7 +103,7 @@ def open_source(
     if isinstance(where, Input):
         return _source(where, mapping, kind, layout)
     text = os.fspath(where)
-    if query is not None or (URL.match(text) and not _is_file_address(text)):
+    if query is not None or _DATABASE.match(text):
         if not URL.match(text):
             raise ConfigurationError("query: only a database can be asked, and that is not a URL")
         if query is None:
@@ -200,16 +204,6 @@ class SeveralSources(TableSource):
             if sample.rows:
                 break
         return sample
-
-
-def _is_file_address(text: str) -> bool:
-    """Tell whether an address is a file's; a database's is SQLAlchemy's to know."""
-    scheme = text.partition("://")[0]
-    try:
-        registry = need("fsspec.registry", extra="files", purpose=scheme)
-    except ConfigurationError:
-        return scheme in ("file", "http", "https", "s3", "gs", "sftp", "ftp")
-    return scheme in registry.available_protocols()
 
 
 def _source(
