@@ -234,8 +234,8 @@ class Table(TableSource):
             rows = list(map(self._fit, rows))
         if BrokenRow not in {*map(type, rows)} and len(self.columns) == width:
             columns: list[Any] = list(zip(*rows, strict=True))
-            texts = (map(str.casefold, map(str, column)) for column in columns[:2])
-            if all(map(TOTALS.isdisjoint, texts)):
+            texts = (map(str.strip, map(str, column)) for column in columns[:2])
+            if all(TOTALS.isdisjoint(map(str.casefold, text)) for text in texts):
                 return compiled.rows(first, columns)
         return (self._outcome(number, row, compiled) for number, row in enumerate(rows, first))
 

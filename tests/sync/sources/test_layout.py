@@ -133,7 +133,7 @@ def test_an_escape_character_can_be_said(make_file: MakeFile) -> None:
 
 
 @pytest.mark.parametrize(
-    "row", ["Total,,30", "TOTAL:,,30", "Summe,,1.234", ",Итого,30", "Grand total,"]
+    "row", ["Total,,30", "TOTAL:,,30", "Summe,,1.234", ",Итого,30", "Grand total,", "Total  ,,30"]
 )
 def test_a_line_of_totals_is_no_customer(make_file: MakeFile, row: str) -> None:
     text = f"id,name,orders\n1,Ada,10\n2,Total Recall,20\n{row}\n"
