@@ -261,7 +261,7 @@ class AsyncReader(Reader):
         items = list(self._waiting)
         self._waiting.clear()
         self._room.set()
-        outcomes = IterableSource(items).numbered(after_row=0, before=self._row)
+        outcomes = IterableSource(items).outcomes(before=self._row)
         slices = cut(outcomes, Plan((), self._row), len(items))
         found = await self._thread.run(lambda: next(slices, None))
         if found is not None:

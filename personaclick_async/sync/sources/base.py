@@ -135,16 +135,12 @@ class TableSource(ABC):
         return self.seen.size_hint
 
     @abstractmethod
-    def numbered(self, *, after_row: int, before: int) -> Numbered:
-        """Read the rows after ``after_row``, numbered from ``before`` + 1."""
-
-    def outcomes(self, *, after_row: int = 0) -> Iterator[Outcome]:
-        """Read the rows after ``after_row``, numbered from 1, each checked and mapped.
+    def outcomes(self, *, after_row: int = 0, before: int = 0) -> Numbered:
+        """Read the rows after ``after_row``, checked and mapped, numbered from ``before`` + 1.
 
         :raises ConfigurationError: the mapping asks for a column that is not there.
         :raises SourceFailed: the source can't be read to its end, or was changed meanwhile.
         """
-        return self.numbered(after_row=after_row, before=0)
 
     @abstractmethod
     def sample(self, limit: int = 100) -> Sample:
@@ -195,7 +191,7 @@ class Table(TableSource):
         """The columns' names, those of a reject file's bookkeeping left out."""
         return tuple(name for name in self._header if name not in BOOKKEEPING)
 
-    def numbered(self, *, after_row: int, before: int) -> Numbered:
+    def outcomes(self, *, after_row: int = 0, before: int = 0) -> Numbered:
         """Read the rows after ``after_row``, numbered from ``before`` + 1."""
         with self._batches() as batches:
             compiled = self.compiled() if self.columns else None
@@ -301,9 +297,9 @@ class SourceView(TableSource):
         """The source's fingerprint."""
         return self._source.fingerprint
 
-    def numbered(self, *, after_row: int, before: int) -> Numbered:
+    def outcomes(self, *, after_row: int = 0, before: int = 0) -> Numbered:
         """Read the rows after ``after_row``; they keep the numbers of the source."""
-        with closing(self._source.numbered(after_row=after_row, before=before)) as rows:
+        with closing(self._source.outcomes(after_row=after_row, before=before)) as rows:
             while True:
                 try:
                     outcome = next(rows)

@@ -104,18 +104,25 @@ class RemoteInput(FileInput):
     """
 
     def __init__(self, url: str) -> None:
-        self._url = url
-        # No query and no user in it: these may hold credentials.
+        # No query and no user in a name: these may hold credentials.
         address = urlsplit(url)
         self._host = address.netloc.rpartition("@")[2] or address.scheme
         self.name = address.path.rpartition("/")[2] or self._host
-        _filesystem(url, self.name)
+        fsspec = need("fsspec.core", extra="files", purpose=self.name)
+        try:
+            self._files, self._there = fsspec.url_to_fs(url)
+        except ImportError as error:
+            package = str(error).partition("nstall ")[2].split(" ")[0].strip("'\"") or error.name
+            needs = f"needs another package: pip install {package}"
+            raise ConfigurationError(f"{self.name}: {needs}") from None
+        except ValueError:
+            unknown = f"nothing is known of {address.scheme}:// addresses"
+            raise ConfigurationError(f"{self.name}: {unknown}") from None
 
     @cached_property
     def _path(self) -> Path:  # type: ignore[override]
-        files, path = _filesystem(self._url, self.name)
         try:
-            with files.open(path, "rb") as remote:
+            with self._files.open(self._there, "rb") as remote:
                 copy = _copied(remote)
         except Exception as error:  # noqa: BLE001 - each protocol has its own; texts quote the URL
             cause = error.__cause__
@@ -238,19 +245,6 @@ def _translated(name: str) -> Iterator[None]:
     else:
         return
     raise SourceFailed(f"{name}: can't be read: {reason}")
-
-
-def _filesystem(url: str, name: str) -> tuple[Any, str]:
-    fsspec = need("fsspec.core", extra="files", purpose=name)
-    try:
-        found: tuple[Any, str] = fsspec.url_to_fs(url)
-    except ImportError as error:
-        package = str(error).partition("nstall ")[2].split(" ")[0].strip("'\"") or error.name
-        raise ConfigurationError(f"{name}: needs another package: pip install {package}") from None
-    except ValueError:
-        scheme = url.partition("://")[0]
-        raise ConfigurationError(f"{name}: nothing is known of {scheme}:// addresses") from None
-    return found
 
 
 def _state(raw: BinaryIO) -> tuple[int, int, int]:

@@ -63,7 +63,7 @@ class _ObjectSource(TableSource):
     def _objects(self) -> AbstractContextManager[Iterator[Item | BrokenRow]]:
         """Read them from the first on."""
 
-    def numbered(self, *, after_row: int, before: int) -> Numbered:
+    def outcomes(self, *, after_row: int = 0, before: int = 0) -> Numbered:
         """Read the objects after ``after_row``, numbered from ``before`` + 1."""
         to_outcome = self._converter()
         row = before

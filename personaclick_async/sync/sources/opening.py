@@ -186,7 +186,7 @@ class SeveralSources(TableSource):
         prints = [source.fingerprint for source in self._sources]
         return None if None in prints else hashlib.sha256(repr(prints).encode()).hexdigest()
 
-    def numbered(self, *, after_row: int, before: int) -> Numbered:
+    def outcomes(self, *, after_row: int = 0, before: int = 0) -> Numbered:
         """Read the rows after ``after_row``, numbered from ``before`` + 1."""
         for source in self._sources:
             if isinstance(source, Table) and source.columns:
@@ -194,7 +194,7 @@ class SeveralSources(TableSource):
         total = 0
         for source in self._sources:
             skip = max(0, after_row - total)
-            total += yield from source.numbered(after_row=skip, before=before + total)
+            total += yield from source.outcomes(after_row=skip, before=before + total)
         return total
 
     def sample(self, limit: int = 100) -> Sample:
