@@ -20,7 +20,7 @@ from personaclick_async.cli.options import (
     UserOptions,
     command,
 )
-from personaclick_async.cli.outcome import EXIT_CODES, Exit, Output, cell, table_of
+from personaclick_async.cli.outcome import EXIT_CODES, Exit, Output, cell, plain_table
 from personaclick_async.cli.process import run_interruptibly
 from personaclick_async.errors import ConfigurationError, PersonaClickError, ValidationError
 from personaclick_async.models.fields import CLEAR, Kind
@@ -133,7 +133,7 @@ async def last_order(*, user: UserOptions, connection: Connection, output: Outpu
     """Show the products of the last order."""
     async with connection.client() as client:
         bought = await user.of(client).orders.last_for_user()
-    table = table_of("id", "name", "category", "price")
+    table = plain_table("id", "name", "category", "price")
     for product in bought:
         category = product.categories[-1].name if product.categories else ""
         price = product.price_full_formatted or product.price_formatted or ""
@@ -192,7 +192,7 @@ def probe(*, given: Probing, connection: Connection, output: Output) -> None:
     except OSError as error:
         output.complain("OSError", f"{given.path}: {error.strerror}")
         raise typer.Exit(Exit.FAILED) from None
-    table = table_of("open point", "assumed", "observed", "")
+    table = plain_table("open point", "assumed", "observed", "")
     for one in report.findings:
         observed = "" if one.observed is None else _word(one.observed)
         comment = f"({one.note})" if one.note else ""

@@ -9,6 +9,7 @@ import json
 import sys
 from collections.abc import Mapping
 from enum import IntEnum
+from functools import partial
 from typing import Final, NoReturn, Self
 
 import attrs
@@ -84,6 +85,10 @@ def code_of(error: PersonaClickError) -> Exit:
     return next((codes[name] for name in names if name in codes), Exit.FAILED)
 
 
+plain_table: Final = partial(Table, box=None, pad_edge=False)
+"""A table without lines."""
+
+
 @attrs.frozen
 class Output:
     """Shows what a command has to say: to a person, or as JSON to a script."""
@@ -113,7 +118,8 @@ class Output:
 
     def show_fields(self, fields: Mapping[str, Json]) -> None:
         """Write names and values; for a person as a table, without what is empty."""
-        table = table_of()
+        table = plain_table(show_header=False)
+        table.add_column(style="bold")
         table.add_column(overflow="fold")
         for name, value in fields.items():
             if value not in (None, [], {}):
@@ -141,15 +147,6 @@ class Output:
         for candidate in getattr(error, "candidates", ()):
             self.note(f"--encoding {candidate.encoding:<12} {candidate.sample}")
         raise typer.Exit(code_of(error))
-
-
-def table_of(*titles: str) -> Table:
-    """Return a table without lines; without titles, of names and what belongs to them."""
-    if titles:
-        return Table(*titles, box=None, pad_edge=False)
-    table = Table(show_header=False, box=None, pad_edge=False)
-    table.add_column(style="bold")
-    return table
 
 
 def cell(value: object) -> Text:

@@ -13,7 +13,7 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
-from personaclick_async.cli.outcome import Output, cell, stderr, table_of
+from personaclick_async.cli.outcome import Output, cell, plain_table, stderr
 from personaclick_async.codec import Json
 from personaclick_async.names import EXTERNAL_ID
 from personaclick_async.sync import FaultyRow, Outcome, Record, Rejected, Report, Result
@@ -110,7 +110,7 @@ class Summary:
 
     def as_text(self) -> Iterator[str | Table]:
         """Return the table of fields and the reasons for a person."""
-        table = table_of("field")
+        table = plain_table("field")
         for title in _COUNTS:
             table.add_column(title, justify="right")
         if self._keeps_examples:
@@ -174,7 +174,8 @@ def show(
     elif report.rejected or report.incomplete:
         account["rejects"] = str(rejects)
     account["notices"] = [*notices, *summary.notices]
-    table = table_of()
+    table = plain_table(show_header=False)
+    table.add_column(style="bold")
     table.add_column(justify="right")
     table.add_column()
     see = f"see {rejects}"
