@@ -50,6 +50,7 @@ def test_a_contradiction_says_what_to_do_and_is_the_exit_code(tmp_path: Path) ->
         ended = run(emulator, tmp_path, "--json")
         assert ended.exit_code == 1
         assert "please report it" in json.loads(ended.stdout)["contradictions"][0]
+        assert json.loads(ended.stderr)["error"] == "Contradicted"
         ended = run(emulator, tmp_path)
         assert "Contradicted" in ended.stderr
 
