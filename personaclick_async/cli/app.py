@@ -224,12 +224,7 @@ class UnknownField(PersonaClickError):
 
 
 def _parse_fields(arguments: Iterable[str]) -> ProfileUpdate:
-    """Return an update of ``first_name=Ada``, ``kids:=[{"gender": "f"}]``, ``custom.colour=red``.
-
-    ``name:=null`` clears a field.
-
-    :raises ValidationError: an argument has neither form, or a value breaks its field's rule.
-    """
+    """Return an update of ``age=36``, ``kids:=[{"gender":"f"}]``, ``age:=null``, ``custom.x=y``."""
     fields: dict[str, Any] = {}
     custom: dict[str, Any] = {}
     for argument in arguments:

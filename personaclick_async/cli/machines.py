@@ -21,10 +21,7 @@ _LOCAL: Final = "local"
 
 
 def shard_of(given: Syncing) -> Shard | None:
-    """Return the share that this machine sends; None for the whole source.
-
-    :raises ConfigurationError: the options don't go together.
-    """
+    """Check the options; return the share that this machine sends, None for the whole source."""
     if given.dask is not None:
         for option, value in (("--shard", given.shard), ("--limit", given.limit)):
             if value is not None:

@@ -120,12 +120,7 @@ class Connection:
     def client(
         self, *, limits: Mapping[Family, RateLimit] | Unset = UNSET, sends: bool = True
     ) -> PersonaClick:
-        """Make the client.
-
-        :param limits: requests per window; the documented ones if not given.
-        :param sends: False for a dry run, which needs no shop.
-        :raises ConfigurationError: a setting is missing or wrong, or the file can't be read.
-        """
+        """Make the client; one that never sends needs no shop."""
         if self.verbose:
             logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
         return PersonaClick(
@@ -145,10 +140,9 @@ def _secret(path: Path) -> str:
             # Not all of it: the path may name a pipe that never ends.
             content = file.read(_MOST_SECRET_BYTES + 1)
         secret = content.decode().strip()
-    except OSError as error:
-        raise ConfigurationError(f"--secret-file: can't be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise ConfigurationError("--secret-file: can't be read: it is not text") from None
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise ConfigurationError(f"--secret-file: can't be read: {why}") from None
     if not secret or len(content) > _MOST_SECRET_BYTES:
         raise ConfigurationError("--secret-file: expected one line of text, the secret")
     return secret
@@ -166,10 +160,7 @@ class UserOptions:
     telegram_id: str | None = _user("A Telegram user.")
 
     def of(self, client: PersonaClick) -> User:
-        """Return the user.
-
-        :raises ValidationError: none or several identifiers were given, or one is malformed.
-        """
+        """Return the one user who is named."""
         return client.user(**attrs.asdict(self))
 
 

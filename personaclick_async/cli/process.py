@@ -90,10 +90,7 @@ def on_signals(handler: Callable[[int, FrameType | None], None] | signal.Handler
 
 
 def stop(number: int, _frame: FrameType | None) -> None:
-    """Cancel the work that runs; end the command at once if there is none, or if called again.
-
-    :raises Interrupted: to end it at once.
-    """
+    """Cancel the work that runs; end the command at once if there is none, or if called again."""
     _came.append(number)
     task = _tasks[0] if _tasks else None
     if task is None or len(_came) > 1:
@@ -103,10 +100,7 @@ def stop(number: int, _frame: FrameType | None) -> None:
 
 
 def run_interruptibly(work: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine, which the first signal cancels and the second one leaves at once.
-
-    :raises Interrupted: a signal came.
-    """
+    """Run a coroutine, which the first signal cancels and the second one leaves at once."""
 
     async def cancellable() -> T:
         _tasks.append(asyncio.current_task())

@@ -123,10 +123,7 @@ def _unfinished(given: Syncing) -> str:
 
 
 def _open(reading: Reading, mapping: FieldMapping | None = None) -> TableSource:
-    """Open the source, or its first rows.
-
-    :raises ConfigurationError: there is no such file, or it can't be told what it is.
-    """
+    """Open the source, or its first rows."""
     kind, layout = _kind(reading), _layout(reading)
     source = open_source(reading.source, mapping, kind=kind, layout=layout, query=reading.query)
     return source if reading.limit is None else SourceView(source, limit=reading.limit)
@@ -192,10 +189,7 @@ def _reject_file(given: Syncing, source: TableSource, path: Path) -> Iterator[Re
 
 
 def _check_paths(given: Syncing, rejects: Path) -> None:
-    """Make sure that no file is both read and written.
-
-    :raises ConfigurationError: one is.
-    """
+    """Make sure that no file is both read and written."""
     mapping = [] if given.mapping is None else [given.mapping]
     read = {"the source": _local_files(given.source), "the mapping": mapping}
     for option, path, others in (
