@@ -153,6 +153,7 @@ async def test_it_loads_files_and_takes_faults(tmp_path: Path) -> None:
         (["--shop-id", "xyz"], "shop_id: expected 30 hexadecimal"),
         (["--host", "0.0.0.0"], "host: expected a loopback address"),
         (["--products", "missing.jsonl"], "missing.jsonl"),
+        (["--products", "nameless.jsonl"], "nameless.jsonl: a product has no id"),
         (["--fault", "colour=red"], "fault: takes delay"),
         (["--fault", "status=503,drop"], "fault: expected one of"),
         (["--port", "99999"], "port must be 0-65535"),
@@ -162,6 +163,7 @@ async def test_it_loads_files_and_takes_faults(tmp_path: Path) -> None:
 )
 def test_wrong_arguments_are_named(arguments: list[str], complaint: str, tmp_path: Path) -> None:
     (tmp_path / "\x1b[31m.jsonl").write_text("nonsense\n")
+    (tmp_path / "nameless.jsonl").write_text('\ufeff{"name": "Apple"}\n', encoding="utf-8")
     done = subprocess.run(
         [sys.executable, "-m", "personaclick_async.emulator", "--port", "0", *arguments],
         capture_output=True,

@@ -108,6 +108,15 @@ async def test_what_is_held_was_carried_out_when_it_came(emulator: Emulator) -> 
         assert await read(http) == "new"
 
 
+async def test_the_answer_of_a_fault_is_held_back_too(emulator: Emulator) -> None:
+    with emulator.fault(status=503), emulator.hold("GET", "/profile") as held:
+        asked = asyncio.create_task(statuses(emulator, 1))
+        await held.arrived()
+        assert not asked.done()
+        held.release()
+        assert await asked == [503]
+
+
 def test_waiting_for_requests_that_do_not_come_times_out(emulator: Emulator) -> None:
     with emulator.hold("GET", "/profile") as held, pytest.raises(TimeoutError, match="0 of 1"):
         held.wait(timeout=0.01)
