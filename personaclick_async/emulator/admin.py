@@ -225,7 +225,10 @@ class Admin:
         return {**order, "products": {one: (orders.product(one) or {}).get("name") for one in ids}}
 
     def _shown_faults(self) -> list[Json]:
-        shown, faults = ("number", "hits", *sorted(FAULT_FIELDS)), self._service.traffic.faults()
+        shown, faults = (
+            ("number", "hits", *sorted(FAULT_FIELDS)),
+            self._service.traffic.faults.copy(),
+        )
         return [{name: getattr(one, name) for name in shown} for one in faults]
 
     async def _stream(self, request: web.BaseRequest) -> web.StreamResponse:

@@ -9,7 +9,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Mapping
 from concurrent.futures import Future
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from datetime import UTC, datetime
 from itertools import count, islice
 from typing import Final, Self, TypedDict, get_type_hints
@@ -120,7 +120,7 @@ class Fault(AbstractContextManager["Fault"]):
     truncate: bool = False
     hits: int = attrs.field(default=0, init=False)
     number: int = attrs.field(default=0, init=False)
-    is_over: bool = attrs.field(default=False, init=False, repr=False)
+    among: list[Fault] = attrs.field(factory=list, init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         is_path = self.path is None or self.path.startswith("/")
@@ -168,17 +168,17 @@ class Fault(AbstractContextManager["Fault"]):
         return self.status is not None or self.body is not None or self.error_message is not None
 
     def matches(self, method: str, path: str) -> bool:
-        """Whether it is about such a request, and neither over nor used up."""
+        """Whether it is about such a request, and not used up."""
         return (
-            not self.is_over
-            and self.path in (None, path)
+            self.path in (None, path)
             and (self.method is None or self.method.upper() == method)
             and (self.times is None or self.hits < self.times)
         )
 
     def remove(self) -> None:
         """Stop it."""
-        self.is_over = True
+        with suppress(ValueError):
+            self.among.remove(self)
 
     def __exit__(self, *_: object) -> None:
         self.remove()
@@ -191,21 +191,17 @@ class Held(AbstractContextManager["Held"]):
     what was true when it came, whatever is written meanwhile.
     """
 
-    def __init__(self, method: str, path: str) -> None:
+    def __init__(self, method: str, path: str, among: list[Held]) -> None:
         self._method = method.upper()
         self._path = path
+        self._among = among
         self._count = 0
         self._changed = threading.Condition()
         self._released: Future[None] = Future()
 
-    @property
-    def is_over(self) -> bool:
-        """Whether the answers were let go."""
-        return self._released.done()
-
     def matches(self, method: str, path: str) -> bool:
-        """Whether it is about such a request and still holds."""
-        return (self._method, self._path) == (method, path) and not self.is_over
+        """Whether it is about such a request."""
+        return (self._method, self._path) == (method, path)
 
     async def hold(self) -> None:
         """Wait on the server's loop until released."""
@@ -234,8 +230,9 @@ class Held(AbstractContextManager["Held"]):
     def release(self) -> None:
         """Let the answers go, and hold no more."""
         with self._changed:
-            if not self.is_over:
+            if not self._released.done():
                 self._released.set_result(None)
+                self._among.remove(self)
 
     def __exit__(self, *_: object) -> None:
         self.release()
@@ -244,9 +241,10 @@ class Held(AbstractContextManager["Held"]):
 class Traffic:
     """The latest requests of one emulator, counts of all of them, and its faults and holds.
 
-    The server's thread and any other may use it. Lists are replaced, never changed in place.
+    The server's thread and any other may use it.
 
     :ivar counts: how many requests there were by method, path and status.
+    :ivar faults: the faults in force, the oldest first.
     """
 
     def __init__(self, *, keep: int, seed: int) -> None:
@@ -254,7 +252,7 @@ class Traffic:
         self._random = random.Random(seed)  # noqa: S311 - repeatable on purpose
         self._request_numbers, self._fault_numbers = count(1), count(1)
         self._requests: deque[RecordedRequest] = deque(maxlen=keep)
-        self._faults: list[Fault] = []
+        self.faults: list[Fault] = []
         self._holds: list[Held] = []
         self.counts: Counter[tuple[str, str, int | None]] = Counter()
 
@@ -292,24 +290,19 @@ class Traffic:
 
     def add_fault(self, fault: Fault) -> Fault:
         """Put a fault in force."""
-        with self._lock:
-            fault.number, fault.is_over = next(self._fault_numbers), False
-            self._faults = [*self.faults(), fault]
+        fault.number, fault.among = next(self._fault_numbers), self.faults
+        self.faults.append(fault)
         return fault
-
-    def faults(self) -> list[Fault]:
-        """Return the faults in force, the oldest first."""
-        return [fault for fault in self._faults if not fault.is_over]
 
     def remove_faults(self, number: str | None = None) -> None:
         """Stop the fault with a number, or all of them."""
-        for fault in self._faults:
+        for fault in self.faults.copy():
             if number in (None, str(fault.number)):
                 fault.remove()
 
     def strike(self, method: str, path: str) -> Fault | None:
         """Return the fault that strikes a request, the oldest first."""
-        for fault in self._faults:
+        for fault in self.faults.copy():
             if fault.matches(method, path) and self._random.random() < fault.probability:
                 fault.hits += 1
                 return fault
@@ -317,16 +310,15 @@ class Traffic:
 
     def hold(self, method: str, path: str) -> Held:
         """Begin to hold answers back."""
-        held = Held(method, path)
-        with self._lock:
-            self._holds = [*(one for one in self._holds if not one.is_over), held]
+        held = Held(method, path, self._holds)
+        self._holds.append(held)
         return held
 
     def holding(self, method: str, path: str) -> Held | None:
         """Return what holds a request's answer back."""
-        return next((one for one in self._holds if one.matches(method, path)), None)
+        return next((one for one in self._holds.copy() if one.matches(method, path)), None)
 
     def release_all(self) -> None:
         """Let every held answer go."""
-        for held in self._holds:
+        for held in self._holds.copy():
             held.release()
