@@ -29,7 +29,6 @@ from personaclick_async.sync.sources.files import URL, Input, StreamInput, input
 from personaclick_async.sync.sources.objects import JsonSource
 from personaclick_async.sync.sources.tables import ParquetSource, SheetSource, SqlSource
 
-STANDARD_INPUT: Final = "-"
 _PATTERN: Final = frozenset("*?[")
 _DATABASE: Final = re.compile(
     r"(sqlite|postgres(ql)?|mysql|mariadb|oracle|mssql|duckdb|snowflake|redshift|cockroachdb"
@@ -109,7 +108,7 @@ def open_source(
         if query is None:
             raise ConfigurationError("query: expected one, as the source is a database")
         return SqlSource(text, query, mapping, parameters=parameters, version=version)
-    if text == STANDARD_INPUT:
+    if text == "-":
         return _source(StreamInput(sys.stdin.buffer), mapping, kind, layout)
     paths = expand(text)
     inputs = [input_of(path) for path in paths]
