@@ -113,23 +113,23 @@ class Layout:
         if self.skip_rows < 0:
             raise ConfigurationError("skip_rows: expected 0 or more")
 
-    def name_columns(self, rows: Sequence[Row], name: str) -> tuple[tuple[str, ...], bool]:
-        """Return the columns' names, and whether they come from the first row.
+    def name_columns(self, rows: Sequence[Row], name: str) -> Seen:
+        """Return the columns' names, and whether they stand in the first row.
 
         :param rows: the first rows, to judge by.
         :param name: what errors call the file.
         :raises ConfigurationError: the first row looks like data.
         """
         if not rows:
-            return (), False
+            return Seen(columns=())
         if self.columns is not None:
-            return distinct(self.columns), False
+            return Seen(columns=distinct(self.columns))
         first, *rest = rows
         if isinstance(first, BrokenRow):
             raise ConfigurationError(f"{name}: header: expected {first.rule}")
         below = [row for row in rest if not isinstance(row, BrokenRow)]
         if self.header is False:
-            return distinct([""] * max(map(len, (first, *below)))), False
+            return Seen(columns=distinct([""] * max(map(len, (first, *below)))))
         header = [_text(cell).strip("\ufeff\u200b").strip() for cell in first]
         if self.header is None and below and _width(first) == 1 < min(map(_width, below)):
             raise ConfigurationError(
@@ -142,7 +142,7 @@ class Layout:
                 " (--no-header) or name the columns (--columns); if it is one, say --header"
             )
         used = max(map(_width, below), default=0)
-        return distinct(header[: max(_width(header), used)]), True
+        return Seen(columns=distinct(header[: max(_width(header), used)]), has_header=True)
 
 
 class CsvSource(Table):
@@ -195,14 +195,14 @@ class CsvSource(Table):
         mark = layout.delimiter or (said[1] if said else _find_delimiter(text, layout))
         is_spaced = f"{mark} {layout.quote}" in text  # 1, "Ada"
         marks = _marks(mark, layout, is_spaced=is_spaced)
-        columns, has_header = layout.name_columns(_first_rows(text, marks), self.name)
+        named = layout.name_columns(_first_rows(text, marks), self.name)
         found, by = f"{encoding.name} ({encoding.reason})", _MARKS.get(mark, f"'{mark}'")
+        lines = source.lines
         return _SeenText(
-            columns=columns,
-            has_header=has_header,
+            columns=named.columns,
+            has_header=named.has_header,
             notices=(f"{self.name}: read as {found}, separated by {by}",),
-            # If all rows are as long as the first ones; exact for a small file.
-            size_hint=source.lines and max(0, source.lines - has_header - lines_before),
+            size_hint=lines and max(0, lines - named.has_header - lines_before),
             encoding=encoding,
             marks=marks,
             lines_before=lines_before,

@@ -89,13 +89,11 @@ class SheetSource(Table):
         """The sheet, and which others there are; without its cells: several may be too large."""
         sheet = self._read()
         first = list(islice(self._rows(sheet), ROWS_TO_JUDGE_BY))
-        columns, has_header = self._layout.name_columns(first, self.name)
         also = f"; not read: {', '.join(sheet.others)}" if sheet.others else ""
         # The place of its last row, counted from 0: as if the first were a header.
         size = sheet.cells.total_height - self._layout.skip_rows if sheet.cells else 0
-        return Seen(
-            columns=columns,
-            has_header=has_header,
+        return attrs.evolve(
+            self._layout.name_columns(first, self.name),
             notices=(f"{self.name}: sheet '{sheet.name}' of a workbook{also}",),
             size_hint=max(0, size),
         )
