@@ -14,7 +14,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from functools import cache
 from html import unescape
-from math import isnan
+from math import inf, isnan
 from typing import Any, Final
 from uuid import UUID
 
@@ -419,12 +419,11 @@ def _as_text(field: str, value: object) -> object:
         return str(value)
     if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
         return value
-    if isinstance(value, Decimal) and value.is_finite() and value.adjusted() > _MOST_DIGITS:
-        return value  # its exponent may be anything: int() of it can fill the memory
-    try:
-        whole = int(value)
-    except (ValueError, OverflowError):  # infinity
-        return value
-    if isinstance(value, float) and abs(value) > _EXACT_FLOAT:
+    if isinstance(value, float) and _EXACT_FLOAT < abs(value) < inf:
         raise refuse(field, "all digits, which a float of this size does not have", value)
-    return str(whole) if whole == value else value
+    # The exponent of a Decimal may be anything: int() of it can fill the memory.
+    is_small = not isinstance(value, Decimal) or value.adjusted() <= _MOST_DIGITS
+    with suppress(OverflowError):  # infinity
+        if is_small and int(value) == value:
+            return str(int(value))
+    return value

@@ -118,12 +118,6 @@ def _field(name: str) -> str:
     return EXTERNAL_ID if name == ID else name
 
 
-# What may stand behind the keys of a mapping: how errors call it, and a test.
-
-
-_Shape: TypeAlias = tuple[str, Callable[[Any], bool]]
-
-
 def _are_texts(said: object) -> bool:
     return isinstance(said, list | str) and all(isinstance(one, str) for one in said)
 
@@ -133,42 +127,38 @@ def _one_of(words: Iterable[str]) -> _Shape:
     return f"one of {', '.join(known)}", known.__contains__
 
 
-_ANYTHING: Final[_Shape] = ("", lambda _: True)
+_Shape: TypeAlias = tuple[str, Callable[[Any], bool]]
 _TEXT: Final[_Shape] = ("a text that is not empty", lambda it: isinstance(it, str) and it != "")
 _TEXTS: Final[_Shape] = ("a text or a list of texts", _are_texts)
 _TABLE: Final[_Shape] = ("a table", lambda it: isinstance(it, dict))
-_OPTIONS: Final[Mapping[str, _Shape]] = {
-    "join": _TEXT,
-    "strip": ("true or false", lambda it: isinstance(it, bool)),
-    "absent": _TEXTS,
-    "part": _one_of(get_args(Part)),
-    "case": _one_of(get_args(Case)),
-    "split": _TEXT,
-    "format": (
-        "formats such as '%m/%d/%Y', with the whole date, or 'excel', 'unix', 'unix ms'",
-        lambda it: _are_texts(it) and all(map(is_whole_date, _listed(it))),
-    ),
-    "decimal": ("'.' or ','", (".", ",").__contains__),
-    "country": _TEXT,
-    "invalid": _one_of(get_args(Invalid)),
-}
-_IN_A_FIELD: Final[Mapping[str, _Shape]] = {
-    **_OPTIONS,
-    "column": _TEXT,
-    "columns": ("at least one column", lambda it: bool(it) and _are_texts(it)),
-    "values": _TABLE,
-}
 _TYPES: Final = (
     *(Kind.STRING, Kind.IDENTIFIER, Kind.INTEGER, Kind.FLOAT, Kind.BOOLEAN, Kind.DATE),
     *(Kind.DATETIME, Kind.LIST, Kind.JSON),
 )
-_IN_A_PROPERTY: Final = {**_IN_A_FIELD, "type": _one_of(_TYPES)}
-_AT_THE_TOP: Final = {
-    **{option: _OPTIONS[option] for option in ("absent", "country", "invalid", "strip")},
+# What may stand behind the keys of a mapping: how errors call it, and a test.
+_SHAPES: Final[Mapping[str, _Shape]] = {
+    "absent": _TEXTS,
+    "case": _one_of(get_args(Case)),
+    "column": _TEXT,
+    "columns": ("at least one column", lambda it: bool(it) and _are_texts(it)),
+    "country": _TEXT,
     "custom": _TABLE,
+    "decimal": ("'.' or ','", (".", ",").__contains__),
     "fields": _TABLE,
+    "format": (
+        "formats such as '%m/%d/%Y', with the whole date, or 'excel', 'unix', 'unix ms'",
+        lambda it: _are_texts(it) and all(map(is_whole_date, _listed(it))),
+    ),
+    "invalid": _one_of(get_args(Invalid)),
+    "join": _TEXT,
+    "part": _one_of(get_args(Part)),
     "required": _TEXTS,
+    "split": _TEXT,
+    "strip": ("true or false", lambda it: isinstance(it, bool)),
+    "type": _one_of(_TYPES),
+    "values": _TABLE,
 }
+_AT_THE_TOP: Final = ("absent", "country", "custom", "fields", "invalid", "required", "strip")
 _TEXT_KINDS: Final = (Kind.STRING, Kind.ANY)
 # The kinds of values for which an option means something, and how errors call them.
 _ONLY: Final = {
@@ -182,6 +172,7 @@ _ONLY: Final = {
     "decimal": ((Kind.NUMBER, Kind.INTEGER, Kind.FLOAT), "numbers"),
     "country": ((Kind.PHONE,), "phone numbers"),
 }
+_OPTIONS: Final = (*_ONLY, "absent", "invalid", "join", "strip")
 
 
 def read_toml(text: str) -> tuple[dict[str, Origin], tuple[str, ...]]:
@@ -196,8 +187,8 @@ def read_toml(text: str) -> tuple[dict[str, Origin], tuple[str, ...]]:
     standard, custom = whole.get("fields", {}), whole.get("custom", {})
     origins: dict[str, Origin] = {}
     with inside("fields."):
-        known = dict.fromkeys((*STANDARD_KINDS, ID), _ANYTHING)
-        _check(standard, known, noun="field", more=" Other names belong under [custom]")
+        more = " Other names belong under [custom]"
+        _check(standard, (*STANDARD_KINDS, ID), noun="field", more=more)
         if {ID, EXTERNAL_ID} <= standard.keys():
             raise _unlike(EXTERNAL_ID, f"one of {ID} and {EXTERNAL_ID}, which are the same")
         for key, said in standard.items():
@@ -231,25 +222,25 @@ def _unlike(key: str, rule: str) -> ConfigurationError:
 
 def _check(
     table: Mapping[str, Any],
-    known: Mapping[str, _Shape],
+    known: Iterable[str],
     kind: Kind | None = None,
     *,
     noun: str = "key",
     more: str = "",
 ) -> None:
     """Make sure that a table's keys are known, mean something, and have what fits behind them."""
+    known = sorted(known)
     for key, said in table.items():
         if key not in known:
-            close = get_close_matches(key, sorted(known), n=1)
-            meant = f"expected one of {', '.join(sorted(known))}"
+            close = get_close_matches(key, known, n=1)
+            meant = f"expected one of {', '.join(known)}"
             meant = f'did you mean "{close[0]}"?' if close else meant
             raise ConfigurationError(f'{key}: unknown {noun} "{key}"; {meant}{more}')
         kinds, only = _ONLY.get(key, ((kind,), ""))
         if kind is not None and kind not in kinds:
             raise _unlike(key, f"this with {only} only")
-        rule, fits = known[key]
-        if not fits(said):
-            raise _unlike(key, rule)
+        if key in _SHAPES and not _SHAPES[key][1](said):
+            raise _unlike(key, _SHAPES[key][0])
     if "country" in table:
         check_country(table["country"])
 
@@ -264,12 +255,13 @@ def _origin(key: str, said: Any, common: Mapping[str, Any]) -> Origin:  # noqa: 
         raise _unlike(key, "one of column, columns and value")
     with inside(f"{key}."):
         if "value" in table:
-            _check(table, {"value": _ANYTHING})
+            _check(table, ("value",))
             if field in IDENTIFIERS:
                 raise _unlike("value", "a column: all rows would be the same person")
             return Origin(kind=kind, value=_fit("value", table["value"], field, kind))
         kind = table.get("type", kind)
-        _check(table, _IN_A_FIELD if field in STANDARD_KINDS else _IN_A_PROPERTY, kind)
+        known = (*_OPTIONS, "column", "columns", "values")
+        _check(table, known if field in STANDARD_KINDS else (*known, "type"), kind)
         kind = Kind(kind)
         columns = _listed(table.get("columns") or table["column"])
         if "join" in table and len(columns) == 1:

@@ -138,13 +138,10 @@ class _Plan(NamedTuple):
     """What the international numbers of a country look like, as its library has it.
 
     The library's own parsing takes twenty times as long, and is left with all other numbers.
-
-    :ivar possible: those as long as they may be, without what is dialled inside the country.
-    :ivar valid: those that can belong to somebody.
     """
 
-    possible: re.Pattern[str]
-    valid: re.Pattern[str]
+    possible: re.Pattern[str]  # as long as they may be, without what is dialled inside the country
+    valid: re.Pattern[str]  # those that can belong to somebody
 
 
 def _plan_of(plus: str) -> _Plan | None:
