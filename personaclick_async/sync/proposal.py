@@ -338,10 +338,14 @@ class _Line:
 
     @property
     def toml(self) -> str:
-        names = [column.name for column in self.columns]
-        origin = {"columns": names} if len(names) > 1 else {"column": names[0]}
-        table = {**origin, **{key: said for key, said in self.options.items() if said}}
-        return f"{self.field} = {_toml(names[0] if table == {'column': names[0]} else table)}"
+        """The line without its remark."""
+        name, *others = (column.name for column in self.columns)
+        said = {key: said for key, said in self.options.items() if said}
+        if others:
+            said = {"columns": [name, *others], **said}
+        elif said:
+            said = {"column": name, **said}
+        return f"{self.field} = {_toml(said or name)}"
 
     def __str__(self) -> str:
         remark = f"  # {self.remark}" if self.remark else ""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
@@ -52,11 +51,12 @@ _EVENING: Final = 20
 
 def is_whole_date(pattern: str) -> bool:
     """Return whether a date format says year, month and day, each once."""
-    words = re.findall("%(.)", pattern.replace("%%", ""))
-    said = Counter(_SAYS_THE_SAME.get(one, one) for one in words)
-    is_once = said.keys() <= _PARTS.keys() and set(said.values()) == {1}
-    is_whole = said["d"] == said["m"] + said["b"] == said["Y"] + said["y"] == 1
-    return pattern in _COUNTED or (is_once and is_whole)
+    try:
+        said = _regex(pattern).groupindex.keys()
+    except (KeyError, re.error):  # an unknown word, or one that is there twice
+        return False
+    is_whole = "d" in said and len(said & {"m", "b"}) == len(said & {"Y", "y"}) == 1
+    return pattern in _COUNTED or (pattern != "" and is_whole)
 
 
 def read_date(
