@@ -452,22 +452,18 @@ class _Line:
 
     def _number(self) -> Kind | None:
         texts = self._column.telling
-        if any(sum(map(str.isdigit, text)) > _MOST_DIGITS for text in texts):
+        marks = [mark for mark in ".," if _reads(texts, Origin(kind=Kind.FLOAT, decimal=mark))]
+        if not marks or any(sum(map(str.isdigit, text)) > _MOST_DIGITS for text in texts):
             return None
-        point, comma = (_reads(texts, Origin(kind=Kind.FLOAT, decimal=mark)) for mark in ".,")
-        if not point and not comma:
-            return None
+        # What may be read both ways is asked about, unless the sign of the money tells.
         marked = [text for text in texts if "." in text or "," in text]
-        if point and comma and marked:
-            # Every one of them may be read both ways, but for what the sign of the money tells.
-            if not all("," in text and re.search("[$£¥]|,[0-9]{3},", text) for text in marked):
-                self.ask('is 1.250 over a thousand? Add decimal = "," or "."')
-                return Kind.FLOAT
-            comma = False
-        mark = "." if point else ","
-        is_whole = _reads(texts, Origin(kind=Kind.INTEGER, decimal=mark))
-        if mark == "," or not is_whole:
-            self.options["decimal"] = mark
+        is_told = all("," in text and re.search("[$£¥]|,[0-9]{3},", text) for text in marked)
+        if len(marks) > 1 and not is_told:
+            self.ask('is 1.250 over a thousand? Add decimal = "," or "."')
+            return Kind.FLOAT
+        is_whole = _reads(texts, Origin(kind=Kind.INTEGER, decimal=marks[0]))
+        if marks[0] == "," or not is_whole:
+            self.options["decimal"] = marks[0]
         return Kind.INTEGER if is_whole else Kind.FLOAT
 
     def _birthday(self) -> None:
