@@ -18,7 +18,7 @@ from personaclick_async.models.profile import Profile
 from personaclick_async.models.reading import WrongShape
 from personaclick_async.names import PROFILE
 from personaclick_async.pools import running_loop
-from personaclick_async.protocol.requests import read_profile_body
+from personaclick_async.protocol.requests import profile_reader
 from personaclick_async.store import CacheStats, ProfileStore
 
 Loaded: TypeAlias = tuple[bytes, Profile | None]
@@ -235,7 +235,7 @@ class ProfileCache:
 def _is_profile(key: Identity, body: bytes) -> bool:
     """Whether a stored body can be read: anybody may have written to the store."""
     try:
-        read_profile_body(key, body)
+        profile_reader(key)(body)
     except WrongShape:
         return False
     return True

@@ -88,7 +88,7 @@ class ProfileCalls(_Calls):
         profile, body = None, None if force else scope.cached_profile()
         if body is None:
             body, profile = await scope.read_profile(force=force)
-        return profile or requests.read_profile_body(scope.visit.identity, body)
+        return profile or requests.profile_reader(scope.visit.identity)(body)
 
     async def full(self) -> FullProfile:
         """Read the full profile with the shop's secret; always from the service.

@@ -31,8 +31,7 @@ class Deadline:
     :ivar sent_bytes: how much of a large body has gone out.
     :ivar has_passed: whether the time was over before the block had ended.
     :ivar was_silent: whether that was because no byte came or went.
-    :ivar is_connected: whether the connector has given it a connection.
-    :ivar is_reused: whether that one had carried other requests before.
+    :ivar is_connected: whether it has a connection; ``is_reused``, one used before.
     """
 
     # Defaults of the class: most attempts change none of them.
@@ -91,10 +90,7 @@ class Deadline:
             raise TimeoutError
 
     def look(self, now: Seconds, silence: Seconds) -> Seconds | None:
-        """Return when it will be over; None if it is, and then the task is cancelled.
-
-        :param silence: seconds for which no byte may come or go.
-        """
+        """Return when it will be over; None if it is, and then the task is cancelled."""
         progress = self.sent_bytes + (0 if self.incoming is None else self.incoming.total_bytes)
         if self._quiet_since is None or progress != self._progress:
             self._progress, self._quiet_since = progress, now
@@ -114,12 +110,9 @@ class Deadlines:
     """The deadlines of one event loop.
 
     The end of an attempt's whole time is kept exactly. Silence ends an attempt after the time
-    that it may last, and before one and a half times that.
+    that it may last, and before one and a half times that: all are looked at several times in it.
 
     :param silence: seconds for which no byte may come or go.
-    :ivar loop: the event loop whose tasks make the attempts.
-    :ivar watched: those of attempts in progress.
-    :ivar next_look: when all of them will be looked at; never more than a part of ``silence`` away.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, silence: Seconds) -> None:

@@ -96,17 +96,13 @@ def _asking(connection: aiohttp.connector.Connection) -> Callable[[], object]:
 
 @attrs.define(eq=False, repr=False)
 class Pool:
-    """What belongs to one event loop: its connections, and the calls in progress on it.
-
-    :ivar room: how many requests may be in flight at once.
-    :ivar in_progress: how many calls there are.
-    """
+    """What belongs to one event loop: its connections, and the calls in progress on it."""
 
     loop: asyncio.AbstractEventLoop
     session: aiohttp.ClientSession
+    lifetime: AsyncGenerator[None, None]
     room: asyncio.Semaphore
     deadlines: Deadlines
-    lifetime: AsyncGenerator[None, None]
     in_progress: int = 0
     idle: asyncio.Event = attrs.field(factory=asyncio.Event)
     is_closed: bool = False
@@ -161,23 +157,14 @@ class Pool:
 
 
 class Pools:
-    """The pools of a client.
+    """The pools of a client, which open until it is closed.
 
-    :ivar is_closed: whether no other will be opened.
+    :param new_session: makes the session of another event loop's pool.
     """
 
-    def __init__(
-        self,
-        config: Config,
-        *,
-        headers: Mapping[str, str],
-        session: aiohttp.ClientSession | None,
-        trust_env: bool,
-    ) -> None:
+    def __init__(self, config: Config, new_session: Callable[[], aiohttp.ClientSession]) -> None:
         self._config = config
-        self._headers = headers
-        self._given_session = session
-        self._trust_env = trust_env
+        self._new_session = new_session
         self._lock = threading.Lock()
         self._abandoned: list[Pool] = []
         self._by_loop: dict[int, weakref.ref[Pool]] = {}
@@ -190,26 +177,16 @@ class Pools:
         return None if pool is None or pool.is_closed or self.is_closed else pool
 
     async def open(self) -> Pool:
-        """Open the pool of the running event loop.
-
-        :raises ClientClosed: there are to be no more.
-        :raises ConfigurationError: the session given is closed, or of another event loop.
-        """
+        """Open the pool of the running event loop."""
         if self.is_closed:
             raise closed_error()
-        loop, config = running_loop(), self._config
-        session = new_session(
-            config.timeouts,
-            headers=self._headers,
-            trust_env=self._trust_env,
-            like=self._given_session,
-        )
+        loop, config, session = running_loop(), self._config, self._new_session()
         pool = Pool(
             loop,
             session,
-            asyncio.Semaphore(config.max_concurrency),
-            Deadlines(loop, config.timeouts.read),
             _close_with_loop(session),
+            room=asyncio.Semaphore(config.max_concurrency),
+            deadlines=Deadlines(loop, config.timeouts.read),
         )
         with self._lock:
             alive = {
@@ -273,8 +250,8 @@ def running_loop() -> asyncio.AbstractEventLoop:
 
 def new_session(
     timeouts: Timeouts,
-    *,
     headers: Mapping[str, str],
+    *,
     trust_env: bool = False,
     like: aiohttp.ClientSession | None = None,
 ) -> aiohttp.ClientSession:

@@ -11,6 +11,7 @@ import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 import aiohttp
@@ -30,7 +31,7 @@ from personaclick_async.errors import (
 from personaclick_async.hooks import Attempt, Hooks, tell
 from personaclick_async.limiter import Limiter
 from personaclick_async.names import Endpoint, Family, Repeat
-from personaclick_async.pools import Pool, Pools, closed_error
+from personaclick_async.pools import Pool, Pools, closed_error, new_session
 from personaclick_async.protocol.answers import Answer, nothing_sent, refusal
 from personaclick_async.protocol.requests import JSON, Call
 from personaclick_async.retry import (
@@ -80,10 +81,7 @@ class TransportStats:
 class _Sending(Generic[T]):
     """A call on its way.
 
-    :ivar url: where its requests go, without the query.
-    :ivar started: when it began, by the client's clock.
-    :ivar attempts: how many times the request was sent.
-    :ivar stale: how many of those met a connection that the server was about to close.
+    :ivar stale: how many attempts met a connection that the server was about to close.
     :ivar seen: the last attempt as the hooks saw it, if there are any.
     """
 
@@ -103,9 +101,8 @@ class _Sending(Generic[T]):
 
     def late(self, waiting_for: str) -> TimedOut:
         """Return the error of a call whose own timeout is over, or would be."""
-        return self.options.late(
-            waiting_for, endpoint=self.call.endpoint.name, attempts=self.attempts
-        )
+        name, attempts = self.call.endpoint.name, self.attempts
+        return self.options.late(waiting_for, endpoint=name, attempts=attempts)
 
 
 class Transport:
@@ -130,7 +127,8 @@ class Transport:
         self._clock = clock
         self._base = URL(config.api_url)
         self._routes: dict[str, tuple[URL, Limiter]] = {}
-        self._pools = Pools(config, headers=_HEADERS, session=session, trust_env=trust_env)
+        connect = partial(new_session, config.timeouts, _HEADERS, trust_env=trust_env, like=session)
+        self._pools = Pools(config, connect)
         self._limiters = {family: Limiter(config.limits.get(family), clock) for family in Family}
         self._budget = RetryBudget(config.retry.budget)
         self.stats = TransportStats()
@@ -138,9 +136,8 @@ class Transport:
     async def send(self, call: Call[T], options: CallOptions, then: Callable[[Answer[T]], R]) -> R:
         """Send a call until it is answered with success, or until there is no point in trying.
 
-        :param then: makes the result of the answer; a coroutine around this one to do it would
-            cost more.
-        :raises PersonaClickError: see the errors module; the last attempt's failure is raised.
+        :param then: makes the result of the answer, here to save a coroutine around this one.
+        :raises PersonaClickError: what the last attempt failed with.
         """
         if self._config.disabled:
             if self._pools.is_closed:
@@ -167,17 +164,14 @@ class Transport:
                         limiter.give_back()
                 if isinstance(outcome, Answer):
                     return then(outcome)
-                await self._before_next(limiter, sending, *outcome)
+                await self._before_next(limiter, sending, outcome)
         finally:
             pool.in_progress -= 1
             if self._pools.is_closed and not pool.in_progress:
                 pool.idle.set()
 
     async def close(self, *, patience: Seconds = 30.0) -> None:
-        """Refuse new calls, wait for those in progress, then close.
-
-        :param patience: seconds to wait; calls that take longer fail as their connection closes.
-        """
+        """Refuse new calls, wait ``patience`` seconds for those in progress, then close."""
         await self._pools.close(patience=patience)
 
     def start_over_after_fork(self) -> None:
@@ -215,14 +209,9 @@ class Transport:
             retry_after=too_long,
         )
 
-    async def _before_next(
-        self,
-        limiter: Limiter,
-        sending: _Sending[Any],
-        error: PersonaClickError,
-        failure: Failure,
-    ) -> None:
+    async def _before_next(self, limiter: Limiter, sending: _Sending[Any], failed: Failed) -> None:
         """Wait for the time of the next attempt, or raise what the last one failed with."""
+        error, failure = failed
         policy, endpoint = self._config.retry, sending.call.endpoint
         if failure.status == RateLimited.usual_status and failure.retry_after is not None:
             limiter.pause(failure.retry_after)
@@ -248,14 +237,9 @@ class Transport:
             if not self._budget.spend(calls=self.stats.calls):
                 raise error
         self.stats.retries += 1
-        log.info(
-            "%s: attempt %d failed (%s), next in %.2f s",
-            endpoint.name,
-            sending.attempts,
-            type(error).__name__,
-            wait,
-            extra={"endpoint": endpoint.name, "attempt": sending.attempts, "wait": wait},
-        )
+        known = {"endpoint": endpoint.name, "attempt": sending.attempts, "wait": wait}
+        said = "%s: attempt %d failed (%s), next in %.2f s"
+        log.info(said, endpoint.name, sending.attempts, type(error).__name__, wait, extra=known)
         if sending.seen is not None:
             sending.seen.wait = wait
             tell((hooks.on_retry for hooks in self._hooks), sending.seen)

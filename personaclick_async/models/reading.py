@@ -12,6 +12,7 @@ import json
 import math
 import types
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import cache, partial
@@ -30,7 +31,9 @@ R = TypeVar("R", bound="Read")
 
 Number: TypeAlias = int | float
 Scalar: TypeAlias = str | int | float | bool | None
-_Hook: TypeAlias = Callable[[object, Any], Any]
+_Kind: TypeAlias = Any
+"""Any annotation."""
+_Hook: TypeAlias = Callable[[object, _Kind], Any]
 
 _PAYLOAD_KEY: Final = f'"{PAYLOAD}"'.encode()
 _WORDS: Final = dict.fromkeys(("true", "1", "yes"), True) | dict.fromkeys(
@@ -130,7 +133,7 @@ def read_object(cls: type[R], body: bytes) -> R:
     :raises WrongShape: the bytes are not a JSON object with the required fields.
     """
     if body.rfind(_PAYLOAD_KEY) >= 0:
-        said = _parsed(body)
+        said = read_json(body)
         is_envelope = isinstance(said, dict) and said.get(STATUS) == STATUS_SUCCESS
         if is_envelope and isinstance(said[PAYLOAD], dict):
             body = _dumped(said[PAYLOAD])
@@ -145,7 +148,7 @@ def read_objects(cls: type[R], body: bytes, *, wrappers: tuple[tuple[str, ...], 
     try:
         items = [bytes(item) for item in _split(body)]
     except _REFUSED:
-        items = [_dumped(item) for item in _unwrapped(_parsed(body), wrappers)]
+        items = [_dumped(item) for item in _unwrapped(read_json(body), wrappers)]
     return [_read(cls, item) for item in items]
 
 
@@ -161,12 +164,16 @@ def _read(cls: type[R], body: bytes) -> R:
     try:
         read: R = _decoder(cls).decode(body)  # type: ignore[arg-type]  # mypy looks at the hash of instances
     except _REFUSED:
-        read = coerce(cls, _parsed(body))
+        read = coerce(cls, read_json(body))
     object.__setattr__(read, "_source", body)
     return read
 
 
-def _parsed(body: bytes) -> Json:
+def read_json(body: bytes) -> Json:
+    """Read any JSON value, leniently.
+
+    :raises WrongShape: the bytes are not JSON.
+    """
     try:
         return decode_answer(body)
     except ValueError:
@@ -217,19 +224,18 @@ def _converter() -> Converter:
     made.register_structure_hook(Decimal, _number)
     made.register_structure_hook(date, _day)
     made.register_structure_hook(datetime, _instant)
-    made.register_structure_hook_factory(partial(_has_origin, Union), _union_hook)
-    made.register_structure_hook_factory(partial(_has_origin, types.UnionType), _union_hook)
-    made.register_structure_hook_factory(partial(_has_origin, tuple), _tuple_hook)
-    made.register_structure_hook_factory(partial(_has_origin, Mapping), _mapping_hook)
+    made.register_structure_hook_func(partial(_has_origin, {tuple}), _tuple)
+    made.register_structure_hook_func(partial(_has_origin, {Mapping}), _mapping)
+    made.register_structure_hook_func(_is_of_several, _one_of_several)
     made.register_structure_hook_factory(attrs.has, _object_hook)
     return made
 
 
-def _has_origin(origin: object, kind: Any) -> bool:  # noqa: ANN401 - any annotation
-    return get_origin(kind) is origin
+def _has_origin(origins: set[object], kind: _Kind) -> bool:
+    return get_origin(kind) in origins
 
 
-def _required(cls: Any) -> list[str]:  # noqa: ANN401 - any attrs class
+def _required(cls: _Kind) -> list[str]:
     return [at.name for at in attrs.fields(cls) if at.default is attrs.NOTHING]
 
 
@@ -239,65 +245,73 @@ def _text(value: object, _: object = None) -> str | None:
     return str(value) if isinstance(value, str | int | float) else None
 
 
-def _boolean(value: object, _: object = None) -> bool | None:
+def _boolean(value: object, _: object) -> bool | None:
     return _WORDS.get((_text(value) or "").strip().lower())
 
 
-def _number(value: object, kind: Any = Number) -> Any:  # noqa: ANN401 - of the kind
+def _number(value: object, kind: _Kind = Number) -> object:
     """Read a number of any spelling: as an int or a float, or as a Decimal."""
     try:
-        made = msgspec.convert(value, kind, strict=False)
+        made: object = msgspec.convert(value, kind, strict=False)
     except (msgspec.ValidationError, UnicodeEncodeError):  # the latter of half a surrogate pair
         return None
     return made if not isinstance(made, float) or math.isfinite(made) else None
 
 
-def _day(value: object, _: object = None) -> date | None:
+def _day(value: object, _: object) -> date | None:
     made = _instant(value) if isinstance(value, str) else None
     return made and made.date()
 
 
 def _instant(value: object, _: object = None) -> datetime | None:
-    try:
+    with suppress(ValueError, OverflowError, OSError):
         if isinstance(value, str):
             return datetime.fromisoformat(value)
         if isinstance(value, int | float) and not isinstance(value, bool):
             return datetime.fromtimestamp(value, UTC)
-    except (ValueError, OverflowError, OSError):
-        pass
     return None
 
 
-def _tuple_hook(kind: Any, of: Converter) -> _Hook:  # noqa: ANN401 - any annotation
-    item_type = get_args(kind)[0]
-    items_may_be_none = item_type is Any or type(None) in get_args(item_type)
-
-    def structure(value: object, _: object) -> tuple[Any, ...]:
-        items = value if isinstance(value, list) else [] if value is None else [value]
-        made = (of.structure(item, item_type) for item in items)
-        return tuple(item for item in made if item is not None or items_may_be_none)
-
-    return structure
+def _tuple(value: object, kind: _Kind) -> tuple[Any, ...]:
+    item_type = kind.__args__[0]
+    structure = _converter().get_structure_hook(item_type)
+    items = value if isinstance(value, list) else [] if value is None else [value]
+    made = tuple(structure(item, item_type) for item in items)
+    if None in made and not (item_type is Any or type(None) in get_args(item_type)):
+        return tuple(item for item in made if item is not None)
+    return made
 
 
-def _mapping_hook(kind: Any, of: Converter) -> _Hook:  # noqa: ANN401 - any annotation
-    value_type = get_args(kind)[1]
-
-    def structure(value: object, _: object) -> Mapping[str, Any]:
-        # An empty object of a PHP service is an empty array.
-        items = value.items() if isinstance(value, dict) else ()
-        return {str(key): of.structure(item, value_type) for key, item in items}
-
-    return structure
+def _mapping(value: object, kind: _Kind) -> Mapping[str, Any]:
+    value_type = kind.__args__[1]
+    structure = _converter().get_structure_hook(value_type)
+    # An empty object of a PHP service is an empty array.
+    items = value.items() if isinstance(value, dict) else ()
+    return {str(key): structure(item, value_type) for key, item in items}
 
 
-def _object_hook(cls: Any, of: Converter) -> _Hook:  # noqa: ANN401 - any attrs class
+def _is_of_several(kind: _Kind) -> bool:
+    """Whether it is a union of two types or more; cattrs itself sees to a type or None."""
+    is_union = _has_origin({Union, types.UnionType}, kind)
+    return is_union and len({*get_args(kind)} - {type(None)}) > 1
+
+
+def _one_of_several(value: object, kind: _Kind) -> object:
+    if isinstance(value, dict):
+        objects = (member for member in kind.__args__ if attrs.has(member))
+        return next((_converter().structure(value, member) for member in objects), None)
+    if str in kind.__args__:
+        return value if isinstance(value, str | int | float) else None
+    return _number(value)
+
+
+def _object_hook(cls: _Kind, of: Converter) -> _Hook:
     make = of.gen_structure_attrs_fromdict(cls)
     required = _required(cls)
     has_id = "id" in attrs.fields_dict(cls)
     never_none = {at.name for at in attrs.fields(cls) if at.default is not None}
 
-    def structure(value: object, _: object) -> Any:  # noqa: ANN401
+    def structure(value: object, _: object) -> object:
         if isinstance(value, list):
             # Several older pages show an array where the newer ones have one object.
             value = next((item for item in value if isinstance(item, dict)), None)
@@ -306,21 +320,5 @@ def _object_hook(cls: Any, of: Converter) -> _Hook:  # noqa: ANN401 - any attrs 
         if not isinstance(value, dict) or any(value.get(name) is None for name in required):
             return None
         return make({k: v for k, v in value.items() if not (v is None and k in never_none)}, cls)
-
-    return structure
-
-
-def _union_hook(kind: Any, of: Converter) -> _Hook:  # noqa: ANN401 - any annotation
-    members = [member for member in get_args(kind) if member is not type(None)]
-    if len(members) == 1:
-        return lambda value, _: None if value is None else of.structure(value, members[0])
-    objects = next((member for member in members if attrs.has(member)), None)
-
-    def structure(value: object, _: object) -> Any:  # noqa: ANN401
-        if isinstance(value, dict) and objects is not None:
-            return of.structure(value, objects)
-        if str not in members:
-            return _number(value)
-        return value if isinstance(value, str | int | float) else None
 
     return structure

@@ -21,7 +21,7 @@ from personaclick_async.models import rules
 from personaclick_async.models.identity import Identity, InitAnswer
 from personaclick_async.models.order import Order, Product
 from personaclick_async.models.profile import FullProfile, Profile
-from personaclick_async.models.reading import WrongShape, read_object, read_objects
+from personaclick_async.models.reading import WrongShape, read_json, read_object, read_objects
 from personaclick_async.models.update import ProfileUpdate, to_wire
 
 T = TypeVar("T")
@@ -79,17 +79,11 @@ class Call(Generic[T]):
 
 
 def _texts(value: Json) -> Iterator[str]:
-    match value:
-        case dict():
-            for inner in value.values():
-                yield from _texts(inner)
-        case list():
-            for inner in value:
-                yield from _texts(inner)
-        case bool() | None:
-            return
-        case _:
-            yield str(value)
+    if isinstance(value, dict | list):
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from _texts(inner)
+    elif value is not None and not isinstance(value, bool):
+        yield str(value)
 
 
 @attrs.frozen(kw_only=True, repr=False)
@@ -178,37 +172,30 @@ def any_request(
     endpoint = names.Endpoint(path.strip("/"), method, repeated)
     if method == "GET":
         query = {key: _as_text(key, value) for key, value in parameters.items()}
-        return Call(endpoint, _read_json, {**credentials, **query})
+        return Call(endpoint, read_json, {**credentials, **query})
     try:
         body = codec.encode({**credentials, **parameters})
     except (TypeError, ValueError, RecursionError):
         body = None
     if body is None:  # outside the handler: the encoder's exception may quote a value
         raise rules.refuse("parameters", "what JSON can say", parameters)
-    return Call(endpoint, _read_json, body=body)
+    return Call(endpoint, read_json, body=body)
 
 
 def _as_text(name: str, value: Json) -> str:
-    match value:
-        case bool():
-            return "true" if value else "false"
-        case str() | int() | float():
-            return str(value)
-        case _:
-            raise rules.refuse(name, "a text, a number or a boolean, in a query", value)
+    if not isinstance(value, str | int | float):
+        raise rules.refuse(name, "a text, a number or a boolean, in a query", value)
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def read_profile(shop: Shop, context: RequestContext) -> Call[Profile]:
     """Read the public profile, or the full one of a user named by an identifier (2.2)."""
-    read: Callable[[bytes], Profile] = (
-        _read_public_profile if context.identity.kind == names.DID else _read_full_profile
-    )
-    return Call(names.PROFILE, read, _query(shop, context))
+    return Call(names.PROFILE, profile_reader(context.identity), _query(shop, context))
 
 
-def read_profile_body(identity: Identity, body: bytes) -> Profile:
-    """Return the profile in the answer to :func:`read_profile` for this user."""
-    return _read_public_profile(body) if identity.is_device else _read_full_profile(body)
+def profile_reader(identity: Identity) -> Callable[[bytes], Profile]:
+    """Return what makes the profile of the answer to :func:`read_profile` for this user."""
+    return _read_public_profile if identity[0] == names.DID else _read_full_profile
 
 
 def read_full_profile(shop: Shop, context: RequestContext) -> Call[FullProfile]:
@@ -246,8 +233,7 @@ def set_named_profile(
     }
     if names.EXTERNAL_ID in body:
         body[shop.set_user_id_name] = body.pop(names.EXTERNAL_ID)
-    if stream is not None:
-        body[names.STREAM] = stream
+    _add_labels(body, None, stream)
     return Call(names.PROFILE_SET, _read_done, body=codec.encode(body))
 
 
@@ -333,7 +319,7 @@ def _read_init(body: bytes) -> InitAnswer:
 def _read_profile(kind: type[P], body: bytes) -> P:
     profile = read_object(kind, body)
     if len(body) < _SMALLEST_PROFILE:
-        said = codec.decode_answer(body)
+        said = read_json(body)
         if not said:
             raise WrongShape("the body is an empty object")
         if said == {names.STATUS: names.STATUS_SUCCESS}:
@@ -351,17 +337,10 @@ _read_orders: Final = partial(
 )
 
 
-def _read_json(body: bytes) -> Json:
-    try:
-        return codec.decode_answer(body)
-    except ValueError:
-        raise WrongShape("the body is not JSON") from None
-
-
 def _read_done(body: bytes) -> None:
     if body == names.SUCCESS_BODY:
         return
-    said = _read_json(body)
+    said = read_json(body)
     if not isinstance(said, dict) or said.get(names.STATUS) != names.STATUS_SUCCESS:
         raise WrongShape(f"the body does not say {names.STATUS_SUCCESS}")
 
@@ -371,13 +350,11 @@ def audience_envelope(shop: Shop, *, segment_id: int | None = None) -> tuple[byt
 
     :raises ConfigurationError: the shop's secret is needed and missing.
     """
-    head: dict[str, Json] = {
-        names.SHOP_ID: shop.shop_id,
-        names.SHOP_SECRET: shop.require_secret("import an audience"),
-    }
-    if segment_id is not None:
-        head[names.SEGMENT_ID] = segment_id
-    whole = codec.encode({**head, names.AUDIENCE: []})
+    secret = shop.require_secret("import an audience")
+    segment = {} if segment_id is None else {names.SEGMENT_ID: segment_id}
+    whole = codec.encode(
+        {names.SHOP_ID: shop.shop_id, names.SHOP_SECRET: secret, **segment, names.AUDIENCE: []}
+    )
     return whole[:-2], whole[-2:]
 
 
