@@ -241,6 +241,26 @@ def test_a_service_that_stays_down_stops_the_sync_which_resumes_later(
     assert json.loads(done.stdout)["sent"] == 2
 
 
+def test_a_terminal_is_shown_how_far_a_sync_is(shell: Shell, emulator: Emulator) -> None:
+    Path("customers.csv").write_text("id,first_name\n1,Ada\n2,Eve\n")
+    reader, terminal = os.openpty()
+    done = subprocess.run(
+        [sys.executable, "-m", "personaclick_async.cli", "sync", "customers.csv"],
+        env={**os.environ, **shell.environment, "TERM": "xterm"},
+        stdout=subprocess.PIPE,
+        stderr=terminal,
+        timeout=60,
+        check=True,
+    )
+    shown = os.read(reader, 65536)
+    os.close(reader)
+    os.close(terminal)
+
+    assert b"syncing" in shown
+    assert b" 2/2 " in shown.rpartition(b"syncing")[2]
+    assert b"syncing" not in done.stdout
+
+
 IN_THE_FOREGROUND = """
 import signal
 import sqlite3
