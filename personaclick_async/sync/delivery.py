@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
-from enum import Enum, auto
+from enum import Enum
 from typing import Final
 
 import attrs
@@ -56,14 +56,10 @@ class Halted(Exception):
 class Verdict(Enum):
     """What follows from a failure."""
 
-    WAIT = auto()
-    """The service is down, overloaded or unreachable: try again later."""
-    RECORD = auto()
-    """The record is at fault: reject it."""
-    PROBE = auto()
-    """The credentials or the record: asking for something else tells which."""
-    STOP = auto()
-    """Nothing will get through, as with a wrong address."""
+    WAIT = "the service is down, overloaded or unreachable: try again later"
+    RECORD = "the record is at fault: reject it"
+    PROBE = "the credentials or the record: asking for something else tells which"
+    STOP = "nothing will get through, as with a wrong address"
 
 
 def judge(error: PersonaClickError) -> tuple[Verdict, Cause]:
