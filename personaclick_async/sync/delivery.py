@@ -228,8 +228,9 @@ class Delivery:
         limit, probes = self.options.limit, self._probes
         error, sent = None, 0
         try:
-            while limit and not self.halted.is_set() and (wait := await limit.wait_needed()):
-                await wait_at_most(wait, self.halted)
+            if limit is not None:
+                while not self.halted.is_set() and (wait := await limit.wait_needed()):
+                    await wait_at_most(wait, self.halted)
             if self.halted.is_set():
                 raise Halted
             try:
