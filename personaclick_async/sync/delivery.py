@@ -221,10 +221,7 @@ class Delivery:
     async def _attempt(
         self, call: Call[None], names: Sequence[Identity] | None, failures: int
     ) -> PersonaClickError | None:
-        """Make a request once; return what went wrong.
-
-        :raises SyncStopped: nothing will ever get through.
-        """
+        """Make a request once; return what went wrong, unless nothing will ever get through."""
         limit, probes = self.options.limit, self._probes
         error, sent = None, 0
         try:
@@ -270,9 +267,8 @@ class Delivery:
         """Import nothing, unless somebody has since the request; return what is wrong with that."""
         async with self._probing:
             if self._probes == probes:
-                call = requests.import_audience(
-                    b"".join(requests.audience_envelope(self.core.shop))
-                )
+                nothing = b"".join(requests.audience_envelope(self.core.shop))
+                call = requests.import_audience(nothing)
                 self._credentials = None
                 try:
                     await self.core.transport.send(call, CallOptions(retries=0), Answer.parse)
@@ -287,10 +283,7 @@ class Delivery:
         self._refused = 0
 
     def refused(self) -> None:
-        """Note that the service refused a single record, or failed on it for good.
-
-        :raises SyncStopped: too many in a row.
-        """
+        """Note that the service refused a single record; end the sync if too many in a row."""
         self._refused += 1
         if self._refused == self.options.max_refused_in_a_row:
             raise self.stopped(

@@ -233,11 +233,7 @@ class Sync(AbstractAsyncContextManager["Sync"]):
         return choose_route(first, whole=whole)
 
     async def _pump(self, sender: Sender) -> None:
-        """Send batch after batch, some at once; end when all are settled.
-
-        :raises SyncStopped: the rest can't be delivered.
-        :raises Halted: the sync was told to end.
-        """
+        """Send batch after batch, some at once; end when all are settled."""
         room = asyncio.Semaphore(sender.alive)
         sending: set[asyncio.Task[None]] = set()
         is_halted = self._delivery.halted

@@ -116,11 +116,7 @@ class Journal:
     salt: bytes
 
     def __init__(self, path: Path, *, sets_aside: bool = False) -> None:
-        """Open a journal, or make one; a damaged file is renamed if it ``sets_aside``.
-
-        :raises SyncRefused: another process has it open, or the file is no journal.
-        :raises JournalFailed: it can't be read or written.
-        """
+        """Open a journal, or make one; a damaged file is renamed if it ``sets_aside``."""
         self._name = path.name
         try:
             self._open(path)
@@ -216,7 +212,7 @@ class Journal:
     def resume(self, asked: Run, now: datetime, *, restarts: bool) -> tuple[Run, Plan]:
         """Return the unfinished run to go on with and what it left to do; else the one asked for.
 
-        :raises SyncRefused: it can't go on, and something of it was sent.
+        One that can't go on is refused if something of it was sent, and ended otherwise.
         """
         earlier = self.unfinished(asked.source)
         if earlier is None:

@@ -50,9 +50,8 @@ class ProfileSender:
     """Sends each record of a batch as a request of its own.
 
     Records that share an identifier are about the same person: they keep their order, across
-    batches, and are never in flight at once. A sent record counts as unsettled until its commit,
-    and at most twice as many as there are requests at once are unsettled: no more than those are
-    sent again after a crash.
+    batches, and are never in flight at once. At most twice as many as there are requests at once
+    are sent and not yet committed: no more than those are sent again after a crash.
 
     :ivar alive: how many batches exist at once.
     """
@@ -72,11 +71,7 @@ class ProfileSender:
         self._failed = 0
 
     async def send(self, batch: Batch) -> None:
-        """Send the batch's records and settle each.
-
-        :raises SyncStopped: the rest can't be delivered.
-        :raises Halted: the sync ends.
-        """
+        """Send the batch's records and settle each."""
         jobs = iter([self._job(batch, index) for index in range(len(batch))])
         # In order, so that a worker only waits for a record that another one has begun.
         workers = [self._work(batch, jobs) for _ in range(min(self._concurrency, len(batch)))]
