@@ -424,11 +424,9 @@ class Settling:
             one.chunk.settled.add(one.positions)
             for name, count in one.tally.items():
                 self.run.tally[name] = self.run.tally.get(name, 0) + count
-        if self._options.skip_unchanged:
-            # The service never got their content, or never will in this form.
-            refused = [identifiers_of(row.source_row) for row in faulty if isinstance(row, Refused)]
-            self.journal.forget(self.run, chain.from_iterable(refused))
-        self.journal.save(self.run, {one.chunk.id: one.chunk for one in settled}.values())
+        refused = [identifiers_of(row.source_row) for row in faulty if isinstance(row, Refused)]
+        chunks = {one.chunk.id: one.chunk for one in settled}
+        self.journal.save(self.run, chunks.values(), chain.from_iterable(refused))
 
     async def close(self) -> None:
         """Close the journal, after what was given to the thread."""

@@ -301,8 +301,8 @@ class Journal:
         self._undone.add(number or 0)
         return Chunk(number or 0, first_row)
 
-    def save(self, run: Run, chunks: Collection[Chunk]) -> None:
-        """Write down how far a run and its chunks are, all or nothing."""
+    def save(self, run: Run, chunks: Collection[Chunk], refused: Identifiers = ()) -> None:
+        """Write down how far a run and its chunks are, and forget contents that were refused."""
         with self.transaction() as db:
             db.executemany(
                 "UPDATE chunks SET last_row = ?, rows = ?, digest = ?, settled = ?, done = ?"
@@ -312,6 +312,8 @@ class Journal:
                     for one in chunks
                 ],
             )
+            keys = [(key,) for key in self._keys(run, refused)]
+            db.executemany("DELETE FROM contents WHERE person = ?", keys)
             db.execute("UPDATE runs SET run = ? WHERE id = ?", (codec.encode(run), run.id))
         self._undone -= {chunk.id for chunk in chunks if chunk.is_done}
 
@@ -344,12 +346,6 @@ class Journal:
                         [(key, what, chunk.id, position) for key in keys],
                     )
         return changed
-
-    def forget(self, run: Run, identifiers: Identifiers) -> None:
-        """Forget what users were sent: it was refused after all."""
-        with self.transaction() as db:
-            keys = [(key,) for key in self._keys(run, identifiers)]
-            db.executemany("DELETE FROM contents WHERE person = ?", keys)
 
     def _keys(self, run: Run, identifiers: Identifiers) -> list[bytes]:
         """Return the keys of people, each of whom is another one in another shop."""
