@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
@@ -276,10 +277,10 @@ class SourceView(TableSource):
         self,
         source: TableSource,
         *,
-        limit: int | None = None,
+        limit: int = sys.maxsize,
         see: Callable[[Outcome], object] = lambda _: None,
     ) -> None:
-        first = "" if limit is None else f", the first {limit:,} rows"
+        first = "" if limit == sys.maxsize else f", the first {limit:,} rows"
         super().__init__(f"{source.name}{first}")
         self._source = source
         self._limit = limit
@@ -288,9 +289,9 @@ class SourceView(TableSource):
     @property
     def seen(self) -> Seen:
         """What is known of the source, and how many rows of it these are."""
-        size = self._source.size_hint
-        size = size and min(size, self._limit or size)
-        return attrs.evolve(self._source.seen, columns=self._source.columns, size_hint=size)
+        source, size = self._source, self._source.size_hint
+        size = size and min(size, self._limit)
+        return attrs.evolve(source.seen, columns=source.columns, size_hint=size)
 
     @property
     def fingerprint(self) -> str | None:
@@ -306,7 +307,7 @@ class SourceView(TableSource):
                 except StopIteration as end:
                     last: int = end.value
                     return last
-                if self._limit is not None and outcome.row - before > self._limit:
+                if outcome.row - before > self._limit:
                     return self._limit
                 if (chosen := self._choose(outcome)) is not None:
                     self._see(chosen)
@@ -317,7 +318,7 @@ class SourceView(TableSource):
 
     def sample(self, limit: int = 100) -> Sample:
         """Return the first rows, unmapped."""
-        return self._source.sample(limit if self._limit is None else min(limit, self._limit))
+        return self._source.sample(min(limit, self._limit))
 
 
 def distinct(names: Sequence[str]) -> tuple[str, ...]:

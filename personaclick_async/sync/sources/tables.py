@@ -6,7 +6,7 @@ import io
 import re
 import zipfile
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cached_property, reduce
 from itertools import islice
@@ -343,17 +343,17 @@ class SqlSource(Table):
 
     @contextmanager
     def _answer(self) -> Iterator[Any]:
-        reason: Callable[[Any], str] = self._why_not_connected
+        doing = "connect"
         try:
             with self._engine.connect() as connection:
-                reason = self._why_not_answered
+                doing = "ask"
                 options = connection.execution_options(yield_per=_ROWS_OF_QUERY)
                 answer = options.execute(self._sqlalchemy.text(self._query), self._parameters)
                 answer.keys()
-                reason = _why_not_read
+                doing = "read"
                 yield answer
         except self._sqlalchemy.exc.SQLAlchemyError as error:
-            raise SourceFailed(f"{self.name}: {reason(error)}") from None
+            raise SourceFailed(f"{self.name}: {self._reason(doing, error)}") from None
         finally:
             if self._has_own_engine:
                 self._engine.dispose()
@@ -368,17 +368,14 @@ class SqlSource(Table):
             needs = f"SQLAlchemy has no driver for {url.drivername}"
         raise ConfigurationError(f"database: {needs}") from None
 
-    def _why_not_connected(self, error: Any) -> str:  # noqa: ANN401 - SQLAlchemy may not be there
-        is_refused = _NOT_LET_IN.search(str(getattr(error, "orig", "")))
-        return f"{self._server} {'refuses this user' if is_refused else 'does not answer'}"
-
-    def _why_not_answered(self, error: Any) -> str:  # noqa: ANN401 - SQLAlchemy may not be there
-        """Say why the query was not taken: a table that is not there, an error in its text."""
+    def _reason(self, doing: str, error: Any) -> str:  # noqa: ANN401 - SQLAlchemy may not be there
         kinds = (self._sqlalchemy.exc.OperationalError, self._sqlalchemy.exc.ProgrammingError)
-        told = str(error.orig).splitlines()[:1] if isinstance(error, kinds) else []
-        return told[0] if told else f"{type(error).__name__} for the query"
-
-
-def _why_not_read(error: Exception) -> str:
-    # No more than the kind: drivers quote the row that they failed on.
-    return f"{type(error).__name__} while reading"
+        told = str(getattr(error, "orig", None) or "")
+        if doing == "connect":
+            does = "refuses this user" if _NOT_LET_IN.search(told) else "does not answer"
+            return f"{self._server} {does}"
+        if doing == "ask":  # for a table that is not there, or with an error in the query's text
+            is_known = told and isinstance(error, kinds)
+            return told.splitlines()[0] if is_known else f"{type(error).__name__} for the query"
+        # No more than the kind: drivers quote the row that they failed on.
+        return f"{type(error).__name__} while reading"
