@@ -31,22 +31,18 @@ from personaclick_async.sync.records import (
     outcome_of,
 )
 
+# The column of a reject file with a row's fields as JSON, where no more is known of it.
 SENT: Final = "_sent"
-"""The column of a reject file with a row's fields as JSON, where no more is known of it."""
-
+# The columns that a reject file has before the source's own; sources pass over them.
 BOOKKEEPING: Final = ("_row", "_field", "_reason", SENT)
-"""The columns that a reject file has before the source's own; sources pass over them."""
-
-ROW: Final = "row"
-"""The field of a Rejected whose row could not be told apart into columns."""
-
+ROW: Final = "row"  # the field of a Rejected whose row could not be told apart into columns
 EMPTY: Final = ("", None)  # what an empty cell holds
 # Part of every fingerprint: to be raised when the same bytes come to be read differently.
 _READING: Final = "sources 4"
 _ROWS_AT_ONCE: Final = 256  # with more, the processor's cache is too small
 
+# Outcomes; in the end, the number of the last row of the source, skipped ones included.
 Numbered: TypeAlias = Generator[Outcome, None, int]
-"""Outcomes; in the end, the number of the last row of the source, skipped ones included."""
 
 
 class SourceFailed(PersonaClickError):

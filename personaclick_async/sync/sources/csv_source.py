@@ -36,15 +36,10 @@ from personaclick_async.sync.sources.encodings import (
 )
 from personaclick_async.sync.sources.files import HEAD_BYTES, Where, input_of
 
+# Of a line, and of a field of several lines; it bounds the memory of a read.
 MOST_CHARACTERS: Final = 4 * 1024 * 1024
-"""The longest line, and the longest field of several lines; it bounds the memory of a read."""
-
-MOST_LINES: Final = 1000
-"""The most lines of one row; it bounds what is read again for the sake of a broken one."""
-
-ROWS_TO_JUDGE_BY: Final = 100
-"""How many of the first rows show how the others are laid out."""
-
+MOST_LINES: Final = 1000  # of one row; it bounds what is read again for the sake of a broken one
+ROWS_TO_JUDGE_BY: Final = 100  # the first ones, which show how the others are laid out
 _MARKS: Final = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 _NEWLINES: Final = ("\n", "\r")
 _BLOCK: Final = 64 * 1024

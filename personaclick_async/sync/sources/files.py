@@ -25,12 +25,8 @@ from urllib.parse import urlsplit
 from personaclick_async.errors import ConfigurationError
 from personaclick_async.sync.sources.base import SourceFailed, need
 
-HEAD_BYTES: Final = 2 * 1024 * 1024
-"""How much of an input is looked at to find out how it is written."""
-
-URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
-"""How an address begins, which is no path."""
-
+HEAD_BYTES: Final = 2 * 1024 * 1024  # what is looked at to find out how an input is written
+URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")  # how an address begins, which is no path
 _ZSTD: Final = b"\x28\xb5\x2f\xfd"
 _ZIP: Final = b"PK\x03\x04"
 _PACKERS: Final[Mapping[bytes, Callable[[Any], Any]]] = {
@@ -178,10 +174,7 @@ class StreamInput:
 
 
 Input: TypeAlias = FileInput | StreamInput
-"""Bytes to read, unpacked: a name, a size, a hash where they can be read twice, and the head."""
-
-Where: TypeAlias = str | os.PathLike[str] | Input
-"""A path or an address, or an input."""
+Where: TypeAlias = str | os.PathLike[str] | Input  # a path or an address, or an input
 
 
 def input_of(source: Where, *, whole: bool = False) -> Input:
@@ -199,8 +192,6 @@ def input_of(source: Where, *, whole: bool = False) -> Input:
 
 
 class _Blocks(io.RawIOBase):
-    """Blocks of bytes, read as they come."""
-
     def __init__(self, blocks: Iterator[bytes]) -> None:
         self._blocks = filter(None, blocks)
         self._left = memoryview(b"")
@@ -217,7 +208,7 @@ class _Blocks(io.RawIOBase):
 
 
 def stream_of(blocks: Iterator[bytes]) -> io.BufferedReader:
-    """Return a stream of what comes in blocks."""
+    """Return a stream of blocks of bytes, read as they come."""
     return io.BufferedReader(_Blocks(blocks))
 
 

@@ -42,14 +42,11 @@ from personaclick_async.sync.sources.encodings import (
 )
 from personaclick_async.sync.sources.files import Where, input_of, stream_of
 
-LINE: Final = "_line"
-"""Where a reject file keeps a line that is not a JSON object; sources pass over it."""
-
+LINE: Final = "_line"  # where a reject file keeps a line that is not a JSON object
 _UTF8: Final = "utf-8"
 _HEAD: Final = 64 * 1024
 _BLOCK: Final = 64 * 1024
 _DEEPEST: Final = 200
-
 _IGNORED: Final = frozenset([*BOOKKEEPING, LINE])
 _OUTCOMES: Final = (Record, Rejected)
 
@@ -239,8 +236,8 @@ class JsonSource(_ObjectSource):
                 yield read(stream)
         else:
             with as_text(self._input, self._encoding) as text:
-                blocks = iter(partial(text.read, _BLOCK), "")
                 # Lone surrogates stay in, and are refused where they stand.
+                blocks = iter(partial(text.read, _BLOCK), "")
                 yield read(stream_of(block.encode(_UTF8, "surrogatepass") for block in blocks))
 
     def _documents(self, stream: io.BufferedReader) -> _Objects:
