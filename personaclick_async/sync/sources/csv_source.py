@@ -187,9 +187,15 @@ class CsvSource(Table):
         lines_before = layout.skip_rows + (said is not None)
         if lines_before:
             text = "".join(list(io.StringIO(text, newline=""))[lines_before:])
-        mark = layout.delimiter or (said[1] if said else _find_delimiter(text, layout))
+        marks: dict[str, Any] = {
+            "quotechar": layout.quote,
+            "quoting": csv.QUOTE_NONE if layout.quote is None else csv.QUOTE_MINIMAL,
+            "escapechar": layout.escape,
+            "strict": True,  # anything but a delimiter after a quote is an error
+        }
+        mark = layout.delimiter or (said[1] if said else _find_delimiter(text, marks))
         is_spaced = f"{mark} {layout.quote}" in text  # 1, "Ada"
-        marks = _marks(mark, layout, is_spaced=is_spaced)
+        marks |= {"delimiter": mark, "skipinitialspace": is_spaced}
         named = layout.name_columns(_first_rows(text, marks), self.name)
         found, by = f"{encoding.name} ({encoding.reason})", _MARKS.get(mark, f"'{mark}'")
         lines = source.lines
@@ -288,27 +294,16 @@ def is_reject_file(source: Where) -> bool:
     return bool(_REJECTS.match(text.replace('"', ""))) or text.startswith(_REJECT_LINES)
 
 
-def _find_delimiter(text: str, layout: Layout) -> str:
+def _find_delimiter(text: str, marks: Mapping[str, Any]) -> str:
     """Take the delimiter that cuts the rows into the same number of fields, and into most."""
 
     def merit(mark: str) -> tuple[bool, bool, float, int]:
-        rows = _first_rows(text, _marks(mark, layout))
+        rows = _first_rows(text, {**marks, "delimiter": mark})
         widths = [len(row) for row in rows if not isinstance(row, BrokenRow)] or [0]
         first, usual = widths[0], max(widths, key=widths.count)
         return first > 1, usual > 1, widths.count(first) / len(widths), first
 
-    return max((mark for mark in _MARKS if mark not in (layout.quote, layout.escape)), key=merit)
-
-
-def _marks(delimiter: str, layout: Layout, *, is_spaced: bool = False) -> dict[str, Any]:
-    return {
-        "delimiter": delimiter,
-        "quotechar": layout.quote,
-        "quoting": csv.QUOTE_NONE if layout.quote is None else csv.QUOTE_MINIMAL,
-        "escapechar": layout.escape,
-        "skipinitialspace": is_spaced,
-        "strict": True,  # anything but a delimiter after a quote is an error
-    }
+    return max((mark for mark in _MARKS if mark not in marks.values()), key=merit)
 
 
 def _first_rows(text: str, marks: Mapping[str, Any]) -> list[Row]:

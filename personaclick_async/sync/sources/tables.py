@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from functools import cached_property, reduce
 from itertools import islice
 from pathlib import Path, PurePath
-from typing import IO, TYPE_CHECKING, Any, Final
+from typing import IO, TYPE_CHECKING, Any, Final, TypeAlias
 from xml.etree import ElementTree as ET
 
 import attrs
@@ -51,14 +51,8 @@ _PACKAGES: Final = {"MySQLdb": "mysqlclient", "psycopg2": "psycopg2-binary"}
 _NOT_LET_IN: Final = re.compile(r"password|authenticat|denied|role .* not exist", re.IGNORECASE)
 
 
-@attrs.frozen
-class _Sheet:
-    """A sheet as calamine has it, the names of the others, and its cells that are otherwise."""
-
-    name: str = ""
-    others: Sequence[str] = ()
-    cells: Any = None
-    corrected: Mapping[int, Mapping[int, object]] = {}
+# A sheet's name, the others', the place of its last row, and its rows that have values.
+_Sheet: TypeAlias = tuple[str, list[str], int, Iterator[Row]]
 
 
 class SheetSource(Table):
@@ -87,31 +81,24 @@ class SheetSource(Table):
     @cached_property
     def seen(self) -> Seen:
         """The sheet, and which others there are; without its cells: several may be too large."""
-        sheet = self._read()
-        first = list(islice(self._rows(sheet), ROWS_TO_JUDGE_BY))
-        also = f"; not read: {', '.join(sheet.others)}" if sheet.others else ""
-        # The place of its last row, counted from 0: as if the first were a header.
-        size = sheet.cells.total_height - self._layout.skip_rows if sheet.cells else 0
+        name, others, last, rows = self._read()
+        also = f"; not read: {', '.join(others)}" if others else ""
         return attrs.evolve(
-            self._layout.name_columns(first, self.name),
-            notices=(f"{self.name}: sheet '{sheet.name}' of a workbook{also}",),
-            size_hint=max(0, size),
+            self._layout.name_columns(list(islice(rows, ROWS_TO_JUDGE_BY)), self.name),
+            notices=(f"{self.name}: sheet '{name}' of a workbook{also}",),
+            size_hint=max(0, last - self._layout.skip_rows),  # as if the first were a header
         )
 
     @contextmanager
     def _batches(self) -> Iterator[Iterator[list[Row]]]:
-        rows = self._rows(self._read())
+        *_, rows = self._read()
         yield iter(lambda: list(islice(rows, _ROWS_OF_SHEET)), [])
 
-    def _rows(self, sheet: _Sheet) -> Iterator[Row]:
-        """Read all rows that have values, that of the header among them."""
-        if not sheet.cells:
-            return
-        left = sheet.cells.start[1] if sheet.cells.start else 0  # empty columns before the first
-        numbered = islice(enumerate(sheet.cells.iter_rows()), self._layout.skip_rows, None)
-        for number, cells in numbered:
-            row = list(map(_cell, cells))
-            for column, value in sheet.corrected.get(number, {}).items():
+    def _rows(self, cells: Any, corrected: Mapping[int, Mapping[int, object]]) -> Iterator[Row]:  # noqa: ANN401
+        left = cells.start[1] if cells.start else 0  # empty columns before the first
+        for number, read in islice(enumerate(cells.iter_rows()), self._layout.skip_rows, None):
+            row = list(map(_cell, read))
+            for column, value in corrected.get(number, {}).items():
                 place = max(0, column - left)
                 row += [""] * (place + 1 - len(row))
                 row[place] = value
@@ -139,14 +126,15 @@ class SheetSource(Table):
         full = [name for name in shown if book.get_sheet_by_name(name).height]
         chosen = self._layout.sheet or next(iter(full), None)
         if chosen is None:
-            return _Sheet()
+            return "", [], 0, iter(())
         names = list(book.sheet_names)
         if chosen not in names:
             known = f"its sheets: {', '.join(names)}"
             raise ConfigurationError(f"{self.name}: has no sheet of that name; {known}")
         others = [name for name in full if name != chosen]
-        corrected = _corrected(file, names.index(chosen))
-        return _Sheet(chosen, others, book.get_sheet_by_name(chosen), corrected)
+        cells = book.get_sheet_by_name(chosen)
+        rows = self._rows(cells, _corrected(file, names.index(chosen)))
+        return chosen, others, cells.total_height, rows
 
 
 def _cell(cell: object) -> object:
