@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-import hmac
-import secrets
 from collections.abc import Mapping
-from contextlib import suppress
-from importlib.resources import files
 from typing import Any, Final
 
-from aiohttp import web
-
-from personaclick_async import codec, names
+from personaclick_async import names
 from personaclick_async.codec import Json
 from personaclick_async.emulator.orders import Orders
 from personaclick_async.emulator.parameters import Refused, json_lines, strict_json
@@ -20,29 +13,14 @@ from personaclick_async.emulator.service import LOADED, Service
 from personaclick_async.emulator.traffic import FAULT_FIELDS, Fault, RecordedRequest
 from personaclick_async.errors import ConfigurationError
 
-PREFIX: Final = "/_emulator/"
-
-_FILES: Final = {
+PAGE: Final = {
     "": "text/html; charset=utf-8",
     "page.css": "text/css; charset=utf-8",
     "page.js": "text/javascript; charset=utf-8",
     "icon.svg": "image/svg+xml",
 }
-_GUARDS: Final = {
-    # Nothing from elsewhere, nothing inline: what a profile holds can't become code.
-    "Content-Security-Policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
-        "img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    ),
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cache-Control": "no-store",
-}
-_TOKEN: Final = "X-Emulator-Token"  # noqa: S105 - the header's name
-_TOKEN_IN_PAGE: Final = b"{{token}}"
-_MOST_SHOWN: Final = 200
-_LOOK_SECONDS: Final = 0.25
-_SMALL_BYTES: Final = 64 * 1024
+"""The files of the page, and what they are."""
+MOST_SHOWN: Final = 200
 _MASKED: Final = "••••"
 _PRIVATE: Final = frozenset({names.SHOP_SECRET, "authorization"})
 
@@ -54,81 +32,27 @@ _SEARCHES: Final = {
     "products": ("product FROM products", "product", "id"),
 }
 """What is shown, where a text is looked for, and the order."""
-_METHODS: Final = {
-    **dict.fromkeys((*_FILES, *_SEARCHES, "stream", "status", "profile"), ("GET",)),
+METHODS: Final = {
+    **dict.fromkeys((*PAGE, *_SEARCHES, "stream", "status", "profile"), ("GET",)),
     **dict.fromkeys(LOADED, ("GET", "POST")),
     **dict.fromkeys(("computed", "reset"), ("POST",)),
     "requests": ("GET", "DELETE"),
     "faults": ("GET", "POST", "DELETE"),
 }
-
-
-async def read_body(request: web.BaseRequest, limit: int, *, oversize: int = 413) -> bytes:
-    """Read a request's body, but no more of it than ``limit`` bytes."""
-    body, too_large = bytearray(), (request.content_length or 0) > limit
-    try:
-        while not too_large and (piece := await request.content.readany()):
-            body += piece
-            too_large = len(body) > limit
-    except web.RequestPayloadError:
-        raise Refused(400, "The body can not be decoded") from None
-    if too_large:
-        raise Refused(oversize, "The body is too large")
-    return bytes(body)
+"""What can be done with each address."""
 
 
 class Admin:
-    """Answers the addresses under ``/_emulator/``.
-
-    Whatever changes something needs the shop's secret (``Authorization: Bearer …``), or the token
-    that stands in the page. A page of another site can neither read nor send these, and is told
-    nothing: its ``Origin`` is refused.
-    """
+    """Answers the addresses under ``/_emulator/``, once it is sure who asks."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
         self._store = service.store
         self._shop = service.settings.shop_id
         self._profiles = service.profiles()
-        self._token = secrets.token_urlsafe(24)
 
-    async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Answer a request to one of the addresses."""
-        method, name = request.method, request.path.removeprefix(PREFIX)
-        try:
-            self._check(request, name)
-            if name in _FILES:
-                page = files(__package__).joinpath("page", name or "page.html").read_bytes()
-                return _response(page.replace(_TOKEN_IN_PAGE, self._token.encode()), _FILES[name])
-            if name == "stream":
-                return await self._stream(request)
-            loads = method == "POST" and name in LOADED
-            most = self._service.settings.max_import_bytes if loads else _SMALL_BYTES
-            body = await read_body(request, most)
-            with self._store.lock:
-                return _response(codec.encode(self._answer(method, name, request.query, body)))
-        except Refused as refused:
-            return _response(refused.envelope(), status=refused.status)
-
-    def _check(self, request: web.BaseRequest, name: str) -> None:
-        """Check a request before its body is read."""
-        headers = request.headers
-        if "Origin" in headers and headers["Origin"].partition("://")[2] != headers.get("Host"):
-            raise Refused(403, "Pages of other sites may not ask")
-        if name not in _METHODS:
-            raise Refused(404, "Not found")
-        if request.method not in _METHODS[name]:
-            raise Refused(405, "Method not allowed")
-        if request.method == "GET":
-            return
-        bearer = f"Bearer {self._service.settings.shop_secret}"
-        if _TOKEN in headers:
-            if not _is_same(headers[_TOKEN], self._token):
-                raise Refused(403, "The page's token is needed: reload the page")
-        elif not _is_same(headers.get("Authorization", ""), bearer):
-            raise Refused(401, "Authorization: Bearer with the shop_secret is needed")
-
-    def _answer(self, method: str, name: str, query: Mapping[str, str], body: bytes) -> Json:
+    def answer(self, method: str, name: str, query: Mapping[str, str], body: bytes) -> Json:
+        """Carry out what is asked of an address, and return the answer, or raise Refused."""
         traffic = self._service.traffic
         match method, name:
             case "GET", "status":
@@ -137,7 +61,7 @@ class Admin:
                     {"method": method, "path": path, names.STATUS: status, "count": count}
                     for (method, path, status), count in counts
                 ]
-                return {**self._state(), "requests": answered}
+                return {**self.state(), "requests": answered}
             case _, "profile":
                 return self._profile(self._key(query))
             case _, "computed":
@@ -148,7 +72,7 @@ class Admin:
                 self._profiles.change(key, {}, {}, computed)
                 return self._profile(key)
             case "GET", "requests":
-                return [_shown(one) for one in traffic.latest(_MOST_SHOWN)]
+                return [shown(one) for one in traffic.latest(MOST_SHOWN)]
             case "DELETE", "requests":
                 traffic.clear()
                 return []
@@ -169,7 +93,8 @@ class Admin:
                 return {names.STATUS: names.STATUS_SUCCESS}
         return self._search(name, query.get("search", "").strip())
 
-    def _state(self) -> dict[str, Json]:
+    def state(self) -> dict[str, Json]:
+        """Return the counts of what is stored and was ignored, and the faults."""
         ignored = self._service.ignored
         count = "SELECT count(*) FROM {} WHERE shop = ?"
         tables = {"profiles": "known", **{table: table for table in _COUNTED}}
@@ -185,11 +110,9 @@ class Admin:
 
     def _search(self, kind: str, text: str) -> list[Json]:
         """Return what the shop has of a kind, the newest first, if a text occurs in it."""
-        shown, where, order = _SEARCHES[kind]
-        query = (
-            f"SELECT {shown} WHERE shop = ? AND instr(lower({where}), lower(?)) ORDER BY {order}"
-        )
-        found = self._store.objects(f"{query} LIMIT ?", self._shop, text, _MOST_SHOWN)
+        what, where, order = _SEARCHES[kind]
+        query = f"SELECT {what} WHERE shop = ? AND instr(lower({where}), lower(?)) ORDER BY {order}"
+        found = self._store.objects(f"{query} LIMIT ?", self._shop, text, MOST_SHOWN)
         match kind:
             case "profiles":
                 return [{**one, "stored": self._profiles.everything(one["key"])} for one in found]
@@ -231,33 +154,6 @@ class Admin:
         )
         return [{name: getattr(one, name) for name in shown} for one in faults]
 
-    async def _stream(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Tell a browser each request that has ended, and the faults and counts as they change."""
-        response = web.StreamResponse(headers={**_GUARDS, "Content-Type": "text/event-stream"})
-        await response.prepare(request)
-        traffic = self._service.traffic
-        shown = {one.number for one in traffic.latest(_MOST_SHOWN)}
-        told = b""
-        with suppress(ConnectionResetError):
-            while True:
-                await response.write(b": still here\n\n")
-                await asyncio.sleep(_LOOK_SECONDS)
-                latest = traffic.latest(_MOST_SHOWN)
-                for recorded in reversed(latest):
-                    if recorded.number not in shown:
-                        await response.write(b"data: %b\n\n" % codec.encode(_shown(recorded)))
-                shown = {one.number for one in latest}
-                with self._store.lock:
-                    state = b"event: state\ndata: %b\n\n" % codec.encode(self._state())
-                if state != told:
-                    told = state
-                    await response.write(state)
-        return response
-
-
-def _is_same(given: str, wanted: str) -> bool:
-    return hmac.compare_digest(given.encode(errors="replace"), wanted.encode())
-
 
 def _fault(body: bytes) -> Fault:
     try:
@@ -280,7 +176,8 @@ def _objects(body: bytes) -> list[dict[str, Any]]:
     return list(items)
 
 
-def _shown(recorded: RecordedRequest) -> dict[str, Any]:
+def shown(recorded: RecordedRequest) -> dict[str, Any]:
+    """Return a request as the page shows it, without the secret."""
     as_they_are = ("number", "method", "path", "status", "size")
     return {
         **{name: getattr(recorded, name) for name in as_they_are},
@@ -300,7 +197,3 @@ def _masked(value: Json) -> Json:
             for name, inner in value.items()
         }
     return [_masked(inner) for inner in value] if isinstance(value, list) else value
-
-
-def _response(body: bytes, kind: str = "application/json", status: int = 200) -> web.Response:
-    return web.Response(body=body, status=status, headers={**_GUARDS, "Content-Type": kind})

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import hmac
 import ipaddress
 import re
+import secrets
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from importlib.resources import files
 from typing import Final
 
 from aiohttp import web
@@ -15,9 +19,9 @@ from yarl import URL
 
 from personaclick_async import codec, names
 from personaclick_async.emulator import parameters as read
-from personaclick_async.emulator.admin import PREFIX, Admin, read_body
+from personaclick_async.emulator.admin import METHODS, MOST_SHOWN, PAGE, Admin, shown
 from personaclick_async.emulator.parameters import Refused
-from personaclick_async.emulator.service import Service
+from personaclick_async.emulator.service import LOADED, Service
 from personaclick_async.emulator.traffic import Fault, RecordedRequest
 
 _ENDPOINTS: Final[Mapping[str, names.Endpoint]] = {
@@ -26,6 +30,21 @@ _ENDPOINTS: Final[Mapping[str, names.Endpoint]] = {
 # A quality of zero means "anything but this", which no client sends of JSON.
 _JSON_RANGE: Final = re.compile(r"(?i)(^|,)\s*(\*/\*|application/(\*|json))\s*(;|,|$)")
 _MAX_BODY_BYTES: Final = 1024 * 1024
+_PREFIX: Final = "/_emulator/"
+_SMALL_BYTES: Final = 64 * 1024
+_LOOK_SECONDS: Final = 0.25
+_TOKEN: Final = "X-Emulator-Token"  # noqa: S105 - the header's name
+_TOKEN_IN_PAGE: Final = b"{{token}}"
+_GUARDS: Final = {
+    # Nothing from elsewhere, nothing inline: what a profile holds can't become code.
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+        "img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
 _LIMIT_HEADERS: Final = {"X-RateLimit-Limit": "40", "X-RateLimit-Remaining": "39"}
 _CORS: Final = {
     "Access-Control-Allow-Credentials": "true",
@@ -49,6 +68,7 @@ class Front:
     def __init__(self, service: Service, *, local_only: bool) -> None:
         self._service = service
         self._admin = Admin(service)
+        self._token = secrets.token_urlsafe(24)
         self._local_only = local_only
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -56,10 +76,10 @@ class Front:
         if not self._is_named(request.headers.get("Host", "")):
             # A web page elsewhere can make a browser ask a local server under a name of its own.
             return _json(Refused(403, "The Host header is not this machine's").envelope(), 403)
-        if request.path.startswith(PREFIX):
-            return await self._admin.answer(request)
-        if request.path in ("/", PREFIX.rstrip("/")) and request.method == "GET":
-            return web.Response(status=302, headers={"Location": PREFIX})
+        if request.path.startswith(_PREFIX):
+            return await self._steer(request)
+        if request.path in ("/", _PREFIX.rstrip("/")) and request.method == "GET":
+            return web.Response(status=302, headers={"Location": _PREFIX})
         cors = {}
         if self._service.settings.cors and "Origin" in request.headers:
             # The asking page may read the answer.
@@ -91,6 +111,77 @@ class Front:
             return False
         # What stands before an @ is no part of a host's name.
         return "@" not in host and (is_loopback(name) or name in known)
+
+    # The emulator's own addresses
+
+    async def _steer(self, request: web.BaseRequest) -> web.StreamResponse:
+        name = request.path.removeprefix(_PREFIX)
+        try:
+            self._check(request, name)
+            if name in PAGE:
+                page = files(__package__).joinpath("page", name or "page.html").read_bytes()
+                page = page.replace(_TOKEN_IN_PAGE, self._token.encode())
+                return web.Response(body=page, headers={**_GUARDS, "Content-Type": PAGE[name]})
+            if name == "stream":
+                return await self._stream(request)
+            loads = request.method == "POST" and name in LOADED
+            most = self._service.settings.max_import_bytes if loads else _SMALL_BYTES
+            body = await _body_of(request, most)
+            with self._service.store.lock:
+                answer = self._admin.answer(request.method, name, request.query, body)
+            response = _json(codec.encode(answer))
+        except Refused as refused:
+            response = _json(refused.envelope(), refused.status)
+        response.headers.update(_GUARDS)
+        return response
+
+    def _check(self, request: web.BaseRequest, name: str) -> None:
+        """Check a request before its body is read.
+
+        Whatever changes something needs the shop's secret (``Authorization: Bearer …``), or the
+        token that stands in the page. A page of another site can neither read nor send these, and
+        is told nothing: its ``Origin`` is refused.
+        """
+        headers = request.headers
+        if "Origin" in headers and headers["Origin"].partition("://")[2] != headers.get("Host"):
+            raise Refused(403, "Pages of other sites may not ask")
+        if name not in METHODS:
+            raise Refused(404, "Not found")
+        if request.method not in METHODS[name]:
+            raise Refused(405, "Method not allowed")
+        if request.method == "GET":
+            return
+        bearer = f"Bearer {self._service.settings.shop_secret}"
+        if _TOKEN in headers:
+            if not _is_same(headers[_TOKEN], self._token):
+                raise Refused(403, "The page's token is needed: reload the page")
+        elif not _is_same(headers.get("Authorization", ""), bearer):
+            raise Refused(401, "Authorization: Bearer with the shop_secret is needed")
+
+    async def _stream(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Tell a browser each request that has ended, and the faults and counts as they change."""
+        response = web.StreamResponse(headers={**_GUARDS, "Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        traffic = self._service.traffic
+        seen = {one.number for one in traffic.latest(MOST_SHOWN)}
+        told = b""
+        with suppress(ConnectionResetError):
+            while True:
+                await response.write(b": still here\n\n")
+                await asyncio.sleep(_LOOK_SECONDS)
+                latest = traffic.latest(MOST_SHOWN)
+                for recorded in reversed(latest):
+                    if recorded.number not in seen:
+                        await response.write(b"data: %b\n\n" % codec.encode(shown(recorded)))
+                seen = {one.number for one in latest}
+                with self._service.store.lock:
+                    state = b"event: state\ndata: %b\n\n" % codec.encode(self._admin.state())
+                if state != told:
+                    told = state
+                    await response.write(state)
+        return response
+
+    # The service's
 
     async def _answer(
         self, request: web.BaseRequest, recorded: RecordedRequest
@@ -142,7 +233,7 @@ class Front:
             raise Refused(406, "Only JSON is answered")
         imports = endpoint.family is names.Family.IMPORT
         limit = self._service.settings.max_import_bytes if imports else _MAX_BODY_BYTES
-        body = await read_body(request, limit, oversize=behaviour.oversize)
+        body = await _body_of(request, limit, oversize=behaviour.oversize)
         recorded.size = len(body)
         if endpoint.method == "GET":
             body = b""  # React Native sends a form's content type there
@@ -168,6 +259,24 @@ class Front:
                 date if behaviour.retry_after == "date" else str(after)
             )
         return response
+
+
+async def _body_of(request: web.BaseRequest, limit: int, *, oversize: int = 413) -> bytes:
+    """Read a request's body, but no more of it than ``limit`` bytes."""
+    body, too_large = bytearray(), (request.content_length or 0) > limit
+    try:
+        while not too_large and (piece := await request.content.readany()):
+            body += piece
+            too_large = len(body) > limit
+    except web.RequestPayloadError:
+        raise Refused(400, "The body can not be decoded") from None
+    if too_large:
+        raise Refused(oversize, "The body is too large")
+    return bytes(body)
+
+
+def _is_same(given: str, wanted: str) -> bool:
+    return hmac.compare_digest(given.encode(errors="replace"), wanted.encode())
 
 
 def _json(body: bytes, status: int = 200) -> web.Response:
