@@ -186,19 +186,17 @@ def read_toml(text: str) -> tuple[dict[str, Origin], tuple[str, ...]]:
     common = {key: said for key, said in whole.items() if key in _OPTIONS}
     standard, custom = whole.get("fields", {}), whole.get("custom", {})
     origins: dict[str, Origin] = {}
-    with inside("fields."):
+    with _inside("fields"):
         more = " Other names belong under [custom]"
         _check(standard, (*STANDARD_KINDS, ID), noun="field", more=more)
         if {ID, EXTERNAL_ID} <= standard.keys():
             raise _unlike(EXTERNAL_ID, f"one of {ID} and {EXTERNAL_ID}, which are the same")
         for key, said in standard.items():
             origins[_field(key)] = _origin(key, said, common)
-    with inside("custom."):
+    with _inside("custom"):
         for key, said in custom.items():
-            try:
+            with _inside(key):
                 custom_name(key)
-            except ValidationError as error:
-                raise _unlike(key, error.rule) from None
             origins[key] = _origin(key, said, common)
     required = tuple(map(_field, _listed(whole.get("required", ()))))
     for field in required:
@@ -208,12 +206,14 @@ def read_toml(text: str) -> tuple[dict[str, Origin], tuple[str, ...]]:
 
 
 @contextmanager
-def inside(place: str) -> Iterator[None]:
+def _inside(place: str) -> Iterator[None]:
     """Write a place before the errors of what stands there."""
     try:
         yield
     except ConfigurationError as error:
-        raise ConfigurationError(f"{place}{error}") from None
+        raise ConfigurationError(f"{place}.{error}") from None
+    except ValidationError as error:
+        raise _unlike(place, error.rule) from None
 
 
 def _unlike(key: str, rule: str) -> ConfigurationError:
@@ -253,7 +253,7 @@ def _origin(key: str, said: Any, common: Mapping[str, Any]) -> Origin:  # noqa: 
         raise _unlike(key, "a column's name, or a table with column, columns or value")
     if len(table.keys() & {"column", "columns", "value"}) != 1:
         raise _unlike(key, "one of column, columns and value")
-    with inside(f"{key}."):
+    with _inside(key):
         if "value" in table:
             _check(table, ("value",))
             if field in IDENTIFIERS:
@@ -266,7 +266,7 @@ def _origin(key: str, said: Any, common: Mapping[str, Any]) -> Origin:  # noqa: 
         columns = _listed(table.get("columns") or table["column"])
         if "join" in table and len(columns) == 1:
             raise _unlike("join", "this with several columns only")
-        with inside("values."):
+        with _inside("values"):
             values = table.get("values", {}).items()
             fit = {text: _fit(text, value, field, kind) for text, value in values}
     told = {option: said for option, said in {**common, **table}.items() if option in _OPTIONS}
@@ -279,8 +279,6 @@ def _origin(key: str, said: Any, common: Mapping[str, Any]) -> Origin:  # noqa: 
 def _fit(key: str, value: Json, field: str, kind: Kind) -> Json:
     """Return a value of the mapping itself, if the field can have it."""
     label, rule = rule_of(field, kind)
-    try:
+    with _inside(key):
         rule(label, value)
-    except ValidationError as error:
-        raise _unlike(key, error.rule) from None
     return value

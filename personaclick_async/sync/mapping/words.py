@@ -51,12 +51,6 @@ COLUMNS: Final = {
 PATTERNS: Final = {what: re.compile(one, re.VERBOSE) for what, one in _WORDS["patterns"].items()}
 
 _NOBODY: Final = NOTHING.union(_WORDS["nobody"].split())
-_WRAPPED: Final = re.compile(r"[(<\[{](.*)[)>\]}]")
-_FOOTER: Final = re.compile(r"[0-9,. ]+ (?:rows?|records?|lines?)(?: .*)?")
-_NO_NUMBER: Final = re.compile(r"[+-]?0+(?:\.0+)?|-1(?:\.0+)?")
-_ERROR: Final = re.compile(
-    r"#(?:[¡¿]?[A-ZÄÖÜÉÁÍÓÚ0][A-ZÄÖÜÉÁÍÓÚ0-9_/]*[!?]|N/?[ADV]|#+|GETTING_DATA)"
-)
 
 
 def _months() -> dict[str, int]:
@@ -72,21 +66,9 @@ def _months() -> dict[str, int]:
 MONTHS: Final = _months()
 
 
-def is_error(text: str) -> bool:
-    """Return whether a spreadsheet wrote this where it could not work out a cell."""
-    return _ERROR.fullmatch(text) is not None
-
-
 def names_nobody(text: str) -> bool:
     """Return whether an identifier is a word or a number that stands for none."""
     word = text.casefold()
-    if (wrapped := _WRAPPED.fullmatch(word)) is not None:
+    if (wrapped := PATTERNS["wrapped"].fullmatch(word)) is not None:
         word = wrapped[1].strip()
-    if not any(map(str.isalnum, word)) or _FOOTER.fullmatch(word) is not None:
-        return True
-    return word in _NOBODY or _NO_NUMBER.fullmatch(word) is not None
-
-
-def is_placeholder(email: str) -> bool:
-    """Return whether an address is typed where one is asked for: noemail@example.com."""
-    return PATTERNS["no_mailbox"].fullmatch(email.partition("@")[0]) is not None
+    return word in _NOBODY or PATTERNS["nobody"].fullmatch(word) is not None
