@@ -349,16 +349,11 @@ class Settling:
         return await self.thread.run(partial(self.journal.begin, self.run, first_row))
 
     async def unchanged(self, batch: Batch, rows: Sequence[Admitted]) -> frozenset[int]:
-        """Return the positions of the next records that need not be sent; note the others."""
+        """Return the positions of the next records that need not be sent."""
         if self.journal is None or not self._options.skip_unchanged:
             return frozenset()
-        asked = {
-            position: (outcome.identifiers, content)
-            for position, (outcome, content) in enumerate(rows, batch.total)
-            if isinstance(outcome, Record) and position not in batch.chunk.settled
-        }
-        marking = partial(self.journal.mark_changed, self.run, batch.chunk, asked)
-        return frozenset(asked.keys() - await self.thread.run(marking))
+        asking = partial(self.journal.unchanged, self.run, batch.chunk, rows, batch.total)
+        return await self.thread.run(asking)
 
     async def set_aside(self, batch: Batch) -> None:
         """Settle what needs no sending. Makes the chunk durable before it is sent."""

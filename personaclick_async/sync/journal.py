@@ -13,7 +13,7 @@ import logging
 import os
 import secrets
 import sqlite3
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from datetime import datetime, timedelta
 from hashlib import blake2b
@@ -29,7 +29,7 @@ from personaclick_async.names import IDENTIFIERS
 from personaclick_async.sync.batch import Chunk, Marks
 from personaclick_async.sync.options import SyncRefused
 from personaclick_async.sync.reading import Plan
-from personaclick_async.sync.records import Route
+from personaclick_async.sync.records import Admitted, Record, Route
 
 log: Final = logging.getLogger("personaclick_async")
 
@@ -319,33 +319,34 @@ class Journal:
 
     # What people were sent last
 
-    def mark_changed(
-        self, run: Run, chunk: Chunk, records: Mapping[int, tuple[Identifiers, bytes]]
-    ) -> set[int]:
-        """Return the positions of the records that must be sent, and note what these are.
+    def unchanged(
+        self, run: Run, chunk: Chunk, rows: Sequence[Admitted], first: int
+    ) -> frozenset[int]:
+        """Return the positions in a chunk of records that need not be sent; note the others.
 
         A record is unchanged if each of its person's identifiers was last sent just this content,
         in a chunk that is done. What must be sent is noted at once, for the person's next record
         to be compared with. That is durable when the chunk is saved, which comes before it is sent.
 
-        :param records: by position in the chunk, the identifiers and the content.
+        :param first: the position of the first of the rows.
         """
-        changed = set()
+        found = set()
         wording = run.settings["segment_id"].encode()
         with self.transaction(ends=False) as db:
-            for position, (identifiers, content) in records.items():
+            for position, (outcome, content) in enumerate(rows, first):
+                if not isinstance(outcome, Record) or position in chunk.settled:
+                    continue
                 what = self._hash(wording + content)
-                keys = self._keys(run, identifiers)
+                keys = self._keys(run, outcome.identifiers)
                 known = db.execute(_KNOWN[len(keys)], keys).fetchall()
-                if len(known) < len(keys) or any(
-                    last != what or where in self._undone for last, where in known
+                if len(known) == len(keys) and all(
+                    last == what and where not in self._undone for last, where in known
                 ):
-                    changed.add(position)
-                    db.executemany(
-                        "INSERT OR REPLACE INTO contents VALUES (?, ?, ?, ?)",
-                        [(key, what, chunk.id, position) for key in keys],
-                    )
-        return changed
+                    found.add(position)
+                else:
+                    noted = [(key, what, chunk.id, position) for key in keys]
+                    db.executemany("INSERT OR REPLACE INTO contents VALUES (?, ?, ?, ?)", noted)
+        return frozenset(found)
 
     def _keys(self, run: Run, identifiers: Identifiers) -> list[bytes]:
         """Return the keys of people, each of whom is another one in another shop."""

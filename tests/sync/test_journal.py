@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from personaclick_async import ConfigurationError
-from personaclick_async.sync import JournalFailed, Route, SyncRefused
+from personaclick_async.sync import JournalFailed, Record, Route, SyncRefused
 from personaclick_async.sync.batch import Chunk
 from personaclick_async.sync.journal import Journal, Run
 
@@ -134,7 +134,7 @@ def test_a_commit_survives_a_power_cut(journal: Path) -> None:
 
 def mark(journal: Journal, chunk: Chunk, content: bytes, persons: Any = ADA) -> bool:
     run = Run("people", Route.BULK, SETTINGS)
-    return journal.mark_changed(run, chunk, {0: (persons, content)}) == {0}
+    return not journal.unchanged(run, chunk, [(Record(1, dict(persons)), content)], 0)
 
 
 def test_content_counts_as_delivered_only_when_its_chunk_is_done(journal: Path) -> None:
