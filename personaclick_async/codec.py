@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 import unicodedata
+from collections.abc import Callable
 from typing import Any, Final, TypeAlias
 
 import msgspec
@@ -65,7 +66,7 @@ def printable(text: str) -> str:
 
     ``"\x1b[2J"`` becomes ``r"\x1b[2J"``. Spaces of any width stay as they are.
     """
-    return text if text.isprintable() else "".join(map(_escaped, text))
+    return _escaped(text, lambda ch: ch.encode("unicode_escape").decode("ascii"))
 
 
 def printable_json(text: str) -> str:
@@ -73,17 +74,12 @@ def printable_json(text: str) -> str:
 
     Newlines stay: in JSON they stand between values only.
     """
+    return _escaped(text, lambda ch: ch if ch == "\n" else json.dumps(ch)[1:-1])
+
+
+def _escaped(text: str, escape: Callable[[str], str]) -> str:
     if text.isprintable():
         return text
     return "".join(
-        ch if ch == "\n" or _prints(ch) else json.dumps(ch).removeprefix('"').removesuffix('"')
-        for ch in text
+        ch if ch.isprintable() or unicodedata.category(ch) == "Zs" else escape(ch) for ch in text
     )
-
-
-def _escaped(ch: str) -> str:
-    return ch if _prints(ch) else ch.encode("unicode_escape").decode("ascii")
-
-
-def _prints(ch: str) -> bool:
-    return ch.isprintable() or unicodedata.category(ch) == "Zs"

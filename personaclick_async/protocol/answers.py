@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -27,10 +27,11 @@ from personaclick_async.errors import (
     ServiceUnavailable,
     Unprocessable,
 )
-from personaclick_async.models.reading import WrongShape
+from personaclick_async.models.reading import WrongShape, read_json
 from personaclick_async.protocol.requests import Call
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 _OK: Final = 200
 _PARTIAL: Final = 206
@@ -116,25 +117,21 @@ class Answer(Generic[T]):
 
         :raises MalformedAnswer: it is not JSON.
         """
-        try:
-            return codec.decode_answer(self.body)
-        except ValueError:
-            reason = "the body is not JSON"
-        raise self._malformed(reason)
+        return self._read(read_json)
 
     def parse(self) -> T:
         """Return the typed result of the call.
 
         :raises MalformedAnswer: the body is not what the call promises.
         """
+        return self._read(self.call.read)
+
+    def _read(self, read: Callable[[bytes], R]) -> R:
         try:
-            return self.call.read(self.body)
+            return read(self.body)
         except WrongShape as shape:
             reason = str(shape)
         # Outside the handler: a decoder's exception, chained, may quote the body.
-        raise self._malformed(reason)
-
-    def _malformed(self, reason: str) -> MalformedAnswer:
         kind = self.headers.get("Content-Type", "no content type")
         encoding = self.headers.get("Content-Encoding", "identity")
         if encoding.lower() not in _DECODED:
@@ -143,7 +140,7 @@ class Answer(Generic[T]):
         is_quoting = _quoted(kind, self.call.private_values())
         if is_quoting or _EMAIL_LIKE.search(kind) or _ESCAPE.search(kind):
             kind = "a content type that repeats what was sent"
-        return MalformedAnswer(
+        raise MalformedAnswer(
             f"{reason} (status {self.status}, {len(self.body)} bytes, {kind})",
             endpoint=self.endpoint,
             attempts=self.attempts,
@@ -273,9 +270,8 @@ def _letters(text: str) -> str:
 
 
 def _body_object(body: bytes) -> dict[str, Json]:
-    with suppress(ValueError):
-        said = codec.decode_answer(body)
-        if isinstance(said, dict):
+    with suppress(WrongShape):
+        if isinstance(said := read_json(body), dict):
             return said
     return {}
 
