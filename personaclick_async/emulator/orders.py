@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Final
@@ -13,7 +12,7 @@ import attrs
 from personaclick_async import names
 from personaclick_async.codec import Json
 from personaclick_async.emulator import parameters as read
-from personaclick_async.emulator.parameters import Refused
+from personaclick_async.emulator.parameters import Given, Refused
 from personaclick_async.emulator.profiles import Profiles
 from personaclick_async.emulator.store import packed
 from personaclick_async.models.fields import Kind
@@ -45,7 +44,7 @@ class Orders:
 
     profiles: Profiles
 
-    def take_in(self, given: Mapping[str, Json]) -> None:
+    def take_in(self, given: Given) -> None:
         """Add an order or change one (protocol, section 2.8)."""
         order = {_OLD_NAMES.get(name, name): value for name, value in given.items()}
         order_id = read.as_text(order.get(names.ID))
@@ -73,7 +72,7 @@ class Orders:
         if location:
             self.profiles.change(owner, {"location": location})
 
-    def _buyer(self, order: Mapping[str, Json]) -> int:
+    def _buyer(self, order: Given) -> int:
         # Here "id" is the order's: it never names the buyer.
         buyer = read.identifiers(order, names.EXTERNAL_ID)
         did = read.did(order)
@@ -110,7 +109,7 @@ class Orders:
         start = datetime.fromisoformat(day).replace(tzinfo=UTC).timestamp() if day else 0
         return [self._shown(number, order) for number, order in self._of(owner, start)]
 
-    def _shown(self, number: int, order: Mapping[str, Json]) -> dict[str, Json]:
+    def _shown(self, number: int, order: Given) -> dict[str, Json]:
         total = _money(_total(order))
         moment = datetime.fromtimestamp(order["date"], UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
         return {
@@ -162,7 +161,7 @@ class Orders:
         ]
 
 
-def _state(one: Mapping[str, Json]) -> str:
+def _state(one: Given) -> str:
     """Return which of the three states an order or an item is in (protocol, section 5.4)."""
     return _STATES.get(str(one.get("status")).lower(), "new")
 
@@ -195,7 +194,7 @@ def _seconds(value: Json) -> int:
     return int(number)
 
 
-def _total(order: Mapping[str, Json]) -> float | None:
+def _total(order: Given) -> float | None:
     """Return an order's value, 0 where it has none; None if that is no number."""
     value = order.get("value")
     if isinstance(value, dict):

@@ -24,6 +24,7 @@ from personaclick_async.models.fields import Kind
 from personaclick_async.models.update import FIELDS
 
 Parameters = dict[str, Json]
+Given = Mapping[str, Json]
 
 _FORM: Final = "application/x-www-form-urlencoded"
 _NESTED: Final = re.compile(r"[^\[\]]+(?:\[[^\[\]]*\]){1,8}")
@@ -185,7 +186,7 @@ def as_text(value: Json) -> str | None:
     return str(value) if is_text else None
 
 
-def did(parameters: Mapping[str, Json], malformed: Value = 422) -> str | None:
+def did(parameters: Given, malformed: Value = 422) -> str | None:
     """Return the device id; an empty one is none (protocol, section 6.1).
 
     The service's own have ten letters and digits, but its clients send others: nearly all pass.
@@ -203,7 +204,7 @@ def did(parameters: Mapping[str, Json], malformed: Value = 422) -> str | None:
     return text
 
 
-def identifiers(parameters: Mapping[str, Json], user_id_names: str = "both") -> dict[str, str]:
+def identifiers(parameters: Given, user_id_names: str = "both") -> dict[str, str]:
     """Return the identifiers among the parameters.
 
     :param user_id_names: which name of the shop's own user id counts, or both; the newer one wins.
@@ -218,7 +219,7 @@ def identifiers(parameters: Mapping[str, Json], user_id_names: str = "both") -> 
     return found
 
 
-def segment_id(parameters: Mapping[str, Json]) -> int | None:
+def segment_id(parameters: Given) -> int | None:
     """Return the segment of an audience, which may come as text."""
     given = parameters.get(names.SEGMENT_ID)
     return None if given == "" else _converted(names.SEGMENT_ID, given, int, "not an integer")

@@ -14,7 +14,7 @@ import attrs
 from personaclick_async import names
 from personaclick_async.codec import Json
 from personaclick_async.emulator import parameters as read
-from personaclick_async.emulator.parameters import Parameters, Refused, unless_refused
+from personaclick_async.emulator.parameters import Given, Refused, unless_refused
 from personaclick_async.emulator.settings import Behaviour, Value
 from personaclick_async.emulator.store import Store, packed
 from personaclick_async.models.profile import Profile
@@ -29,7 +29,7 @@ _SEGMENTS: Final = "segment_ids"
 _PURGED: Final = ("first_name", "last_name", "middle_name")
 _FULL_FIELDS: Final = [name for name, field in FIELDS.items() if field.in_full_answer]
 _EMPTY_LISTS: Final = ("tags", "additional_phones", "additional_emails", "additional_loyalty_ids")
-_MISSING: Final[Mapping[str, Json]] = {"null": None, "object": {}, "array": []}
+_MISSING: Final[Given] = {"null": None, "object": {}, "array": []}
 _HAS_EMAIL: Final = "has_email"
 _BOUGHT: Final = "bought_something"
 _SCALARS: Final = {"computed_gender", "child_gender", "allergy", "vds", "income_level"}
@@ -59,7 +59,7 @@ class Profiles:
         found: Parts = self.store.execute(query, key).fetchone()
         return found
 
-    def change(self, key: int, *changes: Mapping[str, Json]) -> None:
+    def change(self, key: int, *changes: Given) -> None:
         """Change values among a profile's fields, custom properties and computed blocks.
 
         Each of the three has a mapping of its changes, and None removes a value.
@@ -170,9 +170,7 @@ class Profiles:
             for kind, value in self.store.execute(query, key)
         )
 
-    def update(
-        self, did: str | None, parameters: Mapping[str, Json], more_fields: Collection[str] = ()
-    ) -> int:
+    def update(self, did: str | None, given: Given, more_fields: Collection[str] = ()) -> int:
         """Carry out ``profile/set``, and return the profile that it was about.
 
         An identifier that names a profile moves the device there; the others are attached where
@@ -180,8 +178,8 @@ class Profiles:
 
         :param more_fields: what is no custom property, besides the documented fields.
         """
-        fields, custom = self._values(parameters, more_fields)
-        identifiers = read.identifiers(parameters, self.behaviour.user_id_names)
+        fields, custom = self._values(given, more_fields)
+        identifiers = read.identifiers(given, self.behaviour.user_id_names)
         found = {kind: self._find(kind, value) for kind, value in identifiers.items()}
         if len({*found.values()} - {None}) > 1:
             unless_refused(self.behaviour.identifier_conflict, "Identifiers of several profiles")
@@ -203,33 +201,31 @@ class Profiles:
         self.change(key, fields, custom)
         return key
 
-    def _values(
-        self, parameters: Mapping[str, Json], more_fields: Collection[str]
-    ) -> tuple[Part, Part]:
+    def _values(self, given: Given, more_fields: Collection[str]) -> tuple[Part, Part]:
         """Return the fields and the custom properties, as they are to be stored."""
         behaviour, declared = self.behaviour, self._properties()
         fields: Part = {}
         custom: Part = {}
-        for name, given in parameters.items():
+        for name, sent in given.items():
             is_field = name in FIELDS or name == names.ID or name in more_fields
             if not is_field and (name in RESERVED_NAMES or not _CUSTOM_NAME.fullmatch(name)):
                 continue
-            value, how, why = given, behaviour.empty_text, f"{name} is empty"
-            if given != "":
+            value, how, why = sent, behaviour.empty_text, f"{name} is empty"
+            if sent != "":
                 try:
-                    value = read.field(name, given) if is_field else read.custom_value(given)
+                    value = read.field(name, sent) if is_field else read.custom_value(sent)
                     how, why = "stored" if value is not None else behaviour.null, f"{name} is null"
                 except Refused as refused:
                     how, why = behaviour.wrong_type, refused.message
             how = unless_refused(how, why)
-            if how not in ("stored", "clears") or (given == "" and name in _IDENTIFIERS):
+            if how not in ("stored", "clears") or (sent == "" and name in _IDENTIFIERS):
                 continue
             undeclared = "stored" if is_field or name in declared else behaviour.undeclared_property
             if unless_refused(undeclared, f"{name} is not declared") == "stored":
                 (fields if is_field else custom)[name] = value if how == "stored" else None
         return fields, custom
 
-    def enlist(self, entry: Mapping[str, Json], segment_id: int | None) -> None:
+    def enlist(self, entry: Given, segment_id: int | None) -> None:
         """Carry out one entry of an audience, and note the segment it was imported into."""
         if not read.identifiers(entry, self.behaviour.user_id_names):
             raise Refused(422, "the entry has no identifier")
@@ -238,14 +234,14 @@ class Profiles:
             before = self.load(key)[0].get(_SEGMENTS, [])
             self.change(key, {_SEGMENTS: sorted({*before, segment_id})})
 
-    def suppress(self, entry: Mapping[str, Json]) -> None:
+    def suppress(self, entry: Given) -> None:
         """Carry out one entry of the suppressed addresses."""
         email = entry.get(names.EMAIL)
         if not isinstance(email, str) or not email:
             raise Refused(422, "the entry has no email")
         self.store.execute("INSERT OR IGNORE INTO suppressed VALUES (?, ?)", self.shop, email)
 
-    def add(self, given: Mapping[str, Json], computed: Collection[str] = COMPUTED) -> None:
+    def add(self, given: Given, computed: Collection[str] = COMPUTED) -> None:
         """Add or update a profile from outside the service.
 
         :param computed: which of the values are what the service computes.
@@ -265,13 +261,13 @@ class Profiles:
             self._unname(key, kind)
         self.change(key, dict.fromkeys(_PURGED), dict.fromkeys(self.load(key)[1]))
 
-    def force_change(self, kind: str, parameters: Parameters) -> None:
+    def force_change(self, kind: str, given: Given) -> None:
         """Assign a profile another identifier; its previous owner loses it (protocol, 2.5)."""
         flag = "i_understand_what_i_am_doing"
         # Anything else will do, even a sentence.
-        if str(parameters.get(flag)).lower() in ("none", "", "false", "0", "null", "no"):
+        if str(given.get(flag)).lower() in ("none", "", "false", "0", "null", "no"):
             raise Refused(422, f"{flag} is missing")
-        old, new = (read.as_text(parameters.get(f"{age}_{kind}")) for age in ("old", "new"))
+        old, new = (read.as_text(given.get(f"{age}_{kind}")) for age in ("old", "new"))
         if not old or not new:
             raise Refused(422, f"old_{kind} and new_{kind} are needed")
         key = self._find(kind, old)

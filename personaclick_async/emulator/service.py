@@ -18,7 +18,7 @@ from personaclick_async.codec import Json
 from personaclick_async.emulator import parameters as read
 from personaclick_async.emulator import products
 from personaclick_async.emulator.orders import Orders
-from personaclick_async.emulator.parameters import Parameters, Refused, unless_refused
+from personaclick_async.emulator.parameters import Given, Parameters, Refused, unless_refused
 from personaclick_async.emulator.profiles import Profiles, new_id
 from personaclick_async.emulator.settings import Behaviour, EmulatorSettings
 from personaclick_async.emulator.store import Store, packed
@@ -26,8 +26,8 @@ from personaclick_async.emulator.traffic import Traffic
 
 _SHOP_ID: Final = re.compile(r"[0-9A-Fa-f]{30}")
 _LABELS: Final = (names.SID, names.SEANCE, names.STREAM, names.REFERER, names.REFERRER)
-_DONE: Final[Mapping[str, Json]] = {names.STATUS: names.STATUS_SUCCESS}
-_INIT_ANSWER: Final[Mapping[str, Json]] = {
+_DONE: Final[Given] = {names.STATUS: names.STATUS_SUCCESS}
+_INIT_ANSWER: Final[Given] = {
     **dict.fromkeys(("email_collector", "lazy_load", "auto_css_recommender", "recone"), False),
     "recommendations": True,
     "cms": "",
@@ -121,15 +121,13 @@ class Service:
             raise Refused(refused_as or behaviour.secret_missing, "shop_secret is missing")
         return shop
 
-    def _carry_out(
-        self, endpoint: names.Endpoint, profiles: Profiles, parameters: Parameters
-    ) -> Json:
+    def _carry_out(self, endpoint: names.Endpoint, profiles: Profiles, given: Given) -> Json:
         behaviour, orders = self.behaviour, Orders(profiles)
-        identifiers = read.identifiers(parameters, behaviour.user_id_names)
-        has_secret = parameters.get(names.SHOP_SECRET) is not None
-        said = (read.as_text(parameters.get(name)) for name in (names.SID, names.SEANCE))
+        identifiers = read.identifiers(given, behaviour.user_id_names)
+        has_secret = given.get(names.SHOP_SECRET) is not None
+        said = (read.as_text(given.get(name)) for name in (names.SID, names.SEANCE))
         seance = next(filter(None, said), None)
-        did = read.did(parameters, behaviour.device_malformed)
+        did = read.did(given, behaviour.device_malformed)
         device = profiles.device(did) if did else None
         if did and "%" in did and device is None:
             # Encoded twice, as React Native does (protocol, section 8.1).
@@ -156,7 +154,7 @@ class Service:
             case names.INIT:
                 return self._init(profiles, did, seance)
             case names.PROFILE_SET:
-                profiles.update(did, parameters)
+                profiles.update(did, given)
                 if did and seance:
                     profiles.remember_session(did, seance)
             case names.PROFILE_PURGE:
@@ -177,11 +175,11 @@ class Service:
                     return _wrapped({names.PRODUCTS: bought})
                 return bought if wrapper == "array" else {wrapper: bought}
             case names.ORDERS_BY_USER:
-                since = read.as_text(parameters.get(names.DATE_FROM))
+                since = read.as_text(given.get(names.DATE_FROM))
                 history = orders.history(found(customer()), since)
                 return {**_DONE, names.DATA: {names.ORDERS: history}}
             case _:
-                profiles.force_change(_CHANGED[endpoint], parameters)
+                profiles.force_change(_CHANGED[endpoint], given)
         return _DONE
 
     def _init(self, profiles: Profiles, did: str | None, seance: str | None) -> Json:
@@ -250,15 +248,13 @@ class Service:
             count = "INSERT INTO ignored VALUES (?, 1) ON CONFLICT DO UPDATE SET count = count + 1"
             self.store.execute(count, refused.message)
 
-    def _take(
-        self, kind: str, entry: Json, profiles: Profiles, segment_id: int | None = None
-    ) -> None:
+    def _take(self, kind: str, entry: Json, profiles: Profiles, segment: int | None = None) -> None:
         """Take in what is imported or loaded."""
         if not isinstance(entry, Mapping):
             raise Refused(422, "the entry is not an object")
         match kind:
             case names.IMPORT_AUDIENCE.name:
-                profiles.enlist(entry, segment_id)
+                profiles.enlist(entry, segment)
             case names.IMPORT_SUPPRESSED.name:
                 profiles.suppress(entry)
             case "profiles":

@@ -7,7 +7,6 @@ import hmac
 import ipaddress
 import re
 import secrets
-from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -20,13 +19,14 @@ from yarl import URL
 from personaclick_async import codec, names
 from personaclick_async.emulator import parameters as read
 from personaclick_async.emulator.admin import METHODS, MOST_SHOWN, PAGE, Admin, shown
-from personaclick_async.emulator.parameters import Refused
+from personaclick_async.emulator.parameters import Parameters, Refused
 from personaclick_async.emulator.service import LOADED, Service
 from personaclick_async.emulator.traffic import Fault, RecordedRequest
+from personaclick_async.names import Endpoint
 
-_ENDPOINTS: Final[Mapping[str, names.Endpoint]] = {
-    one.path: one for one in vars(names).values() if isinstance(one, names.Endpoint)
-}
+Request = web.BaseRequest
+
+_ENDPOINTS: Final = {one.path: one for one in vars(names).values() if isinstance(one, Endpoint)}
 # A quality of zero means "anything but this", which no client sends of JSON.
 _JSON_RANGE: Final = re.compile(r"(?i)(^|,)\s*(\*/\*|application/(\*|json))\s*(;|,|$)")
 _MAX_BODY_BYTES: Final = 1024 * 1024
@@ -71,7 +71,7 @@ class Front:
         self._token = secrets.token_urlsafe(24)
         self._local_only = local_only
 
-    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def handle(self, request: Request) -> web.StreamResponse:
         """Answer any request."""
         if not self._is_named(request.headers.get("Host", "")):
             # A web page elsewhere can make a browser ask a local server under a name of its own.
@@ -114,7 +114,7 @@ class Front:
 
     # The emulator's own addresses
 
-    async def _steer(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def _steer(self, request: Request) -> web.StreamResponse:
         name = request.path.removeprefix(_PREFIX)
         try:
             self._check(request, name)
@@ -135,7 +135,7 @@ class Front:
         response.headers.update(_GUARDS)
         return response
 
-    def _check(self, request: web.BaseRequest, name: str) -> None:
+    def _check(self, request: Request, name: str) -> None:
         """Check a request before its body is read.
 
         Whatever changes something needs the shop's secret (``Authorization: Bearer …``), or the
@@ -158,7 +158,7 @@ class Front:
         elif not _is_same(headers.get("Authorization", ""), bearer):
             raise Refused(401, "Authorization: Bearer with the shop_secret is needed")
 
-    async def _stream(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def _stream(self, request: Request) -> web.StreamResponse:
         """Tell a browser each request that has ended, and the faults and counts as they change."""
         response = web.StreamResponse(headers={**_GUARDS, "Content-Type": "text/event-stream"})
         await response.prepare(request)
@@ -183,9 +183,7 @@ class Front:
 
     # The service's
 
-    async def _answer(
-        self, request: web.BaseRequest, recorded: RecordedRequest
-    ) -> web.StreamResponse:
+    async def _answer(self, request: Request, recorded: RecordedRequest) -> web.StreamResponse:
         behaviour, traffic = self._service.behaviour, self._service.traffic
         fault = traffic.strike(request.method, request.path)
         if fault is not None and fault.delay:
@@ -220,8 +218,8 @@ class Front:
         return response
 
     async def _read(
-        self, request: web.BaseRequest, recorded: RecordedRequest
-    ) -> tuple[names.Endpoint, read.Parameters]:
+        self, request: Request, recorded: RecordedRequest
+    ) -> tuple[Endpoint, Parameters]:
         behaviour = self._service.behaviour
         endpoint = _ENDPOINTS.get(request.path)
         if endpoint is None:
@@ -261,7 +259,7 @@ class Front:
         return response
 
 
-async def _body_of(request: web.BaseRequest, limit: int, *, oversize: int = 413) -> bytes:
+async def _body_of(request: Request, limit: int, *, oversize: int = 413) -> bytes:
     """Read a request's body, but no more of it than ``limit`` bytes."""
     body, too_large = bytearray(), (request.content_length or 0) > limit
     try:
@@ -283,7 +281,7 @@ def _json(body: bytes, status: int = 200) -> web.Response:
     return web.Response(body=body, status=status, content_type="application/json", charset="utf-8")
 
 
-def _hang_up(request: web.BaseRequest) -> web.StreamResponse:
+def _hang_up(request: Request) -> web.StreamResponse:
     if request.transport is not None:
         request.transport.abort()
     return web.Response()
@@ -299,7 +297,7 @@ def _faulty(fault: Fault) -> web.Response:
     return web.Response(body=body, status=fault.status or 200, headers=headers)
 
 
-async def _cut(request: web.BaseRequest, whole: web.Response) -> web.StreamResponse:
+async def _cut(request: Request, whole: web.Response) -> web.StreamResponse:
     body = whole.body if isinstance(whole.body, bytes) else b""
     response = web.StreamResponse(status=whole.status, headers={"Content-Type": "application/json"})
     response.content_length = len(body)
