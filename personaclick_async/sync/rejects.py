@@ -54,7 +54,7 @@ class RejectFile:
     An existing file is added to, so that a resumed sync continues it. Each row stands there once,
     also after a crash, and is never missing once :meth:`flush` has returned.
 
-    :param path: the file; ``.jsonl`` and ``.ndjson`` mean JSON Lines, all else CSV.
+    :ivar path: the file; ``.jsonl`` and ``.ndjson`` mean JSON Lines, all else CSV.
     :param columns: the source's columns; CSV needs them.
     :param delimiter: what separates the fields of CSV.
     :raises ConfigurationError: the file can't be opened, or it is CSV and has other columns, or
@@ -68,26 +68,26 @@ class RejectFile:
         *,
         delimiter: str = ",",
     ) -> None:
-        self._path = Path(path)
+        self.path = Path(path)
         self._delimiter = delimiter
         self._columns: Sequence[str] | None = None
         self._header = b""
         self._expected: set[bytes] = set()
-        if self._path.suffix.lower() not in _JSON_LINES:
+        if self.path.suffix.lower() not in _JSON_LINES:
             if columns is None:
                 raise ConfigurationError(
-                    f"{self._path.name}: expected .jsonl, as rows of this source have no columns"
+                    f"{self.path.name}: expected .jsonl, as rows of this source have no columns"
                 )
             self._columns = tuple(columns)
             # The mark tells spreadsheets, and our own reader whatever it was told: UTF-8.
             self._header = _BOM.encode() + self._csv_row((*BOOKKEEPING, *columns))
-        self._file = _open_private(self._path)
+        self._file = _open_private(self.path)
         if self.position == 0:
             self._write(self._header)
         elif os.pread(self._file.fileno(), len(self._header), 0) != self._header:
             self._file.close()
             raise ConfigurationError(
-                f"{self._path.name}: exists with other columns; move it out of the way"
+                f"{self.path.name}: exists with other columns; move it out of the way"
             )
 
     @property
@@ -155,7 +155,7 @@ class RejectFile:
             raise self._failed(error) from None
 
     def _failed(self, error: OSError) -> RejectsFailed:
-        return RejectsFailed(f"{self._path.name}: can't be written: {error.strerror}")
+        return RejectsFailed(f"{self.path.name}: can't be written: {error.strerror}")
 
     def _line(self, one: FaultyRow) -> bytes:
         fields = ", ".join(dict.fromkeys(fault.field for fault in one.faults))
