@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from contextvars import ContextVar, Token
+from contextvars import ContextVar
 from time import monotonic
 from types import TracebackType
 from typing import Any, Final, Self
@@ -45,7 +45,6 @@ class Deadline:
     _quiet_since: Seconds | None = None
     _task: asyncio.Task[Any]
     _begun_cancelling: int
-    _token: Token[Deadline | None]
 
     def __init__(
         self, deadlines: Deadlines, total: Seconds, *, wants_new_connection: bool = False
@@ -61,7 +60,7 @@ class Deadline:
             raise RuntimeError("a request is to be made by a task")
         self._task = task
         self._begun_cancelling = task.cancelling()
-        self._token = current_attempt.set(self)
+        current_attempt.set(self)
         deadlines.watched.add(self)
         if self._until < deadlines.next_look:
             deadlines.look_by(self._until)
@@ -74,13 +73,10 @@ class Deadline:
         trace: TracebackType | None,
     ) -> None:
         self._deadlines.watched.discard(self)
-        try:  # noqa: SIM105 - suppress() would cost each request half as much as all the rest here
-            current_attempt.reset(self._token)
-        except ValueError:
-            pass  # collected with its event loop, in another context
+        current_attempt.set(None)
         task, self.incoming = self._task, None
         # A context that was copied meanwhile may live on, and has this in it.
-        del self._task, self._token
+        del self._task
         if (
             self.has_passed
             # Another cancellation than ours goes on its way, as with asyncio.timeout.
