@@ -327,7 +327,7 @@ class SqlSource(Table):
     def _batches(self) -> Iterator[Iterator[Sequence[Sequence[Any]]]]:
         with self._answer() as answer:
             self.seen = Seen(columns=distinct([*answer.keys()]))  # or it would be another query
-            yield answer.partitions()
+            yield answer.partitions(_ROWS_OF_QUERY)
 
     @contextmanager
     def _answer(self) -> Iterator[Any]:

@@ -6,6 +6,7 @@ import sqlite3
 import sys
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -70,6 +71,27 @@ def test_an_engine_can_be_given_and_stays_usable(url: str) -> None:
         assert len(list(source.outcomes())) == 2500
     finally:
         engine.dispose()
+
+
+def test_rows_are_fetched_a_thousand_at_a_time(url: str) -> None:
+    engine = sqlalchemy.create_engine(url)
+    computed: list[int] = []
+
+    def told(number: int) -> int:
+        computed.append(number)
+        return number
+
+    with engine.connect() as connection:
+        raw: Any = connection.connection.driver_connection
+        raw.create_function("told", 1, told)
+    try:
+        outcomes = SqlSource(engine, "SELECT told(id) AS id, email, name FROM people").outcomes()
+        next(outcomes)
+        outcomes.close()
+    finally:
+        engine.dispose()
+
+    assert 1000 <= len(computed) < 1100
 
 
 @pytest.mark.parametrize("after_row", [0, 1, 999, 1000, 2499, 2500, 9999])
