@@ -199,7 +199,7 @@ class Emulator:
         Formatted prices, the discount, relative URLs and the like are derived where they are left
         out. A product with a known id replaces the old one.
 
-        :raises ValueError: a product has no id, or a price or stock that is no number.
+        :raises ValueError: a product has no id, or a price or stock that is no number; none is added.
         """
         return self._load("products", products)
 
@@ -213,7 +213,7 @@ class Emulator:
     def add_profiles(self, profiles: Iterable[Mapping[str, Any]]) -> int:
         """Add or update profiles given flat, as ``profile/set`` takes them; return how many.
 
-        :raises ValueError: a value can't be one of its field.
+        :raises ValueError: a value can't be one of its field; none is added.
         """
         return self._load("profiles", profiles)
 
