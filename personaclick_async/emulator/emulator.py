@@ -199,7 +199,7 @@ class Emulator:
         Formatted prices, the discount, relative URLs and the like are derived where they are left
         out. A product with a known id replaces the old one.
 
-        :raises ValueError: a product has no id, or a price or stock that is no number; none is added.
+        :raises ValueError: one has no id, or a price or stock that is no number; none is added.
         """
         return self._load("products", products)
 
