@@ -96,18 +96,14 @@ def _asking(connection: aiohttp.connector.Connection) -> Callable[[], object]:
 
 
 class Room:
-    """A semaphore, first come first served, which takes no coroutine while a place is free."""
+    """A semaphore, first come first served, which takes no coroutine while a place is free.
+
+    :ivar free: places that are free. Take one of it, or else :meth:`wait`.
+    """
 
     def __init__(self, places: int) -> None:
-        self._free = places
+        self.free = places
         self._waiting: deque[asyncio.Future[None]] = deque()
-
-    def take(self) -> bool:
-        """Take a place, or return False: then it is to be waited for."""
-        if not self._free:
-            return False
-        self._free -= 1
-        return True
 
     async def wait(self) -> None:
         """Wait for a place, and take it."""
@@ -127,7 +123,7 @@ class Room:
             if not turn.done():
                 turn.set_result(None)
                 return
-        self._free += 1
+        self.free += 1
 
 
 @attrs.define(eq=False, repr=False)

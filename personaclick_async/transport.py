@@ -33,7 +33,7 @@ from personaclick_async.limiter import Limiter
 from personaclick_async.names import Endpoint, Family, Repeat
 from personaclick_async.pools import Pool, Pools, closed_error, new_session
 from personaclick_async.protocol.answers import Answer, nothing_sent, refusal
-from personaclick_async.protocol.requests import JSON, Call
+from personaclick_async.protocol.requests import JSON, JSON_BODY, Call
 from personaclick_async.retry import (
     Failure,
     RetryBudget,
@@ -275,20 +275,18 @@ class Transport:
         """Send the request once."""
         call, limit = sending.call, self._config.max_answer_bytes
         usual = seconds = call.attempt_timeout or self._config.timeouts.total
-        if not pool.room.take():
+        if pool.room.free:
+            pool.room.free -= 1
+        else:
             await self._wait_for_room(pool, sending)
         if sending.options.ends is not None:
             seconds = min(usual, sending.left)
         self.stats.requests += 1
         sending.attempts += 1
         deadline = Deadline(pool.deadlines, seconds, wants_new_connection=sending.stale > 0)
-        content: object = call.body
+        content: object = None
         if call.body is not None:
-            if len(call.body) > _PIECE_BYTES:
-                content = _pieces(call.body, deadline)
-                headers = {**(headers or call.headers), "Content-Length": str(len(call.body))}
-            else:
-                content = aiohttp.BytesPayload(call.body, content_type=JSON)
+            content, headers = _outgoing(call.body, headers, deadline)
         cause: Exception | None = None
         try:
             with deadline:
@@ -371,6 +369,14 @@ def _checked_hooks(hooks: Hooks | Sequence[Hooks]) -> tuple[Hooks, ...]:
             f"hooks: expected Hooks(on_request=…) or a sequence of them, got {type(hooks).__name__}"
         )
     return tuple(given)
+
+
+def _outgoing(
+    body: bytes | memoryview, headers: Mapping[str, str] | None, deadline: Deadline
+) -> tuple[object, Mapping[str, str] | None]:
+    if len(body) <= _PIECE_BYTES:
+        return aiohttp.BytesPayload(body, content_type=JSON), headers
+    return _pieces(body, deadline), {**(headers or JSON_BODY), "Content-Length": str(len(body))}
 
 
 async def _pieces(body: bytes | memoryview, deadline: Deadline) -> AsyncIterator[memoryview]:

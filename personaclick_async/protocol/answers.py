@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -31,7 +31,6 @@ from personaclick_async.models.reading import WrongShape, read_json
 from personaclick_async.protocol.requests import Call
 
 T = TypeVar("T")
-R = TypeVar("R")
 
 _OK: Final = 200
 _PARTIAL: Final = 206
@@ -117,21 +116,25 @@ class Answer(Generic[T]):
 
         :raises MalformedAnswer: it is not JSON.
         """
-        return self._read(read_json)
+        try:
+            return read_json(self.body)
+        except WrongShape as shape:
+            reason = str(shape)
+        raise self._malformed(reason)
 
     def parse(self) -> T:
         """Return the typed result of the call.
 
         :raises MalformedAnswer: the body is not what the call promises.
         """
-        return self._read(self.call.read)
-
-    def _read(self, read: Callable[[bytes], R]) -> R:
         try:
-            return read(self.body)
+            return self.call.read(self.body)
         except WrongShape as shape:
             reason = str(shape)
         # Outside the handler: a decoder's exception, chained, may quote the body.
+        raise self._malformed(reason)
+
+    def _malformed(self, reason: str) -> MalformedAnswer:
         kind = self.headers.get("Content-Type", "no content type")
         encoding = self.headers.get("Content-Encoding", "identity")
         if encoding.lower() not in _DECODED:
@@ -140,7 +143,7 @@ class Answer(Generic[T]):
         is_quoting = _quoted(kind, self.call.private_values())
         if is_quoting or _EMAIL_LIKE.search(kind) or _ESCAPE.search(kind):
             kind = "a content type that repeats what was sent"
-        raise MalformedAnswer(
+        return MalformedAnswer(
             f"{reason} (status {self.status}, {len(self.body)} bytes, {kind})",
             endpoint=self.endpoint,
             attempts=self.attempts,
@@ -178,7 +181,18 @@ def refusal(answer: Answer[T]) -> ServiceError | None:
     Looks for every envelope that the service and its SDKs know, at every status.
     """
     body = answer.body
-    if answer.status == _OK and (body == names.SUCCESS_BODY or _is_bare(body)):
+    # First what surely is no envelope. A backslash may be in a key, escaped; rfind takes a third
+    # of the time that "in" does.
+    if answer.status == _OK and (
+        body == names.SUCCESS_BODY
+        or body.startswith(b"[")
+        or (
+            body.startswith(b'{"')
+            and not body.startswith(_STARTS_WITH_MESSAGE)
+            and body.rfind(_STATUS_KEY) < 0
+            and body.rfind(b"\\") < 0
+        )
+    ):
         return None
     said = _body_object(body)
     status, inner = answer.status, said.get(names.STATUS)
@@ -198,17 +212,6 @@ def refusal(answer: Answer[T]) -> ServiceError | None:
         attempts=answer.attempts,
         answer=answer,
         retry_after=retry_after(answer.headers, datetime.now(UTC)),
-    )
-
-
-def _is_bare(body: bytes) -> bool:
-    """Whether a body surely is a result in no envelope."""
-    # rfind takes a third of the time that "in" does. A backslash may be in the key, escaped.
-    return body.startswith(b"[") or (
-        body.startswith(b'{"')
-        and not body.startswith(_STARTS_WITH_MESSAGE)
-        and body.rfind(_STATUS_KEY) < 0
-        and body.rfind(b"\\") < 0
     )
 
 
