@@ -35,8 +35,8 @@ from personaclick_async.sync.mapping.words import (
     NO,
     NOTHING,
     OTHER_GENDER,
-    PATTERNS,
     YES,
+    pattern,
     same,
 )
 from personaclick_async.sync.records import Fault
@@ -118,12 +118,12 @@ def propose_mapping(sample: Sample, *, country: str | None = None) -> str:
     :param country: two letters; whose national phone numbers are in the file.
     :raises ConfigurationError: the names of the columns are somebody's data: there is no header.
     """
-    places = {name: at for at, name in enumerate(sample.columns) if name not in BOOKKEEPING}
-    if looks_like_data(places):
+    named = {name: at for at, name in enumerate(sample.columns) if name not in BOOKKEEPING}
+    if looks_like_data(named):
         raise ConfigurationError(
             "columns: expected a header, found a row of data; give the columns' names"
         )
-    columns = [_Column(name, [row[at] for row in sample.rows]) for name, at in places.items()]
+    columns = [_Column(name, [row[at] for row in sample.rows]) for name, at in named.items()]
     found = _recognise(columns)
     if not found:
         # The names may be the first row's data: they are not shown.
@@ -131,9 +131,8 @@ def propose_mapping(sample: Sample, *, country: str | None = None) -> str:
             "columns: none of their names is known; if the first row is data, give the names"
             " (--columns), else rename the column of the e-mail address to email"
         )
-    if "location" in found and any(
-        column.are_mostly(lambda text: "@" in text) for column in found["location"].columns
-    ):
+    places = found["location"].columns if "location" in found else ()
+    if any(column.are_mostly(lambda text: "@" in text) for column in places):
         raise ConfigurationError(
             "location: e-mail addresses stand in its column: the rows do not fit the header"
         )
@@ -186,7 +185,7 @@ def _recognise(columns: Sequence[_Column]) -> dict[str, _Line]:
     """Return a line for each field that a column, or several, are named like."""
     by_name = {column.spelling: column for column in reversed(columns)}
     by_variant = {one: column for column in reversed(columns) for one in _variants(column.spelling)}
-    are_deeds = any(map(PATTERNS["deeds"].fullmatch, by_name))
+    are_deeds = any(map(pattern("deeds").fullmatch, by_name))
     found: dict[str, _Line] = {}
     for field, facts in FIELDS.items():
         names = list(map(same, (field, *facts.column_names)))
@@ -266,7 +265,7 @@ def _name_lines(found: Mapping[str, _Line], columns: Mapping[str, _Column]) -> l
         whole = [one] if is_either and are_two else []
     else:
         whole = _called((*COLUMNS["whole_name"], *COLUMNS["family_first"]), columns)
-        whole.sort(key=lambda column: column.are_mostly(PATTERNS["no_name"].search))
+        whole.sort(key=lambda column: column.are_mostly(pattern("no_name").search))
     return [
         _Line(field, (column,), {"part": field.removesuffix("_name")})
         for column in whole[:1]
@@ -378,7 +377,7 @@ class _Line:
     def _name(self) -> None:
         """Tell whether names are all capitals, and whether whole ones can be split for certain."""
         column, texts = self._column, self._column.telling
-        if column.are_mostly(PATTERNS["no_name"].search):
+        if column.are_mostly(pattern("no_name").search):
             self.ask("most values do not look like names")
         elif (
             all(map(str.isupper, texts))
@@ -437,13 +436,13 @@ class _Line:
             return Kind.ANY
         if not texts:
             return Kind.STRING
-        if PATTERNS["codes"].search(column.spelling) or any(map(_CODE.fullmatch, texts)):
+        if pattern("codes").search(column.spelling) or any(map(_CODE.fullmatch, texts)):
             are_whole = all(re.fullmatch(r"[0-9]+\.0+", text) for text in texts)
             return Kind.IDENTIFIER if are_whole else Kind.STRING
         if (known := self._date(texts) or self._number()) is not None:
             return known
         words = {text.casefold() for text in texts}
-        is_norway = PATTERNS["countries"].search(column.spelling)
+        is_norway = pattern("countries").search(column.spelling)
         if words <= YES | NO and words & YES and words & NO and not is_norway:
             self.options["values"] = _flags(texts)
             return Kind.BOOLEAN

@@ -27,7 +27,7 @@ from personaclick_async.models.update import FIELDS
 from personaclick_async.sync.mapping.dates import day_of, read_date
 from personaclick_async.sync.mapping.origin import Case, Kind, Origin, Part, rule_of
 from personaclick_async.sync.mapping.phones import read_phone, read_plain_phone
-from personaclick_async.sync.mapping.words import MACHINES_NOTHING, PATTERNS, names_nobody
+from personaclick_async.sync.mapping.words import MACHINES_NOTHING, names_nobody, pattern
 from personaclick_async.sync.records import Fault
 
 # How nearly all texts are written that identify somebody, and so hardly repeat: addresses and ids
@@ -225,7 +225,7 @@ class Converter:
             # (protocol, 3.3).
             rule = 'a value, not the word null, which erases (say absent = ["null"])'
             raise refuse(self.label, rule, text)
-        if text.startswith("#") and PATTERNS["error"].fullmatch(text):
+        if text.startswith("#") and pattern("error").fullmatch(text):
             raise refuse(self.label, "a value, not a spreadsheet's error: the value is lost", text)
 
     # What a text says that is not empty, by the kind of value.
@@ -263,7 +263,7 @@ class Converter:
         plain = unicodedata.normalize("NFKC", text)
         plain = self._taken(_ADDRESS_INSIDE, plain, "taken out of Name <…>")
         plain = self._taken(_SCHEME, plain, "mailto: removed")
-        if PATTERNS["no_mailbox"].fullmatch(plain.partition("@")[0]):
+        if pattern("no_mailbox").fullmatch(plain.partition("@")[0]):
             raise refuse(self.label, "an e-mail address, not one that stands for none", text)
         domain = plain.rpartition("@")[2]
         self._noted(domain, domain.lower(), "domain in small letters")

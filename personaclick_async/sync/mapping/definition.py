@@ -230,9 +230,8 @@ class CompiledMapping:
             field = Converter(name, origin)
             for column in origin.columns:
                 if counted[column] != 1:
-                    raise ConfigurationError(
-                        f"column {column!r} (for {name}): {_not_once(column, header)}"
-                    )
+                    what = f"column {column!r} (for {name})"
+                    raise ConfigurationError(f"{what}: {_not_once(column, header)}")
             if origin.columns:
                 self._fields.append((name, field, [places[column] for column in origin.columns]))
             else:

@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 from personaclick_async.errors import ConfigurationError, ValidationError
 from personaclick_async.models import rules
 from personaclick_async.models.rules import refuse
-from personaclick_async.sync.mapping.words import PATTERNS
+from personaclick_async.sync.mapping.words import pattern
 
 AS_WRITTEN: Final = "none"
 """The ``country`` of numbers that are not to be made international."""
@@ -177,12 +177,12 @@ def _without_additions(field: str, text: str, notes: list[str]) -> str:
     plain = unicodedata.normalize("NFKC", text)
     if not plain.isascii():
         plain = "".join(_plain(ch) for ch in plain)
-    plain = PATTERNS["phone_label"].sub("", plain, count=1) if plain[0].isalpha() else plain
-    if (found := PATTERNS["with_extension"].fullmatch(plain)) is not None:
+    plain = pattern("phone_label").sub("", plain, count=1) if plain[0].isalpha() else plain
+    if (found := pattern("with_extension").fullmatch(plain)) is not None:
         plain = found[1]
         notes.append("extension left out")
     plain = _AREA.sub(r"\1 ", plain, count=1)
-    if plain.count("+") > 1 or PATTERNS["several_phones"].fullmatch(plain):
+    if plain.count("+") > 1 or pattern("several_phones").fullmatch(plain):
         raise refuse(field, _ONE, text)
     if _TRUNK.search(plain) and plain.lstrip("( ").startswith(("+", "00")):
         plain = _TRUNK.sub(" ", plain, count=1)

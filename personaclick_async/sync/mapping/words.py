@@ -6,6 +6,7 @@ import re
 import tomllib
 import unicodedata
 from collections import defaultdict
+from functools import cache
 from importlib.resources import files
 from typing import Final
 
@@ -48,7 +49,6 @@ DATES: Final[dict[str, list[str]]] = _WORDS["dates"]
 COLUMNS: Final = {
     what: tuple(map(same, names.split())) for what, names in _WORDS["columns"].items()
 }
-PATTERNS: Final = {what: re.compile(one, re.VERBOSE) for what, one in _WORDS["patterns"].items()}
 
 _NOBODY: Final = NOTHING.union(_WORDS["nobody"].split())
 
@@ -66,9 +66,15 @@ def _months() -> dict[str, int]:
 MONTHS: Final = _months()
 
 
+@cache
+def pattern(what: str) -> re.Pattern[str]:
+    """Return one of the patterns, which are compiled when they are first needed."""
+    return re.compile(_WORDS["patterns"][what], re.VERBOSE)
+
+
 def names_nobody(text: str) -> bool:
     """Return whether an identifier is a word or a number that stands for none."""
     word = text.casefold()
-    if (wrapped := PATTERNS["wrapped"].fullmatch(word)) is not None:
+    if (wrapped := pattern("wrapped").fullmatch(word)) is not None:
         word = wrapped[1].strip()
-    return word in _NOBODY or PATTERNS["nobody"].fullmatch(word) is not None
+    return word in _NOBODY or pattern("nobody").fullmatch(word) is not None
