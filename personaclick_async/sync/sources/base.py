@@ -209,10 +209,7 @@ class Table(TableSource):
             return Sample(self.columns, list(islice(fit, limit)))
 
     def compiled(self) -> CompiledMapping:
-        """Compile the mapping for the columns.
-
-        :raises ConfigurationError: a column is missing; names the source.
-        """
+        """Compile the mapping for the columns; an error names the source."""
         try:
             mapping = self._mapping or FieldMapping.by_name(self.columns)
             return mapping.compile(self.columns)
@@ -353,11 +350,7 @@ def outcome_of_sent(row: int, sent: object) -> Outcome:
 
 
 def need(module: str, *, extra: str, purpose: str) -> Any:  # noqa: ANN401 - a module of any kind
-    """Import a module of an extra.
-
-    :param purpose: what needs it, for the error.
-    :raises ConfigurationError: it is not installed; says what to install.
-    """
+    """Import a module of an extra; an error says for what purpose, and what to install."""
     try:
         return import_module(module)
     except ImportError:

@@ -81,10 +81,7 @@ class UnknownEncoding(ConfigurationError):
 
 
 def check_encoding(name: str) -> str:
-    """Return an encoding's usual name.
-
-    :raises ConfigurationError: there is none of that name, or it is not one of text.
-    """
+    """Return an encoding's usual name, if there is one of that name, and it is one of text."""
     try:
         # Some codecs do not make text (base64), and some can't go on after an error (idna).
         b"\xff\xff\xff\xff".decode(name, KEEP_BYTES)

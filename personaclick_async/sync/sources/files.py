@@ -65,11 +65,7 @@ class FileInput:
 
     @cached_property
     def content_hash(self) -> str | None:
-        """The SHA-256 of the file as it lies there, read once.
-
-        All of it: a hash of samples would miss a corrected line, and reading is a small part of
-        what a sync costs.
-        """
+        """The SHA-256 of the file as it lies there: of samples, it would miss a corrected line."""
         with _translated(self.name), self._path.open("rb") as raw:
             self._state = _state(raw)
             return hashlib.file_digest(raw, "sha256").hexdigest()
@@ -178,11 +174,7 @@ Where: TypeAlias = str | os.PathLike[str] | Input  # a path or an address, or an
 
 
 def input_of(source: Where, *, whole: bool = False) -> Input:
-    """Return the bytes at a path or an address, or of what is an input already.
-
-    :param whole: make it one that can be read anywhere and any number of times.
-    :raises ConfigurationError: there is no such file.
-    """
+    """Return an input: a ``whole`` one can be read anywhere, and any number of times."""
     if isinstance(source, StreamInput):
         return source.kept() if whole else source
     if isinstance(source, FileInput):

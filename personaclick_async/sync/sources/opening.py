@@ -9,6 +9,7 @@ import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Final
@@ -94,13 +95,12 @@ def open_source(
     :param version: see :class:`SqlSource`.
     :raises ConfigurationError: there is no such file, or it is of a kind that can't be read.
     """
-    layout = layout or Layout()
     if isinstance(where, Sequence) and not isinstance(where, str):
-        return SeveralSources(
-            [open_source(one, mapping, kind=kind, layout=layout) for one in where]
-        )
+        opened = [open_source(one, mapping, kind=kind, layout=layout) for one in where]
+        return SeveralSources(opened)
+    of = partial(_source, mapping=mapping, kind=kind, layout=layout or Layout())
     if isinstance(where, Input):
-        return _source(where, mapping, kind, layout)
+        return of(where)
     text = os.fspath(where)
     if query is not None or _DATABASE.match(text):
         if not URL.match(text):
@@ -109,25 +109,20 @@ def open_source(
             raise ConfigurationError("query: expected one, as the source is a database")
         return SqlSource(text, query, mapping, parameters=parameters, version=version)
     if text == "-":
-        return _source(StreamInput(sys.stdin.buffer), mapping, kind, layout)
+        return of(StreamInput(sys.stdin.buffer))
     paths = expand(text)
     inputs = [input_of(path) for path in paths]
     if paths == [text]:
-        return _source(inputs[0], mapping, kind, layout)
+        return of(inputs[0])
     rejects = [one for one in inputs if is_reject_file(one)]
     if len(rejects) == len(inputs):
         raise ConfigurationError("source: only files of rejected rows fit; name the one to read")
-    return SeveralSources(
-        [_source(one, mapping, kind, layout) for one in inputs if one not in rejects],
-        notices=[f"{one.name}: left out, as it holds rejected rows" for one in rejects],
-    )
+    notices = [f"{one.name}: left out, as it holds rejected rows" for one in rejects]
+    return SeveralSources([of(one) for one in inputs if one not in rejects], notices=notices)
 
 
 def expand(where: str) -> list[str]:
-    """Return the files that a path, an address or a pattern names, in the order of their names.
-
-    :raises ConfigurationError: no file fits the pattern.
-    """
+    """Return the files that a path, an address or a pattern names, in the order of their names."""
     if not _PATTERN & set(where) or Path(where).exists() or where.startswith(_WEB):
         return [where]
     if URL.match(where):
