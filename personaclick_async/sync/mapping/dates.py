@@ -16,12 +16,12 @@ from personaclick_async.sync.mapping.words import MONTHS
 
 # No DTZ rules in what follows: a date in a file has no zone, and none is made up for it.
 
-EXCEL: Final = "excel"
+_EXCEL: Final = "excel"
 SECONDS: Final = "unix"
 MILLISECONDS: Final = "unix ms"
 # Formats that count from a fixed moment: from which one, and what.
 _COUNTED: Final = {
-    EXCEL: (datetime(1899, 12, 30), timedelta(days=1)),  # noqa: DTZ001
+    _EXCEL: (datetime(1899, 12, 30), timedelta(days=1)),  # noqa: DTZ001
     SECONDS: (datetime(1970, 1, 1, tzinfo=UTC), timedelta(seconds=1)),
     MILLISECONDS: (datetime(1970, 1, 1, tzinfo=UTC), timedelta(milliseconds=1)),
 }
@@ -82,7 +82,7 @@ def read_date(
 
 def _counted(pattern: str, text: str) -> datetime:
     number = float(text) if _NUMBER.fullmatch(text) else None
-    if number is None or (pattern == EXCEL and number < 1):
+    if number is None or (pattern == _EXCEL and number < 1):
         raise ValueError
     first, unit = _COUNTED[pattern]
     return first + number * unit

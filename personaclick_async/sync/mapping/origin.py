@@ -187,8 +187,8 @@ def read_toml(text: str) -> tuple[dict[str, Origin], tuple[str, ...]]:
     standard, custom = whole.get("fields", {}), whole.get("custom", {})
     origins: dict[str, Origin] = {}
     with _inside("fields"):
-        more = " Other names belong under [custom]"
-        _check(standard, (*STANDARD_KINDS, ID), noun="field", more=more)
+        hint = " Other names belong under [custom]"
+        _check(standard, (*STANDARD_KINDS, ID), hint=hint)
         if {ID, EXTERNAL_ID} <= standard.keys():
             raise _unlike(EXTERNAL_ID, f"one of {ID} and {EXTERNAL_ID}, which are the same")
         for key, said in standard.items():
@@ -221,12 +221,7 @@ def _unlike(key: str, rule: str) -> ConfigurationError:
 
 
 def _check(
-    table: Mapping[str, Any],
-    known: Iterable[str],
-    kind: Kind | None = None,
-    *,
-    noun: str = "key",
-    more: str = "",
+    table: Mapping[str, Any], known: Iterable[str], kind: Kind | None = None, *, hint: str = ""
 ) -> None:
     """Make sure that a table's keys are known, mean something, and have what fits behind them."""
     known = sorted(known)
@@ -235,10 +230,10 @@ def _check(
             close = get_close_matches(key, known, n=1)
             meant = f"expected one of {', '.join(known)}"
             meant = f'did you mean "{close[0]}"?' if close else meant
-            raise ConfigurationError(f'{key}: unknown {noun} "{key}"; {meant}{more}')
-        kinds, only = _ONLY.get(key, ((kind,), ""))
-        if kind is not None and kind not in kinds:
-            raise _unlike(key, f"this with {only} only")
+            noun = "field" if hint else "key"
+            raise ConfigurationError(f'{key}: unknown {noun} "{key}"; {meant}{hint}')
+        if kind is not None and key in _ONLY and kind not in _ONLY[key][0]:
+            raise _unlike(key, f"this with {_ONLY[key][1]} only")
         if key in _SHAPES and not _SHAPES[key][1](said):
             raise _unlike(key, _SHAPES[key][0])
     if "country" in table:

@@ -14,9 +14,8 @@ from personaclick_async.models import rules
 from personaclick_async.models.rules import refuse
 from personaclick_async.sync.mapping.words import pattern
 
-AS_WRITTEN: Final = "none"
-"""The ``country`` of numbers that are not to be made international."""
-
+# The country of numbers that are not to be made international.
+_AS_WRITTEN: Final = "none"
 _TRUNK: Final = re.compile(r"\(\s*0\s*\)")
 # 030/123456 is an area and a number; 044 123 45 67/68 is two numbers.
 _AREA: Final = re.compile(
@@ -39,7 +38,7 @@ _NEEDS_COUNTRY: Final = (
 
 
 @cache
-def phone_library() -> Any | None:  # noqa: ANN401 - a module without types
+def _library() -> Any | None:  # noqa: ANN401 - a module without types
     """Return the library that knows the numbers of all countries, if it is installed."""
     if find_spec("phonenumbers") is None:
         return None
@@ -53,9 +52,9 @@ def check_country(country: str) -> None:
 
     :raises ConfigurationError: the extra is missing, or there is no such country.
     """
-    if country == AS_WRITTEN:
+    if country == _AS_WRITTEN:
         return
-    library = phone_library()
+    library = _library()
     if library is None:
         raise ConfigurationError(
             "country: needs another package; pip install 'personaclick-async[phones]'"
@@ -83,10 +82,10 @@ def read_phone(field: str, text: str, country: str | None, notes: list[str]) -> 
 
 def read_plain_phone(field: str, digits: str, country: str | None, notes: list[str]) -> str:
     """Read a phone number of digits and a leading + at most; see :func:`read_phone`."""
-    if country == AS_WRITTEN:
+    if country == _AS_WRITTEN:
         return digits
     plus = f"+{digits[2:]}" if digits.startswith("00") else digits
-    library = phone_library()
+    library = _library()
     if library is None:
         if not _INTERNATIONAL.fullmatch(plus):
             raise refuse(field, _NEEDS_COUNTRY, digits)
@@ -151,7 +150,7 @@ def _plan_of(plus: str) -> _Plan | None:
 
 @cache
 def _plan(code: str) -> _Plan | None:
-    library = phone_library()
+    library = _library()
     regions = library and library.COUNTRY_CODE_TO_REGION_CODE.get(int(code))
     if library is None or not regions:
         return None
