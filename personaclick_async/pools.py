@@ -6,14 +6,13 @@ import asyncio
 import select
 import threading
 import warnings
-import weakref
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import suppress
 from functools import partial
 from types import ModuleType
 from typing import TYPE_CHECKING, Final
-from weakref import WeakKeyDictionary
+from weakref import ref
 
 import aiohttp
 import attrs
@@ -29,8 +28,8 @@ if TYPE_CHECKING:
 _A_DAY: Final = 86_400.0
 
 # What asks the system about each connection that carried a request. By weak reference: aiohttp
-# alone keeps a connection alive.
-_used: Final[WeakKeyDictionary[asyncio.BaseProtocol, Callable[[], object]]] = WeakKeyDictionary()
+# alone keeps a connection alive. A WeakKeyDictionary would do it in Python, for each request.
+_used: Final[dict[ref[asyncio.BaseProtocol], Callable[[], object]]] = {}
 
 
 class CleanConnector(aiohttp.TCPConnector):
@@ -67,9 +66,9 @@ class CleanConnector(aiohttp.TCPConnector):
             protocol = connection.protocol
             if protocol is None:  # never of a connection that was just opened
                 raise aiohttp.ServerDisconnectedError
-            is_readable = _used.get(protocol)
+            is_readable = _used.get(ref(protocol))
             if is_readable is None:
-                _used[protocol] = _asking(connection)
+                _used[ref(protocol, _used.pop)] = _asking(connection)
             # Readable means a stray answer that the event loop has not seen yet, or the end.
             elif (
                 protocol.should_close
@@ -138,14 +137,14 @@ class Pool:
     in_progress: int = 0
     idle: asyncio.Event = attrs.field(factory=asyncio.Event)
     is_closed: bool = False
-    _held: weakref.ref[asyncio.TimerHandle] | None = None
+    _held: ref[asyncio.TimerHandle] | None = None
 
     def hold(self) -> None:
         """Live as long as the event loop does: only a timer of the loop refers to the pool.
 
         So a loop that is dropped without being closed takes its connections along.
         """
-        self._held = weakref.ref(self.loop.call_later(_A_DAY, self.hold))
+        self._held = ref(self.loop.call_later(_A_DAY, self.hold))
 
     async def close(self, patience: Seconds) -> None:
         """Wait for the calls in progress, ``patience`` seconds at most, and close."""
@@ -199,12 +198,15 @@ class Pools:
         self._new_session = new_session
         self._lock = threading.Lock()
         self._abandoned: list[Pool] = []
-        self._by_loop: dict[int, weakref.ref[Pool]] = {}
+        self._by_loop: dict[int, ref[Pool]] = {}
         self.is_closed = False
 
     def here(self) -> Pool | None:
         """Return the pool of the running event loop, if there is one that takes calls."""
-        known = self._by_loop.get(id(running_loop()))
+        try:
+            known = self._by_loop.get(id(asyncio.get_running_loop()))
+        except RuntimeError:
+            raise _no_loop() from None
         pool = None if known is None else known()
         return None if pool is None or pool.is_closed or self.is_closed else pool
 
@@ -224,7 +226,7 @@ class Pools:
             alive = {
                 number: known for number, known in self._by_loop.items() if known() is not None
             }
-            self._by_loop = {**alive, id(loop): weakref.ref(pool)}
+            self._by_loop = {**alive, id(loop): ref(pool)}
         pool.hold()
         await anext(pool.lifetime)
         return pool
@@ -274,10 +276,14 @@ def running_loop() -> asyncio.AbstractEventLoop:
     try:
         return asyncio.get_running_loop()
     except RuntimeError:
-        raise NoEventLoop(
-            "personaclick_async needs asyncio: make calls in a coroutine run by asyncio.run(…); "
-            "trio, curio and plain gevent can't run them"
-        ) from None
+        raise _no_loop() from None
+
+
+def _no_loop() -> NoEventLoop:
+    return NoEventLoop(
+        "personaclick_async needs asyncio: make calls in a coroutine run by asyncio.run(…); "
+        "trio, curio and plain gevent can't run them"
+    )
 
 
 def new_session(

@@ -278,9 +278,11 @@ def orders_by_user(
 
 
 def _query(shop: Shop, context: RequestContext) -> dict[str, str]:
+    identity, seance, stream, _ = context
     query = {names.SHOP_ID: shop.shop_id}
-    _add_user(query, shop, context.identity, shop.query_user_id_name)
-    _add_labels(query, context.seance, context.stream)
+    _add_user(query, shop, identity, shop.query_user_id_name)
+    if seance is not None or stream is not None:
+        _add_labels(query, seance, stream)
     return query
 
 
