@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from personaclick_async import ConfigurationError, ProfileUpdate
 from personaclick_async.models.update import FIELDS, to_wire
 from personaclick_async.names import IDENTIFIERS
-from personaclick_async.sync.mapping import Changes, FieldMapping, Kind
+from personaclick_async.sync.mapping import Changes, FieldMapping, Kind, Origin
 from personaclick_async.sync.mapping.convert import Converter
 from personaclick_async.sync.records import Outcome, Record, Rejected
 
@@ -453,6 +453,13 @@ def test_every_standard_field_can_be_mapped() -> None:
 
     assert mapping.columns == tuple(FIELDS)
     assert mapping == FieldMapping.by_name(FIELDS)
+
+
+def test_an_origin_in_python_is_what_toml_makes_of_it() -> None:
+    origin = Origin(kind=Kind.EMAIL, columns="Mail", absent=[" NA "], case="lower")
+    toml = '[fields]\nemail = { column = "Mail", absent = "na", case = "lower" }'
+
+    assert FieldMapping(fields={"email": origin}) == FieldMapping.parse(toml)
 
 
 ERRORS = [

@@ -137,20 +137,20 @@ class FieldMapping:
             name = EXTERNAL_ID if column == ID else column
             if name in fields:
                 raise ConfigurationError(f"mapping: expected one column for {name}, found two")
-            if name in RESERVED_NAMES - STANDARD_KINDS.keys():
-                raise ConfigurationError(
-                    f"column {name!r}: expected another name, as this one is reserved; "
-                    "a mapping can give it one"
-                )
-            if name not in STANDARD_KINDS:
-                try:
+            try:
+                if name not in STANDARD_KINDS:
                     custom_name(name)
-                except ValidationError:
-                    # The column is not named: in a file without a header it is somebody's data.
+            except ValidationError:
+                if name in RESERVED_NAMES:
                     raise ConfigurationError(
-                        "mapping: expected a mapping, or columns named as the fields are"
-                        f" (letters, digits and _); column {number} is not"
+                        f"column {name!r}: expected another name, as this one is reserved; "
+                        "a mapping can give it one"
                     ) from None
+                # The column is not named: in a file without a header it is somebody's data.
+                raise ConfigurationError(
+                    "mapping: expected a mapping, or columns named as the fields are"
+                    f" (letters, digits and _); column {number} is not"
+                ) from None
             fields[name] = Origin(kind=STANDARD_KINDS.get(name, Kind.ANY), columns=column)
         return cls(fields=fields)
 
