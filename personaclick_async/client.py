@@ -8,7 +8,7 @@ import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from types import TracebackType
+from types import NoneType, TracebackType
 from typing import TYPE_CHECKING, Final, Self
 from weakref import WeakSet
 
@@ -30,6 +30,7 @@ from personaclick_async.config import (
     Timeouts,
     Unset,
     load_config,
+    require,
 )
 from personaclick_async.errors import ConfigurationError, NoCurrentUser, ValidationError
 from personaclick_async.hooks import Hooks
@@ -166,9 +167,7 @@ class PersonaClick:
             set_user_id_name=config.set_user_id_name,
             query_user_id_name=config.query_user_id_name,
         )
-        if store is not None and not isinstance(store, ProfileStore):
-            kind = type(store).__name__
-            raise ConfigurationError(f"store: expected a ProfileStore, got {kind}")
+        require("store", store, (ProfileStore, NoneType), "a ProfileStore")
         profiles = ProfileCache(config.cache, clock, store)
         if store is not None:
             store.open(config.shop_id, profiles.stats)

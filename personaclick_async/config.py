@@ -32,9 +32,10 @@ def to_seconds(value: float | timedelta) -> Seconds:
     return float(value) if type(value) is int else value
 
 
-def _require(at: attrs.Attribute[Any], value: object, kinds: tuple[type, ...], noun: str) -> None:
+def require(name: str, value: object, kinds: tuple[type, ...], noun: str) -> None:
+    """Raise ConfigurationError if a setting is of no such kind; a bool is no int here."""
     if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
-        raise ConfigurationError(f"{at.name}: expected {noun}, got {type(value).__name__}")
+        raise ConfigurationError(f"{name}: expected {noun}, got {type(value).__name__}")
 
 
 # What follows makes validators of fields of any class, which attrs types as Any.
@@ -53,7 +54,7 @@ def number(
     rule = "more than 0" if at_least is None else f"{at_least} {upto}"
 
     def check(_: object, at: attrs.Attribute[float], value: float) -> None:
-        _require(at, value, kinds, noun)
+        require(at.name, value, kinds, noun)
         # Written so that NaN fails too.
         if not (value > 0 if at_least is None else at_least <= value <= at_most):
             raise ConfigurationError(f"{at.name}: expected {rule}, got {value}")
@@ -67,7 +68,7 @@ def number(
 def _of_kind(kind: type, *, or_none: bool = False) -> Any:  # noqa: ANN401
     def check(_: object, at: attrs.Attribute[Any], value: object) -> None:
         if value is not None or not or_none:
-            _require(at, value, (kind,), f"a {kind.__name__}")
+            require(at.name, value, (kind,), f"a {kind.__name__}")
 
     return check
 
@@ -174,7 +175,7 @@ DOCUMENTED_LIMITS: Final[Mapping[names.Family, RateLimit]] = {
 
 
 def _check_limits(_: object, at: attrs.Attribute[Any], value: object) -> None:
-    _require(at, value, (Mapping,), "a mapping of Family to RateLimit")
+    require(at.name, value, (Mapping,), "a mapping of Family to RateLimit")
     for family, limit in dict(value).items():  # type: ignore[call-overload]  # a Mapping, see above
         if family not in tuple(names.Family) or not isinstance(limit, RateLimit):
             raise ConfigurationError(f"{at.name}: expected a mapping of Family to RateLimit")

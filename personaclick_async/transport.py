@@ -12,6 +12,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
+from types import NoneType
 from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 import aiohttp
@@ -19,7 +20,7 @@ import attrs
 from yarl import URL
 
 from personaclick_async._version import __version__
-from personaclick_async.config import CallOptions, Config, Seconds
+from personaclick_async.config import CallOptions, Config, Seconds, require
 from personaclick_async.deadlines import Deadline
 from personaclick_async.errors import (
     AnswerTooLarge,
@@ -120,9 +121,10 @@ class Transport:
     ) -> None:
         self._config = config
         self._hooks = _checked_hooks(hooks)
-        _check(session, aiohttp.ClientSession, "session", "an aiohttp.ClientSession")
-        _check(trust_env, bool, "trust_env", "a bool")
-        _check(ssl_context, ssl.SSLContext, "ssl_context", "an ssl.SSLContext")
+        session_or_none = (aiohttp.ClientSession, NoneType)
+        require("session", session, session_or_none, "an aiohttp.ClientSession")
+        require("trust_env", trust_env, (bool, NoneType), "a bool")
+        require("ssl_context", ssl_context, (ssl.SSLContext, NoneType), "an ssl.SSLContext")
         self._ssl = ssl_context or True
         self._clock = clock
         self._base = URL(config.api_url)
@@ -355,11 +357,6 @@ class Transport:
                 return
         most = self._config.max_concurrency
         raise sending.late(f"one of {most} other requests to end (max_concurrency)")
-
-
-def _check(value: object, kind: type, name: str, noun: str) -> None:
-    if value is not None and not isinstance(value, kind):
-        raise ConfigurationError(f"{name}: expected {noun}, got {type(value).__name__}")
 
 
 def _checked_hooks(hooks: Hooks | Sequence[Hooks]) -> tuple[Hooks, ...]:
