@@ -107,6 +107,7 @@ class Converter:
             Kind.JSON: self._json,
         }
         self._read = readers.get(origin.kind, str)
+        # Then no text is fit as it stands.
         self._is_changed = origin.kind in _IS_FIT and bool(origin.values or origin.case)
         self._remembered: dict[str, Any] = _Memory(self.attempt)
 
