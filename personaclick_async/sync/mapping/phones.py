@@ -175,7 +175,9 @@ def _without_additions(field: str, text: str, notes: list[str]) -> str:
         raise refuse(field, _ONE, text)
     plain = unicodedata.normalize("NFKC", text)
     if not plain.isascii():
-        plain = "".join(_plain(ch) for ch in plain)
+        plain = plain.replace("\u2212", "-")  # a minus sign
+        dashed = ("-" if unicodedata.category(ch) == "Pd" else ch for ch in plain)
+        plain = "".join(str(unicodedata.decimal(ch, ch)) for ch in dashed)
     plain = pattern("phone_label").sub("", plain, count=1) if plain[0].isalpha() else plain
     if (found := pattern("with_extension").fullmatch(plain)) is not None:
         plain = found[1]
@@ -186,9 +188,3 @@ def _without_additions(field: str, text: str, notes: list[str]) -> str:
     if _TRUNK.search(plain) and plain.lstrip("( ").startswith(("+", "00")):
         plain = _TRUNK.sub(" ", plain, count=1)
     return plain.strip()
-
-
-def _plain(ch: str) -> str:
-    if unicodedata.category(ch) in ("Pd", "Zs") or ch == "\u2212":  # a minus sign
-        return "-" if unicodedata.category(ch) != "Zs" else " "
-    return str(unicodedata.decimal(ch, ch))
