@@ -163,9 +163,8 @@ class Pool:
     def let_go(self) -> None:
         """Let the pool end without a word."""
         self.is_closed = True
-        held = None if self._held is None else self._held()
-        if held is not None:
-            held.cancel()
+        if self._held is not None and (timer := self._held()) is not None:
+            timer.cancel()
 
     def close_now(self) -> None:
         """Close the connections as far as that is possible without the event loop."""
@@ -223,9 +222,7 @@ class Pools:
             deadlines=Deadlines(loop, config.timeouts.read),
         )
         with self._lock:
-            alive = {
-                number: known for number, known in self._by_loop.items() if known() is not None
-            }
+            alive = {key: known for key, known in self._by_loop.items() if known() is not None}
             self._by_loop = {**alive, id(loop): ref(pool)}
         pool.hold()
         await anext(pool.lifetime)

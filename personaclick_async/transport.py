@@ -121,7 +121,7 @@ class Transport:
     ) -> None:
         self._config = config
         self._hooks = _checked_hooks(hooks)
-        session_or_none = (aiohttp.ClientSession, NoneType)
+        session_or_none = aiohttp.ClientSession, NoneType
         require("session", session, session_or_none, "an aiohttp.ClientSession")
         require("trust_env", trust_env, (bool, NoneType), "a bool")
         require("ssl_context", ssl_context, (ssl.SSLContext, NoneType), "an ssl.SSLContext")
@@ -287,10 +287,10 @@ class Transport:
         sending.attempts += 1
         deadline = Deadline(pool.deadlines, seconds, wants_new_connection=sending.stale > 0)
         content: object = None
-        if call.body is not None:
-            content, headers = _outgoing(call.body, headers, deadline)
         cause: Exception | None = None
         try:
+            if call.body is not None:
+                content, headers = _outgoing(call.body, headers, deadline)
             with deadline:
                 response = await pool.session.request(
                     call.endpoint.method,
