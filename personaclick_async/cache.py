@@ -6,7 +6,8 @@ import asyncio
 import threading
 import weakref
 from collections.abc import Awaitable, Callable
-from typing import TypeAlias
+from contextlib import suppress
+from typing import TypeAlias, TypeVar
 
 import attrs
 from cachetools import TTLCache
@@ -14,18 +15,18 @@ from cachetools import TTLCache
 from personaclick_async.config import CachePolicy, CallOptions, Seconds
 from personaclick_async.errors import PersonaClickError, TimedOut
 from personaclick_async.models.identity import Identity
-from personaclick_async.models.profile import Profile
 from personaclick_async.models.reading import WrongShape
 from personaclick_async.names import PROFILE
 from personaclick_async.pools import running_loop
-from personaclick_async.protocol.requests import profile_reader
 from personaclick_async.store import CacheStats, ProfileStore
 
-Loaded: TypeAlias = tuple[bytes, Profile | None]
-"""The body of an answer, and the profile in it if this caller has made one of it already."""
+T = TypeVar("T")
 
-Load: TypeAlias = Callable[[], Awaitable[Loaded]]
-"""Asks the service for a profile."""
+Parse: TypeAlias = Callable[[bytes], T]
+"""Makes what a caller wants of the body of an answer."""
+
+Load: TypeAlias = Callable[[Parse[T]], Awaitable[tuple[bytes, T]]]
+"""Asks the service for a profile; returns the body of the answer, and what was made of it."""
 
 
 class _LeaderLeft(Exception):
@@ -41,23 +42,22 @@ class _Flight:
 
     loop: asyncio.AbstractEventLoop
     retries: int | None
-    waiting: list[asyncio.Future[bytes]] = attrs.field(factory=list)
+    waiting: tuple[asyncio.Future[bytes], ...] = ()
 
     def join(self) -> asyncio.Future[bytes]:
         # A future for each: one that all share would have to be shielded from each cancellation.
         turn: asyncio.Future[bytes] = self.loop.create_future()
-        self.waiting.append(turn)
+        self.waiting += (turn,)
         return turn
 
-    def succeed(self, body: bytes) -> None:
+    def end(self, outcome: bytes | Exception) -> None:
         for turn in self.waiting:
-            if not turn.done():
-                turn.set_result(body)
-
-    def fail(self, error: BaseException) -> None:
-        for turn in self.waiting:
-            if not turn.done():
-                turn.set_exception(error if isinstance(error, Exception) else _LeaderLeft())
+            if turn.done():
+                continue
+            if isinstance(outcome, bytes):
+                turn.set_result(outcome)
+            else:
+                turn.set_exception(outcome)
                 turn.exception()  # a caller may be cancelled before it looks
 
 
@@ -79,7 +79,6 @@ class ProfileCache:
         store: ProfileStore | None = None,
     ) -> None:
         self.stats = CacheStats()
-        self._policy = policy
         self._clock = clock
         self._store = store
         # The collector may end a read of a dropped loop wherever the lock is held.
@@ -87,43 +86,38 @@ class ProfileCache:
         # Of each event loop that reads the profile, for callers share a request only within
         # theirs. Weakly: a loop that is dropped takes the reads in flight on it along.
         self._flights: dict[Identity, list[weakref.ref[_Flight]]] = {}
-        self._memory_ttl = 0.0 if policy is None else policy.ttl
-        if store is not None:
-            self._memory_ttl = min(self._memory_ttl, store.memory_ttl)
+        self._ttl = 0.0 if policy is None else policy.ttl
+        self._memory_ttl = self._ttl if store is None else min(self._ttl, store.memory_ttl)
         self._memory: TTLCache[Identity, bytes] = TTLCache(
             policy.max_entries if policy else 1, self._memory_ttl, timer=clock
         )
 
-    def get(self, key: Identity) -> bytes | None:
-        """Return the cached answer, or None if there is none or it has expired. No I/O."""
-        try:
-            with self._lock:
-                # A look-up that fails takes the cache three exceptions; asking first takes one.
-                if key not in self._memory:
-                    return None
-                body: bytes = self._memory[key]
-        except KeyError:  # expired since then
-            return None
-        self.stats.hits += 1
-        return body
-
     async def read(
-        self, key: Identity, load: Load, *, options: CallOptions, force: bool = False
-    ) -> Loaded:
-        """Return the answer of a request for this profile, shared by concurrent readers.
+        self,
+        key: Identity,
+        load: Load[T],
+        parse: Parse[T],
+        *,
+        options: CallOptions,
+        force: bool = False,
+    ) -> T:
+        """Return what ``parse`` makes of the cached answer, or of one that concurrent reads share.
 
-        A forced read never joins a request that began before it. Cancelling one caller does not
-        cancel the others.
+        A forced read asks the service, and never joins a request that began before it.
+        Cancelling one caller does not cancel the others.
 
         :param options: of this caller; ``load`` observes its timeout by itself.
         :raises TimedOut: the other's request took longer than this caller's timeout.
         """
+        if not force and (body := self._cached(key)) is not None:
+            self.stats.hits += 1
+            return parse(body)
         loop = running_loop()
         while not force and (joined := self._in_flight(key, loop)) is not None:
             self.stats.coalesced += 1
             try:
                 async with asyncio.timeout(options.left):
-                    return await joined.join(), None
+                    return parse(await joined.join())
             except PersonaClickError:
                 if joined.retries == options.retries:
                     raise
@@ -137,26 +131,27 @@ class ProfileCache:
         # The first caller loads in its own task: a task for it would cost each read a tenth.
         flight = _Flight(loop, options.retries)
         this = weakref.ref(flight)
-        with self._lock:
-            if force or key not in self._flights:  # what began before a forced read is not cached
-                self._flights[key] = [this]
-            else:
-                self._flights[key].append(this)
+        if force:  # what began before is not cached
+            self._flights[key] = [this]
+        else:
+            # Without the lock: if the list is dropped before the append, this one is forgotten too.
+            self._flights.setdefault(key, []).append(this)
         try:
             if self._store is None:
                 self.stats.misses += 1
-                loaded, fresh_for = await load(), self._memory_ttl
+                (body, made), fresh_for = await load(parse), self._memory_ttl
             else:
-                loaded, fresh_for = await self._through_store(self._store, key, load, force=force)
+                body, made, fresh_for = await self._through_store(
+                    self._store, key, load, parse, force=force
+                )
         except BaseException as error:
             self._land(key, this)
             is_own = options.timeout is not None and isinstance(error, TimedOut)
-            flight.fail(_LeaderLeft() if is_own else error)
+            flight.end(error if isinstance(error, Exception) and not is_own else _LeaderLeft())
             raise
-        self._land(key, this, loaded[0] if fresh_for >= self._memory_ttl > 0 else None)
-        if flight.waiting:
-            flight.succeed(loaded[0])
-        return loaded
+        self._land(key, this, body if fresh_for >= self._memory_ttl > 0 else None)
+        flight.end(body)
+        return made
 
     async def forget(self, *keys: Identity) -> None:
         """Drop entries, here and in the store, and disregard what reads in flight will bring."""
@@ -188,6 +183,16 @@ class ProfileCache:
         if self._store is not None:
             await self._store.close()
 
+    def _cached(self, key: Identity) -> bytes | None:
+        try:
+            with self._lock:
+                # A look-up that fails takes the cache three exceptions; asking first takes one.
+                if key in self._memory:
+                    return self._memory[key]
+        except KeyError:  # expired between the two
+            pass
+        return None
+
     def _in_flight(self, key: Identity, loop: asyncio.AbstractEventLoop) -> _Flight | None:
         for known in self._flights.get(key, ()):
             flight = known()
@@ -198,8 +203,8 @@ class ProfileCache:
     def _land(self, key: Identity, this: weakref.ref[_Flight], body: bytes | None = None) -> None:
         """End a flight; cache its answer unless a write or a later read has overtaken it."""
         with self._lock:
-            flights = self._flights.get(key)
-            if flights and this in flights:
+            flights = self._flights.get(key, [])
+            if this in flights:
                 flights.remove(this)
                 if not flights:
                     del self._flights[key]
@@ -207,35 +212,24 @@ class ProfileCache:
                     self._memory[key] = body
 
     async def _through_store(
-        self, store: ProfileStore, key: Identity, load: Load, *, force: bool
-    ) -> tuple[Loaded, Seconds]:
+        self, store: ProfileStore, key: Identity, load: Load[T], parse: Parse[T], *, force: bool
+    ) -> tuple[bytes, T, Seconds]:
         """Return the answer, from the store if it has one, and for how long it is fresh."""
-        ttl = 0.0 if self._policy is None else self._policy.ttl
         began = self._clock()
-        found = await store.read(key, max_age=0.0 if force else ttl) if ttl else None
+        found = await store.read(key, max_age=0.0 if force else self._ttl) if self._ttl else None
         if found is not None and found.body is not None:
             # The age was taken at some moment of the exchange: count from its start.
-            fresh_for = ttl - found.age - (self._clock() - began)
-            if fresh_for > 0 and _is_profile(key, found.body):
-                self.stats.shared_hits += 1
-                return (found.body, None), fresh_for
+            fresh_for = self._ttl - found.age - (self._clock() - began)
+            if fresh_for > 0:
+                with suppress(WrongShape):  # anybody may have written to the store
+                    made = parse(found.body)
+                    self.stats.shared_hits += 1
+                    return found.body, made, fresh_for
             found = await store.read(key, max_age=0.0)  # for a permit to replace it
         self.stats.misses += 1
         began = self._clock()
-        loaded = await load()
-        if (
-            found is not None
-            and found.permit
-            and not await store.keep(key, found.permit, loaded[0], ttl=ttl)
-        ):
-            return loaded, 0.0
-        return loaded, ttl - (self._clock() - began)
-
-
-def _is_profile(key: Identity, body: bytes) -> bool:
-    """Whether a stored body can be read: anybody may have written to the store."""
-    try:
-        profile_reader(key)(body)
-    except WrongShape:
-        return False
-    return True
+        body, made = await load(parse)
+        permit = "" if found is None else found.permit
+        if permit and not await store.keep(key, permit, body, ttl=self._ttl):
+            return body, made, 0.0
+        return body, made, self._ttl - (self._clock() - began)

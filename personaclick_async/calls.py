@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date
 from functools import partial
 from typing import Final, Unpack
@@ -48,7 +49,8 @@ class RawProfileCalls(_Calls):
         self, update: ProfileUpdate | None = None, /, **fields: Unpack[ProfileFields]
     ) -> Answer[None]:
         """Send an update; see :meth:`ProfileCalls.set`."""
-        return await send_update(self._whose.scope, _the_one(update, **fields))
+        made = ProfileUpdate(**fields) if update is None else _alone(update, fields)
+        return await send_update(self._whose.scope, made)
 
     async def purge(self) -> Answer[None]:
         """Purge the profile; see :meth:`ProfileCalls.purge`."""
@@ -85,10 +87,7 @@ class ProfileCalls(_Calls):
         :raises NotFound: no profile belongs to this user.
         """
         scope = self._whose.scope
-        profile, body = None, None if force else scope.cached_profile()
-        if body is None:
-            body, profile = await scope.read_profile(force=force)
-        return profile or requests.profile_reader(scope.visit.identity)(body)
+        return await scope.read_profile(requests.profile_reader(scope.visit.identity), force=force)
 
     async def full(self) -> FullProfile:
         """Read the full profile with the shop's secret; always from the service.
@@ -112,7 +111,8 @@ class ProfileCalls(_Calls):
         :raises ValidationError: a value breaks its field's rule; nothing was sent.
         :raises TransportError: no usable answer came; the update may have been carried out.
         """
-        (await send_update(self._whose.scope, _the_one(update, **fields))).parse()
+        made = ProfileUpdate(**fields) if update is None else _alone(update, fields)
+        (await send_update(self._whose.scope, made)).parse()
 
     async def purge(self) -> None:
         """Remove names, identifiers and custom properties from the profile (protocol, 2.4).
@@ -180,16 +180,14 @@ async def send_update(
     finally:
         # Also after a failure: a request without an answer may have been carried out.
         named = [
-            Identity.checked(kind, str(update.mentioned[kind]))
-            for kind in _IDENTIFIERS & update.mentioned.keys()
-            if update.mentioned[kind] is not CLEAR
+            Identity.checked(kind, str(value))
+            for kind, value in update.mentioned.items()
+            if kind in _IDENTIFIERS and value is not CLEAR
         ]
         await scope.core.profiles.forget(scope.visit.identity, *named)
 
 
-def _the_one(update: ProfileUpdate | None, /, **fields: Unpack[ProfileFields]) -> ProfileUpdate:
-    if update is None:
-        return ProfileUpdate(**fields)
+def _alone(update: ProfileUpdate, fields: Mapping[str, object]) -> ProfileUpdate:
     if fields:
         raise ValidationError("profile update", "a ProfileUpdate or fields", "both")
     return update

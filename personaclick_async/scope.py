@@ -11,11 +11,10 @@ from typing import Final, Protocol, TypeAlias, TypeVar
 
 import attrs
 
-from personaclick_async.cache import Loaded, ProfileCache
+from personaclick_async.cache import ProfileCache
 from personaclick_async.config import CallOptions, Config
 from personaclick_async.errors import PersonaClickError
 from personaclick_async.models.identity import SESSION_LIFETIME, Identity, InitAnswer, Session
-from personaclick_async.models.profile import Profile
 from personaclick_async.names import DID, INIT, Segment
 from personaclick_async.protocol import requests
 from personaclick_async.protocol.answers import Answer
@@ -23,6 +22,7 @@ from personaclick_async.protocol.requests import Call, RequestContext, Shop
 from personaclick_async.transport import Transport
 
 T = TypeVar("T")
+R = TypeVar("R")
 Now: TypeAlias = Callable[[], datetime]
 Start: TypeAlias = Callable[[], Awaitable[Session]]
 
@@ -129,39 +129,32 @@ class Scope:
         The session of a new visitor begins with it.
         """
         if self.visit.start is not None:
-            return self._begin_and_ask(make)
+            return self._begin_and(lambda scope: scope.ask(make))
         call = make(self.core.shop, self.context())
         return self.core.transport.send(call, self.options, self.visit.answered)
 
-    async def _begin_and_ask(self, make: Callable[[Shop, RequestContext], Call[T]]) -> Answer[T]:
-        return await (await self.begun()).ask(make)
+    def read_profile(self, parse: Callable[[bytes], T], *, force: bool = False) -> Awaitable[T]:
+        """Read the profile, from the cache or by a request that concurrent readers share.
 
-    def cached_profile(self) -> bytes | None:
-        """Return the profile from the cache, or None if there is none. No I/O."""
-        return self.core.profiles.get(self.visit.identity)
-
-    def read_profile(self, *, force: bool = False) -> Awaitable[Loaded]:
-        """Read the profile by a request that concurrent readers share.
-
-        :param force: share none that began before.
+        :param parse: makes the result of the answer's body.
+        :param force: ask the service; share no request that began before.
         """
         if self.visit.start is not None or (self.options.timeout and self.options.ends is None):
-            return self._begin_and_read(force=force)
+            return self._begin_and(lambda scope: scope.read_profile(parse, force=force))
         return self.core.profiles.read(
-            self.visit.identity, self.load_profile, options=self.options, force=force
+            self.visit.identity, self._load_profile, parse, options=self.options, force=force
         )
 
-    async def _begin_and_read(self, *, force: bool) -> Loaded:
-        return await (await self.begun()).read_profile(force=force)
-
-    def load_profile(self) -> Awaitable[Loaded]:
-        """Ask the service for the profile of a visit that has begun."""
-        call = requests.read_profile(self.core.shop, self.context())
+    def _load_profile(self, parse: Callable[[bytes], T]) -> Awaitable[tuple[bytes, T]]:
+        call = requests.read_profile_as(parse, self.core.shop, self.context())
         return self.core.transport.send(call, self.options, self._loaded)
 
-    def _loaded(self, answer: Answer[Profile]) -> Loaded:
+    def _loaded(self, answer: Answer[T]) -> tuple[bytes, T]:
         self.visit.answered(answer)
         return answer.body, answer.parse()
+
+    async def _begin_and(self, call: Callable[[Scope], Awaitable[R]]) -> R:
+        return await call(await self.begun())
 
     async def begun(self, start: Start | None = None) -> Scope:
         """Return the scope of a call that begins now, with a device; its timeout counts from here.

@@ -14,7 +14,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 
 import attrs
 
-from personaclick_async import codec, names
+from personaclick_async import names
 from personaclick_async.calls import send_update
 from personaclick_async.client import PersonaClick
 from personaclick_async.codec import Json
@@ -23,6 +23,7 @@ from personaclick_async.errors import ConfigurationError, PersonaClickError, Ser
 from personaclick_async.models.identity import Identity
 from personaclick_async.models.update import ProfileUpdate
 from personaclick_async.protocol.answers import Answer
+from personaclick_async.protocol.requests import read_profile_json
 from personaclick_async.user import User
 
 T = TypeVar("T")
@@ -210,10 +211,7 @@ async def answer(command: Command, user: User, client: PersonaClick) -> Json:
         user = client.user_of(Identity.of(**params))
     match verb:
         case Verb.PROFILE_GET:
-            body = None if command.force else user.scope.cached_profile()
-            if body is None:
-                body, _ = await user.scope.read_profile(force=command.force)
-            return codec.decode_answer(body)
+            return await user.scope.read_profile(read_profile_json, force=command.force)
         case Verb.LAST_ORDER:
             return _json(await user.orders.raw.last_for_user())
         case Verb.RESET_SESSION:

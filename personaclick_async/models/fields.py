@@ -6,8 +6,8 @@ import inspect
 from collections.abc import Callable, Mapping
 from datetime import date
 from enum import Enum, StrEnum
-from functools import cache
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypeVar, dataclass_transform
+from functools import partial
+from typing import Any, ClassVar, Final, Literal, TypeAlias, TypeVar, cast, dataclass_transform
 
 import attrs
 
@@ -17,6 +17,7 @@ from personaclick_async.names import Gender
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., object])
+C = TypeVar("C", bound="type[Fields]")
 
 
 class Clear(Enum):
@@ -86,26 +87,6 @@ def sent(
     return attrs.field(default=None, metadata={_FACTS: facts})
 
 
-@cache
-def fields_of(cls: type) -> Mapping[str, Field]:
-    """Return the facts of a class's fields, by name."""
-    declared = attrs.fields_dict(cls)
-    return {name: at.metadata[_FACTS] for name, at in declared.items() if _FACTS in at.metadata}
-
-
-def checked(cls: type, given: Mapping[str, object], owner: str) -> dict[str, Any]:
-    """Run each field's rule; None stays out and CLEAR stays as it is."""
-    known = fields_of(cls)
-    made: dict[str, Any] = {}
-    for name, value in given.items():
-        field = known.get(name)
-        if field is None:
-            raise ValidationError(owner, f"one of {', '.join(known)}", "an unknown field name")
-        if value is not None:
-            made[name] = CLEAR if value is CLEAR else field.rule(name, value)
-    return made
-
-
 def names_fields(fields: type) -> Callable[[F], F]:
     """Write each field into the signature that a function shows, in place of ``**fields``.
 
@@ -127,41 +108,58 @@ def names_fields(fields: type) -> Callable[[F], F]:
     return write
 
 
-@dataclass_transform(frozen_default=True)
-def with_fields(cls: type[T]) -> type[T]:
-    """Make an attrs class whose ``__init__`` takes the fields of its TypedDict.
-
-    Editors show the fields of the class as keywords, type checkers those of the TypedDict.
-    """
-    return attrs.frozen(init=False, repr=False, slots=False)(cls)
-
-
 class Fields:
     """Fields that are kept in the wire's form and read in Python's.
 
     Its classes have no slots, for those of the fields would all be empty.
+
+    :cvar facts: of each field, by name.
     """
 
+    facts: ClassVar[Mapping[str, Field]]
     mentioned: Mapping[str, Any]
+
+    @classmethod
+    def checked(cls, given: Mapping[str, object], owner: str) -> dict[str, Any]:
+        """Run each field's rule; None stays out and CLEAR stays as it is."""
+        facts = cls.facts
+        made: dict[str, Any] = {}
+        for name, value in given.items():
+            field = facts.get(name)
+            if field is None:
+                raise ValidationError(owner, f"one of {', '.join(facts)}", "an unknown field name")
+            if value is not None:
+                made[name] = CLEAR if value is CLEAR else field.rule(name, value)
+        return made
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} with {', '.join(self.mentioned) or 'nothing'}>"
 
-    if not TYPE_CHECKING:  # a type checker is to find names that are no field's
 
-        def __getattr__(self, name: str) -> object:
-            field = fields_of(type(self)).get(name)
-            if field is None:
-                raise AttributeError(f"a {type(self).__name__} has no {name}")
-            value = self.mentioned.get(name)
-            if value is None or value is CLEAR:
-                return value
-            match field.kind:
-                case Kind.GENDER:
-                    return Gender(value)
-                case Kind.DAY:
-                    return date.fromisoformat(value)
-                case Kind.OBJECTS:
-                    return tuple(field.part(**one) for one in value)
-                case _:
-                    return value
+@dataclass_transform(frozen_default=True)
+def with_fields(cls: C) -> C:
+    """Make an attrs class whose ``__init__`` takes the fields of its TypedDict.
+
+    Editors show the fields of the class as keywords, type checkers those of the TypedDict.
+    """
+    made = attrs.frozen(init=False, repr=False, slots=False)(cls)
+    declared = attrs.fields_dict(cast("type[attrs.AttrsInstance]", made))
+    made.facts = {name: at.metadata[_FACTS] for name, at in declared.items() if at.metadata}
+    for name, field in made.facts.items():
+        setattr(made, name, property(partial(_in_python, name, field), doc=""))
+    return made
+
+
+def _in_python(name: str, field: Field, owner: Fields) -> object:
+    value = owner.mentioned.get(name)
+    if value is None or value is CLEAR:
+        return value
+    match field.kind, field.part:
+        case Kind.GENDER, _:
+            return Gender(value)
+        case Kind.DAY, _:
+            return date.fromisoformat(value)
+        case Kind.OBJECTS, type() as part:
+            return tuple(part(**one) for one in value)
+        case _:
+            return value

@@ -32,19 +32,14 @@ CustomValue: TypeAlias = (
 A member of an enumeration stands for its value.
 """
 
-# Letters and digits of any script, by what they are not: re compiles that ten times as fast.
-_ALNUM: Final = r"[^\x00-/:-@\[-`{-\x7f]"
-_INNER: Final = r"[^\x00-,./:-@\[-`{-\x7f]"  # and a hyphen
-_LETTER: Final = r"[^\x00-@\[-`{-\x7f]"
-_LETTER_INNER: Final = r"[^\x00-,.-@\[-`{-\x7f]"
-_ATOM: Final = r'[^\x00- "(),.:;<>@\[\\\]\x7f]+'
-_LABEL: Final = rf"{_ALNUM}(?:{_INNER}{{0,61}}{_ALNUM})?"
-_LAST_LABEL: Final = rf"(?:[Xx][Nn]--{_LABEL}|{_LETTER}(?:{_LETTER_INNER}{{0,61}}{_LETTER})?)"
+# Letters, digits and hyphens of any script, by what they are not: re compiles that ten times as
+# fast. No quantifier gives back what it took.
+_LABEL: Final = r"(?!-)[^\x00-,./:-@\[-`{-\x7f]{1,63}+(?<!-)"
+_LAST_LABEL: Final = rf"(?:[Xx][Nn]--{_LABEL}|(?!-)[^\x00-,.-@\[-`{{-\x7f]{{1,63}}+(?<!-))"
+_ATOM: Final = r'[^\x00- "(),.:;<>@\[\\\]\x7f]++'
 # Dots between atoms only; no quoted local parts, comments, address literals or dotless domains;
 # no digit in the last label. A quote or = in front is left over from a spreadsheet.
-_EMAIL: Final = re.compile(
-    rf"(?!['=])({_ATOM}(?:\.{_ATOM})*)@({_LABEL}(?:\.{_LABEL})*\.{_LAST_LABEL})"
-)
+_EMAIL: Final = re.compile(rf"(?!['=])({_ATOM}(?:\.{_ATOM})*+)@((?:{_LABEL}\.)++{_LAST_LABEL})")
 _EMAIL_MAX_CHARACTERS: Final = 254
 _LOCAL_MAX_CHARACTERS: Final = 64
 _PHONE: Final = re.compile(r"\+?[0-9]{5,15}")
@@ -144,14 +139,14 @@ def _check_encodable(field: str, value: str) -> None:
 def user_id(field: str, value: object) -> str | int:
     """Accept the shop's own user id: an ``int``, or a ``str`` that is not blank."""
     exact = _exact(value)
+    if isinstance(exact, str) and exact.strip():
+        _check_visible(field, exact)
+        if exact != exact.strip():
+            raise refuse(field, "an identifier without white space around it", value)
+        return exact
     if isinstance(exact, int) and not isinstance(exact, bool):
         return integer(field, exact)
-    if not isinstance(exact, str) or not exact.strip():
-        raise refuse(field, "a non-blank str or an int", value)
-    _check_visible(field, exact)
-    if exact != exact.strip():
-        raise refuse(field, "an identifier without white space around it", value)
-    return exact
+    raise refuse(field, "a non-blank str or an int", value)
 
 
 def identifier(field: str, value: object) -> str:
@@ -161,8 +156,8 @@ def identifier(field: str, value: object) -> str:
 
 def _check_visible(field: str, value: str) -> None:
     """Refuse what nobody sees: with it, an identifier is another person's."""
-    _check_encodable(field, value)
     if not value.isprintable() or _REPLACEMENT in value:
+        _check_encodable(field, value)
         raise refuse(field, "text without control, invisible or replacement characters", value)
 
 
@@ -220,26 +215,30 @@ def gender(field: str, value: object) -> str:
 
 def day(field: str, value: object) -> date:
     """Accept a date, or ``YYYY-MM-DD`` that is in the calendar."""
+    if isinstance(value, str):
+        if not _DATE.fullmatch(value):
+            raise refuse(field, "a date or YYYY-MM-DD", value)
+        try:  # suppress() would cost half as much as all the rest
+            return date.fromisoformat(value)
+        except ValueError:
+            pass
+        raise refuse(field, "a day of the calendar as YYYY-MM-DD", value)
     if isinstance(value, datetime) and value == value:  # noqa: PLR0124 - NaT is not
         return value.date()
     if isinstance(value, date) and not isinstance(value, datetime):
         return value
-    if not isinstance(value, str) or not _DATE.fullmatch(value):
-        raise refuse(field, "a date or YYYY-MM-DD", value)
-    with suppress(ValueError):
-        return date.fromisoformat(value)
-    raise refuse(field, "a day of the calendar as YYYY-MM-DD", value)
+    raise refuse(field, "a date or YYYY-MM-DD", value)
 
 
 def birthday(field: str, value: object) -> str:
     """Accept a :class:`datetime.date`, or ``YYYY-MM-DD``, of the last 120 years."""
     found = day(field, value)
     # Where the day begins first, a child may have been born on it.
-    today = datetime.now(_EASTERNMOST).date()
+    today = datetime.now(_EASTERNMOST)
     years = today.year - found.year - ((today.month, today.day) < (found.month, found.day))
     if not 0 <= years <= _OLDEST_YEARS:
         raise ValidationError(field, "a day of the last 120 years", "one in the future or older")
-    return found.isoformat()
+    return value if type(value) is str else found.isoformat()
 
 
 def boolean(field: str, value: object) -> bool:

@@ -20,8 +20,6 @@ from personaclick_async.models.fields import (
     Fields,
     Kind,
     Sent,
-    checked,
-    fields_of,
     names_fields,
     sent,
     with_fields,
@@ -37,21 +35,21 @@ class _Part(Fields):
     """A part of an update, whose fields can't be cleared one by one."""
 
     @classmethod
-    def _checked(cls, given: Mapping[str, Any]) -> dict[str, Any]:
-        made = checked(cls, given, cls.__name__)
-        for name, value in made.items():
-            if value is CLEAR:
-                raise rules.refuse(name, "a value, or the field left out", value)
+    def _accepted(cls, given: Mapping[str, Any]) -> dict[str, Any]:
+        made = cls.checked(given, cls.__name__)
+        if CLEAR in made.values():
+            name = next(name for name, value in made.items() if value is CLEAR)
+            raise rules.refuse(name, "a value, or the field left out", CLEAR)
         return made
 
     @classmethod
     def _rule(cls, field: str, value: object) -> Mapping[str, Any]:
         if isinstance(value, cls):
             return value.mentioned
-        if not isinstance(value, Mapping):
+        if type(value) is not dict and not isinstance(value, Mapping):
             raise rules.refuse(field, f"a {cls.__name__} or a mapping", value)
         try:
-            return cls._checked(value)
+            return cls._accepted(value)
         except ValidationError as error:
             if error.field == cls.__name__:
                 raise ValidationError(field, error.rule, error.given) from None
@@ -87,7 +85,7 @@ class Kid(_Part):
 
     @names_fields(KidFields)
     def __init__(self, **fields: Unpack[KidFields]) -> None:
-        object.__setattr__(self, "mentioned", self._checked(fields))
+        vars(self)["mentioned"] = self._accepted(fields)
 
 
 class VehicleFields(TypedDict, total=False):
@@ -111,7 +109,7 @@ class Vehicle(_Part):
 
     @names_fields(VehicleFields)
     def __init__(self, **fields: Unpack[VehicleFields]) -> None:
-        object.__setattr__(self, "mentioned", self._checked(fields))
+        vars(self)["mentioned"] = self._accepted(fields)
 
 
 class ProfileFields(TypedDict, total=False):
@@ -263,13 +261,13 @@ class ProfileUpdate(Fields):
 
     @names_fields(ProfileFields)
     def __init__(self, **fields: Unpack[ProfileFields]) -> None:
-        _fill(self, fields)
+        vars(self).update(_accepted(fields))
 
     @classmethod
     def of(cls, fields: Mapping[str, object]) -> ProfileUpdate:
         """Make an update of the keywords as one mapping; cheaper than passing them by ``**``."""
         update = cls.__new__(cls)
-        _fill(update, fields)
+        vars(update).update(_accepted(fields))
         return update
 
     @classmethod
@@ -294,30 +292,28 @@ class ProfileUpdate(Fields):
         return f"<ProfileUpdate of {', '.join(names) or 'nothing'}>"
 
 
-FIELDS: Final[Mapping[str, Field]] = fields_of(ProfileUpdate)
+FIELDS: Final[Mapping[str, Field]] = ProfileUpdate.facts
 """The facts of every field of ``profile/set`` (protocol, section 3.1), by name."""
 
 RESERVED_NAMES: Final = frozenset(FIELDS) | RESERVED_PARAMETERS
 """What a custom property can't be called (protocol, section 3.2)."""
 
 
-def _fill(update: ProfileUpdate, given: Mapping[str, object]) -> None:
+def _accepted(given: Mapping[str, object]) -> dict[str, Any]:
     properties = None
     if "custom" in given:
         given = {**given}
         properties = given.pop("custom")
     try:
-        standard = _with_one_user_id(given) if ID in given else given
-        mentioned = checked(ProfileUpdate, standard, "profile update")
+        if ID in given:
+            given = _with_one_user_id(given)
+        mentioned = ProfileUpdate.checked(given, "profile update")
         custom = {} if properties is None else _custom(properties)
     except ValidationError as error:
         if error.given == rules.given("") and "[" not in error.field:
             raise ValidationError(error.field, _NOT_EMPTY, error.given) from None
         raise
-    keep = object.__setattr__
-    keep(update, "mentioned", mentioned)
-    keep(update, "id", mentioned.get(EXTERNAL_ID))
-    keep(update, "custom", custom)
+    return {"mentioned": mentioned, "custom": custom, "id": mentioned.get(EXTERNAL_ID)}
 
 
 def custom_name(name: object) -> str:

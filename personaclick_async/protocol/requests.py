@@ -190,11 +190,16 @@ def _as_text(name: str, value: Json) -> str:
 
 def read_profile(shop: Shop, context: RequestContext) -> Call[Profile]:
     """Read the public profile, or the full one of a user named by an identifier (2.2)."""
-    return Call(names.PROFILE, profile_reader(context.identity), _query(shop, context))
+    return read_profile_as(profile_reader(context.identity), shop, context)
+
+
+def read_profile_as(read: Callable[[bytes], T], shop: Shop, context: RequestContext) -> Call[T]:
+    """Do what :func:`read_profile` does; ``read`` makes the result of the answer."""
+    return Call(names.PROFILE, read, _query(shop, context))
 
 
 def profile_reader(identity: Identity) -> Callable[[bytes], Profile]:
-    """Return what makes the profile of the answer to :func:`read_profile` for this user."""
+    """Return what makes a profile of the answer to :func:`read_profile` for this user."""
     return _read_public_profile if identity[0] == names.DID else _read_full_profile
 
 
@@ -321,12 +326,23 @@ def _read_init(body: bytes) -> InitAnswer:
 def _read_profile(kind: type[P], body: bytes) -> P:
     profile = read_object(kind, body)
     if len(body) < _SMALLEST_PROFILE:
-        said = read_json(body)
-        if not said:
-            raise WrongShape("the body is an empty object")
-        if said == {names.STATUS: names.STATUS_SUCCESS}:
-            raise WrongShape("the body says success, and nothing else")
+        read_profile_json(body)
     return profile
+
+
+def read_profile_json(body: bytes) -> dict[str, Json]:
+    """Return the answer to :func:`read_profile` as it came.
+
+    :raises WrongShape: it is no profile.
+    """
+    said = read_json(body)
+    if not isinstance(said, dict):
+        raise WrongShape("an array or object is missing where one belongs")
+    if not said:
+        raise WrongShape("the body is an empty object")
+    if said == {names.STATUS: names.STATUS_SUCCESS}:
+        raise WrongShape("the body says success, and nothing else")
+    return said
 
 
 _read_public_profile: Final = partial(_read_profile, Profile)
