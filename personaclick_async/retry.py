@@ -111,6 +111,7 @@ def failure_of(
     """
     failure = Failure()
     kind: type[ConnectionFailed | TimedOut] = ConnectionFailed
+    reason = f"the connection broke ({type(cause).__name__})"
     match cause:
         case aiohttp.ConnectionTimeoutError():
             kind, failure = TimedOut, Failure(unsent=True)
@@ -118,8 +119,9 @@ def failure_of(
         case TimeoutError():
             kind, reason = TimedOut, f"no answer within {patience}"
         case aiohttp.ClientResponseError() if found := _ENCODING.search(cause.message):
+            encoding, package = found.groups()
             reason = (
-                f"the answer is encoded as {found[1]}, which takes the package {found[2]} to read"
+                f"the answer is encoded as {encoding}, which takes the package {package} to read"
             )
             error = MalformedAnswer(reason, endpoint=endpoint, attempts=attempts, answer=None)
             return error, Failure(hopeless=True)
@@ -135,17 +137,14 @@ def failure_of(
             reason = f"could not find the host {cause.host} ({_system_says(cause.os_error)})"
         case aiohttp.ClientConnectorError():
             failure = Failure(unsent=True)
-            address = f"{cause.host}:{cause.port}"
-            reason = f"could not connect to {address} ({_system_says(cause.os_error)})"
+            why = _system_says(cause.os_error)
+            reason = f"could not connect to {cause.host}:{cause.port} ({why})"
         case (
             aiohttp.ServerDisconnectedError()
             | aiohttp.ClientOSError()
             | aiohttp.ClientConnectionResetError()
         ):
             failure = Failure(stale=is_reused)
-            reason = f"the connection broke ({type(cause).__name__})"
-        case _:
-            reason = f"the connection broke ({type(cause).__name__})"
     return kind(reason, endpoint=endpoint, attempts=attempts), failure
 
 
