@@ -219,8 +219,7 @@ def set_profile(
     """
     name = user_id_name or shop.set_user_id_name
     body: dict[str, Json] = {names.SHOP_ID: shop.shop_id, **to_wire(update, user_id_name=name)}
-    _add_user(body, shop, context.identity, name)
-    _add_labels(body, context.seance, context.stream)
+    _add_context(body, shop, context, name)
     return Call(names.PROFILE_SET, _read_done, body=codec.encode(body))
 
 
@@ -249,7 +248,7 @@ def purge_profile(shop: Shop, context: RequestContext) -> Call[None]:
             "user", f"one of {', '.join(names.IDENTIFIERS)} to purge a profile", "a device"
         )
     body = {names.SHOP_ID: shop.shop_id}
-    _add_user(body, shop, context.identity, shop.query_user_id_name)
+    _add_context(body, shop, RequestContext(context.identity), shop.query_user_id_name)
     return Call(names.PROFILE_PURGE, _read_done, body=codec.encode(body))
 
 
@@ -283,26 +282,25 @@ def orders_by_user(
 
 
 def _query(shop: Shop, context: RequestContext) -> dict[str, str]:
-    identity, seance, stream, _ = context
     query = {names.SHOP_ID: shop.shop_id}
-    _add_user(query, shop, identity, shop.query_user_id_name)
-    if seance is not None or stream is not None:
-        _add_labels(query, seance, stream)
+    _add_context(query, shop, context, shop.query_user_id_name)
     return query
 
 
-def _add_user(
-    parameters: dict[str, Json], shop: Shop, identity: Identity, user_id_name: str
+def _add_context(
+    parameters: dict[str, Json], shop: Shop, context: RequestContext, user_id_name: str
 ) -> None:
-    kind, value = identity
+    (kind, value), seance, stream, _ = context
     if kind == names.DID:
         parameters[names.DID] = value
-        return
-    name = user_id_name if kind == names.EXTERNAL_ID else kind
-    if name in parameters and str(parameters[name]) != value:
-        raise ValidationError(name, "the one that names the user, or none", "another value")
-    parameters[name] = value
-    parameters[names.SHOP_SECRET] = shop.require_secret(f"name a user by {kind}")
+    else:
+        name = user_id_name if kind == names.EXTERNAL_ID else kind
+        if name in parameters and str(parameters[name]) != value:
+            raise ValidationError(name, "the one that names the user, or none", "another value")
+        parameters[name] = value
+        parameters[names.SHOP_SECRET] = shop.require_secret(f"name a user by {kind}")
+    if seance is not None or stream is not None:
+        _add_labels(parameters, seance, stream)
 
 
 def _add_labels(parameters: dict[str, Json], seance: str | None, stream: str | None) -> None:
