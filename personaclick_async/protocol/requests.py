@@ -38,7 +38,7 @@ JSON: Final = "application/json"
 JSON_BODY: Final[Mapping[str, str]] = {"Content-Type": JSON}
 """The headers of a request that has a body."""
 
-_NO_HEADERS: Final[Mapping[str, str]] = {}
+_NOTHING: Final[Mapping[str, str]] = {}
 
 # Parameters whose values are not personal, so that an error text may repeat them.
 _PUBLIC: Final = frozenset(
@@ -58,14 +58,14 @@ class Call(Generic[T]):
 
     endpoint: names.Endpoint
     read: Callable[[bytes], T]
-    query: Mapping[str, str] = _NO_HEADERS
+    query: Mapping[str, str] = _NOTHING
     body: bytes | memoryview | None = None
     attempt_timeout: float | None = None
 
     @property
     def headers(self) -> Mapping[str, str]:
         """The headers that this request needs besides the client's own."""
-        return _NO_HEADERS if self.body is None else JSON_BODY
+        return _NOTHING if self.body is None else JSON_BODY
 
     def private_values(self) -> Iterator[str]:
         """Yield every text that the request carries and an error text must not repeat."""
