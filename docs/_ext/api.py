@@ -18,6 +18,7 @@ from sphinx.environment import BuildEnvironment
 from sphinx.util.nodes import make_refnode
 from sphinx.util.typing import ExtensionMetadata, stringify_annotation
 
+from personaclick_async.emulator import Fault
 from personaclick_async.models.reading import Model
 from personaclick_async.models.update import ProfileUpdate
 from personaclick_async.protocol.answers import Answer
@@ -37,7 +38,7 @@ _UNSET = re.compile(r" \| [~\w.]*\bUnset\b")
 # Defaults that are no Python, such as <function utc_now>, or that say nothing.
 _NO_VALUE = re.compile(r"(?<==)\s*(?:<[^>]*>|NOTHING)")
 _DESCRIBED = re.compile(r":ivar (\w+):")
-_PRIVATE = {(Answer, "call")}
+_PRIVATE = {(Answer, "call"), (Fault, "among")}
 # The page has a table of its fields, with the rule of each.
 _TABLED = {ProfileUpdate}
 

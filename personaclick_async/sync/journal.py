@@ -156,7 +156,10 @@ class Journal:
         if is_used and application != _APPLICATION_ID:
             raise SyncRefused("journal: the file is a database of another kind")
         if is_used and version != _FORMAT:
-            raise SyncRefused(f"journal: of format {version}, this version knows {_FORMAT}")
+            raise SyncRefused(
+                f"journal: of format {version}, this version knows {_FORMAT}; finish the sync with "
+                "the version that began it, or move the file away and send all records again"
+            )
         # Only now is it certain that the file is ours to change.
         for name in (path, Path(f"{path}-wal")):
             if name.exists():

@@ -51,7 +51,7 @@ class Limit(Protocol):
     """Says when a request may be sent, to several syncs in several processes."""
 
     async def wait_needed(self) -> Seconds:
-        """Take a place and give 0, or give the seconds after which to ask again.
+        """Take a place and return 0, or return the seconds after which to ask again.
 
         :raises PersonaClickError: it is not known; the sync waits and asks again.
         """
