@@ -45,6 +45,7 @@ class Deadline:
     _quiet_since: Seconds | None = None
     _task: asyncio.Task[Any]
     _begun_cancelling: int
+    _outer: Deadline | None
 
     def __init__(
         self, deadlines: Deadlines, total: Seconds, *, wants_new_connection: bool = False
@@ -60,6 +61,7 @@ class Deadline:
             raise RuntimeError("a request is to be made by a task")
         self._task = task
         self._begun_cancelling = task.cancelling()
+        self._outer = current_attempt.get()
         current_attempt.set(self)
         deadlines.watched.add(self)
         if self._until < deadlines.next_look:
@@ -73,10 +75,11 @@ class Deadline:
         trace: TracebackType | None,
     ) -> None:
         self._deadlines.watched.discard(self)
-        current_attempt.set(None)
+        # Not reset(token): a call that is collected with its event loop is in another context.
+        current_attempt.set(self._outer)
         task, self.incoming = self._task, None
         # A context that was copied meanwhile may live on, and has this in it.
-        del self._task
+        del self._task, self._outer
         if (
             self.has_passed
             # Another cancellation than ours goes on its way, as with asyncio.timeout.

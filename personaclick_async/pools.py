@@ -6,7 +6,6 @@ import asyncio
 import select
 import threading
 import warnings
-from collections import deque
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import suppress
 from functools import partial
@@ -94,37 +93,6 @@ def _asking(connection: aiohttp.connector.Connection) -> Callable[[], object]:
     return partial(poller.poll, 0)
 
 
-class Room:
-    """A semaphore, first come first served, which takes no coroutine while a place is free.
-
-    :ivar free: places that are free. Take one of it, or else :meth:`wait`.
-    """
-
-    def __init__(self, places: int) -> None:
-        self.free = places
-        self._waiting: deque[asyncio.Future[None]] = deque()
-
-    async def wait(self) -> None:
-        """Wait for a place, and take it."""
-        turn = asyncio.get_running_loop().create_future()
-        self._waiting.append(turn)
-        try:
-            await turn
-        except asyncio.CancelledError:
-            if not turn.cancelled():  # it was handed over in the same moment
-                self.give_back()
-            raise
-
-    def give_back(self) -> None:
-        """Hand a place to the first who waits for one, or free it."""
-        while self._waiting:
-            turn = self._waiting.popleft()
-            if not turn.done():
-                turn.set_result(None)
-                return
-        self.free += 1
-
-
 @attrs.define(eq=False, repr=False)
 class Pool:
     """What belongs to one event loop: its connections, and the calls in progress on it."""
@@ -132,7 +100,7 @@ class Pool:
     loop: asyncio.AbstractEventLoop
     session: aiohttp.ClientSession
     lifetime: AsyncGenerator[None, None]
-    room: Room
+    room: asyncio.Semaphore
     deadlines: Deadlines
     in_progress: int = 0
     idle: asyncio.Event = attrs.field(factory=asyncio.Event)
@@ -218,7 +186,7 @@ class Pools:
             loop,
             session,
             _close_with_loop(session),
-            room=Room(config.max_concurrency),
+            room=asyncio.Semaphore(config.max_concurrency),
             deadlines=Deadlines(loop, config.timeouts.read),
         )
         with self._lock:

@@ -277,10 +277,10 @@ class Transport:
         """Send the request once."""
         call, limit = sending.call, self._config.max_answer_bytes
         usual = seconds = call.attempt_timeout or self._config.timeouts.total
-        if pool.room.free:
-            pool.room.free -= 1
-        else:
+        if pool.room.locked():
             await self._wait_for_room(pool, sending)
+        else:
+            await pool.room.acquire()
         if sending.options.ends is not None:
             seconds = min(usual, sending.left)
         self.stats.requests += 1
@@ -318,7 +318,7 @@ class Transport:
                 raise
             raise closed_error() from None
         finally:
-            pool.room.give_back()
+            pool.room.release()
         # Past the handler on purpose: aiohttp's texts hold the URL, whose query holds the secret
         # and the user, and a chained exception would carry them into every traceback.
         endpoint, attempts = call.endpoint.name, sending.attempts
@@ -353,7 +353,7 @@ class Transport:
     async def _wait_for_room(self, pool: Pool, sending: _Sending[Any]) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(sending.options.left):
-                await pool.room.wait()
+                await pool.room.acquire()
                 return
         most = self._config.max_concurrency
         raise sending.late(f"one of {most} other requests to end (max_concurrency)")
