@@ -132,7 +132,8 @@ class ProfileCache:
         flight = _Flight(loop, options.retries)
         this = weakref.ref(flight)
         if force:  # what began before is not cached
-            self._flights[key] = [this]
+            with self._lock:
+                self._flights[key] = [this]
         else:
             # Without the lock: if the list is dropped before the append, this one is forgotten too.
             self._flights.setdefault(key, []).append(this)
