@@ -28,7 +28,7 @@ PACKAGE = "personaclick_async"
 # Who uses these, errors and models gets them from a call: how they are made says nothing.
 _MADE_BY_CALLS = re.compile(
     "Answer|Attempt|CacheStats|CallError|Cause|Checked|Config|Delivered|DeviceUser|Failed"
-    "|Fault|Handle|Held|IncomingRequest|Limit|OrderCalls|Personaclick|ProfileCalls"
+    "|Fault|Finding|Handle|Held|IncomingRequest|Limit|OrderCalls|Personaclick|ProbeReport|ProfileCalls"
     "|ProfileFields|ProfileStore|Queued|RawOrderCalls|RawProfileCalls|RecordedRequest"
     "|Refused|RejectSink|Rejected|Report|Route|Source|SourceKind|Sync|TableSource|Tally"
     "|TransportStats|Unchanged|Unfinished|User|Visitor|Waiting"
