@@ -211,7 +211,8 @@ class Batch:
                 going.append(content)
                 self.rows.append(outcome.row)
                 self.positions.append(position)
-                if outcome.omitted:
+                # What an earlier run wrote down with the chunk is not written down again.
+                if outcome.omitted and not self.chunk.digest:
                     self.incomplete.append(outcome.omitted)
         if going:
             comma = b"," if self.ends else b""

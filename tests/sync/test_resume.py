@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ import pytest
 from personaclick_async import ConfigurationError, PersonaClick
 from personaclick_async.emulator import Emulator
 from personaclick_async.sync import SyncRefused, SyncStopped, Unchanged
-from personaclick_async.sync.sources import IterableSource
+from personaclick_async.sync.rejects import RejectFile
+from personaclick_async.sync.sources import IterableSource, open_source
 from tests.conftest import MakeClient
 from tests.sync.support import (
     IMPORT,
@@ -160,6 +162,24 @@ async def test_sources_of_other_names_do_not_mind(
     report = await start(client, source_of(people(100)), journal=journal, **quick).run()
     assert report.sent == 100
     assert report.earlier >= 40
+
+
+@pytest.mark.parametrize("route", PATHS)
+async def test_a_row_that_is_sent_incomplete_is_counted_once(
+    client: PersonaClick, emulator: Emulator, journal: Path, tmp_path: Path, route: str
+) -> None:
+    lines = [f"{number},u{number}@shop.example,13/13/13" for number in range(1, 21)]
+    path = tmp_path / "people.csv"
+    path.write_text("\n".join(["external_id,email,birthday", *lines, ""]))
+    options: dict[str, Any] = {"route": route, "journal": journal, "patience": 0}
+    with closing(RejectFile(tmp_path / "rejects.jsonl")) as rejects:
+        options["rejects"] = rejects
+        fault = emulator.fault(path=PATHS[route], status=503)
+        with fault, pytest.raises(SyncStopped, match="out of reach"):
+            await start(client, open_source(path), **options).run()
+        report = await start(client, open_source(path), **options).run()
+    assert (report.read, report.sent, report.incomplete) == (20, 20, 20)
+    assert len((tmp_path / "rejects.jsonl").read_text().splitlines()) == 20
 
 
 async def test_rejected_rows_are_rejected_once(
