@@ -166,8 +166,9 @@ def mapping(*, reading: Reading, output: Output) -> None:
 def probe(*, given: Probing, connection: Connection, output: Output) -> None:
     """Ask a shop how the service behaves where no document says so.
 
-    At most 60 requests, none repeated, none an import. The file has no values and no secret;
-    personaclick-emulator --as FILE behaves as the shop did.
+    At most 60 requests, none repeated, none an import.
+
+    The file has no values and no secret; personaclick-emulator --as FILE behaves as the shop did.
     """
     from personaclick_async import probe as probing  # noqa: PLC0415 - the emulator comes with it
 
