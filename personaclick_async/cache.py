@@ -92,6 +92,19 @@ class ProfileCache:
             policy.max_entries if policy else 1, self._memory_ttl, timer=clock
         )
 
+    def get(self, key: Identity) -> bytes | None:
+        """Return the cached answer, or None if there is none or it has expired. No I/O."""
+        try:
+            with self._lock:
+                # A look-up that fails takes the cache three exceptions; asking first takes one.
+                if key not in self._memory:
+                    return None
+                body: bytes = self._memory[key]
+        except KeyError:  # expired since then
+            return None
+        self.stats.hits += 1
+        return body
+
     async def read(
         self,
         key: Identity,
@@ -101,17 +114,14 @@ class ProfileCache:
         options: CallOptions,
         force: bool = False,
     ) -> T:
-        """Return what ``parse`` makes of the cached answer, or of one that concurrent reads share.
+        """Return what ``parse`` makes of an answer that concurrent readers share.
 
-        A forced read asks the service, and never joins a request that began before it.
-        Cancelling one caller does not cancel the others.
+        A forced read never joins a request that began before it. Cancelling one caller does not
+        cancel the others.
 
         :param options: of this caller; ``load`` observes its timeout by itself.
         :raises TimedOut: the other's request took longer than this caller's timeout.
         """
-        if not force and (body := self._cached(key)) is not None:
-            self.stats.hits += 1
-            return parse(body)
         loop = running_loop()
         while not force and (joined := self._in_flight(key, loop)) is not None:
             self.stats.coalesced += 1
@@ -183,16 +193,6 @@ class ProfileCache:
         """Close the store."""
         if self._store is not None:
             await self._store.close()
-
-    def _cached(self, key: Identity) -> bytes | None:
-        try:
-            with self._lock:
-                # A look-up that fails takes the cache three exceptions; asking first takes one.
-                if key in self._memory:
-                    return self._memory[key]
-        except KeyError:  # expired between the two
-            pass
-        return None
 
     def _in_flight(self, key: Identity, loop: asyncio.AbstractEventLoop) -> _Flight | None:
         for known in self._flights.get(key, ()):

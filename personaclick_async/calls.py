@@ -87,7 +87,9 @@ class ProfileCalls(_Calls):
         :raises NotFound: no profile belongs to this user.
         """
         scope = self._whose.scope
-        return await scope.read_profile(requests.profile_reader(scope.visit.identity), force=force)
+        parse = requests.profile_reader(scope.visit.identity)
+        body = None if force else scope.cached_profile()
+        return await scope.read_profile(parse, force=force) if body is None else parse(body)
 
     async def full(self) -> FullProfile:
         """Read the full profile with the shop's secret; always from the service.
@@ -174,9 +176,10 @@ async def send_update(
     """
     if not update:
         raise ValidationError("profile update", "at least one field", "none")
-    make = partial(requests.set_profile, update=update, user_id_name=user_id_name)
     try:
-        return await scope.ask(make)
+        return await scope.ask(
+            lambda shop, who: requests.set_profile(shop, who, update, user_id_name=user_id_name)
+        )
     finally:
         # Also after a failure: a request without an answer may have been carried out.
         named = [

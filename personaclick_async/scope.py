@@ -133,11 +133,15 @@ class Scope:
         call = make(self.core.shop, self.context())
         return self.core.transport.send(call, self.options, self.visit.answered)
 
+    def cached_profile(self) -> bytes | None:
+        """Return the profile from the cache, or None if there is none. No I/O."""
+        return self.core.profiles.get(self.visit.identity)
+
     def read_profile(self, parse: Callable[[bytes], T], *, force: bool = False) -> Awaitable[T]:
-        """Read the profile, from the cache or by a request that concurrent readers share.
+        """Read the profile by a request that concurrent readers share.
 
         :param parse: makes the result of the answer's body.
-        :param force: ask the service; share no request that began before.
+        :param force: share none that began before.
         """
         if self.visit.start is not None or (self.options.timeout and self.options.ends is None):
             return self._begin_and(lambda scope: scope.read_profile(parse, force=force))

@@ -211,7 +211,11 @@ async def answer(command: Command, user: User, client: PersonaClick) -> Json:
         user = client.user_of(Identity.of(**params))
     match verb:
         case Verb.PROFILE_GET:
-            return await user.scope.read_profile(read_profile_json, force=command.force)
+            scope, parse = user.scope, read_profile_json
+            body = None if command.force else scope.cached_profile()
+            if body is not None:
+                return parse(body)
+            return await scope.read_profile(parse, force=command.force)
         case Verb.LAST_ORDER:
             return _json(await user.orders.raw.last_for_user())
         case Verb.RESET_SESSION:

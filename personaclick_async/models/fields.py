@@ -121,7 +121,7 @@ class Fields:
 
     @classmethod
     def checked(cls, given: Mapping[str, object], owner: str) -> dict[str, Any]:
-        """Run each field's rule; None stays out and CLEAR stays as it is."""
+        """Run each field's rule; None stays out."""
         facts = cls.facts
         made: dict[str, Any] = {}
         for name, value in given.items():
@@ -129,8 +129,13 @@ class Fields:
             if field is None:
                 raise ValidationError(owner, f"one of {', '.join(facts)}", "an unknown field name")
             if value is not None:
-                made[name] = CLEAR if value is CLEAR else field.rule(name, value)
+                made[name] = cls.cleared(name) if value is CLEAR else field.rule(name, value)
         return made
+
+    @classmethod
+    def cleared(cls, name: str) -> Clear:  # noqa: ARG003 - not all classes allow it for each field
+        """Return what is kept of a field that is to be cleared."""
+        return CLEAR
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} with {', '.join(self.mentioned) or 'nothing'}>"

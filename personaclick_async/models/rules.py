@@ -235,9 +235,12 @@ def birthday(field: str, value: object) -> str:
     found = day(field, value)
     # Where the day begins first, a child may have been born on it.
     today = datetime.now(_EASTERNMOST)
-    years = today.year - found.year - ((today.month, today.day) < (found.month, found.day))
-    if not 0 <= years <= _OLDEST_YEARS:
-        raise ValidationError(field, "a day of the last 120 years", "one in the future or older")
+    years = today.year - found.year
+    if not 0 < years <= _OLDEST_YEARS:  # else the day of the year makes no difference
+        years -= (today.month, today.day) < (found.month, found.day)
+        if not 0 <= years <= _OLDEST_YEARS:
+            rule = "a day of the last 120 years"
+            raise ValidationError(field, rule, "one in the future or older")
     return value if type(value) is str else found.isoformat()
 
 

@@ -35,12 +35,9 @@ class _Part(Fields):
     """A part of an update, whose fields can't be cleared one by one."""
 
     @classmethod
-    def _accepted(cls, given: Mapping[str, Any]) -> dict[str, Any]:
-        made = cls.checked(given, cls.__name__)
-        if CLEAR in made.values():
-            name = next(name for name, value in made.items() if value is CLEAR)
-            raise rules.refuse(name, "a value, or the field left out", CLEAR)
-        return made
+    def cleared(cls, name: str) -> Clear:
+        """Refuse it."""
+        raise rules.refuse(name, "a value, or the field left out", CLEAR)
 
     @classmethod
     def _rule(cls, field: str, value: object) -> Mapping[str, Any]:
@@ -49,7 +46,7 @@ class _Part(Fields):
         if type(value) is not dict and not isinstance(value, Mapping):
             raise rules.refuse(field, f"a {cls.__name__} or a mapping", value)
         try:
-            return cls._accepted(value)
+            return cls.checked(value, cls.__name__)
         except ValidationError as error:
             if error.field == cls.__name__:
                 raise ValidationError(field, error.rule, error.given) from None
@@ -85,7 +82,7 @@ class Kid(_Part):
 
     @names_fields(KidFields)
     def __init__(self, **fields: Unpack[KidFields]) -> None:
-        vars(self)["mentioned"] = self._accepted(fields)
+        vars(self)["mentioned"] = self.checked(fields, "Kid")
 
 
 class VehicleFields(TypedDict, total=False):
@@ -109,7 +106,7 @@ class Vehicle(_Part):
 
     @names_fields(VehicleFields)
     def __init__(self, **fields: Unpack[VehicleFields]) -> None:
-        vars(self)["mentioned"] = self._accepted(fields)
+        vars(self)["mentioned"] = self.checked(fields, "Vehicle")
 
 
 class ProfileFields(TypedDict, total=False):
@@ -261,13 +258,13 @@ class ProfileUpdate(Fields):
 
     @names_fields(ProfileFields)
     def __init__(self, **fields: Unpack[ProfileFields]) -> None:
-        vars(self).update(_accepted(fields))
+        _fill(vars(self), fields)
 
     @classmethod
     def of(cls, fields: Mapping[str, object]) -> ProfileUpdate:
         """Make an update of the keywords as one mapping; cheaper than passing them by ``**``."""
         update = cls.__new__(cls)
-        vars(update).update(_accepted(fields))
+        _fill(vars(update), fields)
         return update
 
     @classmethod
@@ -299,7 +296,7 @@ RESERVED_NAMES: Final = frozenset(FIELDS) | RESERVED_PARAMETERS
 """What a custom property can't be called (protocol, section 3.2)."""
 
 
-def _accepted(given: Mapping[str, object]) -> dict[str, Any]:
+def _fill(attributes: dict[str, Any], given: Mapping[str, object]) -> None:
     properties = None
     if "custom" in given:
         given = {**given}
@@ -308,12 +305,13 @@ def _accepted(given: Mapping[str, object]) -> dict[str, Any]:
         if ID in given:
             given = _with_one_user_id(given)
         mentioned = ProfileUpdate.checked(given, "profile update")
-        custom = {} if properties is None else _custom(properties)
+        attributes["custom"] = {} if properties is None else _custom(properties)
     except ValidationError as error:
         if error.given == rules.given("") and "[" not in error.field:
             raise ValidationError(error.field, _NOT_EMPTY, error.given) from None
         raise
-    return {"mentioned": mentioned, "custom": custom, "id": mentioned.get(EXTERNAL_ID)}
+    attributes["mentioned"] = mentioned
+    attributes["id"] = mentioned.get(EXTERNAL_ID)
 
 
 def custom_name(name: object) -> str:
