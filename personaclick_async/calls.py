@@ -183,7 +183,7 @@ async def send_update(
     finally:
         # Also after a failure: a request without an answer may have been carried out.
         named = [
-            Identity.checked(kind, str(value))
+            Identity(kind, str(value))
             for kind, value in update.mentioned.items()
             if kind in _IDENTIFIERS and value is not CLEAR
         ]

@@ -47,7 +47,7 @@ class Identity(NamedTuple):
                 " and ".join(sorted(_RULES.keys() & given)) or "none of them",
             )
         [kind] = given
-        return cls.checked(kind, _RULES[kind](kind, named[kind]))
+        return cls(kind, _RULES[kind](kind, named[kind]))
 
     @classmethod
     def device(cls, did: object) -> Identity:
@@ -55,13 +55,8 @@ class Identity(NamedTuple):
 
         :raises ValidationError: it is malformed.
         """
-        return tuple.__new__(cls, (DID, rules.identifier(DID, did)))
-
-    @classmethod
-    def checked(cls, kind: str, value: str) -> Identity:
-        """Make an identity of what was checked before."""
         # Not cls(…), for which a NamedTuple has a slow function of its own.
-        return tuple.__new__(cls, (kind, value))
+        return tuple.__new__(cls, (DID, rules.identifier(DID, did)))
 
     @property
     def is_device(self) -> bool:

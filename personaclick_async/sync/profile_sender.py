@@ -159,7 +159,7 @@ class ProfileSender:
         shop, stream = self._delivery.core.shop, self._delivery.stream
         call = requests.set_named_profile(shop, job.fields, stream=stream)
         names = [
-            Identity.checked(kind, str(value))
+            Identity(kind, str(value))
             for kind in IDENTIFIERS
             if (value := job.fields.get(kind)) is not None
         ]

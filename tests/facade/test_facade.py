@@ -415,7 +415,9 @@ async def test_callbacks_and_awaited_reads_share_a_request_but_no_object(
     assert len(emulator.requests_to("/profile")) == 1
 
 
-@pytest.mark.parametrize("body", [b"[]", b"no JSON", b'"text"'])
+@pytest.mark.parametrize(
+    "body", [b"[]", b"no JSON", b'"text"', b"{}", b'{"status":"success"}', b'{"a":"' + b"x" * 40]
+)
 async def test_a_profile_that_is_no_object_is_an_error_and_is_not_kept(
     facade: Personaclick, emulator: Emulator, calls: Calls, body: bytes
 ) -> None:
