@@ -42,12 +42,12 @@ class _Flight:
 
     loop: asyncio.AbstractEventLoop
     retries: int | None
-    waiting: tuple[asyncio.Future[bytes], ...] = ()
+    waiting: list[asyncio.Future[bytes]] = attrs.field(factory=list)
 
     def join(self) -> asyncio.Future[bytes]:
         # A future for each: one that all share would have to be shielded from each cancellation.
         turn: asyncio.Future[bytes] = self.loop.create_future()
-        self.waiting += (turn,)
+        self.waiting.append(turn)
         return turn
 
     def end(self, outcome: bytes | Exception) -> None:
@@ -126,6 +126,8 @@ class ProfileCache:
         while not force and (joined := self._in_flight(key, loop)) is not None:
             self.stats.coalesced += 1
             try:
+                if options.ends is None:
+                    return parse(await joined.join())
                 async with asyncio.timeout(options.left):
                     return parse(await joined.join())
             except PersonaClickError:

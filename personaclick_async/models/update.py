@@ -46,10 +46,10 @@ class _Part(Fields):
         if type(value) is not dict and not isinstance(value, Mapping):
             raise rules.refuse(field, f"a {cls.__name__} or a mapping", value)
         try:
-            return cls.checked(value, cls.__name__)
+            return cls.checked(value, field)
         except ValidationError as error:
-            if error.field == cls.__name__:
-                raise ValidationError(field, error.rule, error.given) from None
+            if error.field == field:
+                raise
             raise error.within(field) from None
 
     @classmethod
