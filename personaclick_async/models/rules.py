@@ -139,9 +139,9 @@ def _check_encodable(field: str, value: str) -> None:
 def user_id(field: str, value: object) -> str | int:
     """Accept the shop's own user id: an ``int``, or a ``str`` that is not blank."""
     exact = _exact(value)
-    if isinstance(exact, str) and exact.strip():
+    if isinstance(exact, str) and (bare := exact.strip()):
         _check_visible(field, exact)
-        if exact != exact.strip():
+        if exact != bare:
             raise refuse(field, "an identifier without white space around it", value)
         return exact
     if isinstance(exact, int) and not isinstance(exact, bool):
@@ -179,7 +179,7 @@ def email(field: str, value: object) -> str:
         # All that is not ASCII are letters, their marks, and digits.
         is_worded = all(ch.isascii() or unicodedata.category(ch)[0] in "LMN" for ch in exact)
     found = _EMAIL.fullmatch(exact)
-    if found is None or len(found[1]) > _LOCAL_MAX_CHARACTERS or not is_worded:
+    if found is None or found.end(1) > _LOCAL_MAX_CHARACTERS or not is_worded:
         raise refuse(field, "an e-mail address such as name@shop.example", value)
     return f"{found[1]}@{found[2].lower()}"
 
