@@ -277,11 +277,10 @@ class Transport:
         """Send the request once."""
         call, limit = sending.call, self._config.max_answer_bytes
         usual = seconds = call.attempt_timeout or self._config.timeouts.total
-        if pool.room.locked():
-            await self._wait_for_room(pool, sending)
-        else:
+        if sending.options.ends is None:
             await pool.room.acquire()
-        if sending.options.ends is not None:
+        else:
+            await self._wait_for_room(pool, sending)
             seconds = min(usual, sending.left)
         self.stats.requests += 1
         sending.attempts += 1
