@@ -240,6 +240,8 @@ class Journal:
 
     def warn_of_repetition(self, asked: Run, now: datetime) -> None:
         """Log that a source is sent again that was synced to its end, unchanged, just before."""
+        if asked.fingerprint is None:
+            return
         for run in reversed(self._runs(asked.source)):
             is_same = run.is_finished and run.fingerprint == asked.fingerprint
             if is_same and run.ended_at and abs(now - run.ended_at) < _SOON:

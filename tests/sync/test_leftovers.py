@@ -21,6 +21,7 @@ from personaclick_async.emulator import Emulator
 from personaclick_async.sync import Delivered, JournalFailed, SyncRefused
 from personaclick_async.sync.journal import Journal, JournalDamaged
 from personaclick_async.sync.rejects import RejectFile
+from personaclick_async.sync.sources import IterableSource
 from tests.sync.support import (
     PATHS,
     SET,
@@ -173,6 +174,14 @@ async def test_a_sync_that_delivered_nothing_is_no_obstacle(
         await run("f1")
     await run("f2")
     assert stored(emulator) == expected(people(60))
+
+
+async def test_a_source_that_may_have_changed_is_not_called_the_same(
+    client: PersonaClick, journal: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for rows in (people(2), people(3)):
+        await start(client, IterableSource(rows, name="standard input"), journal=journal).run()
+    assert "is sent again" not in caplog.text
 
 
 async def test_a_run_soon_after_a_finished_one_says_that_all_is_sent_again(
