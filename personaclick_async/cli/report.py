@@ -42,9 +42,11 @@ class Summary:
     :ivar changes: what the mapping changed, if it is told to count.
     """
 
-    def __init__(self, *, is_dry_run: bool, keeps_examples: bool = False) -> None:
+    def __init__(
+        self, *, is_dry_run: bool, keeps_examples: bool = False, limit: int | None = None
+    ) -> None:
         self.is_dry_run = is_dry_run
-        self.changes = Changes()
+        self.changes = Changes(last_row=limit)
         self._keeps_examples = keeps_examples
         self._ids: set[int] = set()
         self._shared = Changes()

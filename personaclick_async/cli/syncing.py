@@ -50,7 +50,7 @@ def propose(reading: Reading, output: Output) -> None:
 
 def run_sync(given: Syncing, connection: Connection, output: Output) -> None:
     """Check all that can be checked, then send, and show the account, also of what was stopped."""
-    summary = Summary(is_dry_run=given.dry_run, keeps_examples=given.show_values)
+    summary = Summary(is_dry_run=given.dry_run, keeps_examples=given.show_values, limit=given.limit)
     shard = machines.shard_of(given)
     mapping = _mapping(given, summary)
     source = _open(given, mapping)

@@ -408,6 +408,15 @@ def test_a_trial_sends_the_first_rows_only(
     assert (done["read"], done["sent"]) == (50, 50)
 
 
+def test_a_trial_counts_no_changes_of_later_rows(shell: Shell) -> None:
+    rows = "".join(f"{n}, Ada \n" for n in range(1, 51))
+    Path("customers.csv").write_text(f"id,first_name\n{rows}")
+
+    done = json.loads(shell("sync", "customers.csv", "--limit", "7", "--dry-run", "--json").stdout)
+    counted = done["fields"]["first_name"]
+    assert (counted["values"], counted["changes"]) == (7, 7)
+
+
 @pytest.mark.parametrize("content", ["", "id,email\n", "\ufeffid,email\n", "\n\n"])
 def test_a_file_without_rows_is_invalid_input(
     shell: Shell, emulator: Emulator, content: str

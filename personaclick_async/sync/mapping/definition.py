@@ -60,12 +60,16 @@ class Changes:
     To be used by ``attrs.evolve(mapping, changes=Changes())``, before a source is opened.
 
     :ivar found: by the field's name and what was done, such as ``invisible characters removed``.
+    :ivar last_row: rows after it do not count: a source reads some more than are asked for.
     """
 
     found: dict[tuple[str, str], Change] = attrs.field(factory=dict)
+    last_row: int | None = None
 
     def add(self, field: str, row: int, notes: Iterable[str]) -> None:
         """Count what was done to a cell."""
+        if self.last_row is not None and row > self.last_row:
+            return
         for note in dict.fromkeys(notes):
             change = self.found.setdefault((field, note), Change())
             change.count += 1
