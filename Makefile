@@ -37,7 +37,7 @@ tests: $(READY)
 docs: $(READY)
 	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
 
-# About ten minutes; with QUICK=1 less than two, and more noise.
+# About twelve minutes; with QUICK=1 less than two, and more noise.
 bench: $(READY)
 	$(BIN)/python -m benchmarks $(if $(QUICK),--quick)
 
