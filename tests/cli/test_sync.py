@@ -10,6 +10,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -384,7 +385,7 @@ def test_a_pattern_leaves_out_what_earlier_runs_rejected(shell: Shell, emulator:
 
 
 def test_a_database_is_not_its_own_reject_file(shell: Shell, emulator: Emulator) -> None:
-    with sqlite3.connect("crm.db") as database:
+    with closing(sqlite3.connect("crm.db")) as database, database:
         database.execute("CREATE TABLE customers (id INTEGER, email TEXT)")
     query = ("--query", "SELECT * FROM customers")
     for url in ("sqlite:///crm.db", f"sqlite:///{Path.cwd()}/crm.db"):
@@ -430,7 +431,7 @@ def test_a_file_without_rows_is_invalid_input(
 
 
 def test_a_query_without_rows_is_done(shell: Shell) -> None:
-    with sqlite3.connect("crm.db") as database:
+    with closing(sqlite3.connect("crm.db")) as database, database:
         database.execute("CREATE TABLE customers (id INTEGER, email TEXT)")
     done = shell("sync", "sqlite:///crm.db", "--query", "SELECT id, email FROM customers")
     assert done.exit_code == Exit.DONE, done.output
