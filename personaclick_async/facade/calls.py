@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import inspect
 import logging
+import os
 import threading
 import time
+import weakref
 from collections import Counter
-from collections.abc import Callable, Generator, Hashable, Mapping
+from collections.abc import Callable, Generator, Hashable
 from concurrent.futures import Future, wait
 from typing import Any, Final, TypeAlias
 
@@ -18,8 +21,8 @@ from personaclick_async import names
 from personaclick_async.client import PersonaClick
 from personaclick_async.codec import Json
 from personaclick_async.config import Seconds
-from personaclick_async.errors import ConfigurationError, NoCurrentUser, PersonaClickError
-from personaclick_async.facade.background import background
+from personaclick_async.errors import NoCurrentUser, PersonaClickError
+from personaclick_async.facade.background import background, join_threads, when_main_thread_ends
 from personaclick_async.facade.commands import Command, Verb, answer, make_client
 from personaclick_async.models.identity import Identity
 from personaclick_async.user import User
@@ -28,8 +31,6 @@ log: Final = logging.getLogger("personaclick_async.facade")
 
 CallbackFailed: TypeAlias = Callable[[BaseException, str], object]
 """Gets what a callback raised, and the name of the call."""
-
-_OWN: Final = "the facade's own device"
 
 
 @attrs.frozen(repr=False)
@@ -64,14 +65,6 @@ class Cancelled(PersonaClickError):
     """A facade call was cancelled before its answer came."""
 
 
-@attrs.define(eq=False)
-class Start:
-    """A session that is started once, by the first call, and awaited by all others."""
-
-    user: Future[User] = attrs.field(factory=Future)
-    begun: bool = False
-
-
 @attrs.define(eq=False, repr=False)
 class Handle:
     """A call that was made: ``await`` it on an event loop, or ``.result(timeout)`` in a thread.
@@ -80,22 +73,22 @@ class Handle:
     error. Doing neither is fine.
 
     :ivar endpoint: the call's name, such as ``profile/set``.
-    :ivar key: whose call it is: those of one user wait for each other.
     :ivar is_answered: whether there is an answer or a failure; the callback is called next.
     """
 
     endpoint: str
-    key: Hashable
-    _calls: Calls
     _command: Command
+    _key: Hashable
+    _calls: Calls
     _user: User | NoCurrentUser | None
-    _loop: asyncio.AbstractEventLoop
+    # The facade's own device, and the answer to the user's call before this one.
+    _own: Future[User]
     _before: Future[None] | None
-    _start: Start
+    _loop: asyncio.AbstractEventLoop
     is_answered: bool = False
+    _outcome: Json | CallError = None
     _is_over: bool = False
     _is_watched: bool = False
-    _outcome: Json | CallError = None
     _task: asyncio.Task[None] | None = None
     # Made for those who wait, and only then: they cost a tenth of a call.
     _answered: Future[None] | None = None
@@ -113,7 +106,7 @@ class Handle:
         :raises PersonaClickError: the call failed.
         :raises RuntimeError: asked on the event loop that the call needs in order to end.
         """
-        if not self._is_over and self._loop is running_loop():
+        if not self.done() and self._loop is running_loop():
             raise RuntimeError("result() would block the event loop of this call: await it")
         self._is_watched = True
         return self.over().result(timeout)
@@ -121,16 +114,15 @@ class Handle:
     def cancel(self) -> None:
         """End the call, if it is not over; its error callback is called. Any thread may do it."""
         if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._cancel)
-
-    def _cancel(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
+            self._loop.call_soon_threadsafe(lambda: self._task and self._task.cancel())
 
     def __await__(self) -> Generator[Any, None, Json]:
         self._is_watched = True
         # Shielded: to stop waiting is not to stop the call, for that there is cancel().
         return asyncio.shield(asyncio.wrap_future(self.over())).__await__()
+
+    def __repr__(self) -> str:
+        return f"<Handle of {self.endpoint}, {'over' if self.done() else 'in flight'}>"
 
     def over(self) -> Future[Json]:
         """Return the future of the outcome, which is done once the callback has been called."""
@@ -155,7 +147,7 @@ class Handle:
     @property
     def is_stranded(self) -> bool:
         """Whether the call can't end any more, because its event loop was closed."""
-        return not self._is_over and self._loop.is_closed()
+        return not self.done() and self._loop.is_closed()
 
     def begin(self) -> None:
         """Begin the call, on its loop."""
@@ -163,45 +155,47 @@ class Handle:
         self._task.add_done_callback(self._check)
 
     async def _run(self) -> None:
+        command, user, calls = self._command, self._user, self._calls
         try:
             if self._task is None:  # an eager task, which runs up to its first wait in the call
                 await asyncio.sleep(0)
-            value = await self._calls.answer(self._command, self._user, self._before, self._start)
-        except (Exception, asyncio.CancelledError) as error:
-            await self._end(CallError.of(error, self.endpoint))
-            if isinstance(error, asyncio.CancelledError):
-                raise
-        else:
-            await self._end(value)
+            if command.verb is Verb.INIT:
+                value = await calls.init(command, self._own)
+            else:
+                if self._before is not None or not isinstance(user, User):
+                    user = await calls.turn_of(user, self._before, self._own)
+                value = await answer(command, user, calls.client)
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - the error callback's
+            value = CallError.of(error, self.endpoint)
+        await self._end(value)
 
     def _check(self, task: asyncio.Task[None]) -> None:
         """See to a call whose task ended without an answer: before it began, or by Ctrl-C."""
         failure = None if task.cancelled() else task.exception()
         failed = CallError.of(failure or asyncio.CancelledError(), self.endpoint)
-        if self._command.verb is Verb.INIT and not self._start.user.done():
-            self._start.user.set_exception(failed.error)
         self._task = self._loop.create_task(self._end(failed))
 
     async def _end(self, value: Json | CallError) -> None:
         """Let the user's next call begin, and call the one callback that is due."""
-        failed = isinstance(value, CallError)
-        callback = self._command.error if failed else self._command.success
-        calls = self._calls
-        if self._task is not None:
-            self._task.remove_done_callback(self._check)
+        calls, failed = self._calls, value if isinstance(value, CallError) else None
+        callback = self._command.success if failed is None else self._command.error
         with calls.lock:
             self.is_answered = True
-            if calls.latest.get(self.key) is self:
-                del calls.latest[self.key]
+            if calls.latest.get(self._key) is self:
+                del calls.latest[self._key]
+        if self._task is not None:
+            self._task.remove_done_callback(self._check)
         if self._answered is not None:
             self._answered.set_result(None)
+        if failed is not None and self._command.verb is Verb.INIT:
+            self._own.set_exception(failed.error)
         try:
             if callback is not None:
                 made = callback(value)
                 if made is not None and inspect.isawaitable(made):
                     await made
-            elif isinstance(value, CallError) and not self._is_watched:
-                calls.log_failure(self, value)
+            elif failed is not None and not self._is_watched:
+                calls.log_failure(self, failed)
         except Exception as error:  # noqa: BLE001 - passed on to the one who handles these
             calls.callback_failed(error, self.endpoint)
         finally:
@@ -211,9 +205,6 @@ class Handle:
                 over = self._over
             if over is not None:
                 self._tell(over)
-
-    def __repr__(self) -> str:
-        return f"<Handle of {self.endpoint}, {'over' if self._is_over else 'in flight'}>"
 
 
 class Calls:
@@ -226,23 +217,25 @@ class Calls:
         exit_timeout: Seconds,
     ) -> None:
         self.client = client
+        self.exit_timeout = exit_timeout
         self.lock = threading.Lock()
         # Event loops hold their tasks weakly: this also keeps a call from being collected.
         self.in_flight: set[Handle] = set()
         # The latest call of each user who has one in flight: the next waits for its answer.
         self.latest: dict[Hashable, Handle] = {}
-        self._on_callback_error = on_callback_error
-        self._exit_timeout = exit_timeout
-        self._start = Start()
+        self._on_callback_error = on_callback_error or _to_event_loop
+        # The facade's own device, for which calls wait until an init has begun its session.
+        self._own: Future[User] = Future()
+        self._has_begun = False
         self._reported: set[Handle] = set()
         self._cancelled: Counter[str] = Counter()
-        background.register(self)
+        _everyone.add(self)
 
     def make(self, command: Command, user: User | NoCurrentUser | None) -> Handle:
         """Make a call for a user: the one given, or the current one, or the facade's own device."""
         if user is None and self.client is not None:
             user = self.client.current_user_or_reason
-        key: Hashable = _OWN
+        key: Hashable = None  # of the facade's own device
         visit = None
         if isinstance(user, User):
             # A visitor who has no device yet has the place of one in common with all others.
@@ -253,15 +246,13 @@ class Calls:
         with self.lock:
             before = None
             if command.verb is Verb.INIT:  # goes before the calls that wait for it
-                if self._start.begun:
-                    self._start = Start()
-                self._start.begun = True
-            else:
-                latest = self.latest.get(key) or self.latest.get(visit)
-                if latest is not None and not latest.is_stranded:
-                    before = latest.answered()
+                if self._has_begun:
+                    self._own = Future()
+                self._has_begun = True
+            elif latest := self.latest.get(key) or self.latest.get(visit):
+                before = None if latest.is_stranded else latest.answered()
             endpoint = command.verb.endpoint
-            handle = Handle(endpoint, key, self, command, user, loop, before, self._start)
+            handle = Handle(endpoint, command, key, self, user, self._own, before, loop)
             self.in_flight.add(handle)
             if command.verb is not Verb.INIT:
                 self.latest[key] = handle
@@ -271,78 +262,47 @@ class Calls:
             handle.begin()
         return handle
 
-    async def answer(
-        self,
-        command: Command,
-        user: User | NoCurrentUser | None,
-        before: Future[None] | None,
-        start: Start,
-    ) -> Json:
-        """Return what the success callback of a call gets.
-
-        :param before: done when the user's call before this one has been answered.
-        :param start: the facade's own session.
-        :raises PersonaClickError: what the error callback gets.
-        """
-        if command.verb is Verb.INIT:
-            return await self._init(command, start)
+    async def turn_of(
+        self, user: User | NoCurrentUser | None, before: Future[None] | None, own: Future[User]
+    ) -> User:
+        """Wait for the turn of a user's call; return the user, or the facade's own device."""
         if isinstance(user, NoCurrentUser):
             # Not the facade's own device: this visitor has not agreed, or has no session.
             raise type(user)(*user.args)
         if before is not None:
             await asyncio.shield(asyncio.wrap_future(before))
-        if user is None:
-            user = await self._own_user(start)
-        if self.client is None:
-            raise ConfigurationError('call personaclick("init", shop_id) first')
-        return await answer(command, user, self.client)
-
-    async def _init(self, command: Command, start: Start) -> Json:
-        options = command.params if isinstance(command.params, Mapping) else {}
-        try:
-            did = options.get(names.DID)
-            if did is not None:
-                did = Identity.of(did=did).value
-            if self.client is None:
-                self.client = make_client(command.shop_id, options.get("api_host"))
-            client = self.client
-            if command.stream is not None:
-                client = client.with_options(stream=command.stream)
-            user = await client.init(did=did)
-        except BaseException as error:
-            start.user.set_exception(CallError.of(error, names.INIT.name).error)
-            raise
-        start.user.set_result(user)
-        return user.settings and user.settings.raw
-
-    async def _own_user(self, start: Start) -> User:
+        if user is not None:
+            return user
         with self.lock:
-            # With a client of its own the facade needs no init: it starts its session itself.
-            starts_here = self.client is not None and not start.begun
-            start.begun = start.begun or starts_here
-        if starts_here:
-            try:
-                await self._init(Command(Verb.INIT), start)
-            except BaseException:
-                if self._start is start:  # the next call tries again
-                    self._start = Start()
-                raise
-        if not start.user.done():
-            await asyncio.shield(asyncio.wrap_future(start.user))
-        return start.user.result()
+            # With a client of its own the facade needs no init: its session begins by itself.
+            if self.client is not None and not self._has_begun:
+                self._has_begun = True
+                own.set_result(self.client.new_visitor())
+        if not own.done():
+            await asyncio.shield(asyncio.wrap_future(own))
+        return own.result()
+
+    async def init(self, command: Command, own: Future[User]) -> Json:
+        """Begin the session of the facade's own device; returns the shop's settings."""
+        options: Any = command.params or {}
+        did = options.get(names.DID)
+        if did is not None:
+            did = Identity.of(did=did).value
+        if self.client is None:
+            self.client = make_client(command.shop_id, options.get("api_host"))
+        client = self.client
+        if command.stream is not None:
+            client = client.with_options(stream=command.stream)
+        user = await client.init(did=did)
+        own.set_result(user)
+        return user.settings and user.settings.raw
 
     def callback_failed(self, error: Exception, endpoint: str) -> None:
         """Hand on what a callback raised."""
-        if self._on_callback_error is not None:
-            try:
-                self._on_callback_error(error, endpoint)
-            except Exception as another:  # noqa: BLE001 - the last resort is the loop's
-                error = another
-            else:
-                return
-        asyncio.get_running_loop().call_exception_handler(
-            {"message": f"a callback of {endpoint} failed", "exception": error}
-        )
+        try:
+            self._on_callback_error(error, endpoint)
+        except Exception as another:  # noqa: BLE001 - the last resort is the loop's
+            _to_event_loop(another, endpoint)
 
     def log_failure(self, handle: Handle, failed: CallError) -> None:
         """Log a failure that nobody gets; cancelled calls together.
@@ -381,10 +341,6 @@ class Calls:
         if self.client is not None:
             await (self.client.close() if waits else self.client.close(patience=0))
 
-    def finish(self) -> None:
-        """Wait for calls in flight when the process ends."""
-        self.flush(self._exit_timeout)
-
     def report(self) -> None:
         """Log the calls whose answers have not come, when the process ends."""
         lost = {one for one in list(self.in_flight) if not one.is_answered} - self._reported
@@ -398,10 +354,15 @@ class Calls:
         self.lock = threading.Lock()
         self.in_flight.clear()
         self.latest.clear()
-        if not self._start.user.done():
-            self._start = Start()
-        if self.client is not None:
-            self.client.start_over_after_fork()
+        own = self._own
+        if not own.done() or (own.exception() is None and own.result().session is None):
+            self._own, self._has_begun = Future(), False
+
+
+def _to_event_loop(error: BaseException, endpoint: str) -> None:
+    asyncio.get_running_loop().call_exception_handler(
+        {"message": f"a callback of {endpoint} failed", "exception": error}
+    )
 
 
 def _counted(calls: Counter[str]) -> str:
@@ -414,3 +375,31 @@ def running_loop() -> asyncio.AbstractEventLoop | None:
         return asyncio.get_running_loop()
     except RuntimeError:
         return None
+
+
+_everyone: Final[weakref.WeakSet[Calls]] = weakref.WeakSet()
+
+
+def _leave() -> None:
+    """Let the calls finish when the main thread has ended."""
+    join_threads()
+    for calls in list(_everyone):
+        calls.flush(calls.exit_timeout)
+    _report()
+
+
+def _report() -> None:
+    for calls in list(_everyone):
+        calls.report()
+
+
+def _start_over() -> None:
+    for calls in list(_everyone):
+        calls.start_over()
+
+
+when_main_thread_ends(_leave)
+# Once more at the very end, for calls made since on event loops of other threads.
+atexit.register(_report)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_start_over)

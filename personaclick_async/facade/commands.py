@@ -60,8 +60,12 @@ class Verb(Enum):
         self.form = f"personaclick({quoted}, {arguments})"
         self.endpoint = endpoint
 
+    def wrong(self, complaint: str) -> WrongCall:
+        """Make the error for a call that is none of this verb's."""
+        return WrongCall(f"{self.form}: {complaint}")
 
-_VERBS: Final[Mapping[tuple[object, ...], Verb]] = {verb.words: verb for verb in Verb}
+
+_VERBS: Final = {verb.words: verb for verb in Verb}
 _SYNONYMS: Final = {"callback": "success", "options": "params"}
 _WITHOUT_PARAMS: Final = (Verb.DID, Verb.SID, Verb.RESET_SESSION)
 _INIT_OPTIONS: Final = frozenset(
@@ -93,68 +97,54 @@ def parse(arguments: Sequence[object], named: Mapping[str, object]) -> Command:
     :param named: ``params``, ``success`` (or ``callback``), ``error`` and ``force`` by keyword.
     :raises WrongCall: there is no such command, or an argument has no place in it.
     """
-    verb, rest = _verb(arguments)
+    words = tuple([one if isinstance(one, str) else "" for one in arguments[:2]])
+    verb = _VERBS.get(words) or _VERBS.get(words[:1])
+    if verb is None:
+        forms = "; ".join(verb.form for verb in Verb)
+        raise WrongCall(f"there is no such command; the commands are: {forms}")
     command = Command(verb)
+    left = list(arguments[len(verb.words) :])
     if verb is Verb.INIT:
-        rest = _take_init_words(command, rest)
+        for name in ("shop_id", "stream"):
+            if left and (left[0] is None or isinstance(left[0], str)):
+                setattr(command, name, left.pop(0) or None)
+        if left and isinstance(left[-1], bool):
+            left.pop()  # isSpa of newer revisions: a server has no pages
     callbacks: list[Callback | None] = []
-    for argument in rest:
-        if argument is None or callable(argument):
-            callbacks.append(argument)
+    for value in left:
+        if value is None or callable(value):
+            callbacks.append(value)
         else:
-            _take(command, "force" if isinstance(argument, bool) else "params", argument)
+            _take(command, "force" if isinstance(value, bool) else "params", value)
     command.success, command.error, *more = [*callbacks, None, None]
     if any(more):
-        raise _wrong(verb, f"{len(callbacks)} callbacks are too many")
+        raise verb.wrong(f"{len(callbacks)} callbacks are too many")
     for name, value in named.items():
         if value is not None:
             _take(command, _SYNONYMS.get(name, name), value)
     if verb is Verb.PROFILE_SET and command.params is None:
-        raise _wrong(verb, "params is missing")
+        raise verb.wrong("params is missing")
     return command
-
-
-def _verb(arguments: Sequence[object]) -> tuple[Verb, Sequence[object]]:
-    for length in (2, 1):
-        try:
-            verb = _VERBS.get(tuple(arguments[:length]))
-        except TypeError:  # not hashable: no word
-            continue
-        if verb is not None:
-            return verb, arguments[length:]
-    forms = "; ".join(verb.form for verb in Verb)
-    raise WrongCall(f"there is no such command; the commands are: {forms}")
-
-
-def _take_init_words(command: Command, rest: Sequence[object]) -> Sequence[object]:
-    """Take the leading shop id and stream; None or an empty text stands for one left out."""
-    left = list(rest)
-    for name in ("shop_id", "stream"):
-        if left and (left[0] is None or isinstance(left[0], str)):
-            setattr(command, name, left.pop(0) or None)
-    if left and isinstance(left[-1], bool):
-        left.pop()  # isSpa of newer revisions: a server has no pages, so it means nothing here
-    return left
 
 
 def _take(command: Command, name: str, value: object) -> None:
     verb = command.verb
     match name:
-        case "force":
-            if not isinstance(value, bool):
-                raise _wrong(verb, "force must be a bool")
-            if verb is not Verb.PROFILE_GET:
-                raise _wrong(verb, "there is no place for a bool")
         case "params":
             value = _params(verb, value)
-        case "success" | "error":
-            if not callable(value):
-                raise _wrong(verb, f"{name} must be callable")
+        case "force" if not isinstance(value, bool):
+            raise verb.wrong("force must be a bool")
+        case "force" if verb is not Verb.PROFILE_GET:
+            raise verb.wrong("there is no place for a bool")
+        case "success" | "error" if not callable(value):
+            raise verb.wrong(f"{name} must be callable")
+        case "force" | "success" | "error":
+            pass
         case _:
-            raise _wrong(verb, f"there is no argument {name!r}")
+            raise verb.wrong(f"there is no argument {name!r}")
     before = getattr(command, name)
     if before is not None and before is not False:
-        raise _wrong(verb, f"{name} is given twice")
+        raise verb.wrong(f"{name} is given twice")
     setattr(command, name, value)
 
 
@@ -162,13 +152,13 @@ def _params(verb: Verb, value: object) -> Params:
     if isinstance(value, ProfileUpdate) and verb is Verb.PROFILE_SET:
         return value
     if not isinstance(value, Mapping):
-        raise _wrong(verb, f"there is no place for a value of type {type(value).__name__}")
+        raise verb.wrong(f"there is no place for a value of type {type(value).__name__}")
     if not all(isinstance(key, str) for key in value):
-        raise _wrong(verb, "the keys of a mapping must be str")
+        raise verb.wrong("the keys of a mapping must be str")
     if verb in _WITHOUT_PARAMS:
-        raise _wrong(verb, "there is no place for a mapping")
+        raise verb.wrong("there is no place for a mapping")
     if verb is Verb.INIT and not value.keys() <= _INIT_OPTIONS:
-        raise _wrong(verb, f"options are {', '.join(sorted(_INIT_OPTIONS))}")
+        raise verb.wrong(f"options are {', '.join(sorted(_INIT_OPTIONS))}")
     return _given(value)
 
 
@@ -183,10 +173,6 @@ def _given(params: Mapping[str, object]) -> dict[str, object]:
     }
 
 
-def _wrong(verb: Verb, complaint: str) -> WrongCall:
-    return WrongCall(f"{verb.form}: {complaint}")
-
-
 def make_client(shop_id: str | None, api_host: object) -> PersonaClick:
     """Make the client that ``init`` asks for.
 
@@ -199,40 +185,39 @@ def make_client(shop_id: str | None, api_host: object) -> PersonaClick:
     return PersonaClick(shop_id or UNSET, api_url=api_host or UNSET)
 
 
-async def answer(command: Command, user: User, client: PersonaClick) -> Json:
+async def answer(command: Command, user: User, client: PersonaClick | None) -> Json:
     """Return what the success callback gets, an object of the caller's own.
 
     :raises PersonaClickError: what the error callback gets.
     """
-    verb, params = command.verb, command.params
+    verb: Verb = command.verb
+    params: Any = command.params
     if verb is Verb.PROFILE_SET:
-        return await _set(params or {}, user)
-    if params and not isinstance(params, ProfileUpdate):
+        user_id_name = None
+        if not isinstance(params, ProfileUpdate):
+            # The name under which the page sends its user id stays the page's choice.
+            user_id_name = names.ID if names.ID in params else names.EXTERNAL_ID
+            params = ProfileUpdate.from_flat(params)
+        return _json(await send_update(user.scope, params, user_id_name=user_id_name))
+    if params:
+        if client is None:
+            raise ConfigurationError('call personaclick("init", shop_id) first')
         user = client.user_of(Identity.of(**params))
     match verb:
         case Verb.PROFILE_GET:
-            scope, parse = user.scope, read_profile_json
-            body = None if command.force else scope.cached_profile()
+            body = None if command.force else user.scope.cached_profile()
             if body is not None:
-                return parse(body)
-            return await scope.read_profile(parse, force=command.force)
+                return read_profile_json(body)
+            return await user.scope.read_profile(read_profile_json, force=command.force)
         case Verb.LAST_ORDER:
             return _json(await user.orders.raw.last_for_user())
         case Verb.RESET_SESSION:
             return (await user.new_session()).raw
+    await user.begin()
     session = user.session
     if session is None:
         return None
     return session.did if verb is Verb.DID else session.sid
-
-
-async def _set(params: Params, user: User) -> Json:
-    if isinstance(params, ProfileUpdate):
-        return _json(await send_update(user.scope, params))
-    # The name under which the page sends its user id stays the page's choice.
-    user_id_name = names.ID if names.ID in params else names.EXTERNAL_ID
-    update = ProfileUpdate.from_flat(params)
-    return _json(await send_update(user.scope, update, user_id_name=user_id_name))
 
 
 def _json(answer: Answer[T]) -> Json:

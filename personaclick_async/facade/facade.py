@@ -11,7 +11,7 @@ from personaclick_async.codec import Json
 from personaclick_async.config import Seconds
 from personaclick_async.facade.background import background
 from personaclick_async.facade.calls import CallbackFailed, CallError, Calls, Handle, running_loop
-from personaclick_async.facade.commands import Verb, WrongCall, parse
+from personaclick_async.facade.commands import Verb, parse
 from personaclick_async.models.update import ProfileUpdate
 from personaclick_async.user import User
 
@@ -36,7 +36,7 @@ def create_personaclick(
         event loop's exception handler.
     :param exit_timeout: seconds that the end of the process waits for calls in flight.
     """
-    return Personaclick(client, on_callback_error=on_callback_error, exit_timeout=exit_timeout)
+    return Personaclick(Calls(client, on_callback_error, exit_timeout))
 
 
 class Personaclick:
@@ -60,15 +60,9 @@ class Personaclick:
     :class:`ClientClosed`.
     """
 
-    def __init__(
-        self,
-        client: PersonaClick | None = None,
-        *,
-        on_callback_error: CallbackFailed | None = None,
-        exit_timeout: Seconds = 10.0,
-    ) -> None:
-        self._calls = Calls(client, on_callback_error, exit_timeout)
-        self._user: User | None = None
+    def __init__(self, calls: Calls, user: User | None = None) -> None:
+        self._calls = calls
+        self._user = user
 
     @overload
     def __call__(
@@ -159,7 +153,7 @@ class Personaclick:
         """
         command, client = parse(arguments, named), self._calls.client
         if command.shop_id is not None and client and command.shop_id != client.config.shop_id:
-            raise WrongCall(f"{Verb.INIT.form}: this facade's client is for another shop")
+            raise Verb.INIT.wrong("this facade's client is for another shop")
         return self._calls.make(command, self._user)
 
     def for_user(self, user: User) -> Personaclick:
@@ -168,10 +162,7 @@ class Personaclick:
         Without this a call is about the client's current user, or else about a device that the
         facade has for itself.
         """
-        view = object.__new__(type(self))
-        view._calls = self._calls
-        view._user = user
-        return view
+        return Personaclick(self._calls, user)
 
     def flush(self, timeout: Seconds | None = None) -> bool:
         """Block until no call is in flight; False if ``timeout`` seconds were not enough.
