@@ -2,29 +2,53 @@
 
 from __future__ import annotations
 
+import asyncio
+import hmac
+import secrets
 from collections.abc import Mapping
+from contextlib import suppress
+from importlib.resources import files
 from typing import Any, Final
 
-from personaclick_async import names
+import attrs
+from aiohttp import web
+
+from personaclick_async import codec, names
 from personaclick_async.codec import Json
 from personaclick_async.emulator.orders import Orders
 from personaclick_async.emulator.parameters import Refused, json_lines, strict_json
 from personaclick_async.emulator.service import LOADED, Service
 from personaclick_async.emulator.traffic import FAULT_FIELDS, Fault, RecordedRequest
+from personaclick_async.emulator.web import PREFIX, Request, body_of, json_response
 from personaclick_async.errors import ConfigurationError
 
-PAGE: Final = {
-    "": "text/html; charset=utf-8",
-    "page.css": "text/css; charset=utf-8",
-    "page.js": "text/javascript; charset=utf-8",
+_PAGE: Final = {
+    "": "text/html",
+    "page.css": "text/css",
+    "page.js": "text/javascript",
     "icon.svg": "image/svg+xml",
 }
-"""The files of the page, and what they are."""
-MOST_SHOWN: Final = 200
+_GUARDS: Final = {
+    # Nothing from elsewhere, nothing inline: what a profile holds can't become code.
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+        "img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
+_TOKEN: Final = "X-Emulator-Token"  # noqa: S105 - the header's name
+_SMALL_BYTES: Final = 64 * 1024
+_LOOK_SECONDS: Final = 0.25
+_MOST_SHOWN: Final = 200
 _MASKED: Final = "••••"
 _PRIVATE: Final = frozenset({names.SHOP_SECRET, "authorization"})
+_DONE: Final = {names.STATUS: names.STATUS_SUCCESS}
 
-_COUNTED: Final = ("devices", "products", "orders", "suppressed", "queue")
+_COUNTS: Final = (
+    "SELECT profiles, devices, products, orders, suppressed, queue FROM counts WHERE shop = ?"
+)
 _SEARCHES: Final = {
     "profiles": ("profile AS key FROM known", "texts", "profile DESC"),
     "devices": ("did, profile, seance FROM devices", "did", "profile DESC, did"),
@@ -32,8 +56,8 @@ _SEARCHES: Final = {
     "products": ("product FROM products", "product", "id"),
 }
 """What is shown, where a text is looked for, and the order."""
-METHODS: Final = {
-    **dict.fromkeys((*PAGE, *_SEARCHES, "stream", "status", "profile"), ("GET",)),
+_METHODS: Final = {
+    **dict.fromkeys((*_PAGE, *_SEARCHES, "stream", "status", "profile"), ("GET",)),
     **dict.fromkeys(LOADED, ("GET", "POST")),
     **dict.fromkeys(("computed", "reset"), ("POST",)),
     "requests": ("GET", "DELETE"),
@@ -48,20 +72,88 @@ class Admin:
     def __init__(self, service: Service) -> None:
         self._service = service
         self._store = service.store
+        self._traffic = service.traffic
         self._shop = service.settings.shop_id
         self._profiles = service.profiles()
+        self._token = secrets.token_urlsafe(24)
 
-    def answer(self, method: str, name: str, query: Mapping[str, str], body: bytes) -> Json:
-        """Carry out what is asked of an address, and return the answer, or raise Refused."""
-        traffic = self._service.traffic
+    async def answer(self, request: Request) -> web.StreamResponse:
+        """Answer a request."""
+        name = request.path.removeprefix(PREFIX)
+        try:
+            self._check(request, name)
+            if name == "stream":
+                return await self._stream(request)
+            if name in _PAGE:
+                page = files(__package__).joinpath("page", name or "page.html").read_bytes()
+                page = page.replace(b"{{token}}", self._token.encode())
+                response = web.Response(body=page, content_type=_PAGE[name], charset="utf-8")
+            else:
+                loads = request.method == "POST" and name in LOADED
+                most = self._service.settings.max_import_bytes if loads else _SMALL_BYTES
+                body = await body_of(request, most)
+                with self._store.lock:
+                    answer = self._carry_out(request.method, name, request.query, body)
+                response = json_response(codec.encode(answer))
+        except Refused as refused:
+            response = json_response(refused.envelope(), refused.status)
+        response.headers.update(_GUARDS)
+        return response
+
+    def _check(self, request: Request, name: str) -> None:
+        """Check a request before its body is read.
+
+        Whatever changes something needs the shop's secret (``Authorization: Bearer …``), or the
+        token that stands in the page. A page of another site can neither read nor send these, and
+        is told nothing: its ``Origin`` is refused.
+        """
+        headers = request.headers
+        if "Origin" in headers and headers["Origin"].partition("://")[2] != headers.get("Host"):
+            raise Refused(403, "Pages of other sites may not ask")
+        if name not in _METHODS:
+            raise Refused(404, "Not found")
+        if request.method not in _METHODS[name]:
+            raise Refused(405, "Method not allowed")
+        if request.method == "GET":
+            return
+        bearer = f"Bearer {self._service.settings.shop_secret}"
+        if _TOKEN in headers:
+            if not _is_same(headers[_TOKEN], self._token):
+                raise Refused(403, "The page's token is needed: reload the page")
+        elif not _is_same(headers.get("Authorization", ""), bearer):
+            raise Refused(401, "Authorization: Bearer with the shop_secret is needed")
+
+    async def _stream(self, request: Request) -> web.StreamResponse:
+        """Tell a browser each request that has ended, and the faults and counts as they change."""
+        response = web.StreamResponse(headers={**_GUARDS, "Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        seen = {one.number for one in self._traffic.latest(_MOST_SHOWN)}
+        told = b""
+        with suppress(ConnectionResetError):
+            while True:
+                await response.write(b": still here\n\n")
+                await asyncio.sleep(_LOOK_SECONDS)
+                latest = self._traffic.latest(_MOST_SHOWN)
+                for recorded in reversed(latest):
+                    if recorded.number not in seen:
+                        await response.write(b"data: %b\n\n" % codec.encode(_shown(recorded)))
+                seen = {one.number for one in latest}
+                with self._store.lock:
+                    state = b"event: state\ndata: %b\n\n" % codec.encode(self._state())
+                if state != told:
+                    told = state
+                    await response.write(state)
+        return response
+
+    def _carry_out(self, method: str, name: str, query: Mapping[str, str], body: bytes) -> Json:
         match method, name:
-            case "GET", "status":
-                counts = sorted(traffic.counts.items(), key=str)
+            case _, "status":
+                counts = sorted(self._traffic.counts.items(), key=str)
                 answered = [
                     {"method": method, "path": path, names.STATUS: status, "count": count}
                     for (method, path, status), count in counts
                 ]
-                return {**self.state(), "requests": answered}
+                return {**self._state(), "requests": answered}
             case _, "profile":
                 return self._profile(self._key(query))
             case _, "computed":
@@ -72,47 +164,47 @@ class Admin:
                 self._profiles.change(key, {}, {}, computed)
                 return self._profile(key)
             case "GET", "requests":
-                return [shown(one) for one in traffic.latest(MOST_SHOWN)]
+                return [_shown(one) for one in self._traffic.latest(_MOST_SHOWN)]
             case "DELETE", "requests":
-                traffic.clear()
+                self._traffic.clear()
                 return []
             case _, "faults":
                 if method == "POST":
-                    traffic.add_fault(_fault(body))
+                    self._traffic.add_fault(_fault(body))
                 if method == "DELETE":
-                    traffic.remove_faults(query.get("number"))
-                return self._shown_faults()
+                    self._traffic.remove_faults(query.get("number"))
+                return self._faults()
             case "POST", "products" | "profiles" | "orders":
                 try:
-                    count = self._service.load(name, _objects(body))
+                    return {**_DONE, "count": self._service.load(name, _objects(body))}
                 except ValueError as error:
                     raise Refused(422, str(error)) from None
-                return {names.STATUS: names.STATUS_SUCCESS, "count": count}
             case _, "reset":
                 self._service.reset()
-                return {names.STATUS: names.STATUS_SUCCESS}
+                return _DONE
         return self._search(name, query.get("search", "").strip())
 
-    def state(self) -> dict[str, Json]:
+    def _state(self) -> dict[str, Json]:
         """Return the counts of what is stored and was ignored, and the faults."""
         ignored = self._service.ignored
-        count = "SELECT count(*) FROM {} WHERE shop = ?"
-        tables = {"profiles": "known", **{table: table for table in _COUNTED}}
         return {
             names.SHOP_ID: self._shop,
-            "stored": {
-                k: self._store.value(count.format(v), self._shop) for k, v in tables.items()
-            },
+            "stored": self._store.objects(_COUNTS, self._shop)[0],
             "ignored_entries": sum(ignored.values()),
             "ignored": ignored,
-            "faults": self._shown_faults(),
+            "faults": self._faults(),
         }
+
+    def _faults(self) -> list[Json]:
+        shown = ("number", "hits", *FAULT_FIELDS)
+        faults = self._traffic.faults.copy()
+        return [{name: getattr(one, name) for name in shown} for one in faults]
 
     def _search(self, kind: str, text: str) -> list[Json]:
         """Return what the shop has of a kind, the newest first, if a text occurs in it."""
         what, where, order = _SEARCHES[kind]
         query = f"SELECT {what} WHERE shop = ? AND instr(lower({where}), lower(?)) ORDER BY {order}"
-        found = self._store.objects(f"{query} LIMIT ?", self._shop, text, MOST_SHOWN)
+        found = self._store.objects(f"{query} LIMIT ?", self._shop, text, _MOST_SHOWN)
         match kind:
             case "profiles":
                 return [{**one, "stored": self._profiles.everything(one["key"])} for one in found]
@@ -147,12 +239,9 @@ class Admin:
         ids = [str(item.get(names.ID)) for item in order["order"]["items"]]
         return {**order, "products": {one: (orders.product(one) or {}).get("name") for one in ids}}
 
-    def _shown_faults(self) -> list[Json]:
-        shown, faults = (
-            ("number", "hits", *sorted(FAULT_FIELDS)),
-            self._service.traffic.faults.copy(),
-        )
-        return [{name: getattr(one, name) for name in shown} for one in faults]
+
+def _is_same(given: str, wanted: str) -> bool:
+    return hmac.compare_digest(given.encode(errors="replace"), wanted.encode())
 
 
 def _fault(body: bytes) -> Fault:
@@ -176,18 +265,17 @@ def _objects(body: bytes) -> list[dict[str, Any]]:
     return list(items)
 
 
-def shown(recorded: RecordedRequest) -> dict[str, Any]:
+def _shown(recorded: RecordedRequest) -> Json:
     """Return a request as the page shows it, without the secret."""
-    as_they_are = ("number", "method", "path", "status", "size")
-    return {
-        **{name: getattr(recorded, name) for name in as_they_are},
-        "at": recorded.at.isoformat(timespec="milliseconds"),
-        "milliseconds": None if recorded.seconds is None else round(recorded.seconds * 1000, 2),
-        "query": _masked(dict(recorded.query)),
-        "headers": _masked(dict(recorded.headers)),
-        "body": _masked(recorded.body),
-        "answer": recorded.answer.decode(errors="replace"),
-    }
+    seconds = recorded.seconds
+    return _masked(
+        {
+            **attrs.asdict(recorded, recurse=False),
+            "at": recorded.at.isoformat(timespec="milliseconds"),
+            "milliseconds": None if seconds is None else round(seconds * 1000, 2),
+            "answer": recorded.answer.decode(errors="replace"),
+        }
+    )
 
 
 def _masked(value: Json) -> Json:

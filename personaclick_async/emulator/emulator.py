@@ -12,20 +12,22 @@ from concurrent.futures import Future
 from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, Self, TypeVar, Unpack
+from typing import Any, Concatenate, Final, ParamSpec, Self, TypeVar
 
 from aiohttp import web
 
 from personaclick_async import names
 from personaclick_async.codec import Json
+from personaclick_async.emulator.admin import Admin
 from personaclick_async.emulator.service import Service
 from personaclick_async.emulator.settings import Behaviour, EmulatorSettings, expect
 from personaclick_async.emulator.store import Store
-from personaclick_async.emulator.traffic import Fault, FaultSettings, Held, RecordedRequest, Traffic
+from personaclick_async.emulator.traffic import Fault, Held, RecordedRequest, Traffic
 from personaclick_async.emulator.web import Front, is_loopback
 from personaclick_async.models.identity import Identity
 
 T = TypeVar("T")
+P = ParamSpec("P")
 
 _START_SECONDS: Final = 10.0
 _SHUTDOWN_SECONDS: Final = 0.1
@@ -43,6 +45,13 @@ def _keep_the_kind(record: logging.LogRecord) -> bool:
 
 _LOGGER: Final = logging.getLogger("personaclick_async.emulator")
 _LOGGER.addFilter(_keep_the_kind)
+
+
+def _with_the_keywords_of(
+    _: Callable[P, object], /
+) -> Callable[[Callable[..., T]], Callable[Concatenate[Emulator, P], T]]:
+    """Let type checkers know what a method with ``**settings`` takes."""
+    return lambda method: method
 
 
 class Emulator:
@@ -146,7 +155,7 @@ class Emulator:
     async def _serve(self, store: Store, started: Future[None]) -> None:
         service = Service(self.settings, self.behaviour, store, self._traffic)
         service.add_shop(self.shop_id, self.shop_secret, active=self.settings.active)
-        front = Front(service, local_only=self._local_only)
+        front = Front(service, Admin(service).answer, self._local_only)
         server = web.Server(front.handle, access_log=None, logger=_LOGGER)
         runner = web.ServerRunner(server, shutdown_timeout=_SHUTDOWN_SECONDS)
         await runner.setup()
@@ -162,7 +171,8 @@ class Emulator:
             self._applying.cancel()
             await asyncio.gather(self._applying, return_exceptions=True)
         finally:
-            self._traffic.release_all()
+            for held in self._traffic.holds.copy():
+                held.release()
             await runner.cleanup()
             with store.lock:
                 self._service = None
@@ -337,7 +347,8 @@ class Emulator:
 
     # What goes wrong
 
-    def fault(self, **settings: Unpack[FaultSettings]) -> Fault:
+    @_with_the_keywords_of(Fault)
+    def fault(self, **settings: Any) -> Fault:  # noqa: ANN401 - see the decorator
         """Let something go wrong until the fault is removed, or its ``with`` block is left.
 
         Takes the settings of :class:`Fault`, which says what can go wrong. Of several faults the
@@ -361,4 +372,6 @@ class Emulator:
         The requests are carried out when they come; ``await held.arrived()`` or ``held.wait()``
         tells when one has.
         """
-        return self._traffic.hold(method, path)
+        held = Held(method.upper(), path, self._traffic.holds)
+        self._traffic.holds.append(held)
+        return held

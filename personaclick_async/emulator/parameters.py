@@ -1,8 +1,7 @@
 """One mapping of parameters from a query, a form or a JSON body, and values out of it.
 
-The official clients encode the same field differently: real arrays or JSON text, numbers or text,
-``true`` or ``"1"`` (protocol, section 3.3). All of it is understood here, and nowhere else; what
-can't be understood is :class:`Refused`.
+The official clients encode the same field differently (protocol, section 3.3). All of it is
+understood here, and nowhere else; what can't be understood is :class:`Refused`.
 """
 
 from __future__ import annotations
@@ -27,7 +26,8 @@ Parameters = dict[str, Json]
 Given = Mapping[str, Json]
 
 _FORM: Final = "application/x-www-form-urlencoded"
-_NESTED: Final = re.compile(r"[^\[\]]+(?:\[[^\[\]]*\]){1,8}")
+_ITEM: Final = re.compile(r"([^\[\]]+)\[([^\[\]]*)\](?:\[([^\[\]]+)\])?")
+"""What a form spells ``sizes[]`` or ``kids[0][gender]``."""
 _TYPES: Final[Mapping[Kind, tuple[Any, str]]] = {
     Kind.GENDER: (names.Gender, "neither m nor f"),
     Kind.DAY: (date, "not YYYY-MM-DD"),
@@ -40,12 +40,15 @@ _DID_MAX_CHARACTERS: Final = 255
 _MAX_DEPTH: Final = 64
 _strict: Final = msgspec.json.Decoder()
 
-SUBSCRIPTIONS: Final = frozenset(
-    f"{channel}_{purpose}"
-    for channel in ("email", "sms", "whatsapp", "telegram", "max")
-    for purpose in ("bulk", "chain", "transactional")
-)
-AUDIENCE_FIELDS: Final = SUBSCRIPTIONS | {"mobile_token", "mobile_token_platform"}
+AUDIENCE_FIELDS: Final = {
+    "mobile_token": Kind.TEXT,
+    "mobile_token_platform": Kind.TEXT,
+    **{
+        f"{channel}_{purpose}": Kind.FLAG
+        for channel in ("email", "sms", "whatsapp", "telegram", "max")
+        for purpose in ("bulk", "chain", "transactional")
+    },
+}
 """What an audience's entry has beside the fields of a profile (protocol, section 2.9)."""
 
 
@@ -82,7 +85,6 @@ def from_request(
     """Put a request's parameters together; the body's win over the query's.
 
     :param twice: the status if a parameter comes twice; a word lets the last one count.
-    :raises Refused: the body is neither a JSON object nor a form, or a parameter comes twice.
     """
     parameters = _single(query, twice)
     try:
@@ -101,57 +103,45 @@ def from_request(
 
 def _single(pairs: Iterable[tuple[str, str]], twice: Value) -> Parameters:
     parameters: Parameters = {}
-    nested: Parameters = {}
+    lists: dict[str, dict[str, Json]] = {}
     for name, value in pairs:
-        if _NESTED.fullmatch(name):
-            _nest(nested, name.replace("]", "").split("["), value)
+        if found := _ITEM.fullmatch(name):
+            _put_item(lists.setdefault(found[1], {}), found[2], found[3], value)
             continue
         if name in parameters:
             # Which of two shops or devices is meant is not ours to guess.
             unless_refused(twice, "A parameter is given twice")
         parameters[name] = value
-    return {**{name: _listed(value) for name, value in nested.items()}, **parameters}
+    for name, items in lists.items():
+        is_list = all(key.isdecimal() for key in items)
+        parameters.setdefault(name, list(items.values()) if is_list else items)
+    return parameters
 
 
-def _nest(into: Parameters, keys: list[str], value: str) -> None:
-    """Put in what a form spells ``kids[0][gender]=m``, or ``kids[][gender]=m``."""
-    key, *rest = keys
+def _put_item(items: dict[str, Json], key: str, field: str | None, value: str) -> None:
     if not key:
         # Without a number, a name that repeats begins the next item.
-        last = into.get(str(len(into) - 1))
-        begins = not rest or not isinstance(last, dict) or rest[0] in last
-        key = str(len(into) if begins else len(into) - 1)
-    if not rest:
-        into[key] = value
-        return
-    inner = into.setdefault(key, {})
-    if not isinstance(inner, dict):
+        last = items.get(str(len(items) - 1))
+        goes_on = field and isinstance(last, dict) and field not in last
+        key = str(len(items) - 1 if goes_on else len(items))
+    if field is None:
+        items[key] = value
+    elif isinstance(item := items.setdefault(key, {}), dict):
+        item[field] = value
+    else:
         raise Refused(400, "A parameter is given twice")
-    _nest(inner, rest, value)
-
-
-def _listed(value: Json) -> Json:
-    if not isinstance(value, dict):
-        return value
-    inner = {key: _listed(one) for key, one in value.items()}
-    return list(inner.values()) if all(key.isdecimal() for key in inner) else inner
 
 
 def strict_json(text: bytes | str) -> Json:
-    """Read JSON as the standard has it: no NaN, no lone surrogates, which nothing could store.
-
-    :raises ValueError: the text is not JSON, or nested deeper than 64 levels.
-    """
+    """Read JSON, or raise ValueError: NaN and lone surrogates are none, nor 65 levels."""
     try:
         value = _strict.decode(text)
         # What can just be read here could not be read from the store, where the stack is deeper.
         if _depth(value) <= _MAX_DEPTH:
             return value
-    except RecursionError:
+    except (RecursionError, msgspec.DecodeError):  # no ValueError before msgspec 0.21
         pass
-    except msgspec.DecodeError as error:  # no ValueError before msgspec 0.21
-        raise ValueError(str(error)) from None
-    raise ValueError("nested too deeply")
+    raise ValueError("no JSON, or nested too deeply")
 
 
 def _depth(value: Json) -> int:
@@ -162,10 +152,7 @@ def _depth(value: Json) -> int:
 
 
 def json_lines(lines: Iterable[bytes | str]) -> Iterator[dict[str, Json]]:
-    """Read a JSON object from each line that is not empty.
-
-    :raises ValueError: there is something else on a line.
-    """
+    """Read a JSON object from each line that is not empty, or raise ValueError."""
     for number, line in enumerate(lines, 1):
         if line.strip():
             try:
@@ -175,9 +162,6 @@ def json_lines(lines: Iterable[bytes | str]) -> Iterator[dict[str, Json]]:
             if not isinstance(value, dict):
                 raise ValueError(f"line {number} is not a JSON object")
             yield value
-
-
-# Values out of it
 
 
 def as_text(value: Json) -> str | None:
@@ -190,8 +174,6 @@ def did(parameters: Given, malformed: Value = 422) -> str | None:
     """Return the device id; an empty one is none (protocol, section 6.1).
 
     The service's own have ten letters and digits, but its clients send others: nearly all pass.
-
-    :param malformed: the status of the refusal; with a word, any length will do.
     """
     value = parameters.get(names.DID)
     if value in (None, "", "null"):
@@ -227,9 +209,8 @@ def segment_id(parameters: Given) -> int | None:
 
 def field(name: str, value: Json) -> Json:
     """Understand the value of a standard field, in any of the official clients' encodings."""
-    if name in FIELDS:
-        return of_kind(FIELDS[name].kind, name, value)
-    return of_kind(Kind.FLAG if name in SUBSCRIPTIONS else Kind.TEXT, name, value)
+    kind = FIELDS[name].kind if name in FIELDS else AUDIENCE_FIELDS.get(name, Kind.TEXT)
+    return of_kind(kind, name, value)
 
 
 def of_kind(kind: Kind, name: str, value: Json) -> Json:

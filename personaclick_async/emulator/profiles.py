@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Collection, Mapping
-from itertools import zip_longest
 from typing import Final
 from urllib.parse import unquote
 
@@ -23,9 +22,9 @@ from personaclick_async.models.update import FIELDS, RESERVED_NAMES
 Part = dict[str, Json]
 Parts = tuple[Part, Part, Part]
 
+_NOTHING: Final[Given] = {}
 _IDENTIFIERS: Final = (*names.IDENTIFIERS, names.ID)
 _CUSTOM_NAME: Final = re.compile(r"[A-Za-z0-9_]+")
-_SEGMENTS: Final = "segment_ids"
 _PURGED: Final = ("first_name", "last_name", "middle_name")
 _FULL_FIELDS: Final = [name for name, field in FIELDS.items() if field.in_full_answer]
 _EMPTY_LISTS: Final = ("tags", "additional_phones", "additional_emails", "additional_loyalty_ids")
@@ -33,6 +32,7 @@ _MISSING: Final[Given] = {"null": None, "object": {}, "array": []}
 _HAS_EMAIL: Final = "has_email"
 _BOUGHT: Final = "bought_something"
 _SCALARS: Final = {"computed_gender", "child_gender", "allergy", "vds", "income_level"}
+_NO: Final = ("none", "", "false", "0", "null", "no")
 COMPUTED: Final = [
     name for name in attrs.fields_dict(Profile) if name not in {*RESERVED_NAMES, _HAS_EMAIL}
 ]
@@ -59,15 +59,13 @@ class Profiles:
         found: Parts = self.store.execute(query, key).fetchone()
         return found
 
-    def change(self, key: int, *changes: Given) -> None:
-        """Change values among a profile's fields, custom properties and computed blocks.
-
-        Each of the three has a mapping of its changes, and None removes a value.
-        """
-        nothing: Part = {}
+    def change(
+        self, key: int, fields: Given, custom: Given = _NOTHING, computed: Given = _NOTHING
+    ) -> None:
+        """Change some of a profile's fields, custom properties and blocks; None removes a value."""
         changed = [
             packed({name: value for name, value in {**part, **change}.items() if value is not None})
-            for part, change in zip_longest(self.load(key), changes, fillvalue=nothing)
+            for part, change in zip(self.load(key), (fields, custom, computed), strict=True)
         ]
         query = "UPDATE profiles SET fields = ?, custom = ?, computed = ? WHERE profile = ?"
         self.store.execute(query, *changed, key)
@@ -77,7 +75,7 @@ class Profiles:
         return self.store.execute(query, self.shop).lastrowid or 0
 
     def device(self, did: str) -> tuple[int, str | None] | None:
-        """Return the number of a device's profile and its session; None if it was never seen."""
+        """Return the profile of a device and its session; None if it was never seen."""
         query = "SELECT profile, seance FROM devices WHERE shop = ? AND did = ?"
         found: tuple[int, str | None] | None = self.store.execute(query, self.shop, did).fetchone()
         return found
@@ -138,36 +136,37 @@ class Profiles:
     def _unname(self, key: int, kind: str) -> None:
         self.store.execute("DELETE FROM identifiers WHERE profile = ? AND kind = ?", key, kind)
 
-    def _meant(self, did: str | None, identifiers: Mapping[str, str]) -> int:
+    def _meant(
+        self, did: str | None, identifiers: Mapping[str, str], found: Mapping[str, int | None]
+    ) -> int:
         """Return the profile that an update is about, and move the device there.
 
         People share phones: a profile found by phone alone that has another address, or another id
         of the shop's, is somebody else's.
         """
-        named = self.known_by({k: v for k, v in identifiers.items() if k != names.PHONE})
-        if named is None and names.PHONE in identifiers:
-            named = self.known_by(identifiers)
-            if named and self._is_another(named, identifiers, names.EMAIL, names.EXTERNAL_ID):
-                named = None
+        named = next((key for kind, key in found.items() if key and kind != names.PHONE), None)
+        sharing = found.get(names.PHONE)
+        if not named and sharing:
+            is_else = self._is_another(sharing, identifiers, {names.EMAIL, names.EXTERNAL_ID})
+            named = None if is_else else sharing
         if did is None:
             return named or self._new()
         owner = self.owner(did)
-        if named is None:
-            telling = (names.EMAIL, names.PHONE, names.EXTERNAL_ID)
-            if not self._is_another(owner, identifiers, *telling):
-                return owner
-            # The device has an owner with another identifier: it moves to a new profile.
-            named = self._new()
+        telling = {names.EMAIL, names.PHONE, names.EXTERNAL_ID}
+        if not named and not self._is_another(owner, identifiers, telling):
+            return owner
+        # A device whose owner has another identifier moves to a new profile.
+        named = named or self._new()
         query = "UPDATE devices SET profile = ? WHERE shop = ? AND did = ?"
         self.store.execute(query, named, self.shop, did)
         return named
 
-    def _is_another(self, key: int, identifiers: Mapping[str, str], *kinds: str) -> bool:
+    def _is_another(self, key: int, identifiers: Mapping[str, str], kinds: set[str]) -> bool:
         """Whether one of the identifiers, of these kinds, is another one than the profile has."""
-        query = "SELECT kind, value FROM identifiers WHERE profile = ?"
+        known = self.identifiers_of(key)
         return any(
-            kind in kinds and value != self._compared(kind, identifiers.get(kind, value))
-            for kind, value in self.store.execute(query, key)
+            self._compared(kind, known[kind]) != self._compared(kind, identifiers[kind])
+            for kind in known.keys() & identifiers.keys() & kinds
         )
 
     def update(self, did: str | None, given: Given, more_fields: Collection[str] = ()) -> int:
@@ -183,17 +182,16 @@ class Profiles:
         found = {kind: self._find(kind, value) for kind, value in identifiers.items()}
         if len({*found.values()} - {None}) > 1:
             unless_refused(self.behaviour.identifier_conflict, "Identifiers of several profiles")
-        key = self._meant(did, identifiers)
+        key = self._meant(did, identifiers, found)
         for kind, value in identifiers.items():
             if found[kind] in (None, key):
                 # Free: also in place of an older one, as when a customer has a new address.
                 self._name(key, kind, value)
-        if names.ID in fields:
-            fields.setdefault(names.EXTERNAL_ID, fields.pop(names.ID))
-        for kind in names.IDENTIFIERS:
+        for kind in _IDENTIFIERS:
             # One spelling of the user id may be null beside the other.
-            if kind in fields and fields.pop(kind) is None and kind not in identifiers:
-                self._unname(key, kind)
+            kept = names.EXTERNAL_ID if kind == names.ID else kind
+            if kind in fields and fields.pop(kind) is None and kept not in identifiers:
+                self._unname(key, kept)
         if self.behaviour.lists == "merged":
             for name, before in self.load(key)[0].items():
                 if isinstance(before, list) and isinstance(fields.get(name), list):
@@ -231,29 +229,16 @@ class Profiles:
             raise Refused(422, "the entry has no identifier")
         key = self.update(None, entry, read.AUDIENCE_FIELDS)
         if segment_id is not None:
-            before = self.load(key)[0].get(_SEGMENTS, [])
-            self.change(key, {_SEGMENTS: sorted({*before, segment_id})})
-
-    def suppress(self, entry: Given) -> None:
-        """Carry out one entry of the suppressed addresses."""
-        email = entry.get(names.EMAIL)
-        if not isinstance(email, str) or not email:
-            raise Refused(422, "the entry has no email")
-        self.store.execute("INSERT OR IGNORE INTO suppressed VALUES (?, ?)", self.shop, email)
+            before = self.load(key)[0].get("segment_ids", [])
+            self.change(key, {"segment_ids": sorted({*before, segment_id})})
 
     def add(self, given: Given, computed: Collection[str] = COMPUTED) -> None:
-        """Add or update a profile from outside the service.
-
-        :param computed: which of the values are what the service computes.
-        :raises Refused: a value can't be one of its field; nothing was changed.
-        """
+        """Add or update a profile from outside the service; some values are computed ones."""
         did = read.did(given)
         if did is not None:
             self.owner(did, "created")
         key = self.update(did, {name: given[name] for name in given if name not in computed})
-        blocks = {name: given[name] for name in computed if name in given}
-        if blocks:
-            self.change(key, {}, {}, blocks)
+        self.change(key, {}, {}, {name: given[name] for name in computed if name in given})
 
     def purge(self, key: int) -> None:
         """Remove what names the person and the custom properties (protocol, section 2.4)."""
@@ -265,7 +250,7 @@ class Profiles:
         """Assign a profile another identifier; its previous owner loses it (protocol, 2.5)."""
         flag = "i_understand_what_i_am_doing"
         # Anything else will do, even a sentence.
-        if str(given.get(flag)).lower() in ("none", "", "false", "0", "null", "no"):
+        if str(given.get(flag)).lower() in _NO:
             raise Refused(422, f"{flag} is missing")
         old, new = (read.as_text(given.get(f"{age}_{kind}")) for age in ("old", "new"))
         if not old or not new:
@@ -307,8 +292,7 @@ class Profiles:
     def everything(self, key: int) -> Part:
         """Return everything that is stored of a profile, for inspection."""
         fields, custom, computed = self.load(key)
-        identifiers = self.identifiers_of(key)
-        return {**fields, **identifiers, names.CUSTOM_PROPERTIES: custom, **computed}
+        return {**fields, **self.identifiers_of(key), names.CUSTOM_PROPERTIES: custom, **computed}
 
     def _properties(self) -> dict[str, bool]:
         """Return the declared properties, each with whether the frontend may see it."""

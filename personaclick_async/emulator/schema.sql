@@ -48,3 +48,11 @@ CREATE VIEW IF NOT EXISTS known AS SELECT shop, profile, fields || custom || com
 ) AS texts
 FROM profiles AS p WHERE fields <> '{}' OR custom <> '{}' OR computed <> '{}'
     OR EXISTS (SELECT 1 FROM identifiers AS i WHERE i.profile = p.profile);
+CREATE VIEW IF NOT EXISTS counts AS SELECT shop_id AS shop,
+    (SELECT count(*) FROM known WHERE shop = shop_id) AS profiles,
+    (SELECT count(*) FROM devices WHERE shop = shop_id) AS devices,
+    (SELECT count(*) FROM products WHERE shop = shop_id) AS products,
+    (SELECT count(*) FROM orders WHERE shop = shop_id) AS orders,
+    (SELECT count(*) FROM suppressed WHERE shop = shop_id) AS suppressed,
+    (SELECT count(*) FROM queue WHERE shop = shop_id) AS queue
+FROM shops;

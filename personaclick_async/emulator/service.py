@@ -63,9 +63,8 @@ class Service:
     traffic: Traffic
 
     def __attrs_post_init__(self) -> None:
-        settings, over = self.settings, self.behaviour.over_limit
-        self._import_quota = Quota(settings.import_limit, settings.import_window, status=over)
-        self._other_quota = Quota(settings.request_limit, settings.request_window, status=over)
+        limit, window = self.settings.import_limit, self.settings.import_window
+        self._quota = Quota(limit, window, status=self.behaviour.over_limit)
         self._queued = asyncio.Event()
 
     def add_shop(self, shop: str, secret: str, *, active: bool) -> None:
@@ -81,17 +80,15 @@ class Service:
         self.traffic.remove_faults()
         self.traffic.clear()
         self.store.clear()
-        self._import_quota.arrivals.clear()
-        self._other_quota.arrivals.clear()
+        self._quota.arrivals.clear()
 
     def answer(self, endpoint: names.Endpoint, parameters: Parameters) -> Json:
         """Carry out a call, or raise :class:`Refused`; then nothing was changed."""
         with self.store.transaction():
             shop = self._shop_of(endpoint, parameters)
             if endpoint.family is names.Family.IMPORT:
-                self._import_quota.take(shop)
+                self._quota.take(shop)
                 return self._accept(endpoint, shop, parameters)
-            self._other_quota.take(shop)
             _check_labels(endpoint, parameters)
             return self._carry_out(endpoint, self.profiles(shop), parameters)
 
@@ -256,7 +253,11 @@ class Service:
             case names.IMPORT_AUDIENCE.name:
                 profiles.enlist(entry, segment)
             case names.IMPORT_SUPPRESSED.name:
-                profiles.suppress(entry)
+                email = entry.get(names.EMAIL)
+                if not isinstance(email, str) or not email:
+                    raise Refused(422, "the entry has no email")
+                query = "INSERT OR IGNORE INTO suppressed VALUES (?, ?)"
+                self.store.execute(query, profiles.shop, email)
             case "profiles":
                 profiles.add(entry)
             case "products":

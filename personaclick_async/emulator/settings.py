@@ -45,7 +45,6 @@ class EmulatorSettings:
     :ivar active: False answers 403 to everything, as for a shop that has not paid.
     :ivar import_limit: import requests per window, None for no limit.
     :ivar import_window: that window in seconds.
-    :ivar request_limit: the same for all other requests; the service documents none.
     :ivar max_import_bytes: how large an import's body may be.
     :ivar cors: whether pages of other sites may call the service's addresses from a browser.
     :ivar host_names: by which names it is answered besides this machine's own, such as a
@@ -60,8 +59,6 @@ class EmulatorSettings:
     active: bool = True
     import_limit: int | None = names.IMPORT_REQUESTS_PER_MINUTE
     import_window: float = 60.0
-    request_limit: int | None = None
-    request_window: float = 60.0
     max_import_bytes: int = names.IMPORT_MAX_BODY_BYTES
     cors: bool = False
     host_names: tuple[str, ...] = ()
@@ -72,8 +69,7 @@ class EmulatorSettings:
         is_shop_id = re.fullmatch("[0-9a-f]{30}", self.shop_id)
         expect(is_shop_id, "shop_id: expected 30 hexadecimal characters in lower case")
         expect(self.shop_secret, "shop_secret: expected a non-empty text")
-        sizes = ("import_limit", "import_window", "request_limit", "request_window")
-        for name in (*sizes, "max_import_bytes", "recorded"):
+        for name in ("import_limit", "import_window", "max_import_bytes", "recorded"):
             size = getattr(self, name)
             expect(size is None or size > 0, f"{name}: expected more than 0")
 

@@ -12,7 +12,7 @@ from concurrent.futures import Future
 from contextlib import AbstractContextManager, suppress
 from datetime import UTC, datetime
 from itertools import count, islice
-from typing import Final, Self, TypedDict, get_type_hints
+from typing import Final, Self, get_type_hints
 
 import attrs
 import msgspec
@@ -22,7 +22,6 @@ from personaclick_async.emulator.settings import STATUSES, expect
 from personaclick_async.errors import ConfigurationError
 
 _ANSWERS_KEPT: Final = 1000
-_MOST_OF_AN_ANSWER: Final = 64 * 1024
 _KINDS: Final = "status, drop, truncate, body, error_message"
 _WORDS: Final = {
     int | None: "a whole number",
@@ -61,28 +60,6 @@ class RecordedRequest:
 
     def __repr__(self) -> str:
         return f"<{self.method} {self.path} -> {self.status}>"
-
-
-class FaultSettings(TypedDict, total=False):
-    """What a fault is made of; see :class:`Fault`."""
-
-    path: str | None
-    method: str | None
-    probability: float
-    times: int | None
-    delay: float
-    status: int | None
-    retry_after: int | None
-    error_message: str | None
-    body: bytes | None
-    content_type: str
-    drop: bool
-    truncate: bool
-
-
-_FAULT_TYPES: Final = get_type_hints(FaultSettings)
-FAULT_FIELDS: Final = _FAULT_TYPES.keys() - {"body", "content_type"}
-"""What a fault may have where it is asked for in JSON or on a command line."""
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -142,15 +119,14 @@ class Fault(AbstractContextManager["Fault"]):
         :param strict: False reads numbers and switches from text, too.
         :raises ConfigurationError: it has other fields than a fault, or other types.
         """
-        is_one = isinstance(wanted, dict) and wanted.keys() <= FAULT_FIELDS
-        expect(is_one, f"fault: takes {', '.join(sorted(FAULT_FIELDS))}")
+        is_one = isinstance(wanted, dict) and wanted.keys() <= {*FAULT_FIELDS}
+        expect(is_one, f"fault: takes {', '.join(FAULT_FIELDS)}")
         given: dict[str, Json] = {}
         for name in [name for name, value in wanted.items() if value is not None]:
-            kind = _FAULT_TYPES[name]
             try:
-                given[name] = msgspec.convert(wanted[name], kind, strict=strict)
+                given[name] = msgspec.convert(wanted[name], _TYPES[name], strict=strict)
             except msgspec.ValidationError:
-                raise ConfigurationError(f"{name}: expected {_WORDS[kind]}") from None
+                raise ConfigurationError(f"{name}: expected {_WORDS[_TYPES[name]]}") from None
         return cls(**given)
 
     @classmethod
@@ -184,6 +160,14 @@ class Fault(AbstractContextManager["Fault"]):
         self.remove()
 
 
+_TYPES: Final = get_type_hints(Fault)
+FAULT_FIELDS: Final = sorted(
+    at.name for at in attrs.fields(Fault) if at.init and _TYPES[at.name] in _WORDS
+)
+"""What a fault may have where it is asked for in JSON or on a command line."""
+
+
+@attrs.define(eq=False, repr=False)
 class Held(AbstractContextManager["Held"]):
     """Answers that are ready and held back; leaving its block lets them go.
 
@@ -191,20 +175,17 @@ class Held(AbstractContextManager["Held"]):
     what was true when it came, whatever is written meanwhile.
     """
 
-    def __init__(self, method: str, path: str, among: list[Held]) -> None:
-        self._method = method.upper()
-        self._path = path
-        self._among = among
-        self._count = 0
-        self._changed = threading.Condition()
-        self._released: Future[None] = Future()
+    _method: str
+    _path: str
+    _among: list[Held]
+    _count: int = 0
+    _changed: threading.Condition = attrs.field(factory=threading.Condition)
+    _released: Future[None] = attrs.field(factory=Future)
 
-    def matches(self, method: str, path: str) -> bool:
-        """Whether it is about such a request."""
-        return (self._method, self._path) == (method, path)
-
-    async def hold(self) -> None:
-        """Wait on the server's loop until released."""
+    async def hold(self, method: str, path: str) -> None:
+        """Wait on the server's loop until released, if it is about such a request."""
+        if (method, path) != (self._method, self._path):
+            return
         with self._changed:
             self._count += 1
             self._changed.notify_all()
@@ -221,10 +202,7 @@ class Held(AbstractContextManager["Held"]):
                 raise TimeoutError(f"{self._count} of {count} requests came to {self._path}")
 
     async def arrived(self, count: int = 1, timeout: float = 10.0) -> None:  # noqa: ASYNC109
-        """Wait until ``count`` requests are held, on any event loop.
-
-        :raises TimeoutError: they did not come within ``timeout`` seconds.
-        """
+        """Wait as :meth:`wait` does, on any event loop."""
         await asyncio.to_thread(self.wait, count, timeout)
 
     def release(self) -> None:
@@ -252,9 +230,9 @@ class Traffic:
         self._random = random.Random(seed)  # noqa: S311 - repeatable on purpose
         self._request_numbers, self._fault_numbers = count(1), count(1)
         self._requests: deque[RecordedRequest] = deque(maxlen=keep)
-        self.faults: list[Fault] = []
-        self._holds: list[Held] = []
         self.counts: Counter[tuple[str, str, int | None]] = Counter()
+        self.faults: list[Fault] = []
+        self.holds: list[Held] = []
 
     def begin(self, request: RecordedRequest) -> None:
         """Keep a request."""
@@ -264,17 +242,16 @@ class Traffic:
             if len(self._requests) > _ANSWERS_KEPT:
                 self._requests[-1 - _ANSWERS_KEPT].answer = b""
 
-    def end(self, request: RecordedRequest, answer: bytes) -> None:
-        """Note the answer of a request, and count it."""
+    def end(self, request: RecordedRequest) -> None:
+        """Note how long a request took, and count it."""
         with self._lock:
             request.seconds = time.monotonic() - request.arrived_at
-            request.answer = answer[:_MOST_OF_AN_ANSWER]
             self.counts[request.method, request.path, request.status] += 1
 
     def requests(self, path: str | None = None) -> list[RecordedRequest]:
         """Return the requests in the order in which they came."""
         with self._lock:
-            return [one for one in self._requests if path is None or one.path == path]
+            return [one for one in self._requests if path in (None, one.path)]
 
     def latest(self, most: int) -> list[RecordedRequest]:
         """Return the latest requests that have ended, the newest first."""
@@ -307,18 +284,3 @@ class Traffic:
                 fault.hits += 1
                 return fault
         return None
-
-    def hold(self, method: str, path: str) -> Held:
-        """Begin to hold answers back."""
-        held = Held(method, path, self._holds)
-        self._holds.append(held)
-        return held
-
-    def holding(self, method: str, path: str) -> Held | None:
-        """Return what holds a request's answer back."""
-        return next((one for one in self._holds.copy() if one.matches(method, path)), None)
-
-    def release_all(self) -> None:
-        """Let every held answer go."""
-        for held in self._holds.copy():
-            held.release()
