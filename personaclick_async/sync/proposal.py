@@ -22,7 +22,7 @@ import attrs
 from personaclick_async.errors import ConfigurationError
 from personaclick_async.models.update import FIELDS, RESERVED_NAMES
 from personaclick_async.names import EMAIL, EXTERNAL_ID, ID, IDENTIFIERS, PHONE
-from personaclick_async.sync.mapping.convert import FALSE, TRUE, Converter
+from personaclick_async.sync.mapping.convert import FLAGS, Converter
 from personaclick_async.sync.mapping.dates import MILLISECONDS, SECONDS
 from personaclick_async.sync.mapping.definition import FieldMapping, looks_like_data
 from personaclick_async.sync.mapping.origin import STANDARD_KINDS, Kind, Origin
@@ -508,7 +508,7 @@ def _as_spelt(word: str, like: str) -> str:
 
 
 def _flags(texts: Iterable[str]) -> dict[str, bool]:
-    words = (YES | NO) - TRUE - FALSE
+    words = (YES | NO) - FLAGS.keys()
     return {text: text.casefold() in YES for text in texts if text.casefold() in words}
 
 

@@ -262,11 +262,13 @@ REFUSED = [
     ("phone", "84951234567", "international"),
     ("phone", "819-555-0175", "international"),
     ("phone", "555-0100 ext. 5", "international"),
+    ("phone", "+056176755658", "of its country"),
     ("phone", "1.23457E+11", "digits are lost"),
     *(("phone", text, "not a date") for text in ("1990-03-11", "192.168.10.10", "0000000000")),
     *(("birthday", f"{year}-05-05", "120 years") for year in ("9999", "1900", "2533", "1368")),
     ("birthday", "1990-03-11T22:00:00Z", "evening"),
     ("birthday", "1/2/1990", "year first"),
+    ("birthday", datetime(1990, 3, 11, 22, tzinfo=UTC), "evening"),
     ("loyalty_bonuses", "1.250", "decimal"),
     ("loyalty_bonuses", "1,250", "decimal"),
 ]

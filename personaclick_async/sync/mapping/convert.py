@@ -15,6 +15,7 @@ from decimal import Decimal
 from functools import cache
 from html import unescape
 from math import inf, isnan
+from types import NoneType
 from typing import Any, Final
 from uuid import UUID
 
@@ -26,7 +27,7 @@ from personaclick_async.models.rules import Number, refuse
 from personaclick_async.models.update import FIELDS
 from personaclick_async.sync.mapping.dates import day_of, read_date
 from personaclick_async.sync.mapping.origin import Case, Kind, Origin, Part, rule_of
-from personaclick_async.sync.mapping.phones import read_phone, read_plain_phone
+from personaclick_async.sync.mapping.phones import read_phone
 from personaclick_async.sync.mapping.words import MACHINES_NOTHING, names_nobody, pattern
 from personaclick_async.sync.records import Fault
 
@@ -43,8 +44,11 @@ _IS_FIT: Final = {
 }
 # A whole column, a text to a line.
 _ARE_FIT: Final = {kind: re.compile(rf"(?:{fit}\n)++").fullmatch for kind, fit in _FIT.items()}
+_TEXTS: Final = (Kind.STRING, *_IS_FIT)
 _MOST_REMEMBERED: Final = 16_384
 _LONGEST_REMEMBERED: Final = 64
+_NO_LETTER: Final = "'\u2018\u2019`\u00b4"
+_APOSTROPHES: Final = re.compile(rf"[{_NO_LETTER}](?=.)(.*?)[{_NO_LETTER}]?", re.DOTALL)
 _FORMULA: Final = re.compile(r'="((?:[^"]|"")*)"')
 _POINT_ZERO: Final = re.compile(r"([+-]?[0-9]+)[.,]0{1,2}")
 _SCIENTIFIC: Final = re.compile(r"[+-]?[0-9]+(?:[.,][0-9]+[eE][+-]?|[eE]\+)[0-9]+")
@@ -63,11 +67,11 @@ _CURRENCY: Final = (
 )
 # 1.250 is twelve hundred and fifty, or one and a quarter.
 _EITHER_WAY: Final = re.compile(r"[+-]?[1-9][0-9]{0,2}[.,][0-9]{3}")
-TRUE: Final = frozenset({"true", "t", "yes", "y", "on", "1"})
-FALSE: Final = frozenset({"false", "f", "no", "n", "off", "0"})
-_NO_LETTER: Final = "'\u2018\u2019`\u00b4"
-
-
+# The words for true and false, as any mapping takes them.
+FLAGS: Final = {
+    **dict.fromkeys(("true", "t", "yes", "y", "on", "1"), True),
+    **dict.fromkeys(("false", "f", "no", "n", "off", "0"), False),
+}
 _CASES: Final[dict[Case, Callable[[str], str]]] = {
     "lower": str.lower,
     "upper": str.upper,
@@ -94,8 +98,9 @@ class Converter:
         folded = {text.casefold(): value for text, value in origin.values.items()}
         told = {**folded, **origin.values}
         told = {text: told[text] for text in told if text.casefold() not in origin.absent}
-        self._told: dict[str, Json] = {"": None} | told | dict.fromkeys(origin.absent)
-        readers: dict[Kind, Callable[[str], object]] = {
+        flags = FLAGS if origin.kind is Kind.BOOLEAN else {}
+        self._told: dict[str, Json] = {"": None, **flags, **told, **dict.fromkeys(origin.absent)}
+        readers: dict[Kind, Callable[[Any], object]] = {
             Kind.STRING: self._name if name in FIELDS else str,
             Kind.IDENTIFIER: self._identifier,
             Kind.EMAIL: self._email,
@@ -103,25 +108,27 @@ class Converter:
             **dict.fromkeys((Kind.NUMBER, Kind.INTEGER, Kind.FLOAT), self._number),
             Kind.BOOLEAN: self._boolean,
             **dict.fromkeys((Kind.BIRTHDAY, Kind.DATE, Kind.DATETIME), self._date),
-            Kind.LIST: lambda text: [text],
+            Kind.LIST: lambda value: list(value) if isinstance(value, list | tuple) else [value],
             Kind.JSON: self._json,
         }
-        self._read = readers.get(origin.kind, str)
-        # Then no text is fit as it stands.
-        self._is_changed = origin.kind in _IS_FIT and bool(origin.values or origin.case)
+        self._read = readers.get(origin.kind, _as_it_is)
         self._remembered: dict[str, Any] = _Memory(self.attempt)
 
     def column(self, cells: Sequence[Any]) -> list[Any]:
         """Convert the cells of many rows, each as :meth:`attempt` does."""
         kind, absent = self._origin.kind, self._origin.absent
-        if set(map(type, cells)) != {str} or self._is_changed:
+        types = {*map(type, cells)}
+        if types != {str} and types <= {int, str, NoneType} and kind in _IS_FIT:
+            cells, types = ["" if cell is None else str(cell) for cell in cells], {str}
+        # Values and cases change what is fit as it stands.
+        if types != {str} or (kind in _IS_FIT and (self._origin.values or self._origin.case)):
             return list(map(self.attempt, cells))
         if kind not in _IS_FIT:
             return list(map(self._remembered.__getitem__, cells))
-        lines = "\n".join([*cells, ""]) if kind in _ARE_FIT else ""
-        are_lines = lines.count("\n") == len(cells)
-        if are_lines and _ARE_FIT[kind](lines) and absent.isdisjoint(cells):
-            return list(cells)
+        if kind in _ARE_FIT and absent.isdisjoint(cells):
+            lines = "\n".join([*cells, ""])
+            if lines.count("\n") == len(cells) and _ARE_FIT[kind](lines):
+                return list(cells)
         is_fit, read = _IS_FIT[kind], self._plain_phone if kind is Kind.PHONE else str
         return [
             read(cell) if is_fit(cell) and cell not in absent else self.attempt(cell)
@@ -134,38 +141,50 @@ class Converter:
         :returns: the value; None if there is nothing to send, the fault if it can't be sent.
         """
         self.notes.clear()
-        value: object
         try:
-            if len(self._origin.columns) > 1:
-                value = self._value(self._joined(cell))
-            elif isinstance(cell, str):
-                value = self._value(cell)
-            elif (word := _word(cell)) in self._told:
-                value = self._told[word]
-            else:
-                value = _typed(self.label, self._origin.kind, cell)
-                value = self._value(value) if isinstance(value, str) else value
+            value = self._value(cell)
             return None if value is None else self.rule(self.label, value)
         except ValidationError as error:
             return Fault.of(error)
 
-    def _noted(self, text: str, changed: str, note: str) -> str:
-        """Return a text as it was changed, and note if it was."""
-        if changed != text:
-            self.notes.append(note)
-        return changed
-
-    def _taken(self, pattern: re.Pattern[str], text: str, note: str) -> str:
-        """Return what a pattern takes out of a text, and note it; else the text as it is."""
-        found = pattern.fullmatch(text)
-        return text if found is None else self._noted(text, found[1], note)
-
     def _plain_phone(self, text: str) -> Any:  # noqa: ANN401 - as an attempt
         """Convert a number from which nothing has to be removed."""
         try:
-            return read_plain_phone(self.label, text, self._origin.country, [])
+            return read_phone(self.label, text, self._origin.country, [], is_plain=True)
         except ValidationError as error:
             return Fault.of(error)
+
+    def _value(self, cell: Any) -> object:  # noqa: ANN401 - whatever a source has
+        """Return what a cell says, in the type that the field's rule takes."""
+        origin = self._origin
+        if len(origin.columns) > 1:
+            cell = self._joined(cell)
+        elif not isinstance(cell, str):
+            word = _word(cell)
+            if word in self._told:
+                return self._told[word]
+            if origin.kind not in _TEXTS:
+                return self._read(cell)
+            cell = _as_text(self.label, cell)
+            if not isinstance(cell, str):
+                return cell
+        text = self._trimmed(cell)
+        for spelling in (text, text.casefold()):
+            if spelling in self._told:
+                return self._told[spelling]
+        if origin.kind in _IS_FIT:
+            if not text.isascii():
+                seen = "".join(ch for ch in text if not _is_invisible(ch))
+                text = self._noted(text, seen, "invisible characters removed")
+            text = self._taken(_APOSTROPHES, text, "apostrophe removed").strip()
+        self._check_meant(text)
+        if origin.part is not None:
+            text = _part_of(text, origin.part)
+        if origin.case is not None:
+            text = _CASES[origin.case](text)
+        if origin.split is not None:
+            return [part for one in text.split(origin.split) if (part := one.strip())] or None
+        return self._read(text) if text else None
 
     def _joined(self, cells: Iterable[object]) -> str:
         texts: list[str] = []
@@ -179,46 +198,27 @@ class Converter:
                 texts.append(text)
         return self._origin.join.join(texts)
 
-    def _value(self, text: str) -> object:
-        """Return what a text says, in the type that the field's rule takes."""
-        origin = self._origin
-        text = self._trimmed(text)
-        for spelling in (text, text.casefold()):
-            if spelling in self._told:
-                return self._told[spelling]
-        if origin.kind in _IS_FIT:
-            text = self._unmarked(text)
-        self._check_meant(text)
-        if origin.part is not None:
-            text = _part_of(text, origin.part)
-        if origin.case is not None:
-            text = _CASES[origin.case](text)
-        if origin.split is not None:
-            return [part for one in text.split(origin.split) if (part := one.strip())] or None
-        return self._read(text) if text else None
-
     def _trimmed(self, text: str) -> str:
         """Take off what stands around a text and does not belong to it."""
         if self._origin.strip:
-            whole, text = text, text.strip()
-            if len(text) < len(whole) and text:
-                self.notes.append("white space removed")
+            text = self._noted(text, text.strip(), "white space removed")
             if not text.isascii() and self._origin.kind not in (Kind.ANY, Kind.LIST, Kind.JSON):
                 unseen = "".join(ch for ch in text if ch.isspace() or _is_invisible(ch))
                 text = self._noted(text, text.strip(unseen), "invisible characters removed")
-        if text.startswith('="') and (found := _FORMULA.fullmatch(text)) is not None:
-            return self._noted(text, found[1].replace('""', '"'), '="…" unwrapped')
+        if text.startswith('="'):
+            text = self._taken(_FORMULA, text, '="…" unwrapped').replace('""', '"')
         return text
 
-    def _unmarked(self, text: str) -> str:
-        """Take invisible characters out of an identifier, and a spreadsheet's apostrophe off it."""
-        if not text.isascii():
-            seen = "".join(ch for ch in text if not _is_invisible(ch))
-            text = self._noted(text, seen, "invisible characters removed")
-        if text[:1] in _NO_LETTER and len(text) > 1:
-            self.notes.append("apostrophe removed")
-            text = text[1:-1] if text[-1] in _NO_LETTER else text[1:]
-        return text.strip()
+    def _noted(self, text: str, changed: str, note: str) -> str:
+        """Return a text as it was changed, and note it if something is left."""
+        if changed not in ("", text):
+            self.notes.append(note)
+        return changed
+
+    def _taken(self, pattern: re.Pattern[str], text: str, note: str) -> str:
+        """Return what a pattern takes out of a text, and note it; else the text as it is."""
+        found = pattern.fullmatch(text)
+        return text if found is None else self._noted(text, found[1], note)
 
     def _check_meant(self, text: str) -> None:
         if text.casefold() == "null":
@@ -229,7 +229,8 @@ class Converter:
         if text.startswith("#") and pattern("error").fullmatch(text):
             raise refuse(self.label, "a value, not a spreadsheet's error: the value is lost", text)
 
-    # What a text says that is not empty, by the kind of value.
+    # What a text says that is not empty, by the kind of value; and a value that is no text, but
+    # for kinds that are texts.
 
     def _name(self, text: str) -> str:
         if "&" in text and _ENTITY.search(text) and _WORDS.fullmatch(plain := unescape(text)):
@@ -248,9 +249,8 @@ class Converter:
             raise refuse(self.label, "an identifier, not the name of its column", text)
         whole = self._digits(text)
         if names_nobody(whole):
-            raise refuse(
-                self.label, "an identifier, not a word or a number that stands for none", text
-            )
+            rule = "an identifier, not a word or a number that stands for none"
+            raise refuse(self.label, rule, text)
         return whole
 
     def _digits(self, text: str) -> str:
@@ -273,44 +273,66 @@ class Converter:
     def _phone(self, text: str) -> str:
         return read_phone(self.label, self._digits(text), self._origin.country, self.notes)
 
-    def _boolean(self, text: str) -> bool:
-        word = text.casefold()
-        if word not in TRUE | FALSE:
-            raise refuse(self.label, "true or false, yes or no, 1 or 0", text)
-        return word in TRUE
+    def _boolean(self, value: object) -> object:
+        if isinstance(value, str):  # no word of FLAGS
+            raise refuse(self.label, "true or false, yes or no, 1 or 0", value)
+        return value
 
-    def _date(self, text: str) -> date:
+    def _date(self, value: object) -> date:
         kind, formats = self._origin.kind, self._origin.format
-        moment = read_date(self.label, text, formats, is_birthday=kind is Kind.BIRTHDAY)
-        return moment if kind is Kind.DATETIME else day_of(self.label, moment)
+        if isinstance(value, str):
+            value = read_date(self.label, value, formats, is_birthday=kind is Kind.BIRTHDAY)
+        if not isinstance(value, datetime):
+            day = rules.day(self.label, value)
+            # It says nothing of a zone.
+            return datetime(day.year, day.month, day.day) if kind is Kind.DATETIME else day  # noqa: DTZ001
+        return value if kind is Kind.DATETIME else day_of(self.label, value)
 
-    def _json(self, text: str) -> object:
+    def _json(self, value: object) -> object:
+        if not isinstance(value, str):
+            return value
         with suppress(ValueError):  # also a text that UTF-8 can't carry
-            return codec.decode(text.encode())
-        raise refuse(self.label, "JSON", text)
+            return codec.decode(value.encode())
+        raise refuse(self.label, "JSON", value)
 
-    def _number(self, text: str) -> Number:
+    def _number(self, value: object) -> object:
+        """Return a number in the type of its kind."""
+        kind = self._origin.kind
+        if isinstance(value, str):
+            value = self._written_number(value)
+        if kind is Kind.NUMBER:
+            return value
+        if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
+            raise refuse(self.label, "a number", value)
+        if kind is Kind.FLOAT:
+            with suppress(OverflowError):
+                return float(value)
+            raise refuse(self.label, "a number that fits into a float", value)
+        found = rules.number(self.label, value)
+        if kind is Kind.INTEGER and found != int(found):
+            raise refuse(self.label, "a whole number", value)
+        return int(found) if kind is Kind.INTEGER else found
+
+    def _written_number(self, text: str) -> Number:
         """Read a number as people and spreadsheets write it: ``$1,234.50``.
 
         Separators must stand where thousands end, so that ``1,5`` is refused and not taken for 15.
         """
-        origin = self._origin
         plain = text[1:] if text[0] in _NO_LETTER else text
         plain = unicodedata.normalize("NFKC", plain).replace("\u2212", "-")
-        decimal = origin.decimal or "."
+        decimal = self._origin.decimal or "."
         is_short = len(plain) <= _LONGEST_NUMBER
         found = _number_pattern(decimal).fullmatch(plain) if is_short else None
         if found is None or (found["sign"] and found["inner"]):
             raise refuse(self.label, f"a number such as 1234{decimal}50", text)
-        is_open = origin.decimal is None and origin.kind is not Kind.INTEGER
+        is_open = self._origin.decimal is None and self._origin.kind is not Kind.INTEGER
         if is_open and _EITHER_WAY.fullmatch(plain):
             rule = 'a number, and decimal = "." or "," to tell how to read it'
             raise refuse(self.label, rule, text)
         whole = found["sign"] + found["inner"] + found["whole"].replace(found["by"] or " ", "")
         if found["part"] is None and found["power"] is None:
-            return _of_kind(self.label, origin.kind, int(whole))
-        number = float(f"{whole}.{found['part'] or 0}e{found['power'] or 0}")
-        return _of_kind(self.label, origin.kind, number)
+            return int(whole)
+        return float(f"{whole}.{found['part'] or 0}e{found['power'] or 0}")
 
 
 class _Memory(dict[str, Any]):
@@ -327,6 +349,10 @@ class _Memory(dict[str, Any]):
                 self.clear()
             self[text] = found
         return found
+
+
+def _as_it_is(value: object) -> object:
+    return value
 
 
 def _is_invisible(ch: str) -> bool:
@@ -360,20 +386,6 @@ def _number_pattern(decimal: str) -> re.Pattern[str]:
     )
 
 
-def _of_kind(field: str, kind: Kind, value: object) -> Number:
-    """Return a number as an int or a float where the kind is one of these."""
-    if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
-        raise refuse(field, "a number", value)
-    if kind is Kind.FLOAT:
-        with suppress(OverflowError):
-            return float(value)
-        raise refuse(field, "a number that fits into a float", value)
-    found = rules.number(field, value)
-    if kind is Kind.INTEGER and found != int(found):
-        raise refuse(field, "a whole number", value)
-    return int(found) if kind is Kind.INTEGER else found
-
-
 # What databases, workbooks and programs have in place of texts.
 
 
@@ -387,26 +399,6 @@ def _word(value: object) -> str | None:
     if isinstance(value, bool):
         return "true" if value else "false"
     return str(value) if isinstance(value, int) else None
-
-
-def _typed(field: str, kind: Kind, value: object) -> object:
-    """Return a value in a type that the rule of its kind takes; the rule refuses what is left."""
-    match kind:
-        case Kind.STRING | Kind.IDENTIFIER | Kind.EMAIL | Kind.PHONE:
-            return _as_text(field, value)
-        case Kind.INTEGER | Kind.FLOAT:
-            return _of_kind(field, kind, value)
-        case Kind.BOOLEAN if isinstance(value, int) and value in (0, 1):
-            return bool(value)  # databases without booleans keep 0 and 1
-        case Kind.DATE:
-            return day_of(field, value) if isinstance(value, datetime) else rules.day(field, value)
-        case Kind.DATETIME if not isinstance(value, datetime):
-            day = rules.day(field, value)
-            return datetime(day.year, day.month, day.day)  # noqa: DTZ001 - it says nothing of a zone
-        case Kind.LIST:
-            return list(value) if isinstance(value, list | tuple) else [value]
-        case _:
-            return value
 
 
 def _as_text(field: str, value: object) -> object:

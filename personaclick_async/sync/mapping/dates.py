@@ -6,9 +6,9 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from contextlib import suppress
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from functools import cache
-from itertools import pairwise
+from math import inf
 from typing import Final
 
 from personaclick_async.models.rules import refuse
@@ -16,14 +16,13 @@ from personaclick_async.sync.mapping.words import MONTHS
 
 # No DTZ rules in what follows: a date in a file has no zone, and none is made up for it.
 
-_EXCEL: Final = "excel"
 SECONDS: Final = "unix"
 MILLISECONDS: Final = "unix ms"
-# Formats that count from a fixed moment: from which one, and what.
+# Formats that count from a fixed moment: from which one, what, and the least number.
 _COUNTED: Final = {
-    _EXCEL: (datetime(1899, 12, 30), timedelta(days=1)),  # noqa: DTZ001
-    SECONDS: (datetime(1970, 1, 1, tzinfo=UTC), timedelta(seconds=1)),
-    MILLISECONDS: (datetime(1970, 1, 1, tzinfo=UTC), timedelta(milliseconds=1)),
+    "excel": (datetime(1899, 12, 30), timedelta(days=1), 1),  # noqa: DTZ001
+    SECONDS: (datetime(1970, 1, 1, tzinfo=UTC), timedelta(seconds=1), -inf),
+    MILLISECONDS: (datetime(1970, 1, 1, tzinfo=UTC), timedelta(milliseconds=1), -inf),
 }
 # For each word of a format, how what it says is written.
 _PARTS: Final = {
@@ -36,6 +35,8 @@ _PARTS: Final = {
     "z": "Z|UTC|GMT|[+-][0-9]{2}:?[0-9]{2}",
 }
 _SAYS_THE_SAME: Final = {"B": "b", "I": "H"}
+# Without anything between two words, only full widths tell their numbers apart.
+_PACKED: Final = re.compile(r"(?<=%\w)%|%(?=\w%[^pz])")
 _YEAR_FIRST: Final = re.compile(
     r"(?P<Y>[0-9]{4})(?:(?P<by>[-/.])|\s*[年년]\s*)(?P<m>[0-9]{1,2})"
     r"(?(by)(?P=by)|\s*[月월]\s*)(?P<d>[0-9]{1,2})(?(by)|\s*[日일])"
@@ -56,7 +57,7 @@ def is_whole_date(pattern: str) -> bool:
     except (KeyError, re.error):  # an unknown word, or one that is there twice
         return False
     is_whole = "d" in said and len(said & {"m", "b"}) == len(said & {"Y", "y"}) == 1
-    return pattern in _COUNTED or (pattern != "" and is_whole)
+    return pattern in _COUNTED or is_whole
 
 
 def read_date(
@@ -73,74 +74,51 @@ def read_date(
     for pattern in formats or [""]:
         with suppress(ValueError, OverflowError, KeyError):
             if pattern in _COUNTED:
-                return _counted(pattern, plain)
-            if (found := _regex(pattern).fullmatch(plain)) is not None:
+                first, unit, least = _COUNTED[pattern]
+                if _NUMBER.fullmatch(plain) and float(plain) >= least:
+                    return first + float(plain) * unit
+            elif found := (_regex(pattern) if pattern else _YEAR_FIRST).fullmatch(plain):
                 return _date_of(found.groupdict(), is_birthday=is_birthday)
     rule = f"a date as {' or '.join(formats)}" if formats else "a date, year first: YYYY-MM-DD"
     raise refuse(field, rule, text)
 
 
-def _counted(pattern: str, text: str) -> datetime:
-    number = float(text) if _NUMBER.fullmatch(text) else None
-    if number is None or (pattern == _EXCEL and number < 1):
-        raise ValueError
-    first, unit = _COUNTED[pattern]
-    return first + number * unit
-
-
 @cache
 def _regex(pattern: str) -> re.Pattern[str]:
-    if not pattern:
-        return _YEAR_FIRST
-    made: list[str] = []
-    pieces = re.findall(r"%.|\s+|[^%\s]", pattern)
-    for piece, after in pairwise([*pieces, ""]):
-        if piece.isspace():
-            made.append(r"\s+")
-        elif piece[0] != "%" or piece == "%%":
-            made.append(re.escape(piece[-1]))
-        else:
-            word = _SAYS_THE_SAME.get(piece[1], piece[1])
-            # Without anything in between, only full widths tell two numbers apart.
-            packed = after.startswith("%") and after[1:] not in ("p", "z")
-            packed = packed or (bool(made) and made[-1].startswith("(?P<"))
-            digits = _PARTS[word].replace("{1,2}", "{2}") if packed else _PARTS[word]
-            made.append(f"(?P<{word}>{digits})")
-    return re.compile("".join(made), re.IGNORECASE)
+    def part(found: re.Match[str]) -> str:
+        packed, said = found.groups()
+        word = _SAYS_THE_SAME.get(said, said)
+        return f"(?P<{word}>{_PARTS[word].replace('{1,2}', '{2}') if packed else _PARTS[word]})"
+
+    marked = _PACKED.sub("%\0", re.sub(r"\s+", " ", pattern))
+    spaced = re.escape(marked).replace(r"\ ", r"\s+")
+    return re.compile(re.sub("%(\0?)(.)", part, spaced), re.IGNORECASE)
 
 
 def _date_of(found: dict[str, str | None], *, is_birthday: bool) -> datetime:
-    """Make a date of what each part of its format says.
-
-    :raises ValueError: there is no such day or time.
-    :raises KeyError: there is no such month.
-    """
-    if found.keys() == {"Y", "m", "d"}:  # as in most files, and in half the time
-        return datetime(int(found["Y"] or 0), int(found["m"] or 0), int(found["d"] or 0))  # noqa: DTZ001
+    """Make a date of its parts; ValueError and KeyError mean that there is no such day or month."""
     said = {part: text for part, text in found.items() if text}
-    number = {part: int(text) for part, text in said.items() if text.isdecimal()}
-    hour = number.get("H", 0)
+    today = datetime.now()  # noqa: DTZ005
+    hour = int(said.get("H", 0))
     if half := said.get("p"):
         if not 1 <= hour <= _NOON:
             raise ValueError
         hour = hour % _NOON + (_NOON if half[0] in "pP" else 0)
     zone = None
     if offset := said.get("z"):
-        offset = offset if offset[0] in "+-" else "Z"
-        zone = datetime.fromisoformat(f"2000-01-01T00:00{offset}").tzinfo
-    today = datetime.now()  # noqa: DTZ005
+        zone = time.fromisoformat(f"00:00{offset if offset[0] in '+-' else 'Z'}").tzinfo
     moment = datetime(
-        number["Y"] if "Y" in number else today.year // _CENTURY * _CENTURY + number["y"],
-        number["m"] if "m" in number else MONTHS[said["b"].rstrip(".").casefold()],
-        number["d"],
+        int(said["Y"]) if "Y" in said else today.year // _CENTURY * _CENTURY + int(said["y"]),
+        int(said["m"]) if "m" in said else MONTHS[said["b"].rstrip(".").casefold()],
+        int(said["d"]),
         hour,
-        number.get("M", 0),
-        number.get("S", 0),
+        int(said.get("M", 0)),
+        int(said.get("S", 0)),
         int(said.get("f", "0").ljust(6, "0")[:6]),
         zone,
     )
     is_ahead = moment.year > today.year + _YEARS_AHEAD
-    if "y" in number and (is_ahead or (is_birthday and moment.date() > today.date())):
+    if "y" in said and (is_ahead or (is_birthday and moment.date() > today.date())):
         return moment.replace(year=moment.year - _CENTURY)
     return moment
 

@@ -6,10 +6,10 @@ import re
 import unicodedata
 from contextlib import suppress
 from functools import cache
-from importlib.util import find_spec
-from typing import Any, Final, NamedTuple
+from importlib import import_module
+from typing import Any, Final
 
-from personaclick_async.errors import ConfigurationError, ValidationError
+from personaclick_async.errors import ConfigurationError
 from personaclick_async.models import rules
 from personaclick_async.models.rules import refuse
 from personaclick_async.sync.mapping.words import pattern
@@ -38,13 +38,11 @@ _NEEDS_COUNTRY: Final = (
 
 
 @cache
-def _library() -> Any | None:  # noqa: ANN401 - a module without types
-    """Return the library that knows the numbers of all countries, if it is installed."""
-    if find_spec("phonenumbers") is None:
-        return None
-    import phonenumbers  # noqa: PLC0415 - an extra
-
-    return phonenumbers
+def _library() -> Any:  # noqa: ANN401 - a module without types
+    """Return the library that knows the numbers of all countries; None if it is not installed."""
+    with suppress(ImportError):
+        return import_module("phonenumbers")
+    return None
 
 
 def check_country(country: str) -> None:
@@ -54,8 +52,7 @@ def check_country(country: str) -> None:
     """
     if country == _AS_WRITTEN:
         return
-    library = _library()
-    if library is None:
+    if (library := _library()) is None:
         raise ConfigurationError(
             "country: needs another package; pip install 'personaclick-async[phones]'"
         )
@@ -63,7 +60,9 @@ def check_country(country: str) -> None:
         raise ConfigurationError('country: expected two capital letters such as "CH", or "none"')
 
 
-def read_phone(field: str, text: str, country: str | None, notes: list[str]) -> str:
+def read_phone(
+    field: str, text: str, country: str | None, notes: list[str], *, is_plain: bool = False
+) -> str:
     """Read a phone number.
 
     Trunk zeros, ``00``, extensions and the world's dashes and spaces go. With a country national
@@ -72,29 +71,21 @@ def read_phone(field: str, text: str, country: str | None, notes: list[str]) -> 
 
     :param country: two letters, ``none`` for numbers as they are written, or None.
     :param notes: takes what is changed.
+    :param is_plain: the text has nothing but digits, after a + at most.
     """
-    digits = rules.phone(field, _without_additions(field, text, notes))
-    try:
-        return read_plain_phone(field, digits, country, notes)
-    except ValidationError as error:
-        raise refuse(field, error.rule, text) from None
-
-
-def read_plain_phone(field: str, digits: str, country: str | None, notes: list[str]) -> str:
-    """Read a phone number of digits and a leading + at most; see :func:`read_phone`."""
+    digits = text if is_plain else rules.phone(field, _without_additions(field, text, notes))
     if country == _AS_WRITTEN:
         return digits
     plus = f"+{digits[2:]}" if digits.startswith("00") else digits
-    library = _library()
-    if library is None:
+    if (library := _library()) is None:
         if not _INTERNATIONAL.fullmatch(plus):
-            raise refuse(field, _NEEDS_COUNTRY, digits)
+            raise refuse(field, _NEEDS_COUNTRY, text)
         return plus
-    if plus[0] == "+" and (plan := _plan_of(plus)) is not None and plan.possible.fullmatch(plus):
+    if plus[0] == "+" and _is_valid(plus):
         return plus
-    if country is None and plus[0] != "+":
+    if plus[0] != "+" and country is None:
         if not _has_code(library, digits):
-            raise refuse(field, _NEEDS_COUNTRY, digits)
+            raise refuse(field, _NEEDS_COUNTRY, text)
         # With and without it, one number would be two people.
         notes.append("made international")
         return f"+{digits}"
@@ -105,7 +96,7 @@ def read_plain_phone(field: str, digits: str, country: str | None, notes: list[s
         if library.is_possible_number_with_reason(found) == is_possible:
             whole = library.format_number(found, library.PhoneNumberFormat.E164)
     if not whole:
-        raise refuse(field, "a phone number as long as those of its country", digits)
+        raise refuse(field, "a phone number as long as those of its country", text)
     if whole != plus:
         notes.append("made international")
     return rules.phone(field, whole)  # a country's numbers may be longer than any that is dialled
@@ -119,13 +110,10 @@ def _has_code(library: Any, digits: str) -> bool:  # noqa: ANN401 - a module wit
         return False
     plus = f"+{digits}"
     try:
-        plan = _plan_of(plus)
-        if plan is not None and plan.possible.fullmatch(plus):
-            is_valid = plan.valid.fullmatch(plus) is not None
-        else:
-            is_valid = library.is_valid_number(library.parse(plus))
-        if not is_valid or digits[0] == "7":  # Russian ones are written so
-            return is_valid
+        if not _is_valid(plus) and not library.is_valid_number(library.parse(plus)):
+            return False
+        if digits[0] == "7":  # Russian ones are written so
+            return True
         # 150 1234 5678 of China would be a number in Arkansas.
         types = [library.number_type(library.parse(digits, region)) for region in _LONG]
     except library.NumberParseException:
@@ -133,40 +121,32 @@ def _has_code(library: Any, digits: str) -> bool:  # noqa: ANN401 - a module wit
     return library.PhoneNumberType.MOBILE not in types
 
 
-class _Plan(NamedTuple):
-    """What the international numbers of a country look like, as its library has it.
-
-    The library's own parsing takes twenty times as long, and is left with all other numbers.
-    """
-
-    possible: re.Pattern[str]  # as long as they may be, without what is dialled inside the country
-    valid: re.Pattern[str]  # those that can belong to somebody
-
-
-def _plan_of(plus: str) -> _Plan | None:
-    """Return the plan that a number with a + keeps."""
-    return _plan(plus[1:2]) or _plan(plus[1:3]) or _plan(plus[1:4])
+def _is_valid(plus: str) -> bool:
+    """Return whether an international number can belong to somebody, if that is soon told."""
+    numbers = _numbers(plus[1:2]) or _numbers(plus[1:3]) or _numbers(plus[1:4])
+    return numbers is not None and numbers.fullmatch(plus) is not None
 
 
 @cache
-def _plan(code: str) -> _Plan | None:
-    library = _library()
-    regions = library and library.COUNTRY_CODE_TO_REGION_CODE.get(int(code))
-    if library is None or not regions:
+def _numbers(code: str) -> re.Pattern[str] | None:
+    """Compile the international numbers of a country's code, as its library has them.
+
+    The library's own parsing takes twenty times as long, and is left with all other numbers.
+    """
+    library, number = _library(), int(code)
+    regions = library.COUNTRY_CODE_TO_REGION_CODE.get(number)
+    if not regions:
         return None
-    known = library.PhoneMetadata.metadata_for_region_or_calling_code
-    plans = [known(int(code), region) for region in regions]
-    prefix = plans[0].national_prefix_for_parsing
-    lengths = "|".join(f"[0-9]{{{n}}}" for n in plans[0].general_desc.possible_length)
     numbers = []
-    for plan in plans:
+    for region in regions:
+        plan = library.PhoneMetadata.metadata_for_region_or_calling_code(number, region)
         kinds = filter(None, (getattr(plan, kind) for kind in _KINDS))
         of_kinds = [kind.national_number_pattern for kind in kinds if kind.national_number_pattern]
         numbers.append(f"(?={plan.general_desc.national_number_pattern}$)(?:{'|'.join(of_kinds)})")
-    return _Plan(
-        re.compile(rf"\+{code}{f'(?!{prefix})' if prefix else ''}(?:{lengths})"),
-        re.compile(rf"\+{code}(?:{'|'.join(numbers)})"),
-    )
+    # What is dialled inside the country only does not stand after the code.
+    main = library.PhoneMetadata.metadata_for_region_or_calling_code(number, regions[0])
+    inside = f"(?!{prefix})" if (prefix := main.national_prefix_for_parsing) else ""
+    return re.compile(rf"\+{number}{inside}(?:{'|'.join(numbers)})")
 
 
 def _without_additions(field: str, text: str, notes: list[str]) -> str:
@@ -178,13 +158,14 @@ def _without_additions(field: str, text: str, notes: list[str]) -> str:
         plain = plain.replace("\u2212", "-")  # a minus sign
         dashed = ("-" if unicodedata.category(ch) == "Pd" else ch for ch in plain)
         plain = "".join(str(unicodedata.decimal(ch, ch)) for ch in dashed)
-    plain = pattern("phone_label").sub("", plain, count=1) if plain[0].isalpha() else plain
+    if plain[0].isalpha():
+        plain = pattern("phone_label").sub("", plain, count=1)
     if (found := pattern("with_extension").fullmatch(plain)) is not None:
         plain = found[1]
         notes.append("extension left out")
     plain = _AREA.sub(r"\1 ", plain, count=1)
     if plain.count("+") > 1 or pattern("several_phones").fullmatch(plain):
         raise refuse(field, _ONE, text)
-    if _TRUNK.search(plain) and plain.lstrip("( ").startswith(("+", "00")):
+    if plain.lstrip("( ").startswith(("+", "00")):
         plain = _TRUNK.sub(" ", plain, count=1)
     return plain.strip()
