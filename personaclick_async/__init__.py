@@ -5,6 +5,7 @@ it only reads, are in :mod:`personaclick_async.models`.
 """
 
 from personaclick_async._version import __version__
+from personaclick_async.cache import ProfileStore, Stored
 from personaclick_async.client import PersonaClick
 from personaclick_async.codec import Json
 from personaclick_async.config import (
@@ -45,7 +46,6 @@ from personaclick_async.models.update import Kid, ProfileUpdate, Vehicle
 from personaclick_async.names import Family, Gender, Segment
 from personaclick_async.pools import CleanConnector
 from personaclick_async.protocol.answers import Answer
-from personaclick_async.store import ProfileStore, Stored
 from personaclick_async.user import DeviceUser, User
 
 __all__ = [

@@ -5,20 +5,19 @@ from __future__ import annotations
 import asyncio
 import threading
 import weakref
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from typing import TypeAlias, TypeVar
+from typing import Protocol, TypeAlias, TypeVar, runtime_checkable
 
 import attrs
 from cachetools import TTLCache
 
 from personaclick_async.config import CachePolicy, CallOptions, Seconds
-from personaclick_async.errors import PersonaClickError, TimedOut
+from personaclick_async.errors import TimedOut
 from personaclick_async.models.identity import Identity
 from personaclick_async.models.reading import WrongShape
 from personaclick_async.names import PROFILE
 from personaclick_async.pools import running_loop
-from personaclick_async.store import CacheStats, ProfileStore
 
 T = TypeVar("T")
 
@@ -29,36 +28,95 @@ Load: TypeAlias = Callable[[Parse[T]], Awaitable[tuple[bytes, T]]]
 """Asks the service for a profile; returns the body of the answer, and what was made of it."""
 
 
-class _LeaderLeft(Exception):
-    """The caller that made the request was cancelled, or its own timeout is over.
+@attrs.define
+class CacheStats:
+    """How profile reads were answered since the client was made.
 
-    The next in line makes it again.
+    :ivar hits: from memory, without I/O.
+    :ivar misses: by a request, forced ones included.
+    :ivar coalesced: by a request that another caller had made.
+    :ivar shared_hits: from the store that processes share.
+    :ivar store_failures: exchanges with that store that failed or timed out; the reads concerned
+        went to the service and count as misses.
     """
+
+    hits: int = 0
+    misses: int = 0
+    coalesced: int = 0
+    shared_hits: int = 0
+    store_failures: int = 0
+
+
+@attrs.frozen(repr=False)
+class Stored:
+    """What a store answers to a read.
+
+    :ivar body: the profile as the service sent it, or None if none is fresh enough.
+    :ivar age: seconds since the service was asked for it.
+    :ivar permit: where there is no body: what to pass to ``keep`` with the one that is loaded.
+    """
+
+    body: bytes | None = None
+    age: Seconds = 0.0
+    permit: str = ""
+
+
+@runtime_checkable
+class ProfileStore(Protocol):
+    """Keeps profiles, which are personal data, outside the process. When away, it stores nothing.
+
+    It never raises. It serves one client, which closes it.
+
+    :ivar memory_ttl: seconds for which a process may keep in memory what it read from here.
+    """
+
+    memory_ttl: Seconds
+
+    def open(self, shop_id: str, stats: CacheStats) -> None:
+        """Take the name of the shop, and where to count failures."""
+
+    async def read(self, key: Identity, *, max_age: Seconds) -> Stored | None:
+        """Return a profile younger than ``max_age``, else a permit; None when away.
+
+        ``max_age=0`` ends the permits of earlier reads.
+        """
+
+    async def keep(self, key: Identity, permit: str, body: bytes, *, ttl: Seconds) -> bool:
+        """Keep a profile until ``ttl`` after its permit was given; False if a write ended that."""
+        ...
+
+    async def forget(self, keys: Sequence[Identity]) -> None:
+        """Drop profiles and end the permits of reads in flight."""
+
+    def forget_all(self) -> None:
+        """Do what ``forget`` does for all profiles, with the next exchange."""
+
+    def start_over_after_fork(self) -> None:
+        """Drop the parent's connections, in a forked child."""
+
+    async def close(self) -> None:
+        """Say what could not be said before, and close the connections."""
 
 
 @attrs.define(eq=False, repr=False)
 class _Flight:
-    """A request for a profile, and the other callers on its event loop that wait for it."""
+    """A request for a profile that other callers on its event loop wait for.
+
+    :ivar outcome: the body or the error; None if the caller that made it was cancelled, or its
+        own timeout is over: the next in line makes it again.
+    """
 
     loop: asyncio.AbstractEventLoop
     retries: int | None
-    waiting: list[asyncio.Future[bytes]] = attrs.field(factory=list)
+    outcome: bytes | Exception | None = None
+    # A future for each: one that all share would have to be shielded from each cancellation.
+    waiting: list[asyncio.Future[None]] = attrs.field(factory=list)
 
-    def join(self) -> asyncio.Future[bytes]:
-        # A future for each: one that all share would have to be shielded from each cancellation.
-        turn: asyncio.Future[bytes] = self.loop.create_future()
-        self.waiting.append(turn)
-        return turn
-
-    def end(self, outcome: bytes | Exception) -> None:
+    def land(self, outcome: bytes | Exception | None) -> None:
+        self.outcome = outcome
         for turn in self.waiting:
-            if turn.done():
-                continue
-            if isinstance(outcome, bytes):
-                turn.set_result(outcome)
-            else:
-                turn.set_exception(outcome)
-                turn.exception()  # a caller may be cancelled before it looks
+            if not turn.done():
+                turn.set_result(None)
 
 
 class ProfileCache:
@@ -125,21 +183,22 @@ class ProfileCache:
         loop = running_loop()
         while not force and (joined := self._in_flight(key, loop)) is not None:
             self.stats.coalesced += 1
+            turn = loop.create_future()
+            joined.waiting.append(turn)
             try:
                 if options.ends is None:
-                    return parse(await joined.join())
-                async with asyncio.timeout(options.left):
-                    return parse(await joined.join())
-            except PersonaClickError:
-                if joined.retries == options.retries:
-                    raise
-                # It was retried more or less often than this caller wants.
-                self.stats.coalesced -= 1
+                    await turn
+                else:
+                    async with asyncio.timeout(options.left):
+                        await turn
             except TimeoutError:
-                late = options.late("another caller's request", endpoint=PROFILE.name)
-                raise late from None
-            except _LeaderLeft:
-                self.stats.coalesced -= 1
+                raise options.late("another caller's request", endpoint=PROFILE.name) from None
+            if isinstance(joined.outcome, bytes):
+                return parse(joined.outcome)
+            if joined.outcome is not None and joined.retries == options.retries:
+                raise joined.outcome
+            # It was retried more or less often than this caller wants.
+            self.stats.coalesced -= 1
         # The first caller loads in its own task: a task for it would cost each read a tenth.
         flight = _Flight(loop, options.retries)
         this = weakref.ref(flight)
@@ -158,12 +217,13 @@ class ProfileCache:
                     self._store, key, load, parse, force=force
                 )
         except BaseException as error:
-            self._land(key, this)
+            self._end(key, this)
             is_own = options.timeout is not None and isinstance(error, TimedOut)
-            flight.end(error if isinstance(error, Exception) and not is_own else _LeaderLeft())
+            flight.land(error if isinstance(error, Exception) and not is_own else None)
+            del flight  # which the error's traceback would hold, and it the error
             raise
-        self._land(key, this, body if fresh_for >= self._memory_ttl > 0 else None)
-        flight.end(body)
+        self._end(key, this, body if fresh_for >= self._memory_ttl > 0 else None)
+        flight.land(body)
         return made
 
     async def forget(self, *keys: Identity) -> None:
@@ -203,7 +263,7 @@ class ProfileCache:
                 return flight
         return None
 
-    def _land(self, key: Identity, this: weakref.ref[_Flight], body: bytes | None = None) -> None:
+    def _end(self, key: Identity, this: weakref.ref[_Flight], body: bytes | None = None) -> None:
         """End a flight; cache its answer unless a write or a later read has overtaken it."""
         with self._lock:
             flights = self._flights.get(key, [])

@@ -15,7 +15,7 @@ from weakref import WeakSet
 import aiohttp
 import attrs
 
-from personaclick_async.cache import ProfileCache
+from personaclick_async.cache import CacheStats, ProfileCache, ProfileStore
 from personaclick_async.calls import OrderCalls, ProfileCalls
 from personaclick_async.codec import Json
 from personaclick_async.config import (
@@ -48,7 +48,6 @@ from personaclick_async.scope import (
     start_session,
     utc_now,
 )
-from personaclick_async.store import CacheStats, ProfileStore
 from personaclick_async.transport import Transport, TransportStats
 from personaclick_async.user import (
     DeviceUser,

@@ -10,13 +10,13 @@ import json
 import re
 import secrets
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Final
 
 import aiohttp
 import attrs
-from multidict import MultiDict
 from yarl import URL
 
 from personaclick_async import codec, names
@@ -40,7 +40,7 @@ _SESSION_NAMES: Final = (names.SEANCE, names.SID)
 _USER_ID_NAMES: Final = (names.EXTERNAL_ID, names.ID)
 _WRAPPERS: Final = (names.PRODUCTS, names.DATA, names.PAYLOAD)
 _WITH_SECRET: Final = ("customer_unknown", "customer_profile", "lists")
-_NAMED: Final = ("first_name", "last_name", names.EMAIL, names.PHONE)
+_NAMED: Final = {"first_name", "last_name", names.EMAIL, names.PHONE}
 _TYPES: Final[Mapping[type, str]] = {
     type(None): "null",
     bool: "boolean",
@@ -137,14 +137,16 @@ class _Reply:
     @property
     def envelope(self) -> str | None:
         """Which of the known envelopes an error is in, or None for another one."""
-        if self.is_empty or not isinstance(self.body, dict):
-            return "empty" if self.is_empty else None
-        status = self.body.get(names.STATUS)
-        if type(status) is int:
-            return "numeric status"
-        if status == names.STATUS_ERROR:
-            return "payload" if isinstance(self.body.get(names.PAYLOAD), dict) else "message"
-        return "bare message" if names.MESSAGE in self.body else None
+        match self.body:
+            case {names.STATUS: status} if type(status) is int:
+                return "numeric status"
+            case {names.STATUS: names.STATUS_ERROR, names.PAYLOAD: dict()}:
+                return "payload"
+            case {names.STATUS: names.STATUS_ERROR}:
+                return "message"
+            case {names.MESSAGE: _}:
+                return "bare message"
+        return "empty" if self.is_empty else None
 
     @property
     def fields(self) -> dict[str, Json]:
@@ -157,7 +159,7 @@ class _Reply:
     @property
     def types(self) -> dict[str, str]:
         """The fields' types by their names."""
-        return {name: _TYPES.get(type(value), "another") for name, value in self.fields.items()}
+        return {name: _type(value) for name, value in self.fields.items()}
 
     @property
     def ids(self) -> tuple[str, str]:
@@ -165,6 +167,10 @@ class _Reply:
         said = self.fields
         session = said.get(names.SEANCE) or said.get(names.SID)
         return str(said.get(names.DID) or ""), str(session or "")
+
+
+def _type(value: Json) -> str:
+    return _TYPES.get(type(value), "another")
 
 
 async def probe(
@@ -189,10 +195,10 @@ async def probe(
     :raises ConnectionFailed: the service can't be reached, or stopped answering.
     :raises AuthenticationFailed: the service does not know the shop.
     """
-    reused: list[None] = []
+    reuses: list[object] = []
 
-    async def note_reuse(*_: object) -> None:
-        reused.append(None)
+    async def note_reuse(*event: object) -> None:
+        reuses.append(event)
 
     trace = aiohttp.TraceConfig()
     trace.on_connection_reuseconn.append(note_reuse)
@@ -218,7 +224,7 @@ async def probe(
             await asking.about_writing()
         if customer:
             await asking.about_a_customer(customer)
-        return asking.report(was_kept=bool(reused))
+        return asking.report(was_kept=bool(reuses))
 
 
 @attrs.define(kw_only=True)
@@ -276,46 +282,42 @@ class _Probe:
         self._surprises.append(f"{what}; report it")
 
     async def _ask(
-        self,
-        what: str,
-        path: str,
-        query: Mapping[str, str] | Iterable[tuple[str, str]] = (),
-        *,
-        body: Mapping[str, Json] | None = None,
+        self, what: str, path: str, fields: Mapping[str, Json], *, method: str = "GET"
     ) -> _Reply:
-        """Ask by GET, or by POST where there is a body."""
+        """Send fields and the shop's id, as a query (several of a name as a list) or as JSON."""
         if self._requests:
             await asyncio.sleep(self._pause)
         self._progress(what)
         self._requests += 1
-        method = "GET" if body is None else "POST"
+        query, body = {**self._shop, **fields}, None
+        if method == "POST":
+            query, body = {}, query
         try:
             async with self._http.request(
-                method, path.lstrip("/"), params=MultiDict(query), json=body, allow_redirects=False
+                method, path.lstrip("/"), params=query, json=body, allow_redirects=False
             ) as response:
                 raw = await response.read()
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        except (aiohttp.ClientError, OSError) as error:
             reason = f"no answer ({type(error).__name__})"
         else:
             self._headers.update(map(str, response.headers))
-            try:
+            said: Json = None
+            with suppress(ValueError):
                 said = codec.decode(raw)
-            except ValueError:
-                said = None
             return _Reply(response.status, tuple(response.cookies), said, not raw)
         raise ConnectionFailed(reason, endpoint=f"the probe's question about {what}", attempts=1)
 
-    async def _init(self, what: str, /, **query: str) -> _Reply:
-        return await self._ask(what, names.INIT.path, {**self._shop, **query})
+    async def _init(self, what: str, /, **fields: str) -> _Reply:
+        return await self._ask(what, names.INIT.path, fields)
 
-    async def _read(self, what: str, /, **query: str) -> _Reply:
-        return await self._ask(what, names.PROFILE.path, {**self._shop, **query})
+    async def _read(self, what: str, /, **fields: str) -> _Reply:
+        return await self._ask(what, names.PROFILE.path, fields)
 
     async def about_the_connection(self, url: URL) -> None:
         """Ask for an address that there can't be: TLS, time, and what an error looks like."""
         tls = await _tls_version(url)
         started = time.monotonic()
-        reply = await self._ask("an unknown address", PROPERTY)
+        reply = await self._ask("an unknown address", PROPERTY, {})
         milliseconds = round((time.monotonic() - started) * 1000)
         self._facts["connection"] = {"tls": tls, "milliseconds": milliseconds}
         self._find_status("path_unknown", reply)
@@ -336,7 +338,7 @@ class _Probe:
             )
         self._facts["init"] = {"types": reply.types, "cookies": sorted(reply.cookies)}
         self._find("init_cookie", names.DID in reply.cookies)
-        self._find("session_name", _which({one for one in _SESSION_NAMES if reply.fields.get(one)}))
+        self._find("session_name", _which([one for one in _SESSION_NAMES if reply.fields.get(one)]))
         self._did = reply.ids[0]
         if not all(reply.ids):
             self._wonder("init: no did or no session id in the answer")
@@ -357,10 +359,10 @@ class _Probe:
         else:
             self._wonder("GET /profile: no profile for a device of init's")
         for what, did in (("an unknown", new_id()), ("a new", self._did)):
-            query = {**self._shop, names.DID: did}
-            reply = await self._ask(f"last order of {what} device", names.LAST_ORDER.path, query)
-            kind = _TYPES.get(type(reply.body))
-            self._facts[f"last_order of {what} device"] = {"status": reply.status, "type": kind}
+            question = f"last order of {what} device"
+            reply = await self._ask(question, names.LAST_ORDER.path, {names.DID: did})
+            told = {"status": reply.status, "type": _type(reply.body)}
+            self._facts[f"last_order of {what} device"] = told
         found = "array" if isinstance(reply.body, list) else None
         if reply.refused is None and isinstance(reply.body, dict):
             found = next((name for name in _WRAPPERS if name in reply.body), None)
@@ -370,17 +372,18 @@ class _Probe:
 
     async def about_customers(self) -> None:
         """Ask for a customer that there can't be, by both names, with and without the secret."""
-        understood: set[str] = set()
+        understood: list[str] = []
         for secret in [{}, self._secret] if self._secret else [{}]:
             which = "with the secret" if secret else "without the secret"
             nobody = await self._read(f"no identifier, {which}", **secret)
-            replies = {}
-            for name in _USER_ID_NAMES:
-                query = {name: f"{PROPERTY}-{new_id()}", **secret}
-                replies[name] = await self._read(f"{name}, {which}", **query)
-                if replies[name] != nobody:
-                    understood.add(name)
-            reply = replies[names.ID if understood == {names.ID} else names.EXTERNAL_ID]
+            replies = {
+                name: await self._read(
+                    f"{name}, {which}", **{name: f"{PROPERTY}-{new_id()}"}, **secret
+                )
+                for name in _USER_ID_NAMES
+            }
+            understood += [name for name in replies if replies[name] != nobody]
+            reply = replies[names.ID if set(understood) == {names.ID} else names.EXTERNAL_ID]
             if not secret:
                 self._find_status("device_missing", nobody)
                 self._find_status("secret_missing", reply)
@@ -393,42 +396,42 @@ class _Probe:
             return
         reply = await self._read("the secret", did=self._did, **self._secret)
         self._facts["secret"] = "accepted" if reply.refused is None else "refused"
-        if reply.refused is None:
-            is_full = self._look_at_customer("full", reply)
-            self._find("kids_shown", "kids" in reply.fields if is_full else None)
-        else:
+        if reply.refused is not None:
             self._secret, self._why_not = {}, "the secret was refused"
+        elif self._look_at_customer("full", reply):
+            self._find("kids_shown", "kids" in reply.fields)
 
     def _look_at_customer(self, what: str, reply: _Reply) -> bool:
         self._facts["profile"][what] = reply.types
-        is_full = any(name in reply.fields for name in _NAMED)
+        is_full = not _NAMED.isdisjoint(reply.fields)
         self._find("customer_profile", "full" if is_full else "public")
         return is_full
 
     async def about_refusals(self) -> None:
         """Ask what can't be answered, for the ladder of section 9."""
         init, profile = names.INIT.path, names.PROFILE.path
-        device = {names.DID: self._did}
-        known = self._shop | device
-        unknown, malformed = {names.SHOP_ID: secrets.token_hex(15)}, {names.SHOP_ID: "malformed"}
-        nobody, too_long = {names.DID: new_id()}, {names.DID: "x" * 300}
-        session = dict.fromkeys(_SESSION_NAMES, new_id())
-        wrong = {names.SHOP_SECRET: secrets.token_hex(16)}
-        twice = [*known.items(), *device.items()]
-        for setting, path, query, otherwise in (
-            ("device_unknown", profile, self._shop | nobody, "created"),
-            ("session_unknown", profile, known | session, "accepted"),
-            ("secret_wrong", profile, known | wrong, None),
-            ("shop_missing", profile, device, None),
-            ("shop_malformed", profile, device | malformed, None),
-            ("shop_unknown", profile, device | unknown, None),
+        known: dict[str, Json] = {names.DID: self._did}
+        unknown = {names.SHOP_ID: secrets.token_hex(15)}
+        for setting, path, fields, otherwise in (
+            ("device_unknown", profile, {names.DID: new_id()}, "created"),
+            (
+                "session_unknown",
+                profile,
+                known | dict.fromkeys(_SESSION_NAMES, new_id()),
+                "accepted",
+            ),
+            ("secret_wrong", profile, known | {names.SHOP_SECRET: secrets.token_hex(16)}, None),
+            ("shop_missing", profile, known | {names.SHOP_ID: []}, None),
+            ("shop_malformed", profile, known | {names.SHOP_ID: "malformed"}, None),
+            ("shop_unknown", profile, known | unknown, None),
             ("init_refused", init, unknown, None),
-            ("device_malformed", init, self._shop | too_long, "accepted"),
-            ("parameter_twice", profile, twice, "the last counts"),
+            ("device_malformed", init, {names.DID: "x" * 300}, "accepted"),
+            ("parameter_twice", profile, {names.DID: [self._did] * 2}, "the last counts"),
         ):
-            reply = await self._ask(POINTS[setting].words, path, query)
+            reply = await self._ask(POINTS[setting].words, path, fields)
             self._find_status(setting, reply, otherwise)
-        self._find_status("method_wrong", await self._ask("a wrong method", profile, body={}))
+        reply = await self._ask("a wrong method", profile, {}, method="POST")
+        self._find_status("method_wrong", reply)
 
     async def about_writing(self) -> None:
         """Write to a new device and read it back; see ``WRITES``."""
@@ -436,11 +439,12 @@ class _Probe:
         if not did:
             return
         reply = await self._init("a second init", did=did, **dict.fromkeys(_SESSION_NAMES, seance))
-        self._find("session_kept", reply.ids[1] == seance if reply.refused is None else None)
+        if reply.refused is None:
+            self._find("session_kept", reply.ids[1] == seance)
 
         async def put(what: str, fields: Mapping[str, Json]) -> _Reply:
-            body = {**self._shop, names.DID: did, **fields}
-            return await self._ask(what, names.PROFILE_SET.path, body=body)
+            path, fields = names.PROFILE_SET.path, {names.DID: did, **fields}
+            return await self._ask(what, path, fields, method="POST")
 
         async def shown(field: str) -> str | None:
             fields = (await self._read("what was written", did=did)).fields
@@ -462,11 +466,11 @@ class _Probe:
         await put("another child", {"kids": [{"gender": "m"}]})
         if self._secret:
             full = (await self._read("the full profile", did=did, **self._secret)).fields
-            kids = full.get("kids")
-            if isinstance(kids, list) and kids:
-                self._find("lists", "merged" if len(kids) > 1 else "replaced")
-            else:
-                self._find("lists", None, "the full profile shows no kids")
+            match full.get("kids"):
+                case [_, *more]:
+                    self._find("lists", "merged" if more else "replaced")
+                case _:
+                    self._find("lists", None, "the full profile shows no kids")
             written = full.get("first_name"), full.get("location")
             if "first_name" in full and written != ("Probe", "1"):
                 self._wonder("profile/set: a name that was set does not come back")
@@ -486,17 +490,14 @@ class _Probe:
 
 
 async def _tls_version(url: URL) -> str | None:
-    if url.scheme != "https" or not url.host:
-        return None
-    try:
-        async with asyncio.timeout(_CONNECT_SECONDS):
-            _, writer = await asyncio.open_connection(url.host, url.port, ssl=True)
-    except (OSError, TimeoutError):
-        return None  # the first question says so
-    version: str = writer.get_extra_info("ssl_object").version()
-    writer.close()
-    return version
+    if url.scheme == "https":
+        with suppress(OSError):  # which the first question will say
+            async with asyncio.timeout(_CONNECT_SECONDS):
+                _, writer = await asyncio.open_connection(url.host, url.port, ssl=True)
+            writer.close()
+            return str(writer.get_extra_info("ssl_object").version())
+    return None
 
 
-def _which(found: Collection[str]) -> str | None:
-    return "both" if len(found) > 1 else next(iter(found), None)
+def _which(found: list[str]) -> str | None:
+    return "both" if len(set(found)) > 1 else next(iter(found), None)

@@ -21,11 +21,11 @@ from typing import Final, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
 from personaclick_async._version import __version__
+from personaclick_async.cache import CacheStats
 from personaclick_async.client import PersonaClick
 from personaclick_async.errors import ServiceError
 from personaclick_async.hooks import Attempt, Hooks
 from personaclick_async.integrations import extra
-from personaclick_async.store import CacheStats
 from personaclick_async.sync import Report, Sync
 from personaclick_async.transport import TransportStats
 

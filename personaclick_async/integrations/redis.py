@@ -13,11 +13,11 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import Any, Final
 
+from personaclick_async.cache import CacheStats, Stored
 from personaclick_async.config import Seconds, to_seconds
 from personaclick_async.errors import ConfigurationError
 from personaclick_async.integrations import extra
 from personaclick_async.models.identity import Identity
-from personaclick_async.store import CacheStats, Stored
 
 with extra("redis", "redis-py"):
     from redis.asyncio import BlockingConnectionPool, Redis

@@ -8,9 +8,9 @@ import attrs
 import pytest
 
 from personaclick_async import CachePolicy, PersonaClick
+from personaclick_async.cache import CacheStats, Stored
 from personaclick_async.emulator import Emulator
 from personaclick_async.models import Identity
-from personaclick_async.store import CacheStats, Stored
 from tests.conftest import MakeClient
 
 TTL = 10.0

@@ -17,6 +17,7 @@ import pytest
 
 import personaclick_async as sdk
 from personaclick_async import emulator, facade, hooks, models, sync
+from personaclick_async.cache import CacheStats
 from personaclick_async.config import CallOptions, Config
 from personaclick_async.emulator import Emulator, EmulatorSettings
 from personaclick_async.facade import create_personaclick
@@ -24,7 +25,6 @@ from personaclick_async.integrations import redis
 from personaclick_async.logs import RedactingFormatter, Redactor
 from personaclick_async.models.reading import Read
 from personaclick_async.protocol.answers import refusal
-from personaclick_async.store import CacheStats
 from personaclick_async.sync import mapping, sources
 from personaclick_async.sync.sources import open_source
 from personaclick_async.transport import TransportStats

@@ -19,9 +19,9 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from personaclick_async import PersonaClick, User
+from personaclick_async.cache import CacheStats
 from personaclick_async.emulator import Emulator
 from personaclick_async.integrations.redis import RedisStore
-from personaclick_async.store import CacheStats
 from tests.conftest import MakeClient
 
 PATIENCE = 10.0
