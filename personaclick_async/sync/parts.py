@@ -1,10 +1,7 @@
 """A part of a data set: some files, or a shard of a source, that one process syncs.
 
-A shard is the share of a machine that knows nothing of the others: each reads the whole source and
-leaves out the people who are not in its share, so one person's records stay together and in order.
-
-An engine has to run :func:`sync_part` somewhere for each part. A part that is run again, because
-its machine was lost, resumes from its journal.
+An engine runs :func:`sync_part` somewhere for each part. A part that is run again, because its
+machine was lost, resumes from its journal.
 """
 
 from __future__ import annotations
@@ -18,7 +15,6 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing, suppress
 from functools import cached_property
-from itertools import islice
 from pathlib import Path
 from typing import Final, Self
 
@@ -27,6 +23,7 @@ import msgspec
 
 from personaclick_async import codec, names
 from personaclick_async.client import PersonaClick
+from personaclick_async.codec import Json
 from personaclick_async.config import DOCUMENTED_LIMITS, UNSET, RateLimit
 from personaclick_async.errors import ConfigurationError
 from personaclick_async.names import Family
@@ -47,6 +44,7 @@ _LOCKED_SECONDS: Final = 60.0
 _STOP: Final = "stop"
 _SHARD: Final = re.compile(r"(\d{1,6})/(\d{1,6})")
 _FORMAT: Final = "shards 1"
+_REJECTED: Final = "-rejected"
 
 # Email is the service's primary identifier and phone its secondary one (6.4), but people share
 # phones; the shop's own id goes before them where there is no address.
@@ -55,7 +53,7 @@ _FIRST: Final = (names.EMAIL, names.EXTERNAL_ID)
 
 @attrs.frozen
 class Shard:
-    """One of several shares: ``Shard(2, 8)`` is the second of eight.
+    """One of several shares: ``Shard(2, 8)`` is the second of eight, for a machine of its own.
 
     :raises ConfigurationError: there is no such share.
     """
@@ -69,10 +67,7 @@ class Shard:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read ``2/8``.
-
-        :raises ConfigurationError: it is written in another way, or there is no such share.
-        """
+        """Read ``2/8``."""
         found = _SHARD.fullmatch(text)
         return cls(int(found[1]), int(found[2])) if found else cls(0, 0)
 
@@ -92,11 +87,10 @@ class Shard:
 
 
 class ShardOf(SourceView):
-    """Those rows of a source whose people belong to a share.
+    """Those rows of a source whose people belong to a share: a person's stay together, in order.
 
     People are told apart by one identifier, and rows without it are rejected, on one of the
-    shards. Records that share only another identifier, such as a family's phone, may be on
-    different shards; they are not kept in order.
+    shards. Records that share only another identifier may be on different shards.
 
     :param by: that identifier; the first that the source's first record has of email, external
         id, phone, loyalty id and Telegram id unless given.
@@ -116,8 +110,7 @@ class ShardOf(SourceView):
     def fingerprint(self) -> str | None:
         """A hash of the source's fingerprint and of the share; None if the source has none."""
         whole = self._source.fingerprint
-        options = [_FORMAT, whole, str(self._shard), self._given]
-        return whole and hashlib.sha256(codec.encode(options)).hexdigest()
+        return whole and _digest([_FORMAT, whole, str(self._shard), self._given])
 
     @property
     def seen(self) -> Seen:
@@ -131,15 +124,17 @@ class ShardOf(SourceView):
         if self._given is not None:
             return self._given
         records = (one for one in self._source.outcomes() if isinstance(one, Record))
-        has = {kind for first in islice(records, 1) for kind, _ in first.identifiers}
+        first = next(records, None)
+        has = {} if first is None else dict(first.identifiers)
         return next((kind for kind in (*_FIRST, *names.IDENTIFIERS) if kind in has), None)
 
     def _choose(self, outcome: Outcome) -> Outcome | None:
         person = None
         if isinstance(outcome, Record):
-            person = dict(outcome.identifiers).get(str(self.by))
+            by = str(self.by)
+            person = dict(outcome.identifiers).get(by)
             if person is None:
-                fault = Fault(str(self.by), "a value, by which shards are told apart", "none")
+                fault = Fault(by, "a value, by which shards are told apart", "none")
                 outcome = rejected(outcome, fault)
         return outcome if self._shard.has(person or f"row {outcome.row}") else None
 
@@ -161,8 +156,7 @@ class Part:
     @property
     def key(self) -> str:
         """What tells it from others: a hash, also the name of its journal."""
-        whole = codec.encode([self.files, str(self.shard), self.by])
-        return hashlib.sha256(whole).hexdigest()[:16]
+        return _digest([self.files, str(self.shard), self.by])[:16]
 
     def open(self) -> TableSource:
         """Open its source.
@@ -228,8 +222,8 @@ class PartSettings:
 def sync_part(part: Part, settings: PartSettings) -> Report:
     """Sync a part to its end, and return its report. Can be run again at any moment, anywhere.
 
-    Reads ``PERSONACLICK_SHOP_SECRET`` from the environment of the machine that it runs on. Ends
-    early when somebody calls :func:`stop_parts`.
+    Reads ``PERSONACLICK_SHOP_SECRET`` from the environment where it runs. Ends early when
+    somebody calls :func:`stop_parts`.
 
     :raises PersonaClickError: what an ordinary sync raises.
     """
@@ -257,27 +251,25 @@ def finish_parts(
     header = b""
     for part in parts:
         settings.file(part, ".done").unlink(missing_ok=True)
-        if rejects is None or not (path := rejects_of(part, settings)).exists():
+        if rejects is None:
             continue
-        with path.open("rb") as one, rejects.open("ab") as all_of_them:
-            rejects.chmod(0o600)
-            if path.suffix == ".csv":
-                first = one.readline()
-                header = header or first
-                # The header stands there once, unless it changes.
-                all_of_them.write(b"" if first == header and all_of_them.tell() else first)
-            shutil.copyfileobj(one, all_of_them)
-        path.unlink()
-
-
-def rejects_of(part: Part, settings: PartSettings) -> Path:
-    """Return where a part's rejected rows are."""
-    suffix = ".csv" if part.open().columns else ".jsonl"
-    return settings.file(part, f"-rejected{suffix}")
+        for path in settings.folder.glob(f"{part.key}{_REJECTED}.*"):
+            with path.open("rb") as one, rejects.open("ab") as whole:
+                rejects.chmod(0o600)
+                if path.suffix == ".csv" and (first := one.readline()) != header:
+                    whole.write(first)  # it stands there once, unless it changes
+                    header = first
+                shutil.copyfileobj(one, whole)
+            path.unlink()
 
 
 async def _sync(part: Part, settings: PartSettings) -> Report:
-    await _after_a_predecessor(settings.file(part, ".db"), settings.limits.values())
+    # What a killed predecessor has sent has to be out of the window of the limits.
+    window = max((limit.seconds for limit in settings.limits.values()), default=0.0)
+    for suffix in (".db", ".db-wal"):
+        with suppress(FileNotFoundError):
+            left = window - (time.time() - settings.file(part, suffix).stat().st_mtime)
+            await asyncio.sleep(min(left, window))
     until = time.monotonic() + _LOCKED_SECONDS
     while True:
         try:
@@ -293,19 +285,19 @@ async def _sync_once(part: Part, settings: PartSettings) -> Report:
     source = part.open()
     done = settings.file(part, ".done")
     fingerprint = await asyncio.to_thread(lambda: source.fingerprint)
-    synced = codec.encode([settings.shop_id, settings.api_url, fingerprint]).decode()
+    synced = _digest([settings.shop_id, settings.api_url, fingerprint])
     with suppress(FileNotFoundError, msgspec.MsgspecError):
         known, report = msgspec.json.decode(done.read_bytes(), type=tuple[str, Report])
         if known == synced and fingerprint is not None:
             return report
     share = Shard(1, settings.parts).part_of
     limits = {family: share(limit) for family, limit in settings.limits.items()}
+    path = settings.file(part, f"{_REJECTED}.csv" if source.columns else f"{_REJECTED}.jsonl")
     # Resubmitted with the options of its source, it has to be read the same way.
     delimiter = (part.layout and part.layout.delimiter) or ","
-    rejects = RejectFile(rejects_of(part, settings), source.columns, delimiter=delimiter)
-    options = attrs.evolve(settings.options, journal=settings.file(part, ".db"), rejects=rejects)
-    api_url = settings.api_url or UNSET
-    with closing(rejects):
+    with closing(RejectFile(path, source.columns, delimiter=delimiter)) as rejects:
+        journal, api_url = settings.file(part, ".db"), settings.api_url or UNSET
+        options = attrs.evolve(settings.options, journal=journal, rejects=rejects)
         client = PersonaClick(settings.shop_id, api_url=api_url, limits=limits, cache=None)
         async with client, client.sync(source, options=options) as sync:
             watching = asyncio.create_task(_watch(settings.folder / _STOP, sync))
@@ -319,16 +311,11 @@ async def _sync_once(part: Part, settings: PartSettings) -> Report:
     return report
 
 
-async def _after_a_predecessor(journal: Path, limits: Iterable[RateLimit]) -> None:
-    """Wait until what a killed predecessor has sent is out of the window of the limits."""
-    window = max((limit.seconds for limit in limits), default=0.0)
-    for file in (journal, Path(f"{journal}-wal")):
-        with suppress(FileNotFoundError):
-            left = window - (time.time() - file.stat().st_mtime)
-            await asyncio.sleep(min(left, window))
-
-
 async def _watch(stop: Path, sync: Sync) -> None:
     while not await asyncio.to_thread(stop.exists):  # noqa: ASYNC110 - another machine makes it
         await asyncio.sleep(_TICK_SECONDS)
     await sync.stop()
+
+
+def _digest(whole: Json) -> str:
+    return hashlib.sha256(codec.encode(whole)).hexdigest()

@@ -24,7 +24,6 @@ from personaclick_async.sync.parts import (
     finish_parts,
     parts_of,
     prepare_parts,
-    rejects_of,
     stop_parts,
     sync_part,
 )
@@ -76,7 +75,7 @@ def test_parts_make_the_whole(site: Site, route: str) -> None:
     finish_parts(parts, settings, target)
     assert len(target.read_text().splitlines()) == unfit + 1
     assert stat.S_IMODE(target.stat().st_mode) == 0o600
-    assert not any(rejects_of(part, settings).exists() for part in parts)
+    assert not list(settings.folder.glob("*-rejected.*"))
 
 
 def test_rejected_rows_of_parts_are_separated_as_their_source_is(site: Site) -> None:
