@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
+from types import NoneType
 from typing import Final
 
 import aiohttp
@@ -24,6 +25,7 @@ from personaclick_async.codec import Json
 from personaclick_async.emulator.profiles import BLOCKS, new_id
 from personaclick_async.emulator.settings import POINTS, Value
 from personaclick_async.errors import AuthenticationFailed, ConnectionFailed
+from personaclick_async.names import INIT, PROFILE, Endpoint
 
 PROPERTY: Final = "personaclick_probe"
 WRITES: Final = (
@@ -41,15 +43,8 @@ _USER_ID_NAMES: Final = (names.EXTERNAL_ID, names.ID)
 _WRAPPERS: Final = (names.PRODUCTS, names.DATA, names.PAYLOAD)
 _WITH_SECRET: Final = ("customer_unknown", "customer_profile", "lists")
 _NAMED: Final = {"first_name", "last_name", names.EMAIL, names.PHONE}
-_TYPES: Final[Mapping[type, str]] = {
-    type(None): "null",
-    bool: "boolean",
-    int: "integer",
-    float: "number",
-    str: "string",
-    list: "array",
-    dict: "object",
-}
+_NUMBERS: Final[Mapping[type, str]] = {bool: "boolean", int: "integer", float: "number"}
+_TYPES: Final = {**_NUMBERS, NoneType: "null", str: "string", list: "array", dict: "object"}
 
 # What all blocks of a profile without data hold, as JSON, and what that is called.
 _BLANKS: Final[Mapping[str, str]] = {"": "absent", "null": "null", "{}": "object", "[]": "array"}
@@ -159,7 +154,7 @@ class _Reply:
     @property
     def types(self) -> dict[str, str]:
         """The fields' types by their names."""
-        return {name: _type(value) for name, value in self.fields.items()}
+        return {name: _type_of(value) for name, value in self.fields.items()}
 
     @property
     def ids(self) -> tuple[str, str]:
@@ -169,7 +164,7 @@ class _Reply:
         return str(said.get(names.DID) or ""), str(session or "")
 
 
-def _type(value: Json) -> str:
+def _type_of(value: Json) -> str:
     return _TYPES.get(type(value), "another")
 
 
@@ -208,13 +203,8 @@ async def probe(
         timeout=aiohttp.ClientTimeout(total=60, connect=_CONNECT_SECONDS),
         trace_configs=[trace],
     ) as http:
-        asking = _Probe(
-            http=http,
-            shop={names.SHOP_ID: shop_id},
-            secret={names.SHOP_SECRET: shop_secret} if shop_secret else {},
-            pause=pause,
-            progress=progress or (lambda _: None),
-        )
+        secret = {names.SHOP_SECRET: shop_secret} if shop_secret else {}
+        asking = _Probe(http, {names.SHOP_ID: shop_id}, secret, pause, progress)
         await asking.about_the_connection(URL(api_url))
         await asking.about_init()
         await asking.about_devices()
@@ -227,7 +217,7 @@ async def probe(
         return asking.report(was_kept=bool(reuses))
 
 
-@attrs.define(kw_only=True)
+@attrs.define
 class _Probe:
     """The questions, in order, and what has been found out so far."""
 
@@ -235,7 +225,7 @@ class _Probe:
     _shop: dict[str, str]
     _secret: dict[str, str]
     _pause: float
-    _progress: Callable[[str], object]
+    _progress: Callable[[str], object] | None
     _requests: int = 0
     _did: str = ""
     _why_not: str = ""
@@ -265,7 +255,7 @@ class _Probe:
             findings.append(Finding(point.words, setting, assumed, observed, verdict, note))
         return ProbeReport(
             findings=tuple(findings),
-            contradictions=contradictions + self._surprises,
+            contradictions=[*contradictions, *(f"{one}; report it" for one in self._surprises)],
             facts={**self._facts, "headers": sorted(self._headers)},
             requests=self._requests,
         )
@@ -278,23 +268,18 @@ class _Probe:
         observed = otherwise if reply.refused is None else reply.refused
         self._find(setting, observed, "" if observed is not None else "it was not refused")
 
-    def _wonder(self, what: str) -> None:
-        self._surprises.append(f"{what}; report it")
-
-    async def _ask(
-        self, what: str, path: str, fields: Mapping[str, Json], *, method: str = "GET"
-    ) -> _Reply:
-        """Send fields and the shop's id, as a query (several of a name as a list) or as JSON."""
+    async def _ask(self, what: str, endpoint: Endpoint, /, **fields: Json) -> _Reply:
+        """Send the shop's id and fields, as JSON or as a query (several of a name as a list)."""
         if self._requests:
             await asyncio.sleep(self._pause)
-        self._progress(what)
+        if self._progress is not None:
+            self._progress(what)
         self._requests += 1
-        query, body = {**self._shop, **fields}, None
-        if method == "POST":
-            query, body = {}, query
+        method, path, fields = endpoint.method, endpoint.name, {**self._shop, **fields}
+        query, body = ({}, fields) if method == "POST" else (fields, None)
         try:
             async with self._http.request(
-                method, path.lstrip("/"), params=query, json=body, allow_redirects=False
+                method, path, params=query, json=body, allow_redirects=False
             ) as response:
                 raw = await response.read()
         except (aiohttp.ClientError, OSError) as error:
@@ -307,17 +292,11 @@ class _Probe:
             return _Reply(response.status, tuple(response.cookies), said, not raw)
         raise ConnectionFailed(reason, endpoint=f"the probe's question about {what}", attempts=1)
 
-    async def _init(self, what: str, /, **fields: str) -> _Reply:
-        return await self._ask(what, names.INIT.path, fields)
-
-    async def _read(self, what: str, /, **fields: str) -> _Reply:
-        return await self._ask(what, names.PROFILE.path, fields)
-
     async def about_the_connection(self, url: URL) -> None:
         """Ask for an address that there can't be: TLS, time, and what an error looks like."""
         tls = await _tls_version(url)
         started = time.monotonic()
-        reply = await self._ask("an unknown address", PROPERTY, {})
+        reply = await self._ask("an unknown address", Endpoint(PROPERTY, "GET"))
         milliseconds = round((time.monotonic() - started) * 1000)
         self._facts["connection"] = {"tls": tls, "milliseconds": milliseconds}
         self._find_status("path_unknown", reply)
@@ -328,12 +307,12 @@ class _Probe:
 
     async def about_init(self) -> None:
         """Start a session, and one for a device of our own."""
-        reply = await self._init("init")
+        reply = await self._ask("init", INIT)
         if reply.refused is not None:
             raise AuthenticationFailed(
                 f"the service refused init for this shop_id with status {reply.refused}",
                 status=reply.refused,
-                endpoint=names.INIT.name,
+                endpoint=INIT.name,
                 attempts=1,
             )
         self._facts["init"] = {"types": reply.types, "cookies": sorted(reply.cookies)}
@@ -341,15 +320,15 @@ class _Probe:
         self._find("session_name", _which([one for one in _SESSION_NAMES if reply.fields.get(one)]))
         self._did = reply.ids[0]
         if not all(reply.ids):
-            self._wonder("init: no did or no session id in the answer")
+            self._surprises.append("init: no did or no session id in the answer")
         own = new_id()
-        reply = await self._init("init with a did of ours", did=own)
+        reply = await self._ask("init with a did of ours", INIT, did=own)
         if reply.refused is None:
             self._find("init_keeps_did", reply.ids[0] == own)
 
     async def about_devices(self) -> None:
         """Read for a device that is new, and for one that is unknown."""
-        reply = await self._read("a new device's profile", did=self._did)
+        reply = await self._ask("a new device's profile", PROFILE, did=self._did)
         if reply.refused is None and reply.fields:
             self._find("profile_answer", "bare" if reply.fields is reply.body else "payload")
             self._facts["profile"]["public"] = reply.types
@@ -357,31 +336,28 @@ class _Probe:
             blank = _BLANKS.get(" ".join(shown))
             self._find("missing_blocks", blank, "" if blank else "they vary: see the types")
         else:
-            self._wonder("GET /profile: no profile for a device of init's")
+            self._surprises.append("GET /profile: no profile for a device of init's")
         for what, did in (("an unknown", new_id()), ("a new", self._did)):
-            question = f"last order of {what} device"
-            reply = await self._ask(question, names.LAST_ORDER.path, {names.DID: did})
-            told = {"status": reply.status, "type": _type(reply.body)}
+            reply = await self._ask(f"last order of {what} device", names.LAST_ORDER, did=did)
+            told = {"status": reply.status, "type": _type_of(reply.body)}
             self._facts[f"last_order of {what} device"] = told
         found = "array" if isinstance(reply.body, list) else None
         if reply.refused is None and isinstance(reply.body, dict):
             found = next((name for name in _WRAPPERS if name in reply.body), None)
         self._find("last_order_answer", found)
         if found is None:
-            self._wonder("last_for_user: neither an array nor one in an object")
+            self._surprises.append("last_for_user: neither an array nor one in an object")
 
     async def about_customers(self) -> None:
         """Ask for a customer that there can't be, by both names, with and without the secret."""
         understood: list[str] = []
         for secret in [{}, self._secret] if self._secret else [{}]:
             which = "with the secret" if secret else "without the secret"
-            nobody = await self._read(f"no identifier, {which}", **secret)
-            replies = {
-                name: await self._read(
-                    f"{name}, {which}", **{name: f"{PROPERTY}-{new_id()}"}, **secret
-                )
-                for name in _USER_ID_NAMES
-            }
+            nobody = await self._ask(f"no identifier, {which}", PROFILE, **secret)
+            replies = {}
+            for name in _USER_ID_NAMES:
+                fields = {name: f"{PROPERTY}-{new_id()}", **secret}
+                replies[name] = await self._ask(f"{name}, {which}", PROFILE, **fields)
             understood += [name for name in replies if replies[name] != nobody]
             reply = replies[names.ID if set(understood) == {names.ID} else names.EXTERNAL_ID]
             if not secret:
@@ -394,7 +370,7 @@ class _Probe:
         if not self._secret:
             self._why_not = "needs the secret"
             return
-        reply = await self._read("the secret", did=self._did, **self._secret)
+        reply = await self._ask("the secret", PROFILE, did=self._did, **self._secret)
         self._facts["secret"] = "accepted" if reply.refused is None else "refused"
         if reply.refused is not None:
             self._secret, self._why_not = {}, "the secret was refused"
@@ -409,72 +385,68 @@ class _Probe:
 
     async def about_refusals(self) -> None:
         """Ask what can't be answered, for the ladder of section 9."""
-        init, profile = names.INIT.path, names.PROFILE.path
-        known: dict[str, Json] = {names.DID: self._did}
+        known = {names.DID: self._did}
         unknown = {names.SHOP_ID: secrets.token_hex(15)}
-        for setting, path, fields, otherwise in (
-            ("device_unknown", profile, {names.DID: new_id()}, "created"),
-            (
-                "session_unknown",
-                profile,
-                known | dict.fromkeys(_SESSION_NAMES, new_id()),
-                "accepted",
-            ),
-            ("secret_wrong", profile, known | {names.SHOP_SECRET: secrets.token_hex(16)}, None),
-            ("shop_missing", profile, known | {names.SHOP_ID: []}, None),
-            ("shop_malformed", profile, known | {names.SHOP_ID: "malformed"}, None),
-            ("shop_unknown", profile, known | unknown, None),
-            ("init_refused", init, unknown, None),
-            ("device_malformed", init, {names.DID: "x" * 300}, "accepted"),
-            ("parameter_twice", profile, {names.DID: [self._did] * 2}, "the last counts"),
+        session = dict.fromkeys(_SESSION_NAMES, new_id())
+        wrong = {names.SHOP_SECRET: secrets.token_hex(16)}
+        for setting, endpoint, fields, otherwise in (
+            ("device_unknown", PROFILE, {names.DID: new_id()}, "created"),
+            ("session_unknown", PROFILE, known | session, "accepted"),
+            ("secret_wrong", PROFILE, known | wrong, None),
+            ("shop_missing", PROFILE, {**known, names.SHOP_ID: []}, None),
+            ("shop_malformed", PROFILE, {**known, names.SHOP_ID: "malformed"}, None),
+            ("shop_unknown", PROFILE, known | unknown, None),
+            ("init_refused", INIT, unknown, None),
+            ("device_malformed", INIT, {names.DID: "x" * 300}, "accepted"),
+            ("parameter_twice", PROFILE, {names.DID: [self._did] * 2}, "the last counts"),
+            ("method_wrong", Endpoint(PROFILE.name, "POST"), {}, None),
         ):
-            reply = await self._ask(POINTS[setting].words, path, fields)
+            reply = await self._ask(POINTS[setting].words, endpoint, **fields)
             self._find_status(setting, reply, otherwise)
-        reply = await self._ask("a wrong method", profile, {}, method="POST")
-        self._find_status("method_wrong", reply)
 
     async def about_writing(self) -> None:
         """Write to a new device and read it back; see ``WRITES``."""
-        did, seance = (await self._init("init of a device to write to")).ids
+        did, seance = (await self._ask("init of a device to write to", INIT)).ids
         if not did:
             return
-        reply = await self._init("a second init", did=did, **dict.fromkeys(_SESSION_NAMES, seance))
+        session = dict.fromkeys(_SESSION_NAMES, seance)
+        reply = await self._ask("a second init", INIT, did=did, **session)
         if reply.refused is None:
             self._find("session_kept", reply.ids[1] == seance)
 
-        async def put(what: str, fields: Mapping[str, Json]) -> _Reply:
-            path, fields = names.PROFILE_SET.path, {names.DID: did, **fields}
-            return await self._ask(what, path, fields, method="POST")
+        async def put(what: str, **fields: Json) -> _Reply:
+            return await self._ask(what, names.PROFILE_SET, did=did, **fields)
 
         async def shown(field: str) -> str | None:
-            fields = (await self._read("what was written", did=did)).fields
+            fields = (await self._ask("what was written", PROFILE, did=did)).fields
             custom = fields.get(names.CUSTOM_PROPERTIES)
             found = ({**custom, **fields} if isinstance(custom, dict) else fields).get(field)
             return found if isinstance(found, str) else None
 
-        reply = await put("first name, location, gender", _WRITTEN)
+        reply = await put("first name, location, gender", **_WRITTEN)
         if reply.refused is not None or await shown("gender") not in ("f", "female"):
-            self._wonder("profile/set: what was set does not come back")
+            self._surprises.append("profile/set: what was set does not come back")
             return
         for setting, field, value, effects, otherwise in _SETS:
             if field in _WRITTEN:
-                await put(f"{field} again", {field: _WRITTEN[field]})
-            reply = await put(POINTS[setting].words, {field: value})
+                await put(f"{field} again", **{field: _WRITTEN[field]})
+            reply = await put(POINTS[setting].words, **{field: value})
             effect = effects.get(await shown(field), otherwise) if reply.refused is None else None
             self._find_status(setting, reply, effect)
-        await put("a child", {"kids": [{"gender": "f"}]})
-        await put("another child", {"kids": [{"gender": "m"}]})
+        await put("a child", kids=[{"gender": "f"}])
+        await put("another child", kids=[{"gender": "m"}])
         if self._secret:
-            full = (await self._read("the full profile", did=did, **self._secret)).fields
-            match full.get("kids"):
-                case [_, *more]:
-                    self._find("lists", "merged" if more else "replaced")
-                case _:
-                    self._find("lists", None, "the full profile shows no kids")
+            reply = await self._ask("the full profile", PROFILE, did=did, **self._secret)
+            full = reply.fields
+            kids = full.get("kids")
+            if isinstance(kids, list) and kids:
+                self._find("lists", "merged" if kids[1:] else "replaced")
+            else:
+                self._find("lists", None, "the full profile shows no kids")
             written = full.get("first_name"), full.get("location")
             if "first_name" in full and written != ("Probe", "1"):
-                self._wonder("profile/set: a name that was set does not come back")
-        await put("clearing what was written", {**dict.fromkeys([*_WRITTEN, PROPERTY]), "kids": []})
+                self._surprises.append("profile/set: a name that was set does not come back")
+        await put("clearing what was written", **dict.fromkeys([*_WRITTEN, PROPERTY]), kids=[])
         null, _ = self._found["null"]
         if null != "clears":
             self._find("null", null, "so the device keeps what the probe wrote")
@@ -482,7 +454,7 @@ class _Probe:
     async def about_a_customer(self, customer: Mapping[str, str]) -> None:
         """Look at the keys and types of a customer's profile."""
         if self._secret:
-            reply = await self._read("the customer", **customer, **self._secret)
+            reply = await self._ask("the customer", PROFILE, **customer, **self._secret)
             if reply.refused is None:
                 self._look_at_customer("customer", reply)
             else:

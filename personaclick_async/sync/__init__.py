@@ -2,13 +2,7 @@
 
 from personaclick_async.sync.engine import Sync
 from personaclick_async.sync.journal import JournalFailed
-from personaclick_async.sync.options import (
-    Limit,
-    RejectSink,
-    SyncOptions,
-    SyncRefused,
-    Unfinished,
-)
+from personaclick_async.sync.options import Limit, RejectSink, SyncOptions, SyncRefused, Unfinished
 from personaclick_async.sync.reading import Records
 from personaclick_async.sync.records import (
     Fault,

@@ -13,7 +13,7 @@ from attrs.validators import optional as or_none
 
 from personaclick_async.config import Seconds, number, to_seconds
 from personaclick_async.errors import ConfigurationError
-from personaclick_async.names import IMPORT_MAX_BODY_BYTES
+from personaclick_async.names import IMPORT_MAX_BODY_BYTES as _MOST_BYTES
 from personaclick_async.sync.records import Choice, FaultyRow, Route
 
 _HOUR: Final[Seconds | None] = 3600.0
@@ -33,11 +33,10 @@ class Unfinished(Choice):
 
 
 class RejectSink(Protocol):
-    """Takes rows that can't be sent, or are sent without some values.
+    """Takes rows that can't be sent, or are sent without some values, in one thread at a time.
 
-    Called in a thread, never by two at once. After a crash the rows of the chunks that were in
-    flight may come a second time, unless it is a
-    :class:`~personaclick_async.sync.rejects.RejectFile`.
+    After a crash the rows of the chunks that were in flight may come a second time, unless it is
+    a :class:`~personaclick_async.sync.rejects.RejectFile`.
     """
 
     def append(self, rows: Sequence[FaultyRow], /) -> None:
@@ -67,9 +66,8 @@ class SyncOptions:
     """What a sync is told. The defaults suit a nightly job.
 
     :ivar route: how records travel.
-    :ivar concurrency: requests in flight at once on the per-profile route. The bulk route has one:
-        the service applies chunks in the order in which they come, and one at a time keeps the
-        records of one person in order; it fills the documented quota all the same.
+    :ivar concurrency: requests in flight at once on the per-profile route. The bulk route has one,
+        which keeps the records of one person in order and fills the documented quota all the same.
     :ivar max_chunk_bytes: the largest body on the bulk route, envelope included, after encoding;
         the documented 32 MiB unless set.
     :ivar chunk_rows: how many rows share a line in the journal on the per-profile route.
@@ -83,17 +81,15 @@ class SyncOptions:
         and tries again before it stops; None waits for ever, 0 not at all.
     :ivar max_refused_in_a_row: after so many records in a row that the service refused or failed
         on, with none accepted in between, the sync stops: it is not the records.
-    :ivar limit: asked before each request, beside the limits of the client: what several
-        processes share, such as ``personaclick_async.integrations.shared_limit.SharedLimit``.
+    :ivar limit: what several processes share, such as ``SharedLimit``: asked before each request,
+        beside the limits of the client.
     :ivar segment_id: the service's segment to import into, on the bulk route.
     :ivar dry_run: read and check everything, send nothing, touch neither journal nor rejects.
     """
 
     route: Route = attrs.field(default=Route.AUTO, converter=Route)
     concurrency: int = _count(32, at_most=1000)
-    max_chunk_bytes: int = _count(
-        IMPORT_MAX_BODY_BYTES, at_least=1024, at_most=IMPORT_MAX_BODY_BYTES
-    )
+    max_chunk_bytes: int = _count(_MOST_BYTES, at_least=1024, at_most=_MOST_BYTES)
     chunk_rows: int = _count(500, at_most=10_000)
     journal: Path | None = attrs.field(default=None, converter=optional(Path))
     unfinished: Unfinished = attrs.field(default=Unfinished.RESUME, converter=Unfinished)

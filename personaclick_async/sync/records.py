@@ -103,25 +103,16 @@ class FaultyRow:
         return f"<{type(self).__name__} row {self.row}: {'; '.join(map(str, self.faults))}>"
 
 
-class Rejected(FaultyRow):
-    """A row that can't be sent."""
-
-    __slots__ = ()
-
-
-class Refused(Rejected):
-    """A record that its route or the service does not take.
-
-    ``source_row`` holds what was to be sent: the row as it was read is not known any more.
-    """
-
-    __slots__ = ()
-
-
 class Omitted(FaultyRow):
     """The values that a record is sent without, because their fields can't take them."""
 
-    __slots__ = ()
+
+class Rejected(FaultyRow):
+    """A row that can't be sent."""
+
+
+class Refused(Rejected):
+    """A record that its route or the service does not take; ``source_row`` is what was sent."""
 
 
 @attrs.define(repr=False)  # not frozen, which doubles the time that it takes to make one

@@ -137,17 +137,14 @@ class Report:
         """Add up what can be added; the rest is the first part's."""
         for field in attrs.fields(Report):
             value, before = getattr(part, field.name), getattr(self, field.name)
-            if isinstance(value, int) and not isinstance(value, bool) and field.name != "total":
-                value += before
-            elif before and not isinstance(value, bool):
-                continue
-            setattr(self, field.name, value)
+            if not before or field.name == "is_complete":
+                setattr(self, field.name, value)
+            elif type(before) is int and field.name != "total":
+                setattr(self, field.name, before + value)
 
     def elapsed(self, now: datetime) -> Seconds:
         """Return the seconds since the start of this run, until its end or ``now``."""
-        if self.started_at is None:
-            return 0.0
-        return ((self.ended_at or now) - self.started_at).total_seconds()
+        return ((self.ended_at or now) - (self.started_at or now)).total_seconds()
 
     def rate(self, now: datetime) -> float:
         """Return the rows settled per second by this run."""
@@ -157,9 +154,9 @@ class Report:
     def seconds_left(self, now: datetime) -> Seconds | None:
         """Return the seconds that remain at this rate; None if that can't be told."""
         rate = self.rate(now)
-        if self.total is None or rate <= 0:
-            return None
-        return max(0.0, (self.total - self.settled) / rate)
+        if self.total is not None and rate > 0:
+            return max(0.0, (self.total - self.settled) / rate)
+        return None
 
 
 class Cause(StrEnum):
