@@ -256,9 +256,11 @@ def finish_parts(
         for path in settings.folder.glob(f"{part.key}{_REJECTED}.*"):
             with path.open("rb") as one, rejects.open("ab") as whole:
                 rejects.chmod(0o600)
-                if path.suffix == ".csv" and (first := one.readline()) != header:
-                    whole.write(first)  # it stands there once, unless it changes
-                    header = first
+                if path.suffix == ".csv":
+                    first = one.readline()
+                    header = header or first
+                    # It stands there once, unless it changes.
+                    whole.write(b"" if first == header and whole.tell() else first)
                 shutil.copyfileobj(one, whole)
             path.unlink()
 
