@@ -38,11 +38,10 @@ from personaclick_async.errors import (
     ValidationError,
 )
 from personaclick_async.hooks import Attempt, Hook, Hooks
-from personaclick_async.models.fields import CLEAR
 from personaclick_async.models.identity import Session
 from personaclick_async.models.order import Order, Product
 from personaclick_async.models.profile import FullProfile, Profile
-from personaclick_async.models.update import Kid, ProfileUpdate, Vehicle
+from personaclick_async.models.update import CLEAR, Kid, ProfileUpdate, Vehicle
 from personaclick_async.names import Family, Gender, Segment
 from personaclick_async.pools import CleanConnector
 from personaclick_async.protocol.answers import Answer

@@ -9,11 +9,10 @@ from typing import Final, Unpack
 
 from personaclick_async.errors import ValidationError
 from personaclick_async.models import rules
-from personaclick_async.models.fields import CLEAR, names_fields
 from personaclick_async.models.identity import Identity
 from personaclick_async.models.order import Order, Product
 from personaclick_async.models.profile import FullProfile, Profile
-from personaclick_async.models.update import ProfileFields, ProfileUpdate
+from personaclick_async.models.update import CLEAR, ProfileFields, ProfileUpdate, names_fields
 from personaclick_async.names import DATE_FROM, IDENTIFIERS
 from personaclick_async.protocol import requests
 from personaclick_async.protocol.answers import Answer
@@ -44,7 +43,7 @@ class RawProfileCalls(_Calls):
         """Ask for the full profile; see :meth:`ProfileCalls.full`."""
         return await self._whose.scope.ask(requests.read_full_profile)
 
-    @names_fields(ProfileFields)
+    @names_fields
     async def set(
         self, update: ProfileUpdate | None = None, /, **fields: Unpack[ProfileFields]
     ) -> Answer[None]:
@@ -99,7 +98,7 @@ class ProfileCalls(_Calls):
         """
         return (await self.raw.full()).parse()
 
-    @names_fields(ProfileFields)
+    @names_fields
     async def set(
         self, update: ProfileUpdate | None = None, /, **fields: Unpack[ProfileFields]
     ) -> None:

@@ -23,9 +23,8 @@ from personaclick_async.cli.options import (
 from personaclick_async.cli.outcome import EXIT_CODES, Exit, Output, cell, plain_table
 from personaclick_async.cli.process import run_interruptibly
 from personaclick_async.errors import ConfigurationError, PersonaClickError, ValidationError
-from personaclick_async.models.fields import CLEAR, Kind
 from personaclick_async.models.identity import Identity
-from personaclick_async.models.update import FIELDS, ProfileUpdate
+from personaclick_async.models.update import CLEAR, FIELDS, Kind, ProfileUpdate
 from personaclick_async.names import ID
 
 _CUSTOM: Final = "custom."

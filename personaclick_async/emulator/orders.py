@@ -15,8 +15,8 @@ from personaclick_async.emulator import parameters as read
 from personaclick_async.emulator.parameters import Given, Refused
 from personaclick_async.emulator.profiles import Profiles
 from personaclick_async.emulator.store import packed
-from personaclick_async.models.fields import Kind
 from personaclick_async.models.order import Order, OrderItem
+from personaclick_async.models.update import Kind
 
 _STATES: Final = {
     **dict.fromkeys(("cancelled", "canceled", "refunded"), "cancelled"),

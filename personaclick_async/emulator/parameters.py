@@ -19,8 +19,7 @@ import msgspec
 from personaclick_async import codec, names
 from personaclick_async.codec import Json
 from personaclick_async.emulator.settings import Value
-from personaclick_async.models.fields import Kind
-from personaclick_async.models.update import FIELDS
+from personaclick_async.models.update import FIELDS, Kind
 
 Parameters = dict[str, Json]
 Given = Mapping[str, Json]

@@ -1,6 +1,5 @@
 """The models: what a caller sends, and what the service answers. No I/O."""
 
-from personaclick_async.models.fields import CLEAR
 from personaclick_async.models.identity import Identity, InitAnswer, Session
 from personaclick_async.models.order import (
     Category,
@@ -29,7 +28,7 @@ from personaclick_async.models.profile import (
     SkinPart,
     Space,
 )
-from personaclick_async.models.update import Kid, ProfileFields, ProfileUpdate, Vehicle
+from personaclick_async.models.update import CLEAR, Kid, ProfileFields, ProfileUpdate, Vehicle
 
 __all__ = [
     "CLEAR",

@@ -2,37 +2,159 @@
 
 from __future__ import annotations
 
+import inspect
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date
 from decimal import Decimal
-from typing import Any, Final, TypedDict, Unpack
+from enum import Enum, StrEnum
+from operator import attrgetter
+from typing import (
+    Any,
+    ClassVar,
+    Final,
+    Literal,
+    TypeAlias,
+    TypedDict,
+    TypeVar,
+    Unpack,
+    dataclass_transform,
+)
 
 import attrs
 
 from personaclick_async.codec import Json
 from personaclick_async.errors import ValidationError
 from personaclick_async.models import rules
-from personaclick_async.models.fields import (
-    CLEAR,
-    Clear,
-    Field,
-    Fields,
-    Kind,
-    Sent,
-    names_fields,
-    sent,
-    with_fields,
-)
 from personaclick_async.models.rules import CustomValue, Number, Rule
 from personaclick_async.names import EXTERNAL_ID, ID, RESERVED_PARAMETERS, Gender
+
+T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., object])
 
 _NOT_EMPTY: Final = "a non-empty str; leave the field out, or pass CLEAR to erase it"
 _CUSTOM_NAME: Final = re.compile(r"[A-Za-z0-9_]+")
 
 
+class Clear(Enum):
+    """The type of :data:`CLEAR`."""
+
+    CLEAR = None  # what goes over the wire
+
+    def __repr__(self) -> str:
+        return "CLEAR"
+
+
+CLEAR: Final = Clear.CLEAR
+"""Send this for a field that the service shall forget; None only leaves the field out."""
+
+Sent: TypeAlias = T | Literal[Clear.CLEAR] | None
+"""A field of an update: a value, :data:`CLEAR`, or None to leave it out."""
+
+
+class Kind(StrEnum):
+    """What a field holds; called as in the mapping of a file."""
+
+    TEXT = "string"
+    EMAIL = "email"
+    PHONE = "phone"
+    IDENTIFIER = "identifier"
+    """A text that may be given as a number: ``"A-7"``, 100500."""
+    GENDER = "gender"
+    NUMBER = "number"
+    FLAG = "boolean"
+    DAY = "birthday"
+    OBJECTS = "json"
+    """A list of JSON objects, such as ``kids``."""
+
+
+@attrs.define(eq=False)
+class Field:
+    """The facts of one field, which everything else reads; as an attribute, the field's value.
+
+    :ivar rule: accepts a value, and returns it in the wire's form.
+    :ivar kind: what the field holds.
+    :ivar column_names: what columns of files that hold it are called, besides its own name: in
+        small letters, without spaces and signs; the surest first. ``sync/mapping/words.toml`` has
+        those of other languages.
+    :ivar in_full_answer: whether the full profile has it (protocol, section 4.2).
+    :ivar part: the class of the objects in a list of them.
+    """
+
+    rule: Rule[Any]
+    kind: Kind
+    column_names: str = ""
+    in_full_answer: bool = attrs.field(default=True, kw_only=True)
+    part: type[Any] | None = attrs.field(default=None, kw_only=True)
+    name: str = attrs.field(init=False)
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, owner: Fields | None, _: type | None = None) -> object:
+        if owner is None:
+            return self
+        value = owner.mentioned.get(self.name)
+        if value is None or value is CLEAR:
+            return value
+        if self.kind is Kind.GENDER:
+            return Gender(value)
+        if self.kind is Kind.DAY:
+            return date.fromisoformat(value)
+        return tuple(self.part(**one) for one in value) if self.part else value
+
+
+sent: Final[Any] = Field
+"""Declares a field; Any, because its attribute has the type that stands before it."""
+
+
+@dataclass_transform(frozen_default=True)  # editors show the fields as keywords
+class Fields:
+    """Fields that are kept in the wire's form and read in Python's.
+
+    :ivar mentioned: the fields that are given, by name.
+    :cvar facts: of each field, by name.
+    """
+
+    __slots__ = ("mentioned",)
+    mentioned: Mapping[str, Any]
+    facts: ClassVar[Mapping[str, Field]]
+
+    def __init_subclass__(cls) -> None:
+        cls.facts = {name: one for name, one in vars(cls).items() if isinstance(one, Field)}
+
+    @classmethod
+    def checked(cls, given: Mapping[str, object], owner: str) -> dict[str, Any]:
+        """Run each field's rule; None stays out."""
+        facts = cls.facts
+        made: dict[str, Any] = {}
+        for name, value in given.items():
+            field = facts.get(name)
+            if field is None:
+                raise ValidationError(owner, f"one of {', '.join(facts)}", "an unknown field name")
+            if value is not None:
+                made[name] = cls.cleared(name) if value is CLEAR else field.rule(name, value)
+        return made
+
+    @classmethod
+    def cleared(cls, name: str) -> Clear:  # noqa: ARG003 - not all classes allow it
+        """Return what is kept of a field that is to be cleared."""
+        return CLEAR
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and other.__getstate__() == self.__getstate__()
+
+    def __hash__(self) -> int:
+        return hash(frozenset(self.mentioned))
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} with {', '.join(self.mentioned) or 'nothing'}>"
+
+
 class _Part(Fields):
     """A part of an update, whose fields can't be cleared one by one."""
+
+    __slots__ = ()
 
     @classmethod
     def cleared(cls, name: str) -> Clear:
@@ -40,22 +162,22 @@ class _Part(Fields):
         raise rules.refuse(name, "a value, or the field left out", CLEAR)
 
     @classmethod
-    def _rule(cls, field: str, value: object) -> Mapping[str, Any]:
-        if isinstance(value, cls):
-            return value.mentioned
-        if type(value) is not dict and not isinstance(value, Mapping):
-            raise rules.refuse(field, f"a {cls.__name__} or a mapping", value)
-        try:
-            return cls.checked(value, field)
-        except ValidationError as error:
-            if error.field == field:
-                raise
-            raise error.within(field) from None
-
-    @classmethod
     def rule(cls) -> Rule[list[Mapping[str, Any]]]:
         """Make the rule for a list of such parts."""
-        rule = rules.each(cls._rule)
+
+        def part(field: str, value: object) -> Mapping[str, Any]:
+            if isinstance(value, cls):
+                return value.mentioned
+            if not isinstance(value, dict | Mapping):
+                raise rules.refuse(field, f"a {cls.__name__} or a mapping", value)
+            try:
+                return cls.checked(value, field)
+            except ValidationError as error:
+                if error.field == field:
+                    raise
+                raise error.within(field) from None
+
+        rule = rules.each(part)
         rule.__doc__ = (
             f"Accept an iterable of :class:`{cls.__name__}`, or of mappings of its fields;"
             " it replaces what was there."
@@ -63,50 +185,37 @@ class _Part(Fields):
         return rule
 
 
-class KidFields(TypedDict, total=False):
-    """What :class:`Kid` takes."""
-
-    gender: Gender | str | None
-    birthday: date | str | None
-
-
-@with_fields
 class Kid(_Part):
     """A child of the user: ``gender`` and ``birthday``, both optional (protocol, 3.1).
 
     :ivar mentioned: the fields that are given, by name, in the wire's form.
     """
 
+    __slots__ = ()
     gender: Gender | None = sent(rules.gender, Kind.GENDER)
     birthday: date | None = sent(rules.birthday, Kind.DAY)
 
-    @names_fields(KidFields)
-    def __init__(self, **fields: Unpack[KidFields]) -> None:
-        vars(self)["mentioned"] = self.checked(fields, "Kid")
+    def __init__(
+        self, *, gender: Gender | str | None = None, birthday: date | str | None = None
+    ) -> None:
+        self.mentioned = self.checked({"gender": gender, "birthday": birthday}, "Kid")
 
 
-class VehicleFields(TypedDict, total=False):
-    """What :class:`Vehicle` takes."""
-
-    brand: str | None
-    model: str | None
-    vds: str | None
-
-
-@with_fields
 class Vehicle(_Part):
     """A vehicle of the user: ``brand``, ``model``, ``vds`` (VDS or full VIN) (protocol, 3.1).
 
     :ivar mentioned: the fields that are given, by name, in the wire's form.
     """
 
+    __slots__ = ()
     brand: str | None = sent(rules.text, Kind.TEXT)
     model: str | None = sent(rules.text, Kind.TEXT)
     vds: str | None = sent(rules.text, Kind.TEXT)
 
-    @names_fields(VehicleFields)
-    def __init__(self, **fields: Unpack[VehicleFields]) -> None:
-        vars(self)["mentioned"] = self.checked(fields, "Vehicle")
+    def __init__(
+        self, *, brand: str | None = None, model: str | None = None, vds: str | None = None
+    ) -> None:
+        self.mentioned = self.checked({"brand": brand, "model": model, "vds": vds}, "Vehicle")
 
 
 class ProfileFields(TypedDict, total=False):
@@ -140,7 +249,23 @@ class ProfileFields(TypedDict, total=False):
     custom: Mapping[str, CustomValue | Clear | None] | None
 
 
-@with_fields
+def names_fields(function: F) -> F:
+    """Write each field into the signature that a function shows, in place of ``**fields``.
+
+    Type checkers know the fields from the annotation; consoles and notebooks ask the signature.
+    """
+    shown = inspect.signature(function)
+    own = [one for one in shown.parameters.values() if one.kind is not one.VAR_KEYWORD]
+    for name, of in ProfileFields.__annotations__.items():
+        field = inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None)
+        own.append(field.replace(annotation=of.__forward_arg__))
+    function.__signature__ = shown.replace(parameters=own)  # type: ignore[attr-defined]
+    return function
+
+
+_external_id: Final[Any] = property(attrgetter(EXTERNAL_ID))
+
+
 class ProfileUpdate(Fields):
     """A change of a user's profile; fields that are not mentioned stay as they are.
 
@@ -154,97 +279,36 @@ class ProfileUpdate(Fields):
         rule, never the value.
     """
 
-    email: Sent[str] = sent(
-        rules.email,
-        Kind.EMAIL,
-        "emailaddress mail mailaddress useremail customeremail contactemail primaryemail"
-        " emailaddr emailid correo courriel почта электроннаяпочта emailadresse email1value"
-        " adresseemail courrielclient correoelectronico indirizzoemail eposta epostaadresi"
-        " epostadress mailadresse emailadres adresemail メールアドレス メール 邮箱 电子邮件"
-        " 이메일 емейл epost smtpaddr елпошта електроннапошта emailadresa personemailwork",
-    )
+    __slots__ = ("custom",)
+    custom: Mapping[str, Json]
+    email: Sent[str] = sent(rules.email, Kind.EMAIL, "emailaddress mail mailaddress useremail")
     phone: Sent[str] = sent(
         rules.phone,
         Kind.PHONE,
-        "phonenumber mobile mobilephone mobilenumber telephone telephonenumber tel cell"
-        " cellphone msisdn phoneno contactnumber customerphone primaryphone телефон telefon"
-        " telefonnummer handy handynummer mobil mobiltelefon mobilnummer rufnummer téléphone"
-        " portable numérodetéléphone teléfono móvil celular telefone telemóvel telefono"
-        " cellulare telefoonnummer telefoon numertelefonu telefonkomórkowy ceptelefonu ceptel"
-        " telefonnumarası mobilenr phone1value homephone номертелефона мобильный 電話番号 電話"  # noqa: RUF001
-        " 携帯番号 手机 手机号 电话 전화번호 휴대폰 businessphone sms telefonprivat telf1",
+        "phonenumber mobile mobilephone mobilenumber telephone telephonenumber",
     )
-    id: Sent[str] = attrs.field(default=None, eq=False)
     external_id: Sent[str | int] = sent(
-        rules.user_id,
-        Kind.IDENTIFIER,
-        "customerid customerkey customernumber customerno customercode clientid clientnumber"
-        " userid userkey contactid personid accountid uid id kundennummer kundennr kundenid"
-        " kdnr numéroclient numclient idclient codeclient idcliente númerodecliente"
-        " codigocliente codicecliente numerocliente codigodocliente klantnummer klantid klantnr"
-        " numerklienta idklienta müşterino müşteriid kundnummer kundid номерклиента кодклиента"
-        " 顧客番号 顧客id 会員番号 客户id 客户编号 会员id 고객번호 고객id recordid leadid"
-        " klaviyoid squarecustomerid identifiant nclient nrklienta kunnr číslozákazníka 会員id"
-        " ідентифікатор idoid",
+        rules.user_id, Kind.IDENTIFIER, "customerid customerkey customernumber customerno"
     )
+    id: Sent[str | int] = _external_id
     loyalty_id: Sent[str] = sent(
-        rules.identifier,
-        Kind.IDENTIFIER,
-        "loyaltycard loyaltycardnumber loyaltynumber bonuscard membershipnumber memberid"
-        " kundenkarte bonuskarte cartefidélité tarjetadefidelidad cartafedeltà klantenkaart"
-        " номеркарты бонуснаякарта",
+        rules.identifier, Kind.IDENTIFIER, "loyaltycard loyaltycardnumber loyaltynumber"
     )
     telegram_id: Sent[str] = sent(rules.identifier, Kind.IDENTIFIER, "telegram tgid")
     fb_id: Sent[str] = sent(rules.identifier, Kind.IDENTIFIER, "facebookid")
     vk_id: Sent[str] = sent(rules.identifier, Kind.IDENTIFIER, "vkontakteid")
-    first_name: Sent[str] = sent(
-        rules.text,
-        Kind.TEXT,
-        "givenname forename fname vorname имя prénom nombre primernombre nome nomeproprio"
-        " primeironome voornaam imię ad adı isim förnamn 名 名前 이름 first firstnames jméno"  # noqa: RUF001
-        " імя",
-    )
-    last_name: Sent[str] = sent(
-        rules.text,
-        Kind.TEXT,
-        "surname familyname lname nachname фамилия familienname nomdefamille nom apellido"
-        " apellidos cognome sobrenome apelido achternaam familienaam nazwisko soyad soyadı"  # noqa: RUF001
-        " soyisim efternamn 姓 성 last příjmení прізвище",
-    )
-    middle_name: Sent[str] = sent(
-        rules.text,
-        Kind.TEXT,
-        "patronymic secondname отчество zweitername deuxièmeprénom segundonombre secondonome"
-        " drugieimię additionalname побатькові weiterevornamen",
-    )
-    gender: Sent[Gender] = sent(
-        rules.gender,
-        Kind.GENDER,
-        "sex пол geschlecht anrede sexe genre civilité sexo género genere sesso geslacht płeć"
-        " cinsiyet kön pohlaví стать 性別 性别 성별",
-    )
-    age: Sent[Number] = sent(
-        rules.age,
-        Kind.NUMBER,
-        "возраст alter âge edad età idade leeftijd wiek yaş ålder 年齢 年龄 나이",
-    )
-    birthday: Sent[date] = sent(
-        rules.birthday,
-        Kind.DAY,
-        "birthdate dateofbirth dob bday birth датарождения geburtstag geburtsdatum"
-        " datedenaissance naissance fechadenacimiento nacimiento datadinascita datadenascimento"
-        " nascimento geboortedatum dataurodzenia doğumtarihi födelsedatum деньрождения"
-        " датанародження datumnarození datenaissance gebdatum 生年月日 誕生日 生日 出生日期"
-        " 생년월일",
-    )
+    first_name: Sent[str] = sent(rules.text, Kind.TEXT, "givenname forename fname")
+    last_name: Sent[str] = sent(rules.text, Kind.TEXT, "surname familyname lname")
+    middle_name: Sent[str] = sent(rules.text, Kind.TEXT, "patronymic secondname")
+    gender: Sent[Gender] = sent(rules.gender, Kind.GENDER, "sex")
+    age: Sent[Number] = sent(rules.age, Kind.NUMBER)
+    birthday: Sent[date] = sent(rules.birthday, Kind.DAY, "birthdate dateofbirth dob bday birth")
     location: Sent[str] = sent(rules.text, Kind.TEXT, "locationid")
     bought_something: Sent[bool] = sent(rules.boolean, Kind.FLAG)
     loyalty_card_location: Sent[str] = sent(rules.text, Kind.TEXT)
     loyalty_status: Sent[str] = sent(rules.text, Kind.TEXT)
     loyalty_bonuses: Sent[Number] = sent(
-        rules.number,
-        Kind.NUMBER,
-        "bonuses bonuspoints loyaltypoints bonuspunkte punkte pointsfidélité puntos бонусы",
+        rules.number, Kind.NUMBER, "bonuses bonuspoints loyaltypoints"
     )
     loyalty_bonuses_to_next_level: Sent[Number] = sent(rules.number, Kind.NUMBER)
     google_advertising_id: Sent[str] = sent(rules.text, Kind.TEXT, "gaid", in_full_answer=False)
@@ -254,17 +318,16 @@ class ProfileUpdate(Fields):
     auto: Sent[tuple[Vehicle, ...]] = sent(
         Vehicle.rule(), Kind.OBJECTS, in_full_answer=False, part=Vehicle
     )
-    custom: Mapping[str, Json] = attrs.field(factory=dict, hash=False)
 
-    @names_fields(ProfileFields)
+    @names_fields
     def __init__(self, **fields: Unpack[ProfileFields]) -> None:
-        _fill(vars(self), fields)
+        _fill(self, fields)
 
     @classmethod
     def of(cls, fields: Mapping[str, object]) -> ProfileUpdate:
         """Make an update of the keywords as one mapping; cheaper than passing them by ``**``."""
         update = cls.__new__(cls)
-        _fill(vars(update), fields)
+        _fill(update, fields)
         return update
 
     @classmethod
@@ -296,22 +359,32 @@ RESERVED_NAMES: Final = frozenset(FIELDS) | RESERVED_PARAMETERS
 """What a custom property can't be called (protocol, section 3.2)."""
 
 
-def _fill(attributes: dict[str, Any], given: Mapping[str, object]) -> None:
-    properties = None
-    if "custom" in given:
-        given = {**given}
-        properties = given.pop("custom")
+def _fill(update: ProfileUpdate, given: Mapping[str, object]) -> None:
+    custom = given.get("custom")
     try:
-        if ID in given:
-            given = _with_one_user_id(given)
-        mentioned = ProfileUpdate.checked(given, "profile update")
-        attributes["custom"] = {} if properties is None else _custom(properties)
+        if ID in given or "custom" in given:
+            given = _standard(given)
+        update.mentioned = ProfileUpdate.checked(given, "profile update")
+        object.__setattr__(update, "custom", {} if custom is None else _custom(custom))
     except ValidationError as error:
         if error.given == rules.given("") and "[" not in error.field:
             raise ValidationError(error.field, _NOT_EMPTY, error.given) from None
         raise
-    attributes["mentioned"] = mentioned
-    attributes["id"] = mentioned.get(EXTERNAL_ID)
+
+
+def _standard(given: Mapping[str, object]) -> Mapping[str, object]:
+    """Return the standard fields, the user's id by one name."""
+    ids = [
+        value if value is CLEAR else rules.user_id(name, value)
+        for name in (EXTERNAL_ID, ID)
+        if (value := given.get(name)) is not None
+    ]
+    if len({str(value) for value in ids}) > 1:
+        raise ValidationError(
+            ID, f"one value for {ID} and {EXTERNAL_ID}, which are the same", "two different values"
+        )
+    standard = {name: value for name, value in given.items() if name not in (ID, "custom")}
+    return standard | {EXTERNAL_ID: ids[0]} if ids else standard
 
 
 def custom_name(name: object) -> str:
@@ -337,22 +410,6 @@ def _custom(value: object) -> dict[str, Any]:
         for key, item in value.items()
         if item is not None
     }
-
-
-def _with_one_user_id(given: Mapping[str, object]) -> Mapping[str, object]:
-    ids = [
-        value if value is CLEAR else rules.user_id(name, value)
-        for name in (EXTERNAL_ID, ID)
-        if (value := given.get(name)) is not None
-    ]
-    if len({str(value) for value in ids}) > 1:
-        raise ValidationError(
-            ID, f"one value for {ID} and {EXTERNAL_ID}, which are the same", "two different values"
-        )
-    standard = {name: value for name, value in given.items() if name != ID}
-    if ids:
-        standard[EXTERNAL_ID] = ids[0]
-    return standard
 
 
 def to_wire(update: ProfileUpdate, *, user_id_name: str = ID) -> dict[str, Json]:

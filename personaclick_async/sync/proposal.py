@@ -30,6 +30,7 @@ from personaclick_async.sync.mapping.words import (
     ALWAYS_NOTHING,
     COLUMNS,
     DATES,
+    FIELD_COLUMNS,
     GENDER_LETTERS,
     GENDERS,
     NO,
@@ -187,8 +188,7 @@ def _recognise(columns: Sequence[_Column]) -> dict[str, _Line]:
     by_variant = {one: column for column in reversed(columns) for one in _variants(column.spelling)}
     are_deeds = any(map(pattern("deeds").fullmatch, by_name))
     found: dict[str, _Line] = {}
-    for field, facts in FIELDS.items():
-        names = list(map(same, (field, *facts.column_names)))
+    for field, names in FIELD_COLUMNS.items():
         named = _called(names, by_name)
         if field in (EMAIL, PHONE, *_NAMES):
             named += _called(names, by_variant)

@@ -10,6 +10,8 @@ from functools import cache
 from importlib.resources import files
 from typing import Final
 
+from personaclick_async.models.update import FIELDS
+
 _WORDS: Final = tomllib.loads(files(__package__).joinpath("words.toml").read_text("utf-8"))
 _LETTERS: Final = str.maketrans({"\u0131": "i", "ł": "l", "ø": "o", "đ": "d"})
 
@@ -48,6 +50,12 @@ DATES: Final[dict[str, list[str]]] = _WORDS["dates"]
 # The names of columns that no single field has, by what they hold; the surest ones first.
 COLUMNS: Final = {
     what: tuple(map(same, names.split())) for what, names in _WORDS["columns"].items()
+}
+
+# The names of columns of each field, its own first.
+FIELD_COLUMNS: Final = {
+    name: tuple(map(same, f"{name} {facts.column_names} {_WORDS['fields'].get(name, '')}".split()))
+    for name, facts in FIELDS.items()
 }
 
 _NOBODY: Final = NOTHING.union(_WORDS["nobody"].split())

@@ -17,7 +17,7 @@ import attrs
 from personaclick_async.errors import ConfigurationError
 from personaclick_async.models.update import FIELDS
 from personaclick_async.sync.mapping import FieldMapping
-from personaclick_async.sync.mapping.words import same
+from personaclick_async.sync.mapping.words import FIELD_COLUMNS, same
 from personaclick_async.sync.sources.base import (
     BOOKKEEPING,
     EMPTY,
@@ -57,9 +57,7 @@ _DATA: Final = re.compile(
 )
 _NUMBER: Final = re.compile(r"[-+]?\d+([.,]\d+)?")
 _ONE_IN: Final = 5
-_KNOWN: Final = frozenset(
-    same(name) for field, facts in FIELDS.items() for name in (field, *facts.column_names)
-)
+_KNOWN: Final = frozenset(chain.from_iterable(FIELD_COLUMNS.values()))
 
 
 @attrs.frozen(kw_only=True)
