@@ -16,7 +16,6 @@ from typing import Any, Final, Literal, TypeAlias, get_type_hints
 import attrs
 import typer
 
-from personaclick_async.cli.outcome import OPTION
 from personaclick_async.cli.process import Interrupted, run_interruptibly
 from personaclick_async.client import PersonaClick
 from personaclick_async.config import UNSET, RateLimit, Unset
@@ -46,76 +45,50 @@ def command(work: Callable[..., object]) -> Callable[..., None]:
             continue
         groups[name] = one.annotation
         kinds = get_type_hints(one.annotation)
-        for field in attrs.fields(one.annotation):
-            option = field.metadata[OPTION]
-            parameters.append(
-                one.replace(name=field.name, default=option, annotation=kinds[field.name])
-            )
+        options = inspect.signature(one.annotation).parameters.values()
+        parameters += [option.replace(annotation=kinds[option.name]) for option in options]
 
     @wraps(work)
     def run(**given: Any) -> None:  # noqa: ANN401 - whatever the options are
-        made: dict[str, Any] = {
-            name: group(**{field.name: given.pop(field.name) for field in attrs.fields(group)})
-            for name, group in groups.items()
-        }
+        for name, group in groups.items():
+            given[name] = group(**{key: given.pop(key) for key in attrs.fields_dict(group)})
         try:
-            begun = work(**made, **given)
+            begun = work(**given)
             if inspect.iscoroutine(begun):
                 run_interruptibly(begun)
         except PersonaClickError as error:
-            made["output"].fail(error)
+            given["output"].fail(error)
         except Interrupted as interrupted:
-            made["output"].complain("Interrupted", interrupted.untold or "")
-            interrupted.untold = None
+            given["output"].complain("Interrupted", interrupted.untold)
+            interrupted.untold = ""
             raise
 
     vars(run)["__signature__"] = inspect.Signature(parameters)
     return run
 
 
-def _option(
-    panel: str | None,
-    text: str,
-    default: object = None,
-    *names: str,
-    envvar: str | None = None,
-    metavar: str | None = None,
-    at_least: int | None = None,
-) -> Any:  # noqa: ANN401 - a field of any type
-    """Describe an option: under which heading the help shows it, and what it says there."""
-    option = typer.Option(
-        default,
-        *names,
-        help=text,
-        envvar=envvar,
-        metavar=metavar,
-        min=at_least,
-        rich_help_panel=panel,
-    )
-    return attrs.field(default=default, metadata={OPTION: option})
-
-
-_any: Final = partial(_option, None)
-_shop: Final = partial(_option, "Shop")
-_user: Final = partial(_option, "User (exactly one)")
-_reads: Final = partial(_option, "How the source is read")
-_sends: Final = partial(_option, "How it is sent")
-_shares: Final = partial(_option, "On several machines")
+_any: Final = typer.Option
+_shop: Final = partial(typer.Option, rich_help_panel="Shop")
+_user: Final = partial(typer.Option, rich_help_panel="User (exactly one)")
+_reads: Final = partial(typer.Option, rich_help_panel="How the source is read")
+_sends: Final = partial(typer.Option, rich_help_panel="How it is sent")
+_shares: Final = partial(typer.Option, rich_help_panel="On several machines")
 
 
 @attrs.frozen(kw_only=True, repr=False)
 class Connection:
     """What the command line says about the shop and the service."""
 
-    shop_id: str | None = _shop("The shop's public key.", envvar="PERSONACLICK_SHOP_ID")
+    shop_id: str | None = _shop(None, envvar="PERSONACLICK_SHOP_ID", help="The shop's public key.")
     secret_file: Path | None = _shop(
-        "A file with the shop's secret; PERSONACLICK_SHOP_SECRET if not given.",
+        None,
         envvar="PERSONACLICK_SHOP_SECRET_FILE",
+        help="A file with the shop's secret; PERSONACLICK_SHOP_SECRET if not given.",
     )
     api_url: str | None = _shop(
-        "The service's address, such as an emulator's.", envvar="PERSONACLICK_API_URL"
+        None, envvar="PERSONACLICK_API_URL", help="The service's address, such as an emulator's."
     )
-    verbose: bool = _any("Log every request to standard error.", False, "--verbose", "-v")
+    verbose: bool = _any(False, "--verbose", "-v", help="Log every request to standard error.")
 
     def client(
         self, *, limits: Mapping[Family, RateLimit] | Unset = UNSET, sends: bool = True
@@ -152,12 +125,12 @@ def _secret(path: Path) -> str:
 class UserOptions:
     """What the command line says about the user."""
 
-    did: str | None = _user("A device.")
-    email: str | None = _user("An e-mail address.")
-    phone: str | None = _user("A phone number.")
-    external_id: str | None = _user("The shop's own user id.")
-    loyalty_id: str | None = _user("A loyalty card.")
-    telegram_id: str | None = _user("A Telegram user.")
+    did: str | None = _user(None, help="A device.")
+    email: str | None = _user(None, help="An e-mail address.")
+    phone: str | None = _user(None, help="A phone number.")
+    external_id: str | None = _user(None, help="The shop's own user id.")
+    loyalty_id: str | None = _user(None, help="A loyalty card.")
+    telegram_id: str | None = _user(None, help="A Telegram user.")
 
     def of(self, client: PersonaClick) -> User:
         """Return the one user who is named."""
@@ -168,26 +141,24 @@ class UserOptions:
 class Reading:
     """What the command line says about the source, for ``sync`` and ``mapping``."""
 
-    source: str = attrs.field(
-        metadata={
-            OPTION: typer.Argument(
-                help="A file (CSV, JSON, Parquet, Excel; also .gz, .zip …), here or at an address "
-                "such as s3://…; a pattern; a database's URL; or - for standard input."
-            )
-        }
+    source: str = typer.Argument(
+        help="A file (CSV, JSON, Parquet, Excel; also .gz, .zip …), here or at an address "
+        "such as s3://…; a pattern; a database's URL; or - for standard input."
     )
-    kind: KindName | None = _reads("What it is; found out if not given.")
-    encoding: str | None = _reads("Of text, such as cp1252; UTF-8 is found out.")
-    delimiter: str | None = _reads("Of CSV; found out if not given.")
-    quote: str = _reads("What stands around texts in CSV; none if nothing does.", '"')
-    escape: str | None = _reads("What stands before a quote in CSV, as a backslash.")
-    header: bool | None = _reads("Whether the first row holds the columns' names.")
-    columns: str | None = _reads("The columns' names, comma-separated, if there is no header.")
-    skip_rows: int = _reads("Rows above the header.", 0, at_least=0)
-    sheet: str | None = _reads("Of a workbook; the first with rows if not given.")
-    country: str | None = _reads("Of national phone numbers, such as CH.")
-    query: str | None = _reads("What to ask the database.")
-    limit: int | None = _reads("Only the first rows, to try it out.", at_least=1)
+    kind: KindName | None = _reads(None, help="What it is; found out if not given.")
+    encoding: str | None = _reads(None, help="Of text, such as cp1252; UTF-8 is found out.")
+    delimiter: str | None = _reads(None, help="Of CSV; found out if not given.")
+    quote: str = _reads('"', help="What stands around texts in CSV; none if nothing does.")
+    escape: str | None = _reads(None, help="What stands before a quote in CSV, as a backslash.")
+    header: bool | None = _reads(None, help="Whether the first row holds the columns' names.")
+    columns: str | None = _reads(
+        None, help="The columns' names, comma-separated, if there is no header."
+    )
+    skip_rows: int = _reads(0, min=0, help="Rows above the header.")
+    sheet: str | None = _reads(None, help="Of a workbook; the first with rows if not given.")
+    country: str | None = _reads(None, help="Of national phone numbers, such as CH.")
+    query: str | None = _reads(None, help="What to ask the database.")
+    limit: int | None = _reads(None, min=1, help="Only the first rows, to try it out.")
 
 
 @attrs.frozen(kw_only=True, repr=False)
@@ -195,37 +166,40 @@ class Syncing(Reading):
     """What the command line says about a sync."""
 
     mapping: Path | None = _any(
-        "Which column becomes which field: a TOML file; by name if not given.", None, "--map"
+        None, "--map", help="Which column becomes which field: a TOML file; by name if not given."
     )
-    dry_run: bool = _any("Check every row, send nothing, show a summary.", False, "--dry-run")
+    dry_run: bool = _any(False, "--dry-run", help="Check every row, send nothing, show a summary.")
     show_values: bool = _any(
-        "With --dry-run: three examples of each field.", False, "--show-values"
+        False, "--show-values", help="With --dry-run: three examples of each field."
     )
-    route: RouteName = _sends("How records travel.", "auto")
-    concurrency: int = _sends("Requests at once, per profile.", 32)
-    journal: Path = _sends("Remembers what was delivered.", Path("personaclick-sync.db"))
-    restart: bool = _sends("Forget an earlier sync that did not end.", False, "--restart")
-    skip_unchanged: bool = _sends("Send only what changed since.", False, "--skip-unchanged")
+    route: RouteName = _sends("auto", help="How records travel.")
+    concurrency: int = _sends(32, help="Requests at once, per profile.")
+    journal: Path = _sends(Path("personaclick-sync.db"), help="Remembers what was delivered.")
+    restart: bool = _sends(False, "--restart", help="Forget an earlier sync that did not end.")
+    skip_unchanged: bool = _sends(False, "--skip-unchanged", help="Send only what changed since.")
     rejects: Path | None = _sends(
-        "Where rows go that can't be sent; SOURCE-rejected.csv here if not given."
+        None, help="Where rows go that can't be sent; SOURCE-rejected.csv here if not given."
     )
-    patience: float = _sends("Seconds to wait for a service that is down before stopping.", 3600.0)
-    segment_id: int | None = _sends("Import into a segment (bulk).")
+    patience: float = _sends(
+        3600.0, help="Seconds to wait for a service that is down before stopping."
+    )
+    segment_id: int | None = _sends(None, help="Import into a segment (bulk).")
     shard: str | None = _shares(
-        "Send only this share of the users, such as 2/8, with its part of the quota."
+        None, help="Send only this share of the users, such as 2/8, with its part of the quota."
     )
     shard_by: str | None = _shares(
-        "The identifier to divide users by, such as email; the first if not given."
+        None, help="The identifier to divide users by, such as email; the first if not given."
     )
     dask: str | None = _shares(
-        "Use a cluster: its scheduler's address, or local:4 for 4 processes."
+        None, help="Use a cluster: its scheduler's address, or local:4 for 4 processes."
     )
     parts_folder: Path | None = _shares(
-        "Journals of the cluster's parts: a private folder that all machines see."
+        None, help="Journals of the cluster's parts: a private folder that all machines see."
     )
     shared_limit: str | None = _shares(
-        "A Redis that keeps the quota for all shards, in place of a part for each.",
+        None,
         envvar="PERSONACLICK_SHARED_LIMIT_URL",
+        help="A Redis that keeps the quota for all shards, in place of a part for each.",
     )
 
 
@@ -233,11 +207,12 @@ class Syncing(Reading):
 class Probing:
     """What the command line says about a probe."""
 
-    write: bool = _any("Write to a device made for the purpose, too.", False, "--write")
-    yes: bool = _any("Write without asking first.", False, "--yes", "-y")
+    write: bool = _any(False, "--write", help="Write to a device made for the purpose, too.")
+    yes: bool = _any(False, "--yes", "-y", help="Write without asking first.")
     customer: str | None = _any(
-        "A customer whose profile's keys and types may be looked at: email=… or the like.",
+        None,
         metavar="KIND=VALUE",
+        help="A customer whose profile's keys and types may be looked at: email=… or the like.",
     )
-    path: Path = _any("Where to write what was found.", Path("probe.json"), "--output", "-o")
-    pause: float = _any("Seconds between two requests.", 1.0, at_least=0)
+    path: Path = _any("probe.json", "--output", "-o", help="Where to write what was found.")
+    pause: float = _any(1.0, min=0, help="Seconds between two requests.")

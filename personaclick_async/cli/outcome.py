@@ -21,9 +21,6 @@ from rich.text import Text
 from personaclick_async.codec import Json, printable, printable_json
 from personaclick_async.errors import PersonaClickError, RateLimited
 
-OPTION: Final = "option"
-"""Under which an attrs field's metadata has the option of the command line that it is."""
-
 # Rich leaves colours out where the output is not a terminal, and where NO_COLOR is set.
 console: Final = Console()
 stderr: Final = Console(stderr=True)
@@ -89,15 +86,11 @@ plain_table: Final = partial(Table, box=None, pad_edge=False)
 """A table without lines."""
 
 
-@attrs.frozen
+@attrs.frozen(kw_only=True)
 class Output:
     """Shows what a command has to say: to a person, or as JSON to a script."""
 
-    as_json: bool = attrs.field(
-        metadata={
-            OPTION: typer.Option(False, "--json", help="Write JSON, for scripts; errors too.")
-        }
-    )
+    as_json: bool = typer.Option(False, "--json", help="Write JSON, for scripts; errors too.")
 
     def show(self, value: Json, *parts: str | Table) -> None:
         """Write a result to standard output: its value, or its parts for a person to read.

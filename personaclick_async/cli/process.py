@@ -24,6 +24,85 @@ T = TypeVar("T")
 _OUTPUT: Final = 1
 _ERROR: Final = 2
 
+# Of the process, as signals are: the task that a signal cancels, and the signals that came.
+_tasks: Final[list[asyncio.Task[Any] | None]] = []
+_came: Final[list[int]] = []
+
+
+class Interrupted(SystemExit):
+    """A signal ended the work; the exit code is the shell's usual one, 128 and its number.
+
+    :ivar untold: what the person at the terminal has not been told yet.
+    """
+
+    untold = "interrupted"
+
+
+def main() -> None:
+    """Run the command, or say how to install what it needs."""
+    _prepare_streams()
+    _on_signals(_stop)
+    try:
+        from personaclick_async.cli.app import app  # noqa: PLC0415 - an extra
+
+        app(prog_name="personaclick")
+    except Interrupted as interrupted:
+        if interrupted.untold:
+            sys.stderr.write(f"{interrupted.untold}\n")
+        sys.stdout.flush()
+        # At once: a thread may be waiting for input that never comes.
+        os._exit(int(interrupted.code or 0))
+    except ModuleNotFoundError as missing:
+        if missing.name not in ("typer", "rich"):
+            raise
+        sys.exit(
+            f"personaclick: {missing.name} is not installed; "
+            'install the extra: pip install "personaclick-async[cli]"'
+        )
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "new thread" not in str(error):
+            raise
+        sys.exit(
+            "personaclick: this process may not have more memory (ulimit -v) or threads "
+            "(ulimit -u): raise the limit, then run the same command again"
+        )
+    finally:
+        sys.stdout.flush()
+        _on_signals(signal.SIG_DFL)
+
+
+def run_interruptibly(work: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine, which the first signal cancels and the second one leaves at once."""
+
+    async def cancellable() -> T:
+        _tasks.append(asyncio.current_task())
+        return await work
+
+    try:
+        return asyncio.run(cancellable())
+    except (asyncio.CancelledError, KeyboardInterrupt):
+        raise Interrupted(128 + (_came[0] if _came else signal.SIGINT)) from None
+    finally:
+        _tasks.clear()
+
+
+def _on_signals(handler: Callable[[int, FrameType | None], None] | signal.Handlers) -> None:
+    """Have signals call ``handler``, except those that the caller ignores (``nohup``, ``&``)."""
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, handler)
+
+
+def _stop(number: int, _frame: FrameType | None) -> None:
+    """Cancel the work that runs; end the command at once if there is none, or if called again."""
+    _came.append(number)
+    task = _tasks[0] if _tasks else None
+    if task is None or len(_came) > 1:
+        raise Interrupted(128 + number)
+    # Not the task alone: the loop may be waiting for its sockets, and has to wake up.
+    task.get_loop().call_soon_threadsafe(task.cancel)
+
 
 class _Lasting(io.FileIO):
     """Writes to a file descriptor as long as that works, and to nowhere afterwards."""
@@ -41,7 +120,7 @@ class _Lasting(io.FileIO):
         return memoryview(data).nbytes
 
 
-def prepare_streams() -> None:
+def _prepare_streams() -> None:
     """Replace the standard streams; characters that their encoding lacks are written as escapes."""
     # Else the next file that is opened, such as a journal, would take a closed stream's number.
     # It is opened for reading, so that whatever is written there is noticed.
@@ -63,52 +142,3 @@ def _lasting(stream: TextIO | None, number: int) -> TextIO:
         errors="backslashreplace",
         line_buffering=raw.isatty() or number == _ERROR,
     )
-
-
-class Interrupted(SystemExit):
-    """A signal ended the work; the exit code is the shell's usual one, 128 and its number.
-
-    :ivar untold: what the person at the terminal has not been told yet; None if all was said.
-    """
-
-    def __init__(self, number: int) -> None:
-        super().__init__(128 + number)
-        self.untold: str | None = "interrupted"
-
-
-# Of the process, as signals are: the task that a signal cancels, and the signals that came.
-_tasks: Final[list[asyncio.Task[Any] | None]] = []
-_came: Final[list[int]] = []
-
-
-def on_signals(handler: Callable[[int, FrameType | None], None] | signal.Handlers) -> None:
-    """Have signals call ``handler``, except those that the caller ignores (``nohup``, ``&``)."""
-    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
-        number = getattr(signal, name, None)
-        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, handler)
-
-
-def stop(number: int, _frame: FrameType | None) -> None:
-    """Cancel the work that runs; end the command at once if there is none, or if called again."""
-    _came.append(number)
-    task = _tasks[0] if _tasks else None
-    if task is None or len(_came) > 1:
-        raise Interrupted(number)
-    # Not the task alone: the loop may be waiting for its sockets, and has to wake up.
-    task.get_loop().call_soon_threadsafe(task.cancel)
-
-
-def run_interruptibly(work: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine, which the first signal cancels and the second one leaves at once."""
-
-    async def cancellable() -> T:
-        _tasks.append(asyncio.current_task())
-        return await work
-
-    try:
-        return asyncio.run(cancellable())
-    except (asyncio.CancelledError, KeyboardInterrupt):
-        raise Interrupted(_came[0] if _came else signal.SIGINT) from None
-    finally:
-        _tasks.clear()

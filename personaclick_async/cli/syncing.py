@@ -18,7 +18,7 @@ from personaclick_async.cli.outcome import Exit, Output
 from personaclick_async.cli.process import Interrupted, run_interruptibly
 from personaclick_async.cli.report import Summary, progress, show
 from personaclick_async.errors import ConfigurationError, ValidationError
-from personaclick_async.sync import Route, SyncOptions, Unfinished
+from personaclick_async.sync import SyncOptions
 from personaclick_async.sync.mapping import FieldMapping
 from personaclick_async.sync.parts import Shard, ShardOf, finish_parts, parts_of
 from personaclick_async.sync.proposal import propose_mapping
@@ -65,10 +65,10 @@ def run_sync(given: Syncing, connection: Connection, output: Output) -> None:
         client = connection.client(limits=machines.limits_of(given, shard), sends=not given.dry_run)
         limit = machines.shared_limit(given, client.config.shop_id)
         options = SyncOptions(
-            route=Route(given.route),
+            route=given.route,
             concurrency=given.concurrency,
             journal=None if given.dry_run else given.journal,
-            unfinished=Unfinished.RESTART if given.restart else Unfinished.RESUME,
+            unfinished="restart" if given.restart else "resume",
             skip_unchanged=given.skip_unchanged and not given.dry_run,
             rejects=sink,
             patience=given.patience,
@@ -189,20 +189,19 @@ def _reject_file(given: Syncing, source: TableSource, path: Path) -> Iterator[Re
 
 
 def _check_paths(given: Syncing, rejects: Path) -> None:
-    """Make sure that no file is both read and written."""
-    mapping = [] if given.mapping is None else [given.mapping]
-    read = {"the source": _local_files(given.source), "the mapping": mapping}
-    for option, path, others in (
-        ("--rejects", rejects, {**read, "the journal": [given.journal]}),
-        ("--journal", given.journal, read),
-    ):
-        for what, files in others.items():
-            if any(_is_same(path, file) for file in files):
+    """Make sure that no file is both read and written, or written by two."""
+    taken = [("the source", file) for file in _local_files(given.source)]
+    if given.mapping is not None:
+        taken.append(("the mapping", given.mapping))
+    for option, path in (("--journal", given.journal), ("--rejects", rejects)):
+        for what, file in taken:
+            if _is_same(path, file):
                 raise ConfigurationError(f"{option}: expected another file than {what}")
+        taken.append(("the journal", path))
 
 
 def _local_files(source: str) -> list[Path]:
-    """Return the local files of a source, which nothing else may write to."""
+    """Return the files of a source that lie on this machine."""
     if source == _STDIN:
         return [Path("/dev/stdin")]
     scheme, is_url, rest = source.partition("://")

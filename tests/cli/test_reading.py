@@ -8,8 +8,11 @@ from typing import get_args
 
 import openpyxl  # type: ignore[import-untyped]
 import pytest
+from typer.core import TyperGroup
+from typer.main import get_command
 
-from personaclick_async.cli.options import KindName, RouteName, Syncing
+from personaclick_async.cli.app import app
+from personaclick_async.cli.options import KindName, RouteName
 from personaclick_async.cli.outcome import Exit
 from personaclick_async.emulator import Emulator
 from personaclick_async.sync import Route, SyncOptions
@@ -28,10 +31,12 @@ def test_the_options_are_those_of_the_sync() -> None:
     # They are written down again, as completion is to work without an import of the sync.
     assert get_args(KindName) == tuple(SourceKind)
     assert set(get_args(RouteName)) == set(Route)
-    sending = Syncing(source="-")
+    command = get_command(app)
+    assert isinstance(command, TyperGroup)
+    given = {one.name: one.default for one in command.commands["sync"].params}
     options = SyncOptions()
-    assert (sending.concurrency, sending.patience) == (options.concurrency, options.patience)
-    assert sending.route == options.route
+    assert (given["concurrency"], given["patience"]) == (options.concurrency, options.patience)
+    assert given["route"] == options.route
 
 
 @pytest.mark.parametrize(
