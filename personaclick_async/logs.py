@@ -17,16 +17,12 @@ from personaclick_async.errors import ConfigurationError
 from personaclick_async.hooks import Attempt, Hooks
 
 _USUAL_FORMAT: Final = "%(asctime)s %(levelname)s %(name)s: %(message)s"
-_LINE: Final = "%(method)s %(endpoint)s: %(outcome)s, attempt %(attempt)d, %(ms).0f ms"
 _SERVER_ERROR: Final = 500
 _TOO_MANY: Final = 429
 
 REDACTED: Final = "[redacted]"
 
 _SHORTEST_SECRET: Final = 6
-_NEVER: Final = r"(?!)"
-"""Matches nowhere."""
-
 _NAMES: Final = "|".join(
     (names.SHOP_SECRET, "secret", names.DID, names.SID, names.SEANCE, *names.IDENTIFIERS)
 )
@@ -35,36 +31,52 @@ _NAMES: Final = "|".join(
 _AFTER_ESCAPE: Final = r"(?<=\\[nrtbf]) | (?<=%2[06BbCc]) | (?<=%3[Ff]) | (?<=\\u00(?:26|3[CcEe]))"
 _ESCAPED: Final = r"\\{1,8}u(?!0026)[0-9A-Fa-f]{4}"
 
+# A value in quotes ends at its closing quote, or with the line if it has none. In JSON that is
+# itself a JSON text each quote has one backslash, one level deeper three, and a quote inside of a
+# value has the number of the next level; one with fewer ends the text around a value that was cut
+# off. Single quotes are Python's, whose backslashes are doubled where a repr stands in JSON: any
+# more of them escape.
+_QUOTED: Final = r"""
+    (?: [^\\"'\n]++ | [^\n] )*?
+    (?:
+        (?= \n | \Z | (?<!\\) (?! (?P=escapes) ) \\* (?(json)"|') )
+      | (?<!\\) (?(json) (?: (?P=escapes){2} \\\\ )* ) (?= (?P=escapes) (?(json)"|') )
+    )
+"""
+# A value without quotes. After a name in quotes it is a number. In a URL it may hold punctuation,
+# but does not end with it, nor with a name that has a value of its own: a closing bracket or a
+# comma is of the text around it.
+_NUMBER_OR_WORD: Final = r"""[^\s,;)\]}"'\\]++"""
+_OF_NESTED_URL: Final = r"""(?: (?!%26) [^\s&"'\\<>] )++"""
+_OF_URL: Final = rf"""
+    (?! \[redacted\] )
+    (?:
+        (?! (?<![^\W_]) (?i: {_NAMES} ) (?: [:=]++ [ ] | [ ]= ) )
+        (?: [^\s&"'\\<>,;()\[\]{{}}] | {_ESCAPED} | [,;()\[\]{{}}']++ (?=[^\s&"\\<>]) )
+    )++
+"""
 # A name begins a word, or follows an underscore (a cookie's prefix). A colon follows it in JSON, in
 # headers and in prose; what a ValidationError says that it expected stays.
 _NAMED: Final = re.compile(
     rf"""
-    (?: (?<![^\W_]) | {_AFTER_ESCAPE} )
-    (?i: {_NAMES} )
-    (?:
-        (?P<quote> \\{{0,8}} ["'] ) [ ]?[:=][ ]?
-      | [ ]?={{1,3}}[ ]?
-      | :[ ]?(?!expected[ ])
-      | (?P<nested> %3[Dd] )
+    (?P<kept>
+        (?: (?<![^\W_]) | {_AFTER_ESCAPE} )
+        (?i: {_NAMES} )
+        (?:
+            (?P<quote> \\{{0,8}} ["'] ) [ ]?[:=][ ]?
+          | [ ]?={{1,3}}+[ ]?+
+          | :[ ]?(?!expected[ ])
+          | (?P<nested> %3[Dd] )
+        )
+        (?P<open> [bu]? (?P<escapes> \\{{0,8}} ) (?: (?P<json> " ) | ' ) )?+
     )
+    (?(open) {_QUOTED} | (?P<bare>
+        (?(quote) {_NUMBER_OR_WORD} | (?(nested) {_OF_NESTED_URL} | {_OF_URL} ) )
+    ) )
     """,
     re.VERBOSE,
 )
-_OPENING: Final = re.compile(r"[bu]?(\\{0,8})([\"'])")
-_QUOTES: Final = {mark: re.compile(rf"(?<!\\)(\\*+){mark}|\n") for mark in "\"'"}
 _WORDS_FOR_NOTHING: Final = frozenset({"null", "None", "true", "True", "false", "False"})
-
-# A value without quotes. After a name in quotes it is a number. In a URL it may hold punctuation,
-# but does not end with it: a closing bracket or a comma is of the text around it.
-_NUMBER_OR_WORD: Final = re.compile(r"""[^\s,;)\]}"'\\]++""")
-_OF_URL: Final = re.compile(
-    rf"""
-    (?! \[redacted\] )
-    (?: [^\s&"'\\<>,;()\[\]{{}}] | {_ESCAPED} | [,;()\[\]{{}}']++ (?=[^\s&"\\<>]) )++
-    """,
-    re.VERBOSE,
-)
-_OF_NESTED_URL: Final = re.compile(r"""(?: (?!%26) [^\s&"'\\<>] )++""", re.VERBOSE)
 
 # What may stand before an address's at sign. An apostrophe counts inside a word only, and a percent
 # sign unless it begins the sign itself, encoded once or twice.
@@ -117,58 +129,25 @@ class Redactor:
             )
         encoded = {encode(secret, safe="") for secret in given for encode in (quote, quote_plus)}
         longest_first = sorted(encoded.union(given), key=len, reverse=True)
-        self._secrets = re.compile("|".join(map(re.escape, longest_first)) or _NEVER)
+        # Without a secret it matches nowhere.
+        self._secrets = re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
 
     def __call__(self, text: str) -> str:
         """Return the text with ``[redacted]`` in place of secrets and personal data."""
-        text = _without_parameters(self._secrets.sub(REDACTED, text))
+        text = _NAMED.sub(_without_value, self._secrets.sub(REDACTED, text))
         if "@" in text or "%40" in text or "%2540" in text:
             text = _EMAIL.sub(REDACTED, text)
         return _NUMBER.sub(REDACTED, text)
 
 
-def _without_parameters(text: str) -> str:
-    kept: list[str] = []
-    done = 0
-    for found in _NAMED.finditer(text):
-        begin = found.end()
-        if begin < done:
-            continue  # a name inside a value that has gone
-        opening = _OPENING.match(text, begin)
-        if opening is not None:
-            begin = opening.end()
-            end = _closing(text, begin, escapes=len(opening[1]), mark=opening[2])
-            value = REDACTED
-        else:
-            form = _NUMBER_OR_WORD if found["quote"] else _OF_URL
-            bare = (_OF_NESTED_URL if found["nested"] else form).match(text, begin)
-            if bare is None or bare[0] in _WORDS_FOR_NOTHING:
-                continue
-            end = bare.end()
-            # A number in JSON becomes a text, so that a line of JSON stays one.
-            mark = found["quote"] or ""
-            value = f"{mark}{REDACTED}{mark}"
-        kept += text[done:begin], value
-        done = end
-    return "".join(kept) + text[done:] if kept else text
-
-
-def _closing(text: str, begin: int, *, escapes: int, mark: str) -> int:
-    """Find where a quoted value ends: at its closing quote, or with the line if it has none.
-
-    In JSON that is itself a JSON text each quote has one backslash, one level deeper three, and a
-    quote inside of a value has the number of the next level. Single quotes are Python's, whose
-    backslashes are doubled where a repr stands in JSON: any of them escapes.
-    """
-    for quoted in _QUOTES[mark].finditer(text, begin):
-        if quoted[1] is None:
-            return quoted.start()
-        found = len(quoted[1])
-        if found < escapes:
-            return quoted.start()  # the text around it ends, and the value was cut off
-        if found == escapes or (mark == '"' and found % (2 * (escapes + 1)) == escapes):
-            return quoted.end() - 1 - escapes
-    return len(text)
+def _without_value(found: re.Match[str]) -> str:
+    if found["open"] is not None:
+        return found["kept"] + REDACTED
+    if found["bare"] in _WORDS_FOR_NOTHING:
+        return found[0]
+    # A number in JSON becomes a text, so that a line of JSON stays one.
+    mark = found["quote"] or ""
+    return f"{found['kept']}{mark}{REDACTED}{mark}"
 
 
 class RedactingFormatter(logging.Formatter):
@@ -224,15 +203,22 @@ def log_requests(logger: logging.Logger | None = None, *, level: int = logging.D
         importance = logging.WARNING if is_trouble else level
         if not log.isEnabledFor(importance):
             return
-        fields = {
-            "endpoint": attempt.endpoint,
-            "method": attempt.method,
-            "attempt": attempt.number,
-            "status": status,
-            "error": error,
-            "seconds": seconds,
-        }
-        said = {**fields, "outcome": status or error or "cancelled", "ms": seconds * 1000}
-        log.log(importance, _LINE, said, extra=fields)
+        log.log(
+            importance,
+            "%s %s: %s, attempt %d, %.0f ms",
+            attempt.method,
+            attempt.endpoint,
+            status or error or "cancelled",
+            attempt.number,
+            seconds * 1000,
+            extra={
+                "endpoint": attempt.endpoint,
+                "method": attempt.method,
+                "attempt": attempt.number,
+                "status": status,
+                "error": error,
+                "seconds": seconds,
+            },
+        )
 
     return Hooks(on_response=ended)
