@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from aiohttp import web
-from aiohttp.typedefs import Handler, Middleware
+from aiohttp.typedefs import Handler
 
 from personaclick_async.client import PersonaClick
 from personaclick_async.config import Seconds
@@ -15,8 +15,7 @@ from personaclick_async.integrations.visitors import NoConsent, Visitor, Visitor
 from personaclick_async.user import User
 
 __all__ = ["CookiePolicy", "IncomingRequest", "NoConsent", "VisitorPolicy"]
-__all__ += ["CLIENT", "lifespan", "set_cookies", "setup", "visitor_middleware"]
-__all__ += ["current_user", "current_user_or_none"]
+__all__ += ["CLIENT", "current_user", "current_user_or_none", "lifespan", "setup"]
 
 CLIENT: Final = web.AppKey("personaclick", PersonaClick)
 """Where the application keeps its client: ``request.app[CLIENT]``."""
@@ -33,20 +32,12 @@ def setup(
 ) -> None:
     """Make each request's visitor the client's current user, and close the client at the end.
 
-    Sub-applications are served too. Call it where the middleware shall stand in the order. What
-    it adds are :func:`visitor_middleware`, :func:`set_cookies` and :func:`lifespan`.
+    Adds a middleware, so call it where that shall stand in the order; a signal that sets cookies,
+    also of streams and websockets; and a :func:`lifespan`. Serves sub-applications too.
 
     :param policy: how visitors are found.
     :param patience: seconds for which the end waits for calls in flight.
     """
-    app[CLIENT] = client
-    app.middlewares.append(visitor_middleware(client, policy=policy))
-    app.on_response_prepare.append(set_cookies)
-    app.cleanup_ctx.append(lifespan(client, patience=patience))
-
-
-def visitor_middleware(client: PersonaClick, *, policy: VisitorPolicy | None = None) -> Middleware:
-    """Return the middleware alone; :func:`set_cookies` has to be in ``on_response_prepare``."""
     visitors = Visitors(client, policy or VisitorPolicy())
 
     @web.middleware
@@ -63,14 +54,15 @@ def visitor_middleware(client: PersonaClick, *, policy: VisitorPolicy | None = N
         with visitor.current():
             return await handler(request)
 
-    return find_visitor
+    async def set_cookies(request: web.Request, response: web.StreamResponse) -> None:
+        if _VISITOR in request:
+            for name, value in request[_VISITOR].response_headers(response.headers.items()):
+                response.headers.add(name, value)
 
-
-async def set_cookies(request: web.Request, response: web.StreamResponse) -> None:
-    """Set the visitor's cookies as a response begins, streams and websockets included."""
-    if _VISITOR in request:
-        for name, value in request[_VISITOR].response_headers(response.headers.items()):
-            response.headers.add(name, value)
+    app[CLIENT] = client
+    app.middlewares.append(find_visitor)
+    app.on_response_prepare.append(set_cookies)
+    app.cleanup_ctx.append(lifespan(client, patience=patience))
 
 
 def current_user(request: web.Request) -> User:

@@ -6,7 +6,6 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from ipaddress import ip_address
 from typing import Any, Final, Literal, TypeAlias
 
 import attrs
@@ -29,8 +28,8 @@ _PATH: Final = config.text(
     r"/[A-Za-z0-9._~!$&'()*+,=:@%/-]*", "a URL's path, which begins with /", or_none=False
 )
 _SAME_SITE: Final = config.text("Lax|Strict|None", "Lax, Strict or None", or_none=False)
-_UNENCRYPTED: Final = frozenset({"http", "ws"})
-_OF_PROXIES: Final = frozenset({"forwarded", "via", "x-real-ip", "x-client-ip"})
+_LOCALHOST: Final = re.compile(r"(?i)((.*\.)?localhost|127(\.\d{1,3}){3})(:\d+)?|\[::1(\](:\d+)?)?")
+_OF_PROXIES: Final = re.compile("x-forwarded-.*|forwarded|via|x-real-ip|x-client-ip")
 _LONG_OVER: Final = datetime.fromtimestamp(0, UTC)
 
 
@@ -84,24 +83,17 @@ class IncomingRequest:
     def is_unencrypted(self) -> bool:
         """Whether it came over plain http, as far as the server and the proxies before it say."""
         proto = (self.header("x-forwarded-proto") or "") if self.is_forwarded else self.scheme
-        return proto.partition(",")[0].strip().lower() in _UNENCRYPTED
+        return proto.partition(",")[0].strip().lower() in ("http", "ws")
 
     @property
     def is_forwarded(self) -> bool:
         """Whether it came through a proxy that says so."""
-        return any(
-            name.startswith("x-forwarded-") or name in _OF_PROXIES for name, _ in self.header_fields
-        )
+        return any(_OF_PROXIES.fullmatch(name) for name, _ in self.header_fields)
 
     @property
     def is_to_localhost(self) -> bool:
         """Whether it names a loopback address as its host."""
-        host = self.header("host") or ""
-        name = host.partition("]")[0][1:] if host.startswith("[") else host.partition(":")[0]
-        try:
-            return ip_address(name).is_loopback
-        except ValueError:
-            return f".{name}".endswith(".localhost")
+        return bool(_LOCALHOST.fullmatch(self.header("host") or ""))
 
 
 @attrs.frozen(kw_only=True)

@@ -67,31 +67,29 @@ class VisitorMiddleware:
             return start_response(status, [*headers, *added], *exc_info)
 
         with visitor.current():
-            return _Body(self._app(environ, start), visitor)
+            body = self._app(environ, start)
+            return _Body(iter(body), getattr(body, "close", None), visitor)
 
 
 @attrs.frozen(eq=False, repr=False)
 class _Body:
     """A response's body; its visitor is current while a piece of it is made, and only then."""
 
-    pieces: Iterable[bytes]
+    pieces: Iterator[bytes]
+    closing: Callable[[], object] | None
     visitor: Visitor
 
     def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
         with self.visitor.current():
-            pieces = iter(self.pieces)
-        while True:
-            with self.visitor.current():
-                piece = next(pieces, None)
-            if piece is None:
-                return
-            yield piece
+            return next(self.pieces)
 
     def close(self) -> None:
-        close = getattr(self.pieces, "close", None)
-        if close is not None:
+        if self.closing is not None:
             with self.visitor.current():
-                close()
+                self.closing()
 
 
 def current_user(environ: Mapping[str, Any]) -> User:
