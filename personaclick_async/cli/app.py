@@ -9,6 +9,7 @@ from difflib import get_close_matches
 from typing import Annotated, Any, Final
 
 import typer
+from rich.text import Text
 
 from personaclick_async import codec
 from personaclick_async._version import __version__
@@ -20,7 +21,7 @@ from personaclick_async.cli.options import (
     UserOptions,
     command,
 )
-from personaclick_async.cli.outcome import EXIT_CODES, Exit, Output, cell, plain_table
+from personaclick_async.cli.outcome import EXIT_CODES, Exit, Output, table
 from personaclick_async.cli.process import run_interruptibly
 from personaclick_async.errors import ConfigurationError, PersonaClickError, ValidationError
 from personaclick_async.models.identity import Identity
@@ -56,21 +57,13 @@ def sync(*, given: Syncing, connection: Connection, output: Output) -> None:
     run_sync(given, connection, output)
 
 
-def _print_version(wanted: bool) -> None:  # noqa: FBT001 - typer's callbacks are like this
-    if wanted:
+@app.callback(invoke_without_command=True)
+def _options(
+    *, version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False
+) -> None:
+    if version:
         typer.echo(f"personaclick-async {__version__}")
         raise typer.Exit
-
-
-@app.callback()
-def _options(
-    *,
-    version: Annotated[
-        bool,
-        typer.Option("--version", is_eager=True, callback=_print_version, help="Show the version."),
-    ] = False,
-) -> None:
-    pass
 
 
 @app.command()
@@ -132,12 +125,13 @@ async def last_order(*, user: UserOptions, connection: Connection, output: Outpu
     """Show the products of the last order."""
     async with connection.client() as client:
         bought = await user.of(client).orders.last_for_user()
-    table = plain_table("id", "name", "category", "price")
+    rows = []
     for product in bought:
         category = product.categories[-1].name if product.categories else ""
         price = product.price_full_formatted or product.price_formatted or ""
-        table.add_row(*map(cell, (product.id, product.name, category, price)))
-    output.show([product.raw for product in bought], table if bought else "no order yet")
+        rows.append((product.id, product.name, category, price))
+    shown = table(rows, "id", "name", "category", "price") if bought else "no order yet"
+    output.show([product.raw for product in bought], shown)
 
 
 @app.command(
@@ -192,15 +186,14 @@ def probe(*, given: Probing, connection: Connection, output: Output) -> None:
     except OSError as error:
         output.complain("OSError", f"{given.path}: {error.strerror}")
         raise typer.Exit(Exit.FAILED) from None
-    table = plain_table("open point", "assumed", "observed", "")
+    rows = []
     for one in report.findings:
         observed = "" if one.observed is None else _word(one.observed)
         comment = f"({one.note})" if one.note else ""
-        verdict = cell(one.verdict)
-        verdict.stylize(_VERDICTS.get(one.verdict, "dim"))
-        cells = (one.point, _word(one.assumed), f"{observed} {comment}".strip())
-        table.add_row(*map(cell, cells), verdict)
-    output.show(found, table, "", f"{report.requests} requests; written to {given.path}")
+        verdict = Text(one.verdict, _VERDICTS.get(one.verdict, "dim"))
+        rows.append((one.point, _word(one.assumed), f"{observed} {comment}".strip(), verdict))
+    shown = table(rows, "open point", "assumed", "observed", "")
+    output.show(found, shown, "", f"{report.requests} requests; written to {given.path}")
     for contradiction in report.contradictions:
         output.complain("Contradicted", contradiction)
     if report.contradictions:

@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import IntEnum
-from functools import partial
 from typing import Final, NoReturn, Self
 
 import attrs
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from personaclick_async.codec import Json, printable, printable_json
@@ -82,8 +81,13 @@ def code_of(error: PersonaClickError) -> Exit:
     return next((codes[name] for name in names if name in codes), Exit.FAILED)
 
 
-plain_table: Final = partial(Table, box=None, pad_edge=False)
-"""A table without lines."""
+def table(rows: Iterable[Iterable[object]], *columns: str | Column) -> Table:
+    """Return a table without lines, and without a header if no column has a name."""
+    made = Table(*columns, box=None, pad_edge=False)
+    made.show_header = any(column.header for column in made.columns)
+    for row in rows:
+        made.add_row(*map(cell, row))
+    return made
 
 
 @attrs.frozen(kw_only=True)
@@ -111,14 +115,12 @@ class Output:
 
     def show_fields(self, fields: Mapping[str, Json]) -> None:
         """Write names and values; for a person as a table, without what is empty."""
-        table = plain_table(show_header=False)
-        table.add_column(style="bold")
-        table.add_column(overflow="fold")
-        for name, value in fields.items():
-            if value not in (None, [], {}):
-                text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-                table.add_row(cell(name), cell(text))
-        self.show(dict(fields), table)
+        rows = (
+            (name, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+            for name, value in fields.items()
+            if value not in (None, [], {})
+        )
+        self.show(dict(fields), table(rows, Column(style="bold"), Column(overflow="fold")))
 
     def note(self, text: str) -> None:
         """Write a line for a person to standard error; scripts get errors only there."""
@@ -144,4 +146,6 @@ class Output:
 
 def cell(value: object) -> Text:
     """Return a value as text that is safe to show."""
-    return Text(printable(str(value)))
+    if isinstance(value, Text):
+        return value
+    return Text(f"{value:,}" if type(value) is int else printable(str(value)))

@@ -11,9 +11,9 @@ from typing import Final
 
 from rich.live import Live
 from rich.progress_bar import ProgressBar
-from rich.table import Table
+from rich.table import Column, Table
 
-from personaclick_async.cli.outcome import Output, cell, plain_table, stderr
+from personaclick_async.cli.outcome import Output, cell, stderr, table
 from personaclick_async.codec import Json
 from personaclick_async.names import EXTERNAL_ID
 from personaclick_async.sync import FaultyRow, Outcome, Record, Rejected, Report, Result
@@ -112,21 +112,18 @@ class Summary:
 
     def as_text(self) -> Iterator[str | Table]:
         """Return the table of fields and the reasons for a person."""
-        table = plain_table("field")
-        for title in _COUNTS:
-            table.add_column(title, justify="right")
+        rows: list[tuple[object, ...]] = list(self._fields())
+        columns = [Column("field"), *(Column(title, justify="right") for title in _COUNTS)]
         if self._keeps_examples:
-            table.add_column("such as", overflow="fold")
-        for name, *counts in self._fields():
-            examples = [", ".join(self._examples.get(name, ()))] if self._keeps_examples else []
-            table.add_row(*map(cell, (name, *(f"{count:,}" for count in counts), *examples)))
-        if table.row_count:
-            yield table
+            columns.append(Column("such as", overflow="fold"))
+            rows = [(*row, ", ".join(self._examples.get(str(row[0]), ()))) for row in rows]
+        if rows:
+            yield table(rows, *columns)
         for (field, what), change in self.changes.found.items():
             yield f"{field}: {what} ({_where(change)})"
         for found, remark in ((self._refused, ""), (self._omitted, "; sent without it")):
-            for (field, rule), rows in _most_first(found):
-                yield f"{field}: expected {rule} ({_where(rows)}{remark})"
+            for (field, rule), change in _most_first(found):
+                yield f"{field}: expected {rule} ({_where(change)}{remark})"
 
     def _fields(self) -> Iterator[tuple[str, int, int, int, int]]:
         """Return names, and how many values there are, were left out, changed and refused."""
@@ -176,15 +173,9 @@ def show(
     elif report.rejected or report.incomplete:
         account["rejects"] = str(rejects)
     account["notices"] = [*notices, *summary.notices]
-    table = plain_table(show_header=False)
-    table.add_column(style="bold")
-    table.add_column(justify="right")
-    table.add_column()
-    see = f"see {rejects}"
-    for title, number, remark in _checked(report) if summary.is_dry_run else _account(report, see):
-        shown = number if isinstance(number, str) else f"{number:,}"
-        table.add_row(title, shown, cell(remark))
-    output.show(account, table, *(summary.as_text() if summary.is_dry_run else ()))
+    rows = _checked(report) if summary.is_dry_run else _account(report, f"see {rejects}")
+    shown = table(rows, Column(style="bold"), Column(justify="right"), Column())
+    output.show(account, shown, *(summary.as_text() if summary.is_dry_run else ()))
     for notice in summary.notices:
         output.note(notice)
 
