@@ -38,39 +38,6 @@ class Interrupted(SystemExit):
     untold = "interrupted"
 
 
-def main() -> None:
-    """Run the command, or say how to install what it needs."""
-    _prepare_streams()
-    _on_signals(_stop)
-    try:
-        from personaclick_async.cli.app import app  # noqa: PLC0415 - an extra
-
-        app(prog_name="personaclick")
-    except Interrupted as interrupted:
-        if interrupted.untold:
-            sys.stderr.write(f"{interrupted.untold}\n")
-        sys.stdout.flush()
-        # At once: a thread may be waiting for input that never comes.
-        os._exit(int(interrupted.code or 0))
-    except ModuleNotFoundError as missing:
-        if missing.name not in ("typer", "rich"):
-            raise
-        sys.exit(
-            f"personaclick: {missing.name} is not installed; "
-            'install the extra: pip install "personaclick-async[cli]"'
-        )
-    except (MemoryError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and "new thread" not in str(error):
-            raise
-        sys.exit(
-            "personaclick: this process may not have more memory (ulimit -v) or threads "
-            "(ulimit -u): raise the limit, then run the same command again"
-        )
-    finally:
-        sys.stdout.flush()
-        _on_signals(signal.SIG_DFL)
-
-
 def run_interruptibly(work: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine, which the first signal cancels and the second one leaves at once."""
 
@@ -86,7 +53,7 @@ def run_interruptibly(work: Coroutine[Any, Any, T]) -> T:
         _tasks.clear()
 
 
-def _on_signals(handler: Callable[[int, FrameType | None], None] | signal.Handlers) -> None:
+def on_signals(handler: Callable[[int, FrameType | None], None] | signal.Handlers) -> None:
     """Have signals call ``handler``, except those that the caller ignores (``nohup``, ``&``)."""
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         number = getattr(signal, name, None)
@@ -94,7 +61,7 @@ def _on_signals(handler: Callable[[int, FrameType | None], None] | signal.Handle
             signal.signal(number, handler)
 
 
-def _stop(number: int, _frame: FrameType | None) -> None:
+def stop(number: int, _frame: FrameType | None) -> None:
     """Cancel the work that runs; end the command at once if there is none, or if called again."""
     _came.append(number)
     task = _tasks[0] if _tasks else None
@@ -120,7 +87,7 @@ class _Lasting(io.FileIO):
         return memoryview(data).nbytes
 
 
-def _prepare_streams() -> None:
+def prepare_streams() -> None:
     """Replace the standard streams; characters that their encoding lacks are written as escapes."""
     # Else the next file that is opened, such as a journal, would take a closed stream's number.
     # It is opened for reading, so that whatever is written there is noticed.
