@@ -16,7 +16,8 @@ from typing import Any, Final, TypeAlias
 import aiohttp
 from yarl import URL
 
-from personaclick_async import CachePolicy, PersonaClick, Timeouts
+from personaclick_async import CachePolicy, PersonaClick
+from personaclick_async.config import Config
 from personaclick_async.pools import new_session
 
 SHOP: Final = "e0" * 15
@@ -79,7 +80,7 @@ async def bare_aiohttp(
 async def session_as_here(url: str) -> AsyncIterator[dict[str, Call]]:
     """Aiohttp as this SDK sets it up, and nothing of the SDK besides."""
     address = URL(url + "profile")
-    async with new_session(Timeouts(), headers=_HEADERS) as session:
+    async with new_session(Config(shop_id=SHOP)) as session:
 
         async def get(did: str) -> object:
             answer = await session.request("GET", address, params=query(did))

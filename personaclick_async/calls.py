@@ -87,7 +87,7 @@ class ProfileCalls(_Calls):
         """
         scope = self._whose.scope
         parse = requests.profile_reader(scope.visit.identity)
-        body = None if force else scope.cached_profile()
+        body = None if force else scope.core.profiles.get(scope.visit.identity)
         return await scope.read_profile(parse, force=force) if body is None else parse(body)
 
     async def full(self) -> FullProfile:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import ssl
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from types import NoneType, TracebackType
-from typing import TYPE_CHECKING, Final, Self
+from contextlib import AbstractContextManager, contextmanager, suppress
+from contextvars import ContextVar
+from datetime import datetime
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias
 from weakref import WeakSet
 
 import aiohttp
@@ -30,7 +32,6 @@ from personaclick_async.config import (
     Timeouts,
     Unset,
     load_config,
-    require,
 )
 from personaclick_async.errors import ConfigurationError, NoCurrentUser, ValidationError
 from personaclick_async.hooks import Hooks
@@ -38,30 +39,26 @@ from personaclick_async.models.identity import Identity, Session
 from personaclick_async.names import EXTERNAL_ID, TELEGRAM_ID, Family, Segment
 from personaclick_async.protocol.answers import Answer
 from personaclick_async.protocol.requests import Shop, any_request
-from personaclick_async.scope import (
-    NO_DEVICE,
-    Core,
-    Now,
-    Scope,
-    Start,
-    Visit,
-    start_session,
-    utc_now,
-)
+from personaclick_async.scope import NO_DEVICE, Core, Scope, Start, Visit, start_session
 from personaclick_async.transport import Transport, TransportStats
-from personaclick_async.user import (
-    DeviceUser,
-    User,
-    current,
-    current_or_reason,
-    set_current,
-)
+from personaclick_async.user import DeviceUser, User
 
 if TYPE_CHECKING:
     from personaclick_async.sync import Records, Report, Sync, SyncOptions
 
-
 log: Final = logging.getLogger("personaclick_async")
+
+Current: TypeAlias = tuple[User | NoCurrentUser, asyncio.AbstractEventLoop | None]
+"""The current user or why there is none, and the event loop with which that ends: a WSGI worker's
+thread keeps its context from one request to the next. None if a ``with`` block ends it."""
+
+_NOBODY: Final[Mapping[int, Current]] = {}
+
+# One variable for all clients, for a context keeps each variable it ever met; by client, because
+# an application may serve several shops in one request.
+_current: ContextVar[Mapping[int, Current]] = ContextVar(
+    "personaclick_current_user", default=_NOBODY
+)
 
 
 class PersonaClick:
@@ -125,55 +122,26 @@ class PersonaClick:
         ssl_context: ssl.SSLContext | None = None,
         trust_env: bool = False,
         hooks: Hooks | Sequence[Hooks] = (),
-        clock: Callable[[], Seconds] = time.monotonic,
-        now: Now = utc_now,
+        clock: Callable[[], Seconds] | Unset = UNSET,
+        now: Callable[[], datetime] | Unset = UNSET,
     ) -> None:
-        config = load_config(
-            {
-                "shop_id": shop_id,
-                "shop_secret": shop_secret,
-                "api_url": api_url,
-                "stream": stream,
-                "timeouts": timeouts,
-                "retry": retry,
-                "cache": cache,
-                "limits": limits,
-                "max_concurrency": max_concurrency,
-                "max_answer_bytes": max_answer_bytes,
-                "set_user_id_name": set_user_id_name,
-                "query_user_id_name": query_user_id_name,
-                "disabled": disabled,
-            }
-        )
+        given = locals()  # each argument is the setting of its name
+        config = load_config({at.name: given[at.name] for at in attrs.fields(Config)})
         if config.disabled:
             log.warning("this client is disabled: calls are checked and go nowhere")
             store = None  # other processes must not read the empty profiles
-        for name, function in {"clock": clock, "now": now}.items():
-            if not callable(function):
-                kind = type(function).__name__
-                raise ConfigurationError(f"{name}: expected a function, got {kind}")
-        transport = Transport(
-            config,
-            session=session,
-            ssl_context=ssl_context,
-            trust_env=trust_env,
-            hooks=hooks,
-            clock=clock,
-        )
+        if not (store is None or isinstance(store, ProfileStore)):
+            raise ConfigurationError(f"store: expected a ProfileStore, got {type(store).__name__}")
+        profiles = ProfileCache(config.cache, config.clock, store)
+        if store is not None:
+            store.open(config.shop_id, profiles.stats)
         shop = Shop(
             shop_id=config.shop_id,
             secret=config.shop_secret,
             set_user_id_name=config.set_user_id_name,
             query_user_id_name=config.query_user_id_name,
         )
-        require("store", store, (ProfileStore, NoneType), "a ProfileStore")
-        profiles = ProfileCache(config.cache, clock, store)
-        if store is not None:
-            store.open(config.shop_id, profiles.stats)
-        self._share(
-            Core(config=config, shop=shop, transport=transport, profiles=profiles, now=now),
-            NO_OPTIONS,
-        )
+        self._share(Core(config, shop, Transport(config, hooks), profiles), NO_OPTIONS)
 
     def _share(self, core: Core, options: CallOptions) -> None:
         self._core = core
@@ -242,7 +210,7 @@ class PersonaClick:
             session = Session(did=Identity.device(did).value, seance=seance)
         group = _segment(segment)
         session, answer = await start_session(self._core, self._options, session, tz=tz)
-        visit = Visit.of_session(session, self._core.now, group)
+        visit = _visit_of(session, group)
         return DeviceUser(self._core, visit, self._options, answer)
 
     def user(
@@ -270,21 +238,20 @@ class PersonaClick:
         """
         group = None if segment is None else _segment(segment)
         if session is not None:
-            visit = Visit.of_session(session, self._core.now, group)
+            return User(self._core, _visit_of(session, group), self._options)
         # Most calls are about a device, and this takes half the time of asking for all names.
-        elif did is not None and email is phone is external_id is loyalty_id is telegram_id is None:
-            visit = Visit(Identity.device(did), self._core.now, group, seance)
-        else:
-            identity = Identity.of(
-                did=did,
-                email=email,
-                phone=phone,
-                external_id=external_id,
-                loyalty_id=loyalty_id,
-                telegram_id=telegram_id,
-            )
-            return self.user_of(identity, seance=seance, segment=group)
-        return User(self._core, visit, self._options)
+        if did is not None and email is phone is external_id is loyalty_id is telegram_id is None:
+            visit = Visit(Identity.device(did), group, seance)
+            return User(self._core, visit, self._options)
+        identity = Identity.of(
+            did=did,
+            email=email,
+            phone=phone,
+            external_id=external_id,
+            loyalty_id=loyalty_id,
+            telegram_id=telegram_id,
+        )
+        return self.user_of(identity, seance=seance, segment=group)
 
     def user_of(
         self, identity: Identity, *, seance: str | None = None, segment: Segment | None = None
@@ -296,8 +263,7 @@ class PersonaClick:
         # The last order of the other two can be read without the secret.
         if not identity.is_device and identity.kind not in (EXTERNAL_ID, TELEGRAM_ID):
             self._core.shop.require_secret(f"name a user by {identity.kind}")
-        visit = Visit(identity, self._core.now, segment, seance)
-        return User(self._core, visit, self._options)
+        return User(self._core, Visit(identity, segment, seance), self._options)
 
     def new_visitor(
         self, start: Start | None = None, /, *, segment: Segment | str | None = None
@@ -314,7 +280,7 @@ class PersonaClick:
             session, _ = await start_session(self._core, self._options, None)
             return session
 
-        visit = Visit(NO_DEVICE, self._core.now, _segment(segment), start=start or init)
+        visit = Visit(NO_DEVICE, _segment(segment), start=start or init)
         return User(self._core, visit, self._options)
 
     @property
@@ -326,7 +292,8 @@ class PersonaClick:
     @property
     def current_user_or_reason(self) -> User | NoCurrentUser | None:
         """The current user, or the reason given to :meth:`as_nobody`, or None."""
-        return current_or_reason(self._core)
+        who, loop = _current.get().get(id(self._core), (None, None))
+        return who if loop is None or loop.is_running() else None
 
     def set_current_user(self, user: User | None) -> None:
         """Make a user the current one, in this task and in those it starts from now on.
@@ -335,21 +302,39 @@ class PersonaClick:
         It ends with the task's event loop at the latest. Where several requests share a task or
         a thread, use :meth:`as_user`, which ends with its block.
 
-        :raises ConfigurationError: no task is running.
+        :raises ConfigurationError: no task is running, so that nothing would end it.
         """
-        set_current(self._core, user)
+        task = None
+        with suppress(RuntimeError):
+            task = asyncio.current_task()
+        if user is not None and task is None:
+            raise ConfigurationError(
+                "set_current_user: expected a running task; elsewhere the user would still be "
+                "current in the thread's next request: use a block, `with client.as_user(user):`"
+            )
+        self._set(None if user is None or task is None else (user, task.get_loop()))
 
-    @contextmanager
-    def as_user(self, user: User) -> Iterator[User]:
+    def as_user(self, user: User) -> AbstractContextManager[User]:
         """Make a user the current one for a ``with`` block."""
-        with current(self._core, user):
-            yield user
+        return self._as(user)
+
+    def as_nobody(self, because: NoCurrentUser) -> AbstractContextManager[None]:
+        """Have no current user for a ``with`` block; ``client.profile`` raises the reason given."""
+        return self._as(because)
 
     @contextmanager
-    def as_nobody(self, because: NoCurrentUser) -> Iterator[None]:
-        """Have no current user for a ``with`` block; ``client.profile`` raises the reason given."""
-        with current(self._core, because):
-            yield
+    def _as(self, who: User | NoCurrentUser) -> Iterator[Any]:
+        before = _current.get().get(id(self._core))
+        self._set((who, None))
+        try:
+            yield who if isinstance(who, User) else None
+        finally:
+            self._set(before)
+
+    def _set(self, current: Current | None) -> None:
+        own = id(self._core)
+        others = {key: value for key, value in _current.get().items() if key != own}
+        _current.set(others if current is None else {**others, own: current})
 
     def with_options(
         self,
@@ -479,6 +464,12 @@ def _start_over_after_fork() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_start_over_after_fork)
+
+
+def _visit_of(session: Session, segment: Segment | None) -> Visit:
+    """Go on with a session that the application kept."""
+    device = Identity.device(session.did)
+    return Visit(device, segment, session.seance, session.expires_at)
 
 
 def _segment(value: Segment | str | None) -> Segment | None:

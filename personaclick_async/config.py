@@ -5,13 +5,16 @@ from __future__ import annotations
 import math
 import os
 import re
+import ssl
 import time
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, Final, TypeAlias
 from urllib.parse import urlsplit
 
+import aiohttp
 import attrs
 from attrs.validators import optional
 
@@ -32,13 +35,7 @@ def to_seconds(value: float | timedelta) -> Seconds:
     return float(value) if type(value) is int else value
 
 
-def require(name: str, value: object, kinds: tuple[type, ...], noun: str) -> None:
-    """Raise ConfigurationError if a setting is of no such kind; a bool is no int here."""
-    if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
-        raise ConfigurationError(f"{name}: expected {noun}, got {type(value).__name__}")
-
-
-# What follows makes validators of fields of any class, which attrs types as Any.
+# Validators of fields of any class, which attrs types as Any.
 
 
 def number(
@@ -49,12 +46,12 @@ def number(
     finite: bool = False,
 ) -> Any:  # noqa: ANN401
     """Return a validator of numbers of ``at_least`` so much, or else above 0."""
-    kinds, noun = ((int,), "a whole number") if whole else ((int, float), "a number")
+    is_number = of_kind(int, "a whole number") if whole else of_kind(int | float, "a number")
     upto = "or more" if at_most == math.inf else f"to {at_most}"
     rule = "more than 0" if at_least is None else f"{at_least} {upto}"
 
-    def check(_: object, at: attrs.Attribute[float], value: float) -> None:
-        require(at.name, value, kinds, noun)
+    def check(owner: object, at: attrs.Attribute[Any], value: float) -> None:
+        is_number(owner, at, value)
         # Written so that NaN fails too.
         if not (value > 0 if at_least is None else at_least <= value <= at_most):
             raise ConfigurationError(f"{at.name}: expected {rule}, got {value}")
@@ -65,22 +62,23 @@ def number(
     return check
 
 
-def _of_kind(kind: type, *, or_none: bool = False) -> Any:  # noqa: ANN401
+def of_kind(kind: Any, noun: str) -> Any:  # noqa: ANN401
+    """Return a validator of values of a kind; a bool is no int here."""
+
     def check(_: object, at: attrs.Attribute[Any], value: object) -> None:
-        if value is not None or not or_none:
-            require(at.name, value, (kind,), f"a {kind.__name__}")
+        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+            raise ConfigurationError(f"{at.name}: expected {noun}, got {type(value).__name__}")
 
     return check
 
 
-def text(pattern: str, rule: str, *, or_none: bool = True) -> Any:  # noqa: ANN401
+def text(pattern: str, rule: str) -> Any:  # noqa: ANN401
     """Return a validator of texts that match a pattern; the error states the rule."""
 
     def check(_: object, at: attrs.Attribute[Any], value: object) -> None:
-        if (value is None and or_none) or (isinstance(value, str) and re.fullmatch(pattern, value)):
-            return
-        got = f"{len(value)} characters" if isinstance(value, str) else type(value).__name__
-        raise ConfigurationError(f"{at.name}: expected {rule}, got {got}")
+        if not isinstance(value, str) or not re.fullmatch(pattern, value):
+            got = f"{len(value)} characters" if isinstance(value, str) else type(value).__name__
+            raise ConfigurationError(f"{at.name}: expected {rule}, got {got}")
 
     return check
 
@@ -89,13 +87,13 @@ _POSITIVE: Final = number()
 _FINITE: Final = number(finite=True)
 _NOT_NEGATIVE: Final = number(at_least=0)
 _COUNT: Final = number(at_least=1, whole=True)
-_SHOP_ID: Final = text(r"[0-9A-Fa-f]{30}", "30 hexadecimal characters", or_none=False)
-_SECRET: Final = text(r"[!-~]+", "visible ASCII characters")
-_USER_ID_NAME: Final = text("id|external_id", "'id' or 'external_id'", or_none=False)
-_STREAM: Final = text(
-    rf"[A-Za-z0-9_]{{1,{names.STREAM_MAX_CHARACTERS}}}",
-    f"1 to {names.STREAM_MAX_CHARACTERS} letters, digits or _",
-)
+_WHOLE: Final = number(at_least=0, whole=True)
+_FUNCTION: Final = of_kind(Callable, "a function")
+_SHOP_ID: Final = text(r"[0-9A-Fa-f]{30}", "30 hexadecimal characters")
+_SECRET: Final = optional(text(r"[!-~]+", "visible ASCII characters"))
+_USER_ID_NAME: Final = text("id|external_id", "'id' or 'external_id'")
+_MOST: Final = names.STREAM_MAX_CHARACTERS
+_STREAM: Final = optional(text(rf"[A-Za-z0-9_]{{1,{_MOST}}}", f"1 to {_MOST} letters, digits or _"))
 
 
 @attrs.frozen(kw_only=True)
@@ -174,11 +172,12 @@ DOCUMENTED_LIMITS: Final[Mapping[names.Family, RateLimit]] = {
 """The limits that the service documents; for profiles and orders it documents none."""
 
 
-def _check_limits(_: object, at: attrs.Attribute[Any], value: object) -> None:
-    require(at.name, value, (Mapping,), "a mapping of Family to RateLimit")
-    for family, limit in dict(value).items():  # type: ignore[call-overload]  # a Mapping, see above
-        if family not in tuple(names.Family) or not isinstance(limit, RateLimit):
-            raise ConfigurationError(f"{at.name}: expected a mapping of Family to RateLimit")
+def _check_limits(_: object, at: attrs.Attribute[Any], value: Any) -> None:  # noqa: ANN401
+    if not isinstance(value, Mapping) or not all(
+        family in tuple(names.Family) and isinstance(limit, RateLimit)
+        for family, limit in value.items()
+    ):
+        raise ConfigurationError(f"{at.name}: expected a mapping of Family to RateLimit")
 
 
 def _base_url(value: Any) -> str:  # noqa: ANN401 - anything may come
@@ -195,6 +194,9 @@ def _base_url(value: Any) -> str:  # noqa: ANN401 - anything may come
     return url if url.endswith("/") else url + "/"
 
 
+_CACHE: Final[Any] = optional(of_kind(CachePolicy, "a CachePolicy"))
+
+
 @attrs.frozen(kw_only=True)
 class Config:
     """Everything that a client is told. :class:`PersonaClick` makes it from its arguments."""
@@ -203,11 +205,11 @@ class Config:
     shop_secret: str | None = attrs.field(default=None, validator=_SECRET, repr=False)
     api_url: str = attrs.field(default=names.DEFAULT_API_URL, converter=_base_url)
     stream: str | None = attrs.field(default=None, validator=_STREAM)
-    timeouts: Timeouts = attrs.field(default=Timeouts(), validator=_of_kind(Timeouts))
-    retry: RetryPolicy = attrs.field(default=RetryPolicy(), validator=_of_kind(RetryPolicy))
-    cache: CachePolicy | None = attrs.field(
-        default=CachePolicy(), validator=_of_kind(CachePolicy, or_none=True)
+    timeouts: Timeouts = attrs.field(default=Timeouts(), validator=of_kind(Timeouts, "Timeouts"))
+    retry: RetryPolicy = attrs.field(
+        default=RetryPolicy(), validator=of_kind(RetryPolicy, "a RetryPolicy")
     )
+    cache: CachePolicy | None = attrs.field(default=CachePolicy(), validator=_CACHE)
     limits: Mapping[names.Family, RateLimit] = attrs.field(
         factory=lambda: DOCUMENTED_LIMITS, validator=_check_limits
     )
@@ -215,7 +217,20 @@ class Config:
     max_answer_bytes: int = attrs.field(default=16 * 1024 * 1024, validator=_COUNT)
     set_user_id_name: str = attrs.field(default=names.ID, validator=_USER_ID_NAME)
     query_user_id_name: str = attrs.field(default=names.EXTERNAL_ID, validator=_USER_ID_NAME)
-    disabled: bool = attrs.field(default=False, validator=_of_kind(bool))
+    disabled: bool = attrs.field(default=False, validator=of_kind(bool, "a bool"))
+    session: aiohttp.ClientSession | None = attrs.field(
+        default=None,
+        validator=optional(of_kind(aiohttp.ClientSession, "an aiohttp.ClientSession")),
+        repr=False,
+    )
+    ssl_context: ssl.SSLContext | None = attrs.field(
+        default=None, validator=optional(of_kind(ssl.SSLContext, "an ssl.SSLContext")), repr=False
+    )
+    trust_env: bool = attrs.field(default=False, validator=of_kind(bool, "a bool"))
+    clock: Callable[[], Seconds] = attrs.field(default=time.monotonic, validator=_FUNCTION)
+    now: Callable[[], datetime] = attrs.field(
+        default=partial(datetime.now, UTC), validator=_FUNCTION
+    )
 
 
 class Unset:
@@ -243,21 +258,14 @@ class CallOptions:
     timeout: Seconds | None = attrs.field(
         default=None, converter=attrs.converters.optional(to_seconds), validator=optional(_FINITE)
     )
-    retries: int | None = attrs.field(
-        default=None, validator=optional(number(at_least=0, whole=True))
-    )
+    retries: int | None = attrs.field(default=None, validator=optional(_WHOLE))
     stream: str | None = attrs.field(default=None, validator=_STREAM)
     ends: Seconds | None = None
 
-    def changed(
-        self, *, timeout: Seconds | None, retries: int | None, stream: str | None
-    ) -> CallOptions:
+    def changed(self, **options: Any) -> CallOptions:  # noqa: ANN401
         """Return options with those changed that are not None."""
-        return CallOptions(
-            timeout=self.timeout if timeout is None else timeout,
-            retries=self.retries if retries is None else retries,
-            stream=self.stream if stream is None else stream,
-        )
+        given = {name: value for name, value in options.items() if value is not None}
+        return attrs.evolve(self, **given)
 
     def begun(self) -> CallOptions:
         """Return the options of a call that begins now, or has begun: its timeout is counted."""

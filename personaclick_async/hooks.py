@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
-from typing import TypeAlias
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final, TypeAlias
 
 import attrs
+from attrs.validators import optional
 
-from personaclick_async.config import Seconds
+from personaclick_async.config import Seconds, of_kind
 from personaclick_async.errors import ConfigurationError, PersonaClickError
 
 
@@ -42,6 +43,8 @@ class Attempt:
 
 Hook: TypeAlias = Callable[[Attempt], None]
 
+_FUNCTION: Final = optional(of_kind(Callable, "a function"))
+
 
 @attrs.frozen(kw_only=True)
 class Hooks:
@@ -55,15 +58,19 @@ class Hooks:
     :ivar on_retry: after an attempt that is going to be repeated, before the wait.
     """
 
-    on_request: Hook | None = None
-    on_response: Hook | None = None
-    on_retry: Hook | None = None
+    on_request: Hook | None = attrs.field(default=None, validator=_FUNCTION)
+    on_response: Hook | None = attrs.field(default=None, validator=_FUNCTION)
+    on_retry: Hook | None = attrs.field(default=None, validator=_FUNCTION)
 
-    def __attrs_post_init__(self) -> None:
-        for name, hook in attrs.asdict(self).items():
-            if hook is not None and not callable(hook):
-                kind = type(hook).__name__
-                raise ConfigurationError(f"{name}: expected a function, got {kind}")
+
+def checked(hooks: Hooks | Sequence[Hooks]) -> tuple[Hooks, ...]:
+    """Return what a client was told to call, one or several, as a tuple."""
+    given = (hooks,) if isinstance(hooks, Hooks) else hooks
+    if not isinstance(given, list | tuple) or not all(isinstance(one, Hooks) for one in given):
+        raise ConfigurationError(
+            f"hooks: expected Hooks(on_request=…) or a sequence of them, got {type(hooks).__name__}"
+        )
+    return tuple(given)
 
 
 def tell(listeners: Iterable[Hook | None], attempt: Attempt) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import platform
 import select
 import threading
 import warnings
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
 from functools import partial
 from types import ModuleType
@@ -17,12 +18,20 @@ import aiohttp
 import attrs
 from multidict import CIMultiDict
 
-from personaclick_async.config import Config, Seconds, Timeouts
+from personaclick_async._version import __version__
+from personaclick_async.config import Config, Seconds
 from personaclick_async.deadlines import Deadlines, current_attempt
 from personaclick_async.errors import ClientClosed, ConfigurationError, NoEventLoop
 
 if TYPE_CHECKING:
     from aiohttp.tracing import Trace
+
+HEADERS: Final = {
+    "User-Agent": f"personaclick-async/{__version__} "
+    f"python/{platform.python_version()} aiohttp/{aiohttp.__version__}",
+    "Accept": "application/json",
+}
+"""What each request of a client's has."""
 
 _A_DAY: Final = 86_400.0
 
@@ -155,14 +164,10 @@ class Pool:
 
 
 class Pools:
-    """The pools of a client, which open until it is closed.
+    """The pools of a client, which open until it is closed."""
 
-    :param new_session: makes the session of another event loop's pool.
-    """
-
-    def __init__(self, config: Config, new_session: Callable[[], aiohttp.ClientSession]) -> None:
+    def __init__(self, config: Config) -> None:
         self._config = config
-        self._new_session = new_session
         self._lock = threading.Lock()
         self._abandoned: list[Pool] = []
         self._by_loop: dict[int, ref[Pool]] = {}
@@ -170,26 +175,23 @@ class Pools:
 
     def here(self) -> Pool | None:
         """Return the pool of the running event loop, if there is one that takes calls."""
-        try:
-            known = self._by_loop.get(id(asyncio.get_running_loop()))
-        except RuntimeError:
-            raise _no_loop() from None
-        pool = None if known is None else known()
-        return None if pool is None or pool.is_closed or self.is_closed else pool
+        known = self._by_loop.get(id(running_loop()))
+        return None if known is None else known()
 
     async def open(self) -> Pool:
         """Open the pool of the running event loop."""
-        if self.is_closed:
-            raise closed_error()
-        loop, config, session = running_loop(), self._config, self._new_session()
-        pool = Pool(
-            loop,
-            session,
-            _close_with_loop(session),
-            room=asyncio.Semaphore(config.max_concurrency),
-            deadlines=Deadlines(loop, config.timeouts.read),
-        )
+        loop, config = running_loop(), self._config
         with self._lock:
+            if self.is_closed:
+                raise closed_error()
+            session = new_session(config)
+            pool = Pool(
+                loop,
+                session,
+                _close_with_loop(session),
+                room=asyncio.Semaphore(config.max_concurrency),
+                deadlines=Deadlines(loop, config.timeouts.read),
+            )
             alive = {key: known for key, known in self._by_loop.items() if known() is not None}
             self._by_loop = {**alive, id(loop): ref(pool)}
         pool.hold()
@@ -228,9 +230,8 @@ class Pools:
 
     def _take_all(self) -> list[Pool]:
         with self._lock:
-            pools = [pool for known in self._by_loop.values() if (pool := known()) is not None]
-            self._by_loop.clear()
-        return [pool for pool in pools if not pool.is_closed]
+            taken, self._by_loop = self._by_loop, {}
+        return [pool for known in taken.values() if (pool := known()) is not None]
 
 
 def running_loop() -> asyncio.AbstractEventLoop:
@@ -241,41 +242,33 @@ def running_loop() -> asyncio.AbstractEventLoop:
     try:
         return asyncio.get_running_loop()
     except RuntimeError:
-        raise _no_loop() from None
+        raise NoEventLoop(
+            "personaclick_async needs asyncio: make calls in a coroutine run by asyncio.run(…); "
+            "trio, curio and plain gevent can't run them"
+        ) from None
 
 
-def _no_loop() -> NoEventLoop:
-    return NoEventLoop(
-        "personaclick_async needs asyncio: make calls in a coroutine run by asyncio.run(…); "
-        "trio, curio and plain gevent can't run them"
-    )
+def new_session(config: Config) -> aiohttp.ClientSession:
+    """Make a session of the client's own, or one on the connector of the application's.
 
+    Of the application's, headers and tracing are taken over; not its cookie jar, which sends one
+    visitor's device for another, nor its ``raise_for_status`` and timeouts.
 
-def new_session(
-    timeouts: Timeouts,
-    headers: Mapping[str, str],
-    *,
-    trust_env: bool = False,
-    like: aiohttp.ClientSession | None = None,
-) -> aiohttp.ClientSession:
-    """Make a session of the client's own, or one on the connector of an application's.
-
-    :param like: the application's, whose headers and tracing are taken over; not its cookie jar,
-        which sends one visitor's device for another, nor its ``raise_for_status`` and timeouts.
     :raises ConfigurationError: it is closed, or of another event loop.
     """
     # The service sets a did cookie on init; with a jar two users would become one.
     cookie_jar = aiohttp.DummyCookieJar()
     # What else may take long is for the deadlines to watch.
-    timeout = aiohttp.ClientTimeout(total=None, connect=timeouts.connect)
+    timeout = aiohttp.ClientTimeout(total=None, connect=config.timeouts.connect)
+    like = config.session
     if like is None:
         return aiohttp.ClientSession(
             # The pool's room is the limit: time spent waiting for it is not an attempt's time.
             connector=CleanConnector(limit=0),
             cookie_jar=cookie_jar,
-            headers=headers,
+            headers=HEADERS,
             timeout=timeout,
-            trust_env=trust_env,
+            trust_env=config.trust_env,
         )
     if like.closed:
         raise ConfigurationError("session: expected one that is open, got one that is closed")
@@ -287,15 +280,15 @@ def new_session(
             RuntimeWarning,
             stacklevel=2,
         )
-    both = CIMultiDict(like.headers)
-    both.update(headers)
+    headers = CIMultiDict(like.headers)
+    headers.update(HEADERS)
     with suppress(RuntimeError):
         return aiohttp.ClientSession(
             connector=like.connector,
             connector_owner=False,
             loop=asyncio.get_running_loop(),
             cookie_jar=cookie_jar,
-            headers=both,
+            headers=headers,
             auth=like.auth,
             skip_auto_headers=like.skip_auto_headers,
             trace_configs=list(like.trace_configs),

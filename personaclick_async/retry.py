@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+from enum import Enum
 from typing import Final
 
 import aiohttp
@@ -24,52 +25,47 @@ _ENCODING: Final = re.compile(r"content-encoding: \w+ \((\w+)\)\. Please install
 _ERRNO: Final = re.compile(r"\[Errno (\d+)\]")
 
 
-@attrs.frozen
-class Failure:
-    """What went wrong with an attempt.
+class Fate(Enum):
+    """What a failed attempt means for the next one."""
 
-    :ivar status: the answer's status; None if no answer came.
-    :ivar retry_after: seconds that the service asked to wait, if it did.
-    :ivar unsent: whether the request certainly never reached the service.
-    :ivar hopeless: whether another attempt would fail the same way (a bad certificate).
-    :ivar stale: whether a connection that had been used before broke in place of an answer, as
-        happens when the server closes it in the moment of the request.
+    OPEN = "the service may have read the request, and may take the next one"
+    UNSENT = "the request never reached the service"
+    STALE = "a connection that had been used before broke in place of an answer"
+    HOPELESS = "another attempt would fail the same way, as with a bad certificate"
+
+
+def may_repeat(policy: RetryPolicy, status: int | None, fate: Fate, repeat: Repeat) -> bool:
+    """Whether sending the request again is both useful and safe.
+
+    :param status: the answer's, if one came.
     """
-
-    status: int | None = None
-    retry_after: Seconds | None = None
-    unsent: bool = False
-    hopeless: bool = False
-    stale: bool = False
-
-
-def may_repeat(policy: RetryPolicy, failure: Failure, repeat: Repeat) -> bool:
-    """Whether sending the request again is both useful and safe."""
-    if failure.hopeless:
+    if fate is Fate.HOPELESS or not (status is None or status in policy.statuses):
         return False
-    if failure.status is not None and failure.status not in policy.statuses:
-        return False
-    if repeat is Repeat.ALWAYS:
-        return True
-    return failure.unsent or failure.status in _REFUSED_UNREAD
+    return repeat is Repeat.ALWAYS or fate is Fate.UNSENT or status in _REFUSED_UNREAD
 
 
 def wait_before_next(
-    policy: RetryPolicy, failure: Failure, *, attempt: int, elapsed: Seconds, chance: float
+    policy: RetryPolicy,
+    *,
+    attempt: int,
+    elapsed: Seconds,
+    chance: float,
+    retry_after: Seconds | None = None,
 ) -> Seconds | None:
     """Return the seconds to wait before the next attempt, or None to give up.
 
     :param attempt: how many attempts have failed.
     :param elapsed: seconds since the first attempt began.
     :param chance: a random number from 0 to 1.
+    :param retry_after: seconds that the service asked to wait, if it did.
     """
     if attempt >= policy.attempts:
         return None
     backoff = min(policy.longest_wait, policy.first_wait * 2.0 ** min(attempt - 1, 60))
     wait = backoff * (1 - chance / 2)
-    if failure.retry_after is not None:
+    if retry_after is not None:
         # Never earlier than asked; spread, so that all who were told the same don't come at once.
-        wait = failure.retry_after + policy.first_wait * chance
+        wait = retry_after + policy.first_wait * chance
     return wait if elapsed + wait <= policy.total else None
 
 
@@ -100,52 +96,47 @@ class RetryBudget:
 
 
 def failure_of(
-    cause: Exception, *, is_reused: bool, endpoint: str, attempts: int, patience: str
-) -> tuple[PersonaClickError, Failure]:
-    """Return the error that an exception of aiohttp's means, and what to do about it.
+    cause: Exception, *, is_reused: bool, endpoint: str, attempts: int, patience: Seconds
+) -> tuple[PersonaClickError, Fate]:
+    """Return the error that an exception of aiohttp's means, and what it means for the next try.
 
     Its texts are not passed on: they hold the URL, whose query holds the secret and the user.
 
     :param is_reused: whether the connection had carried other requests before.
-    :param patience: for how long the answer was waited for, in words.
+    :param patience: seconds for which the answer was waited for.
     """
-    failure = Failure()
+    fate = Fate.OPEN
     kind: type[ConnectionFailed | TimedOut] = ConnectionFailed
     reason = f"the connection broke ({type(cause).__name__})"
     match cause:
         case aiohttp.ConnectionTimeoutError():
-            kind, failure = TimedOut, Failure(unsent=True)
-            reason = "no connection within the timeout"
+            kind, fate, reason = TimedOut, Fate.UNSENT, "no connection within the timeout"
         case TimeoutError():
-            kind, reason = TimedOut, f"no answer within {patience}"
+            kind, reason = TimedOut, f"no answer within {patience:g} s"
         case aiohttp.ClientResponseError() if found := _ENCODING.search(cause.message):
-            encoding, package = found.groups()
-            reason = (
-                f"the answer is encoded as {encoding}, which takes the package {package} to read"
-            )
+            reason = "the answer is encoded as {}, which takes the package {} to read"
+            reason = reason.format(*found.groups())
             error = MalformedAnswer(reason, endpoint=endpoint, attempts=attempts, answer=None)
-            return error, Failure(hopeless=True)
+            return error, Fate.HOPELESS
         case aiohttp.ClientConnectorCertificateError():
-            failure = Failure(hopeless=True)
+            fate = Fate.HOPELESS
             why = getattr(cause.certificate_error, "verify_message", "") or "no reason given"
             reason = f"the certificate of {cause.host}:{cause.port} is not accepted ({why})"
         case aiohttp.ClientConnectorSSLError():
-            failure = Failure(hopeless=True)
-            reason = f"no TLS connection to {cause.host}:{cause.port}"
+            fate, reason = Fate.HOPELESS, f"no TLS connection to {cause.host}:{cause.port}"
         case aiohttp.ClientConnectorDNSError():
-            failure = Failure(unsent=True)
-            reason = f"could not find the host {cause.host} ({_system_says(cause.os_error)})"
+            fate, why = Fate.UNSENT, _system_says(cause.os_error)
+            reason = f"could not find the host {cause.host} ({why})"
         case aiohttp.ClientConnectorError():
-            failure = Failure(unsent=True)
-            why = _system_says(cause.os_error)
+            fate, why = Fate.UNSENT, _system_says(cause.os_error)
             reason = f"could not connect to {cause.host}:{cause.port} ({why})"
         case (
             aiohttp.ServerDisconnectedError()
             | aiohttp.ClientOSError()
             | aiohttp.ClientConnectionResetError()
         ):
-            failure = Failure(stale=is_reused)
-    return kind(reason, endpoint=endpoint, attempts=attempts), failure
+            fate = Fate.STALE if is_reused else fate
+    return kind(reason, endpoint=endpoint, attempts=attempts), fate
 
 
 def _system_says(error: OSError) -> str:

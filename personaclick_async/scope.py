@@ -6,7 +6,7 @@ import asyncio
 import secrets
 import string
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final, Protocol, TypeAlias, TypeVar
 
 import attrs
@@ -23,27 +23,15 @@ from personaclick_async.transport import Transport
 
 T = TypeVar("T")
 R = TypeVar("R")
-Now: TypeAlias = Callable[[], datetime]
 Start: TypeAlias = Callable[[], Awaitable[Session]]
 
 NO_DEVICE: Final = Identity(DID, "")
 """Stands where the device of a visit that has not begun will be; never sent."""
 
-_SEANCE_LENGTH: Final = 10
-_SEANCE_CHARACTERS: Final = string.ascii_letters + string.digits
+_SEANCE: Final = string.ascii_letters + string.digits
 
 
-def utc_now() -> datetime:
-    """Return the current time, aware."""
-    return datetime.now(UTC)
-
-
-def new_seance() -> str:
-    """Make a session id as the official SDKs do: ten letters and digits (protocol, 6.2)."""
-    return "".join(secrets.choice(_SEANCE_CHARACTERS) for _ in range(_SEANCE_LENGTH))
-
-
-@attrs.frozen(kw_only=True, repr=False)
+@attrs.frozen(repr=False)
 class Core:
     """The parts of a client that all its users share."""
 
@@ -51,7 +39,6 @@ class Core:
     shop: Shop
     transport: Transport
     profiles: ProfileCache
-    now: Now
 
 
 @attrs.define(eq=False, repr=False)
@@ -65,17 +52,11 @@ class Visit:
     """
 
     identity: Identity
-    now: Now
     segment: Segment | None = None
     seance: str | None = None
     expires_at: datetime | None = None
     start: Start | None = None
     _turn: asyncio.Lock | None = None
-
-    @classmethod
-    def of_session(cls, session: Session, now: Now, segment: Segment | None) -> Visit:
-        """Go on with a session that the application kept."""
-        return cls(Identity.device(session.did), now, segment, session.seance, session.expires_at)
 
     @property
     def session(self) -> Session | None:
@@ -99,12 +80,6 @@ class Visit:
         self.identity = Identity.device(session.did)
         self.seance, self.expires_at, self.start = session.seance, session.expires_at, None
 
-    def answered(self, answer: Answer[T]) -> Answer[T]:
-        """Note that the service answered: the session, if there is one, lasts two more hours."""
-        if self.seance is not None:
-            self.expires_at = self.now() + SESSION_LIFETIME
-        return answer
-
 
 @attrs.define(eq=False, repr=False)
 class Scope:
@@ -114,15 +89,6 @@ class Scope:
     visit: Visit
     options: CallOptions
 
-    def context(self) -> RequestContext:
-        """Return the context of the next request, with a new session if the old one is over."""
-        visit = self.visit
-        if visit.expires_at is not None and visit.now() >= visit.expires_at:
-            visit.seance, visit.expires_at = new_seance(), None
-        stream = self.options.stream or self.core.config.stream
-        # Not RequestContext(…), for which a NamedTuple has a slow function of its own.
-        return tuple.__new__(RequestContext, (visit.identity, visit.seance, stream, visit.segment))
-
     def ask(self, make: Callable[[Shop, RequestContext], Call[T]]) -> Awaitable[Answer[T]]:
         """Make a call for this user and send it, which keeps their session alive.
 
@@ -130,12 +96,8 @@ class Scope:
         """
         if self.visit.start is not None:
             return self._begin_and(lambda scope: scope.ask(make))
-        call = make(self.core.shop, self.context())
-        return self.core.transport.send(call, self.options, self.visit.answered)
-
-    def cached_profile(self) -> bytes | None:
-        """Return the profile from the cache, or None if there is none. No I/O."""
-        return self.core.profiles.get(self.visit.identity)
+        call = make(self.core.shop, self._context())
+        return self.core.transport.send(call, self.options, self._answered)
 
     def read_profile(self, parse: Callable[[bytes], T], *, force: bool = False) -> Awaitable[T]:
         """Read the profile by a request that concurrent readers share.
@@ -148,17 +110,6 @@ class Scope:
         return self.core.profiles.read(
             self.visit.identity, self._load_profile, parse, options=self.options, force=force
         )
-
-    def _load_profile(self, parse: Callable[[bytes], T]) -> Awaitable[tuple[bytes, T]]:
-        call = requests.read_profile_as(parse, self.core.shop, self.context())
-        return self.core.transport.send(call, self.options, self._loaded)
-
-    def _loaded(self, answer: Answer[T]) -> tuple[bytes, T]:
-        self.visit.answered(answer)
-        return answer.body, answer.parse()
-
-    async def _begin_and(self, call: Callable[[Scope], Awaitable[R]]) -> R:
-        return await call(await self.begun())
 
     async def begun(self, start: Start | None = None) -> Scope:
         """Return the scope of a call that begins now, with a device; its timeout counts from here.
@@ -176,6 +127,33 @@ class Scope:
             except TimeoutError:
                 raise options.late("the session to start", endpoint=INIT.name) from None
         return Scope(self.core, visit, options)
+
+    def _context(self) -> RequestContext:
+        """Return the context of the next request, with a new session if the old one is over."""
+        visit, config = self.visit, self.core.config
+        if visit.expires_at is not None and visit.expires_at <= config.now():
+            # As the official SDKs make it: ten letters and digits (protocol, 6.2).
+            visit.seance = "".join(secrets.choice(_SEANCE) for _ in range(10))
+            visit.expires_at = None
+        stream = self.options.stream or config.stream
+        # Not RequestContext(…), for which a NamedTuple has a slow function of its own.
+        return tuple.__new__(RequestContext, (visit.identity, visit.seance, stream, visit.segment))
+
+    def _answered(self, answer: Answer[T]) -> Answer[T]:
+        """Note that the service answered: the session, if there is one, lasts two more hours."""
+        if self.visit.seance is not None:
+            self.visit.expires_at = self.core.config.now() + SESSION_LIFETIME
+        return answer
+
+    def _load_profile(self, parse: Callable[[bytes], T]) -> Awaitable[tuple[bytes, T]]:
+        call = requests.read_profile_as(parse, self.core.shop, self._context())
+        return self.core.transport.send(call, self.options, self._loaded)
+
+    def _loaded(self, answer: Answer[T]) -> tuple[bytes, T]:
+        return self._answered(answer).body, answer.parse()
+
+    async def _begin_and(self, call: Callable[[Scope], Awaitable[R]]) -> R:
+        return await call(await self.begun())
 
 
 class HasScope(Protocol):
@@ -196,13 +174,13 @@ async def start_session(
     is known always is (protocol, sections 2.1 and 6). The ids of the answer are adopted, also a
     device id other than the one sent (6.1).
     """
-    did = seance = None
+    now, did, seance = core.config.now, None, None
     if session is not None:
         did = session.did
-        seance = None if session.is_over(core.now()) else session.seance
+        seance = None if session.is_over(now()) else session.seance
     call = requests.init(
         core.shop, did=did, seance=seance, stream=options.stream or core.config.stream, tz=tz
     )
     answer = await core.transport.send(call, options, Answer.parse)
-    ends = core.now() + SESSION_LIFETIME
+    ends = now() + SESSION_LIFETIME
     return Session(did=answer.did, seance=answer.seance or answer.sid, expires_at=ends), answer

@@ -5,59 +5,35 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-import platform
 import random
-import ssl
-import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import suppress
-from functools import partial
-from types import NoneType
-from typing import Any, Final, Generic, TypeAlias, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 import aiohttp
 import attrs
 from yarl import URL
 
-from personaclick_async._version import __version__
-from personaclick_async.config import CallOptions, Config, Seconds, require
+from personaclick_async.config import CallOptions, Config, Seconds
 from personaclick_async.deadlines import Deadline
-from personaclick_async.errors import (
-    AnswerTooLarge,
-    ConfigurationError,
-    PersonaClickError,
-    RateLimited,
-    TimedOut,
-)
-from personaclick_async.hooks import Attempt, Hooks, tell
+from personaclick_async.errors import AnswerTooLarge, PersonaClickError, RateLimited, TimedOut
+from personaclick_async.hooks import Attempt, Hooks, checked, tell
 from personaclick_async.limiter import Limiter
 from personaclick_async.names import Endpoint, Family, Repeat
-from personaclick_async.pools import Pool, Pools, closed_error, new_session
+from personaclick_async.pools import HEADERS, Pool, Pools, closed_error
 from personaclick_async.protocol.answers import Answer, nothing_sent, refusal
 from personaclick_async.protocol.requests import JSON, JSON_BODY, Call
-from personaclick_async.retry import (
-    Failure,
-    RetryBudget,
-    failure_of,
-    may_repeat,
-    wait_before_next,
-)
+from personaclick_async.retry import Fate, RetryBudget, failure_of, may_repeat, wait_before_next
 
 T = TypeVar("T")
 R = TypeVar("R")
 
-Failed: TypeAlias = tuple[PersonaClickError, Failure]
+Failed: TypeAlias = tuple[PersonaClickError, Fate]
 """What an attempt failed with, and what that means for the next one."""
 
 log: Final = logging.getLogger("personaclick_async")
 
-USER_AGENT: Final = (
-    f"personaclick-async/{__version__} "
-    f"python/{platform.python_version()} aiohttp/{aiohttp.__version__}"
-)
-_HEADERS: Final = {"User-Agent": USER_AGENT, "Accept": "application/json"}
 _PIECE_BYTES: Final = 128 * 1024
-_HOPELESS: Final = Failure(hopeless=True)
 
 
 @attrs.define
@@ -79,14 +55,14 @@ class TransportStats:
 
 
 @attrs.define(eq=False, repr=False)
-class _Sending(Generic[T]):
+class _Sending:
     """A call on its way.
 
     :ivar stale: how many attempts met a connection that the server was about to close.
     :ivar seen: the last attempt as the hooks saw it, if there are any.
     """
 
-    call: Call[T]
+    call: Call[Any]
     options: CallOptions
     url: URL
     started: Seconds
@@ -109,31 +85,19 @@ class _Sending(Generic[T]):
 class Transport:
     """Sends calls and returns answers; every failure is an error of this package."""
 
-    def __init__(
-        self,
-        config: Config,
-        *,
-        session: aiohttp.ClientSession | None = None,
-        ssl_context: ssl.SSLContext | None = None,
-        trust_env: bool = False,
-        hooks: Hooks | Sequence[Hooks] = (),
-        clock: Callable[[], Seconds] = time.monotonic,
-    ) -> None:
+    def __init__(self, config: Config, hooks: Hooks | Sequence[Hooks] = ()) -> None:
+        self.stats = TransportStats()
         self._config = config
-        self._hooks = _checked_hooks(hooks)
-        session_or_none = aiohttp.ClientSession, NoneType
-        require("session", session, session_or_none, "an aiohttp.ClientSession")
-        require("trust_env", trust_env, (bool, NoneType), "a bool")
-        require("ssl_context", ssl_context, (ssl.SSLContext, NoneType), "an ssl.SSLContext")
-        self._ssl = ssl_context or True
-        self._clock = clock
+        self._clock = config.clock
+        self._hooks = checked(hooks)
+        self._ssl = config.ssl_context or True
         self._base = URL(config.api_url)
         self._routes: dict[str, tuple[URL, Limiter]] = {}
-        connect = partial(new_session, config.timeouts, _HEADERS, trust_env=trust_env, like=session)
-        self._pools = Pools(config, connect)
-        self._limiters = {family: Limiter(config.limits.get(family), clock) for family in Family}
+        self._pools = Pools(config)
+        self._limiters = {
+            family: Limiter(config.limits.get(family), config.clock) for family in Family
+        }
         self._budget = RetryBudget(config.retry.budget)
-        self.stats = TransportStats()
 
     async def send(self, call: Call[T], options: CallOptions, then: Callable[[Answer[T]], R]) -> R:
         """Send a call until it is answered with success, or until there is no point in trying.
@@ -148,9 +112,7 @@ class Transport:
             return then(nothing_sent(call))
         pool = self._pools.here() or await self._pools.open()
         url, limiter = self._routes.get(call.endpoint.path) or self._open_route(call.endpoint)
-        if options.timeout is not None:
-            options = options.begun()
-        sending = _Sending(call, options, url, self._clock())
+        sending = _Sending(call, options.begun(), url, self._clock())
         attempt = self._watched_attempt if self._hooks else self._attempt
         pool.in_progress += 1
         self.stats.calls += 1
@@ -166,7 +128,7 @@ class Transport:
                         limiter.give_back()
                 if isinstance(outcome, Answer):
                     return then(outcome)
-                await self._before_next(limiter, sending, outcome)
+                await self._before_next(limiter, sending, *outcome)
         finally:
             pool.in_progress -= 1
             if self._pools.is_closed and not pool.in_progress:
@@ -187,7 +149,7 @@ class Transport:
         route = self._routes[endpoint.path] = url, self._limiters[endpoint.family]
         return route
 
-    async def _enter(self, limiter: Limiter, sending: _Sending[Any]) -> None:
+    async def _enter(self, limiter: Limiter, sending: _Sending) -> None:
         """Wait for the limiter's turn."""
         if not limiter.wait_needed():
             return
@@ -211,28 +173,30 @@ class Transport:
             retry_after=too_long,
         )
 
-    async def _before_next(self, limiter: Limiter, sending: _Sending[Any], failed: Failed) -> None:
+    async def _before_next(
+        self, limiter: Limiter, sending: _Sending, error: PersonaClickError, fate: Fate
+    ) -> None:
         """Wait for the time of the next attempt, or raise what the last one failed with."""
-        error, failure = failed
         policy, endpoint = self._config.retry, sending.call.endpoint
-        if failure.status == RateLimited.usual_status and failure.retry_after is not None:
-            limiter.pause(failure.retry_after)
-        is_cheap = endpoint.family is not Family.IMPORT
-        if failure.stale and is_cheap and endpoint.repeat is Repeat.ALWAYS:
+        status, retry_after = getattr(error, "status", None), getattr(error, "retry_after", None)
+        if status == RateLimited.usual_status and retry_after is not None:
+            limiter.pause(retry_after)
+        is_cheap = endpoint.family is not Family.IMPORT and endpoint.repeat is Repeat.ALWAYS
+        wait: Seconds | None = 0.0
+        if fate is Fate.STALE and is_cheap:
             # The next one gets a new connection, so this happens once.
             sending.stale += 1
-            wait: Seconds | None = 0.0
         else:
             if sending.options.retries is not None:
                 policy = attrs.evolve(policy, attempts=sending.options.retries + 1)
             wait = wait_before_next(
                 policy,
-                failure,
                 attempt=sending.attempts - sending.stale,
                 elapsed=self._clock() - sending.started,
                 chance=random.random(),  # noqa: S311 - spreads load, guards nothing
+                retry_after=retry_after,
             )
-            if wait is None or not may_repeat(policy, failure, endpoint.repeat):
+            if wait is None or not may_repeat(policy, status, fate, endpoint.repeat):
                 raise error
             if wait > sending.left:
                 raise sending.late(f"the next attempt, after {type(error).__name__}")
@@ -248,7 +212,7 @@ class Transport:
         if wait:
             await asyncio.sleep(wait)
 
-    async def _watched_attempt(self, pool: Pool, sending: _Sending[T]) -> Answer[T] | Failed:
+    async def _watched_attempt(self, pool: Pool, sending: _Sending) -> Answer[Any] | Failed:
         """Make an attempt with the hooks around it."""
         endpoint = sending.call.endpoint
         seen = sending.seen = Attempt(
@@ -256,24 +220,25 @@ class Transport:
             method=endpoint.method,
             url=str(sending.url),
             number=sending.attempts + 1,
-            headers={**_HEADERS, **sending.call.headers},
+            headers={**HEADERS, **sending.call.headers},
         )
         began = self._clock()
         tell((hooks.on_request for hooks in self._hooks), seen)
         try:
-            outcome = await self._attempt(pool, sending, headers=seen.headers)
+            outcome = await self._attempt(pool, sending, seen.headers)
             if isinstance(outcome, Answer):
                 seen.status = outcome.status
             else:
-                seen.error, seen.status = outcome[0], outcome[1].status
+                seen.error = outcome[0]
+                seen.status = getattr(seen.error, "status", None)
             return outcome
         finally:
             seen.elapsed = self._clock() - began
             tell((hooks.on_response for hooks in self._hooks), seen)
 
     async def _attempt(
-        self, pool: Pool, sending: _Sending[T], *, headers: Mapping[str, str] | None = None
-    ) -> Answer[T] | Failed:
+        self, pool: Pool, sending: _Sending, headers: Mapping[str, str] | None = None
+    ) -> Answer[Any] | Failed:
         """Send the request once."""
         call, limit = sending.call, self._config.max_answer_bytes
         usual = seconds = call.attempt_timeout or self._config.timeouts.total
@@ -323,48 +288,30 @@ class Transport:
         endpoint, attempts = call.endpoint.name, sending.attempts
         if cause is not None:
             if deadline.has_passed and not deadline.was_silent and seconds < usual:
-                return (
-                    sending.late("an answer" if deadline.is_connected else "a connection"),
-                    _HOPELESS,
-                )
-            patience = self._config.timeouts.read if deadline.was_silent else usual
+                waiting_for = "an answer" if deadline.is_connected else "a connection"
+                return sending.late(waiting_for), Fate.HOPELESS
             return failure_of(
                 cause,
                 is_reused=deadline.is_reused,
                 endpoint=endpoint,
                 attempts=attempts,
-                patience=f"{patience:g} s",
+                patience=self._config.timeouts.read if deadline.was_silent else usual,
             )
         if body is None:
             reason = f"the answer is larger than {limit} bytes"
-            return AnswerTooLarge(reason, endpoint=endpoint, attempts=attempts), _HOPELESS
-        answer = Answer(
-            call,
-            response.status,
-            response.headers,
-            body,
-            attempts,
-            elapsed=self._clock() - sending.started,
-        )
+            return AnswerTooLarge(reason, endpoint=endpoint, attempts=attempts), Fate.HOPELESS
+        elapsed = self._clock() - sending.started
+        answer = Answer(call, response.status, response.headers, body, attempts, elapsed)
         error = refusal(answer)
-        return answer if error is None else (error, Failure(error.status, error.retry_after))
+        return answer if error is None else (error, Fate.OPEN)
 
-    async def _wait_for_room(self, pool: Pool, sending: _Sending[Any]) -> None:
+    async def _wait_for_room(self, pool: Pool, sending: _Sending) -> None:
         with suppress(TimeoutError):
-            async with asyncio.timeout(sending.options.left):
+            async with asyncio.timeout(sending.left):
                 await pool.room.acquire()
                 return
         most = self._config.max_concurrency
         raise sending.late(f"one of {most} other requests to end (max_concurrency)")
-
-
-def _checked_hooks(hooks: Hooks | Sequence[Hooks]) -> tuple[Hooks, ...]:
-    given = (hooks,) if isinstance(hooks, Hooks) else hooks
-    if not isinstance(given, list | tuple) or not all(isinstance(one, Hooks) for one in given):
-        raise ConfigurationError(
-            f"hooks: expected Hooks(on_request=…) or a sequence of them, got {type(hooks).__name__}"
-        )
-    return tuple(given)
 
 
 def _outgoing(

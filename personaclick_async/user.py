@@ -1,32 +1,16 @@
-"""A user to make calls for, and the current user of a task."""
+"""A user to make calls for."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
-from contextvars import ContextVar
-from typing import Final, Self, TypeAlias
+from typing import Self
 
 import attrs
 
 from personaclick_async.calls import OrderCalls, ProfileCalls
 from personaclick_async.config import NO_OPTIONS, CallOptions, Seconds
-from personaclick_async.errors import ConfigurationError, NoCurrentUser, ValidationError
+from personaclick_async.errors import ValidationError
 from personaclick_async.models.identity import Identity, InitAnswer, Session
 from personaclick_async.scope import Core, Scope, Visit, start_session
-
-Current: TypeAlias = "tuple[User | NoCurrentUser, asyncio.AbstractEventLoop | None]"
-"""The current user or why there is none, and the event loop with which that ends: a WSGI worker's
-thread keeps its context from one request to the next. None if a ``with`` block ends it."""
-
-_NOBODY: Final[Mapping[int, Current]] = {}
-
-# One variable for all clients, for a context keeps each variable it ever met; by client, because
-# an application may serve several shops in one request.
-_current: ContextVar[Mapping[int, Current]] = ContextVar(
-    "personaclick_current_user", default=_NOBODY
-)
 
 
 class User:
@@ -144,44 +128,3 @@ class DeviceUser(User):
         """The session as it stands, to be kept in cookies; it changes with each call."""
         session = super().session
         return Session(did=self.did) if session is None else session
-
-
-def current_or_reason(core: Core) -> User | NoCurrentUser | None:
-    """Return the current user of a client, the reason given for having none, or None."""
-    user, loop = _current.get().get(id(core), (None, None))
-    return user if loop is None or loop.is_running() else None
-
-
-def set_current(core: Core, user: User | None) -> None:
-    """Make ``user`` the current one in this task and in those that it starts from now on.
-
-    :raises ConfigurationError: no task is running, so that nothing would end it.
-    """
-    task = None
-    with suppress(RuntimeError):
-        task = asyncio.current_task()
-    if user is None:
-        _put(core, None)
-    elif task is not None:
-        _put(core, (user, task.get_loop()))
-    else:
-        raise ConfigurationError(
-            "set_current_user: expected a running task; elsewhere the user would still be current "
-            "in the thread's next request: use a block, `with client.as_user(user):`"
-        )
-
-
-@contextmanager
-def current(core: Core, user: User | NoCurrentUser) -> Iterator[None]:
-    """Make ``user`` the current one for a ``with`` block; an error says why there is none."""
-    before = _current.get().get(id(core))
-    _put(core, (user, None))
-    try:
-        yield
-    finally:
-        _put(core, before)
-
-
-def _put(core: Core, current: Current | None) -> None:
-    others = {key: value for key, value in _current.get().items() if key != id(core)}
-    _current.set(others if current is None else {**others, id(core): current})

@@ -10,41 +10,42 @@ from hypothesis import strategies as st
 
 from personaclick_async import ConfigurationError, RetryPolicy
 from personaclick_async.names import Repeat
-from personaclick_async.retry import Failure, RetryBudget, may_repeat, wait_before_next
+from personaclick_async.retry import Fate, RetryBudget, may_repeat, wait_before_next
 
 
 @pytest.mark.parametrize(
-    ("failure", "always", "unless_processed"),
+    ("status", "fate", "always", "unless_processed"),
     [
-        (Failure(429), True, True),
-        (Failure(503), True, True),
-        (Failure(500), True, False),
-        (Failure(502), True, False),
-        (Failure(504), True, False),
-        (Failure(408), True, False),
-        (Failure(425), True, True),
-        (Failure(520), True, False),
-        (Failure(530), True, False),
-        (Failure(501), False, False),
-        (Failure(400), False, False),
-        (Failure(404), False, False),
-        (Failure(200), False, False),
-        (Failure(None), True, False),
-        (Failure(None, unsent=True), True, True),
-        (Failure(None, hopeless=True), False, False),
+        (429, Fate.OPEN, True, True),
+        (503, Fate.OPEN, True, True),
+        (500, Fate.OPEN, True, False),
+        (502, Fate.OPEN, True, False),
+        (504, Fate.OPEN, True, False),
+        (408, Fate.OPEN, True, False),
+        (425, Fate.OPEN, True, True),
+        (520, Fate.OPEN, True, False),
+        (530, Fate.OPEN, True, False),
+        (501, Fate.OPEN, False, False),
+        (400, Fate.OPEN, False, False),
+        (404, Fate.OPEN, False, False),
+        (200, Fate.OPEN, False, False),
+        (None, Fate.OPEN, True, False),
+        (None, Fate.STALE, True, False),
+        (None, Fate.UNSENT, True, True),
+        (None, Fate.HOPELESS, False, False),
     ],
 )
 def test_only_what_is_safe_and_useful_is_repeated(
-    failure: Failure, always: bool, unless_processed: bool
+    status: int | None, fate: Fate, always: bool, unless_processed: bool
 ) -> None:
-    assert may_repeat(RetryPolicy(), failure, Repeat.ALWAYS) is always
-    assert may_repeat(RetryPolicy(), failure, Repeat.UNLESS_PROCESSED) is unless_processed
+    assert may_repeat(RetryPolicy(), status, fate, Repeat.ALWAYS) is always
+    assert may_repeat(RetryPolicy(), status, fate, Repeat.UNLESS_PROCESSED) is unless_processed
 
 
 def test_the_statuses_to_retry_are_a_setting() -> None:
     policy = RetryPolicy(statuses={418})
-    assert may_repeat(policy, Failure(418), Repeat.ALWAYS)
-    assert not may_repeat(policy, Failure(503), Repeat.ALWAYS)
+    assert may_repeat(policy, 418, Fate.OPEN, Repeat.ALWAYS)
+    assert not may_repeat(policy, 503, Fate.OPEN, Repeat.ALWAYS)
 
 
 @pytest.mark.parametrize("statuses", [503, "503", ["503"], None, [True]])
@@ -63,27 +64,29 @@ POLICY = RetryPolicy(attempts=10, first_wait=1, longest_wait=8, total=100)
 def test_waits_double_up_to_a_bound_and_are_spread(
     attempt: int, chance: float, wait: float
 ) -> None:
-    found = wait_before_next(POLICY, Failure(503), attempt=attempt, elapsed=0, chance=chance)
+    found = wait_before_next(POLICY, attempt=attempt, elapsed=0, chance=chance)
 
     assert found == wait
 
 
 @pytest.mark.parametrize(
-    ("failure", "attempt", "elapsed", "wait"),
+    ("retry_after", "attempt", "elapsed", "wait"),
     [
-        (Failure(429, retry_after=30), 1, 0, 30),
-        (Failure(429, retry_after=99), 1, 0, 99),
-        (Failure(429, retry_after=101), 1, 0, None),
-        (Failure(429, retry_after=30), 1, 71, None),
-        (Failure(429, retry_after=0), 1, 0, 0),
-        (Failure(503), 10, 0, None),
-        (Failure(503), 9, 99, None),
+        (30, 1, 0, 30),
+        (99, 1, 0, 99),
+        (101, 1, 0, None),
+        (30, 1, 71, None),
+        (0, 1, 0, 0),
+        (None, 10, 0, None),
+        (None, 9, 99, None),
     ],
 )
 def test_a_retry_after_is_waited_out_or_given_up_at_once(
-    failure: Failure, attempt: int, elapsed: float, wait: float | None
+    retry_after: float | None, attempt: int, elapsed: float, wait: float | None
 ) -> None:
-    found = wait_before_next(POLICY, failure, attempt=attempt, elapsed=elapsed, chance=0)
+    found = wait_before_next(
+        POLICY, attempt=attempt, elapsed=elapsed, chance=0, retry_after=retry_after
+    )
 
     assert found == wait
 
@@ -98,8 +101,9 @@ def test_no_wait_is_negative_too_early_or_beyond_the_total(
     attempt: int, elapsed: float, chance: float, retry_after: float | None
 ) -> None:
     policy = RetryPolicy(attempts=100_000, total=200)
-    failure = Failure(429, retry_after=retry_after)
-    wait = wait_before_next(policy, failure, attempt=attempt, elapsed=elapsed, chance=chance)
+    wait = wait_before_next(
+        policy, attempt=attempt, elapsed=elapsed, chance=chance, retry_after=retry_after
+    )
 
     if wait is not None:
         assert wait >= (retry_after or 0)

@@ -205,7 +205,8 @@ async def answer(command: Command, user: User, client: PersonaClick | None) -> J
         user = client.user_of(Identity.of(**params))
     match verb:
         case Verb.PROFILE_GET:
-            body = None if command.force else user.scope.cached_profile()
+            profiles = user.scope.core.profiles
+            body = None if command.force else profiles.get(user.identity)
             if body is not None:
                 return read_profile_json(body)
             return await user.scope.read_profile(read_profile_json, force=command.force)

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, Final, Literal, TypeAlias
 
 import attrs
+from attrs.validators import optional
 
 from personaclick_async import config
 from personaclick_async.errors import ConfigurationError
@@ -22,12 +23,10 @@ DEVICE_SECONDS: Final = 400 * 24 * 60 * 60
 # Characters that mean the same in a cookie, a query and a header; the service's own ids are ten
 # letters and digits (protocol, 6.1).
 _ID: Final = re.compile(r"[A-Za-z0-9._~-]{1,64}")
-_NAME: Final = config.text(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", "a cookie's name", or_none=False)
-_HOST: Final = config.text(r"\.?[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?", "a host's name")
-_PATH: Final = config.text(
-    r"/[A-Za-z0-9._~!$&'()*+,=:@%/-]*", "a URL's path, which begins with /", or_none=False
-)
-_SAME_SITE: Final = config.text("Lax|Strict|None", "Lax, Strict or None", or_none=False)
+_NAME: Final = config.text(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", "a cookie's name")
+_HOST: Final = optional(config.text(r"\.?[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?", "a host's name"))
+_PATH: Final = config.text(r"/[A-Za-z0-9._~!$&'()*+,=:@%/-]*", "a URL's path, which begins with /")
+_SAME_SITE: Final = config.text("Lax|Strict|None", "Lax, Strict or None")
 _LOCALHOST: Final = re.compile(r"(?i)((.*\.)?localhost|127(\.\d{1,3}){3})(:\d+)?|\[::1(\](:\d+)?)?")
 _OF_PROXIES: Final = re.compile("x-forwarded-.*|forwarded|via|x-real-ip|x-client-ip")
 _LONG_OVER: Final = datetime.fromtimestamp(0, UTC)

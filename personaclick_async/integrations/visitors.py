@@ -66,7 +66,7 @@ class VisitorPolicy:
     cookies: CookiePolicy | None = attrs.field(factory=CookiePolicy)
     start: Literal["on first use", "on arrival"] = attrs.field(
         default="on first use",
-        validator=text("on first use|on arrival", "'on first use' or 'on arrival'", or_none=False),
+        validator=text("on first use|on arrival", "'on first use' or 'on arrival'"),
     )
     start_timeout: Seconds = attrs.field(default=2.0, validator=number(finite=True))
     pause_after_failure: Seconds = attrs.field(default=10.0, validator=number(at_least=0))
@@ -143,7 +143,7 @@ class Visitor:
         if policy and isinstance(who, NoConsent):
             cookies = policy.delete(request)
         elif policy and isinstance(who, User) and who.session and not is_shared:
-            cookies = policy.keep(who.session, who.scope.core.now(), request)
+            cookies = policy.keep(who.session, who.scope.core.config.now(), request)
         headers = [("Set-Cookie", cookie) for cookie in cookies]
         if headers:
             self._visitors.check_that_it_comes_back(headers[0][1], request)

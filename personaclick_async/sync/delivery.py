@@ -25,7 +25,7 @@ from personaclick_async.models.identity import Identity
 from personaclick_async.protocol import requests
 from personaclick_async.protocol.answers import Answer
 from personaclick_async.protocol.requests import Call
-from personaclick_async.retry import Failure, wait_before_next
+from personaclick_async.retry import wait_before_next
 from personaclick_async.scope import Core
 from personaclick_async.sync.options import SyncOptions
 from personaclick_async.sync.records import Fault, Refused
@@ -126,7 +126,7 @@ class Outage:
         self._since = None
 
     def wait(
-        self, failure: Failure, *, attempt: int, now: Seconds, chance: float
+        self, retry_after: Seconds | None, *, attempt: int, now: Seconds, chance: float
     ) -> Seconds | None:
         """Return the seconds to wait before trying again, or None to give up."""
         if self._since is None:
@@ -134,8 +134,10 @@ class Outage:
         self.failures += 1
         policy = attrs.evolve(self.policy, attempts=sys.maxsize, total=math.inf)
         left = self.patience - (now - self._since)
-        wait = wait_before_next(policy, failure, attempt=attempt, elapsed=0, chance=chance)
-        if wait is None or left <= 0 or (failure.retry_after is not None and wait > left):
+        wait = wait_before_next(
+            policy, attempt=attempt, elapsed=0, chance=chance, retry_after=retry_after
+        )
+        if wait is None or left <= 0 or (retry_after is not None and wait > left):
             return None
         # The last attempt is made when patience ends, and not before.
         return min(wait, left)
@@ -295,13 +297,13 @@ class Delivery:
     async def _wait(self, error: PersonaClickError, failures: int) -> None:
         """Wait before the next attempt, and say so: in the log once for an outage and a reason."""
         reason = describe(error)
-        failure = Failure(getattr(error, "status", None), getattr(error, "retry_after", None))
+        retry_after = getattr(error, "retry_after", None)
         clock = asyncio.get_running_loop().time()
         chance = random.random()  # noqa: S311 - spreads load, guards nothing
-        wait = self._outage.wait(failure, attempt=failures, now=clock, chance=chance)
+        wait = self._outage.wait(retry_after, attempt=failures, now=clock, chance=chance)
         if wait is None:
             raise self.stopped(f"the service stays out of reach: {reason}", error)
-        now, waiting = self.core.now(), self.report.waiting
+        now, waiting = self.core.config.now(), self.report.waiting
         if waiting is None and self._warned.get(reason, -math.inf) < clock:
             log.warning("a sync waits for the service: %s", reason)
             self._warned[reason] = clock + _SAME_WARNING_SECONDS

@@ -145,14 +145,14 @@ class Sync(AbstractAsyncContextManager["Sync"]):
 
     async def _work(self) -> None:
         report, reader = self.report, self._reader
-        report.started_at = self._core.now()
+        report.started_at = self._core.config.now()
         try:
             report.source = reader.name
             report.total = await reader.size_hint()
             await (self._check() if self._options.dry_run else self._deliver())
         finally:
             report.waiting = None
-            report.ended_at = self._core.now()
+            report.ended_at = self._core.config.now()
             await reader.close()
             await self._settling.close()
             await self._results.put(None)
@@ -190,14 +190,14 @@ class Sync(AbstractAsyncContextManager["Sync"]):
                 self.report.is_complete = True
                 if settling.journal is not None and not self.report.failed:
                     end = partial(settling.journal.end, settling.run, is_finished=True)
-                    await settling.thread.run(partial(end, self._core.now()))
+                    await settling.thread.run(partial(end, self._core.config.now()))
         finally:
             await _cancelled(writing)
 
     async def _begin(self) -> None:
         """Open the journal, and resume what it has not finished or begin a new run."""
         options, report, settling = self._options, self.report, self._settling
-        in_thread, now = settling.thread.run, self._core.now()
+        in_thread, now = settling.thread.run, self._core.config.now()
         settings = {
             "api_url": self._core.config.api_url,
             "shop_id": self._core.shop.shop_id,

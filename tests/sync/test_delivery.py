@@ -7,46 +7,44 @@ import math
 import pytest
 
 from personaclick_async import RetryPolicy, errors
-from personaclick_async.retry import Failure
 from personaclick_async.sync.delivery import Outage, Verdict, describe, judge, refusal
 
 CANARY = "canary@shop.example"
 POLICY = RetryPolicy(first_wait=1, longest_wait=8, attempts=2, total=1)
-DOWN = Failure(503)
 
 
 def test_waits_grow_beyond_the_attempts_and_the_total_of_the_usual_policy() -> None:
     outage = Outage(POLICY, patience=1000)
-    waits = [outage.wait(DOWN, attempt=n, now=0, chance=0) for n in range(1, 8)]
+    waits = [outage.wait(None, attempt=n, now=0, chance=0) for n in range(1, 8)]
     assert waits == [1, 2, 4, 8, 8, 8, 8]
 
 
 def test_patience_counts_from_the_last_answer() -> None:
     outage = Outage(POLICY, patience=100)
-    assert outage.wait(DOWN, attempt=9, now=1000, chance=0) == 8
-    assert outage.wait(DOWN, attempt=9, now=1092, chance=0) == 8
+    assert outage.wait(None, attempt=9, now=1000, chance=0) == 8
+    assert outage.wait(None, attempt=9, now=1092, chance=0) == 8
     # The last wait ends with patience: there is no giving up before.
-    assert outage.wait(DOWN, attempt=9, now=1093, chance=0) == 7
-    assert outage.wait(DOWN, attempt=9, now=1100, chance=0) is None
+    assert outage.wait(None, attempt=9, now=1093, chance=0) == 7
+    assert outage.wait(None, attempt=9, now=1100, chance=0) is None
     outage.over()
-    assert outage.wait(DOWN, attempt=9, now=1101, chance=0) == 8
+    assert outage.wait(None, attempt=9, now=1101, chance=0) == 8
 
 
 def test_the_service_is_not_asked_earlier_than_it_said() -> None:
     outage = Outage(POLICY, patience=100)
-    wait = outage.wait(Failure(429, retry_after=60), attempt=1, now=0, chance=0.5)
+    wait = outage.wait(60, attempt=1, now=0, chance=0.5)
     assert wait == 60.5
-    assert outage.wait(Failure(429, retry_after=101), attempt=1, now=0, chance=0) is None
+    assert outage.wait(101, attempt=1, now=0, chance=0) is None
 
 
 def test_without_patience_nothing_is_waited_for() -> None:
-    assert Outage(POLICY, patience=0).wait(DOWN, attempt=1, now=5, chance=0) is None
+    assert Outage(POLICY, patience=0).wait(None, attempt=1, now=5, chance=0) is None
 
 
 def test_patience_without_end() -> None:
     outage = Outage(POLICY, patience=math.inf)
-    outage.wait(DOWN, attempt=1, now=0, chance=0)
-    assert outage.wait(DOWN, attempt=10**6, now=10**9, chance=0) == 8
+    outage.wait(None, attempt=1, now=0, chance=0)
+    assert outage.wait(None, attempt=10**6, now=10**9, chance=0) == 8
 
 
 def _service(kind: type[errors.ServiceError], status: int) -> errors.ServiceError:
