@@ -100,7 +100,6 @@ class Session:
         return "<Session>"
 
 
-@attrs.frozen(kw_only=True, repr=False, slots=False)
 class InitAnswer(Read):
     """The service's answer to ``init``: ids, and the shop's settings (protocol, section 2.1)."""
 

@@ -13,7 +13,6 @@ from personaclick_async.codec import Json
 from personaclick_async.models.reading import Model, Number, Read, Scalar
 
 
-@attrs.frozen(kw_only=True, slots=False)
 class Category(Model):
     """A category of the shop; only its id, where the service lists ids.
 
@@ -40,7 +39,6 @@ class Category(Model):
             object.__setattr__(self, "parent_id", self.parent)
 
 
-@attrs.frozen(kw_only=True, slots=False)
 class FashionColor(Model):
     """A colour of the product and the picture that shows it."""
 
@@ -48,7 +46,6 @@ class FashionColor(Model):
     picture: str | None = None
 
 
-@attrs.frozen(kw_only=True, slots=False)
 class Param(Model):
     """A parameter of the product feed: ``key`` and ``values``, or ``name`` and ``value``.
 
@@ -67,7 +64,6 @@ class Param(Model):
             object.__setattr__(self, "values", (self.value,))
 
 
-@attrs.frozen(kw_only=True, slots=False)
 class Product(Read):
     """A product with its catalogue data; only ``id`` is certain to be there.
 
@@ -124,7 +120,6 @@ class Product(Read):
         return f"Product(id={self.id!r}, name={self.name!r})"
 
 
-@attrs.frozen(kw_only=True, repr=False, slots=False)
 class OrderItem(Model):
     """A line of an order; money in the shop's currency, ``item`` is the product."""
 
@@ -142,7 +137,6 @@ class OrderItem(Model):
     item: Product | None = None
 
 
-@attrs.frozen(kw_only=True, repr=False, slots=False)
 class OrderEvent(Model):
     """A step in the history of an order."""
 
@@ -155,7 +149,6 @@ class OrderEvent(Model):
     date: datetime | None = None
 
 
-@attrs.frozen(kw_only=True, repr=False, slots=False)
 class Order(Read):
     """An order; money in the shop's currency as exact decimals, ``date`` with its time zone.
 

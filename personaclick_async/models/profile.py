@@ -22,7 +22,6 @@ Texts: TypeAlias = tuple[str, ...]
 _GENDER_WORDS: Final = {"male": "m", "female": "f"}
 
 
-@attrs.frozen(kw_only=True, repr=False, slots=False)
 class AgeRange(Model):
     """An age in years, from ``min`` to ``max``; quarters of a year below two."""
 
@@ -30,7 +29,6 @@ class AgeRange(Model):
     max: Number | None = None
 
 
-@attrs.frozen(kw_only=True, repr=False, slots=False)
 class Child(Model):
     """A child of the user."""
 
@@ -39,7 +37,6 @@ class Child(Model):
     age: AgeRange | None = None
 
 
-@attrs.frozen(kw_only=True, repr=False, slots=False)
 class Hair(Model):
     """Hair: ``type`` (dry, normal, oily, comby) and ``condition`` (colored, damaged, …)."""
 
@@ -47,7 +44,6 @@ class Hair(Model):
     condition: Texts | None = None
 
 
-@attrs.frozen(kw_only=True, repr=False, slots=False)
 class SkinPart(Model):
     """The skin of one part of the body: ``type`` (dry, …) and ``condition`` (sensitive, …)."""
 
@@ -55,7 +51,6 @@ class SkinPart(Model):
     condition: Texts | None = None
 
 
-@attrs.frozen(kw_only=True, repr=False, slots=False)
 class Skin(Model):
     """Skin, by part of the body."""
 
@@ -66,7 +61,6 @@ class Skin(Model):
     leg: SkinPart | None = None
 
 
-@attrs.frozen(kw_only=True, repr=False, slots=False)
 class Perfume(Model):
     """Perfume: ``family`` (floral, oriental, woody, fresh) and ``aroma`` (citrus, woods, …)."""
 
@@ -74,7 +68,6 @@ class Perfume(Model):
     aroma: Texts | None = None
 
 
-@attrs.frozen(kw_only=True, repr=False, slots=False)
 class Compatibility(Model):
     """The preferred vehicle: ``brand`` and ``model``."""
 
@@ -82,7 +75,6 @@ class Compatibility(Model):
     model: str | None = None
 
 
-@attrs.frozen(kw_only=True, repr=False, slots=False)
 class Pet(Model):
     """A pet. Read ``pet_type``, ``breed``, ``pet_size``, ``pet_age``.
 
@@ -103,7 +95,6 @@ class Pet(Model):
         fill_in(self, "pet_age", "age")
 
 
-@attrs.frozen(kw_only=True, repr=False, slots=False)
 class Jewelry(Model):
     """Jewelry. Read ``gender``, the three sizes, and ``jewelry_color``, ``_metal``, ``_gem``.
 
@@ -127,7 +118,6 @@ class Jewelry(Model):
         fill_in(self, "jewelry_gem", "gem")
 
 
-@attrs.frozen(kw_only=True, repr=False, slots=False)
 class Space(Model):
     """Floor space of a property."""
 
@@ -136,7 +126,6 @@ class Space(Model):
     final: Number | None = None
 
 
-@attrs.frozen(kw_only=True, repr=False, slots=False)
 class Floor(Model):
     """The floor that a flat is on, and how many the building has."""
 
@@ -144,7 +133,6 @@ class Floor(Model):
     total: Number | None = None
 
 
-@attrs.frozen(kw_only=True, repr=False, slots=False)
 class Realty(Model):
     """Real estate: ``type`` (living, office, …), ``action`` (rent, sale), ``space``, ``floor``.
 
@@ -157,7 +145,6 @@ class Realty(Model):
     floor: Number | Floor | None = None
 
 
-@attrs.frozen(kw_only=True, repr=False, slots=False)
 class Profile(Read):
     """A user's profile as the public part of the shop may see it (protocol, section 4.1).
 
@@ -199,7 +186,6 @@ class Profile(Read):
             object.__setattr__(self, "computed_gender", _GENDER_WORDS[self.computed_gender])
 
 
-@attrs.frozen(kw_only=True, repr=False, slots=False)
 class ProfileOrderItem(Model):
     """A line of an order in the full profile; ``price`` in the shop's currency."""
 
@@ -209,7 +195,6 @@ class ProfileOrderItem(Model):
     quantity: Number | None = None
 
 
-@attrs.frozen(kw_only=True, repr=False, slots=False)
 class ProfileOrder(Model):
     """An order in the full profile; ``value`` in the shop's currency."""
 
@@ -219,7 +204,6 @@ class ProfileOrder(Model):
     items: tuple[ProfileOrderItem, ...] = ()
 
 
-@attrs.frozen(kw_only=True, repr=False, slots=False)
 class FullProfile(Profile):
     """A user's profile as the back office sees it, with the secret (protocol, section 4.2)."""
 

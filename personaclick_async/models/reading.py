@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import types
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import cache, partial
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar, Union, cast, get_args, get_origin
+from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeAlias, TypeVar, dataclass_transform
 
 import attrs
 import msgspec
@@ -39,6 +40,7 @@ _PAYLOAD_KEY: Final = f'"{PAYLOAD}"'.encode()
 _WORDS: Final = dict.fromkeys(("true", "1", "yes"), True) | dict.fromkeys(
     ("false", "0", "no"), False
 )
+_REFERENCE: Final = re.compile(r'\{"\$ref":"[^"]*/(\w+)"\}')
 _REFUSED: Final = (msgspec.MsgspecError, RecursionError, UnicodeDecodeError)
 
 
@@ -46,11 +48,16 @@ class WrongShape(ValueError):
     """The JSON is not the kind of thing that was promised; says which, never what it holds."""
 
 
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(attrs.field,))
 class Model:
-    """A part of an answer; its ``repr`` names the fields it has, never their values."""
+    """A part of an answer, an attrs class; its ``repr`` names the fields it has, never a value."""
 
-    # Classes of answers are made without slots: of every field that an answer lacks the decoder
-    # asks whether it is set, and an empty slot says so by an exception.
+    __attrs_attrs__: ClassVar[Any]
+
+    def __init_subclass__(cls) -> None:
+        # Without slots: of every field that an answer lacks the decoder asks whether it is set,
+        # and an empty slot says so by an exception.
+        attrs.frozen(cls, kw_only=True, repr=False, slots=False)
 
     def to_dict(self) -> dict[str, Json]:
         """Return the attributes as JSON types: dates and decimals as text, objects as dicts."""
@@ -61,7 +68,7 @@ class Model:
     def __repr__(self) -> str:
         given = [
             name
-            for name in field_names(type(self))
+            for name in attrs.fields_dict(type(self))
             if (value := getattr(self, name)) is not None and value not in ((), {})
         ]
         return f"<{type(self).__name__} with {', '.join(given) or 'nothing'}>"
@@ -78,21 +85,14 @@ class Model:
     @classmethod
     def __get_pydantic_json_schema__(cls, _schema: object, _handler: object) -> dict[str, Json]:
         """Tell pydantic what :meth:`to_dict` returns, for OpenAPI."""
-        [schema], definitions = msgspec.json.schema_components([cls])
+        [schema], parts = msgspec.json.schema_components([cls])
 
-        def inline(part: Any) -> Any:  # noqa: ANN401 - JSON
-            # Definitions go where they are referred to: pydantic's names would not find them.
-            match part:
-                case {"$ref": str(reference)}:
-                    return inline(definitions[reference.rpartition("/")[2]])
-                case dict():
-                    return {key: inline(item) for key, item in part.items()}
-                case list():
-                    return [inline(item) for item in part]
-                case _:
-                    return part
+        def inline(part: Any) -> str:  # noqa: ANN401 - JSON
+            # Parts go where they are referred to: pydantic's names would not find them.
+            text = msgspec.json.encode(part).decode()
+            return _REFERENCE.sub(lambda found: inline(parts[found[1]]), text)
 
-        made: dict[str, Json] = inline(schema)
+        made: dict[str, Json] = json.loads(inline(schema))
         return made
 
 
@@ -100,7 +100,7 @@ class Read(Model):
     """An object that the service answered; knows its fields, and keeps those it does not know."""
 
     # The JSON that it was made from. No field of attrs: the decoder never looks for it in answers.
-    _source: bytes = b"{}"
+    _source = b"{}"
 
     @property
     def raw(self) -> dict[str, Json]:
@@ -111,13 +111,8 @@ class Read(Model):
     @property
     def extra(self) -> Mapping[str, Json]:
         """The fields of the JSON object that this class has no attribute for."""
-        known = field_names(type(self))
+        known = attrs.fields_dict(type(self))
         return {name: value for name, value in self.raw.items() if name not in known}
-
-
-def field_names(kind: type[Model]) -> tuple[str, ...]:
-    """Name the fields of a class of answers, each of which is an attrs class."""
-    return tuple(attrs.fields_dict(cast("type[attrs.AttrsInstance]", kind)))
 
 
 def fill_in(read: object, name: str, other: str) -> None:
@@ -224,15 +219,15 @@ def _converter() -> Converter:
     made.register_structure_hook(Decimal, _number)
     made.register_structure_hook(date, _day)
     made.register_structure_hook(datetime, _instant)
-    made.register_structure_hook_func(partial(_has_origin, {tuple}), _tuple)
-    made.register_structure_hook_func(partial(_has_origin, {Mapping}), _mapping)
+    made.register_structure_hook_func(partial(_has_origin, tuple), _tuple)
+    made.register_structure_hook_func(partial(_has_origin, Mapping), _mapping)
     made.register_structure_hook_func(_is_of_several, _one_of_several)
     made.register_structure_hook_factory(attrs.has, _object_hook)
     return made
 
 
-def _has_origin(origins: set[object], kind: _Kind) -> bool:
-    return get_origin(kind) in origins
+def _has_origin(origin: object, kind: _Kind) -> bool:
+    return getattr(kind, "__origin__", None) is origin
 
 
 def _required(cls: _Kind) -> list[str]:
@@ -277,7 +272,7 @@ def _tuple(value: object, kind: _Kind) -> tuple[Any, ...]:
     structure = _converter().get_structure_hook(item_type)
     items = value if isinstance(value, list) else [] if value is None else [value]
     made = tuple(structure(item, item_type) for item in items)
-    if None in made and not (item_type is Any or type(None) in get_args(item_type)):
+    if None in made and not (item_type is Any or type(None) in getattr(item_type, "__args__", ())):
         return tuple(item for item in made if item is not None)
     return made
 
@@ -292,8 +287,7 @@ def _mapping(value: object, kind: _Kind) -> Mapping[str, Any]:
 
 def _is_of_several(kind: _Kind) -> bool:
     """Whether it is a union of two types or more; cattrs itself sees to a type or None."""
-    is_union = _has_origin({Union, types.UnionType}, kind)
-    return is_union and len({*get_args(kind)} - {type(None)}) > 1
+    return isinstance(kind, types.UnionType) and len({*kind.__args__} - {type(None)}) > 1
 
 
 def _one_of_several(value: object, kind: _Kind) -> object:
