@@ -38,6 +38,7 @@ _UNSET = re.compile(r" \| [~\w.]*\bUnset\b")
 # Defaults that are no Python, such as <function utc_now>, or that say nothing.
 _NO_VALUE = re.compile(r"(?<==)\s*(?:<[^>]*>|NOTHING)")
 _DESCRIBED = re.compile(r":ivar (\w+):")
+_COMMENTED = re.compile(r"^    (\w+): .*  # (?!noqa)(.+)$", re.MULTILINE)
 _PRIVATE = {(Answer, "call"), (Fault, "among")}
 # The page has a table of its fields, with the rule of each.
 _TABLED = {ProfileUpdate}
@@ -56,17 +57,19 @@ def _signature(
 def _fields(
     app: Sphinx, what: str, name: str, thing: type, options: object, lines: list[str]
 ) -> None:
-    """Add the type of every public field of an attrs class, and the fields not described."""
+    """Add the type of every public field of an attrs class, and the comment that describes it."""
     if not inspect.isclass(thing) or not attrs.has(thing) or thing in _TABLED:
         return
     described = {found[1] for line in lines if (found := _DESCRIBED.match(line))}
+    sources = [inspect.getsource(one) for one in thing.__mro__ if attrs.has(one)]
+    comments = dict(_COMMENTED.findall("\n".join(sources)))
     kinds = _kinds(thing)
     lines.append("")
     for field in attrs.fields(thing):
         if field.name.startswith("_") or (thing, field.name) in _PRIVATE:
             continue
         if field.name not in described:
-            lines.append(f":ivar {field.name}:")
+            lines.append(f":ivar {field.name}: {comments.get(field.name, '')}")
         lines.append(f":vartype {field.name}: {kinds.get(field.name, field.type)}")
 
 

@@ -141,12 +141,9 @@ class ShardOf(SourceView):
 
 @attrs.frozen(kw_only=True)
 class Part:
-    """Some files, or a shard of them. Small, and can be pickled.
+    """Some files, or a shard of them. Small, and can be pickled."""
 
-    :ivar files: paths or addresses that mean the same on every machine.
-    """
-
-    files: tuple[str, ...]
+    files: tuple[str, ...]  # paths or addresses that mean the same on every machine
     mapping: FieldMapping | None = None
     kind: SourceKind | None = None
     layout: Layout | None = None

@@ -46,16 +46,11 @@ _IDENTIFIERS_IN_BULK: Final = (EMAIL, PHONE, LOYALTY_ID, EXTERNAL_ID)
 
 @attrs.frozen
 class Fault:
-    """What is wrong with one value of a row, without the value.
+    """What is wrong with one value of a row, without the value."""
 
-    :ivar field: the field's name, or the column's where no field is known.
-    :ivar rule: what would be accepted.
-    :ivar given: the type and size of what stood there.
-    """
-
-    field: str
-    rule: str
-    given: str
+    field: str  # the field's name, or the column's where no field is known
+    rule: str  # what would be accepted
+    given: str  # the type and size of what stood there
 
     @classmethod
     def of(cls, error: ValidationError) -> Fault:
@@ -72,17 +67,11 @@ NO_IDENTIFIER: Final = Fault("user", f"at least one of {', '.join(IDENTIFIERS)}"
 
 @attrs.frozen(repr=False)
 class FaultyRow:
-    """A row with something wrong; its content stays out of every text but the reject file.
+    """A row with something wrong; its content stays out of every text but the reject file."""
 
-    :ivar row: as in :class:`Record`.
-    :ivar faults: all that is wrong with it; at least one.
-    :ivar source_row: the row as it was read, by column, so that it can be corrected and
-        resubmitted.
-    """
-
-    row: int
-    faults: tuple[Fault, ...]
-    source_row: Mapping[str, object]
+    row: int  # as in :class:`Record`
+    faults: tuple[Fault, ...]  # all that is wrong with it; at least one
+    source_row: Mapping[str, object]  # as it was read, by column, to be corrected and resubmitted
 
     @property
     def field(self) -> str:

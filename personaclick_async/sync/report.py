@@ -44,13 +44,10 @@ class Checked:
 
 @attrs.frozen
 class Failed:
-    """Not delivered, through no fault of the record that is known. The next run tries it again.
-
-    :ivar reason: what happened, without personal data.
-    """
+    """Not delivered, through no fault of the record that is known. The next run tries it again."""
 
     row: int
-    reason: str
+    reason: str  # what happened, without personal data
 
 
 Result: TypeAlias = Delivered | Queued | Unchanged | Checked | Rejected | Failed
@@ -59,16 +56,11 @@ Result: TypeAlias = Delivered | Queued | Unchanged | Checked | Rejected | Failed
 
 @attrs.frozen
 class Waiting:
-    """The service does not take records right now.
+    """The service does not take records right now."""
 
-    :ivar reason: what it answered, or what broke.
-    :ivar since: when it last went wrong for the first time.
-    :ivar until: when the next attempt is due.
-    """
-
-    reason: str
-    since: datetime
-    until: datetime
+    reason: str  # what it answered, or what broke
+    since: datetime  # when it last went wrong for the first time
+    until: datetime  # when the next attempt is due
 
 
 Tally: TypeAlias = Mapping[str, int]
@@ -81,47 +73,27 @@ class Report:
 
     A resumed sync counts what its earlier runs did as well. When a sync has come to the end of
     its source, ``sent + unchanged + rejected + failed + checked == read``.
-
-    :ivar source: the source's name.
-    :ivar route: how the records travel, once that is known.
-    :ivar total: how many rows the source has, roughly, if it can tell.
-    :ivar read: rows read.
-    :ivar sent: records that the service has accepted.
-    :ivar queued: how many of those are only queued (the bulk route), their result not known.
-    :ivar unchanged: records not sent because the same was delivered before.
-    :ivar rejected: rows that can't be sent, or that the service refused one by one.
-    :ivar incomplete: how many of the records were sent without some of their values.
-    :ivar failed: records on which the service failed, and later ones of the same person.
-    :ivar checked: records that a dry run found fit to be sent.
-    :ivar earlier: how many of the rows read were settled by earlier runs of this sync.
-    :ivar requests: requests sent by this run, repeated ones included.
-    :ivar retries: how many of those were repeated ones.
-    :ivar bytes_sent: the bodies of those requests, in bytes.
-    :ivar waiting: what the sync waits for, while the service is down.
-    :ivar started_at: when this run began.
-    :ivar ended_at: when it ended, however it ended.
-    :ivar is_complete: whether it came to the end of its source.
     """
 
-    source: str = ""
-    route: Route | None = None
-    total: int | None = None
-    read: int = 0
-    sent: int = 0
-    queued: int = 0
-    unchanged: int = 0
-    rejected: int = 0
-    incomplete: int = 0
-    failed: int = 0
-    checked: int = 0
-    earlier: int = 0
-    requests: int = 0
-    retries: int = 0
-    bytes_sent: int = 0
-    waiting: Waiting | None = None
-    started_at: datetime | None = None
-    ended_at: datetime | None = None
-    is_complete: bool = False
+    source: str = ""  # the source's name
+    route: Route | None = None  # how the records travel, once that is known
+    total: int | None = None  # how many rows the source has, roughly, if it can tell
+    read: int = 0  # rows read
+    sent: int = 0  # records that the service has accepted
+    queued: int = 0  # how many of those are only queued (the bulk route), their result not known
+    unchanged: int = 0  # records not sent because the same was delivered before
+    rejected: int = 0  # rows that can't be sent, or that the service refused one by one
+    incomplete: int = 0  # how many of the records were sent without some of their values
+    failed: int = 0  # records on which the service failed, and later ones of the same person
+    checked: int = 0  # records that a dry run found fit to be sent
+    earlier: int = 0  # how many of the rows read were settled by earlier runs of this sync
+    requests: int = 0  # requests sent by this run, repeated ones included
+    retries: int = 0  # how many of those were repeated ones
+    bytes_sent: int = 0  # the bodies of those requests, in bytes
+    waiting: Waiting | None = None  # what the sync waits for, while the service is down
+    started_at: datetime | None = None  # when this run began
+    ended_at: datetime | None = None  # when it ended, however it ended
+    is_complete: bool = False  # whether it came to the end of its source
 
     @property
     def settled(self) -> int:
