@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from array import array
-from collections.abc import Iterable, Sequence
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping, Sequence
 from hashlib import blake2b
-from itertools import accumulate, islice
+from itertools import accumulate
 from mmap import mmap
 from typing import Final
 
@@ -15,38 +15,18 @@ import attrs
 from personaclick_async import codec
 from personaclick_async.codec import Json
 from personaclick_async.sync.options import SyncRefused
-from personaclick_async.sync.records import Admitted, FaultyRow, Omitted, Rejected
-from personaclick_async.sync.report import Result, Tally
+from personaclick_async.sync.records import Admitted, FaultyRow, Refused, Rejected
+from personaclick_async.sync.report import Delivered, Failed, Result, Tally, Unchanged
 
 _DIGEST_BYTES: Final = 16
 _USUAL_ROOM: Final = 33 * 1024 * 1024
 """What a body of the largest usual size takes."""
 
-
-class Marks:
-    """Which positions of a chunk are settled: one bit each."""
-
-    def __init__(self, bits: bytes = b"") -> None:
-        self._bits = bytearray(bits)
-        self.count = sum(byte.bit_count() for byte in bits)
-
-    def __contains__(self, position: int) -> bool:
-        byte, bit = divmod(position, 8)
-        return byte < len(self._bits) and bool(self._bits[byte] >> bit & 1)
-
-    def add(self, positions: Iterable[int]) -> None:
-        """Mark positions; one that is marked already stays marked."""
-        bits = self._bits
-        for position in positions:
-            byte, bit = divmod(position, 8)
-            if byte >= len(bits):
-                bits.extend(bytes(byte + 1 - len(bits)))
-            if not bits[byte] >> bit & 1:
-                bits[byte] |= 1 << bit
-                self.count += 1
-
-    def __bytes__(self) -> bytes:
-        return bytes(self._bits)
+_COUNTED: Final[Mapping[type, Tally]] = {
+    Delivered: {"sent": 1},
+    Refused: {"rejected": 1},
+    Failed: {"failed": 1},
+}
 
 
 @attrs.define(eq=False)
@@ -54,21 +34,21 @@ class Chunk:
     """What the journal knows of a batch.
 
     :ivar id: its number in the journal.
-    :ivar rows: how many rows it has; numbers may be missing between the first and the last.
+    :ivar last_row: numbers may be missing between the first and the last.
     :ivar digest: a keyed hash of the rows, by which a changed source is recognised.
+    :ivar settled: a byte for each row, 1 if it is settled.
     """
 
     id: int
     first_row: int
     last_row: int = 0
-    rows: int = 0
     digest: bytes = b""
-    settled: Marks = attrs.field(factory=Marks)
+    settled: bytearray = attrs.field(factory=bytearray, converter=bytearray)
 
     @property
     def is_done(self) -> bool:
         """Whether every row is settled."""
-        return self.settled.count == self.rows
+        return 0 not in self.settled
 
     def changed(self) -> SyncRefused:
         """Return the error for rows that are not what they were."""
@@ -78,7 +58,7 @@ class Chunk:
         )
 
 
-@attrs.frozen(eq=False, kw_only=True)
+@attrs.frozen(eq=False)
 class Settlement:
     """Rows of one chunk whose outcome is known.
 
@@ -93,60 +73,22 @@ class Settlement:
     tally: Tally
     faulty: Sequence[FaultyRow] = ()
 
-
-@attrs.define(eq=False)
-class Group:
-    """Settlements that become durable with one commit."""
-
-    settlements: list[Settlement] = attrs.field(factory=list)
-    done: asyncio.Event = attrs.field(factory=asyncio.Event)
-    error: BaseException | None = None
-
-    async def settled(self) -> None:
-        """Return once the settlements are durable and counted.
-
-        :raises JournalFailed: that was not possible; none of them counts.
-        """
-        await self.done.wait()
-        if self.error is not None:
-            raise self.error
-
-
-class _Buffer:
-    """Bytes written one after the other, outside of the heap.
-
-    There, bodies that grow are copied, and what they leave behind is kept: a fifth more memory.
-    """
-
-    def __init__(self) -> None:
-        # Memory is only taken where it is written.
-        self._memory = mmap(-1, _USUAL_ROOM)
-
-    @property
-    def size(self) -> int:
-        return self._memory.tell()
-
-    def write(self, content: bytes) -> None:
-        needed = self.size + len(content)
-        if needed > len(self._memory):
-            smaller, self._memory = self._memory, mmap(-1, 2 * needed)
-            self._memory.write(smaller[: smaller.tell()])
-        self._memory.write(content)
-
-    def view(self) -> memoryview:
-        return memoryview(self._memory)[: self.size]
+    @classmethod
+    def of(cls, chunk: Chunk, position: int, result: Delivered | Refused | Failed) -> Settlement:
+        """Return the settlement of one row."""
+        positions = () if isinstance(result, Failed) else (position,)
+        faulty = (result,) if isinstance(result, Refused) else ()
+        return cls(chunk, positions, (result,), _COUNTED[type(result)], faulty)
 
 
 class Batch:
     """A chunk's rows on their way: first filled and sealed, then sent.
 
-    :ivar rejected: its rows that can't be sent.
-    :ivar incomplete: what its records are sent without.
-    :ivar unchanged: the row numbers of its records that need not be sent.
-    :ivar aside: the positions in the chunk of what is rejected or unchanged.
-    :ivar rows: the row numbers of the records to send.
-    :ivar positions: their positions in the chunk.
-    :ivar ends: where each of them ends in ``body``.
+    :ivar rows: the numbers of the chunk's rows, by their position in it.
+    :ivar aside: the positions of what is not to be sent, and of what became of it the results.
+    :ivar faulty: rows that are rejected, and what records are sent without.
+    :ivar going: the positions of the records to send.
+    :ivar ends: where each of these ends in ``body``.
     :ivar body: the records, with commas between them, inside the envelope; set by :meth:`seal`.
     :param salt: the journal's key. Without a journal nothing is ever compared, nor hashed.
     :param envelope: what stands before and after the records in a body.
@@ -156,80 +98,72 @@ class Batch:
         self, chunk: Chunk, salt: bytes | None, envelope: tuple[bytes, bytes] = (b"", b"")
     ) -> None:
         self.chunk = chunk
-        self.rejected: list[Rejected] = []
-        self.incomplete: list[Omitted] = []
-        self.unchanged: list[int] = []
-        self.aside: list[int] = []
         self.rows = array("q")
-        self.positions = array("I")
+        self.aside: dict[int, Rejected | Unchanged] = {}
+        self.faulty: list[FaultyRow] = []
+        self.going = array("I")
         self.ends = array("I")
         self.body: bytes | memoryview = b""
-        self.total = 0
-        self._last_row = 0
         self._head, self._tail = envelope
-        self._buffer = _Buffer()
-        self._buffer.write(self._head)
-        self._needed = len(self._head) + len(self._tail)
-        self._hashes = None
-        if salt is not None:
-            self._hashes = tuple(blake2b(key=salt, digest_size=_DIGEST_BYTES) for _ in range(2))
+        self._size = sum(map(len, envelope))
+        self._hash = blake2b(key=salt, digest_size=_DIGEST_BYTES) if salt else None
+        # Outside of the heap, where memory is only taken as it is written: there, bodies that
+        # grow are copied, and what they leave behind is kept: a fifth more memory.
+        self._memory = mmap(-1, _USUAL_ROOM)
+        self._write(self._head)
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return len(self.going)
 
     def fitting(self, rows: Sequence[Admitted], most: int) -> int:
         """Return how many of the next rows still fit into a body of ``most`` bytes.
 
-        Unchanged ones count as if they were sent, so that a chunk's rows do not depend on what
-        was delivered before.
+        At least the first of all, even if the service takes less. Unchanged ones count as if they
+        were sent, so that a chunk's rows do not depend on what was delivered before.
         """
-        needed = self._needed
-        for count, (_, content) in enumerate(rows):
-            needed += len(content) + 1
-            if needed > most + 1:
-                return count
-        return len(rows)
+        sizes = accumulate(len(content) + 1 for _, content in rows)
+        fitting = bisect_right(list(sizes), most + 1 - self._size)
+        return fitting or not self.rows
 
-    def add(self, rows: Sequence[Admitted], unchanged: frozenset[int]) -> int:
+    def add(self, rows: Sequence[Admitted], unchanged: frozenset[int] = frozenset()) -> int:
         """Add the next rows; return how many were not settled by an earlier run.
 
         :param unchanged: positions of records that are not to be sent.
+        :raises SyncRefused: it is the chunk of an earlier run, and has more rows than then.
         """
-        settled = self.chunk.settled if self.chunk.settled.count else ()
-        before = len(self.aside)
+        settled, first = self.chunk.settled, len(self.rows)
+        if settled and first + len(rows) > len(settled):
+            raise self.chunk.changed()
+        before = len(self.going) + len(self.aside)
         going: list[bytes] = []
-        for position, (outcome, content) in enumerate(rows, self.total):
-            if position in settled:
+        for position, (outcome, content) in enumerate(rows, first):
+            if settled and settled[position]:
                 continue
             if isinstance(outcome, Rejected):
-                self.rejected.append(outcome)
-                self.aside.append(position)
+                self.aside[position] = outcome
+                self.faulty.append(outcome)
             elif position in unchanged:
-                self.unchanged.append(outcome.row)
-                self.aside.append(position)
+                self.aside[position] = Unchanged(outcome.row)
             else:
                 going.append(content)
-                self.rows.append(outcome.row)
-                self.positions.append(position)
+                self.going.append(position)
                 # What an earlier run wrote down with the chunk is not written down again.
                 if outcome.omitted and not self.chunk.digest:
-                    self.incomplete.append(outcome.omitted)
+                    self.faulty.append(outcome.omitted)
         if going:
             comma = b"," if self.ends else b""
-            begin = self._buffer.size + len(comma) - 1
-            self._buffer.write(comma + b",".join(going))
-            sizes = (len(content) + 1 for content in going)
-            self.ends.extend(islice(accumulate(sizes, initial=begin), 1, None))
+            begin = self._memory.tell() + len(comma) - 1
+            self._write(comma + b",".join(going))
+            ends = accumulate([len(content) + 1 for content in going], initial=begin)
+            next(ends)
+            self.ends.extend(ends)
         contents = [content for _, content in rows]
-        if self._hashes is not None:
+        if self._hash is not None:
             # Independent of the slices in which the rows come.
-            content_hash, number_hash = self._hashes
-            content_hash.update(b"\n".join(contents) + b"\n")
-            number_hash.update(array("q", [outcome.row for outcome, _ in rows]).tobytes())
-        self._needed += sum(map(len, contents)) + len(rows)
-        self.total += len(rows)
-        self._last_row = rows[-1][0].row
-        return len(going) + len(self.aside) - before
+            self._hash.update(b"\n".join(contents) + b"\n")
+        self._size += sum(map(len, contents)) + len(rows)
+        self.rows.extend([outcome.row for outcome, _ in rows])
+        return len(self.going) + len(self.aside) - before
 
     def seal(self) -> None:
         """End the batch: give its chunk its extent, and make the body.
@@ -237,18 +171,40 @@ class Batch:
         :raises SyncRefused: it is the chunk of an earlier run, and its rows have changed.
         """
         chunk = self.chunk
-        digest = b"".join(one.digest() for one in self._hashes or ())
-        if chunk.digest and (self.total, digest) != (chunk.rows, chunk.digest):
+        digest = b""
+        if self._hash is not None:
+            self._hash.update(self.rows.tobytes())
+            digest = self._hash.digest()
+        if chunk.digest not in (b"", digest):
             raise chunk.changed()
-        chunk.last_row, chunk.rows, chunk.digest = self._last_row, self.total, digest
-        self._buffer.write(self._tail)
-        self.body = self._buffer.view()
+        chunk.last_row, chunk.digest = self.rows[-1], digest
+        chunk.settled = chunk.settled or bytearray(len(self.rows))
+        self._write(self._tail)
+        self.body = memoryview(self._memory)[: self._memory.tell()]
+
+    def _write(self, content: bytes) -> None:
+        needed = self._memory.tell() + len(content)
+        if needed > len(self._memory):
+            smaller, self._memory = self._memory, mmap(-1, 2 * needed)
+            self._memory.write(smaller[: smaller.tell()])
+        self._memory.write(content)
+
+    def set_aside(self) -> Settlement:
+        """Return the settlement of what is not to be sent. It makes the chunk durable."""
+        results = self.aside.values()
+        rejected = sum(isinstance(one, Rejected) for one in results)
+        tally = {
+            "rejected": rejected,
+            "unchanged": len(results) - rejected,
+            "incomplete": len(self.faulty) - rejected,
+        }
+        return Settlement(self.chunk, list(self.aside), results, tally, self.faulty)
 
     # What senders use
 
     def size(self, first: int, end: int) -> int:
-        """Return the bytes of the records from ``first`` to before ``end``, commas included."""
-        return self.ends[end - 1] - self._begin(first)
+        """Return the bytes of a body with the records from ``first`` to before ``end``."""
+        return len(self._head) + self.ends[end - 1] - self._begin(first) + len(self._tail)
 
     def body_of(self, first: int, end: int) -> bytes | memoryview:
         """Return a body with the records from ``first`` to before ``end``."""

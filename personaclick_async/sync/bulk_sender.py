@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Generator
+from contextlib import suppress
 from enum import Enum, auto
 from typing import Final, TypeAlias
 
 from personaclick_async.errors import PayloadTooLarge
 from personaclick_async.protocol import requests
-from personaclick_async.sync.batch import Batch, Group, Settlement
+from personaclick_async.sync.batch import Batch, Settlement
 from personaclick_async.sync.delivery import Delivery, refusal
 from personaclick_async.sync.report import Queued
 
@@ -25,7 +26,7 @@ class Said(Enum):
     TOO_LARGE = auto()
 
 
-Bisection: TypeAlias = Generator[tuple[int, int], Said, bool]
+Bisection: TypeAlias = Generator[tuple[int, int], Said | None, bool]
 
 
 def bisection(
@@ -65,67 +66,47 @@ class BulkSender:
 
     alive: Final = 2
 
-    def __init__(self, delivery: Delivery, settle: Callable[[Settlement], Group]) -> None:
+    def __init__(self, delivery: Delivery) -> None:
         core, options = delivery.core, delivery.options
         self._usual_timeout = core.config.timeouts.total
         self._delivery = delivery
-        self._settle = settle
         self._turn = asyncio.Lock()
         self.envelope = requests.audience_envelope(core.shop, segment_id=options.segment_id)
-        self._around = sum(map(len, self.envelope))
         self.most_bytes = options.max_chunk_bytes
-        self.largest_record = options.max_chunk_bytes - self._around
+        self.largest_record = options.max_chunk_bytes - sum(map(len, self.envelope))
 
     async def send(self, batch: Batch) -> None:
         """Send the batch's records and settle each.
 
-        :raises SyncStopped: the rest can't be delivered.
         :raises Halted: the sync ends.
         """
 
         def fits(first: int, end: int) -> bool:
-            return batch.size(first, end) + self._around <= self.most_bytes
+            return batch.size(first, end) <= self.most_bytes
 
         async with self._turn:
-            parts = bisection(0, len(batch), fits)
-            part = next(parts, None)
-            while part is not None:
-                said = await self._send_part(batch, *part)
-                try:
-                    part = parts.send(said)
-                except StopIteration:
-                    part = None
+            parts, said = bisection(0, len(batch), fits), None
+            with suppress(StopIteration):
+                while True:
+                    said = await self._send_part(batch, *parts.send(said))
 
     async def _send_part(self, batch: Batch, first: int, end: int) -> Said:
-        body = batch.body_of(first, end)
+        body, positions = batch.body_of(first, end), batch.going[first:end]
         timeout = self._usual_timeout + len(body) / _SLOWEST_BYTES_PER_SECOND
         # Of nobody by name: some 100,000 take longer to name than a few to read again.
         error = await self._delivery.send(requests.import_audience(body, attempt_timeout=timeout))
-        rows = memoryview(batch.rows)[first:end]
-        positions = memoryview(batch.positions)[first:end]
         if error is None:
-            tally = {"sent": len(rows), "queued": len(rows)}
-            settlement = Settlement(
-                chunk=batch.chunk, positions=positions, results=map(Queued, rows), tally=tally
-            )
-            await self._settle(settlement).settled()
-            self._delivery.accepted()
+            results = map(Queued, map(batch.rows.__getitem__, positions))
+            tally = {"sent": len(positions), "queued": len(positions)}
+            await self._delivery.settle(Settlement(batch.chunk, positions, results, tally))
             return Said.ACCEPTED
-        if len(rows) == 1:
-            rejected = [refusal(rows[0], batch.record(first), error)]
-            settlement = Settlement(
-                chunk=batch.chunk,
-                positions=positions,
-                results=rejected,
-                tally={"rejected": 1},
-                faulty=rejected,
-            )
-            await self._settle(settlement).settled()
-            self._delivery.refused()
+        if len(positions) == 1:
+            refused = refusal(batch.rows[positions[0]], batch.record(first), error)
+            await self._delivery.settle(Settlement.of(batch.chunk, positions[0], refused))
         if not isinstance(error, PayloadTooLarge):
             return Said.REFUSED
-        if len(rows) > 1:
+        if len(positions) > 1:
             # Neither the rest of this batch nor a later one is sent in bodies as large.
-            most = batch.size(first, end) // 2 + self._around
-            self.most_bytes = min(self.most_bytes, most)
+            around = sum(map(len, self.envelope))
+            self.most_bytes = min(self.most_bytes, (len(body) + around) // 2)
         return Said.TOO_LARGE

@@ -9,11 +9,11 @@ import math
 import os
 import random
 import sys
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from enum import Enum
-from typing import Final
+from typing import Final, TypeAlias
 
 import attrs
 
@@ -27,6 +27,7 @@ from personaclick_async.protocol.answers import Answer
 from personaclick_async.protocol.requests import Call
 from personaclick_async.retry import wait_before_next
 from personaclick_async.scope import Core
+from personaclick_async.sync.batch import Settlement
 from personaclick_async.sync.options import SyncOptions
 from personaclick_async.sync.records import Fault, Refused
 from personaclick_async.sync.report import Cause, Report, SyncStopped, Waiting
@@ -44,9 +45,14 @@ _TRIES_AMONG_OTHERS: Final = 20
 """A record on which the service fails so often, while it takes others, is given up as failed.
 With three requests in ten failing at random, that happens to one record in 10^10."""
 
+_MOST_FAILED: Final = 1000
 _SAME_WARNING_SECONDS: Final = 300.0
 _REDIRECTS: Final = range(300, 400)
 _OUT_OF_FILES: Final = [os.strerror(number).lower() for number in (errno.EMFILE, errno.ENFILE)]
+
+
+Settle: TypeAlias = Callable[[Settlement], Awaitable[None]]
+"""Has written down what became of records; what it returns ends when that is durable."""
 
 
 class Halted(Exception):
@@ -144,43 +150,94 @@ class Outage:
 
 
 class Delivery:
-    """Sends for all workers of a sync.
+    """Sends for all workers of a sync. Made on its event loop.
 
     The transport's own retries end after some seconds and share a budget, which is right for a
     visitor who waits and wrong for a job that must lose nothing: it makes one attempt per call
     here, and this class repeats it.
 
-    :ivar halted: set when nothing more is to be sent.
+    :ivar halted: done when nothing more is to be sent.
+    :ivar error: why, unless the sync was told to end.
     :ivar lacks_files: set when a connection failed because too many files are open.
     """
 
     def __init__(
-        self, report: Report, core: Core, call_options: CallOptions, options: SyncOptions
+        self,
+        report: Report,
+        core: Core,
+        call_options: CallOptions,
+        options: SyncOptions,
+        settle: Settle,
     ) -> None:
-        self.halted = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        self.halted: asyncio.Future[None] = loop.create_future()
+        self.error: Exception | None = None
         self.lacks_files = False
         self.core = core
         self.options = options
         self.stream = call_options.stream or core.config.stream
         self.report = report
+        self._settle = settle
         self._call_options = attrs.evolve(call_options, retries=0)
         patience = math.inf if options.patience is None else options.patience
         self._outage = Outage(core.config.retry, patience)
         self._has_begun = False
-        self._answered = asyncio.Event()
+        self._answered: asyncio.Future[None] = loop.create_future()
         self._turn = asyncio.Lock()
         self._probing = asyncio.Lock()
         self._probes = 0
         self._credentials: PersonaClickError | None = None
         self._warned: dict[str, Seconds] = {}
         self._is_warned = False
-        self._refused = 0
+        self._refused = self._failed = 0
         self._is_unauthorized = False
 
-    def halt(self) -> None:
-        """Send nothing more; requests in flight are not touched, waits end."""
-        self.halted.set()
-        self._answered.set()
+    # How it ends
+
+    def halt(self, error: Exception | None = None) -> None:
+        """Send nothing more; requests in flight are not touched, waits end.
+
+        :param error: what ends the sync; the first one counts.
+        """
+        self.error = self.error or error
+        for future in (self.halted, self._answered):
+            if not future.done():
+                future.set_result(None)
+
+    @contextmanager
+    def halting(self) -> Iterator[None]:
+        """Halt the sync by any error, so that all that is in flight can end in its own way."""
+        try:
+            yield
+        except Halted:
+            pass
+        except Exception as error:  # noqa: BLE001 - the sync raises it in the end
+            self.halt(error)
+
+    def give_up(self, reason: str, cause: Cause, error: PersonaClickError | None = None) -> Halted:
+        """Halt the sync, and return what to raise in its middle."""
+        status = getattr(error, "status", None)
+        self.halt(SyncStopped(reason, report=self.report, cause=cause, status=status))
+        return Halted()
+
+    def settle(self, settlement: Settlement) -> Awaitable[None]:
+        """Have written down what became of records; what is returned ends when that is durable.
+
+        Gives up if too many are refused in a row, or fail.
+        """
+        self._refused = 0 if "sent" in settlement.tally else self._refused + 1
+        if self._refused == self.options.max_refused_in_a_row:
+            self.give_up(
+                f"the last {self._refused} records were all refused, with none accepted in "
+                "between: look at the reasons of the rejected ones before running it again",
+                Cause.CREDENTIALS if self._is_unauthorized else Cause.REFUSED_IN_A_ROW,
+            )
+        self._failed += settlement.tally.get("failed", 0)
+        if self._failed > _MOST_FAILED:
+            self.give_up(f"more than {_MOST_FAILED} records have failed", Cause.FAILED)
+        return self._settle(settlement)
+
+    # Sending
 
     async def send(
         self, call: Call[None], names: Sequence[Identity] | None = None
@@ -191,16 +248,22 @@ class Delivery:
         refused, with the last failure.
 
         :param names: whose cached profiles are out of date then; None for everybody's.
-        :raises SyncStopped: patience is at its end, or nothing will ever get through.
         :raises Halted: the sync ends.
         """
-        if self._has_begun and not self._answered.is_set():
-            await wait_at_most(_FIRST_ANSWER_SECONDS, self._answered)
+        if self._has_begun and not self._answered.done():
+            await asyncio.wait([self._answered], timeout=_FIRST_ANSWER_SECONDS)
         self._has_begun = True
         failures = among_others = 0
         answers = self._outage.answers
         while True:
-            error = await self._in_turn(call, names, failures)
+            if self._outage.failures < _FAILURES_IN_A_ROW:
+                error = await self._attempt(call, names, failures)
+            else:
+                async with self._turn:
+                    # The one before may have found out meanwhile: then all continue at once.
+                    if self._outage.failures < _FAILURES_IN_A_ROW:
+                        continue
+                    error = await self._attempt(call, names, failures)
             if error is None or judge(error)[0] is not Verdict.WAIT:
                 return error
             failures += 1
@@ -210,16 +273,6 @@ class Delivery:
                 return error
             await self._wait(error, failures)
 
-    async def _in_turn(
-        self, call: Call[None], names: Sequence[Identity] | None, failures: int
-    ) -> PersonaClickError | None:
-        if self._outage.failures >= _FAILURES_IN_A_ROW:
-            async with self._turn:
-                # The one before may have found out meanwhile: then all continue at once.
-                if self._outage.failures >= _FAILURES_IN_A_ROW:
-                    return await self._attempt(call, names, failures)
-        return await self._attempt(call, names, failures)
-
     async def _attempt(
         self, call: Call[None], names: Sequence[Identity] | None, failures: int
     ) -> PersonaClickError | None:
@@ -228,9 +281,9 @@ class Delivery:
         error, sent = None, 0
         try:
             if limit is not None:
-                while not self.halted.is_set() and (wait := await limit.wait_needed()):
-                    await wait_at_most(wait, self.halted)
-            if self.halted.is_set():
+                while not self.halted.done() and (wait := await limit.wait_needed()):
+                    await asyncio.wait([self.halted], timeout=wait)
+            if self.halted.done():
                 raise Halted
             try:
                 sent = await self.core.transport.send(call, self._call_options, _attempts_of) or 1
@@ -246,23 +299,25 @@ class Delivery:
             sent = getattr(error, "attempts", 0)
         self.report.requests += sent
         self.report.bytes_sent += len(call.body or b"") * sent
-        self.report.retries += sent if failures else 0
-        verdict, cause = (None, None) if error is None else judge(error)
+        if failures:
+            self.report.retries += sent
+        verdict, cause = (None, Cause.FAILED) if error is None else judge(error)
         self.lacks_files |= cause is Cause.RESOURCES
         if verdict is Verdict.PROBE and (problem := await self._probed(probes)) is not None:
             if judge(problem)[0] is Verdict.WAIT:
                 return problem
             verdict = Verdict.STOP
         if error is not None and verdict is Verdict.STOP:
-            raise self.stopped(f"nothing can be delivered: {_in_full(error)}", error)
+            raise self.give_up(f"nothing can be delivered: {_in_full(error)}", cause, error)
         if verdict is not Verdict.WAIT:
             self._is_unauthorized = verdict is Verdict.PROBE
             self._outage.over()
-            self._answered.set()
-            if self.report.waiting is not None and self._is_warned:
+            self.report.waiting = None
+            if not self._answered.done():
+                self._answered.set_result(None)
+            if self._is_warned:
                 self._is_warned = False
                 log.info("the service takes records again")
-            self.report.waiting = None
         return error
 
     async def _probed(self, probes: int) -> PersonaClickError | None:
@@ -280,20 +335,6 @@ class Delivery:
                 self._probes += 1
             return self._credentials
 
-    def accepted(self) -> None:
-        """Note that the service took a record."""
-        self._refused = 0
-
-    def refused(self) -> None:
-        """Note that the service refused a single record; end the sync if too many in a row."""
-        self._refused += 1
-        if self._refused == self.options.max_refused_in_a_row:
-            raise self.stopped(
-                f"the last {self._refused} records were all refused, with none accepted in "
-                "between: look at the reasons of the rejected ones before running it again",
-                cause=Cause.CREDENTIALS if self._is_unauthorized else Cause.REFUSED_IN_A_ROW,
-            )
-
     async def _wait(self, error: PersonaClickError, failures: int) -> None:
         """Wait before the next attempt, and say so: in the log once for an outage and a reason."""
         reason = describe(error)
@@ -302,7 +343,8 @@ class Delivery:
         chance = random.random()  # noqa: S311 - spreads load, guards nothing
         wait = self._outage.wait(retry_after, attempt=failures, now=clock, chance=chance)
         if wait is None:
-            raise self.stopped(f"the service stays out of reach: {reason}", error)
+            cause = judge(error)[1]
+            raise self.give_up(f"the service stays out of reach: {reason}", cause, error)
         now, waiting = self.core.config.now(), self.report.waiting
         if waiting is None and self._warned.get(reason, -math.inf) < clock:
             log.warning("a sync waits for the service: %s", reason)
@@ -310,32 +352,9 @@ class Delivery:
             self._is_warned = True
         since = waiting.since if waiting else now
         self.report.waiting = Waiting(reason, since, now + timedelta(seconds=wait))
-        await wait_at_most(wait, self.halted)
-
-    def stopped(
-        self, reason: str, error: PersonaClickError | None = None, cause: Cause = Cause.FAILED
-    ) -> SyncStopped:
-        """Send nothing more; return the error that says why."""
-        self.halt()
-        status = getattr(error, "status", None)
-        cause = cause if error is None else judge(error)[1]
-        return SyncStopped(reason, report=self.report, cause=cause, status=status)
+        await asyncio.wait([self.halted], timeout=wait)
 
 
 def _attempts_of(answer: Answer[None]) -> int:
     answer.parse()
     return answer.attempts
-
-
-async def wait_at_most(seconds: Seconds, event: asyncio.Event) -> None:
-    """Wait until something happens, but not longer."""
-    with suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            await event.wait()
-
-
-def raise_first(ends: Iterable[object]) -> None:
-    """Raise what ended one of several tasks, rather than that the others were halted for it."""
-    errors = [end for end in ends if isinstance(end, Exception)]
-    for error in sorted(errors, key=lambda error: isinstance(error, Halted)):
-        raise error

@@ -13,10 +13,12 @@ import logging
 import os
 import secrets
 import sqlite3
+import threading
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from datetime import datetime, timedelta
 from hashlib import blake2b
+from itertools import starmap
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -25,39 +27,39 @@ import msgspec
 
 from personaclick_async import codec
 from personaclick_async.errors import PersonaClickError
-from personaclick_async.names import IDENTIFIERS
-from personaclick_async.sync.batch import Chunk, Marks
+from personaclick_async.sync.batch import Chunk
 from personaclick_async.sync.options import SyncRefused
 from personaclick_async.sync.reading import Plan
 from personaclick_async.sync.records import Admitted, Record, Route
 
 log: Final = logging.getLogger("personaclick_async")
 
-_FORMAT: Final = 3
+_FORMAT: Final = 4
 _APPLICATION_ID: Final = 0x50434A31  # "PCJ1"
 _PRIVATE: Final = 0o600
 _HASH_BYTES: Final = 16
 _SOON: Final = timedelta(minutes=10)
 
+# Chunks that are done are not kept: rows up to the run's last one that stand in none are done.
 # A chunk without an extent is still being filled: it counts for nothing.
 _SCHEMA: Final = """
 CREATE TABLE journal(salt BLOB NOT NULL);
 CREATE TABLE runs(id INTEGER PRIMARY KEY AUTOINCREMENT, source TEXT NOT NULL, run TEXT NOT NULL);
-CREATE INDEX runs_of_source ON runs(source);
 CREATE TABLE chunks(
     id INTEGER PRIMARY KEY AUTOINCREMENT, run INTEGER NOT NULL REFERENCES runs,
-    first_row INTEGER NOT NULL, last_row INTEGER, rows INTEGER, digest BLOB, settled BLOB,
-    done INTEGER NOT NULL DEFAULT FALSE);
-CREATE INDEX chunks_of_run ON chunks(run, done);
+    first_row INTEGER NOT NULL, last_row INTEGER, digest BLOB, settled BLOB);
 CREATE TABLE contents(person BLOB PRIMARY KEY, content BLOB NOT NULL, chunk INTEGER NOT NULL,
     position INTEGER NOT NULL) WITHOUT ROWID;
 """
-_KNOWN: Final = [
-    f"SELECT content, chunk FROM contents WHERE person IN ({', '.join('?' * count)})"  # noqa: S608
-    for count in range(len(IDENTIFIERS) + 1)
-]
-"""What finds the contents that a person was sent last, by the number of their identifiers."""
-
+_WAS_LAST: Final = """
+SELECT content = ? AND NOT EXISTS (SELECT 1 FROM chunks WHERE id = chunk)
+FROM contents WHERE person = ?
+"""
+_FORGET_UNSETTLED: Final = """
+DELETE FROM contents WHERE person IN (
+    SELECT person FROM chunks CROSS JOIN contents ON chunk = id
+    WHERE run = ? AND substr(settled, position + 1, 1) IS NOT x'01')
+"""
 
 Identifiers: TypeAlias = Iterable[tuple[str, str]]
 
@@ -80,6 +82,7 @@ class Run:
 
     :ivar settings: the options that must not change while it is unfinished, by name.
     :ivar tally: how many rows it has settled, by the report's counters.
+    :ivar last_row: the last row that is settled or stands in a chunk.
     :ivar rejects_at: how much the reject file held when its rows were counted last.
     :ivar ended_at: when it was finished or, as it could not go on, abandoned.
     :ivar id: its number in the journal; 0 until it has one.
@@ -90,6 +93,7 @@ class Run:
     settings: dict[str, str]
     fingerprint: str | None = None
     tally: dict[str, int] = attrs.field(factory=dict)
+    last_row: int = 0
     rejects_at: int = 0
     ended_at: datetime | None = None
     is_finished: bool = False
@@ -108,7 +112,7 @@ class Run:
 
 
 class Journal:
-    """An open journal. Use it from one thread only.
+    """An open journal. Threads may use it at once.
 
     :ivar salt: the key of all hashes in it, drawn when it was made.
     """
@@ -118,6 +122,7 @@ class Journal:
     def __init__(self, path: Path, *, sets_aside: bool = False) -> None:
         """Open a journal, or make one; a damaged file is renamed if it ``sets_aside``."""
         self._name = path.name
+        self._turn = threading.Lock()
         try:
             self._open(path)
         except JournalDamaged:
@@ -132,7 +137,9 @@ class Journal:
     def _open(self, path: Path) -> None:
         try:
             _make(path)
-            self._db = sqlite3.connect(path, timeout=0, isolation_level=None)
+            self._db = sqlite3.connect(
+                path, timeout=0, isolation_level=None, check_same_thread=False
+            )
             try:
                 self._begin(path)
             except BaseException:
@@ -175,20 +182,19 @@ class Journal:
         if problem != "ok":
             raise JournalDamaged(_damaged(path.name))
         [self.salt] = db.execute("SELECT salt FROM journal").fetchone()
-        self._undone = {number for (number,) in db.execute("SELECT id FROM chunks WHERE NOT done")}
 
     def close(self) -> None:
         """Close the file and unlock it."""
-        with suppress(sqlite3.Error):
+        with self._turn, suppress(sqlite3.Error):
             self._db.close()
 
     @contextmanager
     def transaction(self, *, ends: bool = True) -> Iterator[sqlite3.Connection]:
         """Do something wholly or not at all; unless it ``ends``, together with what comes next."""
         try:
-            if not self._db.in_transaction:
-                self._db.execute("BEGIN IMMEDIATE")
-            with self._db if ends else nullcontext():
+            with self._turn, self._db if ends else nullcontext():
+                if not self._db.in_transaction:
+                    self._db.execute("BEGIN IMMEDIATE")
                 yield self._db
         except sqlite3.Error as error:
             raise self._failed(error) from None
@@ -212,115 +218,97 @@ class Journal:
 
     # Runs
 
-    def resume(self, asked: Run, now: datetime, *, restarts: bool) -> tuple[Run, Plan]:
+    def resume(
+        self, asked: Run, now: datetime, *, restarts: bool = False, may_repeat: bool = False
+    ) -> tuple[Run, Plan]:
         """Return the unfinished run to go on with and what it left to do; else the one asked for.
 
         One that can't go on is refused if something of it was sent, and ended otherwise.
+
+        :param may_repeat: whether a source that was synced to its end, unchanged, just before may
+            be synced again without a word in the log.
         """
-        earlier = self.unfinished(asked.source)
-        if earlier is None:
-            return asked, Plan()
-        changes = asked.changes_since(earlier)
-        if restarts or (changes and not earlier.tally.get("sent")):
-            self.end(earlier, now)
-            return asked, Plan()
-        if changes:
-            raise SyncRefused(
-                f"an earlier sync of this source has not finished, and can't be resumed: {changes}."
-                " Restore what it was to resume, or send everything again with --restart"
-            )
-        return earlier, self.plan(earlier)
-
-    def unfinished(self, source: str) -> Run | None:
-        """Return the unfinished run of a source, without its failed records: they come again."""
-        found = next((run for run in self._runs(source) if run.ended_at is None), None)
-        if found is not None:
-            found.tally.pop("failed", None)
-        return found
-
-    def warn_of_repetition(self, asked: Run, now: datetime) -> None:
-        """Log that a source is sent again that was synced to its end, unchanged, just before."""
-        if asked.fingerprint is None:
-            return
-        for run in reversed(self._runs(asked.source)):
-            is_same = run.is_finished and run.fingerprint == asked.fingerprint
-            if is_same and run.ended_at and abs(now - run.ended_at) < _SOON:
-                when = run.ended_at.isoformat(" ", "seconds")
-                log.warning("the same source was synced to its end at %s: it is sent again", when)
-                return
-
-    def _runs(self, source: str) -> list[Run]:
         with self.transaction() as db:
-            found = db.execute("SELECT id, run FROM runs WHERE source = ?", (source,)).fetchall()
-        runs = [(number, msgspec.json.decode(run, type=Run)) for number, run in found]
-        return [attrs.evolve(run, id=number) for number, run in runs]
+            found = db.execute("SELECT id, run FROM runs WHERE source = ?", (asked.source,))
+            earlier = [(number, msgspec.json.decode(run, type=Run)) for number, run in found]
+        synced_at = None
+        for number, run in earlier:
+            run.id = number
+            if run.ended_at is not None:
+                is_same = run.fingerprint == asked.fingerprint and run.fingerprint is not None
+                if run.is_finished and is_same:
+                    synced_at = run.ended_at
+                continue
+            changes = asked.changes_since(run)
+            if not restarts and not changes:
+                run.tally.pop("failed", None)  # they come again
+                return run, self._left_by(run)
+            if not restarts and run.tally.get("sent"):
+                raise SyncRefused(
+                    "an earlier sync of this source has not finished, and can't be resumed: "
+                    f"{changes}. Restore what it was to resume, or send everything again with "
+                    "--restart"
+                )
+            self.end(run, now)
+        if synced_at is not None and not may_repeat and abs(now - synced_at) < _SOON:
+            when = synced_at.isoformat(" ", "seconds")
+            log.warning("the same source was synced to its end at %s: it is sent again", when)
+        return asked, Plan()
+
+    def _left_by(self, run: Run) -> Plan:
+        with self.transaction() as db:
+            db.execute(_FORGET_UNSETTLED, (run.id,))
+            db.execute("DELETE FROM chunks WHERE run = ? AND last_row IS NULL", (run.id,))
+            left = db.execute(
+                "SELECT id, first_row, last_row, digest, settled FROM chunks WHERE run = ?"
+                " ORDER BY first_row",
+                (run.id,),
+            )
+            return Plan(tuple(starmap(Chunk, left)), run.last_row)
 
     def start(self, run: Run) -> None:
         """Begin a run of a source that has no unfinished one."""
-        values = (run.source, codec.encode(run))
         with self.transaction() as db:
-            started = db.execute("INSERT INTO runs(source, run) VALUES (?, ?)", values)
-        run.id = started.lastrowid or 0
-
-    def plan(self, run: Run) -> Plan:
-        """Return what a run has left to do."""
-        with self.transaction() as db:
-            self._drop(db, run, "rows IS NULL")
-            chunks = [
-                Chunk(number, first, last, rows, digest, Marks(bits))
-                for number, first, last, rows, digest, bits in db.execute(
-                    "SELECT id, first_row, last_row, rows, digest, settled FROM chunks"
-                    " WHERE run = ? ORDER BY first_row",
-                    (run.id,),
-                )
-            ]
-        left = tuple(chunk for chunk in chunks if not chunk.is_done)
-        return Plan(left, max((chunk.last_row for chunk in chunks), default=0))
+            started = db.execute("INSERT INTO runs(source, run) VALUES (?, '')", (run.source,))
+            run.id = started.lastrowid or 0
+            self._keep(db, run)
 
     def end(self, run: Run, now: datetime, *, is_finished: bool = False) -> None:
         """Close a run for good."""
         run.ended_at, run.is_finished = now, is_finished
         with self.transaction() as db:
-            self._drop(db, run, "NOT done")
+            db.execute(_FORGET_UNSETTLED, (run.id,))
             db.execute("DELETE FROM chunks WHERE run = ?", (run.id,))
-            db.execute("UPDATE runs SET run = ? WHERE id = ?", (codec.encode(run), run.id))
+            self._keep(db, run)
 
-    def _drop(self, db: sqlite3.Connection, run: Run, which: str) -> None:
-        """Forget chunks, and those of their contents that are not known to be delivered."""
-        some = f"SELECT id, settled FROM chunks WHERE run = {run.id:d} AND {which}"  # noqa: S608
-        for chunk, settled in db.execute(some).fetchall():
-            marks = Marks(settled or b"")
-            held = "SELECT person, position FROM contents WHERE chunk = ?"
-            unsure = [(who,) for who, at in db.execute(held, (chunk,)) if at not in marks]
-            db.executemany("DELETE FROM contents WHERE person = ?", unsure)
-            db.execute("DELETE FROM chunks WHERE id = ?", (chunk,))
-            self._undone.discard(chunk)
+    def _keep(self, db: sqlite3.Connection, run: Run) -> None:
+        db.execute("UPDATE runs SET run = ? WHERE id = ?", (codec.encode(run), run.id))
 
     # Chunks
 
     def begin(self, run: Run, first_row: int) -> Chunk:
         """Make room for a chunk; until it is saved it counts for nothing."""
-        begun = (run.id, first_row)
-        with self.transaction() as db:
-            number = db.execute("INSERT INTO chunks(run, first_row) VALUES (?, ?)", begun).lastrowid
-        self._undone.add(number or 0)
-        return Chunk(number or 0, first_row)
+        with self.transaction(ends=False) as db:
+            begun = db.execute(
+                "INSERT INTO chunks(run, first_row) VALUES (?, ?)", (run.id, first_row)
+            )
+            return Chunk(begun.lastrowid or 0, first_row)
 
     def save(self, run: Run, chunks: Collection[Chunk], refused: Identifiers = ()) -> None:
         """Write down how far a run and its chunks are, and forget contents that were refused."""
+        run.last_row = max(run.last_row, *(chunk.last_row for chunk in chunks))
         with self.transaction() as db:
-            db.executemany(
-                "UPDATE chunks SET last_row = ?, rows = ?, digest = ?, settled = ?, done = ?"
-                " WHERE id = ?",
-                [
-                    (one.last_row, one.rows, one.digest, bytes(one.settled), one.is_done, one.id)
-                    for one in chunks
-                ],
-            )
-            keys = [(key,) for key in self._keys(run, refused)]
-            db.executemany("DELETE FROM contents WHERE person = ?", keys)
-            db.execute("UPDATE runs SET run = ? WHERE id = ?", (codec.encode(run), run.id))
-        self._undone -= {chunk.id for chunk in chunks if chunk.is_done}
+            for chunk in chunks:
+                if chunk.is_done:
+                    db.execute("DELETE FROM chunks WHERE id = ?", (chunk.id,))
+                else:
+                    db.execute(
+                        "UPDATE chunks SET last_row = ?, digest = ?, settled = ? WHERE id = ?",
+                        (chunk.last_row, chunk.digest, chunk.settled, chunk.id),
+                    )
+            for key in self._keys(run, refused):
+                db.execute("DELETE FROM contents WHERE person = ?", (key,))
+            self._keep(db, run)
 
     # What people were sent last
 
@@ -339,14 +327,12 @@ class Journal:
         wording = run.settings["segment_id"].encode()
         with self.transaction(ends=False) as db:
             for position, (outcome, content) in enumerate(rows, first):
-                if not isinstance(outcome, Record) or position in chunk.settled:
+                is_settled = any(chunk.settled[position : position + 1])
+                if is_settled or not isinstance(outcome, Record):
                     continue
                 what = self._hash(wording + content)
                 keys = self._keys(run, outcome.identifiers)
-                known = db.execute(_KNOWN[len(keys)], keys).fetchall()
-                if len(known) == len(keys) and all(
-                    last == what and where not in self._undone for last, where in known
-                ):
+                if all(db.execute(_WAS_LAST, (what, key)).fetchone() == (1,) for key in keys):
                     found.add(position)
                 else:
                     noted = [(key, what, chunk.id, position) for key in keys]

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
+from bisect import bisect_left, bisect_right
+from collections.abc import AsyncIterable, Callable, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import Future
-from itertools import chain, islice, pairwise
-from operator import lt
+from functools import partial
+from itertools import islice, pairwise
+from operator import attrgetter, lt
 from queue import SimpleQueue
-from typing import Any, TypeAlias, TypeVar
-
-import attrs
+from typing import Any, Final, NamedTuple, TypeAlias, TypeVar, TypeVarTuple
 
 from personaclick_async.sync.batch import Chunk
 from personaclick_async.sync.options import SyncRefused
@@ -20,9 +19,13 @@ from personaclick_async.sync.records import Item, Outcome, Source
 from personaclick_async.sync.sources.objects import IterableSource
 
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 Records: TypeAlias = Source | Iterable[Item] | AsyncIterable[Item]
 """What can be synced."""
+
+_END: Final = object()
+_row: Final = attrgetter("row")
 
 
 class OneThread:
@@ -33,28 +36,24 @@ class OneThread:
     """
 
     def __init__(self, name: str) -> None:
-        self._name = name
         self._jobs: SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = SimpleQueue()
-        self._thread: threading.Thread | None = None
+        self._thread = threading.Thread(target=self._serve, name=name, daemon=True)
 
-    async def run(self, work: Callable[[], T]) -> T:
-        """Run a function on the thread, after those before it, and return its result.
+    def run(self, work: Callable[[*Ts], T], *arguments: *Ts) -> asyncio.Future[T]:
+        """Run a function on the thread, after those before it.
 
         Once it has begun, a caller that is cancelled leaves it running.
         """
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._serve, name=self._name, daemon=True)
+        if self._thread.ident is None:
             self._thread.start()
         result: Future[T] = Future()
-        self._jobs.put((result, work))
-        return await asyncio.wrap_future(result)
+        self._jobs.put((result, partial(work, *arguments)))
+        return asyncio.wrap_future(result)
 
-    def close(self, last: Callable[[], object] | None = None) -> None:
+    def close(self, last: Callable[[], object] = bool) -> None:
         """Let the thread end after what was given to it, and after ``last``. Does not wait."""
-        if self._thread is not None:
-            if last is not None:
-                self._jobs.put((Future(), last))
-            self._jobs.put(None)
+        self._jobs.put((Future(), last))
+        self._jobs.put(None)
 
     def _serve(self) -> None:
         while (job := self._jobs.get()) is not None:
@@ -68,8 +67,7 @@ class OneThread:
             del job, result, work
 
 
-@attrs.frozen
-class Slice:
+class Slice(NamedTuple):
     """Some rows in order, all of one chunk of an earlier run or all new.
 
     :ivar chunk: the chunk of an earlier run that they belong to.
@@ -81,8 +79,7 @@ class Slice:
     ends_chunk: bool = False
 
 
-@attrs.frozen
-class Plan:
+class Plan(NamedTuple):
     """What an earlier run has left to do.
 
     :ivar open_chunks: chunks that are not done, in the order of their rows.
@@ -98,181 +95,121 @@ class Plan:
         return self.open_chunks[0].first_row - 1 if self.open_chunks else self.done_until
 
 
-def cut(outcomes: Iterable[Outcome], plan: Plan, at_most: int) -> Iterator[Slice]:
-    """Cut what a source gives after ``plan.after_row`` into slices of ``at_most`` rows.
+def slices(source: Source, plan: Plan, most: int) -> Generator[Slice, None, None]:
+    """Read what the plan leaves to do, in slices of at most ``most`` rows."""
+    outcomes = source.outcomes(after_row=plan.after_row)
+    has_come = source.has_come if isinstance(source, AsyncSource) else lambda: most
+    try:
+        yield from cut(iter(lambda: list(islice(outcomes, min(most, has_come()))), []), plan)
+    finally:
+        # Here, for a generator's file is to be closed where it was opened.
+        if hasattr(outcomes, "close"):
+            outcomes.close()
 
-    Rows that are done are left out. Reads as it goes.
+
+def cut(read: Iterable[list[Outcome]], plan: Plan) -> Iterator[Slice]:
+    """Cut what a source gives after ``plan.after_row`` into slices; leave out what is done.
 
     :raises SyncRefused: rows don't come in order, or an open chunk's rows are gone.
     """
-    rows = chain.from_iterable(_in_order(outcomes, plan.after_row, at_most))
-    for chunk in plan.open_chunks:
-        # Row by row, until the chunk has ended.
-        taken: list[Outcome] = []
-        for outcome in rows:
-            if outcome.row > chunk.last_row or (taken and outcome.row < chunk.first_row):
-                raise chunk.changed()
-            if outcome.row < chunk.first_row:
-                continue
-            taken.append(outcome)
-            if outcome.row == chunk.last_row:
-                break
-            if len(taken) >= at_most:
-                yield Slice(taken, chunk)
-                taken = []
-        else:
-            raise chunk.changed()
-        yield Slice(taken, chunk, ends_chunk=True)
-    while new := list(islice(rows, at_most)):
-        if new[0].row <= plan.done_until:
-            new = [outcome for outcome in new if outcome.row > plan.done_until]
-        if new:
-            yield Slice(new)
-
-
-def _in_order(outcomes: Iterable[Outcome], row: int, at_once: int) -> Iterator[list[Outcome]]:
-    """Read some rows at a time, the first of which follow ``row``."""
-    reading = iter(outcomes)
-    while some := list(islice(reading, at_once)):
-        numbers = [row, *(outcome.row for outcome in some)]
+    left = list(plan.open_chunks)
+    row = plan.after_row
+    for found in read:
+        some = found
+        numbers = [row, *map(_row, some)]
         if not all(map(lt, numbers, islice(numbers, 1, None))):
             before, after = next(pair for pair in pairwise(numbers) if pair[0] >= pair[1])
             raise SyncRefused(f"the source gave row {after} after row {before}")
         row = numbers[-1]
-        yield some
+        while left:
+            chunk = left[0]
+            end = bisect_right(some, chunk.last_row, key=_row)
+            mine = some[bisect_left(some, chunk.first_row, key=_row) : end]
+            ends = row >= chunk.last_row
+            if ends and not (mine and mine[-1].row == chunk.last_row):
+                raise chunk.changed()
+            if mine:
+                yield Slice(mine, chunk, ends)
+            some = some[end:]
+            if not ends:
+                break
+            left.pop(0)
+        new = some[bisect_right(some, plan.done_until, key=_row) :]
+        if new:
+            yield Slice(new)
+    if left:
+        raise left[0].changed()
 
 
-def reader_of(source: Records, thread: OneThread) -> Reader:
-    """Return the reader for a source.
+def peek(read: Iterator[Slice], rows: int) -> tuple[list[Slice], bool]:
+    """Return slices with about so many rows, and whether these are all that is left."""
+    ahead: list[Slice] = []
+    for found in read:
+        ahead.append(found)
+        rows -= len(found.outcomes)
+        if rows <= 0:
+            return ahead, False
+    return ahead, True
+
+
+def source_of(records: Records) -> Source:
+    """Return what can be synced as a source.
 
     :raises SyncRefused: it is none.
     """
     # Not isinstance: that would look for the fingerprint, and hash the whole file here on the loop.
-    if callable(getattr(source, "outcomes", None)):
-        return Reader(source, thread)  # type: ignore[arg-type]
-    if isinstance(source, AsyncIterable):
-        return AsyncReader(source, thread)
-    if isinstance(source, Iterable) and not isinstance(source, str | bytes | Mapping):
-        return Reader(IterableSource(source), thread)
+    if callable(getattr(records, "outcomes", None)):
+        return records  # type: ignore[return-value]
+    if isinstance(records, AsyncIterable):
+        return AsyncSource(records)
+    if isinstance(records, Iterable) and not isinstance(records, str | bytes | Mapping):
+        return IterableSource(records)
     raise SyncRefused(
         "source: expected a Source, or an iterable or async iterable of updates, got "
-        + type(source).__name__
+        + type(records).__name__
     )
 
 
-class Reader:
-    """Reads a blocking source on a thread, in slices, some of which may have been peeked at."""
-
-    def __init__(self, source: Source, thread: OneThread) -> None:
-        self._source = source
-        self._thread = thread
-        self._slices: Iterator[Slice] = iter(())
-        self._ahead: deque[Slice] = deque()
-
-    @property
-    def name(self) -> str:
-        """The source's name."""
-        return self._source.name
-
-    async def fingerprint(self) -> str | None:
-        """Return the source's fingerprint."""
-        return await self._thread.run(lambda: self._source.fingerprint)
-
-    async def size_hint(self) -> int | None:
-        """Return the number of rows, roughly."""
-        return await self._thread.run(lambda: self._source.size_hint)
-
-    def start(self, plan: Plan, rows: int) -> None:
-        """Start reading what the plan leaves to do, in slices of at most ``rows``."""
-        self._slices = self._cut(plan, rows)
-
-    def _cut(self, plan: Plan, rows: int) -> Iterator[Slice]:
-        outcomes = self._source.outcomes(after_row=plan.after_row)
-        try:
-            yield from cut(outcomes, plan, rows)
-        finally:
-            # Here and not in close(): a generator's file is to be closed where it was opened.
-            if hasattr(outcomes, "close"):
-                outcomes.close()
-
-    async def peek(self, rows: int) -> tuple[list[Outcome], bool]:
-        """Return about so many of the next rows, and whether these are all that is left."""
-        seen: list[Outcome] = []
-        while len(seen) < rows:
-            found = await self._read()
-            if found is None:
-                return seen, True
-            self._ahead.append(found)
-            seen += found.outcomes
-        return seen, False
-
-    async def next(self) -> Slice | None:
-        """Return the next slice; None at the end."""
-        return self._ahead.popleft() if self._ahead else await self._read()
-
-    async def _read(self) -> Slice | None:
-        return await self._thread.run(lambda: next(self._slices, None))
-
-    async def close(self) -> None:
-        """Close the source, as soon as a read in progress ends."""
-        self._thread.close(getattr(self._slices, "close", None))
-
-
-class AsyncReader(Reader):
-    """Reads an async iterable on the event loop, and checks what it gives on a thread.
+class AsyncSource(IterableSource):
+    """An async iterable, which a task of the event loop reads ahead of the reading thread.
 
     A slice is what has come while the one before was worked off: a slow source makes short
     slices and nobody waits for a full one. It has no fingerprint and can't be resumed.
     """
 
-    def __init__(self, items: AsyncIterable[Item], thread: OneThread) -> None:
-        super().__init__(IterableSource(iter(())), thread)
-        self._items: AsyncIterator[Item] = aiter(items)
-        self._waiting: deque[Item] = deque()
-        self._changed = asyncio.Event()
+    def __init__(self, items: AsyncIterable[Item]) -> None:
+        super().__init__(self._arriving())
+        self._fetched = aiter(items)
+        self._come: SimpleQueue[Any] = SimpleQueue()
         self._room = asyncio.Event()
-        self._fetching: asyncio.Task[None] | None = None
-        self._row = 0
 
-    def start(self, plan: Plan, rows: int) -> None:
-        """Start reading in slices of at most ``rows``."""
-        self._row = plan.done_until
-        self._fetching = asyncio.create_task(self._fetch(rows))
+    def start(self, most: int) -> None:
+        """Begin to fetch, at most so many items ahead of the thread."""
+        self._loop = asyncio.get_running_loop()
+        self._fetching = self._loop.create_task(self._fetch(most))
+        self._fetching.add_done_callback(lambda _: self._come.put(_END))
 
     async def _fetch(self, most: int) -> None:
-        try:
-            async for item in self._items:
-                self._waiting.append(item)
-                self._changed.set()
-                while len(self._waiting) >= most:
-                    self._room.clear()
-                    await self._room.wait()
-        finally:
-            self._changed.set()
+        async for item in self._fetched:
+            self._come.put(item)
+            while self._come.qsize() >= most:
+                self._room.clear()
+                await self._room.wait()
 
-    async def _read(self) -> Slice | None:
-        while not self._waiting and self._fetching is not None and not self._fetching.done():
-            self._changed.clear()
-            await self._changed.wait()
-        if not self._waiting:
-            if self._fetching is not None:
-                await self._fetching
-            return None
-        items = list(self._waiting)
-        self._waiting.clear()
-        self._room.set()
-        outcomes = IterableSource(items).outcomes(before=self._row)
-        slices = cut(outcomes, Plan((), self._row), len(items))
-        found = await self._thread.run(lambda: next(slices, None))
-        if found is not None:
-            self._row = found.outcomes[-1].row
-        return found
+    def has_come(self) -> int:
+        """Return how many items the thread need not wait for; at least one."""
+        return max(1, self._come.qsize())
 
-    async def close(self) -> None:
-        """Close the source."""
-        if self._fetching is not None:
-            self._fetching.cancel()
-            await asyncio.gather(self._fetching, return_exceptions=True)
-        if hasattr(self._items, "aclose"):
-            await self._items.aclose()
-        self._thread.close()
+    def _arriving(self) -> Iterator[Item]:
+        while (item := self._come.get()) is not _END:
+            if self._come.empty():
+                self._loop.call_soon_threadsafe(self._room.set)
+            yield item
+        self._fetching.result()
+
+    async def stop(self) -> None:
+        """End fetching, and close the iterable."""
+        self._fetching.cancel()
+        await asyncio.gather(self._fetching, return_exceptions=True)
+        if hasattr(self._fetched, "aclose"):
+            await self._fetched.aclose()

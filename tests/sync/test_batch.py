@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from personaclick_async import codec
 from personaclick_async.protocol.requests import Shop, audience_envelope
-from personaclick_async.sync import Fault, Outcome, Record, Rejected, Route
-from personaclick_async.sync.batch import Batch, Chunk, Marks
+from personaclick_async.sync import Fault, Outcome, Record, Rejected, Route, Unchanged
+from personaclick_async.sync.batch import Batch, Chunk
 from personaclick_async.sync.options import SyncRefused
 from personaclick_async.sync.records import Admitted, admitted
 
@@ -30,9 +30,9 @@ def admit(outcomes: Sequence[Outcome], largest: int = 10**6) -> list[Admitted]:
     return [admitted(outcome, Route.BULK, largest) for outcome in outcomes]
 
 
-def filled(outcomes: Sequence[Outcome], settled: bytes = b"") -> Batch:
-    batch = Batch(Chunk(id=1, first_row=outcomes[0].row, settled=Marks(settled)), b"salt", ENVELOPE)
-    batch.add(admit(outcomes), frozenset())
+def filled(outcomes: Sequence[Outcome]) -> Batch:
+    batch = Batch(Chunk(id=1, first_row=outcomes[0].row), b"salt", ENVELOPE)
+    batch.add(admit(outcomes))
     return batch
 
 
@@ -57,7 +57,7 @@ def test_chunks_hold_everything_and_never_a_byte_too_many(
     while left:
         fitting = min(batch.fitting(left, most), at_once)
         if fitting:
-            batch.add(left[:fitting], frozenset())
+            batch.add(left[:fitting])
             left = left[fitting:]
         if not fitting or not left:
             batch.seal()
@@ -76,7 +76,7 @@ def test_chunks_hold_everything_and_never_a_byte_too_many(
 def test_a_chunk_of_an_earlier_run_may_be_larger_than_any_body_that_is_usual() -> None:
     rows = [record(row, "x" * 900_000) for row in range(1, 41)]
     packed = filled(rows[:20])
-    packed.add(admit(rows[20:]), frozenset())
+    packed.add(admit(rows[20:]))
     packed.seal()
     assert len(packed.body) > 40 * 900_000
     assert audience(packed.body) == [row.wire for row in rows]
@@ -94,30 +94,34 @@ def test_what_is_not_sent_is_set_aside_but_belongs_to_the_chunk() -> None:
     rejected = Rejected(2, (Fault("email", "an e-mail address", "str of 3 characters"),), {})
     rows: list[Outcome] = [record(1), rejected, record(3), record(4)]
     whole = filled([record(1), rejected, record(3), record(4)])
-    assert whole.aside == [1]
+    assert whole.aside == {1: rejected}
     some = Batch(Chunk(id=1, first_row=1), b"salt", ENVELOPE)
     fresh = some.add(admit(rows), frozenset({2}))
     assert fresh == 4
-    assert (some.aside, some.unchanged, some.rejected) == ([1, 2], [3], [rejected])
+    aside = some.set_aside()
+    assert list(aside.positions) == [1, 2]
+    assert list(aside.results) == [rejected, Unchanged(3)]
+    assert aside.faulty == [rejected]
+    assert aside.tally == {"rejected": 1, "unchanged": 1, "incomplete": 0}
     some.seal()
-    assert list(some.rows) == [1, 4]
+    assert [some.rows[position] for position in some.going] == [1, 4]
     whole.seal()
     assert some.chunk.digest == whole.chunk.digest
-    assert (some.chunk.rows, some.chunk.last_row) == (4, 4)
+    assert (len(some.chunk.settled), some.chunk.last_row) == (4, 4)
 
 
 def test_settled_rows_are_left_out_of_a_resumed_chunk() -> None:
     first = filled([record(1), record(2), record(3)])
     first.seal()
     again = Batch(
-        Chunk(id=1, first_row=1, rows=3, digest=first.chunk.digest, settled=Marks(b"\x02")),
+        Chunk(id=1, first_row=1, digest=first.chunk.digest, settled=bytearray(b"\0\1\0")),
         b"salt",
         ENVELOPE,
     )
-    assert again.add(admit([record(n) for n in (1, 2, 3)]), frozenset()) == 2
+    assert again.add(admit([record(n) for n in (1, 2, 3)])) == 2
     again.seal()
-    assert list(again.rows) == [1, 3]
-    assert list(again.positions) == [0, 2]
+    assert list(again.rows) == [1, 2, 3]
+    assert list(again.going) == [0, 2]
     assert len(audience(again.body)) == 2
 
 
@@ -147,7 +151,7 @@ def test_a_digest_does_not_depend_on_the_slices(
     for parts in ([rows], [rows[:where], rows[where:]]):
         batch = Batch(Chunk(id=1, first_row=1), b"salt")
         for part in filter(None, parts):
-            batch.add(admit([record(*one) for one in part]), frozenset())
+            batch.add(admit([record(*one) for one in part]))
         batch.seal()
         digests.append(batch.chunk.digest)
     assert digests[0] == digests[1]
@@ -156,7 +160,7 @@ def test_a_digest_does_not_depend_on_the_slices(
 def test_a_digest_sees_content_numbers_and_salt() -> None:
     def sealed(salt: bytes, row: int, name: str, chunk: Chunk | None = None) -> Chunk:
         batch = Batch(chunk or Chunk(id=1, first_row=1), salt)
-        batch.add(admit([record(row, name)]), frozenset())
+        batch.add(admit([record(row, name)]))
         batch.seal()
         return batch.chunk
 
@@ -168,11 +172,10 @@ def test_a_digest_sees_content_numbers_and_salt() -> None:
         sealed(b"salt", 1, "b", sealed(b"salt", 1, "a"))
 
 
-@given(st.lists(st.integers(0, 200)), st.lists(st.integers(0, 200)))
-def test_marks_outlive_being_written_down(first: list[int], second: list[int]) -> None:
-    marks = Marks()
-    marks.add(first)
-    again = Marks(bytes(marks))
-    again.add(second)
-    assert again.count == len({*first, *second})
-    assert {n for n in range(201) if n in again} == {*first, *second}
+def test_a_resumed_chunk_with_more_rows_than_it_had_is_noticed() -> None:
+    rows = [record(number) for number in range(1, 4)]
+    first = filled(rows[:2])
+    first.seal()
+    again = Batch(first.chunk, b"salt", ENVELOPE)
+    with pytest.raises(SyncRefused, match="rows 1 to 2 have changed"):
+        again.add(admit(rows))

@@ -15,6 +15,7 @@ from personaclick_async import ConfigurationError
 from personaclick_async.sync import JournalFailed, Record, Route, SyncRefused
 from personaclick_async.sync.batch import Chunk
 from personaclick_async.sync.journal import Journal, Run
+from personaclick_async.sync.reading import Plan
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 ADA = (("email", "ada@shop.example"), ("external_id", "7"))
@@ -25,8 +26,17 @@ SETTINGS = {"api_url": "u", "shop_id": "s", "segment_id": ""}
 
 def begun(journal: Journal, run: Run, first: int, last: int) -> Chunk:
     chunk = journal.begin(run, first)
-    chunk.last_row, chunk.rows, chunk.digest = last, last - first + 1, b"d"
+    chunk.last_row, chunk.digest, chunk.settled = last, b"d", bytearray(last - first + 1)
     return chunk
+
+
+def settle(chunk: Chunk, *positions: int) -> None:
+    for position in positions:
+        chunk.settled[position] = 1
+
+
+def asked(source: str = "people") -> Run:
+    return Run(source, Route.AUTO, SETTINGS, "f1")
 
 
 def run_of(journal: Journal) -> Run:
@@ -44,25 +54,24 @@ def test_what_is_written_down_is_there_again(journal: Path) -> None:
     first = Journal(journal)
     run = run_of(first)
     done, half = begun(first, run, 1, 10), begun(first, run, 11, 20)
-    done.settled.add(range(10))
-    half.settled.add([0, 3])
+    settle(done, *range(10))
+    settle(half, 0, 3)
     save(first, run, [done, half], sent=11, queued=2, rejected=1, failed=3)
     begun(first, run, 21, 30)  # never saved: it counts for nothing
     first.close()
 
     again = Journal(journal)
-    found = again.unfinished("people")
-    assert found is not None
+    found, plan = again.resume(asked(), NOW)
     assert (found.fingerprint, found.route, found.settings) == ("f1", Route.BULK, SETTINGS)
     assert found.tally == {"sent": 11, "queued": 2, "rejected": 1}
-    plan = again.plan(found)
     assert (plan.after_row, plan.done_until) == (10, 20)
     [left] = plan.open_chunks
     assert (left.id, left.first_row, left.last_row, left.digest) == (half.id, 11, 20, b"d")
-    assert [position for position in range(10) if position in left.settled] == [0, 3]
-    assert again.unfinished("others") is None
+    assert left.settled == bytes([1, 0, 0, 1, *[0] * 6])
+    others = asked("others")
+    assert again.resume(others, NOW) == (others, Plan())
     again.end(run, NOW, is_finished=True)
-    assert again.unfinished("people") is None
+    assert again.resume(asked(), NOW) == (asked(), Plan())
     again.close()
 
 
@@ -144,11 +153,11 @@ def test_content_counts_as_delivered_only_when_its_chunk_is_done(journal: Path) 
     assert mark(opened, first, b"a")
     assert mark(opened, second, b"a")
     for chunk in (first, second):
-        chunk.settled.add([0])
+        settle(chunk, 0)
     save(opened, run, [first], sent=1)
     assert mark(opened, third, b"a")  # the second chunk is still under way
     save(opened, run, [second], sent=1)
-    third.settled.add([0])
+    settle(third, 0)
     save(opened, run, [third], sent=1)
     assert not mark(opened, begun(opened, run, 4, 4), b"a")
     assert mark(opened, begun(opened, run, 5, 5), b"b")
@@ -161,7 +170,7 @@ def test_a_person_known_by_another_name_meanwhile_is_not_unchanged(journal: Path
     for row, persons, content in ((1, ADA, b"a"), (2, ADA[1:], b"b")):
         chunk = begun(opened, run, row, row)
         assert mark(opened, chunk, content, persons)
-        chunk.settled.add([0])
+        settle(chunk, 0)
         save(opened, run, [chunk], sent=1)
     assert mark(opened, begun(opened, run, 3, 3), b"a")
     opened.close()
@@ -172,7 +181,7 @@ def test_what_was_refused_or_given_up_is_not_remembered_as_delivered(journal: Pa
     run = run_of(opened)
     chunk = begun(opened, run, 1, 1)
     mark(opened, chunk, b"a")
-    chunk.settled.add([0])
+    settle(chunk, 0)
     opened.save(run, [chunk], ADA)
     assert mark(opened, begun(opened, run, 2, 2), b"a")
     opened.end(run, NOW)

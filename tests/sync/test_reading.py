@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from itertools import islice
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,11 +12,14 @@ from hypothesis import strategies as st
 from personaclick_async.sync.batch import Chunk
 from personaclick_async.sync.options import SyncRefused
 from personaclick_async.sync.reading import Plan, cut
-from personaclick_async.sync.records import Record
+from personaclick_async.sync.records import Outcome, Record
 
 
-def record(row: int) -> Record:
-    return Record(row, {"external_id": str(row)})
+def read(rows: Iterable[int], at_once: int = 10) -> Iterator[list[Outcome]]:
+    """Read records, some at a time."""
+    records = (Record(row, {"external_id": str(row)}) for row in rows)
+    while some := list(islice(records, at_once)):
+        yield [*some]
 
 
 @given(
@@ -38,8 +44,7 @@ def test_each_row_that_is_not_done_comes_once(
         ),
         max((chunk[-1] for chunk, _ in held), default=0),
     )
-    outcomes = (record(row) for row in ordered if row > plan.after_row)
-    slices = list(cut(outcomes, plan, at_most))
+    slices = list(cut(read((row for row in ordered if row > plan.after_row), at_most), plan))
 
     done = {row for chunk, is_done in held if is_done for row in chunk}
     assert [one.row for piece in slices for one in piece.outcomes] == [
@@ -58,9 +63,9 @@ def test_each_row_that_is_not_done_comes_once(
 def test_an_open_chunk_whose_end_is_gone_is_noticed(rows: list[int]) -> None:
     plan = Plan((Chunk(id=1, first_row=2, last_row=4),), 4)
     with pytest.raises(SyncRefused, match="rows 2 to 4 have changed"):
-        list(cut(iter([record(row) for row in rows]), plan, 10))
+        list(cut(read(rows), plan))
 
 
 def test_rows_out_of_order_are_refused() -> None:
     with pytest.raises(SyncRefused, match="row 3 after row 3"):
-        list(cut(iter([record(3), record(3)]), Plan(), 10))
+        list(cut(read([3, 3]), Plan()))
