@@ -244,7 +244,9 @@ class Pipeline:
                 await self._pump(sender)
                 self._report.is_complete = True
                 if self._journal is not None and not self._report.failed:
-                    end = partial(self._journal.end, self._run, self._core.config.now(), is_finished=True)
+                    end = partial(
+                        self._journal.end, self._run, self._core.config.now(), is_finished=True
+                    )
                     await self._writing.run(end)
         finally:
             await _cancelled(writing)
