@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import sys
 from abc import ABC, abstractmethod
-from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, suppress
+from functools import cached_property
 from importlib import import_module
-from itertools import chain, compress, count, islice, repeat
+from itertools import chain, count, islice
 from typing import Any, Final, TypeAlias
 
 import attrs
@@ -68,9 +68,9 @@ class Sample:
 
 @attrs.frozen(kw_only=True)
 class Seen:
-    """What is known of a source before its rows are read, as :class:`TableSource` tells it.
+    """What is known of a source before its rows are read.
 
-    :ivar columns: here with those of a reject file's bookkeeping.
+    :ivar columns: here with those of a reject file's bookkeeping; None where each row has its own.
     :ivar has_header: whether they stand in the first row.
     """
 
@@ -83,6 +83,8 @@ class Seen:
 class TableSource(ABC):
     """A source whose rows can be looked at, and numbered on from those of another.
 
+    :param mapping: which column, or key, becomes which field; without one they are called as the
+        fields are, and all others are custom properties.
     :param version: returns what changes with the content; None if that can't be known.
     :param reading: what else decides how the content is read.
     """
@@ -107,7 +109,8 @@ class TableSource(ABC):
     @property
     def columns(self) -> tuple[str, ...] | None:
         """The columns' names; None where each row has its own."""
-        return self.seen.columns
+        seen = self.seen.columns
+        return seen and tuple(name for name in seen if name not in BOOKKEEPING)
 
     @property
     def notices(self) -> tuple[str, ...]:
@@ -133,7 +136,7 @@ class TableSource(ABC):
 
     @abstractmethod
     def outcomes(self, *, after_row: int = 0, before: int = 0) -> Numbered:
-        """Read the rows after ``after_row``, checked and mapped, numbered from ``before`` + 1.
+        """Read the rows after number ``after_row``; the first row's number is ``before`` + 1.
 
         :raises ConfigurationError: the mapping asks for a column that is not there.
         :raises SourceFailed: the source can't be read to its end, or was changed meanwhile.
@@ -155,7 +158,8 @@ class BrokenRow:
     def rejected(self, number: int, columns: Iterable[str]) -> Rejected:
         """Return its rejection; cells that no column is left for are ``+1``, ``+2``."""
         names = chain(columns, (f"+{surplus}" for surplus in count(1)))
-        source_row = dict(zip(names, self.cells, strict=False))
+        cells = zip(names, self.cells, strict=False)
+        source_row = {name: cell for name, cell in cells if name not in BOOKKEEPING}
         return Rejected(number, (Fault(ROW, self.rule, self.given),), source_row)
 
 
@@ -180,49 +184,51 @@ class Table(TableSource):
     """
 
     @abstractmethod
-    def _batches(self) -> AbstractContextManager[Iterator[Sequence[Row]]]:
+    def _open(self) -> AbstractContextManager[tuple[Seen, Iterator[Sequence[Row]]]]:
         """Read all rows, some at a time, a header among them; a row without any value is none."""
 
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """The columns' names, those of a reject file's bookkeeping left out."""
-        return tuple(name for name in self._header if name not in BOOKKEEPING)
+    @cached_property
+    def seen(self) -> Seen:
+        """What is known of it beforehand."""
+        with self._open() as (seen, _):
+            return seen
 
     def outcomes(self, *, after_row: int = 0, before: int = 0) -> Numbered:
-        """Read the rows after ``after_row``, numbered from ``before`` + 1."""
-        with self._batches() as batches:
-            compiled = self.compiled() if self.columns else None
-            number = -self.seen.has_header  # row 0 is the header
+        """Read the rows after number ``after_row``."""
+        with self._open() as (self.seen, batches):
+            if not self._header:
+                return before
+            compiled = self.compiled()
+            number = before - self.seen.has_header
+            done = max(after_row, before)
             for batch in batches:
-                for start in range(max(0, after_row - number), len(batch), _ROWS_AT_ONCE):
+                for start in range(max(0, done - number), len(batch), _ROWS_AT_ONCE):
                     rows = batch[start : start + _ROWS_AT_ONCE]
-                    if compiled is not None:
-                        yield from self._outcomes(before + number + start + 1, rows, compiled)
+                    yield from self._outcomes(number + start + 1, rows, compiled)
                 number += len(batch)
-            return max(0, number)
+            return max(before, number)
 
     def sample(self, limit: int = 100) -> Sample:
         """Return the first rows that can be read, unmapped."""
-        with self._batches() as batches:
+        with self._open() as (self.seen, batches):
             rows = islice(chain.from_iterable(batches), self.seen.has_header, None)
             fit = (self._own(row) for row in map(self._fit, rows) if not isinstance(row, BrokenRow))
-            return Sample(self.columns, list(islice(fit, limit)))
+            return Sample(self.columns or (), list(islice(fit, limit)))
 
     def compiled(self) -> CompiledMapping:
         """Compile the mapping for the columns; an error names the source."""
+        columns = self.columns or ()
         try:
-            mapping = self._mapping or FieldMapping.by_name(self.columns)
-            return mapping.compile(self.columns)
+            return (self._mapping or FieldMapping.by_name(columns)).compile(columns)
         except ConfigurationError as error:
             raise ConfigurationError(f"{self.name}: {error}") from None
 
     def _outcomes(
         self, first: int, rows: Sequence[Row], compiled: CompiledMapping
     ) -> Iterable[Outcome]:
-        width = len(self._header)
-        if BrokenRow in {*map(type, rows)} or {*map(len, rows)} != {width}:  # type: ignore[arg-type]
+        if BrokenRow in {*map(type, rows)} or {*map(len, rows)} != {len(self._header)}:  # type: ignore[arg-type]
             rows = list(map(self._fit, rows))
-        if BrokenRow not in {*map(type, rows)} and len(self.columns) == width:
+        if BrokenRow not in {*map(type, rows)} and self.columns == self._header:
             columns: list[Any] = list(zip(*rows, strict=True))
             texts = (map(str.strip, map(str, column)) for column in columns[:2])
             if all(TOTALS.isdisjoint(map(str.casefold, text)) for text in texts):
@@ -237,7 +243,7 @@ class Table(TableSource):
             if not _is_total(cells):
                 return compiled.row(number, cells)
             row = BrokenRow("a customer", "a line of totals", row)
-        return attrs.evolve(row, cells=self._own(row.cells)).rejected(number, self.columns)
+        return row.rejected(number, self._header)
 
     @property
     def _header(self) -> tuple[str, ...]:
@@ -245,8 +251,8 @@ class Table(TableSource):
 
     def _own(self, row: Sequence[Any]) -> list[Any]:
         """Return a row's cells without those of a reject file's bookkeeping."""
-        is_own = (name not in BOOKKEEPING for name in self._header)
-        return list(compress(row, chain(is_own, repeat(True))))
+        cells = zip(self._header, row, strict=True)
+        return [cell for name, cell in cells if name not in BOOKKEEPING]
 
     def _fit(self, row: Row) -> Row:
         """Return a row with as many cells as there are columns, if it holds no more values."""
@@ -275,16 +281,13 @@ class SourceView(TableSource):
     ) -> None:
         first = "" if limit == sys.maxsize else f", the first {limit:,} rows"
         super().__init__(f"{source.name}{first}")
-        self._source = source
-        self._limit = limit
-        self._see = see
+        self._source, self._limit, self._see = source, limit, see
 
     @property
     def seen(self) -> Seen:
         """What is known of the source, and how many rows of it these are."""
-        source, size = self._source, self._source.size_hint
-        size = size and min(size, self._limit)
-        return attrs.evolve(source.seen, columns=source.columns, size_hint=size)
+        size = self._source.size_hint
+        return attrs.evolve(self._source.seen, size_hint=size and min(size, self._limit))
 
     @property
     def fingerprint(self) -> str | None:
@@ -292,7 +295,7 @@ class SourceView(TableSource):
         return self._source.fingerprint
 
     def outcomes(self, *, after_row: int = 0, before: int = 0) -> Numbered:
-        """Read the rows after ``after_row``; they keep the numbers of the source."""
+        """Read the rows after number ``after_row``; they keep the numbers of the source."""
         with closing(self._source.outcomes(after_row=after_row, before=before)) as rows:
             while True:
                 try:
@@ -301,7 +304,7 @@ class SourceView(TableSource):
                     last: int = end.value
                     return last
                 if outcome.row - before > self._limit:
-                    return self._limit
+                    return before + self._limit
                 if (chosen := self._choose(outcome)) is not None:
                     self._see(chosen)
                     yield chosen
@@ -319,15 +322,13 @@ def distinct(names: Sequence[str]) -> tuple[str, ...]:
 
     ``Phone``, ``Phone (2)``; a column without a name is called ``column 3`` by its place.
     """
-    taken: dict[str, None] = {}
-    # From where the last one of a name left off: a header may be a thousand commas.
-    numbers: Counter[str] = Counter()
+    taken: dict[str, int] = {}  # and how many there are of each: a header may be a thousand commas
     for place, name in enumerate(names, 1):
         unused = plain = name.strip() or f"column {place}"
         while unused in taken:
-            numbers[plain] += 1
-            unused = f"{plain} ({numbers[plain] + 1})"
-        taken[unused] = None
+            taken[plain] += 1
+            unused = f"{plain} ({taken[plain]})"
+        taken[unused] = 1
     return tuple(taken)
 
 

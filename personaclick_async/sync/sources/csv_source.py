@@ -208,11 +208,12 @@ class CsvSource(Table):
         )
 
     @contextmanager
-    def _batches(self) -> Iterator[Iterator[list[Row]]]:
-        with as_text(self._input, self.seen.encoding) as text:
-            for _ in range(self.seen.lines_before):
+    def _open(self) -> Iterator[tuple[Seen, Iterator[list[Row]]]]:
+        seen = self.seen
+        with as_text(self._input, seen.encoding) as text:
+            for _ in range(seen.lines_before):
                 text.readline()
-            yield read_batches(text, self.seen.marks)
+            yield seen, read_batches(text, seen.marks)
 
 
 @attrs.frozen(kw_only=True)

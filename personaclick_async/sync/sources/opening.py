@@ -7,7 +7,7 @@ import hashlib
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from functools import partial
 from itertools import chain
@@ -156,23 +156,24 @@ class SeveralSources(TableSource):
     @property
     def seen(self) -> Seen:
         """All columns, and the sum of rows; None where one source has none or does not know."""
-        all_columns = [source.columns for source in self._sources]
+        columns = [source.columns for source in self._sources]
         sizes = [source.size_hint for source in self._sources]
-        columns = tuple(dict.fromkeys(chain(*filter(None, all_columns))))
+        names: dict[str, list[str]] = {}
+        for notice in chain.from_iterable(source.notices for source in self._sources):
+            name, _, said = notice.partition(": ")
+            names.setdefault(said, []).append(name)
+        # Said once where it is the same.
+        said_once = (
+            f"{first}{f' and {len(others)} more' if others else ''}: {said}"
+            for said, (first, *others) in names.items()
+        )
         return Seen(
-            columns=None if None in all_columns else columns,
-            notices=(*self._notices, *self._said()),
+            columns=None
+            if None in columns
+            else tuple(dict.fromkeys(chain(*filter(None, columns)))),
+            notices=(*self._notices, *said_once),
             size_hint=None if None in sizes else sum(filter(None, sizes)),
         )
-
-    def _said(self) -> Iterator[str]:
-        """Return what the sources have to say, once where it is the same."""
-        names: dict[str, list[str]] = {}
-        for source in self._sources:
-            for name, _, said in (one.partition(": ") for one in source.notices):
-                names.setdefault(said, []).append(name)
-        for said, (first, *others) in names.items():
-            yield f"{first}{f' and {len(others)} more' if others else ''}: {said}"
 
     @property
     def fingerprint(self) -> str | None:
@@ -181,15 +182,13 @@ class SeveralSources(TableSource):
         return None if None in prints else hashlib.sha256(repr(prints).encode()).hexdigest()
 
     def outcomes(self, *, after_row: int = 0, before: int = 0) -> Numbered:
-        """Read the rows after ``after_row``, numbered from ``before`` + 1."""
+        """Read the rows after number ``after_row``."""
         for source in self._sources:
             if isinstance(source, Table) and source.columns:
                 source.compiled()  # or a missing column would be found after much was sent
-        total = 0
         for source in self._sources:
-            skip = max(0, after_row - total)
-            total += yield from source.outcomes(after_row=skip, before=before + total)
-        return total
+            before = yield from source.outcomes(after_row=after_row, before=before)
+        return before
 
     def sample(self, limit: int = 100) -> Sample:
         """Return the first rows of the first source that has any."""

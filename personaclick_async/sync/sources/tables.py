@@ -8,8 +8,8 @@ import zipfile
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from functools import cached_property, reduce
-from itertools import islice
+from functools import reduce
+from itertools import chain, islice
 from pathlib import Path, PurePath
 from typing import IO, TYPE_CHECKING, Any, Final, TypeAlias
 from xml.etree import ElementTree as ET
@@ -78,21 +78,17 @@ class SheetSource(Table):
         super().__init__(self._input.name, mapping, version, reading)
         self._calamine = need("python_calamine", extra="excel", purpose=self.name)
 
-    @cached_property
-    def seen(self) -> Seen:
-        """The sheet, and which others there are; without its cells: several may be too large."""
+    @contextmanager
+    def _open(self) -> Iterator[tuple[Seen, Iterator[list[Row]]]]:
         name, others, last, rows = self._read()
         also = f"; not read: {', '.join(others)}" if others else ""
-        return attrs.evolve(
-            self._layout.name_columns(list(islice(rows, ROWS_TO_JUDGE_BY)), self.name),
+        first = list(islice(rows, ROWS_TO_JUDGE_BY))
+        seen = attrs.evolve(
+            self._layout.name_columns(first, self.name),
             notices=(f"{self.name}: sheet '{name}' of a workbook{also}",),
             size_hint=max(0, last - self._layout.skip_rows),  # as if the first were a header
         )
-
-    @contextmanager
-    def _batches(self) -> Iterator[Iterator[list[Row]]]:
-        *_, rows = self._read()
-        yield iter(lambda: list(islice(rows, _ROWS_OF_SHEET)), [])
+        yield seen, chain([first], iter(lambda: list(islice(rows, _ROWS_OF_SHEET)), []))
 
     def _rows(self, cells: Any, corrected: Mapping[int, Mapping[int, object]]) -> Iterator[Row]:  # noqa: ANN401
         left = cells.start[1] if cells.start else 0  # empty columns before the first
@@ -217,18 +213,25 @@ class ParquetSource(Table):
         self._parquet = need("pyarrow.parquet", extra="parquet", purpose=self.name)
         self._unreadable = (self._arrow.ArrowException, ValueError, OverflowError, KeyError)
 
-    @cached_property
-    def seen(self) -> Seen:
-        """The columns and the number of rows, which the file says."""
-        with self._file() as file:
-            columns = distinct(file.schema_arrow.names)
-            return Seen(columns=columns, size_hint=file.metadata.num_rows)
-
     @contextmanager
-    def _batches(self) -> Iterator[Iterator[list[Row]]]:
-        with self._file() as file:
-            batches = file.iter_batches(batch_size=_ROWS_OF_PARQUET)
-            yield (list(zip(*map(self._values, batch.columns), strict=True)) for batch in batches)
+    def _open(self) -> Iterator[tuple[Seen, Iterator[list[Row]]]]:
+        # Parquet is read from its end, which a packed file can't do.
+        with self._input.open() as stream, seekable(stream) as whole:
+            try:
+                file = self._parquet.ParquetFile(whole)
+                seen = Seen(
+                    columns=distinct(file.schema_arrow.names), size_hint=file.metadata.num_rows
+                )
+                batches = file.iter_batches(batch_size=_ROWS_OF_PARQUET)
+                yield (
+                    seen,
+                    (
+                        list(zip(*map(self._values, batch.columns), strict=True))
+                        for batch in batches
+                    ),
+                )
+            except (self._arrow.ArrowException, OSError):
+                raise SourceFailed(f"{self.name}: is broken, or not Parquet") from None
 
     def _values(self, column: Any) -> list[Any]:  # noqa: ANN401 - pyarrow has no types
         kind = column.type
@@ -249,15 +252,6 @@ class ParquetSource(Table):
         except self._unreadable:
             return Unreadable()
         return value
-
-    @contextmanager
-    def _file(self) -> Iterator[Any]:
-        # Parquet is read from its end, which a packed file can't do.
-        with self._input.open() as stream, seekable(stream) as whole:
-            try:
-                yield self._parquet.ParquetFile(whole)
-            except (self._arrow.ArrowException, OSError):
-                raise SourceFailed(f"{self.name}: is broken, or not Parquet") from None
 
 
 class SqlSource(Table):
@@ -313,33 +307,21 @@ class SqlSource(Table):
             raise ConfigurationError(f"{self.name}: expected a database file, found none")
         self._engine: Any = self._engine_of(url) if self._has_own_engine else database
 
-    @cached_property
-    def seen(self) -> Seen:
-        """The columns, which only the query can tell."""
-        with self._answer() as answer:
-            return Seen(columns=distinct([*answer.keys()]))
-
     @property
     def size_hint(self) -> None:
         """None: to count would be another query, and not a cheap one."""
 
     @contextmanager
-    def _batches(self) -> Iterator[Iterator[Sequence[Sequence[Any]]]]:
-        with self._answer() as answer:
-            self.seen = Seen(columns=distinct([*answer.keys()]))  # or it would be another query
-            yield answer.partitions(_ROWS_OF_QUERY)
-
-    @contextmanager
-    def _answer(self) -> Iterator[Any]:
+    def _open(self) -> Iterator[tuple[Seen, Iterator[Sequence[Row]]]]:
         doing = "connect"
         try:
             with self._engine.connect() as connection:
                 doing = "ask"
                 options = connection.execution_options(yield_per=_ROWS_OF_QUERY)
                 answer = options.execute(self._sqlalchemy.text(self._query), self._parameters)
-                answer.keys()
+                seen = Seen(columns=distinct([*answer.keys()]))
                 doing = "read"
-                yield answer
+                yield seen, answer.partitions(_ROWS_OF_QUERY)
         except self._sqlalchemy.exc.SQLAlchemyError as error:
             raise SourceFailed(f"{self.name}: {self._reason(doing, error)}") from None
         finally:
