@@ -221,7 +221,7 @@ class CompiledMapping:
     """Maps rows; never raises for bad data. What it gives shares values: do not change them."""
 
     def __init__(self, mapping: FieldMapping, header: Sequence[str]) -> None:
-        self._header = header
+        self.header = header
         self._changes = mapping.changes
         self._required = mapping.required
         # Without these, or where theirs is a fault, a row is rejected.
@@ -280,7 +280,7 @@ class CompiledMapping:
         if not any(name in IDENTIFIERS and NoneType not in types[name] for name in found):
             unfit.update(index for index, wire in enumerate(wires) if not has_identifier(wire))
         for index in unfit:
-            source_row = dict(zip(self._header, (column[index] for column in columns), strict=True))
+            source_row = dict(zip(self.header, (column[index] for column in columns), strict=True))
             outcomes[index] = self._with_faults(first + index, wires[index], source_row)
         return outcomes
 

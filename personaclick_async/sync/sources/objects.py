@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
+from collections.abc import Iterable, Iterator, Mapping, Sized
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from functools import cached_property, partial
 from itertools import islice
@@ -18,7 +18,7 @@ import attrs
 from personaclick_async import codec
 from personaclick_async.models import rules
 from personaclick_async.names import IMPORT_MAX_BODY_BYTES
-from personaclick_async.sync.mapping import FieldMapping
+from personaclick_async.sync.mapping import CompiledMapping, FieldMapping
 from personaclick_async.sync.records import Fault, Item, Outcome, Record, Rejected
 from personaclick_async.sync.sources.base import (
     BOOKKEEPING,
@@ -61,15 +61,16 @@ class _ObjectSource(TableSource):
         """Read them from the first on."""
 
     def outcomes(self, *, after_row: int = 0, before: int = 0) -> Numbered:
-        """Read the objects after ``after_row``, numbered from ``before`` + 1."""
-        to_outcome = self._converter()
+        """Read the objects after number ``after_row``."""
+        mapping = self._mapping
+        compiled = None if mapping is None else mapping.compile(mapping.columns)
         row = before
         with self._objects() as objects:
             for one in objects:
                 row = one.row if isinstance(one, _OUTCOMES) else row + 1
-                if row - before > after_row:
-                    yield to_outcome(one, row)
-        return row - before
+                if row > after_row:
+                    yield self._outcome(row, one, compiled)
+        return row
 
     def sample(self, limit: int = 100) -> Sample:
         """Return the first objects; the columns are all their keys, those of nested ones too."""
@@ -77,26 +78,19 @@ class _ObjectSource(TableSource):
             first = islice(objects, limit)
             return Sample.of([_flat(one) for one in first if isinstance(one, Mapping)])
 
-    def _converter(self) -> Callable[[Any, int], Outcome]:
-        """Return what makes an outcome of an object; with a mapping, all must be mappings."""
-        if self._mapping is None:
-            return outcome_of_item
-        columns = self._mapping.columns
-        map_row = self._mapping.compile(columns).row
-
-        def mapped(record: Item, row: int) -> Outcome:
-            if not isinstance(record, Mapping):
-                return Rejected(row, (Fault("record", "a mapping", rules.given(record)),), {})
-            outcome = map_row(row, [_value_at(record, column) for column in columns])
-            # To correct it, all of it is needed.
-            if isinstance(outcome, Rejected):
-                return attrs.evolve(outcome, source_row=record)
-            if outcome.omitted is not None:
-                omitted = attrs.evolve(outcome.omitted, source_row=record)
-                return attrs.evolve(outcome, omitted=omitted)
-            return outcome
-
-        return mapped
+    def _outcome(self, row: int, one: Any, compiled: CompiledMapping | None) -> Outcome:  # noqa: ANN401
+        """Return what an object is; with a mapping, it must be one too."""
+        if compiled is None:
+            return outcome_of_item(one, row)
+        if not isinstance(one, Mapping):
+            return Rejected(row, (Fault("record", "a mapping", rules.given(one)),), {})
+        outcome = compiled.row(row, [_value_at(one, column) for column in compiled.header])
+        # To correct it, all of it is needed.
+        if isinstance(outcome, Rejected):
+            return attrs.evolve(outcome, source_row=one)
+        if outcome.omitted is not None:
+            outcome.omitted = attrs.evolve(outcome.omitted, source_row=one)
+        return outcome
 
 
 class IterableSource(_ObjectSource):
@@ -105,7 +99,6 @@ class IterableSource(_ObjectSource):
     An item that is a record with a number keeps it, and those after it are numbered on from there.
 
     :param items: what to send. An iterator, such as a generator, can be read once.
-    :param mapping: which key becomes which field; all items must be mappings then.
     :param name: what reports call it.
     :param version: what the caller vouches for: the same items in the same order for the same
         version. Without one a sync of them can't be resumed.
@@ -142,15 +135,11 @@ class JsonSource(_ObjectSource):
 
     Of JSON Lines, lines that are not a JSON object are rejected one by one, and lines with
     nothing on them are no rows. Other JSON is read as it streams, and ends with an error where it
-    is broken. Null says nothing about a field, as in a :class:`ProfileUpdate`.
+    is broken. Null says nothing about a field, as in a :class:`ProfileUpdate`. A mapping finds
+    ``address.city`` in another object; without one, objects are flat and types the fields' own.
 
-    :param source: the file, or another input such as :class:`StreamInput`.
-    :param mapping: which key becomes which field (``address.city`` for one inside another);
-        without one the objects are flat and called as the fields are, custom properties beside
-        them, and types must be the fields' own.
     :param encoding: the text's encoding where it is not UTF-8, as JSON should be.
-    :param lines: whether each line is an object; seen from the first line unless said.
-    :raises ConfigurationError: there is no such file.
+    :param lines: each line is an object, whatever the first one looks like.
     """
 
     def __init__(
@@ -159,77 +148,67 @@ class JsonSource(_ObjectSource):
         mapping: FieldMapping | None = None,
         *,
         encoding: str | None = None,
-        lines: bool | None = None,
+        lines: bool = False,
     ) -> None:
         self._input = input_of(source)
-        self._given = check_encoding(encoding) if encoding else None
-        self._lines_given = lines
+        self._given = encoding and check_encoding(encoding)
+        self._lines = lines
         version, reading = lambda: self._input.content_hash, [self._given, lines]
         super().__init__(self._input.name, mapping, version, reading)
 
     @cached_property
     def seen(self) -> Seen:
         """How it is written, the encoding, and about how many lines there are."""
-        kind, encoding = "JSON Lines" if self._has_lines else "JSON", self._encoding
+        kind, encoding = "JSON" if self._place else "JSON Lines", self._encoding
         return Seen(
             notices=(f"{self.name}: read as {kind} in {encoding.name} ({encoding.reason})",),
-            size_hint=self._input.lines if self._has_lines else None,
+            size_hint=None if self._place else self._input.lines,
         )
-
-    def _converter(self) -> Callable[[Any, int], Outcome]:
-        convert = super()._converter()
-
-        def to_outcome(record: dict[str, Any] | BrokenRow, row: int) -> Outcome:
-            if isinstance(record, BrokenRow):
-                return record.rejected(row, [LINE])
-            if not _IGNORED.isdisjoint(record):
-                if SENT in record:
-                    return outcome_of_sent(row, record[SENT])
-                record = {key: value for key, value in record.items() if key not in _IGNORED}
-            return convert(record, row)
-
-        return to_outcome
 
     @cached_property
     def _encoding(self) -> Encoding:
         return find_encoding(self._input, self._given, otherwise=_UTF8)
 
     @cached_property
-    def _head(self) -> bytes:
-        encoding = self._encoding
-        text = self._input.head()[encoding.bom_bytes :].decode(encoding.name, "replace")
-        return text.lstrip()[:_HEAD].encode(_UTF8, "replace")
+    def _place(self) -> tuple[int, str | None] | None:
+        """Return how many brackets stand around the objects, and the key of their array if two do.
 
-    @cached_property
-    def _has_lines(self) -> bool:
-        """Whether the first line is an object by itself, which does not hold all others."""
-        if self._lines_given is not None:
-            return self._lines_given
-        first, second, *_ = [*filter(None, map(bytes.strip, self._head.split(b"\n"))), b"", b""]
-        if first in (b"[", b"{"):
-            return False
-        is_record = isinstance(_parsed(first), dict) and not self._place[0]
-        has_records = is_record or isinstance(_parsed(second), dict)
-        return has_records or not first.startswith((b"{", b"["))
-
-    @cached_property
-    def _place(self) -> tuple[int, str | None]:
-        """How many brackets stand around the objects, and the key of their array if two do."""
-        if self._head.startswith(b"["):
+        None if each line is an object by itself.
+        """
+        if self._lines:
+            return None
+        text = self._input.head()[self._encoding.bom_bytes :].decode(self._encoding.name, "replace")
+        head = text.lstrip()[:_HEAD].encode(_UTF8, "replace")
+        first, second, *_ = [*filter(None, map(bytes.strip, head.split(b"\n"))), b"", b""]
+        is_whole = isinstance(_parsed(first), dict)
+        if not head.startswith((b"{", b"[")) or (
+            first not in (b"[", b"{") and isinstance(_parsed(second), dict)
+        ):
+            return None
+        if head.startswith(b"["):
             return 1, None
         before = ""
         with suppress(self._ijson.JSONError, ValueError, SourceFailed):
-            for depth, key, event, value in self._events(io.BytesIO(self._head)):
+            for depth, key, event, value in self._events(io.BytesIO(head)):
                 if (depth, event) == (0, "end_map") or (isinstance(value, str) and "@" in value):
                     break  # that was a customer
                 if (depth, event, before) == (2, "start_map", "start_array"):
                     return 2, key
                 before = event
-        return 0, None
+        return None if is_whole else (0, None)
+
+    def _outcome(self, row: int, one: Any, compiled: CompiledMapping | None) -> Outcome:  # noqa: ANN401
+        if isinstance(one, BrokenRow):
+            return one.rejected(row, [LINE])
+        if not _IGNORED.isdisjoint(one):
+            if SENT in one:
+                return outcome_of_sent(row, one[SENT])
+            one = {key: value for key, value in one.items() if key not in _IGNORED}
+        return super()._outcome(row, one, compiled)
 
     @contextmanager
     def _objects(self) -> Iterator[_Objects]:
-        read = _lines if self._has_lines else self._documents
+        read = self._documents if self._place else _lines
         if self._encoding.name == _UTF8:
             with self._input.open() as stream:
                 stream.read(self._encoding.bom_bytes)
@@ -241,7 +220,7 @@ class JsonSource(_ObjectSource):
                 yield read(stream_of(block.encode(_UTF8, "surrogatepass") for block in blocks))
 
     def _documents(self, stream: io.BufferedReader) -> _Objects:
-        level, wanted = self._place
+        level, wanted = self._place or (0, None)
         row = 0
         # The library goes by paths, in which a key with a dot looks like two: brackets tell more.
         events = (

@@ -210,7 +210,7 @@ def _source(
         case SourceKind.WORKBOOK:
             return SheetSource(source, mapping, layout=layout)
         case found:
-            lines = True if found is SourceKind.JSON_LINES else None
+            lines = found is SourceKind.JSON_LINES
             return JsonSource(source, mapping, encoding=layout.encoding, lines=lines)
 
 
