@@ -146,8 +146,6 @@ class CsvSource(Table):
     rows.
 
     :param source: the file, or another input such as :class:`StreamInput`.
-    :param mapping: which column becomes which field; without one the columns are called as the
-        fields are, and all others are custom properties.
     :param layout: what is known of how the text is written; the rest is found out.
     :raises ConfigurationError: there is no such file.
     """
@@ -155,8 +153,7 @@ class CsvSource(Table):
     def __init__(
         self, source: Where, mapping: FieldMapping | None = None, *, layout: Layout | None = None
     ) -> None:
-        self._input = input_of(source)
-        self._layout = layout or Layout()
+        self._input, self._layout = input_of(source), layout or Layout()
         version, reading = lambda: self._input.content_hash, attrs.asdict(self._layout)
         super().__init__(self._input.name, mapping, version, reading)
 
@@ -171,37 +168,35 @@ class CsvSource(Table):
         source, layout = self._input, self._layout
         encoding = find_encoding(source, layout.encoding)
         head = source.head()
-        text = head[encoding.bom_bytes :].decode(encoding.name, KEEP_BYTES)
+        lines = _lines(head[encoding.bom_bytes :].decode(encoding.name, KEEP_BYTES))
         if len(head) >= HEAD_BYTES:
-            # Its last line is most likely cut.
-            end = max(map(text.rfind, _NEWLINES))
-            if end < 0:
+            del lines[-1]  # most likely cut
+            if not lines:
                 raise ConfigurationError(f"{self.name}: its first line has no end")
-            text = text[: end + 1]
-        said = _SAYS_DELIMITER.match(text)
-        if rejects := _REJECTS.match(text[:_REJECTS_HEAD].replace('"', "")):
+        first = lines[0] if lines else ""
+        said = _SAYS_DELIMITER.fullmatch(first)
+        if rejects := _REJECTS.match(first.replace('"', "")):
             # However its source was laid out, a reject file is written in one way.
             layout = Layout(delimiter=rejects[1], header=True)
         lines_before = layout.skip_rows + (said is not None)
-        if lines_before:
-            text = "".join(list(io.StringIO(text, newline=""))[lines_before:])
+        del lines[:lines_before]
         marks: dict[str, Any] = {
             "quotechar": layout.quote,
             "quoting": csv.QUOTE_NONE if layout.quote is None else csv.QUOTE_MINIMAL,
             "escapechar": layout.escape,
             "strict": True,  # anything but a delimiter after a quote is an error
         }
-        mark = layout.delimiter or (said[1] if said else _find_delimiter(text, marks))
-        is_spaced = f"{mark} {layout.quote}" in text  # 1, "Ada"
+        mark = layout.delimiter or (said[1] if said else _find_delimiter(lines, marks))
+        is_spaced = any(f"{mark} {layout.quote}" in line for line in lines)  # 1, "Ada"
         marks |= {"delimiter": mark, "skipinitialspace": is_spaced}
-        named = layout.name_columns(_first_rows(text, marks), self.name)
+        named = layout.name_columns(_first_rows(lines, marks), self.name)
         found, by = f"{encoding.name} ({encoding.reason})", _MARKS.get(mark, f"'{mark}'")
-        lines = source.lines
+        count = source.lines
         return _SeenText(
             columns=named.columns,
             has_header=named.has_header,
             notices=(f"{self.name}: read as {found}, separated by {by}",),
-            size_hint=lines and max(0, lines - named.has_header - lines_before),
+            size_hint=count and max(0, count - named.has_header - lines_before),
             encoding=encoding,
             marks=marks,
             lines_before=lines_before,
@@ -213,7 +208,7 @@ class CsvSource(Table):
         with as_text(self._input, seen.encoding) as text:
             for _ in range(seen.lines_before):
                 text.readline()
-            yield seen, read_batches(text, seen.marks)
+            yield seen, _batches(_blocks(text), seen.marks)
 
 
 @attrs.frozen(kw_only=True)
@@ -225,46 +220,41 @@ class _SeenText(Seen):
     lines_before: int
 
 
-def read_batches(text: TextIO, marks: Mapping[str, Any]) -> Iterator[list[Row]]:
+def _batches(blocks: Iterator[list[str]], marks: Mapping[str, Any]) -> Iterator[list[Row]]:
     """Read all rows, some at a time; lines with nothing but delimiters on them are none.
 
     A quote that is never closed makes Python's csv reader swallow the lines that follow, up to the
     next quote or the end of the file. Here that costs one row: the line with the quote is broken,
     and those after it are read anew.
 
+    :param blocks: the lines, some at a time.
     :param marks: the csv module's parameters.
     """
     # The module has one limit for the whole process.
     csv.field_size_limit(max(csv.field_size_limit(), MOST_CHARACTERS))
     lines: list[str] = []
-    has_more = True
-    while has_more or lines:
-        while has_more and len(lines) < MOST_LINES and sum(map(len, lines)) < 2 * MOST_CHARACTERS:
-            more = _next_lines(text)
-            has_more = bool(more)
+    more = [""]
+    while more or lines:
+        while more and len(lines) < MOST_LINES and sum(map(len, lines)) < 2 * MOST_CHARACTERS:
+            more = next(blocks, [])
             lines += more
         # From the first line of a row to the last one that it may have; a cut line ends any row.
         window = lines[:MOST_LINES]
         window = window[: window.index(_CUT)] if _CUT in window else window
-        rows, used = _whole_rows(window, marks)
+        whole: list[list[str]] = []
+        used = len(window)
+        try:
+            whole.extend(csv.reader(window, **marks))
+        except csv.Error:  # a misplaced quote, one that is not closed, or too long a field
+            again = csv.reader(window, **marks)
+            deque(islice(again, len(whole)), maxlen=0)
+            used = again.line_num
+        rows: list[Row] = [*filter(any, whole)]
         if lines and not used:
             rows, used = [_broken(lines[0], marks["delimiter"])], 1
         del lines[:used]
         if rows:
             yield rows
-
-
-def _whole_rows(lines: Sequence[str], marks: Mapping[str, Any]) -> tuple[list[Row], int]:
-    """Return the rows up to one that is broken or goes on, and how many lines these are."""
-    rows: list[list[str]] = []
-    used = len(lines)
-    try:
-        rows.extend(csv.reader(lines, **marks))
-    except csv.Error:  # a misplaced quote, one that is not closed, or too long a field
-        again = csv.reader(lines, **marks)
-        deque(islice(again, len(rows)), maxlen=0)
-        used = again.line_num
-    return [*filter(any, rows)], used
 
 
 def _broken(line: str, delimiter: str) -> BrokenRow:
@@ -275,16 +265,19 @@ def _broken(line: str, delimiter: str) -> BrokenRow:
     return BrokenRow(rule, "other ones", line.rstrip("\r\n").split(delimiter))
 
 
-def _next_lines(text: TextIO) -> list[str]:
-    """Return some lines; none at the end."""
-    block = text.read(_BLOCK) + text.readline(MOST_CHARACTERS)
-    lines = list(io.StringIO(block, newline=""))
-    if len(block) < MOST_CHARACTERS:
-        return lines
-    if not block.endswith(_NEWLINES):
-        while (more := text.readline(MOST_CHARACTERS)) and not more.endswith(_NEWLINES):
-            pass
-    return [line if len(line) < MOST_CHARACTERS else _CUT for line in lines]
+def _blocks(text: TextIO) -> Iterator[list[str]]:
+    """Read all lines, some at a time."""
+    while block := text.read(_BLOCK) + text.readline(MOST_CHARACTERS):
+        lines = _lines(block)
+        if len(block) >= MOST_CHARACTERS:
+            while not block.endswith(_NEWLINES) and (block := text.readline(MOST_CHARACTERS)):
+                pass
+            lines = [line if len(line) < MOST_CHARACTERS else _CUT for line in lines]
+        yield lines
+
+
+def _lines(text: str) -> list[str]:
+    return list(io.StringIO(text, newline=""))
 
 
 def is_reject_file(source: Where) -> bool:
@@ -293,11 +286,11 @@ def is_reject_file(source: Where) -> bool:
     return bool(_REJECTS.match(text.replace('"', ""))) or text.startswith(_REJECT_LINES)
 
 
-def _find_delimiter(text: str, marks: Mapping[str, Any]) -> str:
+def _find_delimiter(lines: Sequence[str], marks: Mapping[str, Any]) -> str:
     """Take the delimiter that cuts the rows into the same number of fields, and into most."""
 
     def merit(mark: str) -> tuple[bool, bool, float, int]:
-        rows = _first_rows(text, {**marks, "delimiter": mark})
+        rows = _first_rows(lines, {**marks, "delimiter": mark})
         widths = [len(row) for row in rows if not isinstance(row, BrokenRow)] or [0]
         first, usual = widths[0], max(widths, key=widths.count)
         return first > 1, usual > 1, widths.count(first) / len(widths), first
@@ -305,11 +298,8 @@ def _find_delimiter(text: str, marks: Mapping[str, Any]) -> str:
     return max((mark for mark in _MARKS if mark not in marks.values()), key=merit)
 
 
-def _first_rows(text: str, marks: Mapping[str, Any]) -> list[Row]:
-    # Not a StringIO of the text, which takes four bytes for each character.
-    packed = io.BytesIO(text.encode("utf-8", "surrogatepass"))
-    lines = io.TextIOWrapper(packed, "utf-8", "surrogatepass", newline="")
-    rows = chain.from_iterable(read_batches(lines, marks))
+def _first_rows(lines: Sequence[str], marks: Mapping[str, Any]) -> list[Row]:
+    rows = chain.from_iterable(_batches(iter([list(lines)]), marks))
     return list(islice(rows, ROWS_TO_JUDGE_BY))
 
 
