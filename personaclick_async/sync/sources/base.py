@@ -164,6 +164,7 @@ class BrokenRow:
 
 
 Row: TypeAlias = Sequence[Any] | BrokenRow
+Opened: TypeAlias = tuple[Seen, Iterator[Sequence[Row]]]  # and all rows, some at a time
 
 
 @attrs.frozen(repr=False)
@@ -184,7 +185,7 @@ class Table(TableSource):
     """
 
     @abstractmethod
-    def _open(self) -> AbstractContextManager[tuple[Seen, Iterator[Sequence[Row]]]]:
+    def _open(self) -> AbstractContextManager[Opened]:
         """Read all rows, some at a time, a header among them; a row without any value is none."""
 
     @cached_property

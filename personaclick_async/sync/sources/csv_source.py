@@ -22,6 +22,7 @@ from personaclick_async.sync.sources.base import (
     BOOKKEEPING,
     EMPTY,
     BrokenRow,
+    Opened,
     Row,
     Seen,
     Table,
@@ -203,7 +204,7 @@ class CsvSource(Table):
         )
 
     @contextmanager
-    def _open(self) -> Iterator[tuple[Seen, Iterator[list[Row]]]]:
+    def _open(self) -> Iterator[Opened]:
         seen = self.seen
         with as_text(self._input, seen.encoding) as text:
             for _ in range(seen.lines_before):

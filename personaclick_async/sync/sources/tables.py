@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import io
+import posixpath
 import re
 import zipfile
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from functools import reduce
 from itertools import chain, islice
 from pathlib import Path, PurePath
-from typing import IO, TYPE_CHECKING, Any, Final, TypeAlias
+from typing import IO, TYPE_CHECKING, Any, Final
 from xml.etree import ElementTree as ET
 
 import attrs
@@ -21,6 +22,7 @@ from personaclick_async.errors import ConfigurationError
 from personaclick_async.sync.mapping import FieldMapping
 from personaclick_async.sync.sources.base import (
     EMPTY,
+    Opened,
     Row,
     Seen,
     SourceFailed,
@@ -51,10 +53,6 @@ _PACKAGES: Final = {"MySQLdb": "mysqlclient", "psycopg2": "psycopg2-binary"}
 _NOT_LET_IN: Final = re.compile(r"password|authenticat|denied|role .* not exist", re.IGNORECASE)
 
 
-# A sheet's name, the others', the place of its last row, and its rows that have values.
-_Sheet: TypeAlias = tuple[str, list[str], int, Iterator[Row]]
-
-
 class SheetSource(Table):
     """Rows of one sheet of a workbook: .xlsx, .xls, .ods.
 
@@ -62,33 +60,53 @@ class SheetSource(Table):
     values count. A cell with an error in it, and a number with more digits than a spreadsheet
     keeps, is refused by whatever field it is for.
 
-    :param source: the file, or another input such as :class:`StreamInput`, of which a copy is kept.
-    :param mapping: which column becomes which field; without one the columns are called as the
-        fields are, and all others are custom properties.
     :param layout: the sheet, and what is known of header, columns and lines before them.
-    :raises ConfigurationError: there is no such file, or python-calamine is not installed.
     """
 
     def __init__(
         self, source: Where, mapping: FieldMapping | None = None, *, layout: Layout | None = None
     ) -> None:
-        self._input = input_of(source, whole=True)
-        self._layout = layout or Layout()
+        self._input, self._layout = input_of(source, whole=True), layout or Layout()
         version, reading = lambda: self._input.content_hash, attrs.asdict(self._layout)
         super().__init__(self._input.name, mapping, version, reading)
         self._calamine = need("python_calamine", extra="excel", purpose=self.name)
 
-    @contextmanager
-    def _open(self) -> Iterator[tuple[Seen, Iterator[list[Row]]]]:
-        name, others, last, rows = self._read()
-        also = f"; not read: {', '.join(others)}" if others else ""
+    def _open(self) -> AbstractContextManager[Opened]:
+        with self._input.open() as stream, seekable(stream) as file:
+            try:
+                with self._calamine.CalamineWorkbook.from_filelike(file) as book:
+                    return nullcontext(self._sheet(book, file))
+            except self._calamine.PasswordError:
+                rule = "is protected by a password; save it without one"
+                raise ConfigurationError(f"{self.name}: {rule}") from None
+            except BaseException as error:
+                # Some broken files make calamine panic, which is no Exception.
+                is_broken = isinstance(error, self._calamine.CalamineError)
+                if not is_broken and type(error).__name__ != "PanicException":
+                    raise
+                raise SourceFailed(f"{self.name}: is broken, or no workbook") from None
+
+    def _sheet(self, book: Any, file: IO[bytes]) -> Opened:  # noqa: ANN401 - calamine may not be there
+        visible = self._calamine.SheetVisibleEnum.Visible
+        shown = [sheet.name for sheet in book.sheets_metadata if sheet.visible == visible]
+        full = [name for name in shown if book.get_sheet_by_name(name).height]
+        names = list(book.sheet_names)
+        chosen = self._layout.sheet or next(iter(full or shown), "")
+        if chosen not in names:
+            known = f"its sheets: {', '.join(names)}"
+            raise ConfigurationError(f"{self.name}: has no sheet of that name; {known}")
+        others = ", ".join(name for name in full if name != chosen)
+        also = f"; not read: {others}" if others else ""
+        cells = book.get_sheet_by_name(chosen)
+        rows = self._rows(cells, _corrected(file, names.index(chosen)))
         first = list(islice(rows, ROWS_TO_JUDGE_BY))
         seen = attrs.evolve(
             self._layout.name_columns(first, self.name),
-            notices=(f"{self.name}: sheet '{name}' of a workbook{also}",),
-            size_hint=max(0, last - self._layout.skip_rows),  # as if the first were a header
+            notices=(f"{self.name}: sheet '{chosen}' of a workbook{also}",),
+            # As if the first were a header.
+            size_hint=max(0, cells.total_height - self._layout.skip_rows),
         )
-        yield seen, chain([first], iter(lambda: list(islice(rows, _ROWS_OF_SHEET)), []))
+        return seen, chain([first], iter(lambda: list(islice(rows, _ROWS_OF_SHEET)), []))
 
     def _rows(self, cells: Any, corrected: Mapping[int, Mapping[int, object]]) -> Iterator[Row]:  # noqa: ANN401
         left = cells.start[1] if cells.start else 0  # empty columns before the first
@@ -100,37 +118,6 @@ class SheetSource(Table):
                 row[place] = value
             if any(cell not in EMPTY for cell in row):
                 yield row
-
-    def _read(self) -> _Sheet:
-        with self._input.open() as stream, seekable(stream) as file:
-            try:
-                with self._calamine.CalamineWorkbook.from_filelike(file) as book:
-                    return self._choose(book, file)
-            except self._calamine.PasswordError:
-                rule = "is protected by a password; save it without one"
-                raise ConfigurationError(f"{self.name}: {rule}") from None
-            except BaseException as error:
-                # Some broken files make calamine panic, which is no Exception.
-                is_broken = isinstance(error, self._calamine.CalamineError)
-                if not is_broken and type(error).__name__ != "PanicException":
-                    raise
-                raise SourceFailed(f"{self.name}: is broken, or no workbook") from None
-
-    def _choose(self, book: Any, file: IO[bytes]) -> _Sheet:  # noqa: ANN401 - calamine may not be there
-        visible = self._calamine.SheetVisibleEnum.Visible
-        shown = [sheet.name for sheet in book.sheets_metadata if sheet.visible == visible]
-        full = [name for name in shown if book.get_sheet_by_name(name).height]
-        chosen = self._layout.sheet or next(iter(full), None)
-        if chosen is None:
-            return "", [], 0, iter(())
-        names = list(book.sheet_names)
-        if chosen not in names:
-            known = f"its sheets: {', '.join(names)}"
-            raise ConfigurationError(f"{self.name}: has no sheet of that name; {known}")
-        others = [name for name in full if name != chosen]
-        cells = book.get_sheet_by_name(chosen)
-        rows = self._rows(cells, _corrected(file, names.index(chosen)))
-        return chosen, others, cells.total_height, rows
 
 
 def _cell(cell: object) -> object:
@@ -163,8 +150,12 @@ def _corrected(file: IO[bytes], sheet: int) -> dict[int, dict[int, object]]:
                 width = widths.get(cell.get("s", "")) if kind == "n" and value.isdecimal() else None
                 is_unknown = cell.find("{*}f") is not None and not value and kind != "str"
                 if name and (kind == "e" or is_unknown or width):
+                    # AA is column 26.
+                    column = reduce(
+                        lambda at, one: (at + 1) * 26 + ord(one) - ord("A"), name[1], -1
+                    )
                     correct = value.zfill(width) if width else Unreadable(value or "=?")
-                    found[int(name[2]) - 1][_column(name[1])] = correct
+                    found[int(name[2]) - 1][column] = correct
             row.clear()
     return found
 
@@ -174,7 +165,7 @@ def _path_of(archive: zipfile.ZipFile, sheet: int) -> str:
     [number] = [value for name, value in sheets[sheet].items() if name.endswith("}id")]
     links = _xml(archive, "xl/_rels/workbook.xml.rels")
     target = {link.get("Id"): link.get("Target", "") for link in links}[number]
-    return target.removeprefix("/") if target.startswith("/") else f"xl/{target}"
+    return posixpath.join("xl", target).removeprefix("/")
 
 
 def _padded_styles(archive: zipfile.ZipFile) -> dict[str, int]:
@@ -190,20 +181,10 @@ def _xml(archive: zipfile.ZipFile, path: str) -> ET.Element:
     return ET.fromstring(archive.read(path))  # noqa: S314 - expat has limits
 
 
-def _column(letters: str) -> int:
-    """Return the place of a column, counted from 0: AA is 26."""
-    return reduce(lambda place, letter: place * 26 + ord(letter) - ord("A") + 1, letters, 0) - 1
-
-
 class ParquetSource(Table):
     """Rows of a Parquet file; also of a packed one, by way of a temporary file.
 
     Needs the extra ``parquet``.
-
-    :param source: the file, or another input such as :class:`StreamInput`, of which a copy is kept.
-    :param mapping: which column becomes which field; without one the columns are called as the
-        fields are, and all others are custom properties.
-    :raises ConfigurationError: there is no such file, or pyarrow is not installed.
     """
 
     def __init__(self, source: Where, mapping: FieldMapping | None = None) -> None:
@@ -214,22 +195,15 @@ class ParquetSource(Table):
         self._unreadable = (self._arrow.ArrowException, ValueError, OverflowError, KeyError)
 
     @contextmanager
-    def _open(self) -> Iterator[tuple[Seen, Iterator[list[Row]]]]:
+    def _open(self) -> Iterator[Opened]:
         # Parquet is read from its end, which a packed file can't do.
         with self._input.open() as stream, seekable(stream) as whole:
             try:
                 file = self._parquet.ParquetFile(whole)
-                seen = Seen(
-                    columns=distinct(file.schema_arrow.names), size_hint=file.metadata.num_rows
-                )
-                batches = file.iter_batches(batch_size=_ROWS_OF_PARQUET)
-                yield (
-                    seen,
-                    (
-                        list(zip(*map(self._values, batch.columns), strict=True))
-                        for batch in batches
-                    ),
-                )
+                names, size = distinct(file.schema_arrow.names), file.metadata.num_rows
+                batches = (batch.columns for batch in file.iter_batches(_ROWS_OF_PARQUET))
+                rows = (list(zip(*map(self._values, columns), strict=True)) for columns in batches)
+                yield Seen(columns=names, size_hint=size), rows
             except (self._arrow.ArrowException, OSError):
                 raise SourceFailed(f"{self.name}: is broken, or not Parquet") from None
 
@@ -266,8 +240,6 @@ class SqlSource(Table):
 
     :param database: SQLAlchemy's URL, such as ``sqlite:///shop.db``, or an engine.
     :param query: one SELECT; ``:name`` stands for a parameter.
-    :param mapping: which column becomes which field; without one the columns are called as the
-        fields are, and all others are custom properties.
     :param parameters: the values of the query's parameters.
     :param version: what the caller vouches for: the same rows in the same order for the same
         version.
@@ -291,28 +263,28 @@ class SqlSource(Table):
             url = self._sqlalchemy.make_url(database) if isinstance(database, str) else database.url
         except self._sqlalchemy.exc.ArgumentError:  # its text has the URL, password and all
             raise ConfigurationError("database: expected a URL such as sqlite:///shop.db") from None
-        self._query = query
-        self._parameters = dict(parameters or {})
+        self._query, self._parameters = query, dict(parameters or {})
         server = f"{url.host or ''}:{url.port or ''}".strip(":")
         self._server = f"the server at {server}" if server else "the database"
-        backend = url.get_backend_name()
+        backend, path = url.get_backend_name(), url.database or ":memory:"
         name = f"{backend} {PurePath(url.database or '').name}".strip()
         asked = [query, sorted([key, repr(value)] for key, value in self._parameters.items())]
         super().__init__(name, mapping, lambda: version, [name, *asked])
-        path = url.database or ":memory:"
-        is_file = backend == "sqlite" and not path.startswith(("file:", ":memory:"))
+        self._engine: Any = database
         self._has_own_engine = isinstance(database, str)
-        if self._has_own_engine and is_file and not Path(path).is_file():
-            # SQLite would make one, and say that it has no such table.
-            raise ConfigurationError(f"{self.name}: expected a database file, found none")
-        self._engine: Any = self._engine_of(url) if self._has_own_engine else database
+        if self._has_own_engine:
+            is_file = backend == "sqlite" and not path.startswith(("file:", ":memory:"))
+            if is_file and not Path(path).is_file():
+                # SQLite would make one, and say that it has no such table.
+                raise ConfigurationError(f"{name}: expected a database file, found none")
+            self._engine = self._engine_of(url)
 
     @property
     def size_hint(self) -> None:
         """None: to count would be another query, and not a cheap one."""
 
     @contextmanager
-    def _open(self) -> Iterator[tuple[Seen, Iterator[Sequence[Row]]]]:
+    def _open(self) -> Iterator[Opened]:
         doing = "connect"
         try:
             with self._engine.connect() as connection:
