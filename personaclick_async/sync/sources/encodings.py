@@ -15,7 +15,7 @@ import re
 import tomllib
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.resources import files
 from typing import Final
 
@@ -32,8 +32,7 @@ from 0x80 (which is all that UTF-8 needs). Rules refuse lone surrogates, so the 
 rejected, and the reject file gets the same bytes that the source had.
 """
 
-_FIRST: Final = 0xDC00
-_ESCAPED: Final = range(0xDC80, 0xDD00)
+_SURROGATE: Final = 0xDC00
 _UTF8: Final = "utf-8"
 _WIDE: Final = {
     "utf-32-le": codecs.BOM_UTF32_LE,  # begins with UTF-16's
@@ -112,14 +111,14 @@ def find_encoding(source: Input, given: str | None, *, otherwise: str | None = N
             raise ConfigurationError(f"{source.name}: has no byte order mark; {rule}")
         return Encoding(given)
     for name in _WIDE:
-        if _is_wide(head, name):
+        if b"\0" in head and _is_wide(head, name):
             return Encoding(name, reason="by its zero bytes")
     if otherwise is not None:
         return Encoding(otherwise, reason="what JSON is in")
     if source.content_hash is None:
         # All that can be seen beforehand; where it is cut, half a letter may be left.
-        blocks = [head[: max(head.rfind(b"\n"), 0)] if len(head) == HEAD_BYTES else head]
-        return _legacy(source.name, _telling_lines(blocks))
+        seen = head[: max(head.rfind(b"\n"), 0)] if len(head) == HEAD_BYTES else head
+        return _legacy(source.name, _telling_lines([seen]))
     if _is_utf8(_blocks(source)):
         return Encoding(_UTF8, reason="all of it is valid")
     return _legacy(source.name, _telling_lines(_blocks(source)))
@@ -152,15 +151,12 @@ def _is_utf8(blocks: Iterable[bytes]) -> bool:
 
 
 def _is_wide(head: bytes, name: str) -> bool:
-    """Tell whether bytes can be only this: much is ASCII, with zeros in between."""
-    width = 4 if "32" in name else 2
-    head = head[: len(head) // width * width]
-    place = 0 if name.endswith("be") else width - 1
-    zeros = head[place::width].count(0)
-    if zeros * 4 < len(head) // width or head.count(0) * width > len(head) * (width - 0.5):
+    """Tell whether bytes can be only this: valid, without zeros, and much of it ASCII."""
+    try:
+        text = codecs.getincrementaldecoder(name)().decode(head)
+    except UnicodeDecodeError:
         return False
-    text = head.decode(name, "replace")
-    return zeros > 0 and "\0" not in text and "\ufffd" not in text[:-1]
+    return len(text.encode("ascii", "ignore")) * 4 >= len(text) > 0 and "\0" not in text
 
 
 def _telling_lines(blocks: Iterable[bytes]) -> list[bytes]:
@@ -177,14 +173,15 @@ def _legacy(name: str, lines: Sequence[bytes]) -> Encoding:
     if sum(not _is_utf8([line]) for line in lines) <= len(lines) // 2:
         # Some bytes are no text: their rows are rejected.
         return Encoding(_UTF8, reason="what was seen of it is valid")
-    evidence = b"\n".join(lines)
-    texts = {page: text for page in _CANDIDATES if (text := _decoded(evidence, page)) is not None}
-    found = {_WESTERN} if _WESTERN in texts and _is_western(texts[_WESTERN]) else set()
-    found = found or {
-        one["page"]
-        for one in _LANGUAGES
-        if one["page"] in texts and _is_written_in(texts[one["page"]], one)
-    }
+    texts: dict[str, str] = {}
+    for page in _CANDIDATES:
+        with suppress(UnicodeDecodeError):
+            text = b"\n".join(lines).decode(page)
+            if not _CONTROL.search(text):
+                texts[page] = text
+    found = {one["page"] for one in _LANGUAGES if _is_written_in(texts.get(one["page"], ""), one)}
+    if _is_western(texts.get(_WESTERN)):
+        found = {_WESTERN}
     if len(found) == 1:
         return Encoding(found.pop(), reason="by its letters")
     longest = max(lines, key=lambda line: sum(byte > ord("\x7f") for byte in line))
@@ -216,21 +213,13 @@ _ENOUGH_WORDS: Final = 3
 _COMMON_SHARE: Final = 0.55
 
 
-def _decoded(evidence: bytes, page: str) -> str | None:
-    try:
-        text = evidence.decode(page)
-    except UnicodeDecodeError:
-        return None
-    return None if _CONTROL.search(text) else text
+def _words(text: str) -> list[str]:
+    return [word for word in _WORD.findall(text) if not word.isascii()]
 
 
 def _share_of_words(text: str) -> float:
     words = _words(text)
     return sum(map(_is_cased_word, words)) / max(len(words), 1)
-
-
-def _words(text: str) -> list[str]:
-    return [word for word in _WORD.findall(text) if not word.isascii()]
 
 
 def _is_cased_word(word: str) -> bool:
@@ -243,7 +232,9 @@ def _is_cased_word(word: str) -> bool:
     return word.isupper() or not any(ch.isupper() and not ch.isascii() for ch in word[1:])
 
 
-def _is_western(text: str) -> bool:
+def _is_western(text: str | None) -> bool:
+    if text is None:
+        return False
     words = {*_words(_HARMLESS.sub("", text))}
     letters = {ch for word in words for ch in word.lower() if ch > "\x7f" and ch.isalpha()}
     if letters and letters <= {*_WEST["circumflex"]}:
@@ -276,19 +267,18 @@ def _is_written_in(text: str, language: Mapping[str, str]) -> bool:
         and sum(not telling.isdisjoint(word) for word in words) >= _ENOUGH_WORDS
         and len(telling & {*letters}) > 1
         and sum(map(len, words)) >= _ENOUGH_LETTERS
-        and sum(ch in language.get("common", known) for ch in letters)
-        >= _COMMON_SHARE * len(letters)
+        and sum(map(language.get("common", known).count, letters)) >= _COMMON_SHARE * len(letters)
     )
 
 
 def _keep(error: UnicodeError) -> tuple[str | bytes, int]:
     if isinstance(error, UnicodeDecodeError):
         broken = error.object[error.start : error.end]
-        return "".join(chr(_FIRST + byte) for byte in broken), error.end
+        return "".join(chr(_SURROGATE + byte) for byte in broken), error.end
     if isinstance(error, UnicodeEncodeError):
         # Others are not valid in UTF-8 either: fed back as they are, the row is rejected again.
         kept = [
-            one.encode(_UTF8, "surrogateescape" if ord(one) in _ESCAPED else "surrogatepass")
+            one.encode(_UTF8, "surrogateescape" if "\udc80" <= one <= "\udcff" else "surrogatepass")
             for one in error.object[error.start : error.end]
         ]
         return b"".join(kept), error.end
