@@ -214,13 +214,13 @@ class Table(TableSource):
         with self._open() as (self.seen, batches):
             rows = islice(chain.from_iterable(batches), self.seen.has_header, None)
             fit = (self._own(row) for row in map(self._fit, rows) if not isinstance(row, BrokenRow))
-            return Sample(self.columns or (), list(islice(fit, limit)))
+            return Sample(self.columns, list(islice(fit, limit)))
 
     def compiled(self) -> CompiledMapping:
         """Compile the mapping for the columns; an error names the source."""
-        columns = self.columns or ()
         try:
-            return (self._mapping or FieldMapping.by_name(columns)).compile(columns)
+            mapping = self._mapping or FieldMapping.by_name(self.columns)
+            return mapping.compile(self.columns)
         except ConfigurationError as error:
             raise ConfigurationError(f"{self.name}: {error}") from None
 
@@ -245,6 +245,11 @@ class Table(TableSource):
                 return compiled.row(number, cells)
             row = BrokenRow("a customer", "a line of totals", row)
         return row.rejected(number, self._header)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns' names."""
+        return super().columns or ()
 
     @property
     def _header(self) -> tuple[str, ...]:
