@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from typing import Any, Final, TypeAlias
 
 import attrs
@@ -121,11 +121,8 @@ def lifespan(
     @asynccontextmanager
     async def run(app: object) -> AsyncIterator[Any]:
         try:
-            if wraps is None:
-                yield
-            else:
-                async with wraps(app) as state:
-                    yield state
+            async with wraps(app) if wraps else nullcontext() as state:
+                yield state
         finally:
             await client.close(patience=patience)
 

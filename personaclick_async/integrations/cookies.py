@@ -39,9 +39,7 @@ def acceptable_id(value: str | None) -> str | None:
 
 @attrs.define(kw_only=True, eq=False, repr=False)
 class IncomingRequest:
-    """What the functions of a :class:`VisitorPolicy` are asked about.
-
-    The same for every framework, so that one function serves all of them.
+    """What the functions of a :class:`VisitorPolicy` are asked about, in every framework.
 
     :ivar method: the HTTP method; ``GET`` for a websocket.
     :ivar path: the path, decoded.
@@ -59,8 +57,7 @@ class IncomingRequest:
 
     def header(self, name: str) -> str | None:
         """Return the first header of that name, or None."""
-        wanted = name.lower()
-        return next((value for key, value in self.header_fields if key == wanted), None)
+        return next((value for key, value in self.header_fields if key == name.lower()), None)
 
     @property
     def cookies(self) -> Mapping[str, str]:
@@ -127,9 +124,9 @@ class CookiePolicy:
             raise ConfigurationError("device and session: expected two names")
         if self.same_site == "None" and not self.secure:
             raise ConfigurationError("secure: expected True, for same_site is None")
+        is_host_only = self.secure and self.domain is None and self.path == "/"
         for name in (self.device, self.session):
-            host_only = self.secure and self.domain is None and self.path == "/"
-            if name.startswith("__Host-") and not host_only:
+            if name.startswith("__Host-") and not is_host_only:
                 raise ConfigurationError(f"{name}: expected secure, path / and no domain")
             if name.startswith("__Secure-") and not self.secure:
                 raise ConfigurationError(f"{name}: expected secure")
@@ -158,26 +155,24 @@ class CookiePolicy:
         A browser forgets the session's cookie when the session is over: the next call then goes
         on with a new id, at no extra cost (protocol, section 12).
         """
-        pairs = [(name, value) for name, value in request.cookie_pairs if acceptable_id(value)]
-        ids = dict(reversed(pairs))
+        pairs = reversed(request.cookie_pairs)
+        ids = {name: value for name, value in pairs if acceptable_id(value)}
         if self.device not in ids:
             return None
         seance = ids.get(self.session)
-        return Session(
-            did=ids[self.device], seance=seance, expires_at=None if seance else _LONG_OVER
-        )
+        ended = None if seance else _LONG_OVER
+        return Session(did=ids[self.device], seance=seance, expires_at=ended)
 
     def keep(self, session: Session, now: datetime, request: IncomingRequest) -> Iterator[str]:
         """Yield the ``Set-Cookie`` headers that keep a session, while it lasts.
 
         No end is known, and nothing kept, until the service has answered.
         """
-        ends = session.expires_at or _LONG_OVER
-        left = math.ceil((ends - now).total_seconds())
+        left = math.ceil(((session.expires_at or _LONG_OVER) - now).total_seconds())
         kept = ((self.device, session.did, DEVICE_SECONDS), (self.session, session.seance, left))
         for name, value, max_age in kept:
-            if left > 0 and value is not None and acceptable_id(value):
-                yield self._header(name, value, max_age, request)
+            if left > 0 and (good := acceptable_id(value)):
+                yield self._header(name, good, max_age, request)
 
     def delete(self, request: IncomingRequest) -> Iterator[str]:
         """Yield the ``Set-Cookie`` headers that delete those of the request."""
@@ -186,8 +181,8 @@ class CookiePolicy:
                 yield self._header(name, "", 0, request)
 
     def _header(self, name: str, value: str, max_age: int, request: IncomingRequest) -> str:
-        may_be_plain = not (name.startswith("__") or self.same_site == "None")
         is_local = request.is_to_localhost and request.is_unencrypted and not request.is_forwarded
+        may_be_plain = not (name.startswith("__") or self.same_site == "None")
         is_plain = self.plain_on_localhost and is_local and may_be_plain
         parts = (
             f"{name}={value}; Max-Age={max_age}; Path={self.path}",

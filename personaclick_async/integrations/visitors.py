@@ -115,9 +115,8 @@ class Visitor:
 
     def current(self) -> AbstractContextManager[User | None]:
         """Make the visitor the client's current user for a ``with`` block."""
-        if isinstance(self.who, User):
-            return self.client.as_user(self.who)
-        return self.client.as_nobody(self.who)
+        who, client = self.who, self.client
+        return client.as_user(who) if isinstance(who, User) else client.as_nobody(who)
 
     def require_user(self) -> User:
         """Return the visitor as a user.
@@ -139,22 +138,21 @@ class Visitor:
         said = ",".join(value for name, value in begun if name.lower() == "cache-control").lower()
         is_shared = "public" in said or "s-maxage" in said
         who, request, policy = self.who, self._request, self._cookies
-        cookies: Iterable[str] = ()
+        cookies: list[str] = []
         if policy and isinstance(who, NoConsent):
-            cookies = policy.delete(request)
+            cookies += policy.delete(request)
         elif policy and isinstance(who, User) and who.session and not is_shared:
-            cookies = policy.keep(who.session, who.scope.core.config.now(), request)
-        headers = [("Set-Cookie", cookie) for cookie in cookies]
-        if headers:
-            self._visitors.check_that_it_comes_back(headers[0][1], request)
-            headers.append(("Vary", "Cookie"))
-            headers += [] if said else [("Cache-Control", "private")]
-        return headers
+            cookies += policy.keep(who.session, who.scope.core.config.now(), request)
+        if not cookies:
+            return []
+        self._visitors.check_that_it_comes_back(cookies[0], request)
+        private = [] if said else [("Cache-Control", "private")]
+        return [*(("Set-Cookie", cookie) for cookie in cookies), ("Vary", "Cookie"), *private]
 
 
 @attrs.define(eq=False, repr=False)
 class Visitors:
-    """Finds the visitor of each request to an application."""
+    """The visitors of an application."""
 
     client: PersonaClick
     policy: VisitorPolicy = attrs.field(factory=VisitorPolicy)
@@ -198,9 +196,7 @@ class Visitors:
 
     async def _named(self, request: IncomingRequest) -> User | None:
         policy = self.policy
-        named: Named = None
-        if policy.identify is not None:
-            named = await _awaited(policy.identify(request))
+        named = await _awaited(policy.identify(request)) if policy.identify is not None else None
         if named is None and policy.device_header is not None:
             did = acceptable_id(request.header(policy.device_header))
             seance = policy.session_header and request.header(policy.session_header)
@@ -210,11 +206,8 @@ class Visitors:
     async def _start(self) -> Session:
         """Start a session on a new device, within a time; after a failure, none for a while."""
         if self._clock() < self._paused_until:
-            raise ConnectionFailed(
-                "not tried, because a session could not be started a moment ago",
-                endpoint=INIT.name,
-                attempts=0,
-            )
+            reason = "not tried, because a session could not be started a moment ago"
+            raise ConnectionFailed(reason, endpoint=INIT.name, attempts=0)
         try:
             client = self.client.with_options(timeout=self.policy.start_timeout)
             return (await client.init()).session
