@@ -204,8 +204,7 @@ def _identifier(text: str) -> dict[str, str]:
     kind, separator, value = text.partition("=")
     if not separator:
         raise ValidationError("customer", "email=…, phone=… or the like", "a text without =")
-    identity = Identity.of(**{kind: value})
-    return {identity.kind: identity.value}
+    return dict([Identity.of(**{kind: value})])
 
 
 def _word(value: object) -> str:
@@ -221,13 +220,11 @@ def _parse_fields(arguments: Iterable[str]) -> ProfileUpdate:
     fields: dict[str, Any] = {}
     custom: dict[str, Any] = {}
     for argument in arguments:
-        name, separator, text = argument.partition("=")
-        if not separator or not name:
+        given, separator, text = argument.partition("=")
+        name = given.removesuffix(":")
+        if not separator or not given:
             raise ValidationError("fields", "name=text or name:=json", "an argument without =")
-        if name.endswith(":"):
-            name, value = name[:-1], _json(name[:-1], text)
-        else:
-            value = _plain(name, text)
+        value = _plain(name, text) if name == given else _json(name, text)
         if name.startswith(_CUSTOM):
             custom[name.removeprefix(_CUSTOM)] = value
         elif name in _KNOWN:

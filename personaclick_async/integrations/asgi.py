@@ -23,16 +23,14 @@ Send: TypeAlias = Callable[[Message], Awaitable[None]]
 ASGIApp: TypeAlias = Callable[[Any, Any, Any], Awaitable[None]]
 """An application; every framework types its three arguments in its own way."""
 
+# The server has waited for the requests by then, so these calls are of tasks that nobody awaits.
 PATIENCE: Final = 3.0
-"""Seconds for which an ending application waits for calls in flight. The server has by then waited
-for the requests, so these calls are of tasks that nobody awaits."""
+"""Seconds for which an ending application waits for calls in flight."""
 
 Lifespan: TypeAlias = Callable[[Any], AbstractAsyncContextManager[Any]]
 
-_VISITS: Final = frozenset({"http", "websocket"})
-_BEGINS: Final = frozenset(
-    {"http.response.start", "websocket.accept", "websocket.http.response.start"}
-)
+_VISITS: Final = ("http", "websocket")
+_BEGINS: Final = ("http.response.start", "websocket.accept", "websocket.http.response.start")
 
 
 class VisitorMiddleware:
@@ -48,8 +46,7 @@ class VisitorMiddleware:
     its response all see the visitor. Responses go through unbuffered.
 
     :param policy: how visitors are found.
-    :param close_client: close the client when the server says that the application ends, for
-        applications without a ``lifespan=``.
+    :param close_client: do what :class:`LifespanMiddleware` does, too.
     :param patience: seconds for which that waits for calls in flight.
     """
 
@@ -92,10 +89,7 @@ class VisitorMiddleware:
 
 
 def visitor_of(scope: Mapping[str, object]) -> Visitor:
-    """Return the visitor of a request that came through the middleware.
-
-    :raises ConfigurationError: it did not.
-    """
+    """Return the visitor of a request, or raise ConfigurationError if no middleware has seen it."""
     return Visitor.required(scope.get(Visitor.KEY))
 
 

@@ -43,8 +43,8 @@ class PersonaClickPlugin(InitPlugin):
     Handlers may ask, by these names, for ``personaclick: Client``, ``current_user: CurrentUser``
     and ``current_user_or_none: CurrentUserOrNone``.
 
-    :param policy: how visitors are found; see :class:`VisitorPolicy`.
-    :param patience: seconds for which the application's end waits for calls in flight.
+    :param policy: how visitors are found.
+    :param patience: seconds for which the end waits for calls in flight.
     """
 
     client: PersonaClick

@@ -93,10 +93,7 @@ class Visitor:
 
     @staticmethod
     def required(found: object) -> Visitor:
-        """Return what the middleware has left with a request.
-
-        :raises ConfigurationError: it has left nothing.
-        """
+        """Return what a middleware has left with a request, or raise ConfigurationError."""
         if isinstance(found, Visitor):
             return found
         raise ConfigurationError(
