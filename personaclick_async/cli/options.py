@@ -1,8 +1,4 @@
-"""The options of all commands, and the client and user that they describe.
-
-A command takes attrs classes of options; :func:`command` makes their fields its own. Nothing of
-the sync is imported here: help and completion do without.
-"""
+"""The options of all commands; without the sync, so that help and completion are quick."""
 
 from __future__ import annotations
 
@@ -32,11 +28,7 @@ RouteName: TypeAlias = Literal["auto", "bulk", "per-profile"]
 
 
 def command(work: Callable[..., object]) -> Callable[..., None]:
-    """Return the command of a function, whose options are the fields of its attrs arguments.
-
-    A coroutine that the function returns is run; an error of ours is shown by its ``output``, and
-    ends the process with the error's code.
-    """
+    """Return the command of a function; the fields of its attrs arguments are its options."""
     parameters: list[inspect.Parameter] = []
     groups: dict[str, type[attrs.AttrsInstance]] = {}
     for name, one in inspect.signature(work, eval_str=True).parameters.items():

@@ -1,7 +1,4 @@
-"""How a command ends and what it shows: exit codes, and results and errors for people and scripts.
-
-Everything that is shown passes through here, and so through the functions of ``codec``.
-"""
+"""How a command ends and what it shows, all of it escaped: exit codes, results and errors."""
 
 from __future__ import annotations
 
@@ -26,15 +23,10 @@ stderr: Final = Console(stderr=True)
 
 
 class Exit(IntEnum):
-    """An exit code.
-
-    :ivar words: what it says.
-    :ivar causes: the errors' classes and the causes of a stop that it is for; by name, as most
-        commands do without the sync.
-    """
+    """An exit code, what it says, and the errors and causes of a stop that it is for."""
 
     words: str
-    causes: list[str]
+    causes: list[str]  # by name, as most commands do without the sync
 
     def __new__(cls, number: int, words: str, causes: str = "") -> Self:
         """Make a member of what stands in its line."""
@@ -97,11 +89,9 @@ class Output:
     as_json: bool = typer.Option(False, "--json", help="Write JSON, for scripts; errors too.")
 
     def show(self, value: Json, *parts: str | Table) -> None:
-        """Write a result to standard output: its value, or its parts for a person to read.
-
-        JSON is indented for a person, and one line for a pipe.
-        """
+        """Write a result to standard output: its value as JSON, or its parts for a person."""
         if self.as_json:
+            # One line for a pipe.
             indent = 2 if sys.stdout.isatty() else None
             is_unicode = (sys.stdout.encoding or "").lower().startswith("utf")
             text = json.dumps(value, ensure_ascii=not is_unicode, indent=indent)

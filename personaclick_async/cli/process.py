@@ -30,12 +30,10 @@ _came: Final[list[int]] = []
 
 
 class Interrupted(SystemExit):
-    """A signal ended the work; the exit code is the shell's usual one, 128 and its number.
-
-    :ivar untold: what the person at the terminal has not been told yet.
-    """
+    """A signal ended the work; the exit code is the shell's usual one, 128 and its number."""
 
     untold = "interrupted"
+    """What the person at the terminal has not been told yet."""
 
 
 def run_interruptibly(work: Coroutine[Any, Any, T]) -> T:

@@ -37,9 +37,7 @@ _TOLD: Final = (
 class Summary:
     """What the rows hold: ids that are shared, and of a dry run each field's values and faults.
 
-    :param keeps_examples: whether to keep the first values of each field, to be shown to the
-        person at the terminal; else no value is kept, of an id only its hash.
-    :ivar changes: what the mapping changed, if it is told to count.
+    No value is kept, of an id only its hash, unless ``keeps_examples``.
     """
 
     def __init__(

@@ -164,10 +164,8 @@ class CookiePolicy:
         return Session(did=ids[self.device], seance=seance, expires_at=ended)
 
     def keep(self, session: Session, now: datetime, request: IncomingRequest) -> Iterator[str]:
-        """Yield the ``Set-Cookie`` headers that keep a session, while it lasts.
-
-        No end is known, and nothing kept, until the service has answered.
-        """
+        """Yield the ``Set-Cookie`` headers that keep a session, while it lasts."""
+        # No end is known, and nothing kept, until the service has answered.
         left = math.ceil(((session.expires_at or _LONG_OVER) - now).total_seconds())
         kept = ((self.device, session.did, DEVICE_SECONDS), (self.session, session.seance, left))
         for name, value, max_age in kept:

@@ -158,10 +158,7 @@ class Visitors:
     _has_warned: bool = attrs.field(default=False, init=False)
 
     async def arrive(self, request: IncomingRequest) -> Visitor:
-        """Return the visitor of a request, with a session if the policy says ``on arrival``.
-
-        Exceptions of the application's own functions are raised; a service that is down is not.
-        """
+        """Return the visitor of a request, with a session if the policy says ``on arrival``."""
         visitor = await self.find(request)
         if self.policy.start == "on arrival":
             await self.begin(visitor)
