@@ -118,7 +118,7 @@ def entered(
     asyncio.run(run())
     ours = [
         code
-        for code in seen
+        for code in tuple(seen)  # a thread may end meanwhile
         if (file := Path(code.co_filename)).is_relative_to(PACKAGE)
         and not file.is_relative_to(PACKAGE / "emulator")
         and not code.co_name.startswith("<")

@@ -18,7 +18,16 @@ import aiohttp
 import attrs
 
 from personaclick_async.cache import CacheStats, ProfileCache, ProfileStore
-from personaclick_async.calls import OrderCalls, ProfileCalls
+from personaclick_async.calls import (
+    NO_DEVICE,
+    Core,
+    OrderCalls,
+    ProfileCalls,
+    Scope,
+    Start,
+    Visit,
+    start_session,
+)
 from personaclick_async.codec import Json
 from personaclick_async.config import (
     NO_OPTIONS,
@@ -39,7 +48,6 @@ from personaclick_async.models.identity import Identity, Session
 from personaclick_async.names import EXTERNAL_ID, TELEGRAM_ID, Family, Segment
 from personaclick_async.protocol.answers import Answer
 from personaclick_async.protocol.requests import Shop, any_request
-from personaclick_async.scope import NO_DEVICE, Core, Scope, Start, Visit, start_session
 from personaclick_async.transport import Transport, TransportStats
 from personaclick_async.user import DeviceUser, User
 
@@ -210,8 +218,7 @@ class PersonaClick:
             session = Session(did=Identity.device(did).value, seance=seance)
         group = _segment(segment)
         session, answer = await start_session(self._core, self._options, session, tz=tz)
-        visit = _visit_of(session, group)
-        return DeviceUser(self._core, visit, self._options, answer)
+        return DeviceUser(Scope(self._core, _visit_of(session, group), self._options), answer)
 
     def user(
         self,
@@ -238,11 +245,11 @@ class PersonaClick:
         """
         group = None if segment is None else _segment(segment)
         if session is not None:
-            return User(self._core, _visit_of(session, group), self._options)
+            return User(Scope(self._core, _visit_of(session, group), self._options))
         # Most calls are about a device, and this takes half the time of asking for all names.
         if did is not None and email is phone is external_id is loyalty_id is telegram_id is None:
             visit = Visit(Identity.device(did), group, seance)
-            return User(self._core, visit, self._options)
+            return User(Scope(self._core, visit, self._options))
         identity = Identity.of(
             did=did,
             email=email,
@@ -263,7 +270,7 @@ class PersonaClick:
         # The last order of the other two can be read without the secret.
         if not identity.is_device and identity.kind not in (EXTERNAL_ID, TELEGRAM_ID):
             self._core.shop.require_secret(f"name a user by {identity.kind}")
-        return User(self._core, Visit(identity, segment, seance), self._options)
+        return User(Scope(self._core, Visit(identity, segment, seance), self._options))
 
     def new_visitor(
         self, start: Start | None = None, /, *, segment: Segment | str | None = None
@@ -281,7 +288,7 @@ class PersonaClick:
             return session
 
         visit = Visit(NO_DEVICE, _segment(segment), start=start or init)
-        return User(self._core, visit, self._options)
+        return User(Scope(self._core, visit, self._options))
 
     @property
     def current_user(self) -> User | None:

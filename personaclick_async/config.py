@@ -274,9 +274,9 @@ class CallOptions:
         return attrs.evolve(self, ends=time.monotonic() + self.timeout)
 
     @property
-    def left(self) -> Seconds | None:
-        """Seconds until the timeout of a call that has begun; None without one."""
-        return None if self.ends is None else self.ends - time.monotonic()
+    def left(self) -> Seconds:
+        """Seconds until the timeout of a call that has begun."""
+        return math.inf if self.ends is None else self.ends - time.monotonic()
 
     def late(self, waiting_for: str, *, endpoint: str, attempts: int = 0) -> TimedOut:
         """Return the error of a call whose timeout is over, or would be."""

@@ -21,12 +21,9 @@ _LOOKS_PER_SILENCE: Final = 4
 
 
 class Deadline:
-    """The time that an attempt of the current task has, as a context manager.
+    """The time that an attempt of the current task has; past it, its block raises TimeoutError.
 
-    Raises TimeoutError when that is over.
-
-    :param total: seconds for all of it.
-    :param wants_new_connection: whether the connector must not give it a used one.
+    :ivar wants_new_connection: whether the connector must not give it a used one.
     :ivar incoming: the answer's body, once there is one.
     :ivar sent_bytes: how much of a large body has gone out.
     :ivar has_passed: whether the time was over before the block had ended.
@@ -35,24 +32,22 @@ class Deadline:
     """
 
     # Defaults of the class: most attempts change none of them.
+    wants_new_connection: bool = False
     incoming: aiohttp.StreamReader | None = None
     sent_bytes: int = 0
     has_passed: bool = False
     was_silent: bool = False
     is_connected: bool = False
     is_reused: bool = False
-    _progress: int = 0
-    _quiet_since: Seconds | None = None
+    _progress: int = -1
+    _quiet_since: Seconds = 0.0
     _task: asyncio.Task[Any]
     _begun_cancelling: int
     _outer: Deadline | None
 
-    def __init__(
-        self, deadlines: Deadlines, total: Seconds, *, wants_new_connection: bool = False
-    ) -> None:
+    def __init__(self, deadlines: Deadlines, total: Seconds) -> None:
         self._deadlines = deadlines
         self._until = monotonic() + total
-        self.wants_new_connection = wants_new_connection
 
     def __enter__(self) -> Self:
         deadlines = self._deadlines
@@ -88,17 +83,17 @@ class Deadline:
         ):
             raise TimeoutError
 
-    def look(self, now: Seconds, silence: Seconds) -> Seconds | None:
-        """Return when it will be over; None if it is, and then the task is cancelled."""
+    def ends(self, now: Seconds, silence: Seconds) -> Seconds:
+        """Return when it is over, if no byte comes or goes until then."""
         progress = self.sent_bytes + (0 if self.incoming is None else self.incoming.total_bytes)
-        if self._quiet_since is None or progress != self._progress:
+        if progress != self._progress:
             self._progress, self._quiet_since = progress, now
-        over = min(self._until, self._quiet_since + silence)
-        if now < over:
-            return over
+        return min(self._until, self._quiet_since + silence)
+
+    def end(self, now: Seconds) -> None:
+        """Cancel the task, whose time is over."""
         self.has_passed, self.was_silent = True, now < self._until
         self._task.cancel()
-        return None
 
 
 current_attempt: Final[ContextVar[Deadline | None]] = ContextVar("current_attempt", default=None)
@@ -132,6 +127,10 @@ class Deadlines:
     def _look(self) -> None:
         self._timer, self.next_look = None, math.inf
         now = monotonic()
-        ends = [deadline.look(now, self._silence) for deadline in tuple(self.watched)]
-        if following := [end for end in ends if end is not None]:
+        ends = {one: one.ends(now, self._silence) for one in tuple(self.watched)}
+        for deadline, end in ends.items():
+            if end <= now:
+                self.watched.discard(deadline)  # so that it is cancelled once
+                deadline.end(now)
+        if following := [end for end in ends.values() if end > now]:
             self.look_by(min(following))

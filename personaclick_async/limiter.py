@@ -8,8 +8,8 @@ service counted it in between, no window on its side holds more than the limit.
 from __future__ import annotations
 
 import asyncio
-import heapq
 import threading
+from collections import deque
 from collections.abc import Callable
 from typing import Final
 
@@ -30,7 +30,7 @@ class Limiter:
         # The collector may end a call of a dropped event loop wherever the lock is held.
         self._lock = threading.RLock()
         self._in_use = 0
-        self._free_at: list[Seconds] = []
+        self._free_at: deque[Seconds] = deque()
         self._paused_until = 0.0
         self.is_open = limit is None
 
@@ -66,7 +66,7 @@ class Limiter:
                 self.is_open = True
                 return 0.0
             while self._free_at and self._free_at[0] <= now:
-                heapq.heappop(self._free_at)
+                self._free_at.popleft()
             if self._in_use + len(self._free_at) < self._limit.requests:
                 self._in_use += 1
                 return 0.0
@@ -79,7 +79,7 @@ class Limiter:
             return
         with self._lock:
             self._in_use -= 1
-            heapq.heappush(self._free_at, self._clock() + self._limit.seconds)
+            self._free_at.append(self._clock() + self._limit.seconds)
 
     async def enter(self, patience: Seconds) -> Seconds | None:
         """Wait for a slot.

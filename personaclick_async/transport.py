@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 import random
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import suppress
@@ -69,12 +68,6 @@ class _Sending:
     attempts: int = 0
     stale: int = 0
     seen: Attempt | None = None
-
-    @property
-    def left(self) -> Seconds:
-        """Seconds until the call's own timeout."""
-        left = self.options.left
-        return math.inf if left is None else left
 
     def late(self, waiting_for: str) -> TimedOut:
         """Return the error of a call whose own timeout is over, or would be."""
@@ -155,7 +148,7 @@ class Transport:
             return
         began, reason, name = self._clock(), limiter.reason, sending.call.endpoint.name
         patience = self._config.retry.total - (began - sending.started)
-        too_long = await limiter.enter(min(patience, sending.left))
+        too_long = await limiter.enter(min(patience, sending.options.left))
         waited = self._clock() - began
         self.stats.waits += 1
         self.stats.waited += waited
@@ -163,7 +156,7 @@ class Transport:
         log.debug("%s: waited %.2f s (%s)", name, waited, reason, extra=known)
         if too_long is None:
             return
-        if too_long > sending.left:
+        if too_long > sending.options.left:
             raise sending.late(f"its turn ({limiter.reason})")
         raise RateLimited(
             f"held back, {limiter.reason}",
@@ -198,7 +191,7 @@ class Transport:
             )
             if wait is None or not may_repeat(policy, status, fate, endpoint.repeat):
                 raise error
-            if wait > sending.left:
+            if wait > sending.options.left:
                 raise sending.late(f"the next attempt, after {type(error).__name__}")
             if not self._budget.spend(calls=self.stats.calls):
                 raise error
@@ -246,10 +239,12 @@ class Transport:
             await pool.room.acquire()
         else:
             await self._wait_for_room(pool, sending)
-            seconds = min(usual, sending.left)
+            seconds = min(usual, sending.options.left)
         self.stats.requests += 1
         sending.attempts += 1
-        deadline = Deadline(pool.deadlines, seconds, wants_new_connection=sending.stale > 0)
+        deadline = Deadline(pool.deadlines, seconds)
+        if sending.stale:
+            deadline.wants_new_connection = True
         content: object = None
         cause: Exception | None = None
         try:
@@ -307,7 +302,7 @@ class Transport:
 
     async def _wait_for_room(self, pool: Pool, sending: _Sending) -> None:
         with suppress(TimeoutError):
-            async with asyncio.timeout(sending.left):
+            async with asyncio.timeout(sending.options.left):
                 await pool.room.acquire()
                 return
         most = self._config.max_concurrency

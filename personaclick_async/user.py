@@ -6,13 +6,13 @@ from typing import Self
 
 import attrs
 
-from personaclick_async.calls import OrderCalls, ProfileCalls
-from personaclick_async.config import NO_OPTIONS, CallOptions, Seconds
+from personaclick_async.calls import OrderCalls, ProfileCalls, Scope, start_session
+from personaclick_async.config import Seconds
 from personaclick_async.errors import ValidationError
 from personaclick_async.models.identity import Identity, InitAnswer, Session
-from personaclick_async.scope import Core, Scope, Visit, start_session
 
 
+@attrs.define(eq=False, repr=False, slots=False)
 class User:
     """One user of the shop: a device, or a customer known to the back office.
 
@@ -20,19 +20,12 @@ class User:
     raise :class:`ServiceError` for an answer that is an error, and :class:`TransportError` where
     no usable answer came; see their subclasses.
 
-    :ivar settings: the shop's settings as ``init`` answered them; None for a user made without.
     :ivar scope: what its calls are made with, for the package's own modules.
+    :ivar settings: the shop's settings as ``init`` answered them; None for a user made without.
     """
 
-    def __init__(
-        self,
-        core: Core,
-        visit: Visit,
-        options: CallOptions = NO_OPTIONS,
-        settings: InitAnswer | None = None,
-    ) -> None:
-        self.scope = Scope(core, visit, options)
-        self.settings = settings
+    scope: Scope
+    settings: InitAnswer | None = None
 
     @property
     def profile(self) -> ProfileCalls:
@@ -109,7 +102,7 @@ class User:
     ) -> Self:
         """Return the same user, whose calls use other options; see :class:`CallOptions`."""
         options = self.scope.options.changed(timeout=timeout, retries=retries, stream=stream)
-        return type(self)(self.scope.core, self.scope.visit, options, self.settings)
+        return attrs.evolve(self, scope=attrs.evolve(self.scope, options=options))
 
     def __repr__(self) -> str:
         return f"<User by {self.identity.kind}>"

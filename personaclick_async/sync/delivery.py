@@ -18,6 +18,7 @@ from typing import Final, TypeAlias
 import attrs
 
 from personaclick_async import errors
+from personaclick_async.calls import Core
 from personaclick_async.codec import Json
 from personaclick_async.config import CallOptions, RetryPolicy, Seconds
 from personaclick_async.errors import ConfigurationError, PersonaClickError
@@ -26,7 +27,6 @@ from personaclick_async.protocol import requests
 from personaclick_async.protocol.answers import Answer
 from personaclick_async.protocol.requests import Call
 from personaclick_async.retry import wait_before_next
-from personaclick_async.scope import Core
 from personaclick_async.sync.batch import Settlement
 from personaclick_async.sync.options import SyncOptions
 from personaclick_async.sync.records import Fault, Refused

@@ -9,8 +9,8 @@ from functools import partial
 from itertools import chain
 from typing import Any, Final, TypeAlias, TypeVar
 
+from personaclick_async.calls import Core
 from personaclick_async.config import CallOptions
-from personaclick_async.scope import Core
 from personaclick_async.sync.batch import Batch, Chunk, Settlement
 from personaclick_async.sync.bulk_sender import BulkSender
 from personaclick_async.sync.delivery import Delivery, Halted
