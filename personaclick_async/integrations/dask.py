@@ -1,11 +1,5 @@
 """Parts of a data set synced by the workers of a Dask cluster (the extra ``dask``).
 
-::
-
-    parts = parts_of("/nfs/data/*.csv", 8, mapping)
-    settings = PartSettings(shop_id="…", parts=len(parts), folder="/nfs/state")
-    report = await sync_on_dask(Client("tcp://scheduler:8786"), parts, settings)
-
 The parts of a worker that is lost are run again on another one, which resumes from their
 journals. Workers read the secret from their own environment.
 """
@@ -46,12 +40,8 @@ async def sync_on_dask(
     """
     total = Report() if report is None else report
     await asyncio.to_thread(prepare_parts, settings)
-    futures = [
-        cluster.submit(
-            sync_part, part, settings, key=f"personaclick-part-{part.key}-{id(total)}", pure=False
-        )
-        for part in parts
-    ]
+    keys = [f"personaclick-part-{part.key}-{id(total)}" for part in parts]
+    futures = cluster.map(sync_part, parts, [settings] * len(parts), key=keys, pure=False)
     ended = as_completed(futures)  # type: ignore[no-untyped-call]
     try:
         while (future := await asyncio.to_thread(next, ended, None)) is not None:

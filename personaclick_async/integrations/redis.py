@@ -119,7 +119,7 @@ class RedisStore:
             connection = self._pool().make_connection()
         if connection is None:
             raise ConfigurationError("url: expected redis://, rediss:// or unix://")
-        self._shop: bytes | None = None
+        self._shop = b""
         self._stats = CacheStats()
         self._by_loop: dict[asyncio.AbstractEventLoop, AsyncGenerator[Redis, None]] = {}
         self._away_until = 0.0
@@ -132,18 +132,19 @@ class RedisStore:
 
         :raises ConfigurationError: another client has this store.
         """
-        if self._shop is not None:
+        if self._shop:
             raise ConfigurationError("store: it belongs to another client; make one for each")
         self._shop, self._stats = shop_id.encode(), stats
 
     async def read(self, key: Identity, *, max_age: Seconds) -> Stored | None:
         """Return a profile younger than ``max_age``, else a permit; None when Redis is away."""
         chance = secrets.token_hex(8)
-        said = await self._run(_READ, key, chance, _PERMIT_MS, _milliseconds(max_age))
-        if said is None:
-            return None
-        body, *age = said
-        return Stored(body, age[0] / 1000) if age else Stored(permit=body.decode())
+        match await self._run(_READ, key, chance, _PERMIT_MS, _milliseconds(max_age)):
+            case [body, age]:
+                return Stored(body, age / 1000)
+            case [permit]:
+                return Stored(permit=permit.decode())
+        return None
 
     async def keep(self, key: Identity, permit: str, body: bytes, *, ttl: Seconds) -> bool:
         """Keep a profile until ``ttl`` after its permit was given; False if a write ended that."""
@@ -233,7 +234,7 @@ class RedisStore:
         return f"{self._prefix}:{self._digest(b'')}:{rest}"
 
     def _digest(self, text: bytes) -> str:
-        return hashlib.blake2b(text, digest_size=16, key=self._shop or b"").hexdigest()
+        return hashlib.blake2b(text, digest_size=16, key=self._shop).hexdigest()
 
 
 def _milliseconds(seconds: Seconds) -> int:

@@ -35,13 +35,8 @@ class LimitFailed(PersonaClickError):
 class SharedLimit(AbstractAsyncContextManager["SharedLimit"]):
     """At most so many requests per window, for all that use the same Redis and the same name.
 
-    ::
-
-        limit = SharedLimit("redis://limits.shop.example", shop="…")
-        client.sync(source, options=SyncOptions(limit=limit))
-
-    A moving window, by the clock of the machine that asks. It can be pickled, which carries the
-    settings over and not the connection.
+    Pass it as ``SyncOptions(limit=…)``. A moving window, by the clock of the machine that asks.
+    It can be pickled, which carries the settings over and not the connection.
 
     :param url: the Redis, ``redis://…``, ``rediss://…`` or ``unix://…``. If not given it is read
         from ``PERSONACLICK_SHARED_LIMIT_URL`` in the environment of whoever asks, so that a
@@ -78,8 +73,8 @@ class SharedLimit(AbstractAsyncContextManager["SharedLimit"]):
         :raises LimitFailed: the Redis can't be reached.
         :raises ConfigurationError: there is no address, or it is none of a Redis.
         """
-        storage = self._storage = self._storage or self._connect()
-        limiter = MovingWindowRateLimiter(storage)
+        self._storage = self._storage or self._connect()
+        limiter = MovingWindowRateLimiter(self._storage)
         try:
             if await limiter.hit(self._window, self._name):
                 return 0.0
