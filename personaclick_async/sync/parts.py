@@ -196,20 +196,14 @@ def parts_of(
 
 @attrs.frozen(kw_only=True)
 class PartSettings:
-    """What all parts of a sync are told. The secret is not among it.
-
-    :ivar parts: how many parts there are: each takes that share of the limits.
-    :ivar folder: where their journals and reject files lie, for all machines to see.
-    :ivar options: as for any sync; each part has its own journal and reject file.
-    :ivar limits: those of the whole shop; ``{}`` for a service without.
-    """
+    """What all parts of a sync are told. The secret is not among it."""
 
     shop_id: str
     api_url: str | None = None
-    parts: int
-    folder: Path = attrs.field(converter=Path)
-    options: SyncOptions = attrs.field(factory=SyncOptions)
-    limits: Mapping[Family, RateLimit] = attrs.field(factory=lambda: DOCUMENTED_LIMITS)
+    parts: int  # how many there are: each takes that share of the limits
+    folder: Path = attrs.field(converter=Path)  # of journals and reject files; all machines see it
+    options: SyncOptions = attrs.field(factory=SyncOptions)  # journal and rejects: a part's own
+    limits: Mapping[Family, RateLimit] = DOCUMENTED_LIMITS  # the whole shop's; ``{}`` for none
 
     def file(self, part: Part, suffix: str) -> Path:
         """Return where a file of a part lies."""

@@ -2,13 +2,12 @@
 
 It is made to be corrected and resubmitted with the same mapping and the same options. Its own
 columns come first and are passed over by the sources: ``_row``, ``_field``, ``_reason``, and
-``_sent``, which is explained below. The columns of the source follow as they were. A row that did
-not have the source's columns is written so that it does not have them here either, and is rejected
-again unless somebody corrects that. The reason of a row that was sent without some of its values
-begins with ``sent without``.
+``_sent``. The columns of the source follow as they were. A row that did not have them does not
+have them here either, and is rejected again unless somebody corrects that. The reason of a row
+that was sent without some of its values begins with ``sent without``.
 
-Of a row that the service refused only what was sent is known: its fields, which then stand as
-JSON in ``_sent``, and are taken from there when the file is resubmitted.
+Of a row that the service refused only what was sent is known: its fields stand as JSON in
+``_sent``, and are taken from there when the file is resubmitted.
 
 The file holds personal data, so nobody but its owner may read it. Texts stand there as they
 came: a spreadsheet that opens the file may take one that begins with ``=`` for a formula.
@@ -49,10 +48,10 @@ class RejectsFailed(PersonaClickError):
 
 
 class RejectFile:
-    """A file that rejected rows are added to, as CSV or, by its suffix, as JSON Lines.
+    """A file that rejected rows are added to, so that a resumed sync continues it.
 
-    An existing file is added to, so that a resumed sync continues it. Each row stands there once,
-    also after a crash, and is never missing once :meth:`flush` has returned.
+    Each row stands there once, also after a crash, and is never missing once :meth:`flush` has
+    returned.
 
     :ivar path: the file; ``.jsonl`` and ``.ndjson`` mean JSON Lines, all else CSV.
     :param columns: the source's columns; CSV needs them.
@@ -108,10 +107,10 @@ class RejectFile:
         lines = list(map(self._line, rows))
         new = b"".join([line for line in lines if line not in self._expected])
         self._expected.difference_update(lines)
-        last = os.pread(self._file.fileno(), 1, max(0, self.position - 1))
-        # By a crash after which nothing was resumed, or by an editor: not to be touched.
-        is_cut = last not in (b"\n", b"")
-        self._write(b"\n" + new if is_cut else new)
+        if os.pread(self._file.fileno(), 1, max(0, self.position - 1)) not in (b"\n", b""):
+            # Cut, by a crash after which nothing was resumed or by an editor: not to be touched.
+            new = b"\n" + new
+        self._write(new)
 
     def resume(self, position: int, /) -> None:
         """Keep rows once that stand after a position and come again; drop one that is cut short."""
@@ -138,10 +137,8 @@ class RejectFile:
     def close(self) -> None:
         """Flush, and close the file."""
         if not self._file.closed:
-            try:
+            with self._file:
                 self.flush()
-            finally:
-                self._file.close()
 
     def _write(self, lines: bytes) -> None:
         begin = self.position
