@@ -96,11 +96,19 @@ class _Flight:
     # A future for each: one that all share would have to be shielded from each cancellation.
     waiting: list[asyncio.Future[None]] = attrs.field(factory=list)
 
-    def land(self, outcome: bytes | Exception | None) -> None:
-        self.outcome = outcome
-        for turn in self.waiting:
-            if not turn.done():
-                turn.set_result(None)
+    async def join(self, options: CallOptions) -> bytes | Exception | None:
+        """Wait for the outcome, within the timeout of the caller that joins."""
+        turn = self.loop.create_future()
+        self.waiting.append(turn)
+        if options.ends is None:
+            await turn
+            return self.outcome
+        try:
+            async with asyncio.timeout(options.left):
+                await turn
+        except TimeoutError:
+            raise options.late("another caller's request", endpoint=PROFILE.name) from None
+        return self.outcome
 
 
 class ProfileCache:
@@ -167,20 +175,11 @@ class ProfileCache:
         loop = running_loop()
         while not force and (joined := self._in_flight(key, loop)) is not None:
             self.stats.coalesced += 1
-            turn = loop.create_future()
-            joined.waiting.append(turn)
-            try:
-                if options.ends is None:
-                    await turn
-                else:
-                    async with asyncio.timeout(options.left):
-                        await turn
-            except TimeoutError:
-                raise options.late("another caller's request", endpoint=PROFILE.name) from None
-            if isinstance(joined.outcome, bytes):
-                return parse(joined.outcome)
-            if joined.outcome is not None and joined.retries == options.retries:
-                raise joined.outcome
+            outcome = await joined.join(options)
+            if isinstance(outcome, bytes):
+                return parse(outcome)
+            if outcome is not None and joined.retries == options.retries:
+                raise outcome
             # It was retried more or less often than this caller wants.
             self.stats.coalesced -= 1
         # The first caller loads in its own task: a task for it would cost each read a tenth.
@@ -192,22 +191,34 @@ class ProfileCache:
         else:
             # Without the lock: if the list is dropped before the append, this one is forgotten too.
             self._flights.setdefault(key, []).append(this)
+        outcome, fresh_for = None, self._memory_ttl
         try:
             if self._store is None:
                 self.stats.misses += 1
-                (body, made), fresh_for = await load(parse), self._memory_ttl
+                outcome, made = await load(parse)
             else:
-                body, made, fresh_for = await self._through_store(
+                outcome, made, fresh_for = await self._through_store(
                     self._store, key, load, parse, force=force
                 )
-        except BaseException as error:
-            self._end(key, this)
-            is_own = options.timeout is not None and isinstance(error, TimedOut)
-            flight.land(error if isinstance(error, Exception) and not is_own else None)
-            del flight  # which the error's traceback would hold, and it the error
+        except Exception as error:
+            # This caller's own timeout says nothing to the others.
+            if options.timeout is None or not isinstance(error, TimedOut):
+                outcome = error
             raise
-        self._end(key, this, body if fresh_for >= self._memory_ttl > 0 else None)
-        flight.land(body)
+        finally:
+            with self._lock:
+                flights = self._flights.get(key, [])
+                if this in flights:  # neither a write nor a later read has overtaken it
+                    flights.remove(this)
+                    if not flights:
+                        del self._flights[key]
+                    if isinstance(outcome, bytes) and fresh_for >= self._memory_ttl > 0:
+                        self._memory[key] = outcome
+            flight.outcome = outcome
+            for turn in flight.waiting:
+                if not turn.done():
+                    turn.set_result(None)
+            del flight, outcome  # which an error's traceback would hold, and they the error
         return made
 
     async def forget(self, *keys: Identity) -> None:
@@ -246,17 +257,6 @@ class ProfileCache:
             if flight is not None and flight.loop is loop:
                 return flight
         return None
-
-    def _end(self, key: Identity, this: weakref.ref[_Flight], body: bytes | None = None) -> None:
-        """End a flight; cache its answer unless a write or a later read has overtaken it."""
-        with self._lock:
-            flights = self._flights.get(key, [])
-            if this in flights:
-                flights.remove(this)
-                if not flights:
-                    del self._flights[key]
-                if body is not None:
-                    self._memory[key] = body
 
     async def _through_store(
         self, store: ProfileStore, key: Identity, load: Load[T], parse: Parse[T], *, force: bool
