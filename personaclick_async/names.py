@@ -60,17 +60,9 @@ SEGMENT_ID: Final = "segment_id"
 CUSTOM_PROPERTIES: Final = "custom_properties"
 EMAIL_REGISTERED_AT: Final = "email_registered_at"
 
-SHARED_PARAMETERS: Final = frozenset(
+RESERVED_PARAMETERS: Final = frozenset(
     {SHOP_ID, SHOP_SECRET, DID, SID, SEANCE, SEGMENT, STREAM, REFERER, REFERRER}
-)
-
-RESERVED_PARAMETERS: Final = SHARED_PARAMETERS | {
-    ID,
-    API_VERSION,
-    TZ,
-    EMAIL_REGISTERED_AT,
-    CUSTOM_PROPERTIES,
-}
+) | {ID, API_VERSION, TZ, EMAIL_REGISTERED_AT, CUSTOM_PROPERTIES}
 """What a custom property can't be called, besides the fields of a profile (section 3.2)."""
 
 IMPORT_REQUESTS_PER_MINUTE: Final = 40
@@ -143,13 +135,10 @@ class Endpoint:
     path: str = attrs.field(init=False)
     family: Family = attrs.field(init=False)
 
-    @path.default
-    def _path(self) -> str:
-        return f"/{self.name}"
-
-    @family.default
-    def _family(self) -> Family:
-        return _FAMILIES.get(self.name.partition("/")[0], Family.OTHER)
+    def __attrs_post_init__(self) -> None:
+        family = _FAMILIES.get(self.name.partition("/")[0], Family.OTHER)
+        object.__setattr__(self, "path", f"/{self.name}")
+        object.__setattr__(self, "family", family)
 
 
 INIT: Final = Endpoint("init", "GET")
@@ -162,7 +151,5 @@ FORCE_CHANGE_PHONE: Final = Endpoint("profile/force_change_phone", "POST", Repea
 FORCE_CHANGE_ID: Final = Endpoint("profile/force_change_id", "POST", Repeat.UNLESS_PROCESSED)
 LAST_ORDER: Final = Endpoint("orders/last_for_user", "GET")
 ORDERS_BY_USER: Final = Endpoint("orders/by_user", "GET")
-SYNC_ORDERS: Final = Endpoint("sync/orders", "POST")
-IMPORT_ORDERS: Final = Endpoint("import/orders", "POST")
 IMPORT_AUDIENCE: Final = Endpoint("import/audience", "POST")
 IMPORT_SUPPRESSED: Final = Endpoint("import/suppressed", "POST")

@@ -90,9 +90,7 @@ class Pet(Model):
     age: str | None = None
 
     def __attrs_post_init__(self) -> None:
-        fill_in(self, "pet_type", "type")
-        fill_in(self, "pet_size", "size")
-        fill_in(self, "pet_age", "age")
+        fill_in(self, pet_type="type", pet_size="size", pet_age="age")
 
 
 class Jewelry(Model):
@@ -113,9 +111,7 @@ class Jewelry(Model):
     gem: Texts | None = None
 
     def __attrs_post_init__(self) -> None:
-        fill_in(self, "jewelry_color", "color")
-        fill_in(self, "jewelry_metal", "metal")
-        fill_in(self, "jewelry_gem", "gem")
+        fill_in(self, jewelry_color="color", jewelry_metal="metal", jewelry_gem="gem")
 
 
 class Space(Model):

@@ -115,11 +115,11 @@ class Read(Model):
         return {name: value for name, value in self.raw.items() if name not in known}
 
 
-def fill_in(read: object, name: str, other: str) -> None:
-    """Set ``name`` to the value of its other documented spelling, where only that one came."""
-    value = getattr(read, other)
-    if value is not None and getattr(read, name) is None:
-        object.__setattr__(read, name, value)
+def fill_in(read: object, **others: str) -> None:
+    """Set attributes to the values of their other documented spellings, where only those came."""
+    for name, other in others.items():
+        if getattr(read, name) is None:
+            object.__setattr__(read, name, getattr(read, other))
 
 
 def read_object(cls: type[R], body: bytes) -> R:

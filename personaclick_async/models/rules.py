@@ -9,16 +9,15 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from enum import Enum
-from typing import Final, TypeAlias, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 from personaclick_async.codec import Json
 from personaclick_async.errors import ValidationError
-from personaclick_async.names import Gender
 
 T = TypeVar("T")
 Rule: TypeAlias = Callable[[str, object], T]
@@ -59,8 +58,7 @@ _NO_PHONE: Final = re.compile(
     rf"|{_BYTE}(?:\.{_BYTE}){{3}}|.+\(0\).*"
 )
 _DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
-_MALE, _FEMALE = Gender.MALE.value, Gender.FEMALE.value
-_GENDERS: Final = {"m": _MALE, "f": _FEMALE, "male": _MALE, "female": _FEMALE}
+_GENDERS: Final = {"m": "m", "f": "f", "male": "m", "female": "f"}
 _INT64: Final = range(-(2**63), 2**63)
 _INT64_DIGITS: Final = 19
 _MAX_DEPTH: Final = 32
@@ -84,8 +82,7 @@ def given(value: object) -> str:
             noun = "item"
         case _:
             return kind
-    size = len(value)
-    return f"{kind} of {size} {noun}" if size == 1 else f"{kind} of {size} {noun}s"
+    return f"{kind} of {len(value)} {noun}{'' if len(value) == 1 else 's'}"
 
 
 def refuse(field: str, rule: str, value: object) -> ValidationError:
@@ -205,7 +202,7 @@ def phone(field: str, value: object) -> str:
 
 
 def gender(field: str, value: object) -> str:
-    """Accept :class:`Gender`, ``m`` or ``f``, ``male`` or ``female``."""
+    """Accept :class:`~personaclick_async.Gender`, ``m`` or ``f``, ``male`` or ``female``."""
     exact = _exact(value)
     found = _GENDERS.get(exact) if isinstance(exact, str) else None
     if found is None:
@@ -320,10 +317,7 @@ def custom_value(field: str, value: object, *, depth: int = _MAX_DEPTH) -> Json:
         case date() if not isinstance(exact, datetime):
             return exact.isoformat()
         case Mapping():
-            return {
-                _key(field, key): _inner(_path(field, key), item, depth - 1)
-                for key, item in exact.items()
-            }
+            return dict(_items(field, exact, depth - 1))
         case Sequence() if not isinstance(exact, bytes | bytearray | memoryview):
             return [_inner(f"{field}[{i}]", item, depth - 1) for i, item in enumerate(exact)]
         case _:
@@ -345,14 +339,11 @@ def _inner(field: str, value: object, depth: int) -> Json:
     return custom_value(field, value, depth=depth)
 
 
-def _path(field: str, key: object) -> str:
-    # A key of a JSON object may be personal data itself; a plain name is not.
-    plain = isinstance(key, str) and key.isidentifier() and key.isascii()
-    return f"{field}.{key}" if plain else f"{field}.*"
-
-
-def _key(field: str, key: object) -> str:
-    if not isinstance(key, str):
-        raise refuse(field, "a JSON object with str keys", key)
-    _check_encodable(field, key)
-    return key
+def _items(field: str, value: Mapping[Any, object], depth: int) -> Iterator[tuple[str, Json]]:
+    for key, item in value.items():
+        if not isinstance(key, str):
+            raise refuse(field, "a JSON object with str keys", key)
+        _check_encodable(field, key)
+        # A key of a JSON object may be personal data itself; a plain name is not.
+        plain = key.isidentifier() and key.isascii()
+        yield key, _inner(f"{field}.{key}" if plain else f"{field}.*", item, depth)

@@ -9,17 +9,7 @@ from datetime import date
 from decimal import Decimal
 from enum import Enum, StrEnum
 from operator import attrgetter
-from typing import (
-    Any,
-    ClassVar,
-    Final,
-    Literal,
-    TypeAlias,
-    TypedDict,
-    TypeVar,
-    Unpack,
-    dataclass_transform,
-)
+from typing import Any, Final, Never, TypeAlias, TypedDict, TypeVar, Unpack, dataclass_transform
 
 import attrs
 
@@ -48,7 +38,7 @@ class Clear(Enum):
 CLEAR: Final = Clear.CLEAR
 """Send this for a field that the service shall forget; None only leaves the field out."""
 
-Sent: TypeAlias = T | Literal[Clear.CLEAR] | None
+Sent: TypeAlias = T | Clear | None
 """A field of an update: a value, :data:`CLEAR`, or None to leave it out."""
 
 
@@ -114,11 +104,13 @@ class Fields:
 
     :ivar mentioned: the fields that are given, by name.
     :cvar facts: of each field, by name.
+    :cvar can_clear: whether a field may be :data:`CLEAR`.
     """
 
     __slots__ = ("mentioned",)
     mentioned: Mapping[str, Any]
-    facts: ClassVar[Mapping[str, Field]]
+    facts: Mapping[str, Field]
+    can_clear = True
 
     def __init_subclass__(cls) -> None:
         cls.facts = {name: one for name, one in vars(cls).items() if isinstance(one, Field)}
@@ -132,14 +124,11 @@ class Fields:
             field = facts.get(name)
             if field is None:
                 raise ValidationError(owner, f"one of {', '.join(facts)}", "an unknown field name")
+            if value is CLEAR and not cls.can_clear:
+                raise rules.refuse(name, "a value, or the field left out", value)
             if value is not None:
-                made[name] = cls.cleared(name) if value is CLEAR else field.rule(name, value)
+                made[name] = CLEAR if value is CLEAR else field.rule(name, value)
         return made
-
-    @classmethod
-    def cleared(cls, name: str) -> Clear:  # noqa: ARG003 - not all classes allow it
-        """Return what is kept of a field that is to be cleared."""
-        return CLEAR
 
     def __eq__(self, other: object) -> bool:
         return type(other) is type(self) and other.__getstate__() == self.__getstate__()
@@ -155,11 +144,7 @@ class _Part(Fields):
     """A part of an update, whose fields can't be cleared one by one."""
 
     __slots__ = ()
-
-    @classmethod
-    def cleared(cls, name: str) -> Clear:
-        """Refuse it."""
-        raise rules.refuse(name, "a value, or the field left out", CLEAR)
+    can_clear = False
 
     @classmethod
     def rule(cls) -> Rule[list[Mapping[str, Any]]]:
@@ -186,26 +171,25 @@ class _Part(Fields):
 
 
 class Kid(_Part):
-    """A child of the user: ``gender`` and ``birthday``, both optional (protocol, 3.1).
-
-    :ivar mentioned: the fields that are given, by name, in the wire's form.
-    """
+    """A child of the user: ``gender`` and ``birthday``, both optional (protocol, 3.1)."""
 
     __slots__ = ()
     gender: Gender | None = sent(rules.gender, Kind.GENDER)
     birthday: date | None = sent(rules.birthday, Kind.DAY)
 
     def __init__(
-        self, *, gender: Gender | str | None = None, birthday: date | str | None = None
+        self,
+        *,
+        gender: Gender | str | None = None,
+        birthday: date | str | None = None,
+        **others: Never,
     ) -> None:
-        self.mentioned = self.checked({"gender": gender, "birthday": birthday}, "Kid")
+        given = {"gender": gender, "birthday": birthday, **others}
+        self.mentioned = self.checked(given, "Kid")
 
 
 class Vehicle(_Part):
-    """A vehicle of the user: ``brand``, ``model``, ``vds`` (VDS or full VIN) (protocol, 3.1).
-
-    :ivar mentioned: the fields that are given, by name, in the wire's form.
-    """
+    """A vehicle of the user: ``brand``, ``model``, ``vds`` (VDS or full VIN) (protocol, 3.1)."""
 
     __slots__ = ()
     brand: str | None = sent(rules.text, Kind.TEXT)
@@ -213,9 +197,15 @@ class Vehicle(_Part):
     vds: str | None = sent(rules.text, Kind.TEXT)
 
     def __init__(
-        self, *, brand: str | None = None, model: str | None = None, vds: str | None = None
+        self,
+        *,
+        brand: str | None = None,
+        model: str | None = None,
+        vds: str | None = None,
+        **others: Never,
     ) -> None:
-        self.mentioned = self.checked({"brand": brand, "model": model, "vds": vds}, "Vehicle")
+        given = {"brand": brand, "model": model, "vds": vds, **others}
+        self.mentioned = self.checked(given, "Vehicle")
 
 
 class ProfileFields(TypedDict, total=False):

@@ -55,9 +55,6 @@ _BY_STATUS: Final[Mapping[int, type[ServiceError]]] = {
 # The sources disagree on the status of wrong credentials; the message settles it (section 9).
 _ABOUT_CREDENTIALS: Final = re.compile(r"(?i)\b(?:shop|shop_id|shop_secret|secret)\b")
 _PROFILE_WORD: Final = re.compile(r"(?i)\b(?:profile|device|did|user)\b")
-_TELLING_WORD: Final = re.compile(
-    r"(?i)shop|shop_id|shop_secret|secret|profile|device|did|user|not|found"
-)
 _NOT_FOUND: Final = re.compile(r"(?i)\bnot found\b")
 
 # These the service says of anybody: a value that is a part of one ("Pro" of "Profile") is not
@@ -246,8 +243,7 @@ def _without_quotations(message: str, call: Call[Any]) -> tuple[str, str]:
     quoted = _quoted(message, call.private_values())
     own_words = _EMAIL_LIKE.sub("", message)
     for value in sorted(quoted, key=len, reverse=True):
-        if not _TELLING_WORD.fullmatch(value):
-            own_words = re.sub(rf"(?i)(?<!\w){re.escape(value)}(?!\w)", "", own_words)
+        own_words = re.sub(rf"(?i)(?<!\w){re.escape(value)}(?!\w)", "", own_words)
     if quoted or _ESCAPE.search(message):
         return WITHHELD, own_words
     shown = _LONG_NUMBER.sub(_REDACTED, _EMAIL_LIKE.sub(_REDACTED, message))
