@@ -219,7 +219,8 @@ class RawProfileCalls(_Calls):
         self, update: ProfileUpdate | None = None, /, **fields: Unpack[ProfileFields]
     ) -> Answer[None]:
         """Send an update; see :meth:`ProfileCalls.set`."""
-        return await send_update(self._whose.scope, _either(update, fields))
+        made = ProfileUpdate(**fields) if update is None else _alone(update, fields)
+        return await send_update(self._whose.scope, made)
 
     async def purge(self) -> Answer[None]:
         """Purge the profile; see :meth:`ProfileCalls.purge`."""
@@ -282,7 +283,9 @@ class ProfileCalls(_Calls):
         :raises ValidationError: a value breaks its field's rule; nothing was sent.
         :raises TransportError: no usable answer came; the update may have been carried out.
         """
-        (await send_update(self._whose.scope, _either(update, fields))).parse()
+        # Not by way of raw: editors follow the keywords to ProfileUpdate, and show the fields.
+        made = ProfileUpdate(**fields) if update is None else _alone(update, fields)
+        (await send_update(self._whose.scope, made)).parse()
 
     async def purge(self) -> None:
         """Remove names, identifiers and custom properties from the profile (protocol, 2.4).
@@ -358,9 +361,7 @@ async def send_update(
         await scope.core.profiles.forget(scope.visit.identity, *named)
 
 
-def _either(update: ProfileUpdate | None, fields: ProfileFields) -> ProfileUpdate:
-    if update is None:
-        return ProfileUpdate(**fields)
+def _alone(update: ProfileUpdate, fields: ProfileFields) -> ProfileUpdate:
     if fields:
         raise ValidationError("profile update", "a ProfileUpdate or fields", "both")
     return update
