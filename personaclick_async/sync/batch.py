@@ -4,29 +4,23 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 from itertools import accumulate
 from mmap import mmap
-from typing import Final
+from typing import Final, Self
 
 import attrs
 
 from personaclick_async import codec
 from personaclick_async.codec import Json
 from personaclick_async.sync.options import SyncRefused
-from personaclick_async.sync.records import Admitted, FaultyRow, Refused, Rejected
-from personaclick_async.sync.report import Delivered, Failed, Result, Tally, Unchanged
+from personaclick_async.sync.records import Admitted, FaultyRow, Rejected
+from personaclick_async.sync.report import Result, Tally, Unchanged
 
 _DIGEST_BYTES: Final = 16
 _USUAL_ROOM: Final = 33 * 1024 * 1024
 """What a body of the largest usual size takes."""
-
-_COUNTED: Final[Mapping[type, Tally]] = {
-    Delivered: {"sent": 1},
-    Refused: {"rejected": 1},
-    Failed: {"failed": 1},
-}
 
 
 @attrs.define(eq=False)
@@ -58,7 +52,7 @@ class Chunk:
         )
 
 
-@attrs.frozen(eq=False)
+@attrs.define(eq=False)
 class Settlement:
     """Rows of one chunk whose outcome is known.
 
@@ -73,13 +67,6 @@ class Settlement:
     tally: Tally
     faulty: Sequence[FaultyRow] = ()
 
-    @classmethod
-    def of(cls, chunk: Chunk, position: int, result: Delivered | Refused | Failed) -> Settlement:
-        """Return the settlement of one row."""
-        positions = () if isinstance(result, Failed) else (position,)
-        faulty = (result,) if isinstance(result, Refused) else ()
-        return cls(chunk, positions, (result,), _COUNTED[type(result)], faulty)
-
 
 class Batch:
     """A chunk's rows on their way: first filled and sealed, then sent.
@@ -89,7 +76,7 @@ class Batch:
     :ivar faulty: rows that are rejected, and what records are sent without.
     :ivar going: the positions of the records to send.
     :ivar ends: where each of these ends in ``body``.
-    :ivar body: the records, with commas between them, inside the envelope; set by :meth:`seal`.
+    :ivar body: the records, with commas between them, inside the envelope; set by :meth:`sealed`.
     :param salt: the journal's key. Without a journal nothing is ever compared, nor hashed.
     :param envelope: what stands before and after the records in a body.
     """
@@ -165,8 +152,8 @@ class Batch:
         self.rows.extend([outcome.row for outcome, _ in rows])
         return len(self.going) + len(self.aside) - before
 
-    def seal(self) -> None:
-        """End the batch: give its chunk its extent, and make the body.
+    def sealed(self) -> Self:
+        """End the batch, and return it: give its chunk its extent, and make the body.
 
         :raises SyncRefused: it is the chunk of an earlier run, and its rows have changed.
         """
@@ -181,6 +168,7 @@ class Batch:
         chunk.settled = chunk.settled or bytearray(len(self.rows))
         self._write(self._tail)
         self.body = memoryview(self._memory)[: self._memory.tell()]
+        return self
 
     def _write(self, content: bytes) -> None:
         needed = self._memory.tell() + len(content)

@@ -102,7 +102,8 @@ class BulkSender:
             return Said.ACCEPTED
         if len(positions) == 1:
             refused = refusal(batch.rows[positions[0]], batch.record(first), error)
-            await self._delivery.settle(Settlement.of(batch.chunk, positions[0], refused))
+            one = Settlement(batch.chunk, positions, [refused], {"rejected": 1}, [refused])
+            await self._delivery.settle(one)
         if not isinstance(error, PayloadTooLarge):
             return Said.REFUSED
         if len(positions) > 1:

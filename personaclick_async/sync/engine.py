@@ -20,19 +20,17 @@ from personaclick_async.sync.profile_sender import ProfileSender
 from personaclick_async.sync.reading import (
     AsyncSource,
     OneThread,
-    Plan,
     Records,
     Slice,
-    peek,
     slices,
     source_of,
 )
 from personaclick_async.sync.records import (
     BULK_FROM,
+    Outcome,
     Refused,
     Rejected,
     Route,
-    Source,
     admitted,
     choose_route,
     identifiers_of,
@@ -48,31 +46,6 @@ Sender: TypeAlias = BulkSender | ProfileSender
 _GRACE_SECONDS: Final = 5.0
 _GATHER_SECONDS: Final = 0.005
 _BATCHES_OF_RESULTS: Final = 8
-
-
-class Results:
-    """A bounded queue of results: a slow reader slows the sync down, nothing piles up."""
-
-    def __init__(self) -> None:
-        self._batches: asyncio.Queue[Iterable[Result] | None] = asyncio.Queue(_BATCHES_OF_RESULTS)
-        self._is_closed = False
-
-    async def put(self, batch: Iterable[Result] | None) -> None:
-        """Hand results on, or None at their end; once nobody reads any more, they are dropped."""
-        if not self._is_closed:
-            await self._batches.put(batch)
-
-    def close(self) -> None:
-        """Let whoever waits to put something go on, and let the reader come to the end."""
-        self._is_closed = True
-        while not self._batches.empty():
-            self._batches.get_nowait()
-        self._batches.put_nowait(None)
-
-    async def __aiter__(self) -> AsyncIterator[Result]:
-        while (batch := await self._batches.get()) is not None:
-            for result in batch:
-                yield result
 
 
 class Sync(AbstractAsyncContextManager["Sync"]):
@@ -92,33 +65,47 @@ class Sync(AbstractAsyncContextManager["Sync"]):
     :ivar report: the account, true at any moment, to be read by a progress line.
     """
 
+    _delivery: Delivery
+    _run: Run
+    _written: asyncio.Future[None]
+
     def __init__(
         self, core: Core, call_options: CallOptions, source: Records, options: SyncOptions
     ) -> None:
         self.report = Report()
-        self._results = Results()
-        self._begin = partial(
-            Pipeline,
-            self.report,
-            core,
-            call_options,
-            options,
-            source=source_of(source),
-            results=self._results,
-        )
-        self._pipeline: Pipeline | None = None
+        self._core = core
+        self._call_options = call_options
+        self._options = options
+        self._source = source_of(source)
+        self._reading = OneThread("personaclick-sync-read")
+        self._slices = slices(self._source, (), 0, options.chunk_rows)
+        self._ahead: list[Slice] = []
+        self._journal: Journal | None = None
+        self._writing = OneThread("personaclick-sync-write")
+        self._enough = 1
+        self._waiting: list[Settlement] = []
+        self._is_due = asyncio.Event()
+        # Bounded: a slow reader slows the sync down, nothing piles up.
+        self._results: asyncio.Queue[Iterable[Result] | None] = asyncio.Queue(_BATCHES_OF_RESULTS)
+        self._is_read = True
+        self._task: asyncio.Task[None] | None = None
 
     async def __aiter__(self) -> AsyncIterator[Result]:
-        if self._pipeline is not None:
+        if self._task is not None:
             raise SyncRefused("this sync was iterated before: make another one")
-        self._pipeline = self._begin()
-        task = self._pipeline.task
+        loop = asyncio.get_running_loop()
+        self._delivery = Delivery(
+            self.report, self._core, self._call_options, self._options, self._put
+        )
+        self._written = loop.create_future()
+        self._task = loop.create_task(self._work())
         try:
-            async for result in self._results:
-                yield result
+            while (results := await self._results.get()) is not None:
+                for result in results:
+                    yield result
             # Whoever is cancelled here does not cancel the work: it is stopped in its own way.
-            await asyncio.wait([task])
-            await task
+            await asyncio.wait([self._task])
+            await self._task
         finally:
             await self.stop()
 
@@ -129,24 +116,24 @@ class Sync(AbstractAsyncContextManager["Sync"]):
         :raises SyncStopped: it gave up before the end of the source.
         :raises JournalFailed: the journal can't be written.
         """
-        if self._pipeline is None:
+        if self._task is None:
             # Nobody will look at the results; those of an iteration in progress are someone's.
-            self._results.close()
+            self._drop_results()
         async for _ in self:
             pass
         return self.report
 
     async def stop(self) -> None:
         """End early: send nothing more, wait briefly for requests in flight, journal them."""
-        if self._pipeline is None:
+        if self._task is None:
             return
-        self._results.close()
-        self._pipeline.delivery.halt()
+        self._drop_results()
+        self._delivery.halt()
         try:
-            await asyncio.wait([self._pipeline.task], timeout=_GRACE_SECONDS)
+            await asyncio.wait([self._task], timeout=_GRACE_SECONDS)
         finally:
             # Its errors come out of the iteration; here it only has to end.
-            await _cancelled(self._pipeline.task)
+            await _cancelled(self._task)
 
     async def __aexit__(self, *_: object) -> None:
         await self.stop()
@@ -154,47 +141,11 @@ class Sync(AbstractAsyncContextManager["Sync"]):
     def __repr__(self) -> str:
         return f"<Sync of {self.report.source or 'a source'}>"
 
-
-class Pipeline:
-    """Reads, packs, sends and settles, in a task of its own.
-
-    Rejected rows are durable before the journal counts them, the journal before the report.
-    Settlements are written in groups: while one commit is made durable, the next group gathers.
-    """
-
-    _run: Run
-
-    def __init__(
-        self,
-        report: Report,
-        core: Core,
-        call_options: CallOptions,
-        options: SyncOptions,
-        *,
-        source: Source,
-        results: Results,
-    ) -> None:
-        self.delivery = Delivery(report, core, call_options, options, self._put)
-        self._report = report
-        self._source = source
-        self._results = results
-        self._core = core
-        self._options = options
-        self._reading = OneThread("personaclick-sync-read")
-        self._slices = slices(source, Plan(), options.chunk_rows)
-        self._ahead: list[Slice] = []
-        self._writing = OneThread("personaclick-sync-write")
-        self._journal: Journal | None = None
-        self._enough = 1
-        self._waiting: list[Settlement] = []
-        self._is_due = asyncio.Event()
-        self._loop = asyncio.get_running_loop()
-        self._written = self._loop.create_future()
-        self.task = self._loop.create_task(self._work())
+    # The work itself, in a task of its own
 
     async def _work(self) -> None:
-        report, source = self._report, self._source
-        report.started_at = self._core.config.now()
+        report, source, now = self.report, self._source, self._core.config.now
+        report.started_at = now()
         if isinstance(source, AsyncSource):
             source.start(self._options.chunk_rows)
         try:
@@ -203,20 +154,20 @@ class Pipeline:
             await (self._check() if self._options.dry_run else self._deliver())
         finally:
             report.waiting = None
-            report.ended_at = self._core.config.now()
+            report.ended_at = now()
             self._reading.close(self._slices.close)
             if isinstance(source, AsyncSource):
                 await source.stop()
             if self._journal is not None:
                 await self._writing.run(self._journal.close)
             self._writing.close()
-            await self._results.put(None)
+            await self._hand_on(None)
 
     async def _check(self) -> None:
         """Read and admit everything, as a dry run does."""
-        route = self._report.route = await self._route()
-        found = chain(self._ahead, self._slices)
+        route = self.report.route = await self._route()
         largest = self._options.max_chunk_bytes
+        found = chain(self._ahead, self._slices)
         admitting = ([admitted(one, route, largest)[0] for one in some.outcomes] for some in found)
         while (outcomes := await self._next(admitting)) is not None:
             fit = [one for one in outcomes if not isinstance(one, Rejected)]
@@ -226,28 +177,26 @@ class Pipeline:
                 "incomplete": sum(one.omitted is not None for one in fit),
                 "checked": len(fit),
             }
-            self._report.add(tally)
-            await self._results.put(
+            self.report.add(tally)
+            await self._hand_on(
                 [one if isinstance(one, Rejected) else Checked(one.row) for one in outcomes]
             )
 
     async def _deliver(self) -> None:
         self._core.shop.require_secret("sync profiles")
         await self._begin()
-        sender: Sender = BulkSender(self.delivery)
+        sender: Sender = BulkSender(self._delivery)
         if self._run.route is not Route.BULK:
-            sender = ProfileSender(self.delivery)
+            sender = ProfileSender(self._delivery)
             self._enough = 1 if self._journal is None else self._options.concurrency
         writing = asyncio.create_task(self._write_groups())
         try:
             with suppress(Halted):
                 await self._pump(sender)
-                self._report.is_complete = True
-                if self._journal is not None and not self._report.failed:
-                    end = partial(
-                        self._journal.end, self._run, self._core.config.now(), is_finished=True
-                    )
-                    await self._writing.run(end)
+                self.report.is_complete = True
+                if self._journal is not None and not self.report.failed:
+                    end = partial(self._journal.end, is_finished=True)
+                    await self._writing.run(end, self._run, self._core.config.now())
         finally:
             await _cancelled(writing)
 
@@ -255,38 +204,34 @@ class Pipeline:
 
     async def _begin(self) -> None:
         """Open the journal, and resume what it has not finished or begin a new run."""
-        options, report = self._options, self._report
+        options, report = self._options, self.report
         settings = {
             "api_url": self._core.config.api_url,
             "shop_id": self._core.shop.shop_id,
             "segment_id": str(options.segment_id),
         }
-        run, plan = Run(report.source, options.route, settings), Plan()
+        run = self._run = Run(report.source, options.route, settings)
         if options.journal is not None:
             restarts = options.unfinished is Unfinished.RESTART
             opened = partial(Journal, options.journal, sets_aside=restarts)
             journal = self._journal = await self._writing.run(opened)
             run.fingerprint = await self._reading.run(lambda: self._source.fingerprint)
-            may_repeat = options.skip_unchanged
-            asking = partial(journal.resume, restarts=restarts, may_repeat=may_repeat)
-            run, plan = await self._writing.run(asking, run, self._core.config.now())
-        self._run = run
-        self._slices = slices(self._source, plan, options.chunk_rows)
-        if not run.id:
-            run.route = await self._route()
-        report.route = run.route
+            resume = partial(journal.resume, restarts=restarts, may_repeat=options.skip_unchanged)
+            run, left = await self._writing.run(resume, run, self._core.config.now())
+            self._run = run
+            self._slices = slices(self._source, left, run.last_row, options.chunk_rows)
+        run.route = report.route = run.route if run.id else await self._route()
         report.add(run.tally)
         report.read = report.earlier = report.settled
-        await self._writing.run(self._begin_run)
+        if self._journal is not None:
+            await self._writing.run(self._begin_run, self._journal)
 
-    def _begin_run(self) -> None:
+    def _begin_run(self, journal: Journal) -> None:
         """Write down a new run; have the reject file expect again what an earlier one had."""
         rejects = self._options.rejects if isinstance(self._options.rejects, RejectFile) else None
-        if self._journal is None:
-            return
         if not self._run.id:
             self._run.rejects_at = 0 if rejects is None else rejects.position
-            self._journal.start(self._run)
+            journal.start(self._run)
         elif rejects is not None:
             rejects.resume(self._run.rejects_at)
 
@@ -295,15 +240,17 @@ class Pipeline:
             return self._options.route
         if self._options.segment_id is not None:
             return Route.BULK
-        if self._report.total is not None and self._report.total < BULK_FROM:
+        if self.report.total is not None and self.report.total < BULK_FROM:
             return Route.PER_PROFILE
-        self._ahead, whole = await self._reading.run(peek, self._slices, BULK_FROM)
-        first = [outcome for some in self._ahead for outcome in some.outcomes]
-        return choose_route(first, whole=whole)
+        first: list[Outcome] = []
+        while len(first) < BULK_FROM and (some := await self._next(self._slices)) is not None:
+            self._ahead.append(some)
+            first += some.outcomes
+        return choose_route(first, whole=len(first) < BULK_FROM)
 
     async def _next(self, found: Iterator[T]) -> T | None:
         """Return the next of what the reading thread finds; None at the end, and if halted."""
-        reading, halted = self._reading.run(next, found, None), self.delivery.halted
+        reading, halted = self._reading.run(next, found, None), self._delivery.halted
         either: list[asyncio.Future[Any]] = [reading, halted]
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         if halted.done():
@@ -314,32 +261,30 @@ class Pipeline:
     def _batches(self, sender: Sender) -> Iterator[Batch]:
         """Read and pack; a batch ends with its chunk, when it is full, or with its slice."""
         journal, run = self._journal, self._run
-        salt = None if journal is None else journal.salt
         is_bulk = run.route is Route.BULK
         batch: Batch | None = None
-        for some in chain(self._ahead, self._slices):
-            if self.delivery.halted.done():
+        for outcomes, chunk, ends_chunk in chain(self._ahead, self._slices):
+            if self._delivery.halted.done():
                 return
-            left = [admitted(one, run.route, sender.largest_record) for one in some.outcomes]
+            left = [admitted(one, run.route, sender.largest_record) for one in outcomes]
             while left:
                 if batch is None:
                     row = left[0][0].row
-                    new = Chunk(0, row) if journal is None else journal.begin(run, row)
-                    batch = Batch(some.chunk or new, salt, sender.envelope)
-                fits = len(left) if some.chunk else batch.fitting(left, sender.most_bytes)
+                    new = chunk or (journal.begin(run, row) if journal else Chunk(0, row))
+                    salt = journal.salt if journal else None
+                    batch = Batch(new, salt, sender.envelope)
+                fits = len(left) if chunk else batch.fitting(left, sender.most_bytes)
                 if fits:
                     now, left = left[:fits], left[fits:]
                     unchanged: frozenset[int] = frozenset()
-                    if journal is not None and self._options.skip_unchanged:
+                    if journal and self._options.skip_unchanged:
                         unchanged = journal.unchanged(run, batch.chunk, now, len(batch.rows))
-                    self._report.read += batch.add(now, unchanged)
-                if left or (some.ends_chunk if some.chunk else not is_bulk):
-                    batch.seal()
-                    yield batch
+                    self.report.read += batch.add(now, unchanged)
+                if left or (ends_chunk if chunk else not is_bulk):
+                    yield batch.sealed()
                     batch = None
         if batch is not None:
-            batch.seal()
-            yield batch
+            yield batch.sealed()
 
     # Send and settle
 
@@ -350,7 +295,7 @@ class Pipeline:
         batches = self._batches(sender)
 
         async def send(batch: Batch) -> None:
-            with self.delivery.halting():
+            with self._delivery.halting():
                 await self._put(batch.set_aside())
                 if len(batch):
                     await sender.send(batch)
@@ -364,13 +309,13 @@ class Pipeline:
                     await room.acquire()
             except Exception as error:  # noqa: BLE001 - raised below
                 # What was read until then is good.
-                self.delivery.error = self.delivery.error or error
+                self._delivery.error = self._delivery.error or error
             await asyncio.gather(*sending)
         finally:
             await _cancelled(*sending)
-        if self.delivery.error is not None:
-            raise self.delivery.error
-        if self.delivery.halted.done():
+        if self._delivery.error is not None:
+            raise self._delivery.error
+        if self._delivery.halted.done():
             raise Halted
 
     def _put(self, settlement: Settlement) -> asyncio.Future[None]:
@@ -380,7 +325,7 @@ class Pipeline:
             self._is_due.set()
         elif len(self._waiting) == 1:
             # Not for long: a commit for each row would cost half the speed.
-            self._loop.call_later(_GATHER_SECONDS, self._is_due.set)
+            self._written.get_loop().call_later(_GATHER_SECONDS, self._is_due.set)
         return self._written
 
     async def _write_groups(self) -> None:
@@ -391,15 +336,15 @@ class Pipeline:
             if not (settled := self._waiting):
                 continue
             self._waiting = []
-            written, self._written = self._written, self._loop.create_future()
+            written, self._written = self._written, self._written.get_loop().create_future()
             try:
                 if self._journal is not None or any(one.faulty for one in settled):
                     await self._writing.run(self._write, settled)
                 for one in settled:
-                    self._report.add(one.tally)
-                await self._results.put(chain.from_iterable([one.results for one in settled]))
+                    self.report.add(one.tally)
+                await self._hand_on(chain.from_iterable([one.results for one in settled]))
             except Exception as error:
-                self.delivery.halt(error)
+                self._delivery.halt(error)
                 # Also for what came meanwhile, and for what is still to come.
                 for future in (written, self._written):
                     future.set_exception(error)
@@ -424,6 +369,17 @@ class Pipeline:
         refused = [identifiers_of(row.source_row) for row in faulty if isinstance(row, Refused)]
         chunks = {one.chunk for one in settled}
         self._journal.save(self._run, chunks, chain.from_iterable(refused))
+
+    async def _hand_on(self, results: Iterable[Result] | None) -> None:
+        if self._is_read:
+            await self._results.put(results)
+
+    def _drop_results(self) -> None:
+        """Let whoever waits to hand some on continue, and let the reader come to the end."""
+        self._is_read = False
+        while not self._results.empty():
+            self._results.get_nowait()
+        self._results.put_nowait(None)
 
 
 async def _cancelled(*tasks: asyncio.Task[None]) -> None:

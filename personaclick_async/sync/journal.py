@@ -29,7 +29,6 @@ from personaclick_async import codec
 from personaclick_async.errors import PersonaClickError
 from personaclick_async.sync.batch import Chunk
 from personaclick_async.sync.options import SyncRefused
-from personaclick_async.sync.reading import Plan
 from personaclick_async.sync.records import Admitted, Record, Route
 
 log: Final = logging.getLogger("personaclick_async")
@@ -220,8 +219,8 @@ class Journal:
 
     def resume(
         self, asked: Run, now: datetime, *, restarts: bool = False, may_repeat: bool = False
-    ) -> tuple[Run, Plan]:
-        """Return the unfinished run to go on with and what it left to do; else the one asked for.
+    ) -> tuple[Run, list[Chunk]]:
+        """Return the unfinished run to go on with and its chunks that are not done, or a new one.
 
         One that can't go on is refused if something of it was sent, and ended otherwise.
 
@@ -253,9 +252,9 @@ class Journal:
         if synced_at is not None and not may_repeat and abs(now - synced_at) < _SOON:
             when = synced_at.isoformat(" ", "seconds")
             log.warning("the same source was synced to its end at %s: it is sent again", when)
-        return asked, Plan()
+        return asked, []
 
-    def _left_by(self, run: Run) -> Plan:
+    def _left_by(self, run: Run) -> list[Chunk]:
         with self.transaction() as db:
             db.execute(_FORGET_UNSETTLED, (run.id,))
             db.execute("DELETE FROM chunks WHERE run = ? AND last_row IS NULL", (run.id,))
@@ -264,7 +263,7 @@ class Journal:
                 " ORDER BY first_row",
                 (run.id,),
             )
-            return Plan(tuple(starmap(Chunk, left)), run.last_row)
+            return list(starmap(Chunk, left))
 
     def start(self, run: Run) -> None:
         """Begin a run of a source that has no unfinished one."""

@@ -14,8 +14,12 @@ from personaclick_async.names import IDENTIFIERS
 from personaclick_async.protocol import requests
 from personaclick_async.sync.batch import Batch, Settlement
 from personaclick_async.sync.delivery import Delivery, Verdict, describe, judge, refusal
-from personaclick_async.sync.records import Refused, identifiers_of
+from personaclick_async.sync.records import identifiers_of
 from personaclick_async.sync.report import Delivered, Failed
+
+_SENT: Final = {"sent": 1}
+_REFUSED: Final = {"rejected": 1}
+_FAILED: Final = {"failed": 1}
 
 
 class ProfileSender:
@@ -70,32 +74,33 @@ class ProfileSender:
 
     async def _deliver(self, batch: Batch, index: int) -> Settlement:
         """Deliver a record, after the earlier ones of the same person."""
-        position, fields = batch.going[index], batch.record(index)
+        chunk, position, fields = batch.chunk, batch.going[index], batch.record(index)
         row = batch.rows[position]
         identifiers = identifiers_of(fields)
         # Workers take the records in order, so that one only waits for what another has begun.
         earlier = [self._latest[one] for one in identifiers if one in self._latest]
         is_done = self._new_future()
         self._latest.update(dict.fromkeys(identifiers, is_done))
-        result: Delivered | Refused | Failed = Delivered(row)
         try:
             if earlier:
                 await asyncio.wait(earlier)
             if not self._failed.isdisjoint(identifiers):
                 # Were it sent now, the next run would put the older record on top of it.
-                result = Failed(row, "an earlier record of the same person has failed")
-            elif (error := await self._send(fields)) is not None:
-                if judge(error)[0] is Verdict.WAIT:
-                    result = Failed(row, describe(error))
-                    self._failed.update(identifiers)
-                else:
-                    result = refusal(row, fields, error)
+                failed = Failed(row, "an earlier record of the same person has failed")
+                return Settlement(chunk, (), (failed,), _FAILED)
+            error = await self._send(fields)
+            if error is None:
+                return Settlement(chunk, (position,), (Delivered(row),), _SENT)
+            if judge(error)[0] is Verdict.WAIT:
+                self._failed.update(identifiers)
+                return Settlement(chunk, (), (Failed(row, describe(error)),), _FAILED)
+            refused = (refusal(row, fields, error),)
+            return Settlement(chunk, (position,), refused, _REFUSED, refused)
         finally:
             is_done.set_result(None)
             for one in identifiers:
                 if self._latest.get(one) is is_done:
                     del self._latest[one]
-        return Settlement.of(batch.chunk, position, result)
 
     async def _send(self, fields: dict[str, Json]) -> PersonaClickError | None:
         delivery = self._delivery

@@ -5,7 +5,16 @@ from __future__ import annotations
 import asyncio
 import threading
 from bisect import bisect_left, bisect_right
-from collections.abc import AsyncIterable, Callable, Generator, Iterable, Iterator, Mapping
+from collections import deque
+from collections.abc import (
+    AsyncIterable,
+    Callable,
+    Generator,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from concurrent.futures import Future
 from functools import partial
 from itertools import islice, pairwise
@@ -68,88 +77,68 @@ class OneThread:
 
 
 class Slice(NamedTuple):
-    """Some rows in order, all of one chunk of an earlier run or all new.
-
-    :ivar chunk: the chunk of an earlier run that they belong to.
-    :ivar ends_chunk: whether they are that chunk's last.
-    """
+    """Some rows in order, all new, or all of one chunk of an earlier run, which they may end."""
 
     outcomes: list[Outcome]
     chunk: Chunk | None = None
     ends_chunk: bool = False
 
 
-class Plan(NamedTuple):
-    """What an earlier run has left to do.
+def slices(
+    source: Source, left: Sequence[Chunk], done_until: int, most: int
+) -> Generator[Slice, None, None]:
+    """Read what an earlier run has left to do, in slices of at most ``most`` rows.
 
-    :ivar open_chunks: chunks that are not done, in the order of their rows.
-    :ivar done_until: the last row that any chunk held; rows up to it in no open chunk are done.
+    :param left: its chunks that are not done, in the order of their rows.
+    :param done_until: the last row that it had in a chunk; other rows up to it are done.
     """
-
-    open_chunks: tuple[Chunk, ...] = ()
-    done_until: int = 0
-
-    @property
-    def after_row(self) -> int:
-        """The row after which to start reading."""
-        return self.open_chunks[0].first_row - 1 if self.open_chunks else self.done_until
-
-
-def slices(source: Source, plan: Plan, most: int) -> Generator[Slice, None, None]:
-    """Read what the plan leaves to do, in slices of at most ``most`` rows."""
-    outcomes = source.outcomes(after_row=plan.after_row)
+    after_row = left[0].first_row - 1 if left else done_until
+    outcomes = source.outcomes(after_row=after_row)
     has_come = source.has_come if isinstance(source, AsyncSource) else lambda: most
     try:
-        yield from cut(iter(lambda: list(islice(outcomes, min(most, has_come()))), []), plan)
+        read = iter(lambda: list(islice(outcomes, min(most, has_come()))), [])
+        yield from cut(in_order(read, after_row), left, done_until)
     finally:
         # Here, for a generator's file is to be closed where it was opened.
         if hasattr(outcomes, "close"):
             outcomes.close()
 
 
-def cut(read: Iterable[list[Outcome]], plan: Plan) -> Iterator[Slice]:
-    """Cut what a source gives after ``plan.after_row`` into slices; leave out what is done.
-
-    :raises SyncRefused: rows don't come in order, or an open chunk's rows are gone.
-    """
-    left = list(plan.open_chunks)
-    row = plan.after_row
-    for found in read:
-        some = found
+def in_order(read: Iterable[list[Outcome]], row: int) -> Iterator[list[Outcome]]:
+    """Check the order of rows, the first of which follow ``row``."""
+    for some in read:
         numbers = [row, *map(_row, some)]
         if not all(map(lt, numbers, islice(numbers, 1, None))):
             before, after = next(pair for pair in pairwise(numbers) if pair[0] >= pair[1])
             raise SyncRefused(f"the source gave row {after} after row {before}")
         row = numbers[-1]
-        while left:
-            chunk = left[0]
-            end = bisect_right(some, chunk.last_row, key=_row)
-            mine = some[bisect_left(some, chunk.first_row, key=_row) : end]
-            ends = row >= chunk.last_row
-            if ends and not (mine and mine[-1].row == chunk.last_row):
+        yield some
+
+
+def cut(read: Iterable[list[Outcome]], left: Sequence[Chunk], done_until: int) -> Iterator[Slice]:
+    """Leave out rows that are done; keep those of a chunk apart from all others.
+
+    :raises SyncRefused: a chunk's rows are gone.
+    """
+    chunks = deque(left)
+    for some in read:
+        rest = some
+        while rest and chunks:
+            chunk = chunks[0]
+            end = bisect_right(rest, chunk.last_row, key=_row)
+            mine = rest[bisect_left(rest, chunk.first_row, key=_row) : end]
+            ends_chunk = rest[-1].row >= chunk.last_row
+            if ends_chunk and not (mine and mine[-1].row == chunk.last_row):
                 raise chunk.changed()
             if mine:
-                yield Slice(mine, chunk, ends)
-            some = some[end:]
-            if not ends:
-                break
-            left.pop(0)
-        new = some[bisect_right(some, plan.done_until, key=_row) :]
-        if new:
+                yield Slice(mine, chunk, ends_chunk)
+            rest = rest[end:]
+            if ends_chunk:
+                chunks.popleft()
+        if new := rest[bisect_right(rest, done_until, key=_row) :]:
             yield Slice(new)
-    if left:
-        raise left[0].changed()
-
-
-def peek(read: Iterator[Slice], rows: int) -> tuple[list[Slice], bool]:
-    """Return slices with about so many rows, and whether these are all that is left."""
-    ahead: list[Slice] = []
-    for found in read:
-        ahead.append(found)
-        rows -= len(found.outcomes)
-        if rows <= 0:
-            return ahead, False
-    return ahead, True
+    if chunks:
+        raise chunks[0].changed()
 
 
 def source_of(records: Records) -> Source:

@@ -60,7 +60,7 @@ def test_chunks_hold_everything_and_never_a_byte_too_many(
             batch.add(left[:fitting])
             left = left[fitting:]
         if not fitting or not left:
-            batch.seal()
+            batch.sealed()
             packed.append(batch)
             batch = Batch(Chunk(id=1, first_row=1), b"salt", ENVELOPE)
 
@@ -77,14 +77,14 @@ def test_a_chunk_of_an_earlier_run_may_be_larger_than_any_body_that_is_usual() -
     rows = [record(row, "x" * 900_000) for row in range(1, 41)]
     packed = filled(rows[:20])
     packed.add(admit(rows[20:]))
-    packed.seal()
+    packed.sealed()
     assert len(packed.body) > 40 * 900_000
     assert audience(packed.body) == [row.wire for row in rows]
 
 
 def test_a_part_is_a_body_of_its_own() -> None:
     packed = filled([record(row) for row in range(1, 5)])
-    packed.seal()
+    packed.sealed()
     assert [entry["external_id"] for entry in audience(packed.body_of(1, 3))] == ["2", "3"]
     assert packed.body_of(0, 4) is packed.body
     assert packed.record(1)["external_id"] == "2"
@@ -103,23 +103,23 @@ def test_what_is_not_sent_is_set_aside_but_belongs_to_the_chunk() -> None:
     assert list(aside.results) == [rejected, Unchanged(3)]
     assert aside.faulty == [rejected]
     assert aside.tally == {"rejected": 1, "unchanged": 1, "incomplete": 0}
-    some.seal()
+    some.sealed()
     assert [some.rows[position] for position in some.going] == [1, 4]
-    whole.seal()
+    whole.sealed()
     assert some.chunk.digest == whole.chunk.digest
     assert (len(some.chunk.settled), some.chunk.last_row) == (4, 4)
 
 
 def test_settled_rows_are_left_out_of_a_resumed_chunk() -> None:
     first = filled([record(1), record(2), record(3)])
-    first.seal()
+    first.sealed()
     again = Batch(
         Chunk(id=1, first_row=1, digest=first.chunk.digest, settled=bytearray(b"\0\1\0")),
         b"salt",
         ENVELOPE,
     )
     assert again.add(admit([record(n) for n in (1, 2, 3)])) == 2
-    again.seal()
+    again.sealed()
     assert list(again.rows) == [1, 2, 3]
     assert list(again.going) == [0, 2]
     assert len(audience(again.body)) == 2
@@ -152,7 +152,7 @@ def test_a_digest_does_not_depend_on_the_slices(
         batch = Batch(Chunk(id=1, first_row=1), b"salt")
         for part in filter(None, parts):
             batch.add(admit([record(*one) for one in part]))
-        batch.seal()
+        batch.sealed()
         digests.append(batch.chunk.digest)
     assert digests[0] == digests[1]
 
@@ -161,7 +161,7 @@ def test_a_digest_sees_content_numbers_and_salt() -> None:
     def sealed(salt: bytes, row: int, name: str, chunk: Chunk | None = None) -> Chunk:
         batch = Batch(chunk or Chunk(id=1, first_row=1), salt)
         batch.add(admit([record(row, name)]))
-        batch.seal()
+        batch.sealed()
         return batch.chunk
 
     usual = sealed(b"salt", 1, "a").digest
@@ -175,7 +175,7 @@ def test_a_digest_sees_content_numbers_and_salt() -> None:
 def test_a_resumed_chunk_with_more_rows_than_it_had_is_noticed() -> None:
     rows = [record(number) for number in range(1, 4)]
     first = filled(rows[:2])
-    first.seal()
+    first.sealed()
     again = Batch(first.chunk, b"salt", ENVELOPE)
     with pytest.raises(SyncRefused, match="rows 1 to 2 have changed"):
         again.add(admit(rows))

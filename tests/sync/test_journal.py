@@ -15,7 +15,6 @@ from personaclick_async import ConfigurationError
 from personaclick_async.sync import JournalFailed, Record, Route, SyncRefused
 from personaclick_async.sync.batch import Chunk
 from personaclick_async.sync.journal import Journal, Run
-from personaclick_async.sync.reading import Plan
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 ADA = (("email", "ada@shop.example"), ("external_id", "7"))
@@ -61,17 +60,16 @@ def test_what_is_written_down_is_there_again(journal: Path) -> None:
     first.close()
 
     again = Journal(journal)
-    found, plan = again.resume(asked(), NOW)
+    found, [left] = again.resume(asked(), NOW)
     assert (found.fingerprint, found.route, found.settings) == ("f1", Route.BULK, SETTINGS)
     assert found.tally == {"sent": 11, "queued": 2, "rejected": 1}
-    assert (plan.after_row, plan.done_until) == (10, 20)
-    [left] = plan.open_chunks
+    assert found.last_row == 20
     assert (left.id, left.first_row, left.last_row, left.digest) == (half.id, 11, 20, b"d")
     assert left.settled == bytes([1, 0, 0, 1, *[0] * 6])
     others = asked("others")
-    assert again.resume(others, NOW) == (others, Plan())
+    assert again.resume(others, NOW) == (others, [])
     again.end(run, NOW, is_finished=True)
-    assert again.resume(asked(), NOW) == (asked(), Plan())
+    assert again.resume(asked(), NOW) == (asked(), [])
     again.close()
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from personaclick_async.sync.batch import Chunk
 from personaclick_async.sync.options import SyncRefused
-from personaclick_async.sync.reading import Plan, cut
+from personaclick_async.sync.reading import cut, in_order
 from personaclick_async.sync.records import Outcome, Record
 
 
@@ -36,15 +36,13 @@ def test_each_row_that_is_not_done_comes_once(
         : len(chunks_done)
     ]
     held = list(zip(chunks, chunks_done, strict=False))
-    plan = Plan(
-        tuple(
-            Chunk(id=number, first_row=chunk[0], last_row=chunk[-1])
-            for number, (chunk, done) in enumerate(held)
-            if not done
-        ),
-        max((chunk[-1] for chunk, _ in held), default=0),
-    )
-    slices = list(cut(read((row for row in ordered if row > plan.after_row), at_most), plan))
+    left = [
+        Chunk(id=number, first_row=chunk[0], last_row=chunk[-1])
+        for number, (chunk, done) in enumerate(held)
+        if not done
+    ]
+    done_until = max((chunk[-1] for chunk, _ in held), default=0)
+    slices = list(cut(read(ordered, at_most), left, done_until))
 
     done = {row for chunk, is_done in held if is_done for row in chunk}
     assert [one.row for piece in slices for one in piece.outcomes] == [
@@ -61,11 +59,11 @@ def test_each_row_that_is_not_done_comes_once(
 
 @pytest.mark.parametrize("rows", [[2, 3], [2, 3, 5], [9]], ids=["gone", "skipped", "all gone"])
 def test_an_open_chunk_whose_end_is_gone_is_noticed(rows: list[int]) -> None:
-    plan = Plan((Chunk(id=1, first_row=2, last_row=4),), 4)
+    chunk = Chunk(id=1, first_row=2, last_row=4)
     with pytest.raises(SyncRefused, match="rows 2 to 4 have changed"):
-        list(cut(read(rows), plan))
+        list(cut(read(rows), [chunk], 4))
 
 
 def test_rows_out_of_order_are_refused() -> None:
     with pytest.raises(SyncRefused, match="row 3 after row 3"):
-        list(cut(read([3, 3]), Plan()))
+        list(in_order(read([3, 3]), 0))
