@@ -8,19 +8,22 @@ from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 from itertools import accumulate
 from mmap import mmap
-from typing import Final, Self
+from typing import Final, Self, TypeAlias
 
 import attrs
 
 from personaclick_async import codec
 from personaclick_async.codec import Json
 from personaclick_async.sync.options import SyncRefused
-from personaclick_async.sync.records import Admitted, FaultyRow, Rejected
+from personaclick_async.sync.records import Admitted, FaultyRow, Omitted, Record, Rejected
 from personaclick_async.sync.report import Result, Tally, Unchanged
 
 _DIGEST_BYTES: Final = 16
 _USUAL_ROOM: Final = 33 * 1024 * 1024
 """What a body of the largest usual size takes."""
+
+Compared: TypeAlias = Admitted | tuple[Unchanged, bytes]
+"""A row that was admitted to its route, or need not be sent."""
 
 
 @attrs.define(eq=False)
@@ -73,7 +76,7 @@ class Batch:
 
     :ivar rows: the numbers of the chunk's rows, by their position in it.
     :ivar aside: the positions of what is not to be sent, and of what became of it the results.
-    :ivar faulty: rows that are rejected, and what records are sent without.
+    :ivar incomplete: what its records are sent without.
     :ivar going: the positions of the records to send.
     :ivar ends: where each of these ends in ``body``.
     :ivar body: the records, with commas between them, inside the envelope; set by :meth:`sealed`.
@@ -87,7 +90,7 @@ class Batch:
         self.chunk = chunk
         self.rows = array("q")
         self.aside: dict[int, Rejected | Unchanged] = {}
-        self.faulty: list[FaultyRow] = []
+        self.incomplete: list[Omitted] = []
         self.going = array("I")
         self.ends = array("I")
         self.body: bytes | memoryview = b""
@@ -112,10 +115,9 @@ class Batch:
         fitting = bisect_right(list(sizes), most + 1 - self._size)
         return fitting or not self.rows
 
-    def add(self, rows: Sequence[Admitted], unchanged: frozenset[int] = frozenset()) -> int:
+    def add(self, rows: Sequence[Compared]) -> int:
         """Add the next rows; return how many were not settled by an earlier run.
 
-        :param unchanged: positions of records that are not to be sent.
         :raises SyncRefused: it is the chunk of an earlier run, and has more rows than then.
         """
         settled, first = self.chunk.settled, len(self.rows)
@@ -126,17 +128,14 @@ class Batch:
         for position, (outcome, content) in enumerate(rows, first):
             if settled and settled[position]:
                 continue
-            if isinstance(outcome, Rejected):
+            if not isinstance(outcome, Record):
                 self.aside[position] = outcome
-                self.faulty.append(outcome)
-            elif position in unchanged:
-                self.aside[position] = Unchanged(outcome.row)
-            else:
-                going.append(content)
-                self.going.append(position)
-                # What an earlier run wrote down with the chunk is not written down again.
-                if outcome.omitted and not self.chunk.digest:
-                    self.faulty.append(outcome.omitted)
+                continue
+            going.append(content)
+            self.going.append(position)
+            # What an earlier run wrote down with the chunk is not written down again.
+            if outcome.omitted and not self.chunk.digest:
+                self.incomplete.append(outcome.omitted)
         if going:
             comma = b"," if self.ends else b""
             begin = self._memory.tell() + len(comma) - 1
@@ -179,14 +178,14 @@ class Batch:
 
     def set_aside(self) -> Settlement:
         """Return the settlement of what is not to be sent. It makes the chunk durable."""
-        results = self.aside.values()
-        rejected = sum(isinstance(one, Rejected) for one in results)
+        rejected = [one for one in self.aside.values() if isinstance(one, Rejected)]
         tally = {
-            "rejected": rejected,
-            "unchanged": len(results) - rejected,
-            "incomplete": len(self.faulty) - rejected,
+            "rejected": len(rejected),
+            "unchanged": len(self.aside) - len(rejected),
+            "incomplete": len(self.incomplete),
         }
-        return Settlement(self.chunk, list(self.aside), results, tally, self.faulty)
+        faulty = [*rejected, *self.incomplete]
+        return Settlement(self.chunk, [*self.aside], self.aside.values(), tally, faulty)
 
     # What senders use
 

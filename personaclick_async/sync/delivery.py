@@ -9,7 +9,7 @@ import math
 import os
 import random
 import sys
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from enum import Enum
@@ -30,29 +30,25 @@ from personaclick_async.retry import wait_before_next
 from personaclick_async.sync.batch import Settlement
 from personaclick_async.sync.options import SyncOptions
 from personaclick_async.sync.records import Fault, Refused
-from personaclick_async.sync.report import Cause, Report, SyncStopped, Waiting
+from personaclick_async.sync.report import Cause, Report, SyncStopped, Tally, Waiting
 
 log: Final = logging.getLogger("personaclick_async")
 
+# After so many without an answer in between, one request at a time finds out whether the service is
+# back: hundreds would only be in its way.
 _FAILURES_IN_A_ROW: Final = 3
-"""After so many without an answer in between, one request at a time finds out whether the service
-is back: hundreds would only be in its way."""
-
+# Others wait so long for the first answer: wrong credentials are to end a sync at once.
 _FIRST_ANSWER_SECONDS: Final = 1.0
-"""Others wait so long for the first answer: wrong credentials are to end a sync at once."""
-
+# A record on which the service fails so often, while it takes others, is given up as failed. With
+# three requests in ten failing at random, that happens to one record in 10^10.
 _TRIES_AMONG_OTHERS: Final = 20
-"""A record on which the service fails so often, while it takes others, is given up as failed.
-With three requests in ten failing at random, that happens to one record in 10^10."""
-
 _MOST_FAILED: Final = 1000
 _SAME_WARNING_SECONDS: Final = 300.0
 _REDIRECTS: Final = range(300, 400)
 _OUT_OF_FILES: Final = [os.strerror(number).lower() for number in (errno.EMFILE, errno.ENFILE)]
 
-
-Settle: TypeAlias = Callable[[Settlement], Awaitable[None]]
-"""Has written down what became of records; what it returns ends when that is durable."""
+Settle: TypeAlias = Callable[[Settlement], asyncio.Future[None]]
+"""Has written down what became of records; the future is done when that is durable."""
 
 
 class Halted(Exception):
@@ -128,15 +124,13 @@ class Outage:
     def over(self) -> None:
         """Note a usable answer, also if it is a refusal."""
         self.answers += 1
-        self.failures = 0
-        self._since = None
+        self.failures, self._since = 0, None
 
     def wait(
         self, retry_after: Seconds | None, *, attempt: int, now: Seconds, chance: float
     ) -> Seconds | None:
         """Return the seconds to wait before trying again, or None to give up."""
-        if self._since is None:
-            self._since = now
+        self._since = now if self._since is None else self._since
         self.failures += 1
         policy = attrs.evolve(self.policy, attempts=sys.maxsize, total=math.inf)
         left = self.patience - (now - self._since)
@@ -150,7 +144,7 @@ class Outage:
 
 
 class Delivery:
-    """Sends for all workers of a sync. Made on its event loop.
+    """Sends for all workers of a sync, on its event loop.
 
     The transport's own retries end after some seconds and share a budget, which is right for a
     visitor who waits and wrong for a job that must lose nothing: it makes one attempt per call
@@ -162,22 +156,14 @@ class Delivery:
     """
 
     def __init__(
-        self,
-        report: Report,
-        core: Core,
-        call_options: CallOptions,
-        options: SyncOptions,
-        settle: Settle,
+        self, core: Core, call_options: CallOptions, options: SyncOptions, *, report: Report
     ) -> None:
         loop = asyncio.get_running_loop()
+        self.core, self.options, self.report = core, options, report
+        self.stream = call_options.stream or core.config.stream
         self.halted: asyncio.Future[None] = loop.create_future()
         self.error: Exception | None = None
         self.lacks_files = False
-        self.core = core
-        self.options = options
-        self.stream = call_options.stream or core.config.stream
-        self.report = report
-        self._settle = settle
         self._call_options = attrs.evolve(call_options, retries=0)
         patience = math.inf if options.patience is None else options.patience
         self._outage = Outage(core.config.retry, patience)
@@ -187,10 +173,10 @@ class Delivery:
         self._probing = asyncio.Lock()
         self._probes = 0
         self._credentials: PersonaClickError | None = None
+        self._is_unauthorized = False
+        self._refused = 0
         self._warned: dict[str, Seconds] = {}
         self._is_warned = False
-        self._refused = self._failed = 0
-        self._is_unauthorized = False
 
     # How it ends
 
@@ -220,22 +206,17 @@ class Delivery:
         self.halt(SyncStopped(reason, report=self.report, cause=cause, status=status))
         return Halted()
 
-    def settle(self, settlement: Settlement) -> Awaitable[None]:
-        """Have written down what became of records; what is returned ends when that is durable.
-
-        Gives up if too many are refused in a row, or fail.
-        """
-        self._refused = 0 if "sent" in settlement.tally else self._refused + 1
+    def count(self, tally: Tally) -> None:
+        """Note what became of what was sent; give up if too much is refused in a row, or fails."""
+        self._refused = 0 if "sent" in tally else self._refused + 1
         if self._refused == self.options.max_refused_in_a_row:
             self.give_up(
                 f"the last {self._refused} records were all refused, with none accepted in "
                 "between: look at the reasons of the rejected ones before running it again",
                 Cause.CREDENTIALS if self._is_unauthorized else Cause.REFUSED_IN_A_ROW,
             )
-        self._failed += settlement.tally.get("failed", 0)
-        if self._failed > _MOST_FAILED:
+        if self.report.failed > _MOST_FAILED:
             self.give_up(f"more than {_MOST_FAILED} records have failed", Cause.FAILED)
-        return self._settle(settlement)
 
     # Sending
 
@@ -244,8 +225,7 @@ class Delivery:
     ) -> PersonaClickError | None:
         """Make a request until the service has decided; return its refusal, if it is one.
 
-        A request on which the service fails again and again, while it takes others, counts as
-        refused, with the last failure.
+        Or the last failure, if it fails on this one again and again, and takes others.
 
         :param names: whose cached profiles are out of date then; None for everybody's.
         :raises Halted: the sync ends.
@@ -301,23 +281,22 @@ class Delivery:
         self.report.bytes_sent += len(call.body or b"") * sent
         if failures:
             self.report.retries += sent
-        verdict, cause = (None, Cause.FAILED) if error is None else judge(error)
-        self.lacks_files |= cause is Cause.RESOURCES
-        if verdict is Verdict.PROBE and (problem := await self._probed(probes)) is not None:
-            if judge(problem)[0] is Verdict.WAIT:
-                return problem
-            verdict = Verdict.STOP
-        if error is not None and verdict is Verdict.STOP:
-            raise self.give_up(f"nothing can be delivered: {_in_full(error)}", cause, error)
-        if verdict is not Verdict.WAIT:
+        if error is not None:
+            verdict, cause = judge(error)
+            self.lacks_files |= cause is Cause.RESOURCES
+            problem = await self._probed(probes) if verdict is Verdict.PROBE else None
+            if verdict is Verdict.WAIT or (problem and judge(problem)[0] is Verdict.WAIT):
+                return problem or error
+            if verdict is Verdict.STOP or problem is not None:
+                raise self.give_up(f"nothing can be delivered: {_in_full(error)}", cause, error)
             self._is_unauthorized = verdict is Verdict.PROBE
-            self._outage.over()
-            self.report.waiting = None
-            if not self._answered.done():
-                self._answered.set_result(None)
-            if self._is_warned:
-                self._is_warned = False
-                log.info("the service takes records again")
+        self._outage.over()
+        self.report.waiting = None
+        if not self._answered.done():
+            self._answered.set_result(None)
+        if self._is_warned:
+            self._is_warned = False
+            log.info("the service takes records again")
         return error
 
     async def _probed(self, probes: int) -> PersonaClickError | None:
@@ -343,15 +322,15 @@ class Delivery:
         chance = random.random()  # noqa: S311 - spreads load, guards nothing
         wait = self._outage.wait(retry_after, attempt=failures, now=clock, chance=chance)
         if wait is None:
-            cause = judge(error)[1]
-            raise self.give_up(f"the service stays out of reach: {reason}", cause, error)
+            text = f"the service stays out of reach: {reason}"
+            raise self.give_up(text, judge(error)[1], error)
         now, waiting = self.core.config.now(), self.report.waiting
+        since = waiting.since if waiting else now
+        self.report.waiting = Waiting(reason, since, now + timedelta(seconds=wait))
         if waiting is None and self._warned.get(reason, -math.inf) < clock:
             log.warning("a sync waits for the service: %s", reason)
             self._warned[reason] = clock + _SAME_WARNING_SECONDS
             self._is_warned = True
-        since = waiting.since if waiting else now
-        self.report.waiting = Waiting(reason, since, now + timedelta(seconds=wait))
         await asyncio.wait([self.halted], timeout=wait)
 
 

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, suppress
+from contextlib import AbstractAsyncContextManager
 from functools import partial
 from itertools import chain
 from typing import Any, Final, TypeAlias, TypeVar
 
 from personaclick_async.calls import Core
 from personaclick_async.config import CallOptions
-from personaclick_async.sync.batch import Batch, Chunk, Settlement
-from personaclick_async.sync.bulk_sender import BulkSender
-from personaclick_async.sync.delivery import Delivery, Halted
+from personaclick_async.sync.batch import Batch, Chunk, Compared, Settlement
+from personaclick_async.sync.delivery import Delivery
 from personaclick_async.sync.journal import Journal, Run
 from personaclick_async.sync.options import SyncOptions, SyncRefused, Unfinished
-from personaclick_async.sync.profile_sender import ProfileSender
 from personaclick_async.sync.reading import (
     AsyncSource,
     OneThread,
@@ -37,6 +35,7 @@ from personaclick_async.sync.records import (
 )
 from personaclick_async.sync.rejects import RejectFile
 from personaclick_async.sync.report import Checked, Report, Result
+from personaclick_async.sync.senders import BulkSender, ProfileSender
 
 T = TypeVar("T")
 
@@ -94,9 +93,8 @@ class Sync(AbstractAsyncContextManager["Sync"]):
         if self._task is not None:
             raise SyncRefused("this sync was iterated before: make another one")
         loop = asyncio.get_running_loop()
-        self._delivery = Delivery(
-            self.report, self._core, self._call_options, self._options, self._put
-        )
+        options = self._call_options, self._options
+        self._delivery = Delivery(self._core, *options, report=self.report)
         self._written = loop.create_future()
         self._task = loop.create_task(self._work())
         try:
@@ -185,18 +183,19 @@ class Sync(AbstractAsyncContextManager["Sync"]):
     async def _deliver(self) -> None:
         self._core.shop.require_secret("sync profiles")
         await self._begin()
-        sender: Sender = BulkSender(self._delivery)
+        sender: Sender = BulkSender(self._delivery, self._settle)
         if self._run.route is not Route.BULK:
-            sender = ProfileSender(self._delivery)
+            sender = ProfileSender(self._delivery, self._settle)
             self._enough = 1 if self._journal is None else self._options.concurrency
         writing = asyncio.create_task(self._write_groups())
         try:
-            with suppress(Halted):
-                await self._pump(sender)
-                self.report.is_complete = True
-                if self._journal is not None and not self.report.failed:
-                    end = partial(self._journal.end, is_finished=True)
-                    await self._writing.run(end, self._run, self._core.config.now())
+            await self._pump(sender)
+            if self._delivery.halted.done():
+                return
+            self.report.is_complete = True
+            if self._journal is not None and not self.report.failed:
+                end = partial(self._journal.end, is_finished=True)
+                await self._writing.run(end, self._run, self._core.config.now())
         finally:
             await _cancelled(writing)
 
@@ -261,7 +260,7 @@ class Sync(AbstractAsyncContextManager["Sync"]):
     def _batches(self, sender: Sender) -> Iterator[Batch]:
         """Read and pack; a batch ends with its chunk, when it is full, or with its slice."""
         journal, run = self._journal, self._run
-        is_bulk = run.route is Route.BULK
+        salt = journal.salt if journal else None
         batch: Batch | None = None
         for outcomes, chunk, ends_chunk in chain(self._ahead, self._slices):
             if self._delivery.halted.done():
@@ -271,16 +270,15 @@ class Sync(AbstractAsyncContextManager["Sync"]):
                 if batch is None:
                     row = left[0][0].row
                     new = chunk or (journal.begin(run, row) if journal else Chunk(0, row))
-                    salt = journal.salt if journal else None
                     batch = Batch(new, salt, sender.envelope)
                 fits = len(left) if chunk else batch.fitting(left, sender.most_bytes)
                 if fits:
-                    now, left = left[:fits], left[fits:]
-                    unchanged: frozenset[int] = frozenset()
+                    now: Sequence[Compared] = left[:fits]
                     if journal and self._options.skip_unchanged:
-                        unchanged = journal.unchanged(run, batch.chunk, now, len(batch.rows))
-                    self.report.read += batch.add(now, unchanged)
-                if left or (ends_chunk if chunk else not is_bulk):
+                        now = journal.compared(run, batch.chunk, left[:fits], len(batch.rows))
+                    self.report.read += batch.add(now)
+                    left = left[fits:]
+                if left or (ends_chunk if chunk else run.route is not Route.BULK):
                     yield batch.sealed()
                     batch = None
         if batch is not None:
@@ -315,8 +313,11 @@ class Sync(AbstractAsyncContextManager["Sync"]):
             await _cancelled(*sending)
         if self._delivery.error is not None:
             raise self._delivery.error
-        if self._delivery.halted.done():
-            raise Halted
+
+    def _settle(self, settlement: Settlement) -> asyncio.Future[None]:
+        """Do for senders what :meth:`_put` does, and give up if it comes to nothing."""
+        self._delivery.count(settlement.tally)
+        return self._put(settlement)
 
     def _put(self, settlement: Settlement) -> asyncio.Future[None]:
         """Have a settlement written; what is returned ends when it is durable and counted."""

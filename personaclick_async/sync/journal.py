@@ -27,9 +27,10 @@ import msgspec
 
 from personaclick_async import codec
 from personaclick_async.errors import PersonaClickError
-from personaclick_async.sync.batch import Chunk
+from personaclick_async.sync.batch import Chunk, Compared
 from personaclick_async.sync.options import SyncRefused
 from personaclick_async.sync.records import Admitted, Record, Route
+from personaclick_async.sync.report import Unchanged
 
 log: Final = logging.getLogger("personaclick_async")
 
@@ -311,18 +312,18 @@ class Journal:
 
     # What people were sent last
 
-    def unchanged(
+    def compared(
         self, run: Run, chunk: Chunk, rows: Sequence[Admitted], first: int
-    ) -> frozenset[int]:
-        """Return the positions in a chunk of records that need not be sent; note the others.
+    ) -> list[Compared]:
+        """Put ``Unchanged`` in place of records that need not be sent; note the others.
 
         A record is unchanged if each of its person's identifiers was last sent just this content,
         in a chunk that is done. What must be sent is noted at once, for the person's next record
         to be compared with. That is durable when the chunk is saved, which comes before it is sent.
 
-        :param first: the position of the first of the rows.
+        :param first: the position in the chunk of the first of the rows.
         """
-        found = set()
+        found: list[Compared] = [*rows]
         wording = run.settings["segment_id"].encode()
         with self.transaction(ends=False) as db:
             for position, (outcome, content) in enumerate(rows, first):
@@ -332,11 +333,11 @@ class Journal:
                 what = self._hash(wording + content)
                 keys = self._keys(run, outcome.identifiers)
                 if all(db.execute(_WAS_LAST, (what, key)).fetchone() == (1,) for key in keys):
-                    found.add(position)
+                    found[position - first] = Unchanged(outcome.row), content
                 else:
                     noted = [(key, what, chunk.id, position) for key in keys]
                     db.executemany("INSERT OR REPLACE INTO contents VALUES (?, ?, ?, ?)", noted)
-        return frozenset(found)
+        return found
 
     def _keys(self, run: Run, identifiers: Identifiers) -> list[bytes]:
         """Return the keys of people, each of whom is another one in another shop."""

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from personaclick_async import codec
 from personaclick_async.protocol.requests import Shop, audience_envelope
 from personaclick_async.sync import Fault, Outcome, Record, Rejected, Route, Unchanged
-from personaclick_async.sync.batch import Batch, Chunk
+from personaclick_async.sync.batch import Batch, Chunk, Compared
 from personaclick_async.sync.options import SyncRefused
 from personaclick_async.sync.records import Admitted, admitted
 
@@ -96,7 +96,9 @@ def test_what_is_not_sent_is_set_aside_but_belongs_to_the_chunk() -> None:
     whole = filled([record(1), rejected, record(3), record(4)])
     assert whole.aside == {1: rejected}
     some = Batch(Chunk(id=1, first_row=1), b"salt", ENVELOPE)
-    fresh = some.add(admit(rows), frozenset({2}))
+    compared: list[Compared] = [*admit(rows)]
+    compared[2] = Unchanged(3), compared[2][1]
+    fresh = some.add(compared)
     assert fresh == 4
     aside = some.set_aside()
     assert list(aside.positions) == [1, 2]

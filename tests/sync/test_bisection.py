@@ -8,7 +8,7 @@ from math import log2
 from hypothesis import given
 from hypothesis import strategies as st
 
-from personaclick_async.sync.bulk_sender import Said, bisection
+from personaclick_async.sync.senders import Said, bisection
 
 
 def bisected(

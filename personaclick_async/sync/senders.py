@@ -1,0 +1,206 @@
+"""What sends a batch: as one import, or as one ``profile/set`` per record."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable, Generator, Iterator
+from contextlib import suppress
+from enum import Enum, auto
+from typing import Final, TypeAlias
+
+from personaclick_async.errors import PayloadTooLarge, PersonaClickError
+from personaclick_async.models.identity import Identity
+from personaclick_async.protocol import requests
+from personaclick_async.sync.batch import Batch, Settlement
+from personaclick_async.sync.delivery import Delivery, Settle, Verdict, describe, judge, refusal
+from personaclick_async.sync.records import identifiers_of
+from personaclick_async.sync.report import Delivered, Failed, Queued, Tally
+
+_SENT: Final[Tally] = {"sent": 1}
+_FAILED: Final[Tally] = {"failed": 1}
+# The slowest upload that is waited for, 1 Mbit/s: 32 MB take 268 s, far beyond the usual timeout.
+_SLOWEST_BYTES_PER_SECOND: Final = 125_000
+
+
+class Said(Enum):
+    """What the service said to a part of a batch."""
+
+    ACCEPTED = auto()
+    REFUSED = auto()
+    TOO_LARGE = auto()
+
+
+Bisection: TypeAlias = Generator[tuple[int, int], Said | None, bool]
+
+
+def bisection(
+    first: int, end: int, fits: Callable[[int, int], bool], *, is_bad: bool = False
+) -> Bisection:
+    """Yield what to send, as ``(first, end)``: the whole, then halves of it, in order.
+
+    Is to be sent what the service said to each part. A single record that was not accepted is at
+    fault; a half that follows an accepted half of a refused whole is not sent, it must be bad.
+
+    :param fits: whether a part may be sent at all; a single record is, whatever its size.
+    :param is_bad: whether it is known without asking that the part will be refused.
+    :returns: whether the service took the whole at once.
+    """
+    is_single = end - first == 1
+    if is_single or (not is_bad and fits(first, end)):
+        said = yield first, end
+        if is_single or said is Said.ACCEPTED:
+            return said is Said.ACCEPTED
+        is_bad = said is Said.REFUSED
+    middle = (first + end) // 2
+    is_good = yield from bisection(first, middle, fits)
+    yield from bisection(middle, end, fits, is_bad=is_bad and is_good)
+    return False
+
+
+def _rejection(batch: Batch, index: int, error: PersonaClickError) -> Settlement:
+    """Settle a record that the service has refused when it stood alone."""
+    position = batch.going[index]
+    refused = (refusal(batch.rows[position], batch.record(index), error),)
+    return Settlement(batch.chunk, (position,), refused, {"rejected": 1}, refused)
+
+
+class BulkSender:
+    """Sends batches as imports, one after the other.
+
+    The service applies imports in the order in which they come, and two requests at once may
+    arrive in either: sending one at a time keeps the records of one person in order. One sender
+    fills the documented 40 requests a minute all the same.
+
+    :ivar alive: how many batches exist at once: one is sent while the next is read and packed.
+    :ivar most_bytes: the largest body; no larger than what the service has found too large.
+    """
+
+    alive: Final = 2
+
+    def __init__(self, delivery: Delivery, settle: Settle) -> None:
+        core, options = delivery.core, delivery.options
+        self._usual_timeout = core.config.timeouts.total
+        self._delivery = delivery
+        self._settle = settle
+        self._turn = asyncio.Lock()
+        self.envelope = requests.audience_envelope(core.shop, segment_id=options.segment_id)
+        self._around = sum(map(len, self.envelope))
+        self.most_bytes = options.max_chunk_bytes
+        self.largest_record = options.max_chunk_bytes - self._around
+
+    async def send(self, batch: Batch) -> None:
+        """Send the batch's records and settle each.
+
+        :raises Halted: the sync ends.
+        """
+
+        def fits(first: int, end: int) -> bool:
+            return batch.size(first, end) <= self.most_bytes
+
+        async with self._turn:
+            parts, said = bisection(0, len(batch), fits), None
+            with suppress(StopIteration):
+                while True:
+                    said = await self._send_part(batch, *parts.send(said))
+
+    async def _send_part(self, batch: Batch, first: int, end: int) -> Said:
+        body, positions = batch.body_of(first, end), batch.going[first:end]
+        timeout = self._usual_timeout + len(body) / _SLOWEST_BYTES_PER_SECOND
+        # Of nobody by name: some 100,000 take longer to name than a few to read again.
+        error = await self._delivery.send(requests.import_audience(body, attempt_timeout=timeout))
+        if error is None:
+            results = map(Queued, map(batch.rows.__getitem__, positions))
+            tally = {"sent": len(positions), "queued": len(positions)}
+            await self._settle(Settlement(batch.chunk, positions, results, tally))
+            return Said.ACCEPTED
+        if len(positions) == 1:
+            await self._settle(_rejection(batch, first, error))
+        if not isinstance(error, PayloadTooLarge):
+            return Said.REFUSED
+        if len(positions) > 1:
+            # Neither the rest of this batch nor a later one is sent in bodies as large.
+            self.most_bytes = min(self.most_bytes, (len(body) + self._around) // 2)
+        return Said.TOO_LARGE
+
+
+class ProfileSender:
+    """Sends each record of a batch as a request of its own.
+
+    Records that share an identifier are about the same person: they keep their order, across
+    batches, and are never in flight at once. At most twice as many as there are requests at once
+    are sent and not yet committed: no more than those are sent again after a crash.
+
+    :ivar alive: how many batches exist at once.
+    """
+
+    alive: Final = 4
+    envelope = (b"", b"")
+    most_bytes = largest_record = sys.maxsize
+
+    def __init__(self, delivery: Delivery, settle: Settle) -> None:
+        self._delivery = delivery
+        self._settle = settle
+        self._slots = asyncio.Semaphore(delivery.options.concurrency)
+        self._spare = delivery.options.concurrency - 1
+        self._new_future = asyncio.get_running_loop().create_future
+        self._latest: dict[tuple[str, str], asyncio.Future[None]] = {}
+        self._failed: set[tuple[str, str]] = set()
+
+    async def send(self, batch: Batch) -> None:
+        """Send the batch's records and settle each."""
+        indexes = iter(range(len(batch)))
+        workers = min(self._delivery.options.concurrency, len(batch))
+        await asyncio.gather(*[self._work(batch, indexes) for _ in range(workers)])
+
+    async def _work(self, batch: Batch, indexes: Iterator[int]) -> None:
+        """Send record after record; each is settled while the next is in flight."""
+        await self._slots.acquire()
+        before = self._new_future()
+        before.set_result(None)
+        with self._delivery.halting():
+            try:
+                for index in indexes:
+                    settled = self._settle(await self._deliver(batch, index))
+                    await before
+                    before = settled
+            finally:
+                await before
+        if self._delivery.lacks_files and self._spare:
+            # There are no files for so many requests: later batches have one worker less.
+            self._delivery.lacks_files = False
+            self._spare -= 1
+        else:
+            self._slots.release()
+
+    async def _deliver(self, batch: Batch, index: int) -> Settlement:
+        """Deliver a record, after the earlier ones of the same person."""
+        chunk, position, fields = batch.chunk, batch.going[index], batch.record(index)
+        row = batch.rows[position]
+        identifiers = identifiers_of(fields)
+        # Workers take the records in order, so that one only waits for what another has begun.
+        earlier = [self._latest[one] for one in identifiers if one in self._latest]
+        is_done = self._new_future()
+        self._latest.update(dict.fromkeys(identifiers, is_done))
+        try:
+            if earlier:
+                await asyncio.wait(earlier)
+            if not self._failed.isdisjoint(identifiers):
+                # Were it sent now, the next run would put the older record on top of it.
+                failed = Failed(row, "an earlier record of the same person has failed")
+                return Settlement(chunk, (), (failed,), _FAILED)
+            names = [Identity(kind, str(fields[kind])) for kind, _ in identifiers]
+            shop, stream = self._delivery.core.shop, self._delivery.stream
+            call = requests.set_named_profile(shop, fields, stream=stream)
+            error = await self._delivery.send(call, names)
+            if error is None:
+                return Settlement(chunk, (position,), (Delivered(row),), _SENT)
+            if judge(error)[0] is Verdict.WAIT:
+                self._failed.update(identifiers)
+                return Settlement(chunk, (), (Failed(row, describe(error)),), _FAILED)
+            return _rejection(batch, index, error)
+        finally:
+            is_done.set_result(None)
+            for one in identifiers:
+                if self._latest.get(one) is is_done:
+                    del self._latest[one]
