@@ -54,10 +54,10 @@ class Summary:
         self._refused = Changes()
         self._omitted = Changes()
 
-    def see(self, outcome: Outcome) -> None:
-        """Look at a row as it is read."""
+    def see(self, outcome: Outcome) -> Outcome:
+        """Look at a row as it is read, and return it."""
         if not isinstance(outcome, Record):
-            return
+            return outcome
         own = outcome.wire.get(EXTERNAL_ID)
         if own is not None and hash(own) in self._ids:
             self._shared.add(EXTERNAL_ID, outcome.row, ("shared",))
@@ -65,6 +65,7 @@ class Summary:
             self._ids.add(hash(own))
         if self.is_dry_run:
             self._count(outcome)
+        return outcome
 
     def _count(self, record: Record) -> None:
         self._records += 1

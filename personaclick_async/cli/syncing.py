@@ -23,8 +23,14 @@ from personaclick_async.sync.mapping import FieldMapping
 from personaclick_async.sync.parts import Shard, ShardOf, finish_parts, parts_of
 from personaclick_async.sync.proposal import propose_mapping
 from personaclick_async.sync.rejects import RejectFile
-from personaclick_async.sync.sources import Layout, SourceKind, TableSource, open_source
-from personaclick_async.sync.sources.base import SourceView, need
+from personaclick_async.sync.sources import (
+    Layout,
+    SeveralSources,
+    SourceKind,
+    TableSource,
+    open_source,
+)
+from personaclick_async.sync.sources.base import need
 from personaclick_async.sync.sources.csv_source import is_reject_file
 from personaclick_async.sync.sources.opening import expand
 
@@ -56,7 +62,7 @@ def run_sync(given: Syncing, connection: Connection, output: Output) -> None:
     source = _open(given, mapping)
     if shard is not None:
         source = ShardOf(source, shard, by=given.shard_by)
-    source = SourceView(source, see=summary.see)
+    source = SeveralSources([source], choose=summary.see)
     rejects = given.rejects or _rejects_path(source, shard)
     _check_paths(given, rejects)
     with nullcontext() if given.dry_run else _reject_file(given, source, rejects) as sink:
@@ -126,7 +132,7 @@ def _open(reading: Reading, mapping: FieldMapping | None = None) -> TableSource:
     """Open the source, or its first rows."""
     kind, layout = _kind(reading), _layout(reading)
     source = open_source(reading.source, mapping, kind=kind, layout=layout, query=reading.query)
-    return source if reading.limit is None else SourceView(source, limit=reading.limit)
+    return source if reading.limit is None else SeveralSources([source], limit=reading.limit)
 
 
 def _kind(reading: Reading) -> SourceKind | None:

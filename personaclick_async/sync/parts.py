@@ -34,8 +34,14 @@ from personaclick_async.sync.options import SyncOptions
 from personaclick_async.sync.records import Fault, Outcome, Record, rejected
 from personaclick_async.sync.rejects import RejectFile
 from personaclick_async.sync.report import Report
-from personaclick_async.sync.sources import Layout, SourceKind, TableSource, open_source
-from personaclick_async.sync.sources.base import Seen, SourceView
+from personaclick_async.sync.sources import (
+    Layout,
+    SeveralSources,
+    SourceKind,
+    TableSource,
+    open_source,
+)
+from personaclick_async.sync.sources.base import Seen
 from personaclick_async.sync.sources.csv_source import is_reject_file
 from personaclick_async.sync.sources.opening import expand
 
@@ -86,7 +92,7 @@ class Shard:
         return f"{self.number}/{self.of}"
 
 
-class ShardOf(SourceView):
+class ShardOf(SeveralSources):
     """Those rows of a source whose people belong to a share: a person's stay together, in order.
 
     People are told apart by one identifier, and rows without it are rejected, on one of the
@@ -101,7 +107,7 @@ class ShardOf(SourceView):
         if by not in (None, *names.IDENTIFIERS):
             known = ", ".join(names.IDENTIFIERS)
             raise ConfigurationError(f"shard: expected one of {known} to go by")
-        super().__init__(source)
+        super().__init__([source], choose=self._own)
         self.name = f"{source.name}, shard {shard.number} of {shard.of}"
         self._shard = shard
         self._given = by
@@ -109,7 +115,7 @@ class ShardOf(SourceView):
     @property
     def fingerprint(self) -> str | None:
         """A hash of the source's fingerprint and of the share; None if the source has none."""
-        whole = self._source.fingerprint
+        whole = super().fingerprint
         return whole and _digest([_FORMAT, whole, str(self._shard), self._given])
 
     @property
@@ -123,12 +129,12 @@ class ShardOf(SourceView):
         """The identifier by which people are told apart; None if there are no records."""
         if self._given is not None:
             return self._given
-        records = (one for one in self._source.outcomes() if isinstance(one, Record))
+        records = (one for one in self._sources[0].outcomes() if isinstance(one, Record))
         first = next(records, None)
         has = {} if first is None else dict(first.identifiers)
         return next((kind for kind in (*_FIRST, *names.IDENTIFIERS) if kind in has), None)
 
-    def _choose(self, outcome: Outcome) -> Outcome | None:
+    def _own(self, outcome: Outcome) -> Outcome | None:
         person = None
         if isinstance(outcome, Record):
             by = str(self.by)

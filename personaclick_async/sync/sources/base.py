@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, closing, suppress
+from contextlib import AbstractContextManager, suppress
 from functools import cached_property
 from importlib import import_module
 from itertools import chain, count, islice
@@ -269,58 +268,6 @@ class Table(TableSource):
             rule = f"at most {width} values, as there are columns"
             return BrokenRow(rule, f"{len(row)} values", row)
         return [*row[:width], *([""] * (width - len(row)))]
-
-
-class SourceView(TableSource):
-    """Another source's rows, under their own numbers: the first ones, or what a subclass chooses.
-
-    :param limit: how many rows there are at most.
-    :param see: is shown each row as it is read.
-    """
-
-    def __init__(
-        self,
-        source: TableSource,
-        *,
-        limit: int = sys.maxsize,
-        see: Callable[[Outcome], object] = lambda _: None,
-    ) -> None:
-        first = "" if limit == sys.maxsize else f", the first {limit:,} rows"
-        super().__init__(f"{source.name}{first}")
-        self._source, self._limit, self._see = source, limit, see
-
-    @property
-    def seen(self) -> Seen:
-        """What is known of the source, and how many rows of it these are."""
-        size = self._source.size_hint
-        return attrs.evolve(self._source.seen, size_hint=size and min(size, self._limit))
-
-    @property
-    def fingerprint(self) -> str | None:
-        """The source's fingerprint."""
-        return self._source.fingerprint
-
-    def outcomes(self, *, after_row: int = 0, before: int = 0) -> Numbered:
-        """Read the rows after number ``after_row``; they keep the numbers of the source."""
-        with closing(self._source.outcomes(after_row=after_row, before=before)) as rows:
-            while True:
-                try:
-                    outcome = next(rows)
-                except StopIteration as end:
-                    last: int = end.value
-                    return last
-                if outcome.row - before > self._limit:
-                    return before + self._limit
-                if (chosen := self._choose(outcome)) is not None:
-                    self._see(chosen)
-                    yield chosen
-
-    def _choose(self, outcome: Outcome) -> Outcome | None:
-        return outcome
-
-    def sample(self, limit: int = 100) -> Sample:
-        """Return the first rows, unmapped."""
-        return self._source.sample(min(limit, self._limit))
 
 
 def distinct(names: Sequence[str]) -> tuple[str, ...]:

@@ -7,7 +7,8 @@ import hashlib
 import os
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
 from enum import StrEnum
 from functools import partial
 from itertools import chain
@@ -17,6 +18,7 @@ from typing import Final
 from personaclick_async.codec import Json
 from personaclick_async.errors import ConfigurationError
 from personaclick_async.sync.mapping import FieldMapping
+from personaclick_async.sync.records import Outcome
 from personaclick_async.sync.sources.base import (
     Numbered,
     Sample,
@@ -137,48 +139,66 @@ def expand(where: str) -> list[str]:
 
 
 class SeveralSources(TableSource):
-    """The rows of several sources in their order, numbered through from 1.
+    """The rows of several sources in their order, numbered through from 1; or some of these.
 
     Each may have its columns in an order of its own; each must have those of the mapping.
 
     :param notices: what else is to be said of them.
+    :param limit: how many rows there are at most.
+    :param choose: is given each row as it is read, and returns it, or None to leave it out.
     :raises ConfigurationError: there are none.
     """
 
-    def __init__(self, sources: Sequence[TableSource], *, notices: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        sources: Sequence[TableSource],
+        *,
+        notices: Sequence[str] = (),
+        limit: int = sys.maxsize,
+        choose: Callable[[Outcome], Outcome | None] | None = None,
+    ) -> None:
         if not sources:
             raise ConfigurationError("sources: expected at least one")
         more = f" and {len(sources) - 1} more" if sources[1:] else ""
-        super().__init__(f"{sources[0].name}{more}")
+        first = f", the first {limit:,} rows" if limit < sys.maxsize else ""
+        super().__init__(f"{sources[0].name}{more}{first}")
         self._sources = tuple(sources)
         self._notices = tuple(notices)
+        self._limit = limit
+        self._choose = choose
 
     @property
     def seen(self) -> Seen:
         """All columns, and the sum of rows; None where one source has none or does not know."""
         columns = [source.columns for source in self._sources]
         sizes = [source.size_hint for source in self._sources]
-        names: dict[str, list[str]] = {}
-        for notice in chain.from_iterable(source.notices for source in self._sources):
-            name, _, said = notice.partition(": ")
-            names.setdefault(said, []).append(name)
-        # Said once where it is the same.
-        said_once = (
-            f"{first}{f' and {len(others)} more' if others else ''}: {said}"
-            for said, (first, *others) in names.items()
-        )
         return Seen(
             columns=None
             if None in columns
             else tuple(dict.fromkeys(chain(*filter(None, columns)))),
-            notices=(*self._notices, *said_once),
-            size_hint=None if None in sizes else sum(filter(None, sizes)),
+            notices=(*self._notices, *self._said()),
+            size_hint=None if None in sizes else min(sum(filter(None, sizes)), self._limit),
+        )
+
+    def _said(self) -> Iterable[str]:
+        """Return what the sources have to say, once where it is the same."""
+        if len(self._sources) == 1:
+            return self._sources[0].notices
+        names: dict[str, list[str]] = {}
+        for notice in chain.from_iterable(source.notices for source in self._sources):
+            name, _, said = notice.partition(": ")
+            names.setdefault(said, []).append(name)
+        return (
+            f"{first}{f' and {len(others)} more' if others else ''}: {said}"
+            for said, (first, *others) in names.items()
         )
 
     @property
     def fingerprint(self) -> str | None:
-        """A hash of all fingerprints in order; None if one has none."""
+        """A hash of all fingerprints in order, the only one as it is; None if one has none."""
         prints = [source.fingerprint for source in self._sources]
+        if len(prints) == 1:
+            return prints[0]
         return None if None in prints else hashlib.sha256(repr(prints).encode()).hexdigest()
 
     def outcomes(self, *, after_row: int = 0, before: int = 0) -> Numbered:
@@ -186,14 +206,30 @@ class SeveralSources(TableSource):
         for source in self._sources:
             if isinstance(source, Table) and source.columns:
                 source.compiled()  # or a missing column would be found after much was sent
+        is_whole = self._choose is None and self._limit == sys.maxsize
         for source in self._sources:
-            before = yield from source.outcomes(after_row=after_row, before=before)
+            rows = source.outcomes(after_row=after_row, before=before)
+            before = yield from rows if is_whole else self._chosen(rows)
         return before
+
+    def _chosen(self, rows: Numbered) -> Numbered:
+        with closing(rows):
+            while True:
+                try:
+                    outcome = next(rows)
+                except StopIteration as end:
+                    last: int = end.value
+                    return last
+                if outcome.row > self._limit:
+                    return self._limit
+                chosen = outcome if self._choose is None else self._choose(outcome)
+                if chosen is not None:
+                    yield chosen
 
     def sample(self, limit: int = 100) -> Sample:
         """Return the first rows of the first source that has any."""
         for source in self._sources:
-            sample = source.sample(limit)
+            sample = source.sample(min(limit, self._limit))
             if sample.rows:
                 break
         return sample
