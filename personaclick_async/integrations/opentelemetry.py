@@ -14,7 +14,7 @@ import sys
 import threading
 import weakref
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from contextvars import Token
 from functools import lru_cache, partial
 from typing import Final, TypeAlias, TypeVar
@@ -39,10 +39,10 @@ __all__ = ["Telemetry"]
 C = TypeVar("C", bound=PersonaClick)
 
 Attributes: TypeAlias = dict[str, str | int]
-Series: TypeAlias = tuple[str, tuple[tuple[str, str], ...]]
+Stats: TypeAlias = TransportStats | CacheStats | Report
+Labels: TypeAlias = tuple[tuple[str, str], ...]
+Series: TypeAlias = tuple[str, Labels]
 """An instrument's name, and the attributes that tell its values apart."""
-
-Reading: TypeAlias = Iterable[tuple[Series, float]]
 
 _SCOPE: Final = "personaclick_async"
 # Names and buckets are those of the semantic conventions for HTTP clients.
@@ -63,6 +63,12 @@ _COUNTERS: Final = (
     ("personaclick.sync.read", "{record}", "Records that syncs have read from their sources."),
     ("personaclick.sync.records", "{record}", "Records of syncs, by their result."),
 )
+_ANSWERED_BY: Final = {
+    "hits": "cache",
+    "shared_hits": "store",
+    "misses": "service",
+    "coalesced": "read in flight",
+}
 _TRACE_CONTEXT: Final = TraceContextTextMapPropagator()
 _SUPPRESSED: Final = context._SUPPRESS_HTTP_INSTRUMENTATION_KEY  # noqa: SLF001 - what instrumentations of HTTP libraries ask
 
@@ -72,12 +78,12 @@ _shields: Final[dict[Attempt, Token[context.Context]]] = {}
 
 
 class Telemetry:
-    """Spans for requests, and metrics of clients and syncs.
+    """Spans for requests, and metrics of clients and syncs; one serves any number of them.
 
-    One serves any number of clients and shops. Each request, a repeated one too, is a span of its
-    own, a child of what is the current span where the call is made. While a request is in flight,
-    instrumentations of HTTP libraries are told to leave it alone: aiohttp's would write the whole
-    URL into a span, and with it the shop's secret and the user.
+    Each request, a repeated one too, is a span of its own, a child of what is the current span
+    where the call is made. While a request is in flight, instrumentations of HTTP libraries are
+    told to leave it alone: aiohttp's would write the whole URL into a span, and with it the
+    shop's secret and the user.
 
     :param tracer_provider: where spans go; the application's own if None.
     :param meter_provider: where metrics go; the application's own if None.
@@ -115,9 +121,9 @@ class Telemetry:
         :param name: tells this client's counts from others', as the attribute
             ``personaclick.client``.
         """
-        # Views and users share the client's core and may outlive it: so long it counts.
-        read = partial(_of_client, client.transport_stats, client.cache_stats, name)
-        self._counts.add(client._core, read)  # noqa: SLF001 - a part of this package
+        for stats in (client.transport_stats, client.cache_stats):
+            # Views and users share the client's core and may outlive it: so long it counts.
+            self._counts.add(client._core, stats, "personaclick.client", name)  # noqa: SLF001
         return client
 
     def watch(self, sync: Sync, *, name: str | None = None) -> Sync:
@@ -128,7 +134,7 @@ class Telemetry:
         :param name: tells this sync's counts from others', as the attribute
             ``personaclick.sync``.
         """
-        self._counts.add(sync, partial(_of_sync, sync.report, name))
+        self._counts.add(sync, sync.report, "personaclick.sync", name)
         return sync
 
     def _begin(self, attempt: Attempt) -> None:
@@ -192,67 +198,57 @@ def _outcome(attempt: Attempt) -> Attributes:
 
 
 class _Counts:
-    """Adds counters up, and keeps the sums of those whose owners have gone.
-
-    The owners are held weakly; what is read must not refer to them.
-    """
+    """Adds counters up, and keeps the sums of those whose owners, held weakly, have gone."""
 
     def __init__(self, meter: metrics.Meter) -> None:
         self._lock = threading.Lock()
-        self._sources: list[tuple[weakref.ref[object], Callable[[], Reading]]] = []
+        self._sources: dict[int, tuple[weakref.ref[object], Stats, Labels]] = {}
         self._past: Counter[Series] = Counter()
         for name, unit, description in _COUNTERS:
             meter.create_observable_counter(name, [partial(self._observe, name)], unit, description)
 
-    def add(self, owner: object, read: Callable[[], Reading]) -> None:
-        """Count what ``read`` returns, from now on and after ``owner`` has gone; once per owner."""
+    def add(self, owner: object, stats: Stats, label: str, name: str | None) -> None:
+        """Count from now on, and after ``owner`` has gone; once however often it is asked for."""
+        labels = () if name is None else ((label, name),)
         with self._lock:
             self._settle()
-            if not any(known() is owner for known, _ in self._sources):
-                self._sources.append((weakref.ref(owner), read))
+            self._sources.setdefault(id(stats), (weakref.ref(owner), stats, labels))
 
     def _observe(self, name: str, _: metrics.CallbackOptions) -> Iterator[metrics.Observation]:
         with self._lock:
             self._settle()
             sums = self._past.copy()
-            for _owner, read in self._sources:
-                sums.update(dict(read()))
-        for (of, attributes), value in sums.items():
+            for _owner, stats, labels in self._sources.values():
+                sums.update(dict(_read(stats, labels)))
+        for (of, labels), value in sums.items():
             if of == name:
-                yield metrics.Observation(value, dict(attributes))
+                yield metrics.Observation(value, dict(labels))
 
     def _settle(self) -> None:
         """Add what the owners that have gone had counted to the sums of the past."""
-        for source in [one for one in self._sources if one[0]() is None]:
-            self._sources.remove(source)
-            self._past.update(dict(source[1]()))
+        for key, (owner, stats, labels) in list(self._sources.items()):
+            if owner() is None:
+                self._past.update(dict(_read(stats, labels)))
+                del self._sources[key]
 
 
-def _of_client(transport: TransportStats, cache: CacheStats, name: str | None) -> Reading:
-    """Read a client's counters."""
-    shared = () if name is None else (("personaclick.client", name),)
-    yield ("personaclick.calls", shared), transport.calls
-    yield ("personaclick.retries", shared), transport.retries
-    yield ("personaclick.limit.waits", shared), transport.waits
-    yield ("personaclick.limit.wait_time", shared), transport.waited
-    for answered_by, count in (
-        ("cache", cache.hits),
-        ("store", cache.shared_hits),
-        ("service", cache.misses),
-        ("read in flight", cache.coalesced),
-    ):
-        attributes = (*shared, ("personaclick.answered_by", answered_by))
-        yield ("personaclick.cache.reads", attributes), count
-    yield ("personaclick.cache.store_failures", shared), cache.store_failures
-
-
-def _of_sync(report: Report, name: str | None) -> Reading:
-    """Read a sync's counters."""
-    shared = () if name is None else (("personaclick.sync", name),)
-    yield ("personaclick.sync.read", shared), report.read
-    for outcome in ("sent", "unchanged", "rejected", "failed", "checked"):
-        attributes = (*shared, ("personaclick.outcome", outcome))
-        yield ("personaclick.sync.records", attributes), getattr(report, outcome)
+def _read(stats: Stats, labels: Labels) -> Iterator[tuple[Series, float]]:
+    match stats:
+        case TransportStats():
+            yield ("personaclick.calls", labels), stats.calls
+            yield ("personaclick.retries", labels), stats.retries
+            yield ("personaclick.limit.waits", labels), stats.waits
+            yield ("personaclick.limit.wait_time", labels), stats.waited
+        case CacheStats():
+            yield ("personaclick.cache.store_failures", labels), stats.store_failures
+            for field, answered_by in _ANSWERED_BY.items():
+                more = ("personaclick.answered_by", answered_by)
+                yield ("personaclick.cache.reads", (*labels, more)), getattr(stats, field)
+        case Report():
+            yield ("personaclick.sync.read", labels), stats.read
+            for outcome in ("sent", "unchanged", "rejected", "failed", "checked"):
+                more = ("personaclick.outcome", outcome)
+                yield ("personaclick.sync.records", (*labels, more)), getattr(stats, outcome)
 
 
 # By provider; the module ``metrics`` stands for the application's own, which may be set later.

@@ -67,11 +67,7 @@ return 1
 
 
 class RedisStore:
-    """Profiles that processes share through one Redis server; for one client, which closes it.
-
-    ::
-
-        client = PersonaClick(store=RedisStore("redis://cache.internal/0"))
+    """Profiles that processes share through one Redis server: ``PersonaClick(store=…)``.
 
     **What Redis holds.** Answers of the service, which are personal data: guard the server like
     a database. Each expires ``CachePolicy.ttl`` after the service was asked for it. Keys are
@@ -88,7 +84,7 @@ class RedisStore:
     over, other processes may get the old profile. Beyond 10,000 such writes all of the shop's
     profiles are dropped.
 
-    Needs Redis 5 or later: one server, not a cluster.
+    Needs Redis 5 or later: one server, not a cluster. A store serves one client, which closes it.
 
     :param url: ``redis://``, ``rediss://`` or ``unix://``, with user, password and options as
         redis-py takes them.
