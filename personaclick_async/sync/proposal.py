@@ -22,37 +22,17 @@ import attrs
 from personaclick_async.errors import ConfigurationError
 from personaclick_async.models.update import FIELDS, RESERVED_NAMES
 from personaclick_async.names import EMAIL, EXTERNAL_ID, ID, IDENTIFIERS, PHONE
+from personaclick_async.sync.mapping import words
 from personaclick_async.sync.mapping.convert import FLAGS, Converter
-from personaclick_async.sync.mapping.dates import MILLISECONDS, SECONDS
 from personaclick_async.sync.mapping.definition import FieldMapping, looks_like_data
 from personaclick_async.sync.mapping.origin import STANDARD_KINDS, Kind, Origin
-from personaclick_async.sync.mapping.words import (
-    ALWAYS_NOTHING,
-    COLUMNS,
-    DATES,
-    FIELD_COLUMNS,
-    GENDER_LETTERS,
-    GENDERS,
-    NO,
-    NOTHING,
-    OTHER_GENDER,
-    YES,
-    pattern,
-    same,
-)
+from personaclick_async.sync.mapping.words import COLUMNS, pattern, same
 from personaclick_async.sync.records import Fault
 from personaclick_async.sync.sources.base import BOOKKEEPING, Sample
 
 _WHOLE: Final = ("first_name", "last_name")
 _NAMES: Final = (*_WHOLE, "middle_name")
 _WORD_ENDS: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
-_TWO_WORDS: Final = re.compile(r"[^\W\d_][\w'\u2019.-]*,? [^\W\d_][\w'\u2019.-]*")
-_FAMILY_FIRST: Final = re.compile(r"[\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7a3]")
-_CODE: Final = re.compile(r"[+-]?0[0-9]+(?:\.0+)?|[0-9.]+[eE][+-]?[0-9]+|\+[0-9 ]+")
-# With fewer digits, a birthday counted in these would be of 1970.
-_FEWEST_DIGITS: Final = {SECONDS: 9, MILLISECONDS: 11}
-_DATE: Final = re.compile(r"[0-9]\D+[0-9]|[0-9]\D+$")
-_MOST_DIGITS: Final = 15  # a float has no more
 _TYPES: Final[tuple[tuple[type | tuple[type, ...], Kind], ...]] = (
     # A bool is an int and a datetime is a date: the narrower ones come first.
     (bool, Kind.BOOLEAN),
@@ -71,8 +51,8 @@ _HEAD: Final = """\
 # Words that say nothing, in every column, in small or capital letters.
 absent = {absent}
 """
-_NOBODY: Final = """
-# No column looks like one of {identifiers}.
+_NOBODY: Final = f"""
+# No column looks like one of {", ".join(IDENTIFIERS)}.
 # Each row needs one of these, to say which customer it is about.
 """
 _CUSTOM: Final = """
@@ -82,25 +62,19 @@ _CUSTOM: Final = """
 
 
 class _Column:
-    """A column of a sample.
-
-    :ivar spelling: its name, as all spellings of it agree.
-    :ivar values: what stands in its cells that are not empty.
-    :ivar telling: texts that do not stand for nothing.
-    :ivar absent: texts that do, and that not every mapping takes so.
-    """
+    """A column of a sample."""
 
     def __init__(self, name: str, cells: Sequence[object]) -> None:
-        self.name = name
-        self.cells = cells
-        self.spelling = same(name)
+        self.name, self.spelling, self.cells = name, same(name), cells
         self.values = [cell for cell in cells if cell not in ("", None)]
-        self.texts = [text for cell in cells if isinstance(cell, str) and (text := cell.strip())]
-        self.telling = [text for text in self.texts if text.casefold() not in NOTHING]
-        words = {text.casefold(): text for text in self.texts}
-        self.absent = [words[one] for one in sorted(words.keys() & NOTHING - {*ALWAYS_NOTHING})]
-        # How many of its values stood in a row before.
+        # How many of them stood in a row before.
         self.repeated = len(self.values) - len({str(value).strip() for value in self.values})
+        self.texts = [text for cell in cells if isinstance(cell, str) and (text := cell.strip())]
+        # Those that do not stand for nothing, and those that do, but not in every mapping.
+        self.telling = [text for text in self.texts if text.casefold() not in words.NOTHING]
+        known = {text.casefold(): text for text in self.texts}
+        nothing = known.keys() & words.NOTHING - {*words.ALWAYS_NOTHING}
+        self.absent = [known[word] for word in sorted(nothing)]
 
     def are_mostly(self, test: Callable[[str], object]) -> bool:
         """Return whether most of its telling texts pass a test."""
@@ -137,37 +111,21 @@ def propose_mapping(sample: Sample, *, country: str | None = None) -> str:
         raise ConfigurationError(
             "location: e-mail addresses stand in its column: the rows do not fit the header"
         )
-    top = _HEAD.format(rows=len(sample.rows), absent=_toml(ALWAYS_NOTHING))
+    top = _HEAD.format(rows=len(sample.rows), absent=_toml(words.ALWAYS_NOTHING))
     if country is not None:
         top += f"\n# Whose national phone numbers are read.\ncountry = {_toml(country)}\n"
     for line in found.values():
         if len(line.columns) == 1:
             line.complete()
-            _try(line, top)
+            if not line.is_asked:
+                line.try_out(top)
     written = [top, "[fields]", *map(str, found.values())]
     if not any(field in IDENTIFIERS and not line.is_asked for field, line in found.items()):
-        written.append(_NOBODY.format(identifiers=", ".join(IDENTIFIERS)))
+        written.append(_NOBODY)
     taken = {column for line in found.values() for column in line.columns}
     if rest := [column for column in columns if column not in taken]:
         written += [_CUSTOM, *map(str, _properties(rest))]
     return "\n".join(written) + "\n"
-
-
-def _try(line: _Line, top: str) -> None:
-    """Try a line on the sample; one that refuses much of it becomes a comment with the reason."""
-    if line.is_asked:
-        return
-    other = next(name for name in IDENTIFIERS if name != line.field)
-    mapping = FieldMapping.parse(f'{top}\n[fields]\n{other} = "x"\n{line.toml}')
-    values = line.columns[0].values
-    tried = Converter(line.field, mapping.fields[line.field]).column(values)
-    refusals = Counter(one.rule for one in tried if isinstance(one, Fault))
-    if refusals:
-        [(rule, _)] = refusals.most_common(1)
-        refused = refusals.total()
-        remark = f"{refused:,} of {len(values):,} values would be left out: expected {rule}"
-        line.remark = f"{line.remark}; {remark}" if line.remark else remark
-        line.is_asked = refused * 2 >= len(values)
 
 
 def _toml(value: object) -> str:
@@ -186,19 +144,18 @@ def _recognise(columns: Sequence[_Column]) -> dict[str, _Line]:
     """Return a line for each field that a column, or several, are named like."""
     by_name = {column.spelling: column for column in reversed(columns)}
     by_variant = {one: column for column in reversed(columns) for one in _variants(column.spelling)}
-    are_deeds = any(map(pattern("deeds").fullmatch, by_name))
     found: dict[str, _Line] = {}
-    for field, names in FIELD_COLUMNS.items():
+    for field, names in words.FIELD_COLUMNS.items():
         named = _called(names, by_name)
         if field in (EMAIL, PHONE, *_NAMES):
             named += _called(names, by_variant)
         taken = {column for line in found.values() for column in line.columns}
-        named = [column for column in named if column not in taken]
-        if field == EXTERNAL_ID and (line := _id_line(named, are_deeds=are_deeds)) is not None:
-            found[field] = line
-        elif named and field != EXTERNAL_ID:
+        if named := [column for column in named if column not in taken]:
             # A file may have a column for each purpose, and fill one of them.
-            found[field] = _Line(field, (min(named, key=lambda column: not column.values),))
+            filled = min(named, key=lambda column: not column.values)
+            found[field] = (
+                _Line(field, (filled,)) if field != EXTERNAL_ID else _id_line(named, by_name)
+            )
     if "location" not in found:
         places = [_called(COLUMNS[what], by_name)[:1] for what in ("city", "region", "country")]
         if places[0] or places[2]:  # a region alone says too little
@@ -206,11 +163,11 @@ def _recognise(columns: Sequence[_Column]) -> dict[str, _Line]:
             found["location"] = _Line("location", [*chain(*places)], options)
     if "gender" not in found:
         for column in _called(COLUMNS["title"], by_name):
-            if column.are_mostly(lambda text: text.casefold() in GENDERS):
+            if column.are_mostly(lambda text: text.casefold() in words.GENDERS):
                 found["gender"] = _Line("gender", (column,))
     found |= {line.field: line for line in _name_lines(found, by_name)}
-    if shared := _shared_phones(found):
-        found[PHONE].ask(f"{shared:,} rows share a number with others: is it the person's?")
+    if PHONE in found and (whose := found.get(EXTERNAL_ID) or found.get(EMAIL)):
+        _ask_of_shared(found[PHONE], whose)
     return {field: found[field] for field in FIELDS if field in found}
 
 
@@ -225,64 +182,52 @@ def _variants(name: str) -> list[str]:
     return [*ends, *(one.removeprefix(start) for start, one in starts if one.startswith(start))]
 
 
-def _id_line(named: list[_Column], *, are_deeds: bool) -> _Line | None:
-    """Return a line for the user's id: the row's own one if it tells rows apart.
-
-    :param are_deeds: whether the rows are what people did, so that their ids are not people's.
-    """
-    own = [column for column in named if column.spelling == ID]
-    others = [column for column in named if column not in own]
-    if are_deeds and own and not others:
-        remark = "is this the id of a person, not of what one did?"
-        return _Line(EXTERNAL_ID, own[:1], remark=remark, is_asked=True)
-    candidates = others if are_deeds else [*own, *others]
-    if not candidates:
-        return None
+def _id_line(named: Sequence[_Column], names: Iterable[str]) -> _Line:
+    """Return a line for the user's id: the row's own one if it tells rows apart."""
+    others = [column for column in named if column.spelling != ID]
+    # Rows of what people did have ids that are not people's.
+    are_deeds = any(map(pattern("deeds").fullmatch, names))
+    candidates = others if are_deeds and others else sorted(named, key=others.__contains__)
     best = min(candidates, key=lambda column: (not column.values, column.repeated))
+    rest = ", ".join(_toml(column.name) for column in candidates if column is not best)
     remarks = [f"{best.repeated:,} rows of the sample share one"] if best.repeated else []
-    if len(candidates) > 1:
-        rest = ", ".join(_toml(column.name) for column in candidates if column is not best)
-        remarks.append(f"or is it {rest}?")
-    return _Line(EXTERNAL_ID, (best,), remark="; ".join(remarks))
+    remarks += [f"or is it {rest}?"] if rest else []
+    line = _Line(EXTERNAL_ID, (best,), remark="; ".join(remarks))
+    if are_deeds and not others:
+        line.ask("is this the id of a person, not of what one did?")
+    return line
 
 
 def _name_lines(found: Mapping[str, _Line], columns: Mapping[str, _Column]) -> list[_Line]:
     """Return lines for names where the file does not have a column for each."""
     first, last = (found[field].columns[0] if field in found else None for field in _WHOLE)
     prefix, name = columns.get("tussenvoegsel"), columns.get("name")
-    if prefix is not None and last is not None:
+    if prefix and last:
         return [_Line("last_name", (prefix, last))]
-    if first is not None and last is not None:
+    if first and last:
         return []
-    if first is not None and name is not None and first.spelling in ("vorname", "voornaam"):
+    if first and name and first.spelling in ("vorname", "voornaam"):
         pairs = zip(first.cells, name.cells, strict=True)
         is_whole = any(one and other and str(one) in str(other) for one, other in pairs)
         return [] if is_whole else [_Line("last_name", (name,))]
-    one = first or last
-    if one is not None:
+    if one := first or last:
         is_either = one.spelling in COLUMNS["either_name"]
-        are_two = one.are_mostly(lambda text: " " in text or _FAMILY_FIRST.search(text))
-        whole = [one] if is_either and are_two else []
+        whole = [one] if is_either and one.are_mostly(pattern("two_words").search) else []
     else:
         whole = _called((*COLUMNS["whole_name"], *COLUMNS["family_first"]), columns)
         whole.sort(key=lambda column: column.are_mostly(pattern("no_name").search))
-    return [
-        _Line(field, (column,), {"part": field.removesuffix("_name")})
-        for column in whole[:1]
-        for field in _WHOLE
-    ]
+    parts = {field: {"part": field.removesuffix("_name")} for field in _WHOLE}
+    return [_Line(field, whole[:1], parts[field]) for field in _WHOLE if whole]
 
 
-def _shared_phones(found: Mapping[str, _Line]) -> int:
-    """Return how many rows have a number of somebody else, if many have."""
-    whose = found.get(EXTERNAL_ID) or found.get(EMAIL)
-    if whose is None or PHONE not in found:
-        return 0
-    cells = (line.columns[0].cells for line in (found[PHONE], whose))
-    pairs = {(str(phone), str(person)) for phone, person in zip(*cells, strict=True)}
+def _ask_of_shared(phone: _Line, whose: _Line) -> None:
+    """Ask whose the numbers are, if many rows have a number of somebody else."""
+    cells = zip(phone.columns[0].cells, whose.columns[0].cells, strict=True)
+    pairs = {(str(number), str(person)) for number, person in cells}
     numbers = [number for number, _ in pairs if number not in ("", "None")]
     shared = len(numbers) - len(set(numbers))
-    return shared if shared > 1 and shared * 10 > len(numbers) else 0
+    if shared > 1 and shared * 10 > len(numbers):
+        phone.ask(f"{shared:,} rows share a number with others: is it the person's?")
 
 
 def _properties(columns: Iterable[_Column]) -> Iterable[_Line]:
@@ -291,21 +236,15 @@ def _properties(columns: Iterable[_Column]) -> Iterable[_Line]:
         # A name without a Latin letter is called by its number.
         latin = unicodedata.normalize("NFKD", column.name).encode("ascii", "ignore").decode()
         name = re.sub("[^a-z0-9]+", "_", _WORD_ENDS.sub("_", latin).lower()).strip("_")
-        if not name or name.isdigit():
-            name = f"column_{number}"
-        if name in RESERVED_NAMES:
-            name = f"{name}_property"
-        if name in taken:
-            name = f"{name}_{number}"
+        name = f"column_{number}" if not name or name.isdigit() else name
+        name = f"{name}_property" if name in RESERVED_NAMES else name
+        name = f"{name}_{number}" if name in taken else name
         taken.add(name)
-        line = _Line(name, [column])
+        line = _Line(name, [column], is_asked=True)
         kind = line.kind()
         has_numbers = any(isinstance(value, int | float) for value in column.values)
         if kind is not Kind.ANY and (kind is not Kind.STRING or has_numbers):
-            line.options = {"type": kind.value, **line.options}
-        if kind not in (Kind.ANY, Kind.STRING):
-            line.options["absent"] = column.absent
-        line.is_asked = True
+            line.options = {"type": kind.value, **line.options, "absent": column.absent}
         yield line
 
 
@@ -314,12 +253,7 @@ def _properties(columns: Iterable[_Column]) -> Iterable[_Line]:
 
 @attrs.define
 class _Line:
-    """A line of a mapping, and what is to be said of it.
-
-    :ivar options: what it says of its columns.
-    :ivar remark: what goes behind it, for the reader.
-    :ivar is_asked: whether it is a comment until somebody has answered the remark.
-    """
+    """A line of a mapping: a comment, if it is asked, until somebody has answered the remark."""
 
     field: str
     columns: Sequence[_Column]
@@ -327,24 +261,16 @@ class _Line:
     remark: str = ""
     is_asked: bool = False
 
-    @property
-    def _column(self) -> _Column:
-        [column] = self.columns
-        return column
-
     def ask(self, remark: str) -> None:
         self.remark, self.is_asked = remark, True
 
     @property
     def toml(self) -> str:
         """The line without its remark."""
-        name, *others = (column.name for column in self.columns)
-        said = {key: said for key, said in self.options.items() if said}
-        if others:
-            said = {"columns": [name, *others], **said}
-        elif said:
-            said = {"column": name, **said}
-        return f"{self.field} = {_toml(said or name)}"
+        names = [column.name for column in self.columns]
+        alone: dict[str, Any] = {"column": names[0]} if len(names) == 1 else {"columns": names}
+        said = alone | {key: option for key, option in self.options.items() if option}
+        return f"{self.field} = {_toml(names[0] if said.keys() == {'column'} else said)}"
 
     def __str__(self) -> str:
         remark = f"  # {self.remark}" if self.remark else ""
@@ -352,43 +278,50 @@ class _Line:
 
     def complete(self) -> None:
         """Complete the line of a standard field by how its column is written."""
-        texts = self._column.telling
+        column, texts = self.columns[0], self.columns[0].telling
         match STANDARD_KINDS[self.field]:
             case Kind.GENDER:
-                self._gender()
+                self._gender(column)
             case Kind.BOOLEAN:
                 self.options["values"] = _flags(texts)
             case Kind.BIRTHDAY if texts:
-                self._birthday()
+                self._birthday(texts)
             case Kind.NUMBER if texts:
-                self._number()
-            case Kind.IDENTIFIER if any(
-                re.fullmatch(r"[1-9][0-9]{0,2}([.,][0-9]{3})+", text) for text in texts
-            ):
+                self._number(texts)
+            case Kind.IDENTIFIER if any(map(pattern("thousands").fullmatch, texts)):
                 self.ask("are these numbers with separators, or ids as they are?")
-            case Kind.EMAIL if any(
-                (mailbox := text.partition("@")[0]) != mailbox.lower() for text in texts
-            ):
+            case Kind.EMAIL if any(ch.isupper() for text in texts for ch in text.partition("@")[0]):
                 self.options["case"] = "lower"
             case Kind.STRING if self.field in _NAMES and texts:
-                self._name()
-        self.options["absent"] = self._column.absent
+                self._name(column)
+        self.options["absent"] = column.absent
 
-    def _name(self) -> None:
+    def try_out(self, top: str) -> None:
+        """Try it on the sample; what refuses much of it becomes a comment with the reason."""
+        other = PHONE if self.field == EMAIL else EMAIL
+        mapping = FieldMapping.parse(f'{top}\n[fields]\n{other} = "x"\n{self.toml}')
+        values = self.columns[0].values
+        tried = Converter(self.field, mapping.fields[self.field]).column(values)
+        refusals = Counter(one.rule for one in tried if isinstance(one, Fault))
+        for rule, _ in refusals.most_common(1):
+            refused = refusals.total()
+            remark = f"{refused:,} of {len(values):,} values would be left out: expected {rule}"
+            self.remark = f"{self.remark}; {remark}" if self.remark else remark
+            self.is_asked = refused * 2 >= len(values)
+
+    def _name(self, column: _Column) -> None:
         """Tell whether names are all capitals, and whether whole ones can be split for certain."""
-        column, texts = self._column, self._column.telling
+        texts = column.telling
+        are_capitals = all(map(str.isupper, texts)) and any(map(str.isascii, texts))
         if column.are_mostly(pattern("no_name").search):
             self.ask("most values do not look like names")
-        elif (
-            all(map(str.isupper, texts))
-            and any(map(str.isascii, texts))
-            and column.spelling not in COLUMNS["turkish_name"]
-        ):
+        elif are_capitals and column.spelling not in COLUMNS["turkish_name"]:
             self.options["case"], self.remark = "name", "JON -> Jon"
         if "part" not in self.options:
             return
-        others = sum(_TWO_WORDS.fullmatch(text) is None for text in texts)
-        if column.spelling in COLUMNS["family_first"] or any(map(_FAMILY_FIRST.search, texts)):
+        others = sum(pattern("first_and_last").fullmatch(text) is None for text in texts)
+        is_family_first = column.spelling in COLUMNS["family_first"]
+        if is_family_first or any(map(pattern("family_first").search, texts)):
             self.ask("the family name comes first: split such names beforehand")
         elif others and not self.is_asked:
             self.remark = f"{others:,} of {len(texts):,} names do not have two words"
@@ -397,62 +330,56 @@ class _Line:
                 if not self.is_asked:
                     del self.options["part"]
 
-    def _gender(self) -> None:
+    def _gender(self, column: _Column) -> None:
         """Tell which words stand for which gender.
 
         Words that are neither are passed over: whatever they are, they do not belong in a mapping.
         """
-        known: dict[str, str] = {}
-        letters: dict[str, str] = {}
-        for text in self._column.telling:
-            word = text.casefold()
-            if word in GENDERS:
-                # The sample may happen to hold one of them only.
-                for spelt in (word, OTHER_GENDER[word]):
-                    known.setdefault(_as_spelt(spelt, text), GENDERS[spelt])
-            if word in {*chain(*GENDER_LETTERS)}:
-                letters.setdefault(word, text)
-        found = "".join(sorted(letters))
-        pair = GENDER_LETTERS.get(found, "")
-        is_spanish = self._column.spelling in COLUMNS["spanish_gender"]
-        is_dutch = self._column.spelling in COLUMNS["dutch_gender"]
-        if (pair == "mv" and not is_dutch) or (is_spanish and "m" in letters and found != "fm"):
+        spelling, found = column.spelling, {text.casefold() for text in column.telling}
+        letters = "".join(sorted(found & {*chain(*words.GENDER_LETTERS)}))
+        pair = words.GENDER_LETTERS.get(letters, "")
+        is_spanish = spelling in COLUMNS["spanish_gender"] and "m" in letters and letters != "fm"
+        if is_spanish or (pair == "mv" and spelling not in COLUMNS["dutch_gender"]):
             pair = ""
         if letters and not pair:
             self.ask("which of these letters is m, and which is f?")
-        for letter, gender in zip(pair, "mf", strict=False):
-            like = next(iter(letters.values()))
-            known[letters.get(letter, _as_spelt(letter, like))] = gender
-        told = {text: known[text] for text in known if text not in ("m", "f", "male", "female")}
+        genders = {**words.GENDERS, **dict(zip(pair, "mf", strict=False))}
+        others = {**words.OTHER_GENDER, **dict(zip(pair, reversed(pair), strict=True))}
+        known: dict[str, str] = {}
+        for text in column.telling:
+            # The sample may happen to hold one of them only.
+            for word in (text.casefold(), others.get(text.casefold(), "")):
+                spelt = _as_spelt(word, text)
+                if word in genders and spelt not in ("m", "f", "male", "female"):
+                    known.setdefault(word, spelt)
+        told = {known[word]: genders[word] for word in known}
         self.options["values"] = dict(sorted(told.items(), key=lambda one: one[1], reverse=True))
 
     def kind(self) -> Kind:
         """Return what the column of a property holds, and say in its line how that is written."""
-        column, texts = self._column, self._column.telling
+        column = self.columns[0]
+        values, texts = column.values, column.telling
         if not column.texts:
-            for types, kind in _TYPES:
-                if column.values and all(isinstance(value, types) for value in column.values):
-                    return kind
-            return Kind.ANY
+            kinds = (kind for types, kind in _TYPES if all(isinstance(v, types) for v in values))
+            return next(kinds, Kind.ANY) if values else Kind.ANY
         if not texts:
             return Kind.STRING
-        if pattern("codes").search(column.spelling) or any(map(_CODE.fullmatch, texts)):
+        if pattern("codes").search(column.spelling) or any(map(pattern("code").fullmatch, texts)):
             are_whole = all(re.fullmatch(r"[0-9]+\.0+", text) for text in texts)
             return Kind.IDENTIFIER if are_whole else Kind.STRING
-        if (known := self._date(texts) or self._number()) is not None:
+        if (known := self._date(texts) or self._number(texts)) is not None:
             return known
-        words = {text.casefold() for text in texts}
-        is_norway = pattern("countries").search(column.spelling)
-        if words <= YES | NO and words & YES and words & NO and not is_norway:
+        said = {text.casefold() for text in texts}
+        yes, no = said & words.YES, said & words.NO
+        if yes and no and yes | no == said and not pattern("countries").search(column.spelling):
             self.options["values"] = _flags(texts)
             return Kind.BOOLEAN
         is_json = all(text[0] in "[{" for text in texts) and _reads(texts, Origin(kind=Kind.JSON))
         return Kind.JSON if is_json else Kind.STRING
 
-    def _number(self) -> Kind | None:
-        texts = self._column.telling
+    def _number(self, texts: Sequence[str]) -> Kind | None:
         marks = [mark for mark in ".," if _reads(texts, Origin(kind=Kind.FLOAT, decimal=mark))]
-        if not marks or any(sum(map(str.isdigit, text)) > _MOST_DIGITS for text in texts):
+        if not marks or any(map(pattern("too_long").match, texts)):
             return None
         # What may be read both ways is asked about, unless the sign of the money tells.
         marked = [text for text in texts if "." in text or "," in text]
@@ -465,16 +392,15 @@ class _Line:
             self.options["decimal"] = marks[0]
         return Kind.INTEGER if is_whole else Kind.FLOAT
 
-    def _birthday(self) -> None:
+    def _birthday(self, texts: Sequence[str]) -> None:
         """Tell how days are written, passing over what is written in another way than most."""
-        texts = self._column.telling
         texts = [text for text in texts if text.strip("0.-/: ")] or texts
         [(shape, count)] = Counter(map(_shape, texts)).most_common(1)
         if count * 2 > len(texts):
             texts = [text for text in texts if _shape(text) == shape]
         if all(re.fullmatch(r"-?[0-9]+(\.[0-9]+)?", text) for text in texts):
             fewest = min(len(text.lstrip("-").partition(".")[0]) for text in texts)
-            formats = [one for one in DATES["digits"] if fewest >= _FEWEST_DIGITS.get(one, 0)]
+            formats = [one for one, digits in words.DATES["digits"].items() if fewest >= digits]
             is_known = self._is_in_one_of(formats, texts, Kind.BIRTHDAY)
         else:
             is_known = self._date(texts) is not None
@@ -482,12 +408,12 @@ class _Line:
             self.ask('say how: format = "%m/%d/%Y" or another')
 
     def _date(self, texts: Sequence[str]) -> Kind | None:
-        if not all(map(_DATE.search, texts)):
+        if not all(map(pattern("date").search, texts)):
             return None
         if _reads(texts, Origin(kind=Kind.DATETIME)):
             return Kind.DATETIME if any(":" in text for text in texts) else Kind.DATE
-        for time in ("", *(f"{by}{time}" for time in DATES["times"] for by in (" ", ", "))):
-            formats = [f"{day}{time}" for day in DATES["days"]]
+        for time in words.DATES["times"]:
+            formats = [f"{day}{time}" for day in words.DATES["days"]]
             if self._is_in_one_of(formats, texts, Kind.DATETIME):
                 return Kind.DATETIME if time else Kind.DATE
         return None
@@ -508,14 +434,14 @@ def _as_spelt(word: str, like: str) -> str:
 
 
 def _flags(texts: Iterable[str]) -> dict[str, bool]:
-    words = (YES | NO) - FLAGS.keys()
-    return {text: text.casefold() in YES for text in texts if text.casefold() in words}
+    flags = (words.YES | words.NO) - FLAGS.keys()
+    return {text: text.casefold() in words.YES for text in texts if text.casefold() in flags}
 
 
 def _shape(text: str) -> str:
-    return re.sub(
-        r"[^\W\d_]+", "a", re.sub("[0-9]", "0", re.sub(r"(?<![0-9])[0-9]{1,3}(?![0-9])", "0", text))
-    )
+    # Short numbers may lack their zeros: 9.12.1985 is written as 10.3.1990 is.
+    text = re.sub(r"[^\W\d_]+", "a", text)
+    return re.sub("[0-9]+", lambda found: "0" * max(3, len(found[0])), text)
 
 
 def _reads(texts: Iterable[str], origin: Origin) -> bool:

@@ -8,6 +8,7 @@ import tomllib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
+from itertools import chain
 from os import PathLike
 from pathlib import Path
 from types import NoneType
@@ -75,6 +76,13 @@ class Changes:
             change.count += 1
             if len(change.first_rows) < _MOST_ROWS:
                 change.first_rows.append(row)
+
+    def add_column(self, first: int, field: Converter, cells: Iterable[Any]) -> None:
+        """Count what is changed in a column's cells and sent."""
+        for row, cell in enumerate(cells, first):
+            value = field.attempt(cell)
+            if field.notes and value is not None and type(value) is not Fault:
+                self.add(field.label, row, field.notes)
 
 
 @attrs.frozen(kw_only=True)
@@ -145,14 +153,12 @@ class FieldMapping:
                 if name not in STANDARD_KINDS:
                     custom_name(name)
             except ValidationError:
-                if name in RESERVED_NAMES:
-                    raise ConfigurationError(
-                        f"column {name!r}: expected another name, as this one is reserved; "
-                        "a mapping can give it one"
-                    ) from None
-                # The column is not named: in a file without a header it is somebody's data.
+                # Else the column is not named: without a header it is somebody's data.
                 raise ConfigurationError(
-                    "mapping: expected a mapping, or columns named as the fields are"
+                    f"column {name!r}: expected another name, as this one is reserved; "
+                    "a mapping can give it one"
+                    if name in RESERVED_NAMES
+                    else "mapping: expected a mapping, or columns named as the fields are"
                     f" (letters, digits and _); column {number} is not"
                 ) from None
             fields[name] = Origin(kind=STANDARD_KINDS.get(name, Kind.ANY), columns=column)
@@ -165,18 +171,19 @@ class FieldMapping:
         :raises ConfigurationError: there is no such country, or the extra ``phones`` is missing.
         """
         check_country(country)
-        fields = dict(self.fields)
-        for name, origin in fields.items():
-            if origin.kind is Kind.PHONE and origin.country is None:
-                fields[name] = attrs.evolve(origin, country=country)
-        return attrs.evolve(self, fields=fields)
+        unsaid = [
+            name
+            for name, origin in self.fields.items()
+            if origin.kind is Kind.PHONE and origin.country is None
+        ]
+        said = {name: attrs.evolve(self.fields[name], country=country) for name in unsaid}
+        return attrs.evolve(self, fields={**self.fields, **said})
 
     @property
     def columns(self) -> tuple[str, ...]:
         """Every column that the mapping reads, once."""
-        return tuple(
-            dict.fromkeys(one for origin in self.fields.values() for one in origin.columns)
-        )
+        read = chain.from_iterable(origin.columns for origin in self.fields.values())
+        return tuple(dict.fromkeys(read))
 
     @property
     def fingerprint(self) -> str:
@@ -207,9 +214,9 @@ def _not_once(column: str, header: Sequence[str]) -> str:
         return f"not in the source; there are {len(header)} others"
     close = get_close_matches(column, header, n=1)
     nearest = f"; did you mean {close[0]!r}?" if close else ""
+    listed = ", ".join(map(repr, header[:_MOST_LISTED]))
     more = ", …" if len(header) > _MOST_LISTED else ""
-    listed = ", ".join(map(repr, header[:_MOST_LISTED])) + more
-    return f"not in the source{nearest} (columns: {listed})"
+    return f"not in the source{nearest} (columns: {listed}{more})"
 
 
 def looks_like_data(header: Iterable[str]) -> bool:
@@ -231,11 +238,11 @@ class CompiledMapping:
         places = {name: place for place, name in enumerate(header)}
         counted = Counter(header)
         for name, origin in mapping.fields.items():
-            field = Converter(name, origin)
             for column in origin.columns:
                 if counted[column] != 1:
                     what = f"column {column!r} (for {name})"
                     raise ConfigurationError(f"{what}: {_not_once(column, header)}")
+            field = Converter(name, origin)
             if origin.columns:
                 self._fields.append((name, field, [places[column] for column in origin.columns]))
             else:
@@ -256,7 +263,7 @@ class CompiledMapping:
                 cells = list(zip(*map(columns.__getitem__, places), strict=True))
             found[name] = field.column(cells)
             if self._changes is not None:
-                _count(self._changes, first, field, cells)
+                self._changes.add_column(first, field, cells)
         types = {name: set(map(type, values)) for name, values in found.items()}
         # Not strict zips of a row: to ask for one costs as much as five values.
         wires: list[dict[str, Any]] = [
@@ -299,11 +306,3 @@ class CompiledMapping:
         if not has_identifier(wire) and faults.keys().isdisjoint(IDENTIFIERS):
             told = (NO_IDENTIFIER, *told)
         return Rejected(row, told, source_row)
-
-
-def _count(changes: Changes, first: int, field: Converter, cells: Sequence[Any]) -> None:
-    """Count what is changed in a column's cells and sent."""
-    for row, cell in enumerate(cells, first):
-        value = field.attempt(cell)
-        if field.notes and value is not None and type(value) is not Fault:
-            changes.add(field.label, row, field.notes)

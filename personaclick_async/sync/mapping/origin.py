@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from difflib import get_close_matches
 from enum import StrEnum
@@ -57,6 +57,8 @@ class Kind(StrEnum):
 STANDARD_KINDS: Final = {name: Kind(field.kind.value) for name, field in FIELDS.items()}
 """How a column is read for each standard field."""
 
+NUMBERS: Final = (Kind.NUMBER, Kind.INTEGER, Kind.FLOAT)
+DATES: Final = (Kind.BIRTHDAY, Kind.DATE, Kind.DATETIME)
 _OLDEST: Final = 130
 
 
@@ -113,30 +115,21 @@ def _age(field: str, value: object) -> rules.Number:
     return age
 
 
-def _field(name: str) -> str:
-    """Return the field that a mapping calls so: ``id`` is ``external_id``."""
-    return EXTERNAL_ID if name == ID else name
-
-
 def _are_texts(said: object) -> bool:
     return isinstance(said, list | str) and all(isinstance(one, str) for one in said)
 
 
-def _one_of(words: Iterable[str]) -> _Shape:
+def _one_of(words: Iterable[str]) -> tuple[str, Callable[[Any], bool]]:
     known = tuple(words)
     return f"one of {', '.join(known)}", known.__contains__
 
 
-_Shape: TypeAlias = tuple[str, Callable[[Any], bool]]
-_TEXT: Final[_Shape] = ("a text that is not empty", lambda it: isinstance(it, str) and it != "")
-_TEXTS: Final[_Shape] = ("a text or a list of texts", _are_texts)
-_TABLE: Final[_Shape] = ("a table", lambda it: isinstance(it, dict))
-_TYPES: Final = (
-    *(Kind.STRING, Kind.IDENTIFIER, Kind.INTEGER, Kind.FLOAT, Kind.BOOLEAN, Kind.DATE),
-    *(Kind.DATETIME, Kind.LIST, Kind.JSON),
-)
+_TEXT: Final = ("a text that is not empty", lambda it: isinstance(it, str) and it != "")
+_TEXTS: Final = ("a text or a list of texts", _are_texts)
+_TABLE: Final = ("a table", lambda it: isinstance(it, dict))
+_NO_TYPES: Final = (Kind.ANY, Kind.EMAIL, Kind.PHONE, Kind.GENDER, Kind.NUMBER, Kind.BIRTHDAY)
 # What may stand behind the keys of a mapping: how errors call it, and a test.
-_SHAPES: Final[Mapping[str, _Shape]] = {
+_SHAPES: Final[Mapping[str, tuple[str, Callable[[Any], bool]]]] = {
     "absent": _TEXTS,
     "case": _one_of(get_args(Case)),
     "column": _TEXT,
@@ -155,24 +148,21 @@ _SHAPES: Final[Mapping[str, _Shape]] = {
     "required": _TEXTS,
     "split": _TEXT,
     "strip": ("true or false", lambda it: isinstance(it, bool)),
-    "type": _one_of(_TYPES),
+    "type": _one_of(kind for kind in Kind if kind not in _NO_TYPES),
     "values": _TABLE,
 }
-_AT_THE_TOP: Final = ("absent", "country", "custom", "fields", "invalid", "required", "strip")
-_TEXT_KINDS: Final = (Kind.STRING, Kind.ANY)
+_COMMON: Final = {"absent", "country", "invalid", "strip"}
+_SECTIONS: Final = {"custom", "fields", "required"}
 # The kinds of values for which an option means something, and how errors call them.
 _ONLY: Final = {
-    "part": (_TEXT_KINDS, "texts"),
-    "case": (
-        (*_TEXT_KINDS, Kind.LIST, Kind.IDENTIFIER, Kind.EMAIL, Kind.PHONE, Kind.GENDER),
-        "texts",
-    ),
+    "part": ((Kind.STRING, Kind.ANY), "texts"),
+    "case": (tuple({*Kind} - {*NUMBERS, *DATES, Kind.BOOLEAN, Kind.JSON}), "texts"),
     "split": ((Kind.LIST,), "type = 'list'"),
-    "format": ((Kind.BIRTHDAY, Kind.DATE, Kind.DATETIME), "dates"),
-    "decimal": ((Kind.NUMBER, Kind.INTEGER, Kind.FLOAT), "numbers"),
+    "format": (DATES, "dates"),
+    "decimal": (NUMBERS, "numbers"),
     "country": ((Kind.PHONE,), "phone numbers"),
 }
-_OPTIONS: Final = (*_ONLY, "absent", "invalid", "join", "strip")
+_OTHER_NAMES: Final = {ID: EXTERNAL_ID}
 
 
 def read_toml(text: str) -> tuple[dict[str, Origin], tuple[str, ...]]:
@@ -182,23 +172,22 @@ def read_toml(text: str) -> tuple[dict[str, Origin], tuple[str, ...]]:
     :raises tomllib.TOMLDecodeError: it is not TOML; names the line.
     """
     whole = tomllib.loads(text)
-    _check(whole, _AT_THE_TOP)
-    common = {key: said for key, said in whole.items() if key in _OPTIONS}
+    _check(whole, _COMMON | _SECTIONS)
+    common = {key: said for key, said in whole.items() if key in _COMMON}
     standard, custom = whole.get("fields", {}), whole.get("custom", {})
     origins: dict[str, Origin] = {}
     with _inside("fields"):
-        hint = " Other names belong under [custom]"
-        _check(standard, (*STANDARD_KINDS, ID), hint=hint)
+        _check(standard, {*STANDARD_KINDS, ID}, hint=" Other names belong under [custom]")
         if {ID, EXTERNAL_ID} <= standard.keys():
             raise _unlike(EXTERNAL_ID, f"one of {ID} and {EXTERNAL_ID}, which are the same")
         for key, said in standard.items():
-            origins[_field(key)] = _origin(key, said, common)
+            origins[_OTHER_NAMES.get(key, key)] = _origin(key, said, common)
     with _inside("custom"):
         for key, said in custom.items():
             with _inside(key):
                 custom_name(key)
             origins[key] = _origin(key, said, common)
-    required = tuple(map(_field, _listed(whole.get("required", ()))))
+    required = tuple(_OTHER_NAMES.get(key, key) for key in _listed(whole.get("required", ())))
     for field in required:
         if field not in origins:
             raise _unlike("required", f"only fields that are mapped ({field} is not)")
@@ -221,14 +210,13 @@ def _unlike(key: str, rule: str) -> ConfigurationError:
 
 
 def _check(
-    table: Mapping[str, Any], known: Iterable[str], kind: Kind | None = None, *, hint: str = ""
+    table: Mapping[str, Any], known: Collection[str], kind: object = None, *, hint: str = ""
 ) -> None:
     """Make sure that a table's keys are known, mean something, and have what fits behind them."""
-    known = sorted(known)
     for key, said in table.items():
         if key not in known:
-            close = get_close_matches(key, known, n=1)
-            meant = f"expected one of {', '.join(known)}"
+            close = get_close_matches(key, sorted(known), n=1)
+            meant = f"expected one of {', '.join(sorted(known))}"
             meant = f'did you mean "{close[0]}"?' if close else meant
             noun = "field" if hint else "key"
             raise ConfigurationError(f'{key}: unknown {noun} "{key}"; {meant}{hint}')
@@ -241,7 +229,7 @@ def _check(
 
 
 def _origin(key: str, said: Any, common: Mapping[str, Any]) -> Origin:  # noqa: ANN401 - any TOML
-    field = _field(key)
+    field = _OTHER_NAMES.get(key, key)
     kind = STANDARD_KINDS.get(field, Kind.ANY)
     table = {"column": said} if isinstance(said, str) and said else said
     if not isinstance(table, dict):
@@ -250,30 +238,26 @@ def _origin(key: str, said: Any, common: Mapping[str, Any]) -> Origin:  # noqa: 
         raise _unlike(key, "one of column, columns and value")
     with _inside(key):
         if "value" in table:
-            _check(table, ("value",))
+            _check(table, {"value"})
             if field in IDENTIFIERS:
                 raise _unlike("value", "a column: all rows would be the same person")
-            return Origin(kind=kind, value=_fit("value", table["value"], field, kind))
+            label, rule = rule_of(field, kind)
+            with _inside("value"):
+                rule(label, table["value"])
+            return Origin(kind=kind, value=table["value"])
         kind = table.get("type", kind)
-        known = (*_OPTIONS, "column", "columns", "values")
-        _check(table, known if field in STANDARD_KINDS else (*known, "type"), kind)
-        kind = Kind(kind)
+        known = _SHAPES.keys() - _SECTIONS
+        _check(table, known - {"type"} if field in STANDARD_KINDS else known, kind)
         columns = _listed(table.get("columns") or table["column"])
         if "join" in table and len(columns) == 1:
             raise _unlike("join", "this with several columns only")
-        with _inside("values"):
-            values = table.get("values", {}).items()
-            fit = {text: _fit(text, value, field, kind) for text, value in values}
-    told = {option: said for option, said in {**common, **table}.items() if option in _OPTIONS}
+        label, rule = rule_of(field, kind)
+        for text, value in table.get("values", {}).items():
+            with _inside(f"values.{text}"):
+                rule(label, value)
+    told = {**common, **table}
+    told["absent"] = [*_listed(common.get("absent", ())), *_listed(table.get("absent", ()))]
     if kind is not Kind.PHONE:
         told.pop("country", None)
-    told["absent"] = [*_listed(common.get("absent", ())), *_listed(table.get("absent", ()))]
-    return Origin(kind=kind, columns=columns, values=fit, **told)
-
-
-def _fit(key: str, value: Json, field: str, kind: Kind) -> Json:
-    """Return a value of the mapping itself, if the field can have it."""
-    label, rule = rule_of(field, kind)
-    with _inside(key):
-        rule(label, value)
-    return value
+    options = {key: told[key] for key in told.keys() - {"column", "columns", "type"}}
+    return Origin(kind=Kind(kind), columns=columns, **options)

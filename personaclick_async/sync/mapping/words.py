@@ -8,7 +8,7 @@ import unicodedata
 from collections import defaultdict
 from functools import cache
 from importlib.resources import files
-from typing import Final
+from typing import Any, Final
 
 from personaclick_async.models.update import FIELDS
 
@@ -45,7 +45,7 @@ OTHER_GENDER: Final = {
 GENDER_LETTERS: Final[dict[str, str]] = _WORDS["gender_letters"]
 
 # Formats to try: of days, of times, and of days that are numbers.
-DATES: Final[dict[str, list[str]]] = _WORDS["dates"]
+DATES: Final[dict[str, Any]] = _WORDS["dates"]
 
 # The names of columns that no single field has, by what they hold; the surest ones first.
 COLUMNS: Final = {
