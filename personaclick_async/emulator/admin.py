@@ -166,13 +166,15 @@ class Admin:
             case "GET", "requests":
                 return [_shown(one) for one in self._traffic.latest(_MOST_SHOWN)]
             case "DELETE", "requests":
-                self._traffic.clear()
+                self._traffic.clear_requests()
                 return []
             case _, "faults":
                 if method == "POST":
                     self._traffic.add_fault(_fault(body))
                 if method == "DELETE":
-                    self._traffic.remove_faults(query.get("number"))
+                    for fault in self._traffic.faults.copy():
+                        if query.get("number") in (None, str(fault.number)):
+                            fault.remove()
                 return self._faults()
             case "POST", "products" | "profiles" | "orders":
                 try:

@@ -6,13 +6,12 @@ import asyncio
 import logging
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
-from contextlib import closing
+from contextlib import closing, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
-from typing import Any, Concatenate, Final, ParamSpec, Self, TypeVar
+from typing import Any, Final, Self
 
 from aiohttp import web
 
@@ -22,16 +21,14 @@ from personaclick_async.emulator.admin import Admin
 from personaclick_async.emulator.service import Service
 from personaclick_async.emulator.settings import Behaviour, EmulatorSettings, expect
 from personaclick_async.emulator.store import Store
-from personaclick_async.emulator.traffic import Fault, Held, RecordedRequest, Traffic
+from personaclick_async.emulator.traffic import Traffic
 from personaclick_async.emulator.web import Front, is_loopback
 from personaclick_async.models.identity import Identity
-
-T = TypeVar("T")
-P = ParamSpec("P")
 
 _START_SECONDS: Final = 10.0
 _SHUTDOWN_SECONDS: Final = 0.1
 _LOOK_SECONDS: Final = 0.005
+_KNOWN: Final = "SELECT profile FROM known WHERE shop = ?"
 
 
 def _keep_the_kind(record: logging.LogRecord) -> bool:
@@ -47,14 +44,7 @@ _LOGGER: Final = logging.getLogger("personaclick_async.emulator")
 _LOGGER.addFilter(_keep_the_kind)
 
 
-def _with_the_keywords_of(
-    _: Callable[P, object], /
-) -> Callable[[Callable[..., T]], Callable[Concatenate[Emulator, P], T]]:
-    """Let type checkers know what a method with ``**settings`` takes."""
-    return lambda method: method
-
-
-class Emulator:
+class Emulator(Traffic):
     """The PersonaClick service on this machine, with SQLite behind it.
 
     ::
@@ -92,9 +82,10 @@ class Emulator:
         database: str | Path = ":memory:",
         allow_public: bool = False,
     ) -> None:
+        self.settings = settings or EmulatorSettings()
+        super().__init__(keep=self.settings.recorded, seed=self.settings.seed)
         is_safe = allow_public or is_loopback(host)
         expect(is_safe, "host: expected a loopback address, or allow_public=True")
-        self.settings = settings or EmulatorSettings()
         self.behaviour = behaviour or Behaviour()
         self.shop_id = self.settings.shop_id
         self.shop_secret = self.settings.shop_secret
@@ -102,7 +93,6 @@ class Emulator:
         self._host = host
         self._database = database
         self._local_only = not allow_public
-        self._traffic = Traffic(keep=self.settings.recorded, seed=self.settings.seed)
         self._thread: threading.Thread | None = None
         self._service: Service | None = None
 
@@ -153,7 +143,7 @@ class Emulator:
             started.set_exception(error)
 
     async def _serve(self, store: Store, started: Future[None]) -> None:
-        service = Service(self.settings, self.behaviour, store, self._traffic)
+        service = Service(self.settings, self.behaviour, store, self)
         service.add_shop(self.shop_id, self.shop_secret, active=self.settings.active)
         front = Front(service, Admin(service).answer, self._local_only)
         server = web.Server(front.handle, access_log=None, logger=_LOGGER)
@@ -171,23 +161,25 @@ class Emulator:
             self._applying.cancel()
             await asyncio.gather(self._applying, return_exceptions=True)
         finally:
-            for held in self._traffic.holds.copy():
+            for held in self.holds.copy():
                 held.release()
             await runner.cleanup()
             with store.lock:
                 self._service = None
 
-    def _do(self, work: Callable[[Service], T]) -> T:
+    @contextmanager
+    def _running(self) -> Iterator[Service]:
+        """Provide the service, which nobody else uses meanwhile."""
         service = self._service
-        if service is not None:
-            with service.store.lock:
-                # It may have been closed while this waited for it.
-                if self._service is service:
-                    return work(service)
-        raise RuntimeError("the emulator is not running")
+        with service.store.lock if service else nullcontext():
+            # It may have been closed while this waited for it.
+            if service is None or self._service is not service:
+                raise RuntimeError("the emulator is not running")
+            yield service
 
     def _rows(self, query: str, *parameters: object) -> list[Any]:
-        return self._do(lambda service: service.store.execute(query, *parameters).fetchall())
+        with self._running() as service:
+            return service.store.execute(query, *parameters).fetchall()
 
     # Its address and credentials
 
@@ -199,7 +191,8 @@ class Emulator:
 
     def add_shop(self, shop_id: str, shop_secret: str, *, active: bool = True) -> None:
         """Add another shop, or change one; shops share nothing."""
-        self._do(lambda service: service.add_shop(shop_id, shop_secret, active=active))
+        with self._running() as service:
+            service.add_shop(shop_id, shop_secret, active=active)
 
     # What the shop has
 
@@ -229,7 +222,8 @@ class Emulator:
 
     def _load(self, kind: str, items: Iterable[Mapping[str, Any]]) -> int:
         whole = list(items)  # what makes the items may take its time
-        return self._do(lambda service: service.load(kind, whole))
+        with self._running() as service:
+            return service.load(kind, whole)
 
     def set_computed(self, *, did: str | None = None, **named: Any) -> None:  # noqa: ANN401 - JSON
         """Set what the real service computes from behaviour.
@@ -239,12 +233,8 @@ class Emulator:
         """
         kinds = {kind: named.pop(kind) for kind in names.IDENTIFIERS if kind in named}
         kind, value = Identity.of(did=did, **kinds)
-
-        def add(service: Service) -> None:
-            with service.store.transaction():
-                service.profiles().add({kind: value, **named}, named)
-
-        self._do(add)
+        with self._running() as service, service.store.transaction():
+            service.profiles().add({kind: value, **named}, named)
 
     def declare_property(self, name: str, kind: str = "string", *, public: bool = True) -> None:
         """Declare a custom property, and whether the frontend may see it."""
@@ -254,24 +244,6 @@ class Emulator:
     # What happened
 
     @property
-    def requests(self) -> list[RecordedRequest]:
-        """The requests that came, in order; the latest ``settings.recorded`` of them."""
-        return self._traffic.requests()
-
-    def requests_to(self, path: str) -> list[RecordedRequest]:
-        """Return the requests to one path, in order."""
-        return self._traffic.requests(path)
-
-    @property
-    def counts(self) -> Counter[tuple[str, str, int | None]]:
-        """How many requests came, by method, path and status."""
-        return Counter(self._traffic.counts)
-
-    def clear_requests(self) -> None:
-        """Delete the requests and their counts."""
-        self._traffic.clear()
-
-    @property
     def ignored_entries(self) -> int:
         """How many entries of imports were ignored, for want of an identifier or a valid value."""
         return sum(self.ignored.values())
@@ -279,7 +251,8 @@ class Emulator:
     @property
     def ignored(self) -> dict[str, int]:
         """How many entries of imports were ignored, by the reason."""
-        return self._do(lambda service: service.ignored)
+        with self._running() as service:
+            return service.ignored
 
     def drain(self, timeout: float = 30.0) -> None:
         """Wait until every import that was accepted has been applied.
@@ -287,7 +260,7 @@ class Emulator:
         :raises TimeoutError: that took longer than ``timeout`` seconds.
         """
         end = time.monotonic() + timeout
-        while self._do(lambda service: service.is_importing):
+        while self._rows("SELECT 1 FROM queue LIMIT 1"):
             if self._applying.done():
                 # Nobody applies them any more; this says why.
                 self._applying.result()
@@ -309,32 +282,29 @@ class Emulator:
 
     def find_profile(self, **identifier: str) -> dict[str, Json] | None:
         """Return everything stored about one user, or None; takes one identifier or ``did``."""
-        identity = Identity.of(**identifier)
-
-        def find(service: Service) -> dict[str, Json] | None:
+        kind, value = Identity.of(**identifier)
+        with self._running() as service:
             profiles = service.profiles()
-            key = profiles.known_by({identity.kind: identity.value})
+            key = profiles.known_by({kind: value})
             return None if key is None else profiles.everything(key)
-
-        return self._do(find)
 
     def profiles(self) -> Iterator[dict[str, Json]]:
         """Return everything stored about every user with an identifier or some field."""
-
-        def everything(key: int) -> dict[str, Json]:
-            return self._do(lambda service: service.profiles().everything(key))
-
-        keys = self._rows("SELECT profile FROM known WHERE shop = ?", self.shop_id)
-        return (everything(key) for (key,) in keys)
+        for (key,) in self._rows(_KNOWN, self.shop_id):
+            with self._running() as service:
+                stored = service.profiles().everything(key)
+            yield stored
 
     def count_profiles(self) -> int:
         """Return how many users have an identifier or some field."""
-        return len(self._rows("SELECT profile FROM known WHERE shop = ?", self.shop_id))
+        return len(self._rows(_KNOWN, self.shop_id))
 
     def devices(self) -> list[dict[str, Json]]:
         """Return every device: ``shop_id``, ``did``, ``profile`` (a number), and ``seance``."""
-        query = "SELECT shop AS shop_id, did, profile, seance FROM devices"
-        return self._do(lambda service: service.store.objects(query))
+        with self._running() as service:
+            return service.store.objects(
+                "SELECT shop AS shop_id, did, profile, seance FROM devices"
+            )
 
     def suppressed(self) -> list[str]:
         """Return the suppressed e-mail addresses."""
@@ -343,35 +313,5 @@ class Emulator:
 
     def reset(self) -> None:
         """Delete everything but the shops: faults, recorded requests and used-up limits too."""
-        self._do(lambda service: service.reset())
-
-    # What goes wrong
-
-    @_with_the_keywords_of(Fault)
-    def fault(self, **settings: Any) -> Fault:  # noqa: ANN401 - see the decorator
-        """Let something go wrong until the fault is removed, or its ``with`` block is left.
-
-        Takes the settings of :class:`Fault`, which says what can go wrong. Of several faults the
-        oldest that strikes wins.
-
-        :raises ConfigurationError: the fault contradicts itself, or does nothing.
-        """
-        return self.add_fault(Fault(**settings))
-
-    def add_fault(self, fault: Fault) -> Fault:
-        """Put a fault in force that was made before; return it."""
-        return self._traffic.add_fault(fault)
-
-    def clear_faults(self) -> None:
-        """Remove every fault."""
-        self._traffic.remove_faults()
-
-    def hold(self, method: str, path: str) -> Held:
-        """Hold back the answers to such requests until the ``with`` block is left.
-
-        The requests are carried out when they come; ``await held.arrived()`` or ``held.wait()``
-        tells when one has.
-        """
-        held = Held(method.upper(), path, self._traffic.holds)
-        self._traffic.holds.append(held)
-        return held
+        with self._running() as service:
+            service.reset()

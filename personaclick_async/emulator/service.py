@@ -77,8 +77,8 @@ class Service:
 
     def reset(self) -> None:
         """Delete everything but the shops: faults, recorded requests and used-up limits too."""
-        self.traffic.remove_faults()
-        self.traffic.clear()
+        self.traffic.clear_faults()
+        self.traffic.clear_requests()
         self.store.clear()
         self._quota.arrivals.clear()
 
@@ -218,16 +218,11 @@ class Service:
             self._queued.set()
         return _DONE
 
-    @property
-    def is_importing(self) -> bool:
-        """Whether an entry that was accepted has not been applied."""
-        return self.store.value("SELECT 1 FROM queue") is not None
-
     async def apply_imports(self) -> None:
         """Apply what is queued, in the order in which it came, for ever."""
         while True:
             self._queued.clear()
-            while self.is_importing:
+            while self.store.value("SELECT 1 FROM queue"):
                 # Applied and taken from the queue in one: a killed emulator goes on from there,
                 # and undoes no newer write by applying an entry twice.
                 with self.store.transaction():

@@ -67,14 +67,9 @@ class Store:
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """Do all of a block or none of it."""
-        with self.lock:
+        with self.lock, self._db:
             self.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-            except BaseException:
-                self.execute("ROLLBACK")
-                raise
-            self.execute("COMMIT")
+            yield
 
     def clear(self) -> None:
         """Delete everything but the shops."""

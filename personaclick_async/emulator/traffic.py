@@ -7,12 +7,12 @@ import random
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, suppress
 from datetime import UTC, datetime
 from itertools import count, islice
-from typing import Final, Self, get_type_hints
+from typing import Any, Concatenate, Final, ParamSpec, Self, TypeVar, get_type_hints
 
 import attrs
 import msgspec
@@ -216,8 +216,19 @@ class Held(AbstractContextManager["Held"]):
         self.release()
 
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _with_the_keywords_of(
+    _: Callable[P, object], /
+) -> Callable[[Callable[..., T]], Callable[Concatenate[Traffic, P], T]]:
+    """Let type checkers know what a method with ``**settings`` takes."""
+    return lambda method: method
+
+
 class Traffic:
-    """The latest requests of one emulator, counts of all of them, and its faults and holds.
+    """What came to an emulator, and what goes wrong with it: the base of :class:`Emulator`.
 
     The server's thread and any other may use it.
 
@@ -226,7 +237,7 @@ class Traffic:
     """
 
     def __init__(self, *, keep: int, seed: int) -> None:
-        self._lock = threading.Lock()
+        self._traffic_lock = threading.Lock()
         self._random = random.Random(seed)  # noqa: S311 - repeatable on purpose
         self._request_numbers, self._fault_numbers = count(1), count(1)
         self._requests: deque[RecordedRequest] = deque(maxlen=keep)
@@ -234,9 +245,58 @@ class Traffic:
         self.faults: list[Fault] = []
         self.holds: list[Held] = []
 
+    @property
+    def requests(self) -> list[RecordedRequest]:
+        """The requests that came, in order; the latest ``settings.recorded`` of them."""
+        with self._traffic_lock:
+            return list(self._requests)
+
+    def requests_to(self, path: str) -> list[RecordedRequest]:
+        """Return the requests to one path, in order."""
+        return [one for one in self.requests if one.path == path]
+
+    def clear_requests(self) -> None:
+        """Delete the requests and their counts."""
+        with self._traffic_lock:
+            self._requests.clear()
+            self.counts.clear()
+
+    @_with_the_keywords_of(Fault)
+    def fault(self, **settings: Any) -> Fault:  # noqa: ANN401 - see the decorator
+        """Let something go wrong until the fault is removed, or its ``with`` block is left.
+
+        Takes the settings of :class:`Fault`, which says what can go wrong. Of several faults the
+        oldest that strikes wins.
+
+        :raises ConfigurationError: the fault contradicts itself, or does nothing.
+        """
+        return self.add_fault(Fault(**settings))
+
+    def add_fault(self, fault: Fault) -> Fault:
+        """Put a fault in force that was made before; return it."""
+        fault.number, fault.among = next(self._fault_numbers), self.faults
+        self.faults.append(fault)
+        return fault
+
+    def clear_faults(self) -> None:
+        """Remove every fault."""
+        self.faults.clear()
+
+    def hold(self, method: str, path: str) -> Held:
+        """Hold back the answers to such requests until the ``with`` block is left.
+
+        The requests are carried out when they come; ``await held.arrived()`` or ``held.wait()``
+        tells when one has.
+        """
+        held = Held(method.upper(), path, self.holds)
+        self.holds.append(held)
+        return held
+
+    # What the server tells and asks
+
     def begin(self, request: RecordedRequest) -> None:
         """Keep a request."""
-        with self._lock:
+        with self._traffic_lock:
             request.number = next(self._request_numbers)
             self._requests.append(request)
             if len(self._requests) > _ANSWERS_KEPT:
@@ -244,38 +304,15 @@ class Traffic:
 
     def end(self, request: RecordedRequest) -> None:
         """Note how long a request took, and count it."""
-        with self._lock:
+        with self._traffic_lock:
             request.seconds = time.monotonic() - request.arrived_at
             self.counts[request.method, request.path, request.status] += 1
 
-    def requests(self, path: str | None = None) -> list[RecordedRequest]:
-        """Return the requests in the order in which they came."""
-        with self._lock:
-            return [one for one in self._requests if path in (None, one.path)]
-
     def latest(self, most: int) -> list[RecordedRequest]:
         """Return the latest requests that have ended, the newest first."""
-        with self._lock:
+        with self._traffic_lock:
             ended = (one for one in reversed(self._requests) if one.seconds is not None)
             return list(islice(ended, most))
-
-    def clear(self) -> None:
-        """Delete the requests and the counts."""
-        with self._lock:
-            self._requests.clear()
-            self.counts.clear()
-
-    def add_fault(self, fault: Fault) -> Fault:
-        """Put a fault in force."""
-        fault.number, fault.among = next(self._fault_numbers), self.faults
-        self.faults.append(fault)
-        return fault
-
-    def remove_faults(self, number: str | None = None) -> None:
-        """Stop the fault with a number, or all of them."""
-        for fault in self.faults.copy():
-            if number in (None, str(fault.number)):
-                fault.remove()
 
     def strike(self, method: str, path: str) -> Fault | None:
         """Return the fault that strikes a request, the oldest first."""
