@@ -45,6 +45,13 @@ _WITH_SECRET: Final = ("customer_unknown", "customer_profile", "lists")
 _NAMED: Final = {"first_name", "last_name", names.EMAIL, names.PHONE}
 _NUMBERS: Final[Mapping[type, str]] = {bool: "boolean", int: "integer", float: "number"}
 _TYPES: Final = {**_NUMBERS, NoneType: "null", str: "string", list: "array", dict: "object"}
+# What the SDK takes for granted and is not so, each with what to do.
+_CONTRADICTIONS: Final[Mapping[tuple[str, Value], str]] = {
+    ("customer_profile", "public"): (
+        "profile.full() and the profiles of customers lack their names; please report it, "
+        "with this file"
+    )
+}
 
 # What all blocks of a profile without data hold, as JSON, and what that is called.
 _BLANKS: Final[Mapping[str, str]] = {"": "absent", "null": "null", "{}": "object", "[]": "array"}
@@ -234,9 +241,10 @@ class _Probe:
             observed, note = self._found.get(setting, (None, why_not))
             if observed is None:
                 verdict = "not found out" if point.asked else "not asked"
-            elif observed in point.contradicts:
+            elif (setting, observed) in _CONTRADICTIONS:
                 verdict = "contradicted"
-                contradictions.append(f"{point.words}: {point.contradicts[observed]}")
+                advice = _CONTRADICTIONS[setting, observed]
+                contradictions.append(f"{point.words}: {advice}")
             else:
                 verdict = "agrees" if observed == assumed else "differs"
             findings.append(Finding(point.words, setting, assumed, observed, verdict, note))

@@ -8,9 +8,8 @@ import signal
 import sqlite3
 import sys
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import attrs
 
@@ -28,11 +27,10 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         prog="personaclick-emulator",
         description="The PersonaClick service on this machine, to develop and test against.",
     )
-    shop_id = os.environ.get("PERSONACLICK_SHOP_ID", DEFAULT_SHOP_ID)
-    faults = "such as path=/profile,status=503,probability=0.1 or delay=0.2 or drop,times=3"
     add = parser.add_argument
     add("--host", help="address to listen on; 127.0.0.1 unless --public")
     add("--port", type=int, default=8787, help="0 finds a free one")
+    shop_id = os.environ.get("PERSONACLICK_SHOP_ID", DEFAULT_SHOP_ID)
     add("--shop-id", default=shop_id, help="30 hexadecimal characters")
     add("--database", default=":memory:", help="a file that keeps everything")
     add("--seed", type=int, default=0, help="makes the chances repeatable")
@@ -43,71 +41,74 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--cors": "let pages of other sites call the service's addresses",
     }.items():
         add(name, action="store_true", help=words)
-    add("--as", metavar="FILE", help="behave as the service that personaclick probe asked")
+    add("--as", dest="probed", metavar="FILE", help="behave as personaclick probe found")
     for kind in LOADED:
         add(f"--{kind}", metavar="FILE", help=f"{kind} to load, a JSON object a line")
-    names = "answer to this name, too, such as a container's"
-    add("--host-name", action="append", default=[], help=names)
-    add("--fault", action="append", default=[], help=faults)
+    for name, words in {
+        "--host-name": "answer to this name, too, such as a container's",
+        "--fault": "such as path=/profile,status=503,probability=0.1 or delay=0.2 or drop,times=3",
+    }.items():
+        add(name, action="append", default=[], help=words)
     return parser.parse_args(arguments)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run until interrupted."""
     try:
-        _run(vars(_options(arguments)))
+        _run(_options(arguments))
     except (PersonaClickError, OSError, ValueError, OverflowError, sqlite3.Error) as error:
         sys.exit(f"personaclick-emulator: {codec.printable(str(error))}")
 
 
-def _run(options: dict[str, Any]) -> None:
+def _run(told: argparse.Namespace) -> None:
     settings = EmulatorSettings(
-        shop_id=options["shop_id"],
+        shop_id=told.shop_id,
         # Not an option of the command line: those are visible to every user of the machine.
         shop_secret=os.environ.get("PERSONACLICK_SHOP_SECRET", DEFAULT_SECRET),
-        import_limit=None if options["no_limits"] else IMPORT_REQUESTS_PER_MINUTE,
-        cors=options["cors"],
-        host_names=tuple(options["host_name"]),
-        seed=options["seed"],
+        import_limit=None if told.no_limits else IMPORT_REQUESTS_PER_MINUTE,
+        cors=told.cors,
+        host_names=tuple(told.host_name),
+        seed=told.seed,
     )
-    behaviour = Behaviour.load(options["as"]) if options["as"] else Behaviour()
-    if options["strict"]:
+    behaviour = Behaviour.load(told.probed) if told.probed else Behaviour()
+    if told.strict:
         behaviour = attrs.evolve(behaviour, device_unknown=404, undeclared_property="ignored")
     emulator = Emulator(
         settings,
         behaviour=behaviour,
-        host=options["host"] or ("0.0.0.0" if options["public"] else "127.0.0.1"),  # noqa: S104 - asked for
-        port=options["port"],
-        database=options["database"],
-        allow_public=options["public"],
+        host=told.host or ("0.0.0.0" if told.public else "127.0.0.1"),  # noqa: S104 - asked for
+        port=told.port,
+        database=told.database,
+        allow_public=told.public,
     )
-    for fault in options["fault"]:
+    for fault in told.fault:
         emulator.add_fault(Fault.from_text(fault))
     stopped = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopped.set())
     with emulator:
         for kind in LOADED:
-            if options[kind]:
-                _load(getattr(emulator, f"add_{kind}"), kind, options[kind])
+            if path := getattr(told, kind):
+                _load(emulator, kind, path)
+        secret = f"export PERSONACLICK_SHOP_SECRET={DEFAULT_SECRET}\n"
         sys.stdout.write(
             f"listening on {emulator.url}\n"
             f"a page to look at it: {emulator.url}_emulator/\n\n"
             f"export PERSONACLICK_API_URL={emulator.url}\n"
             f"export PERSONACLICK_SHOP_ID={emulator.shop_id}\n"
+            f"{secret if emulator.shop_secret == DEFAULT_SECRET else ''}"
         )
-        if emulator.shop_secret == DEFAULT_SECRET:
-            sys.stdout.write(f"export PERSONACLICK_SHOP_SECRET={DEFAULT_SECRET}\n")
         sys.stdout.flush()
         stopped.wait()
 
 
-def _load(add: Callable[[Iterable[dict[str, Any]]], int], kind: str, path: str) -> None:
+def _load(emulator: Emulator, kind: str, path: str) -> None:
     try:
         with Path(path).open(encoding="utf-8-sig") as file:
-            sys.stdout.write(f"{add(json_lines(file)):,} {kind} loaded\n")
+            count = getattr(emulator, f"add_{kind}")(json_lines(file))
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
+    sys.stdout.write(f"{count:,} {kind} loaded\n")
 
 
 if __name__ == "__main__":

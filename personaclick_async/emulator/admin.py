@@ -20,7 +20,6 @@ from personaclick_async.emulator.parameters import Refused, json_lines, strict_j
 from personaclick_async.emulator.service import LOADED, Service
 from personaclick_async.emulator.traffic import FAULT_FIELDS, Fault, RecordedRequest
 from personaclick_async.emulator.web import PREFIX, Request, body_of, json_response
-from personaclick_async.errors import ConfigurationError
 
 _PAGE: Final = {
     "": "text/html",
@@ -49,7 +48,7 @@ _DONE: Final = {names.STATUS: names.STATUS_SUCCESS}
 _COUNTS: Final = (
     "SELECT profiles, devices, products, orders, suppressed, queue FROM counts WHERE shop = ?"
 )
-_SEARCHES: Final = {
+_LISTS: Final = {
     "profiles": ("profile AS key FROM known", "texts", "profile DESC"),
     "devices": ("did, profile, seance FROM devices", "did", "profile DESC, did"),
     "orders": ('number, profile, body AS "order" FROM orders', "body", "number DESC"),
@@ -57,7 +56,7 @@ _SEARCHES: Final = {
 }
 """What is shown, where a text is looked for, and the order."""
 _METHODS: Final = {
-    **dict.fromkeys((*_PAGE, *_SEARCHES, "stream", "status", "profile"), ("GET",)),
+    **dict.fromkeys((*_PAGE, *_LISTS, "stream", "status", "profile"), ("GET",)),
     **dict.fromkeys(LOADED, ("GET", "POST")),
     **dict.fromkeys(("computed", "reset"), ("POST",)),
     "requests": ("GET", "DELETE"),
@@ -170,25 +169,26 @@ class Admin:
                 return []
             case _, "faults":
                 if method == "POST":
-                    self._traffic.add_fault(_fault(body))
+                    try:
+                        self._traffic.add_fault(Fault.from_json(strict_json(body)))
+                    except ValueError as error:
+                        raise Refused(422, str(error)) from None
                 if method == "DELETE":
                     for fault in self._traffic.faults.copy():
                         if query.get("number") in (None, str(fault.number)):
                             fault.remove()
                 return self._faults()
             case "POST", "products" | "profiles" | "orders":
-                try:
-                    return {**_DONE, "count": self._service.load(name, _objects(body))}
-                except ValueError as error:
-                    raise Refused(422, str(error)) from None
+                return {**_DONE, "count": self._service.load(name, _objects(body))}
             case _, "reset":
                 self._service.reset()
                 return _DONE
-        return self._search(name, query.get("search", "").strip())
+        where = f"shop = ? AND instr(lower({_LISTS[name][1]}), lower(?))"
+        return self._listed(name, where, self._shop, query.get("search", "").strip())
 
     def _state(self) -> dict[str, Json]:
         """Return the counts of what is stored and was ignored, and the faults."""
-        ignored = self._service.ignored
+        ignored = dict(self._store.execute("SELECT reason, count FROM ignored"))
         return {
             names.SHOP_ID: self._shop,
             "stored": self._store.objects(_COUNTS, self._shop)[0],
@@ -202,18 +202,21 @@ class Admin:
         faults = self._traffic.faults.copy()
         return [{name: getattr(one, name) for name in shown} for one in faults]
 
-    def _search(self, kind: str, text: str) -> list[Json]:
-        """Return what the shop has of a kind, the newest first, if a text occurs in it."""
-        what, where, order = _SEARCHES[kind]
-        query = f"SELECT {what} WHERE shop = ? AND instr(lower({where}), lower(?)) ORDER BY {order}"
-        found = self._store.objects(f"{query} LIMIT ?", self._shop, text, _MOST_SHOWN)
+    def _listed(self, kind: str, where: str, *values: object) -> list[Json]:
+        """Return the newest of a kind of which something holds."""
+        what, _, order = _LISTS[kind]
+        query = f"SELECT {what} WHERE {where} ORDER BY {order} LIMIT {_MOST_SHOWN}"
+        found: list[Json] = self._store.objects(query, *values)
         match kind:
             case "profiles":
                 return [{**one, "stored": self._profiles.everything(one["key"])} for one in found]
-            case "orders":
-                return [self._with_products(order) for order in found]
             case "products":
                 return [one["product"] for one in found]
+            case "orders":
+                orders = Orders(self._profiles)
+                for one in found:
+                    ids = [str(item.get(names.ID)) for item in one["order"]["items"]]
+                    one["products"] = {of: (orders.product(of) or {}).get("name") for of in ids}
         return found
 
     def _key(self, query: Mapping[str, str]) -> int:
@@ -223,36 +226,19 @@ class Admin:
             raise Refused(404, "no such profile")
         return int(key)
 
-    def _profile(self, key: int) -> dict[str, Json]:
+    def _profile(self, key: int) -> Json:
         """Return all that is known of a profile."""
-        orders = 'SELECT number, profile, body AS "order" FROM orders WHERE profile = ? '
-        newest = self._store.objects(orders + "ORDER BY date DESC, number DESC", key)
-        devices = "SELECT did, seance FROM devices WHERE profile = ?"
         return {
             "key": key,
             "stored": self._profiles.everything(key),
             "computed": self._profiles.load(key)[2],
-            "devices": self._store.objects(devices, key),
-            "orders": [self._with_products(order) for order in newest],
+            "devices": self._listed("devices", "profile = ?", key),
+            "orders": self._listed("orders", "profile = ?", key),
         }
-
-    def _with_products(self, order: dict[str, Json]) -> dict[str, Json]:
-        orders = Orders(self._profiles)
-        ids = [str(item.get(names.ID)) for item in order["order"]["items"]]
-        return {**order, "products": {one: (orders.product(one) or {}).get("name") for one in ids}}
 
 
 def _is_same(given: str, wanted: str) -> bool:
     return hmac.compare_digest(given.encode(errors="replace"), wanted.encode())
-
-
-def _fault(body: bytes) -> Fault:
-    try:
-        return Fault.from_json(strict_json(body))
-    except ConfigurationError as error:
-        raise Refused(422, str(error)) from None
-    except ValueError:
-        raise Refused(422, "fault: can't be read") from None
 
 
 def _objects(body: bytes) -> list[dict[str, Any]]:

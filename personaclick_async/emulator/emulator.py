@@ -144,7 +144,6 @@ class Emulator(Traffic):
 
     async def _serve(self, store: Store, started: Future[None]) -> None:
         service = Service(self.settings, self.behaviour, store, self)
-        service.add_shop(self.shop_id, self.shop_secret, active=self.settings.active)
         front = Front(service, Admin(service).answer, self._local_only)
         server = web.Server(front.handle, access_log=None, logger=_LOGGER)
         runner = web.ServerRunner(server, shutdown_timeout=_SHUTDOWN_SECONDS)
@@ -156,6 +155,7 @@ class Emulator(Traffic):
             self._stop = partial(asyncio.get_running_loop().call_soon_threadsafe, stopping.set)
             self._applying = asyncio.create_task(service.apply_imports())
             self._service = service
+            self.add_shop(self.shop_id, self.shop_secret, active=self.settings.active)
             started.set_result(None)
             await stopping.wait()
             self._applying.cancel()
@@ -191,8 +191,7 @@ class Emulator(Traffic):
 
     def add_shop(self, shop_id: str, shop_secret: str, *, active: bool = True) -> None:
         """Add another shop, or change one; shops share nothing."""
-        with self._running() as service:
-            service.add_shop(shop_id, shop_secret, active=active)
+        self._rows("INSERT OR REPLACE INTO shops VALUES (?, ?, ?)", shop_id, shop_secret, active)
 
     # What the shop has
 
@@ -251,8 +250,7 @@ class Emulator(Traffic):
     @property
     def ignored(self) -> dict[str, int]:
         """How many entries of imports were ignored, by the reason."""
-        with self._running() as service:
-            return service.ignored
+        return dict(self._rows("SELECT reason, count FROM ignored"))
 
     def drain(self, timeout: float = 30.0) -> None:
         """Wait until every import that was accepted has been applied.

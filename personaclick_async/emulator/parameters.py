@@ -52,12 +52,15 @@ AUDIENCE_FIELDS: Final = {
 
 
 @attrs.define(eq=False)
-class Refused(Exception):
+class Refused(ValueError):
     """Raised of a request, or an entry of an import, that can't be carried out (protocol, 9)."""
 
     status: int
     message: str
     retry_after: int | None = attrs.field(default=None, kw_only=True)
+
+    def __str__(self) -> str:
+        return self.message
 
     def envelope(self, kind: str = "payload") -> bytes:
         """Return the body of the answer, in one of the envelopes that were seen."""
@@ -81,23 +84,16 @@ def unless_refused(setting: Value, message: str) -> Value:
 def from_request(
     query: Iterable[tuple[str, str]], content_type: str, body: bytes, *, twice: Value = 400
 ) -> Parameters:
-    """Put a request's parameters together; the body's win over the query's.
-
-    :param twice: the status if a parameter comes twice; a word lets the last one count.
-    """
-    parameters = _single(query, twice)
+    """Put a request's parameters together; the body's win over the query's."""
+    is_form = content_type == _FORM
     try:
-        if not body:
-            value = {}
-        elif content_type == _FORM:
-            value = _single(parse_qsl(body.decode(), keep_blank_values=True), twice)
-        else:
-            value = strict_json(body)
+        form = parse_qsl(body.decode(), keep_blank_values=True) if is_form else []
+        value = {} if is_form or not body else strict_json(body)
     except ValueError:
         raise Refused(400, "The body is no form and no JSON, or nested too deeply") from None
     if not isinstance(value, dict):
         raise Refused(400, "The body is not a JSON object")
-    return parameters | value
+    return _single(query, twice) | _single(form, twice) | value
 
 
 def _single(pairs: Iterable[tuple[str, str]], twice: Value) -> Parameters:
@@ -170,10 +166,8 @@ def as_text(value: Json) -> str | None:
 
 
 def did(parameters: Given, malformed: Value = 422) -> str | None:
-    """Return the device id; an empty one is none (protocol, section 6.1).
-
-    The service's own have ten letters and digits, but its clients send others: nearly all pass.
-    """
+    """Return the device id; an empty one is none (protocol, section 6.1)."""
+    # The service's own have ten letters and digits, but its clients send others: nearly all pass.
     value = parameters.get(names.DID)
     if value in (None, "", "null"):
         return None
@@ -186,10 +180,7 @@ def did(parameters: Given, malformed: Value = 422) -> str | None:
 
 
 def identifiers(parameters: Given, user_id_names: str = "both") -> dict[str, str]:
-    """Return the identifiers among the parameters.
-
-    :param user_id_names: which name of the shop's own user id counts, or both; the newer one wins.
-    """
+    """Return the identifiers among them; of two names of the shop's own id the newer one wins."""
     user_id = (names.EXTERNAL_ID, names.ID) if user_id_names == "both" else (user_id_names,)
     found: dict[str, str] = {}
     for kind in names.IDENTIFIERS:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from decimal import Decimal
@@ -11,6 +10,9 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from personaclick_async.codec import Json
+from personaclick_async.emulator import parameters as read
+from personaclick_async.emulator.parameters import Refused
+from personaclick_async.models.fields import Kind
 
 _SIZES: Final = ("120", "140", "160", "180", "200", "220", "310", "520", "original")
 _PRICES: Final = ("price", "price_full", "oldprice", "oldprice_full")
@@ -29,15 +31,16 @@ def complete(product: Mapping[str, Any], currency: str) -> dict[str, Any]:
     ``categories`` as ids, ``params`` of ``name`` and ``value``, sizes and colours in ``fashion``.
     What is given stays as it is.
 
-    :raises ValueError: the product has no id, or a price or stock that is no number.
+    :raises Refused: the product has no id, or a price or stock that is no number.
     """
     if product.get("id") in (None, ""):
-        raise ValueError("a product has no id")
+        raise Refused(422, "a product has no id")
     full = {"currency": currency} | {
         key: value
         for key, value in product.items()
         # Feeds write an empty text for a price that there is not; some a flag for the discount.
-        if value is not None and not (key in _NUMBERS and (value == "" or isinstance(value, bool)))
+        if value is not None
+        and not (key in _NUMBERS and (value in ("", "null") or isinstance(value, bool)))
     }
     full["id"] = str(full["id"])
     for name, understand in (("categories", _category), ("params", _param)):
@@ -69,18 +72,15 @@ def _param(param: Json) -> Json:
 
 
 def _number(of: Mapping[str, Any], name: str) -> float:
-    given = of[name]
-    with suppress(TypeError, ValueError):
-        if math.isfinite(number := float(given)):
-            return number
-    raise ValueError(f"a product's {name} is not a number")
+    number: float = read.of_kind(Kind.NUMBER, f"a product's {name}", of[name])
+    return number
 
 
 def _leftovers(of: Mapping[str, Any]) -> str | None:
     stock = _number(of, "stock_quantity")
     if stock <= 1:
         return "one" if stock == 1 else None
-    return "few" if stock <= _FEW and stock.is_integer() else "lot"
+    return "few" if stock <= _FEW and stock % 1 == 0 else "lot"
 
 
 def _discount(of: Mapping[str, Any]) -> int | None:

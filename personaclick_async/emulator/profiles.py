@@ -22,7 +22,6 @@ from personaclick_async.models.update import FIELDS, RESERVED_NAMES
 Part = dict[str, Json]
 Parts = tuple[Part, Part, Part]
 
-_NOTHING: Final[Given] = {}
 _IDENTIFIERS: Final = (*names.IDENTIFIERS, names.ID)
 _CUSTOM_NAME: Final = re.compile(r"[A-Za-z0-9_]+")
 _PURGED: Final = ("first_name", "last_name", "middle_name")
@@ -59,13 +58,11 @@ class Profiles:
         found: Parts = self.store.execute(query, key).fetchone()
         return found
 
-    def change(
-        self, key: int, fields: Given, custom: Given = _NOTHING, computed: Given = _NOTHING
-    ) -> None:
-        """Change some of a profile's fields, custom properties and blocks; None removes a value."""
+    def change(self, key: int, *changes: Given) -> None:
+        """Change some of its fields, custom properties and blocks; None removes a value."""
         changed = [
             packed({name: value for name, value in {**part, **change}.items() if value is not None})
-            for part, change in zip(self.load(key), (fields, custom, computed), strict=True)
+            for part, change in zip(self.load(key), (*changes, {}, {}), strict=False)
         ]
         query = "UPDATE profiles SET fields = ?, custom = ?, computed = ? WHERE profile = ?"
         self.store.execute(query, *changed, key)
@@ -81,10 +78,7 @@ class Profiles:
         return found
 
     def owner(self, did: str, unknown: Value | None = None) -> int:
-        """Return the profile of a device's owner; a device never seen gets one of its own.
-
-        :param unknown: a status refuses such devices; unless told, the behaviour's does.
-        """
+        """Return the profile of a device's owner; one never seen gets its own, or is refused."""
         if (found := self.device(did)) is not None:
             return found[0]
         unless_refused(unknown or self.behaviour.device_unknown, "Device not found")
@@ -103,11 +97,9 @@ class Profiles:
         return dict(self.store.execute(query, key))
 
     def known_by(self, identifiers: Mapping[str, str]) -> int | None:
-        """Return the profile of the first identifier, or did, that has one; email before phone.
-
-        React Native encodes a query's values twice (protocol, section 8.1): where no profile has
-        an identifier, it is looked for once more, decoded.
-        """
+        """Return the profile of the first identifier, or did, that has one; email before phone."""
+        # React Native encodes a query's values twice (protocol, section 8.1): where no profile has
+        # an identifier, it is looked for once more, decoded.
         found = (
             self._find(kind, decode(value))
             for decode in (str, unquote)
@@ -139,21 +131,17 @@ class Profiles:
     def _meant(
         self, did: str | None, identifiers: Mapping[str, str], found: Mapping[str, int | None]
     ) -> int:
-        """Return the profile that an update is about, and move the device there.
-
-        People share phones: a profile found by phone alone that has another address, or another id
-        of the shop's, is somebody else's.
-        """
+        """Return the profile that an update is about, and move the device there."""
         named = next((key for kind, key in found.items() if key and kind != names.PHONE), None)
         sharing = found.get(names.PHONE)
-        if not named and sharing:
-            is_else = self._is_another(sharing, identifiers, {names.EMAIL, names.EXTERNAL_ID})
-            named = None if is_else else sharing
+        # People share phones: who has another address, or another id of the shop's, is another.
+        if sharing and not self._is_another(sharing, identifiers, names.EMAIL, names.EXTERNAL_ID):
+            named = named or sharing
         if did is None:
             return named or self._new()
         owner = self.owner(did)
-        telling = {names.EMAIL, names.PHONE, names.EXTERNAL_ID}
-        if not named and not self._is_another(owner, identifiers, telling):
+        telling = (names.EMAIL, names.PHONE, names.EXTERNAL_ID)
+        if not named and not self._is_another(owner, identifiers, *telling):
             return owner
         # A device whose owner has another identifier moves to a new profile.
         named = named or self._new()
@@ -161,12 +149,12 @@ class Profiles:
         self.store.execute(query, named, self.shop, did)
         return named
 
-    def _is_another(self, key: int, identifiers: Mapping[str, str], kinds: set[str]) -> bool:
+    def _is_another(self, key: int, identifiers: Mapping[str, str], *kinds: str) -> bool:
         """Whether one of the identifiers, of these kinds, is another one than the profile has."""
         known = self.identifiers_of(key)
         return any(
             self._compared(kind, known[kind]) != self._compared(kind, identifiers[kind])
-            for kind in known.keys() & identifiers.keys() & kinds
+            for kind in {*kinds} & known.keys() & identifiers.keys()
         )
 
     def update(self, did: str | None, given: Given, more_fields: Collection[str] = ()) -> int:
@@ -174,8 +162,6 @@ class Profiles:
 
         An identifier that names a profile moves the device there; the others are attached where
         they are free (protocol, sections 6.4 and 12).
-
-        :param more_fields: what is no custom property, besides the documented fields.
         """
         fields, custom = self._values(given, more_fields)
         identifiers = read.identifiers(given, self.behaviour.user_id_names)

@@ -67,10 +67,6 @@ class Service:
         self._quota = Quota(limit, window, status=self.behaviour.over_limit)
         self._queued = asyncio.Event()
 
-    def add_shop(self, shop: str, secret: str, *, active: bool) -> None:
-        """Add a shop, or change the one with that id."""
-        self.store.execute("INSERT OR REPLACE INTO shops VALUES (?, ?, ?)", shop, secret, active)
-
     def profiles(self, shop: str | None = None) -> Profiles:
         """Return the profiles of a shop; without one, of the emulator's own."""
         return Profiles(self.store, shop or self.settings.shop_id, self.behaviour)
@@ -79,8 +75,11 @@ class Service:
         """Delete everything but the shops: faults, recorded requests and used-up limits too."""
         self.traffic.clear_faults()
         self.traffic.clear_requests()
-        self.store.clear()
         self._quota.arrivals.clear()
+        tables = "SELECT name FROM sqlite_master WHERE type = 'table' AND name <> 'shops'"
+        with self.store.transaction():
+            for (table,) in self.store.execute(tables).fetchall():
+                self.store.execute(f"DELETE FROM {table}")  # noqa: S608 - names of our own
 
     def answer(self, endpoint: names.Endpoint, parameters: Parameters) -> Json:
         """Carry out a call, or raise :class:`Refused`; then nothing was changed."""
@@ -164,12 +163,13 @@ class Service:
                 answer = profiles.full(key) if is_full else profiles.public(key)
                 if is_full:
                     answer[names.ORDERS] = orders.in_full_profile(key)
-                return _wrapped(answer) if behaviour.profile_answer == "payload" else answer
+                is_bare = behaviour.profile_answer == "bare"
+                return answer if is_bare else {**_DONE, names.PAYLOAD: answer}
             case names.LAST_ORDER:
                 buyer, wrapper = customer(), behaviour.last_order_answer
                 bought = [] if buyer is None else orders.last_products(buyer)
                 if wrapper == "payload":
-                    return _wrapped({names.PRODUCTS: bought})
+                    return {**_DONE, names.PAYLOAD: {names.PRODUCTS: bought}}
                 return bought if wrapper == "array" else {wrapper: bought}
             case names.ORDERS_BY_USER:
                 since = read.as_text(given.get(names.DATE_FROM))
@@ -262,17 +262,10 @@ class Service:
             case _:
                 Orders(profiles).take_in(entry)
 
-    @property
-    def ignored(self) -> dict[str, int]:
-        """How many entries of imports were ignored, by the reason."""
-        return dict(self.store.execute("SELECT reason, count FROM ignored"))
-
     def load(self, kind: str, items: Iterable[Mapping[str, Any]]) -> int:
         """Add what is in :data:`LOADED` from outside the documented calls; return how many.
 
-        An order that can't be one is left out.
-
-        :raises ValueError: a product or profile can't be one; nothing was changed.
+        An order that can't be one is left out; of a product or profile it is :class:`Refused`.
         """
         taken, profiles = 0, self.profiles()
         with self.store.transaction():
@@ -280,9 +273,9 @@ class Service:
                 try:
                     self._take(kind, item, profiles)
                     taken += 1
-                except Refused as refused:
+                except Refused:
                     if kind != "orders":
-                        raise ValueError(refused.message) from None
+                        raise
         return taken
 
 
@@ -308,10 +301,6 @@ class Quota:
             wait = max(1, math.ceil(arrivals[0] + self.window - now))
             raise Refused(self.status, "Too many requests", retry_after=wait)
         arrivals.append(now)
-
-
-def _wrapped(payload: Json) -> Json:
-    return {**_DONE, names.PAYLOAD: payload}
 
 
 def _check_labels(endpoint: names.Endpoint, parameters: Parameters) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import attrs
 
@@ -20,17 +20,10 @@ DEFAULT_SECRET: Final = "5e" * 16
 STATUSES: Final = range(200, 600)
 _POINT: Final = "point"
 _MOST_BYTES: Final = 1024 * 1024
-_NO_NAMES: Final = (
-    "profile.full() and the profiles of customers lack their names; please report it, "
-    "with this file"
-)
 
 
 def expect(holds: object, complaint: str) -> None:
-    """Refuse a setting of which something does not hold.
-
-    :raises ConfigurationError: it does not.
-    """
+    """Raise ConfigurationError with a complaint if something does not hold."""
     if not holds:
         raise ConfigurationError(complaint)
 
@@ -74,26 +67,21 @@ class EmulatorSettings:
             expect(size is None or size > 0, f"{name}: expected more than 0")
 
 
-@attrs.frozen
-class Point:
+class Point(NamedTuple):
     """An open point.
 
     :ivar words: the point in the words of the table.
     :ivar choices: what the emulator can do, its default first; of a number, any status will do.
     :ivar asked: whether the probe can find it out.
-    :ivar contradicts: choices that contradict what the SDK takes for granted, each with advice.
     """
 
     words: str
     choices: tuple[Value, ...]
-    asked: bool = True
-    contradicts: Mapping[Value, str] = attrs.field(factory=dict)
+    asked: bool
 
 
-def _open(
-    words: str, *choices: Value, asked: bool = True, contradicts: Mapping[Value, str] | None = None
-) -> Any:  # noqa: ANN401 - a field of any of the types
-    point = Point(words, choices, asked, contradicts or {})
+def _open(words: str, *choices: Value, asked: bool = True) -> Any:  # noqa: ANN401 - of any type
+    point = Point(words, choices, asked)
     return attrs.field(default=choices[0], validator=_check, metadata={_POINT: point})
 
 
@@ -101,11 +89,10 @@ def _check(_: object, at: attrs.Attribute[Value], value: Value) -> None:
     choices = at.metadata[_POINT].choices
     words = [choice for choice in choices if type(choice) is not int]
     takes_status = len(words) < len(choices)
-    is_status = takes_status and type(value) is int and value in STATUSES
     # True is not 1 here.
-    is_word = (value, type(value)) in [(word, type(word)) for word in words]
+    is_right = takes_status and value in STATUSES if type(value) is int else value in words
     expected = ["a status"] * takes_status + [str(word) for word in words]
-    expect(is_word or is_status, f"{at.name}: expected {' or '.join(expected)}")
+    expect(is_right, f"{at.name}: expected {' or '.join(expected)}")
 
 
 @attrs.frozen(kw_only=True)
@@ -146,9 +133,7 @@ class Behaviour:
     # Customers
     user_id_names: str = _open("name of the shop's own user id", "both", "external_id", "id")
     customer_unknown: int = _open("an unknown customer", 404, 400, 422)
-    customer_profile: str = _open(
-        "GET /profile with the secret", "full", "public", contradicts={"public": _NO_NAMES}
-    )
+    customer_profile: str = _open("GET /profile with the secret", "full", "public")
     identifier_conflict: int | str = _open(
         "conflict of identifiers", "the primary wins", 409, 422, asked=False
     )
@@ -203,14 +188,14 @@ class Behaviour:
         :raises ConfigurationError: it is not such a file.
         :raises OSError: it can't be read.
         """
+        with Path(path).open("rb") as file:
+            written = file.read(_MOST_BYTES)
         try:
-            with Path(path).open("rb") as file:
-                said = codec.decode(file.read(_MOST_BYTES))
-        except ValueError:
-            said = None
-        found = said.get("behaviour") if isinstance(said, dict) else None
-        if not isinstance(found, dict):
-            raise ConfigurationError(f"{path}: expected a file that personaclick probe wrote")
+            found = {**codec.decode(written)["behaviour"]}
+        except (ValueError, TypeError, KeyError):
+            raise ConfigurationError(
+                f"{path}: expected a file that personaclick probe wrote"
+            ) from None
         return cls.of(found)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
@@ -26,8 +26,6 @@ def packed(value: codec.Json) -> str:
 class Store:
     """The tables of all shops. Whoever needs something of them asks in SQL, where it is needed.
 
-    Columns of JSON are written with :func:`packed`, and read as what they hold.
-
     :ivar lock: held while it is used; a transaction holds it by itself.
     """
 
@@ -40,14 +38,15 @@ class Store:
             detect_types=sqlite3.PARSE_DECLTYPES,
         )
         self.close = self._db.close
-        with ExitStack() as opening:
-            opening.callback(self.close)
+        try:
             version = self.value("PRAGMA user_version")
             if version != _VERSION and self.value("SELECT 1 FROM sqlite_master"):
                 raise sqlite3.DatabaseError("the database is another version's; name a new file")
             schema = files(__package__).joinpath("schema.sql").read_text(encoding="utf-8")
             self._db.executescript(schema)
-            opening.pop_all()
+        except sqlite3.Error:
+            self.close()
+            raise
 
     def execute(self, query: str, *parameters: object) -> sqlite3.Cursor:
         """Run a statement; its rows come one by one."""
@@ -70,10 +69,3 @@ class Store:
         with self.lock, self._db:
             self.execute("BEGIN IMMEDIATE")
             yield
-
-    def clear(self) -> None:
-        """Delete everything but the shops."""
-        tables = "SELECT name FROM sqlite_master WHERE type = 'table' AND name <> 'shops'"
-        with self.transaction():
-            for (table,) in self.execute(tables).fetchall():
-                self.execute(f"DELETE FROM {table}")  # noqa: S608 - names of our own

@@ -232,7 +232,6 @@ class Traffic:
 
     The server's thread and any other may use it.
 
-    :ivar counts: how many requests there were by method, path and status.
     :ivar faults: the faults in force, the oldest first.
     """
 
@@ -241,7 +240,6 @@ class Traffic:
         self._random = random.Random(seed)  # noqa: S311 - repeatable on purpose
         self._request_numbers, self._fault_numbers = count(1), count(1)
         self._requests: deque[RecordedRequest] = deque(maxlen=keep)
-        self.counts: Counter[tuple[str, str, int | None]] = Counter()
         self.faults: list[Fault] = []
         self.holds: list[Held] = []
 
@@ -255,11 +253,16 @@ class Traffic:
         """Return the requests to one path, in order."""
         return [one for one in self.requests if one.path == path]
 
+    @property
+    def counts(self) -> Counter[tuple[str, str, int | None]]:
+        """How many of these requests were answered, by method, path and status."""
+        ended = (one for one in self.requests if one.seconds is not None)
+        return Counter((one.method, one.path, one.status) for one in ended)
+
     def clear_requests(self) -> None:
         """Delete the requests and their counts."""
         with self._traffic_lock:
             self._requests.clear()
-            self.counts.clear()
 
     @_with_the_keywords_of(Fault)
     def fault(self, **settings: Any) -> Fault:  # noqa: ANN401 - see the decorator
@@ -301,12 +304,6 @@ class Traffic:
             self._requests.append(request)
             if len(self._requests) > _ANSWERS_KEPT:
                 self._requests[-1 - _ANSWERS_KEPT].answer = b""
-
-    def end(self, request: RecordedRequest) -> None:
-        """Note how long a request took, and count it."""
-        with self._traffic_lock:
-            request.seconds = time.monotonic() - request.arrived_at
-            self.counts[request.method, request.path, request.status] += 1
 
     def latest(self, most: int) -> list[RecordedRequest]:
         """Return the latest requests that have ended, the newest first."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import re
+import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -81,7 +82,7 @@ class Front:
         try:
             response = await self._answer(request, recorded)
         finally:
-            self.service.traffic.end(recorded)
+            recorded.seconds = time.monotonic() - recorded.arrived_at
         if not response.prepared:
             response.headers.update(cors)
         return response

@@ -178,7 +178,7 @@ async def test_faults_are_switched_on_and_off(
 @pytest.mark.parametrize(
     ("body", "said"),
     [
-        (b"{", "fault: can't be read"),
+        (b"{", "no JSON"),
         (b"[]", "fault: takes"),
         (b"{}", "fault: expected delay or one of"),
         (b'{"status": 99}', "status: expected 200 to 599"),
