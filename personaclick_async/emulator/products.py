@@ -18,10 +18,8 @@ _SIZES: Final = ("120", "140", "160", "180", "200", "220", "310", "520", "origin
 _PRICES: Final = ("price", "price_full", "oldprice", "oldprice_full")
 _NUMBERS: Final = {*_PRICES, "discount", "discount_percent", "stock_quantity"}
 _FEW: Final = 10
-_LISTS: Final = (
-    *("category_ids", "categories", "params"),
-    *("fashion_sizes", "fashion_original_sizes", "fashion_colors"),
-)
+_FASHION: Final = ("fashion_sizes", "fashion_original_sizes", "fashion_colors")
+_LISTS: Final = ("category_ids", "categories", "params", *_FASHION)
 
 
 def complete(product: Mapping[str, Any], currency: str) -> dict[str, Any]:
@@ -29,9 +27,7 @@ def complete(product: Mapping[str, Any], currency: str) -> dict[str, Any]:
 
     It may be given as the answer has it or as the catalogue's import takes it: ``picture``,
     ``categories`` as ids, ``params`` of ``name`` and ``value``, sizes and colours in ``fashion``.
-    What is given stays as it is.
-
-    :raises Refused: the product has no id, or a price or stock that is no number.
+    What is given stays as it is; without an id, or with a price that is no number, it is Refused.
     """
     if product.get("id") in (None, ""):
         raise Refused(422, "a product has no id")
@@ -43,9 +39,10 @@ def complete(product: Mapping[str, Any], currency: str) -> dict[str, Any]:
         and not (key in _NUMBERS and (value in ("", "null") or isinstance(value, bool)))
     }
     full["id"] = str(full["id"])
-    for name, understand in (("categories", _category), ("params", _param)):
-        if isinstance(full.get(name), list):
-            full[name] = [understand(one) for one in full[name]]
+    if isinstance(of := full.get("categories"), list):
+        full["categories"] = [one if isinstance(one, dict) else {"id": str(one)} for one in of]
+    if isinstance(of := full.get("params"), list):
+        full["params"] = [_param(one) for one in of]
     for name in ("price", "oldprice"):
         if name in full and f"{name}_full" not in full:
             # Whole units alone; the cents are in the full price.
@@ -58,10 +55,6 @@ def complete(product: Mapping[str, Any], currency: str) -> dict[str, Any]:
             if name not in full and (derived := derive(full)) is not None:
                 full[name] = derived
     return {**{name: [] for name in _LISTS}, "is_new": False, **full}
-
-
-def _category(category: Json) -> Json:
-    return category if isinstance(category, dict) else {"id": str(category)}
 
 
 def _param(param: Json) -> Json:

@@ -99,23 +99,23 @@ class Service:
             names.Family.IMPORT: behaviour.import_refused,
             names.Family.SESSION: behaviour.init_refused,
         }.get(endpoint.family)
-        needs_secret = endpoint.family is names.Family.IMPORT or endpoint in _NEEDS_SECRET
         shop, given = parameters.get(names.SHOP_ID), parameters.get(names.SHOP_SECRET)
-        if shop is None:
-            raise Refused(refused_as or behaviour.shop_missing, "shop_id is missing")
-        if not isinstance(shop, str) or not _SHOP_ID.fullmatch(shop):
-            raise Refused(refused_as or behaviour.shop_malformed, "shop_id is malformed")
+        is_one = isinstance(shop, str) and _SHOP_ID.fullmatch(shop)
         query = "SELECT secret, active FROM shops WHERE shop_id = ?"
-        secret, active = self.store.execute(query, shop).fetchone() or (None, False)
-        if secret is None:
-            raise Refused(refused_as or behaviour.shop_unknown, "Shop not found")
+        secret, active = (is_one and self.store.execute(query, shop).fetchone()) or (None, True)
         if not active:
             raise Refused(403, "Shop is not active")
-        if given not in (None, secret):
-            raise Refused(refused_as or behaviour.secret_wrong, "shop_secret is wrong")
-        if given is None and needs_secret:
-            raise Refused(refused_as or behaviour.secret_missing, "shop_secret is missing")
-        return shop
+        needs_secret = endpoint.family is names.Family.IMPORT or endpoint in _NEEDS_SECRET
+        for is_wrong, status, message in (
+            (shop is None, behaviour.shop_missing, "shop_id is missing"),
+            (not is_one, behaviour.shop_malformed, "shop_id is malformed"),
+            (secret is None, behaviour.shop_unknown, "Shop not found"),
+            (given not in (None, secret), behaviour.secret_wrong, "shop_secret is wrong"),
+            (needs_secret and given is None, behaviour.secret_missing, "shop_secret is missing"),
+        ):
+            if is_wrong:
+                raise Refused(refused_as or status, message)
+        return str(shop)
 
     def _carry_out(self, endpoint: names.Endpoint, profiles: Profiles, given: Given) -> Json:
         behaviour, orders = self.behaviour, Orders(profiles)
