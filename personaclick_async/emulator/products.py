@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from personaclick_async.codec import Json
 from personaclick_async.emulator import parameters as read
 from personaclick_async.emulator.parameters import Refused
-from personaclick_async.models.fields import Kind
+from personaclick_async.models.update import Kind
 
 _SIZES: Final = ("120", "140", "160", "180", "200", "220", "310", "520", "original")
 _PRICES: Final = ("price", "price_full", "oldprice", "oldprice_full")

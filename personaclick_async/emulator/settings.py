@@ -32,31 +32,20 @@ def expect(holds: object, complaint: str) -> None:
 class EmulatorSettings:
     """The shop, its limits and the server. How the service behaves is :class:`Behaviour`'s.
 
-    :ivar shop_id: the shop's public key, 30 hexadecimal characters.
-    :ivar shop_secret: its secret key.
-    :ivar currency: the symbol in formatted prices.
-    :ivar active: False answers 403 to everything, as for a shop that has not paid.
-    :ivar import_limit: import requests per window, None for no limit.
-    :ivar import_window: that window in seconds.
-    :ivar max_import_bytes: how large an import's body may be.
-    :ivar cors: whether pages of other sites may call the service's addresses from a browser.
-    :ivar host_names: by which names it is answered besides this machine's own, such as a
-        container's. An emulator that other machines may reach answers to any name if none is given.
-    :ivar seed: makes the chances of faults repeatable.
-    :ivar recorded: how many of the latest requests are kept for inspection.
+    An emulator that other machines may reach answers to any name, if no ``host_names`` are given.
     """
 
-    shop_id: str = DEFAULT_SHOP_ID
-    shop_secret: str = attrs.field(default=DEFAULT_SECRET, repr=False)
-    currency: str = "$"
-    active: bool = True
-    import_limit: int | None = names.IMPORT_REQUESTS_PER_MINUTE
-    import_window: float = 60.0
-    max_import_bytes: int = names.IMPORT_MAX_BODY_BYTES
-    cors: bool = False
-    host_names: tuple[str, ...] = ()
-    seed: int = 0
-    recorded: int = 200_000
+    shop_id: str = DEFAULT_SHOP_ID  # the shop's public key, 30 hexadecimal characters
+    shop_secret: str = attrs.field(default=DEFAULT_SECRET, repr=False)  # its secret key
+    currency: str = "$"  # the symbol in formatted prices
+    active: bool = True  # False answers 403 to everything, as for a shop that has not paid
+    import_limit: int | None = names.IMPORT_REQUESTS_PER_MINUTE  # per window; None for no limit
+    import_window: float = 60.0  # that window in seconds
+    max_import_bytes: int = names.IMPORT_MAX_BODY_BYTES  # how large an import's body may be
+    cors: bool = False  # whether pages of other sites may call the service from a browser
+    host_names: tuple[str, ...] = ()  # answered to besides this machine's, such as a container's
+    seed: int = 0  # makes the chances of faults repeatable
+    recorded: int = 200_000  # how many of the latest requests are kept for inspection
 
     def __attrs_post_init__(self) -> None:
         is_shop_id = re.fullmatch("[0-9a-f]{30}", self.shop_id)
@@ -68,16 +57,11 @@ class EmulatorSettings:
 
 
 class Point(NamedTuple):
-    """An open point.
+    """An open point of the protocol's section 12."""
 
-    :ivar words: the point in the words of the table.
-    :ivar choices: what the emulator can do, its default first; of a number, any status will do.
-    :ivar asked: whether the probe can find it out.
-    """
-
-    words: str
-    choices: tuple[Value, ...]
-    asked: bool
+    words: str  # as the table has them
+    choices: tuple[Value, ...]  # the default first; of a number, any status will do
+    asked: bool  # whether the probe can find it out
 
 
 def _open(words: str, *choices: Value, asked: bool = True) -> Any:  # noqa: ANN401 - of any type

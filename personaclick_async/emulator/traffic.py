@@ -33,30 +33,20 @@ _WORDS: Final = {
 
 @attrs.define(eq=False, repr=False)
 class RecordedRequest:
-    """A request as it came, and how it was answered.
-
-    :ivar body: the JSON object or form, or None; always None for imports, which can be large.
-    :ivar size: the body's size in bytes.
-    :ivar at: when it came, in UTC.
-    :ivar arrived_at: seconds on a monotonic clock.
-    :ivar status: the answer's status; None while it is in progress or when it got no answer.
-    :ivar answer: the first 64 KiB of the answer's body; only the latest thousand have it.
-    :ivar seconds: how long the answer took; None while it is in progress.
-    :ivar number: counts the requests, from 1.
-    """
+    """A request as it came, and how it was answered."""
 
     method: str
     path: str
     query: Mapping[str, str]
     headers: Mapping[str, str]
-    body: Json = None
-    size: int = 0
-    at: datetime = attrs.field(factory=lambda: datetime.now(UTC))
-    arrived_at: float = attrs.field(factory=time.monotonic)
-    status: int | None = None
-    answer: bytes = b""
-    seconds: float | None = None
-    number: int = 0
+    body: Json = None  # the JSON object or form; None for imports, which can be large
+    size: int = 0  # of the body, in bytes
+    at: datetime = attrs.field(factory=lambda: datetime.now(UTC))  # when it came, in UTC
+    arrived_at: float = attrs.field(factory=time.monotonic)  # seconds on a monotonic clock
+    status: int | None = None  # the answer's; None while it is in progress or when it got none
+    answer: bytes = b""  # the first 64 KiB of the answer's body; only the latest thousand have it
+    seconds: float | None = None  # how long the answer took; None while it is in progress
+    number: int = 0  # counts the requests, from 1
 
     def __repr__(self) -> str:
         return f"<{self.method} {self.path} -> {self.status}>"
@@ -66,37 +56,23 @@ class RecordedRequest:
 class Fault(AbstractContextManager["Fault"]):
     """Something that goes wrong with the requests that it matches.
 
-    :ivar path: the path it matches, such as ``/profile/set``; None matches every one.
-    :ivar method: the HTTP method it matches; None matches every one.
-    :ivar probability: the share of matching requests that it strikes.
-    :ivar times: how many requests it strikes at most.
-    :ivar delay: seconds before the answer; alone, the answer is the usual one.
-    :ivar status: the answer's status, in place of carrying out the request.
-    :ivar retry_after: the seconds in a ``Retry-After`` header that goes with ``status``.
-    :ivar error_message: the message in the envelope of an error; with ``status=200`` an error
-        that pretends to be a success.
-    :ivar body: the answer's body, as it is.
-    :ivar content_type: what ``body`` says that it is.
-    :ivar drop: close the connection without an answer; the request is not carried out.
-    :ivar truncate: carry out the request and close the connection in the middle of the answer.
-    :ivar hits: how many requests it has struck.
-    :ivar number: counts the faults of an emulator, from 1.
+    With ``status=200`` and an ``error_message`` it is an error that pretends to be a success.
     """
 
-    path: str | None = None
-    method: str | None = None
-    probability: float = 1.0
-    times: int | None = None
-    delay: float = 0.0
-    status: int | None = None
-    retry_after: int | None = None
-    error_message: str | None = attrs.field(default=None, repr=False)
-    body: bytes | None = attrs.field(default=None, repr=False)
-    content_type: str = "application/json"
-    drop: bool = False
-    truncate: bool = False
-    hits: int = attrs.field(default=0, init=False)
-    number: int = attrs.field(default=0, init=False)
+    path: str | None = None  # such as ``/profile/set``; None matches every one
+    method: str | None = None  # the HTTP method it matches; None matches every one
+    probability: float = 1.0  # the share of matching requests that it strikes
+    times: int | None = None  # how many requests it strikes at most
+    delay: float = 0.0  # seconds before the answer; alone, the answer is the usual one
+    status: int | None = None  # the answer's status, in place of carrying out the request
+    retry_after: int | None = None  # seconds, for a ``Retry-After`` that goes with ``status``
+    error_message: str | None = attrs.field(default=None, repr=False)  # in an error's envelope
+    body: bytes | None = attrs.field(default=None, repr=False)  # the answer's body, as it is
+    content_type: str = "application/json"  # what ``body`` says that it is
+    drop: bool = False  # close the connection without an answer; nothing is carried out
+    truncate: bool = False  # carry it out, and close the connection in the middle of the answer
+    hits: int = attrs.field(default=0, init=False)  # how many requests it has struck
+    number: int = attrs.field(default=0, init=False)  # counts the faults of an emulator, from 1
     among: list[Fault] = attrs.field(factory=list, init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
@@ -230,9 +206,7 @@ def _with_the_keywords_of(
 class Traffic:
     """What came to an emulator, and what goes wrong with it: the base of :class:`Emulator`.
 
-    The server's thread and any other may use it.
-
-    :ivar faults: the faults in force, the oldest first.
+    The server's thread and any other may use it. The oldest of the ``faults`` in force is first.
     """
 
     def __init__(self, *, keep: int, seed: int) -> None:
