@@ -151,5 +151,8 @@ FORCE_CHANGE_PHONE: Final = Endpoint("profile/force_change_phone", "POST", Repea
 FORCE_CHANGE_ID: Final = Endpoint("profile/force_change_id", "POST", Repeat.UNLESS_PROCESSED)
 LAST_ORDER: Final = Endpoint("orders/last_for_user", "GET")
 ORDERS_BY_USER: Final = Endpoint("orders/by_user", "GET")
+# The emulator answers every endpoint of this module, these two by no more than that.
+SYNC_ORDERS: Final = Endpoint("sync/orders", "POST")
+IMPORT_ORDERS: Final = Endpoint("import/orders", "POST")
 IMPORT_AUDIENCE: Final = Endpoint("import/audience", "POST")
 IMPORT_SUPPRESSED: Final = Endpoint("import/suppressed", "POST")
