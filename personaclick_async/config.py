@@ -35,7 +35,22 @@ def to_seconds(value: float | timedelta) -> Seconds:
     return float(value) if type(value) is int else value
 
 
-# Validators of fields of any class, which attrs types as Any.
+def of_kind(
+    kind: Any,  # noqa: ANN401 - what isinstance takes
+    noun: str,
+    rule: str = "",
+    keeps: Callable[[Any], object] = lambda _: True,
+) -> Any:  # noqa: ANN401 - attrs types the validators of fields of any class so
+    """Return a validator of values of a kind that keep a rule; a bool is no int here."""
+
+    def check(_: object, at: attrs.Attribute[Any], value: object) -> None:
+        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+            raise ConfigurationError(f"{at.name}: expected {noun}, got {type(value).__name__}")
+        if not keeps(value):
+            got = f"{len(value)} characters" if isinstance(value, str) else value
+            raise ConfigurationError(f"{at.name}: expected {rule}, got {got}")
+
+    return check
 
 
 def number(
@@ -46,49 +61,31 @@ def number(
     finite: bool = False,
 ) -> Any:  # noqa: ANN401
     """Return a validator of numbers of ``at_least`` so much, or else above 0."""
-    is_number = of_kind(int, "a whole number") if whole else of_kind(int | float, "a number")
-    upto = "or more" if at_most == math.inf else f"to {at_most}"
-    rule = "more than 0" if at_least is None else f"{at_least} {upto}"
+    noun = "a whole number" if whole else "a number"
+    rule = "more than 0" if at_least is None else f"{at_least} or more"
+    rule = rule if at_most == math.inf else f"{at_least} to {at_most}"
+    rule = f"{rule} and finite" if finite else rule
 
-    def check(owner: object, at: attrs.Attribute[Any], value: float) -> None:
-        is_number(owner, at, value)
-        # Written so that NaN fails too.
-        if not (value > 0 if at_least is None else at_least <= value <= at_most):
-            raise ConfigurationError(f"{at.name}: expected {rule}, got {value}")
-        if finite and math.isinf(value):
-            # An event loop can't set a timer to it.
-            raise ConfigurationError(f"{at.name}: expected a finite number, got {value}")
+    def keeps(value: float) -> bool:
+        # Written so that NaN fails too; and an event loop can't set a timer to infinity.
+        is_enough = value > 0 if at_least is None else at_least <= value <= at_most
+        return is_enough and not (finite and math.isinf(value))
 
-    return check
-
-
-def of_kind(kind: Any, noun: str) -> Any:  # noqa: ANN401
-    """Return a validator of values of a kind; a bool is no int here."""
-
-    def check(_: object, at: attrs.Attribute[Any], value: object) -> None:
-        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-            raise ConfigurationError(f"{at.name}: expected {noun}, got {type(value).__name__}")
-
-    return check
+    return of_kind(int if whole else int | float, noun, rule, keeps)
 
 
 def text(pattern: str, rule: str) -> Any:  # noqa: ANN401
     """Return a validator of texts that match a pattern; the error states the rule."""
-
-    def check(_: object, at: attrs.Attribute[Any], value: object) -> None:
-        if not isinstance(value, str) or not re.fullmatch(pattern, value):
-            got = f"{len(value)} characters" if isinstance(value, str) else type(value).__name__
-            raise ConfigurationError(f"{at.name}: expected {rule}, got {got}")
-
-    return check
+    return of_kind(str, rule, rule, partial(re.fullmatch, pattern))
 
 
 _POSITIVE: Final = number()
 _FINITE: Final = number(finite=True)
 _NOT_NEGATIVE: Final = number(at_least=0)
 _COUNT: Final = number(at_least=1, whole=True)
-_WHOLE: Final = number(at_least=0, whole=True)
+_RETRIES: Final = optional(number(at_least=0, whole=True))
 _FUNCTION: Final = of_kind(Callable, "a function")
+_BOOL: Final = of_kind(bool, "a bool")
 _SHOP_ID: Final = text(r"[0-9A-Fa-f]{30}", "30 hexadecimal characters")
 _SECRET: Final = optional(text(r"[!-~]+", "visible ASCII characters"))
 _USER_ID_NAME: Final = text("id|external_id", "'id' or 'external_id'")
@@ -217,7 +214,7 @@ class Config:
     max_answer_bytes: int = attrs.field(default=16 * 1024 * 1024, validator=_COUNT)
     set_user_id_name: str = attrs.field(default=names.ID, validator=_USER_ID_NAME)
     query_user_id_name: str = attrs.field(default=names.EXTERNAL_ID, validator=_USER_ID_NAME)
-    disabled: bool = attrs.field(default=False, validator=of_kind(bool, "a bool"))
+    disabled: bool = attrs.field(default=False, validator=_BOOL)
     session: aiohttp.ClientSession | None = attrs.field(
         default=None,
         validator=optional(of_kind(aiohttp.ClientSession, "an aiohttp.ClientSession")),
@@ -226,7 +223,7 @@ class Config:
     ssl_context: ssl.SSLContext | None = attrs.field(
         default=None, validator=optional(of_kind(ssl.SSLContext, "an ssl.SSLContext")), repr=False
     )
-    trust_env: bool = attrs.field(default=False, validator=of_kind(bool, "a bool"))
+    trust_env: bool = attrs.field(default=False, validator=_BOOL)
     clock: Callable[[], Seconds] = attrs.field(default=time.monotonic, validator=_FUNCTION)
     now: Callable[[], datetime] = attrs.field(
         default=partial(datetime.now, UTC), validator=_FUNCTION
@@ -258,7 +255,7 @@ class CallOptions:
     timeout: Seconds | None = attrs.field(
         default=None, converter=attrs.converters.optional(to_seconds), validator=optional(_FINITE)
     )
-    retries: int | None = attrs.field(default=None, validator=optional(_WHOLE))
+    retries: int | None = attrs.field(default=None, validator=_RETRIES)
     stream: str | None = attrs.field(default=None, validator=_STREAM)
     ends: Seconds | None = None
 
