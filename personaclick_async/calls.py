@@ -64,6 +64,12 @@ class Visit:
     start: Start | None = None
     _turn: asyncio.Lock | None = None
 
+    @classmethod
+    def of(cls, session: Session, segment: Segment | None) -> Visit:
+        """Go on with a session that the application kept."""
+        device = Identity.device(session.did)
+        return cls(device, segment, session.seance, session.expires_at)
+
     @property
     def session(self) -> Session | None:
         """The session to keep, or None for a user without a device."""

@@ -80,9 +80,11 @@ class PersonaClick:
             profile = await user.profile.get()
 
     Make one for the life of the application and share it: among requests, tasks, threads and
-    event loops. What is not passed is read from the environment (``PERSONACLICK_SHOP_ID``,
-    ``PERSONACLICK_SHOP_SECRET``, ``PERSONACLICK_API_URL``, ``PERSONACLICK_STREAM``,
-    ``PERSONACLICK_TIMEOUT_SECONDS``, ``PERSONACLICK_RETRIES``, ``PERSONACLICK_CACHE_TTL_SECONDS``,
+    event loops. Every call raises :class:`ServiceError` for an answer that is an error, and
+    :class:`TransportError` where no usable answer came; see their subclasses. What is not passed
+    is read from the environment (``PERSONACLICK_SHOP_ID``, ``PERSONACLICK_SHOP_SECRET``,
+    ``PERSONACLICK_API_URL``, ``PERSONACLICK_STREAM``, ``PERSONACLICK_TIMEOUT_SECONDS``,
+    ``PERSONACLICK_RETRIES``, ``PERSONACLICK_CACHE_TTL_SECONDS``,
     ``PERSONACLICK_MAX_CONCURRENCY``, ``PERSONACLICK_DISABLED``), else a default.
 
     :param shop_id: the shop's public key, 30 hexadecimal characters.
@@ -164,15 +166,13 @@ class PersonaClick:
 
         :raises NoCurrentUser: there is none.
         """
-        user = self.current_user_or_reason
-        if isinstance(user, NoCurrentUser):
-            raise type(user)(*user.args)
-        if user is None:
-            raise NoCurrentUser(
-                "no current user: set one with client.set_current_user(…) or client.as_user(…), "
-                "or make the call for a user: client.user(did=…).profile.get()"
-            )
-        return Scope(self._core, user.scope.visit, self._options)
+        who = self.current_user_or_reason or NoCurrentUser(
+            "no current user: set one with client.set_current_user(…) or client.as_user(…), or "
+            "make the call for a user: client.user(did=…).profile.get()"
+        )
+        if isinstance(who, NoCurrentUser):
+            raise type(who)(*who.args)
+        return Scope(self._core, who.scope.visit, self._options)
 
     @property
     def config(self) -> Config:
@@ -211,14 +211,12 @@ class PersonaClick:
 
         :param tz: the visitor's offset from GMT in hours, if the service is to know it.
         :raises ValidationError: an argument is malformed.
-        :raises ServiceError: the service answered with an error; see its subclasses.
-        :raises TransportError: no usable answer came.
         """
         if session is None and did is not None:
             session = Session(did=Identity.device(did).value, seance=seance)
         group = _segment(segment)
         session, answer = await start_session(self._core, self._options, session, tz=tz)
-        return DeviceUser(Scope(self._core, _visit_of(session, group), self._options), answer)
+        return DeviceUser(Scope(self._core, Visit.of(session, group), self._options), answer)
 
     def user(
         self,
@@ -245,7 +243,7 @@ class PersonaClick:
         """
         group = None if segment is None else _segment(segment)
         if session is not None:
-            return User(Scope(self._core, _visit_of(session, group), self._options))
+            return User(Scope(self._core, Visit.of(session, group), self._options))
         # Most calls are about a device, and this takes half the time of asking for all names.
         if did is not None and email is phone is external_id is loyalty_id is telegram_id is None:
             visit = Visit(Identity.device(did), group, seance)
@@ -284,8 +282,7 @@ class PersonaClick:
         """
 
         async def init() -> Session:
-            session, _ = await start_session(self._core, self._options, None)
-            return session
+            return (await start_session(self._core, self._options, None))[0]
 
         visit = Visit(NO_DEVICE, _segment(segment), start=start or init)
         return User(Scope(self._core, visit, self._options))
@@ -309,7 +306,7 @@ class PersonaClick:
         It ends with the task's event loop at the latest. Where several requests share a task or
         a thread, use :meth:`as_user`, which ends with its block.
 
-        :raises ConfigurationError: no task is running, so that nothing would end it.
+        :raises ConfigurationError: no task is running.
         """
         task = None
         with suppress(RuntimeError):
@@ -382,13 +379,10 @@ class PersonaClick:
         :param repeat: whether the request may be sent again after a failure, because twice has
             the effect of once.
         :raises ValidationError: the method, the path or a parameter is none.
-        :raises ServiceError: the service answered with an error; see its subclasses.
-        :raises TransportError: no usable answer came.
         """
         core, options = self._core, self._options
         call = any_request(core.shop, method, path, parameters or {}, repeat=repeat)
-        if not repeat:
-            options = attrs.evolve(options, retries=0)
+        options = options if repeat else attrs.evolve(options, retries=0)
         try:
             return await core.transport.send(call, options, lambda answer: answer)
         finally:
@@ -455,10 +449,9 @@ class PersonaClick:
         await self.close()
 
     def __repr__(self) -> str:
-        core = getattr(self, "_core", None)
-        if core is None:  # shown in the traceback of a construction that failed
+        if not hasattr(self, "_core"):  # shown in the traceback of a construction that failed
             return "<PersonaClick, not set up>"
-        return f"<PersonaClick shop {core.shop.shop_id[:4]}… at {core.config.api_url}>"
+        return f"<PersonaClick shop {self.config.shop_id[:4]}… at {self.config.api_url}>"
 
 
 _clients: Final[WeakSet[PersonaClick]] = WeakSet()
@@ -471,12 +464,6 @@ def _start_over_after_fork() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_start_over_after_fork)
-
-
-def _visit_of(session: Session, segment: Segment | None) -> Visit:
-    """Go on with a session that the application kept."""
-    device = Identity.device(session.did)
-    return Visit(device, segment, session.seance, session.expires_at)
 
 
 def _segment(value: Segment | str | None) -> Segment | None:
