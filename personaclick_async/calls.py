@@ -108,8 +108,9 @@ class Scope:
         """
         if self.visit.start is not None:
             return self._begin_and(lambda scope: scope.ask(make))
-        call = make(self.core.shop, self._context())
-        return self.core.transport.send(call, self.options, self._answered)
+        core = self.core
+        call = make(core.shop, self._context())
+        return core.transport.send(call, self.options, self._answered)
 
     def read_profile(self, parse: Callable[[bytes], T], *, force: bool = False) -> Awaitable[T]:
         """Read the profile by a request that concurrent readers share.
@@ -158,8 +159,9 @@ class Scope:
         return answer
 
     def _load_profile(self, parse: Callable[[bytes], T]) -> Awaitable[tuple[bytes, T]]:
-        call = requests.read_profile_as(parse, self.core.shop, self._context())
-        return self.core.transport.send(call, self.options, self._loaded)
+        core = self.core
+        call = requests.read_profile_as(parse, core.shop, self._context())
+        return core.transport.send(call, self.options, self._loaded)
 
     def _loaded(self, answer: Answer[T]) -> tuple[bytes, T]:
         return self._answered(answer).body, answer.parse()
@@ -263,8 +265,9 @@ class ProfileCalls(_Calls):
         :raises NotFound: no profile belongs to this user.
         """
         scope = self._whose.scope
-        parse = requests.profile_reader(scope.visit.identity)
-        body = None if force else scope.core.profiles.get(scope.visit.identity)
+        identity = scope.visit.identity
+        parse = requests.profile_reader(identity)
+        body = None if force else scope.core.profiles.get(identity)
         return await scope.read_profile(parse, force=force) if body is None else parse(body)
 
     async def full(self) -> FullProfile:

@@ -28,7 +28,7 @@ class Deadline:
     :ivar sent_bytes: how much of a large body has gone out.
     :ivar has_passed: whether the time was over before the block had ended.
     :ivar was_silent: whether that was because no byte came or went.
-    :ivar is_connected: whether it has a connection; ``is_reused``, one used before.
+    :ivar is_reused: whether its connection had been used before; None before it has one.
     """
 
     # Defaults of the class: most attempts change none of them.
@@ -37,8 +37,7 @@ class Deadline:
     sent_bytes: int = 0
     has_passed: bool = False
     was_silent: bool = False
-    is_connected: bool = False
-    is_reused: bool = False
+    is_reused: bool | None = None
     _progress: int = -1
     _quiet_since: Seconds = 0.0
     _task: asyncio.Task[Any]

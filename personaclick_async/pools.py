@@ -66,7 +66,7 @@ class CleanConnector(aiohttp.TCPConnector):
     ) -> aiohttp.connector.Connection:
         """Return a connection on which the next bytes can only be the answer."""
         attempt = current_attempt.get()
-        if attempt is not None and attempt.is_connected:
+        if attempt is not None and attempt.is_reused is not None:
             # aiohttp sends some requests twice by itself; here retries are the transport's matter.
             raise aiohttp.ServerDisconnectedError
         while True:
@@ -86,7 +86,7 @@ class CleanConnector(aiohttp.TCPConnector):
                 connection.close()
                 continue
             if attempt is not None:
-                attempt.is_connected, attempt.is_reused = True, is_readable is not None
+                attempt.is_reused = is_readable is not None
             return connection
 
 

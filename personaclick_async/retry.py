@@ -96,7 +96,7 @@ class RetryBudget:
 
 
 def failure_of(
-    cause: Exception, *, is_reused: bool, endpoint: str, attempts: int, patience: Seconds
+    cause: Exception, endpoint: str, attempts: int, *, is_reused: bool | None, patience: Seconds
 ) -> tuple[PersonaClickError, Fate]:
     """Return the error that an exception of aiohttp's means, and what it means for the next try.
 

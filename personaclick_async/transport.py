@@ -53,7 +53,6 @@ class TransportStats:
     waited: Seconds = 0.0
 
 
-@attrs.define(eq=False, repr=False)
 class _Sending:
     """A call on its way.
 
@@ -61,13 +60,16 @@ class _Sending:
     :ivar seen: the last attempt as the hooks saw it, if there are any.
     """
 
-    call: Call[Any]
-    options: CallOptions
-    url: URL
-    started: Seconds
+    # Defaults of the class: most calls change the first only.
     attempts: int = 0
     stale: int = 0
     seen: Attempt | None = None
+
+    def __init__(self, call: Call[Any], options: CallOptions, url: URL, started: Seconds) -> None:
+        self.call = call
+        self.options = options
+        self.url = url
+        self.started = started
 
     def late(self, waiting_for: str) -> TimedOut:
         """Return the error of a call whose own timeout is over, or would be."""
@@ -84,6 +86,8 @@ class Transport:
         self._clock = config.clock
         self._hooks = checked(hooks)
         self._ssl = config.ssl_context or True
+        self._total = config.timeouts.total
+        self._limit = config.max_answer_bytes
         self._base = URL(config.api_url)
         self._routes: dict[str, tuple[URL, Limiter]] = {}
         self._pools = Pools(config)
@@ -111,13 +115,13 @@ class Transport:
         self.stats.calls += 1
         try:
             while True:
-                is_held = not limiter.is_open
-                if is_held:
-                    await self._enter(limiter, sending)
-                try:
+                if limiter.is_open:
                     outcome = await attempt(pool, sending)
-                finally:
-                    if is_held:
+                else:
+                    await self._enter(limiter, sending)
+                    try:
+                        outcome = await attempt(pool, sending)
+                    finally:
                         limiter.give_back()
                 if isinstance(outcome, Answer):
                     return then(outcome)
@@ -233,8 +237,8 @@ class Transport:
         self, pool: Pool, sending: _Sending, headers: Mapping[str, str] | None = None
     ) -> Answer[Any] | Failed:
         """Send the request once."""
-        call, limit = sending.call, self._config.max_answer_bytes
-        usual = seconds = call.attempt_timeout or self._config.timeouts.total
+        call, limit = sending.call, self._limit
+        usual = seconds = call.attempt_timeout or self._total
         if sending.options.ends is None:
             await pool.room.acquire()
         else:
@@ -280,23 +284,22 @@ class Transport:
             pool.room.release()
         # Past the handler on purpose: aiohttp's texts hold the URL, whose query holds the secret
         # and the user, and a chained exception would carry them into every traceback.
-        endpoint, attempts = call.endpoint.name, sending.attempts
         if cause is not None:
             if deadline.has_passed and not deadline.was_silent and seconds < usual:
-                waiting_for = "an answer" if deadline.is_connected else "a connection"
+                waiting_for = "a connection" if deadline.is_reused is None else "an answer"
                 return sending.late(waiting_for), Fate.HOPELESS
             return failure_of(
                 cause,
+                call.endpoint.name,
+                sending.attempts,
                 is_reused=deadline.is_reused,
-                endpoint=endpoint,
-                attempts=attempts,
                 patience=self._config.timeouts.read if deadline.was_silent else usual,
             )
         if body is None:
-            reason = f"the answer is larger than {limit} bytes"
-            return AnswerTooLarge(reason, endpoint=endpoint, attempts=attempts), Fate.HOPELESS
+            reason, name = f"the answer is larger than {limit} bytes", call.endpoint.name
+            return AnswerTooLarge(reason, endpoint=name, attempts=sending.attempts), Fate.HOPELESS
         elapsed = self._clock() - sending.started
-        answer = Answer(call, response.status, response.headers, body, attempts, elapsed)
+        answer = Answer(call, response.status, response.headers, body, sending.attempts, elapsed)
         error = refusal(answer)
         return answer if error is None else (error, Fate.OPEN)
 
