@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from types import NoneType
-from typing import Final
+from typing import Final, Self
 
 import aiohttp
 import attrs
@@ -113,49 +113,42 @@ class _Reply:
     status: int
     cookies: tuple[str, ...]
     body: Json
-    is_empty: bool
+    refused: int | None  # the status of a refusal, which the body may tell; None for a success
+    envelope: str | None  # which of the known envelopes an error is in
+    fields: dict[str, Json]  # without {"status": "success", "payload": …} around them
+    did: str
+    session: str  # by whichever of its names
 
-    @property
-    def refused(self) -> int | None:
-        """The status of a refusal, which the body may tell; None for a success."""
-        inner = self.body.get(names.STATUS) if isinstance(self.body, dict) else None
+    @classmethod
+    def of(cls, response: aiohttp.ClientResponse, raw: bytes) -> Self:
+        body: Json = None
+        with suppress(ValueError):
+            body = codec.decode(raw)
+        told = body if isinstance(body, dict) else {}
+        inner, refused, envelope = told.get(names.STATUS), None, None
         if type(inner) is int and inner >= _ERROR:
-            return inner
-        return None if self.status in _OK and inner != names.STATUS_ERROR else self.status
-
-    @property
-    def envelope(self) -> str | None:
-        """Which of the known envelopes an error is in, or None for another one."""
-        match self.body:
-            case {names.STATUS: status} if type(status) is int:
-                return "numeric status"
-            case {names.STATUS: names.STATUS_ERROR, names.PAYLOAD: dict()}:
-                return "payload"
-            case {names.STATUS: names.STATUS_ERROR}:
-                return "message"
-            case {names.MESSAGE: _}:
-                return "bare message"
-        return "empty" if self.is_empty else None
-
-    @property
-    def fields(self) -> dict[str, Json]:
-        """The object in the body, without ``{"status": "success", "payload": …}`` around it."""
-        found = self.body
-        if isinstance(found, dict) and found.get(names.STATUS) == names.STATUS_SUCCESS:
-            found = found.get(names.PAYLOAD, found)
-        return found if isinstance(found, dict) else {}
+            refused = inner
+        elif response.status not in _OK or inner == names.STATUS_ERROR:
+            refused = response.status
+        if not raw:
+            envelope = "empty"
+        elif type(inner) is int:
+            envelope = "numeric status"
+        elif inner == names.STATUS_ERROR:
+            envelope = "payload" if isinstance(told.get(names.PAYLOAD), dict) else "message"
+        elif names.MESSAGE in told:
+            envelope = "bare message"
+        if inner == names.STATUS_SUCCESS and names.PAYLOAD in told:
+            told = told[names.PAYLOAD] if isinstance(told[names.PAYLOAD], dict) else {}
+        did = str(told.get(names.DID) or "")
+        session = str(told.get(names.SEANCE) or told.get(names.SID) or "")
+        cookies = tuple(response.cookies)
+        return cls(response.status, cookies, body, refused, envelope, told, did, session)
 
     @property
     def types(self) -> dict[str, str]:
         """The fields' types by their names."""
         return {name: _type_of(value) for name, value in self.fields.items()}
-
-    @property
-    def ids(self) -> tuple[str, str]:
-        """The device's id, and the session's by whichever of its names; empty if not there."""
-        said = self.fields
-        session = said.get(names.SEANCE) or said.get(names.SID)
-        return str(said.get(names.DID) or ""), str(session or "")
 
 
 def _type_of(value: Json) -> str:
@@ -222,7 +215,6 @@ class _Probe:
     _progress: Callable[[str], object] | None
     _requests: int = 0
     _did: str = ""
-    _why_not: str = ""
     _headers: set[str] = attrs.field(factory=set)
     _found: dict[str, tuple[Value | None, str]] = attrs.field(factory=dict)
     _facts: dict[str, Json] = attrs.field(factory=lambda: {"profile": {}})
@@ -237,8 +229,7 @@ class _Probe:
         findings, contradictions = [], []
         for setting, point in POINTS.items():
             assumed = point.choices[0]
-            why_not = self._why_not if setting in _WITH_SECRET else ""
-            observed, note = self._found.get(setting, (None, why_not))
+            observed, note = self._found.get(setting, (None, ""))
             if observed is None:
                 verdict = "not found out" if point.asked else "not asked"
             elif (setting, observed) in _CONTRADICTIONS:
@@ -281,10 +272,7 @@ class _Probe:
             reason = f"no answer ({type(error).__name__})"
         else:
             self._headers.update(map(str, response.headers))
-            said: Json = None
-            with suppress(ValueError):
-                said = codec.decode(raw)
-            return _Reply(response.status, tuple(response.cookies), said, not raw)
+            return _Reply.of(response, raw)
         raise ConnectionFailed(reason, endpoint=f"the probe's question about {what}", attempts=1)
 
     async def about_the_connection(self, url: URL) -> None:
@@ -313,13 +301,13 @@ class _Probe:
         self._facts["init"] = {"types": reply.types, "cookies": sorted(reply.cookies)}
         self._find("init_cookie", names.DID in reply.cookies)
         self._find("session_name", _which([one for one in _SESSION_NAMES if reply.fields.get(one)]))
-        self._did = reply.ids[0]
-        if not all(reply.ids):
+        self._did = reply.did
+        if not (reply.did and reply.session):
             self._surprises.append("init: no did or no session id in the answer")
         own = new_id()
         reply = await self._ask("init with a did of ours", INIT, did=own)
         if reply.refused is None:
-            self._find("init_keeps_did", reply.ids[0] == own)
+            self._find("init_keeps_did", reply.did == own)
 
     async def about_devices(self) -> None:
         """Read for a device that is new, and for one that is unknown."""
@@ -362,15 +350,17 @@ class _Probe:
                 self._find_status("customer_unknown", reply)
         note = "" if understood else "the answers are the same as without an identifier"
         self._find("user_id_names", _which(understood), note)
-        if not self._secret:
-            self._why_not = "needs the secret"
-            return
-        reply = await self._ask("the secret", PROFILE, did=self._did, **self._secret)
-        self._facts["secret"] = "accepted" if reply.refused is None else "refused"
-        if reply.refused is not None:
-            self._secret, self._why_not = {}, "the secret was refused"
-        elif self._look_at_customer("full", reply):
-            self._find("kids_shown", "kids" in reply.fields)
+        why_not = "needs the secret"
+        if self._secret:
+            reply = await self._ask("the secret", PROFILE, did=self._did, **self._secret)
+            self._facts["secret"] = "accepted" if reply.refused is None else "refused"
+            if reply.refused is None:
+                if self._look_at_customer("full", reply):
+                    self._find("kids_shown", "kids" in reply.fields)
+                return
+            self._secret, why_not = {}, "the secret was refused"
+        for setting in _WITH_SECRET:
+            self._found.setdefault(setting, (None, why_not))
 
     def _look_at_customer(self, what: str, reply: _Reply) -> bool:
         self._facts["profile"][what] = reply.types
@@ -401,13 +391,13 @@ class _Probe:
 
     async def about_writing(self) -> None:
         """Write to a new device and read it back; see ``WRITES``."""
-        did, seance = (await self._ask("init of a device to write to", INIT)).ids
-        if not did:
+        first = await self._ask("init of a device to write to", INIT)
+        if not (did := first.did):
             return
-        session = dict.fromkeys(_SESSION_NAMES, seance)
+        session = dict.fromkeys(_SESSION_NAMES, first.session)
         reply = await self._ask("a second init", INIT, did=did, **session)
         if reply.refused is None:
-            self._find("session_kept", reply.ids[1] == seance)
+            self._find("session_kept", reply.session == first.session)
 
         async def put(what: str, **fields: Json) -> _Reply:
             return await self._ask(what, names.PROFILE_SET, did=did, **fields)
