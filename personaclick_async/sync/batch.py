@@ -19,8 +19,7 @@ from personaclick_async.sync.records import Admitted, FaultyRow, Omitted, Record
 from personaclick_async.sync.report import Result, Tally, Unchanged
 
 _DIGEST_BYTES: Final = 16
-_USUAL_ROOM: Final = 33 * 1024 * 1024
-"""What a body of the largest usual size takes."""
+_USUAL_ROOM: Final = 33 * 1024 * 1024  # for a body of the largest usual size
 
 Compared: TypeAlias = Admitted | tuple[Unchanged, bytes]
 """A row that was admitted to its route, or need not be sent."""
@@ -30,7 +29,6 @@ Compared: TypeAlias = Admitted | tuple[Unchanged, bytes]
 class Chunk:
     """What the journal knows of a batch.
 
-    :ivar id: its number in the journal.
     :ivar last_row: numbers may be missing between the first and the last.
     :ivar digest: a keyed hash of the rows, by which a changed source is recognised.
     :ivar settled: a byte for each row, 1 if it is settled.
@@ -75,11 +73,11 @@ class Batch:
     """A chunk's rows on their way: first filled and sealed, then sent.
 
     :ivar rows: the numbers of the chunk's rows, by their position in it.
-    :ivar aside: the positions of what is not to be sent, and of what became of it the results.
-    :ivar incomplete: what its records are sent without.
     :ivar going: the positions of the records to send.
-    :ivar ends: where each of these ends in ``body``.
-    :ivar body: the records, with commas between them, inside the envelope; set by :meth:`sealed`.
+    :ivar ends: where each of these ends in ``body``, after where the first one begins, less 1.
+    :ivar aside: what became of the others, by their positions.
+    :ivar incomplete: what records are sent without.
+    :ivar body: the records, with commas between them, inside the envelope, once it is sealed.
     :param salt: the journal's key. Without a journal nothing is ever compared, nor hashed.
     :param envelope: what stands before and after the records in a body.
     """
@@ -89,12 +87,12 @@ class Batch:
     ) -> None:
         self.chunk = chunk
         self.rows = array("q")
+        self.going = array("I")
         self.aside: dict[int, Rejected | Unchanged] = {}
         self.incomplete: list[Omitted] = []
-        self.going = array("I")
-        self.ends = array("I")
         self.body: bytes | memoryview = b""
         self._head, self._tail = envelope
+        self.ends = array("q", [len(self._head) - 1])
         self._size = sum(map(len, envelope))
         self._hash = blake2b(key=salt, digest_size=_DIGEST_BYTES) if salt else None
         # Outside of the heap, where memory is only taken as it is written: there, bodies that
@@ -112,8 +110,7 @@ class Batch:
         were sent, so that a chunk's rows do not depend on what was delivered before.
         """
         sizes = accumulate(len(content) + 1 for _, content in rows)
-        fitting = bisect_right(list(sizes), most + 1 - self._size)
-        return fitting or not self.rows
+        return bisect_right(list(sizes), most + 1 - self._size) or not self.rows
 
     def add(self, rows: Sequence[Compared]) -> int:
         """Add the next rows; return how many were not settled by an earlier run.
@@ -137,17 +134,14 @@ class Batch:
             if outcome.omitted and not self.chunk.digest:
                 self.incomplete.append(outcome.omitted)
         if going:
-            comma = b"," if self.ends else b""
-            begin = self._memory.tell() + len(comma) - 1
-            self._write(comma + b",".join(going))
-            ends = accumulate([len(content) + 1 for content in going], initial=begin)
-            next(ends)
-            self.ends.extend(ends)
-        contents = [content for _, content in rows]
+            self._write((b"," if len(self.ends) > 1 else b"") + b",".join(going))
+            sizes = [len(content) + 1 for content in going]
+            self.ends.extend(accumulate(sizes, initial=self.ends.pop()))
+        contents = b"\n".join([content for _, content in rows]) + b"\n"
+        self._size += len(contents)
         if self._hash is not None:
             # Independent of the slices in which the rows come.
-            self._hash.update(b"\n".join(contents) + b"\n")
-        self._size += sum(map(len, contents)) + len(rows)
+            self._hash.update(contents)
         self.rows.extend([outcome.row for outcome, _ in rows])
         return len(self.going) + len(self.aside) - before
 
@@ -156,8 +150,7 @@ class Batch:
 
         :raises SyncRefused: it is the chunk of an earlier run, and its rows have changed.
         """
-        chunk = self.chunk
-        digest = b""
+        chunk, digest = self.chunk, b""
         if self._hash is not None:
             self._hash.update(self.rows.tobytes())
             digest = self._hash.digest()
@@ -187,23 +180,19 @@ class Batch:
         faulty = [*rejected, *self.incomplete]
         return Settlement(self.chunk, [*self.aside], self.aside.values(), tally, faulty)
 
-    # What senders use
-
     def size(self, first: int, end: int) -> int:
         """Return the bytes of a body with the records from ``first`` to before ``end``."""
-        return len(self._head) + self.ends[end - 1] - self._begin(first) + len(self._tail)
+        return len(self._head) + self.ends[end] - self.ends[first] - 1 + len(self._tail)
 
     def body_of(self, first: int, end: int) -> bytes | memoryview:
         """Return a body with the records from ``first`` to before ``end``."""
         if end - first == len(self):
             return self.body
-        records = memoryview(self.body)[self._begin(first) : self.ends[end - 1]]
+        records = memoryview(self.body)[self.ends[first] + 1 : self.ends[end]]
         return b"".join((self._head, records, self._tail))
 
     def record(self, index: int) -> dict[str, Json]:
         """Return the fields of a record."""
-        fields: dict[str, Json] = codec.decode(self.body[self._begin(index) : self.ends[index]])
+        content = self.body[self.ends[index] + 1 : self.ends[index + 1]]
+        fields: dict[str, Json] = codec.decode(content)
         return fields
-
-    def _begin(self, index: int) -> int:
-        return self.ends[index - 1] + 1 if index else len(self._head)

@@ -87,6 +87,7 @@ class Sync(AbstractAsyncContextManager["Sync"]):
         # Bounded: a slow reader slows the sync down, nothing piles up.
         self._results: asyncio.Queue[Iterable[Result] | None] = asyncio.Queue(_BATCHES_OF_RESULTS)
         self._is_read = True
+        self._sending: list[asyncio.Task[None]] = []
         self._task: asyncio.Task[None] | None = None
 
     async def __aiter__(self) -> AsyncIterator[Result]:
@@ -131,7 +132,7 @@ class Sync(AbstractAsyncContextManager["Sync"]):
             await asyncio.wait([self._task], timeout=_GRACE_SECONDS)
         finally:
             # Its errors come out of the iteration; here it only has to end.
-            await _cancelled(self._task)
+            await _cancelled(self._task, *self._sending)
 
     async def __aexit__(self, *_: object) -> None:
         await self.stop()
@@ -163,26 +164,23 @@ class Sync(AbstractAsyncContextManager["Sync"]):
 
     async def _check(self) -> None:
         """Read and admit everything, as a dry run does."""
-        route = self.report.route = await self._route()
+        route = self.report.route = await self._reading.run(self._route)
         largest = self._options.max_chunk_bytes
         found = chain(self._ahead, self._slices)
         admitting = ([admitted(one, route, largest)[0] for one in some.outcomes] for some in found)
         while (outcomes := await self._next(admitting)) is not None:
             fit = [one for one in outcomes if not isinstance(one, Rejected)]
-            tally = {
-                "read": len(outcomes),
-                "rejected": len(outcomes) - len(fit),
-                "incomplete": sum(one.omitted is not None for one in fit),
-                "checked": len(fit),
-            }
-            self.report.add(tally)
+            self.report.read += len(outcomes)
+            self.report.checked += len(fit)
+            self.report.rejected += len(outcomes) - len(fit)
+            self.report.incomplete += sum(one.omitted is not None for one in fit)
             await self._hand_on(
                 [one if isinstance(one, Rejected) else Checked(one.row) for one in outcomes]
             )
 
     async def _deliver(self) -> None:
         self._core.shop.require_secret("sync profiles")
-        await self._begin()
+        await self._reading.run(self._begin)
         sender: Sender = BulkSender(self._delivery, self._settle)
         if self._run.route is not Route.BULK:
             sender = ProfileSender(self._delivery, self._settle)
@@ -199,42 +197,40 @@ class Sync(AbstractAsyncContextManager["Sync"]):
         finally:
             await _cancelled(writing)
 
-    # Read and pack
+    # What the reading thread does
 
-    async def _begin(self) -> None:
+    def _begin(self) -> None:
         """Open the journal, and resume what it has not finished or begin a new run."""
-        options, report = self._options, self.report
+        core, options, report = self._core, self._options, self.report
         settings = {
-            "api_url": self._core.config.api_url,
-            "shop_id": self._core.shop.shop_id,
+            "api_url": core.config.api_url,
+            "shop_id": core.shop.shop_id,
             "segment_id": str(options.segment_id),
         }
-        run = self._run = Run(report.source, options.route, settings)
+        run = Run(report.source, options.route, settings)
         if options.journal is not None:
             restarts = options.unfinished is Unfinished.RESTART
-            opened = partial(Journal, options.journal, sets_aside=restarts)
-            journal = self._journal = await self._writing.run(opened)
-            run.fingerprint = await self._reading.run(lambda: self._source.fingerprint)
-            resume = partial(journal.resume, restarts=restarts, may_repeat=options.skip_unchanged)
-            run, left = await self._writing.run(resume, run, self._core.config.now())
-            self._run = run
+            self._journal = Journal(options.journal, sets_aside=restarts)
+            run.fingerprint = self._source.fingerprint
+            run, left = self._journal.resume(
+                run, core.config.now(), restarts=restarts, may_repeat=options.skip_unchanged
+            )
             self._slices = slices(self._source, left, run.last_row, options.chunk_rows)
-        run.route = report.route = run.route if run.id else await self._route()
+        self._run = run
+        report.route = run.route = run.route if run.id else self._route()
         report.add(run.tally)
         report.read = report.earlier = report.settled
-        if self._journal is not None:
-            await self._writing.run(self._begin_run, self._journal)
-
-    def _begin_run(self, journal: Journal) -> None:
-        """Write down a new run; have the reject file expect again what an earlier one had."""
-        rejects = self._options.rejects if isinstance(self._options.rejects, RejectFile) else None
-        if not self._run.id:
-            self._run.rejects_at = 0 if rejects is None else rejects.position
-            journal.start(self._run)
+        if self._journal is None:
+            return
+        rejects = options.rejects if isinstance(options.rejects, RejectFile) else None
+        if not run.id:
+            run.rejects_at = 0 if rejects is None else rejects.position
+            self._journal.start(run)
         elif rejects is not None:
-            rejects.resume(self._run.rejects_at)
+            # What stands there and was not counted comes again.
+            rejects.resume(run.rejects_at)
 
-    async def _route(self) -> Route:
+    def _route(self) -> Route:
         if self._options.route is not Route.AUTO:
             return self._options.route
         if self._options.segment_id is not None:
@@ -242,20 +238,10 @@ class Sync(AbstractAsyncContextManager["Sync"]):
         if self.report.total is not None and self.report.total < BULK_FROM:
             return Route.PER_PROFILE
         first: list[Outcome] = []
-        while len(first) < BULK_FROM and (some := await self._next(self._slices)) is not None:
+        while len(first) < BULK_FROM and (some := next(self._slices, None)) is not None:
             self._ahead.append(some)
             first += some.outcomes
         return choose_route(first, whole=len(first) < BULK_FROM)
-
-    async def _next(self, found: Iterator[T]) -> T | None:
-        """Return the next of what the reading thread finds; None at the end, and if halted."""
-        reading, halted = self._reading.run(next, found, None), self._delivery.halted
-        either: list[asyncio.Future[Any]] = [reading, halted]
-        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-        if halted.done():
-            reading.cancel()  # it may be stuck, and nobody wants to know
-            return None
-        return reading.result()
 
     def _batches(self, sender: Sender) -> Iterator[Batch]:
         """Read and pack; a batch ends with its chunk, when it is full, or with its slice."""
@@ -286,10 +272,19 @@ class Sync(AbstractAsyncContextManager["Sync"]):
 
     # Send and settle
 
+    async def _next(self, found: Iterator[T]) -> T | None:
+        """Return the next of what the reading thread finds; None at the end, and if halted."""
+        reading, halted = self._reading.run(next, found, None), self._delivery.halted
+        either: list[asyncio.Future[Any]] = [reading, halted]
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        if halted.done():
+            reading.cancel()  # it may be stuck, and nobody wants to know
+            return None
+        return reading.result()
+
     async def _pump(self, sender: Sender) -> None:
         """Send batch after batch, some at once; end when all are settled."""
         room = asyncio.Semaphore(sender.alive)
-        sending: set[asyncio.Task[None]] = set()
         batches = self._batches(sender)
 
         async def send(batch: Batch) -> None:
@@ -300,17 +295,13 @@ class Sync(AbstractAsyncContextManager["Sync"]):
             room.release()
 
         try:
-            try:
+            await room.acquire()
+            while (batch := await self._next(batches)) is not None:
+                self._sending.append(asyncio.create_task(send(batch)))
                 await room.acquire()
-                while (batch := await self._next(batches)) is not None:
-                    sending.add(asyncio.create_task(send(batch)))
-                    await room.acquire()
-            except Exception as error:  # noqa: BLE001 - raised below
-                # What was read until then is good.
-                self._delivery.error = self._delivery.error or error
-            await asyncio.gather(*sending)
         finally:
-            await _cancelled(*sending)
+            # After an error as well: what was read until then is good.
+            await asyncio.gather(*self._sending)
         if self._delivery.error is not None:
             raise self._delivery.error
 

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
 from enum import Enum, auto
-from typing import Final, TypeAlias
+from typing import Final
 
 from personaclick_async.errors import PayloadTooLarge, PersonaClickError
 from personaclick_async.models.identity import Identity
@@ -15,10 +15,8 @@ from personaclick_async.protocol import requests
 from personaclick_async.sync.batch import Batch, Settlement
 from personaclick_async.sync.delivery import Delivery, Settle, Verdict, describe, judge, refusal
 from personaclick_async.sync.records import identifiers_of
-from personaclick_async.sync.report import Delivered, Failed, Queued, Tally
+from personaclick_async.sync.report import Delivered, Failed, Queued
 
-_SENT: Final[Tally] = {"sent": 1}
-_FAILED: Final[Tally] = {"failed": 1}
 # The slowest upload that is waited for, 1 Mbit/s: 32 MB take 268 s, far beyond the usual timeout.
 _SLOWEST_BYTES_PER_SECOND: Final = 125_000
 
@@ -31,12 +29,9 @@ class Said(Enum):
     TOO_LARGE = auto()
 
 
-Bisection: TypeAlias = Generator[tuple[int, int], Said | None, bool]
-
-
 def bisection(
     first: int, end: int, fits: Callable[[int, int], bool], *, is_bad: bool = False
-) -> Bisection:
+) -> Generator[tuple[int, int], Said | None, bool]:
     """Yield what to send, as ``(first, end)``: the whole, then halves of it, in order.
 
     Is to be sent what the service said to each part. A single record that was not accepted is at
@@ -188,16 +183,16 @@ class ProfileSender:
             if not self._failed.isdisjoint(identifiers):
                 # Were it sent now, the next run would put the older record on top of it.
                 failed = Failed(row, "an earlier record of the same person has failed")
-                return Settlement(chunk, (), (failed,), _FAILED)
+                return Settlement(chunk, (), (failed,), {"failed": 1})
             names = [Identity(kind, str(fields[kind])) for kind, _ in identifiers]
             shop, stream = self._delivery.core.shop, self._delivery.stream
             call = requests.set_named_profile(shop, fields, stream=stream)
             error = await self._delivery.send(call, names)
             if error is None:
-                return Settlement(chunk, (position,), (Delivered(row),), _SENT)
+                return Settlement(chunk, (position,), (Delivered(row),), {"sent": 1})
             if judge(error)[0] is Verdict.WAIT:
                 self._failed.update(identifiers)
-                return Settlement(chunk, (), (Failed(row, describe(error)),), _FAILED)
+                return Settlement(chunk, (), (Failed(row, describe(error)),), {"failed": 1})
             return _rejection(batch, index, error)
         finally:
             is_done.set_result(None)
