@@ -48,19 +48,6 @@ def _integer(digits: str) -> float:
     return -math.inf if digits.startswith("-") else math.inf
 
 
-def decode_answer(body: bytes) -> Json:
-    """Read JSON that was answered: as :func:`decode` does, and broken UTF-8 as U+FFFD.
-
-    A name that was cut in the middle of a letter does not cost the whole answer.
-
-    :raises ValueError: as for :func:`decode`.
-    """
-    try:
-        return decode(body)
-    except UnicodeDecodeError:
-        return decode(body.decode(errors="replace").encode())
-
-
 def printable(text: str) -> str:
     r"""Return ``text`` on one line, with every character that does not print as its escape.
 

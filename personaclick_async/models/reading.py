@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeAlias, TypeVar, data
 import attrs
 import msgspec
 
-from personaclick_async.codec import Json, decode_answer
+from personaclick_async.codec import Json, decode
 from personaclick_async.names import PAYLOAD, STATUS, STATUS_SUCCESS
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ class Read(Model):
     @property
     def raw(self) -> dict[str, Json]:
         """The JSON object as the service sent it; a new copy on each access."""
-        source: dict[str, Json] = decode_answer(self._source)
+        source: dict[str, Json] = read_json(self._source)
         return source
 
     @property
@@ -165,12 +165,17 @@ def _read(cls: type[R], body: bytes) -> R:
 
 
 def read_json(body: bytes) -> Json:
-    """Read any JSON value, leniently.
+    """Read JSON that was answered, with broken UTF-8 as U+FFFD.
+
+    A name that was cut in the middle of a letter does not cost the whole answer.
 
     :raises WrongShape: the bytes are not JSON.
     """
     try:
-        return decode_answer(body)
+        try:
+            return decode(body)
+        except UnicodeDecodeError:
+            return decode(body.decode(errors="replace").encode())
     except ValueError:
         raise WrongShape("the body is not JSON") from None
 

@@ -113,11 +113,7 @@ class Answer(Generic[T]):
 
         :raises MalformedAnswer: it is not JSON.
         """
-        try:
-            return read_json(self.body)
-        except WrongShape as shape:
-            reason = str(shape)
-        raise self._malformed(reason)
+        return attrs.evolve(self, call=attrs.evolve(self.call, read=read_json)).parse()
 
     def parse(self) -> T:
         """Return the typed result of the call.
@@ -129,9 +125,6 @@ class Answer(Generic[T]):
         except WrongShape as shape:
             reason = str(shape)
         # Outside the handler: a decoder's exception, chained, may quote the body.
-        raise self._malformed(reason)
-
-    def _malformed(self, reason: str) -> MalformedAnswer:
         kind = self.headers.get("Content-Type", "no content type")
         encoding = self.headers.get("Content-Encoding", "identity")
         if encoding.lower() not in _DECODED:
@@ -140,7 +133,7 @@ class Answer(Generic[T]):
         is_quoting = _quoted(kind, self.call.private_values())
         if is_quoting or _EMAIL_LIKE.search(kind) or _ESCAPE.search(kind):
             kind = "a content type that repeats what was sent"
-        return MalformedAnswer(
+        raise MalformedAnswer(
             f"{reason} (status {self.status}, {len(self.body)} bytes, {kind})",
             endpoint=self.endpoint,
             attempts=self.attempts,
@@ -191,7 +184,10 @@ def refusal(answer: Answer[T]) -> ServiceError | None:
         )
     ):
         return None
-    said = _body_object(body)
+    said: Json = None
+    with suppress(WrongShape):
+        said = read_json(body)
+    said = said if isinstance(said, dict) else {}
     status, inner = answer.status, said.get(names.STATUS)
     if status == _OK and isinstance(inner, int) and inner >= _FIRST_ERROR:
         status = inner  # the React Native SDK guards against it (section 9, 4)
@@ -266,13 +262,6 @@ def _quoted(text: str, values: Iterable[str]) -> list[str]:
 
 def _letters(text: str) -> str:
     return "".join(filter(str.isalnum, text.casefold()))
-
-
-def _body_object(body: bytes) -> dict[str, Json]:
-    with suppress(WrongShape):
-        if isinstance(said := read_json(body), dict):
-            return said
-    return {}
 
 
 def _message(said: dict[str, Json]) -> str:
