@@ -30,10 +30,7 @@ class Background:
         self._is_over = False
 
     def loop(self) -> asyncio.AbstractEventLoop:
-        """Return the loop, running.
-
-        :raises ClientClosed: the process is ending, and nothing would be sent any more.
-        """
+        """Return the loop, running, unless the process is ending and nothing would be sent."""
         with self._lock:
             if self._is_over:
                 raise ClientClosed("the process is ending: this call comes too late to be sent")

@@ -305,10 +305,7 @@ class Calls:
             _to_event_loop(another, endpoint)
 
     def log_failure(self, handle: Handle, failed: CallError) -> None:
-        """Log a failure that nobody gets; cancelled calls together.
-
-        An event loop that ends cancels all of its own at once.
-        """
+        """Log a failure that nobody gets; those that an ending event loop cancels together."""
         if not isinstance(failed.error, Cancelled):
             # A call that waited for init fails with what init failed with.
             name = "" if failed.message.startswith(handle.endpoint) else f"{handle.endpoint}: "

@@ -39,12 +39,7 @@ class WrongCall(PersonaClickError, TypeError):
 
 
 class Verb(Enum):
-    """What can be commanded.
-
-    :ivar words: the words that a call begins with.
-    :ivar form: how error texts show it.
-    :ivar endpoint: the name that the call has in errors and logs.
-    """
+    """What can be commanded: a call's words, its arguments, and its name in errors and logs."""
 
     INIT = ("init",), "shop_id, stream, success, error, options", names.INIT.name
     PROFILE_SET = ("profile", "set"), "params, success, error", names.PROFILE_SET.name
@@ -76,11 +71,7 @@ _OK: Final = 200
 
 @attrs.define(repr=False)
 class Command:
-    """A call, parsed.
-
-    :ivar params: the fields of ``profile set``, the options of ``init``; of the others, the
-        identifier of a user.
-    """
+    """A call, parsed; ``params`` are fields, the options of ``init``, or a user's identifier."""
 
     verb: Verb
     success: Callback | None = None
@@ -92,11 +83,7 @@ class Command:
 
 
 def parse(arguments: Sequence[object], named: Mapping[str, object]) -> Command:
-    """Parse a call.
-
-    :param named: ``params``, ``success`` (or ``callback``), ``error`` and ``force`` by keyword.
-    :raises WrongCall: there is no such command, or an argument has no place in it.
-    """
+    """Parse a call; one that has no form that exists raises :class:`WrongCall`."""
     words = tuple([one if isinstance(one, str) else "" for one in arguments[:2]])
     verb = _VERBS.get(words) or _VERBS.get(words[:1])
     if verb is None:
@@ -174,10 +161,7 @@ def _given(params: Mapping[str, object]) -> dict[str, object]:
 
 
 def make_client(shop_id: str | None, api_host: object) -> PersonaClick:
-    """Make the client that ``init`` asks for.
-
-    :raises ConfigurationError: a setting breaks its rule.
-    """
+    """Make the client that ``init`` asks for."""
     if api_host is not None and not isinstance(api_host, str):
         raise ConfigurationError("api_host: expected a str")
     if api_host is not None and "://" not in api_host:
@@ -186,10 +170,7 @@ def make_client(shop_id: str | None, api_host: object) -> PersonaClick:
 
 
 async def answer(command: Command, user: User, client: PersonaClick | None) -> Json:
-    """Return what the success callback gets, an object of the caller's own.
-
-    :raises PersonaClickError: what the error callback gets.
-    """
+    """Return what the success callback gets, or raise what the error callback gets."""
     verb: Verb = command.verb
     params: Any = command.params
     if verb is Verb.PROFILE_SET:

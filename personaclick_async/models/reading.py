@@ -123,10 +123,7 @@ def fill_in(read: object, **others: str) -> None:
 
 
 def read_object(cls: type[R], body: bytes) -> R:
-    """Make a model from a JSON object, also inside ``{"status": "success", "payload": …}``.
-
-    :raises WrongShape: the bytes are not a JSON object with the required fields.
-    """
+    """Make a model from a JSON object, also inside ``{"status": "success", "payload": …}``."""
     if body.rfind(_PAYLOAD_KEY) >= 0:
         said = read_json(body)
         is_envelope = isinstance(said, dict) and said.get(STATUS) == STATUS_SUCCESS
@@ -136,10 +133,7 @@ def read_object(cls: type[R], body: bytes) -> R:
 
 
 def read_objects(cls: type[R], body: bytes, *, wrappers: tuple[tuple[str, ...], ...]) -> list[R]:
-    """Make models from a JSON array, or from one inside an object at one of the ``wrappers``.
-
-    :raises WrongShape: there is no such array, or an item is not an object.
-    """
+    """Make models from a JSON array, or from one inside an object at one of the ``wrappers``."""
     try:
         items = [bytes(item) for item in _split(body)]
     except _REFUSED:
@@ -165,16 +159,12 @@ def _read(cls: type[R], body: bytes) -> R:
 
 
 def read_json(body: bytes) -> Json:
-    """Read JSON that was answered, with broken UTF-8 as U+FFFD.
-
-    A name that was cut in the middle of a letter does not cost the whole answer.
-
-    :raises WrongShape: the bytes are not JSON.
-    """
+    """Read JSON that was answered."""
     try:
         try:
             return decode(body)
         except UnicodeDecodeError:
+            # A name that was cut in the middle of a letter does not cost the whole answer.
             return decode(body.decode(errors="replace").encode())
     except ValueError:
         raise WrongShape("the body is not JSON") from None
@@ -201,10 +191,7 @@ def _unwrapped(value: Json, wrappers: tuple[tuple[str, ...], ...]) -> list[Any]:
 
 
 def coerce(cls: type[R], value: object) -> R:
-    """Make a model from parsed JSON whose types may differ from the documented ones.
-
-    :raises WrongShape: it is not an object, or lacks a required field.
-    """
+    """Make a model from parsed JSON whose types may differ from the documented ones."""
     if not isinstance(value, dict):
         raise WrongShape("an array or object is missing where one belongs")
     for name in _required(cls):

@@ -91,10 +91,7 @@ def refuse(field: str, rule: str, value: object) -> ValidationError:
 
 
 def _exact(value: object) -> object:
-    """Return the value of an enum member, and the plain form of subclasses and numpy scalars.
-
-    The str() of a subclass may be anything: that of a ``class Tier(str, Enum)`` is its name.
-    """
+    """Return the value of an enum member, and the plain form of subclasses and numpy scalars."""
     if type(value) is str:
         return value
     if isinstance(value, Enum):
@@ -103,16 +100,13 @@ def _exact(value: object) -> object:
         kind = getattr(getattr(value, "dtype", None), "kind", "")
         value = value.item() if kind in _NUMPY_SCALARS else value  # type: ignore[attr-defined]
     if isinstance(value, str):
-        return str.__str__(value)
+        return str.__str__(value)  # str() of a subclass may be anything
     return value if isinstance(value, bool) or not isinstance(value, int) else int(value)
 
 
 def text(field: str, value: object) -> str:
-    """Accept a ``str`` that is not empty.
-
-    The service answers 422 to empty strings in several places; leaving a field out is done by
-    not passing it (protocol, section 12).
-    """
+    """Accept a ``str`` that is not empty."""
+    # To empty ones the service answers 422 in several places (protocol, section 12).
     exact = _exact(value)
     if not isinstance(exact, str) or not exact:
         raise refuse(field, "a non-empty str", value)
@@ -161,10 +155,7 @@ def _check_visible(field: str, value: str) -> None:
 
 
 def email(field: str, value: object) -> str:
-    """Accept an address with one @ and a dotted domain, in letters of any script.
-
-    The domain is returned in small letters: ``ada@Shop.example`` is nobody else.
-    """
+    """Accept an address with one @ and a dotted domain, in letters of any script."""
     exact = _exact(value)
     if not isinstance(exact, str):
         raise refuse(field, "an e-mail address as str", value)
@@ -180,14 +171,11 @@ def email(field: str, value: object) -> str:
     found = _EMAIL.fullmatch(exact)
     if found is None or found.end(1) > _LOCAL_MAX_CHARACTERS or not is_worded:
         raise refuse(field, "an e-mail address such as name@shop.example", value)
-    return f"{found[1]}@{found[2].lower()}"
+    return f"{found[1]}@{found[2].lower()}"  # ada@Shop.example is nobody else
 
 
 def phone(field: str, value: object) -> str:
-    """Accept 5 to 15 digits and a leading +; spaces, dots, dashes and brackets are removed.
-
-    What looks like a date, an IP address or a placeholder such as 0000000000 is refused.
-    """
+    """Accept 5 to 15 digits and a leading +; spaces, dots, dashes and brackets are removed."""
     exact = _exact(value)
     if not isinstance(exact, str):
         raise refuse(field, "a phone number as str", value)
@@ -299,11 +287,7 @@ def each(rule: Rule[T]) -> Rule[list[T]]:
 
 
 def custom_value(field: str, value: object, *, depth: int = _MAX_DEPTH) -> Json:
-    """Accept what a custom property may hold, and return it as JSON.
-
-    Date-times are written ``YYYY-MM-DD hh:mm:ss``; one with a time zone is written in UTC
-    (the service documents no zone).
-    """
+    """Accept what a custom property may hold, and return it as JSON."""
     if depth == 0:
         raise ValidationError(field, f"at most {_MAX_DEPTH} levels", "a deeper value")
     exact = _exact(value)
@@ -327,6 +311,7 @@ def custom_value(field: str, value: object, *, depth: int = _MAX_DEPTH) -> Json:
 
 
 def _without_zone(field: str, value: datetime) -> datetime:
+    # The service documents no zone, so one that is known is taken off: in UTC.
     if value.tzinfo is None:
         return value
     with suppress(OverflowError):

@@ -100,17 +100,12 @@ sent: Final[Any] = Field
 
 @dataclass_transform(frozen_default=True)  # editors show the fields as keywords
 class Fields:
-    """Fields that are kept in the wire's form and read in Python's.
-
-    :ivar mentioned: the fields that are given, by name.
-    :cvar facts: of each field, by name.
-    :cvar can_clear: whether a field may be :data:`CLEAR`.
-    """
+    """Fields that are kept in the wire's form and read in Python's."""
 
     __slots__ = ("mentioned",)
-    mentioned: Mapping[str, Any]
+    mentioned: Mapping[str, Any]  # those that are given, by name
     facts: Mapping[str, Field]
-    can_clear = True
+    can_clear = True  # whether a field may be CLEAR
 
     def __init_subclass__(cls) -> None:
         cls.facts = {name: one for name, one in vars(cls).items() if isinstance(one, Field)}

@@ -166,10 +166,7 @@ def nothing_sent(call: Call[T]) -> Answer[T]:
 
 
 def refusal(answer: Answer[T]) -> ServiceError | None:
-    """Return the error that an answer means, or None if it is a success.
-
-    Looks for every envelope that the service and its SDKs know, at every status.
-    """
+    """Return the error that an answer means, in every known envelope, or None for a success."""
     body = answer.body
     # First what surely is no envelope. A backslash may be in a key, escaped; rfind takes a third
     # of the time that "in" does.
@@ -225,11 +222,10 @@ def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
 
 
 def _without_quotations(message: str, call: Call[Any]) -> tuple[str, str]:
-    """Return a message as it may be shown, and the service's own words in it.
+    """Return a message as it may be shown, and the service's own words, which tell its kind.
 
-    One that repeats a value that the request carried is not shown at all. A shop's address may
-    hold a word that tells the kind of an error; only the service's own words do, and what is in
-    them of a value ("Pro" of "Profile") stays there.
+    One that repeats a value that the request carried is not shown at all; a value that is a part
+    of one of the service's words ("Pro" of "Profile") stays in them.
     """
     if not message or _KNOWN_MESSAGES.fullmatch(message.strip()):
         return message, message

@@ -1,8 +1,4 @@
-"""From a call to the request that asks it: method, path, query, headers and body.
-
-A :class:`Call` also knows how to read its answer, so that nothing else has to. Section numbers
-refer to ``docs/protocol.md``.
-"""
+"""From a call to the request that asks it, and how its answer is read; sections of the protocol."""
 
 from __future__ import annotations
 
@@ -100,10 +96,7 @@ class Shop:
     query_user_id_name: str = names.EXTERNAL_ID
 
     def require_secret(self, purpose: str) -> str:
-        """Return the secret.
-
-        :raises ConfigurationError: there is none; says what it is needed for.
-        """
+        """Return the secret; if there is none, the error says what it is needed for."""
         if self.secret is None:
             raise ConfigurationError(f"shop_secret is needed to {purpose}; none was given")
         return self.secret
@@ -133,11 +126,7 @@ def init(
     stream: str | None = None,
     tz: float | None = None,
 ) -> Call[InitAnswer]:
-    """Start or continue a session; the service makes a device id where none is sent (2.1).
-
-    :param tz: the visitor's offset from GMT in hours.
-    :raises ValidationError: ``tz`` is no offset.
-    """
+    """Start or continue a session; the service makes a device id where none is sent (2.1)."""
     query = {names.SHOP_ID: shop.shop_id}
     if did is not None:
         query[names.DID] = did
@@ -152,11 +141,7 @@ def init(
 def any_request(
     shop: Shop, method: str, path: str, parameters: Mapping[str, Json], *, repeat: bool
 ) -> Call[Json]:
-    """Ask an endpoint that this package has no call for, with the shop's credentials (1).
-
-    :param parameters: the query of a GET, else the fields of the JSON body.
-    :raises ValidationError: the method, the path or a parameter is none.
-    """
+    """Ask an endpoint that this package has no call for, with the shop's credentials (1)."""
     if method not in _METHODS:
         raise ValidationError("method", " or ".join(_METHODS), "another value")
     if type(path) is not str or not _PATH.fullmatch(path):
@@ -213,10 +198,7 @@ def read_full_profile(shop: Shop, context: RequestContext) -> Call[FullProfile]:
 def set_profile(
     shop: Shop, context: RequestContext, update: ProfileUpdate, *, user_id_name: str | None = None
 ) -> Call[None]:
-    """Update the profile of the device's owner, or of the named user (2.3).
-
-    :param user_id_name: what this request calls the shop's own user id; else as the shop does.
-    """
+    """Update the profile of the device's owner, or of the named user (2.3)."""
     name = user_id_name or shop.set_user_id_name
     body: dict[str, Json] = {names.SHOP_ID: shop.shop_id, **to_wire(update, user_id_name=name)}
     _add_context(body, shop, context, name)
@@ -226,10 +208,7 @@ def set_profile(
 def set_named_profile(
     shop: Shop, wire: Mapping[str, Json], *, stream: str | None = None
 ) -> Call[None]:
-    """Update the profile of the customer that the fields themselves name (2.3).
-
-    :param wire: the fields in the wire's form, the shop's own user id as ``external_id``.
-    """
+    """Update the profile of the customer that the fields on the wire themselves name (2.3)."""
     body: dict[str, Json] = {
         names.SHOP_ID: shop.shop_id,
         names.SHOP_SECRET: shop.require_secret("update a profile by what is in it"),
@@ -253,12 +232,9 @@ def purge_profile(shop: Shop, context: RequestContext) -> Call[None]:
 
 
 def last_order(shop: Shop, context: RequestContext) -> Call[list[Product]]:
-    """Read the products of the user's last order (2.6).
-
-    Customers named by the shop's own id or by Telegram's need no secret, and none is sent: it
-    would stand in a URL for nothing.
-    """
+    """Read the products of the user's last order (2.6)."""
     kind, value = context.identity
+    # These need no secret, and none is sent: it would stand in a URL for nothing.
     if kind in (names.EXTERNAL_ID, names.TELEGRAM_ID):
         name = shop.query_user_id_name if kind == names.EXTERNAL_ID else kind
         query = {names.SHOP_ID: shop.shop_id, name: value}
@@ -329,10 +305,7 @@ def _read_profile(kind: type[P], body: bytes) -> P:
 
 
 def read_profile_json(body: bytes) -> dict[str, Json]:
-    """Return the answer to :func:`read_profile` as it came.
-
-    :raises WrongShape: it is no profile.
-    """
+    """Return the answer to :func:`read_profile` as it came, if it is one."""
     said = read_json(body)
     if not isinstance(said, dict):
         raise WrongShape("an array or object is missing where one belongs")
@@ -362,10 +335,7 @@ def _read_done(body: bytes) -> None:
 
 
 def audience_envelope(shop: Shop, *, segment_id: int | None = None) -> tuple[bytes, bytes]:
-    """Return what stands before and after the entries of an audience, which commas separate (2.9).
-
-    :raises ConfigurationError: the shop's secret is needed and missing.
-    """
+    """Return what stands before and after the entries of an audience, between commas (2.9)."""
     secret = shop.require_secret("import an audience")
     segment = {} if segment_id is None else {names.SEGMENT_ID: segment_id}
     whole = codec.encode(
