@@ -8,11 +8,10 @@ import inspect
 import logging
 import os
 import threading
-import time
 import weakref
 from collections import Counter
 from collections.abc import Callable, Generator, Hashable
-from concurrent.futures import Future, wait
+from concurrent.futures import Future
 from typing import Any, Final, TypeAlias
 
 import attrs
@@ -92,7 +91,7 @@ class Handle:
     _task: asyncio.Task[None] | None = None
     # Made for those who wait, and only then: they cost a tenth of a call.
     _answered: Future[None] | None = None
-    _over: Future[Json] | None = None
+    _over: Future[Json | CallError] | None = None
 
     def done(self) -> bool:
         """Whether the call is over and its callback has been called."""
@@ -109,7 +108,7 @@ class Handle:
         if not self.done() and self._loop is running_loop():
             raise RuntimeError("result() would block the event loop of this call: await it")
         self._is_watched = True
-        return self.over().result(timeout)
+        return _returned(self.over().result(timeout))
 
     def cancel(self) -> None:
         """End the call, if it is not over; its error callback is called. Any thread may do it."""
@@ -119,25 +118,19 @@ class Handle:
     def __await__(self) -> Generator[Any, None, Json]:
         self._is_watched = True
         # Shielded: to stop waiting is not to stop the call, for that there is cancel().
-        return asyncio.shield(asyncio.wrap_future(self.over())).__await__()
+        return _returned((yield from asyncio.shield(asyncio.wrap_future(self.over()))))
 
     def __repr__(self) -> str:
         return f"<Handle of {self.endpoint}, {'over' if self.done() else 'in flight'}>"
 
-    def over(self) -> Future[Json]:
+    def over(self) -> Future[Json | CallError]:
         """Return the future of the outcome, which is done once the callback has been called."""
         with self._calls.lock:
             if self._over is None:
                 self._over = Future()
                 if self._is_over:
-                    self._tell(self._over)
+                    self._over.set_result(self._outcome)
             return self._over
-
-    def _tell(self, over: Future[Json]) -> None:
-        if isinstance(self._outcome, CallError):
-            over.set_exception(self._outcome.error)
-        else:
-            over.set_result(self._outcome)
 
     def answered(self) -> Future[None]:
         """Return the future of the answer, for the next in line; asked with the lock held."""
@@ -204,7 +197,13 @@ class Handle:
                 self._outcome, self._is_over = value, True
                 over = self._over
             if over is not None:
-                self._tell(over)
+                over.set_result(value)
+
+
+def _returned(value: Json | CallError) -> Json:
+    if isinstance(value, CallError):
+        raise value.error
+    return value
 
 
 class Calls:
@@ -319,19 +318,16 @@ class Calls:
         log.warning("cancelled before an answer came: %s", _counted(self._cancelled))
         self._cancelled.clear()
 
-    def flush(self, timeout: Seconds | None) -> bool:
-        """Wait in a thread until nothing is in flight; returns whether that came true."""
-        until = None if timeout is None else time.monotonic() + timeout
-        while waiting := self.waiting():
-            left = None if until is None else until - time.monotonic()
-            # Callbacks may have made more calls by the time that these are over.
-            if wait(waiting, left).not_done:
-                return False
+    async def flush(self, timeout: Seconds | None) -> bool:  # noqa: ASYNC109 - as users say it
+        """Wait on any loop until nothing is in flight; returns whether that came true."""
+        try:
+            async with asyncio.timeout(timeout):
+                # Callbacks may have made more calls by the time that these are over.
+                while left := [one.over() for one in list(self.in_flight) if not one.is_stranded]:
+                    await asyncio.wait(map(asyncio.wrap_future, left))
+        except TimeoutError:
+            return False
         return not self.in_flight
-
-    def waiting(self) -> list[Future[Json]]:
-        """Return the futures of the calls in flight that can still end."""
-        return [handle.over() for handle in list(self.in_flight) if not handle.is_stranded]
 
     async def close(self, *, waits: bool) -> None:
         """Close the client; calls still in flight fail, at once unless it ``waits``."""
@@ -381,7 +377,7 @@ def _leave() -> None:
     """Let the calls finish when the main thread has ended."""
     join_threads()
     for calls in list(_everyone):
-        calls.flush(calls.exit_timeout)
+        background.run(calls.flush(calls.exit_timeout))
     _report()
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, TypeAlias, overload
 
@@ -171,18 +170,11 @@ class Personaclick:
         """
         if running_loop() is not None:
             raise RuntimeError("flush() would block the event loop: await aflush()")
-        return self._calls.flush(timeout)
+        return background.run(self._calls.flush(timeout))
 
     async def aflush(self, timeout: Seconds | None = None) -> bool:  # noqa: ASYNC109 - as flush
         """Wait until no call is in flight; False if ``timeout`` seconds were not enough."""
-        try:
-            async with asyncio.timeout(timeout):
-                while waiting := self._calls.waiting():
-                    futures = map(asyncio.wrap_future, waiting)
-                    await asyncio.gather(*map(asyncio.shield, futures), return_exceptions=True)
-        except TimeoutError:
-            return False
-        return not self._calls.in_flight
+        return await self._calls.flush(timeout)
 
     def close(self, timeout: Seconds | None = None) -> bool:
         """Flush, then close the connections; returns what ``flush`` returns. For threads.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import threading
 from collections import Counter
@@ -59,7 +60,7 @@ def facade(emulator: Emulator) -> Iterator[Personaclick]:
     )
     made = create_personaclick(client)
     yield made
-    made._calls.flush(10)
+    made.flush(10)
     asyncio.run(client.close())
 
 
@@ -500,6 +501,20 @@ async def test_stopping_to_wait_does_not_stop_the_call(
             await asyncio.wait_for(_await(handle), 0.01)
     await facade.aflush(10)
     assert calls.successes == [{"status": "success"}]
+
+
+async def test_a_failure_after_somebody_stopped_to_wait_is_logged_once(
+    facade: Personaclick, emulator: Emulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    await facade("did")
+    with emulator.hold("POST", "/profile/set") as held, emulator.fault(status=404):
+        facade("profile", "set", {"a": 1})
+        await held.arrived()
+        assert not await facade.aflush(0)
+    assert await facade.aflush(10)
+    gc.collect()
+
+    assert [record.name for record in caplog.records] == ["personaclick_async.facade"]
 
 
 async def _await(handle: Any) -> Any:
