@@ -55,14 +55,8 @@ _LISTS: Final = {
     "products": ("product FROM products", "product", "id"),
 }
 """What is shown, where a text is looked for, and the order."""
-_METHODS: Final = {
-    **dict.fromkeys((*_PAGE, *_LISTS, "stream", "status", "profile"), ("GET",)),
-    **dict.fromkeys(LOADED, ("GET", "POST")),
-    **dict.fromkeys(("computed", "reset"), ("POST",)),
-    "requests": ("GET", "DELETE"),
-    "faults": ("GET", "POST", "DELETE"),
-}
-"""What can be done with each address."""
+_STEERING: Final = ("stream", "status", "profile", "computed", "reset", "requests", "faults")
+_ADDRESSES: Final = {*_PAGE, *_LISTS, *_STEERING}
 
 
 class Admin:
@@ -80,10 +74,10 @@ class Admin:
         """Answer a request."""
         name = request.path.removeprefix(PREFIX)
         try:
-            self._check(request, name)
-            if name == "stream":
+            self._check(request)
+            if (request.method, name) == ("GET", "stream"):
                 return await self._stream(request)
-            if name in _PAGE:
+            if request.method == "GET" and name in _PAGE:
                 page = files(__package__).joinpath("page", name or "page.html").read_bytes()
                 page = page.replace(b"{{token}}", self._token.encode())
                 response = web.Response(body=page, content_type=_PAGE[name], charset="utf-8")
@@ -99,7 +93,7 @@ class Admin:
         response.headers.update(_GUARDS)
         return response
 
-    def _check(self, request: Request, name: str) -> None:
+    def _check(self, request: Request) -> None:
         """Check a request before its body is read.
 
         Whatever changes something needs the shop's secret (``Authorization: Bearer …``), or the
@@ -109,10 +103,6 @@ class Admin:
         headers = request.headers
         if "Origin" in headers and headers["Origin"].partition("://")[2] != headers.get("Host"):
             raise Refused(403, "Pages of other sites may not ask")
-        if name not in _METHODS:
-            raise Refused(404, "Not found")
-        if request.method not in _METHODS[name]:
-            raise Refused(405, "Method not allowed")
         if request.method == "GET":
             return
         bearer = f"Bearer {self._service.settings.shop_secret}"
@@ -146,16 +136,16 @@ class Admin:
 
     def _carry_out(self, method: str, name: str, query: Mapping[str, str], body: bytes) -> Json:
         match method, name:
-            case _, "status":
+            case "GET", "status":
                 counts = sorted(self._traffic.counts.items(), key=str)
                 answered = [
                     {"method": method, "path": path, names.STATUS: status, "count": count}
                     for (method, path, status), count in counts
                 ]
                 return {**self._state(), "requests": answered}
-            case _, "profile":
+            case "GET", "profile":
                 return self._profile(self._key(query))
-            case _, "computed":
+            case "POST", "computed":
                 key = self._key(query)
                 computed = dict.fromkeys(self._profiles.load(key)[2])
                 for blocks in _objects(body):
@@ -167,7 +157,7 @@ class Admin:
             case "DELETE", "requests":
                 self._traffic.clear_requests()
                 return []
-            case _, "faults":
+            case "GET" | "POST" | "DELETE", "faults":
                 if method == "POST":
                     try:
                         self._traffic.add_fault(Fault.from_json(strict_json(body)))
@@ -180,11 +170,15 @@ class Admin:
                 return self._faults()
             case "POST", "products" | "profiles" | "orders":
                 return {**_DONE, "count": self._service.load(name, _objects(body))}
-            case _, "reset":
+            case "POST", "reset":
                 self._service.reset()
                 return _DONE
-        where = f"shop = ? AND instr(lower({_LISTS[name][1]}), lower(?))"
-        return self._listed(name, where, self._shop, query.get("search", "").strip())
+            case "GET", "profiles" | "devices" | "orders" | "products":
+                where = f"shop = ? AND instr(lower({_LISTS[name][1]}), lower(?))"
+                return self._listed(name, where, self._shop, query.get("search", "").strip())
+        if name in _ADDRESSES:
+            raise Refused(405, "Method not allowed")
+        raise Refused(404, "Not found")
 
     def _state(self) -> dict[str, Json]:
         """Return the counts of what is stored and was ignored, and the faults."""

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, Self
@@ -135,7 +135,7 @@ class Emulator(Traffic):
 
     async def _run(self, started: Future[None]) -> None:
         try:
-            with closing(Store(self._database)) as store:
+            with closing(Store(self._database, self.lock)) as store:
                 await self._serve(store, started)
         except BaseException as error:
             if started.done():
@@ -158,24 +158,20 @@ class Emulator(Traffic):
             self.add_shop(self.shop_id, self.shop_secret, active=self.settings.active)
             started.set_result(None)
             await stopping.wait()
-            self._applying.cancel()
-            await asyncio.gather(self._applying, return_exceptions=True)
         finally:
             for held in self.holds.copy():
                 held.release()
             await runner.cleanup()
-            with store.lock:
+            with self.lock:
                 self._service = None
 
     @contextmanager
     def _running(self) -> Iterator[Service]:
         """Provide the service, which nobody else uses meanwhile."""
-        service = self._service
-        with service.store.lock if service else nullcontext():
-            # It may have been closed while this waited for it.
-            if service is None or self._service is not service:
+        with self.lock:
+            if self._service is None:
                 raise RuntimeError("the emulator is not running")
-            yield service
+            yield self._service
 
     def _rows(self, query: str, *parameters: object) -> list[Any]:
         with self._running() as service:

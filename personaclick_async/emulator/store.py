@@ -26,11 +26,11 @@ def packed(value: codec.Json) -> str:
 class Store:
     """The tables of all shops. Whoever needs something of them asks in SQL, where it is needed.
 
-    :ivar lock: held while it is used; a transaction holds it by itself.
+    Its lock is held while it is used; a transaction holds it by itself.
     """
 
-    def __init__(self, database: str | Path) -> None:
-        self.lock = threading.RLock()
+    def __init__(self, database: str | Path, lock: threading.RLock) -> None:
+        self.lock = lock
         self._db = sqlite3.connect(
             database,
             check_same_thread=False,

@@ -210,7 +210,7 @@ class Traffic:
     """
 
     def __init__(self, *, keep: int, seed: int) -> None:
-        self._traffic_lock = threading.Lock()
+        self.lock = threading.RLock()
         self._random = random.Random(seed)  # noqa: S311 - repeatable on purpose
         self._request_numbers, self._fault_numbers = count(1), count(1)
         self._requests: deque[RecordedRequest] = deque(maxlen=keep)
@@ -220,7 +220,7 @@ class Traffic:
     @property
     def requests(self) -> list[RecordedRequest]:
         """The requests that came, in order; the latest ``settings.recorded`` of them."""
-        with self._traffic_lock:
+        with self.lock:
             return list(self._requests)
 
     def requests_to(self, path: str) -> list[RecordedRequest]:
@@ -235,7 +235,7 @@ class Traffic:
 
     def clear_requests(self) -> None:
         """Delete the requests and their counts."""
-        with self._traffic_lock:
+        with self.lock:
             self._requests.clear()
 
     @_with_the_keywords_of(Fault)
@@ -273,7 +273,7 @@ class Traffic:
 
     def begin(self, request: RecordedRequest) -> None:
         """Keep a request."""
-        with self._traffic_lock:
+        with self.lock:
             request.number = next(self._request_numbers)
             self._requests.append(request)
             if len(self._requests) > _ANSWERS_KEPT:
@@ -281,7 +281,7 @@ class Traffic:
 
     def latest(self, most: int) -> list[RecordedRequest]:
         """Return the latest requests that have ended, the newest first."""
-        with self._traffic_lock:
+        with self.lock:
             ended = (one for one in reversed(self._requests) if one.seconds is not None)
             return list(islice(ended, most))
 
