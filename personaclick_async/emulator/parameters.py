@@ -13,7 +13,6 @@ from datetime import date
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
-import attrs
 import msgspec
 
 from personaclick_async import codec, names
@@ -51,16 +50,12 @@ AUDIENCE_FIELDS: Final = {
 """What an audience's entry has beside the fields of a profile (protocol, section 2.9)."""
 
 
-@attrs.define(eq=False)
 class Refused(ValueError):
     """Raised of a request, or an entry of an import, that can't be carried out (protocol, 9)."""
 
-    status: int
-    message: str
-    retry_after: int | None = attrs.field(default=None, kw_only=True)
-
-    def __str__(self) -> str:
-        return self.message
+    def __init__(self, status: int, message: str, *, retry_after: int | None = None) -> None:
+        super().__init__(message)
+        self.status, self.message, self.retry_after = status, message, retry_after
 
     def envelope(self, kind: str = "payload") -> bytes:
         """Return the body of the answer, in one of the envelopes that were seen."""
