@@ -15,7 +15,7 @@ from aiohttp import web
 
 from personaclick_async import codec, names
 from personaclick_async.codec import Json
-from personaclick_async.emulator.orders import Orders
+from personaclick_async.emulator.goods import Goods
 from personaclick_async.emulator.parameters import Refused, json_lines, strict_json
 from personaclick_async.emulator.service import LOADED, Service
 from personaclick_async.emulator.traffic import FAULT_FIELDS, Fault, RecordedRequest
@@ -207,10 +207,10 @@ class Admin:
             case "products":
                 return [one["product"] for one in found]
             case "orders":
-                orders = Orders(self._profiles)
+                goods = Goods(self._profiles)
                 for one in found:
                     ids = [str(item.get(names.ID)) for item in one["order"]["items"]]
-                    one["products"] = {of: (orders.product(of) or {}).get("name") for of in ids}
+                    one["products"] = {of: (goods.product(of) or {}).get("name") for of in ids}
         return found
 
     def _key(self, query: Mapping[str, str]) -> int:

@@ -16,8 +16,7 @@ import attrs
 from personaclick_async import names
 from personaclick_async.codec import Json
 from personaclick_async.emulator import parameters as read
-from personaclick_async.emulator import products
-from personaclick_async.emulator.orders import Orders
+from personaclick_async.emulator.goods import Goods
 from personaclick_async.emulator.parameters import Given, Parameters, Refused, unless_refused
 from personaclick_async.emulator.profiles import Profiles, new_id
 from personaclick_async.emulator.settings import Behaviour, EmulatorSettings
@@ -118,7 +117,7 @@ class Service:
         return str(shop)
 
     def _carry_out(self, endpoint: names.Endpoint, profiles: Profiles, given: Given) -> Json:
-        behaviour, orders = self.behaviour, Orders(profiles)
+        behaviour, goods = self.behaviour, Goods(profiles)
         identifiers = read.identifiers(given, behaviour.user_id_names)
         has_secret = given.get(names.SHOP_SECRET) is not None
         said = (read.as_text(given.get(name)) for name in (names.SID, names.SEANCE))
@@ -162,18 +161,18 @@ class Service:
                 is_full = has_secret and behaviour.customer_profile == "full"
                 answer = profiles.full(key) if is_full else profiles.public(key)
                 if is_full:
-                    answer[names.ORDERS] = orders.in_full_profile(key)
+                    answer[names.ORDERS] = goods.in_full_profile(key)
                 is_bare = behaviour.profile_answer == "bare"
                 return answer if is_bare else {**_DONE, names.PAYLOAD: answer}
             case names.LAST_ORDER:
                 buyer, wrapper = customer(), behaviour.last_order_answer
-                bought = [] if buyer is None else orders.last_products(buyer)
+                bought = [] if buyer is None else goods.last_products(buyer)
                 if wrapper == "payload":
                     return {**_DONE, names.PAYLOAD: {names.PRODUCTS: bought}}
                 return bought if wrapper == "array" else {wrapper: bought}
             case names.ORDERS_BY_USER:
                 since = read.as_text(given.get(names.DATE_FROM))
-                history = orders.history(found(customer()), since)
+                history = goods.history(found(customer()), since)
                 return {**_DONE, names.DATA: {names.ORDERS: history}}
             case _:
                 profiles.force_change(_CHANGED[endpoint], given)
@@ -256,11 +255,9 @@ class Service:
             case "profiles":
                 profiles.add(entry)
             case "products":
-                product = products.complete(entry, self.settings.currency)
-                query = "INSERT OR REPLACE INTO products VALUES (?, ?, ?)"
-                self.store.execute(query, profiles.shop, product["id"], packed(product))
+                Goods(profiles).add_product(entry, self.settings.currency)
             case _:
-                Orders(profiles).take_in(entry)
+                Goods(profiles).add_order(entry)
 
     def load(self, kind: str, items: Iterable[Mapping[str, Any]]) -> int:
         """Add what is in :data:`LOADED` from outside the documented calls; return how many.

@@ -1,11 +1,15 @@
-"""The orders of a shop: taken in from imports, shown as last orders and order histories."""
+"""What a shop sells and has sold: products and orders, taken in and shown as the service does."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import partial
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import attrs
 
@@ -34,17 +38,34 @@ _OLD_NAMES: Final = {
 }
 _SHOWN: Final = [at.name for at in attrs.fields(Order)]
 _ITEM_SHOWN: Final = [at.name for at in attrs.fields(OrderItem)]
+_SIZES: Final = ("120", "140", "160", "180", "200", "220", "310", "520", "original")
+_PRICES: Final = ("price", "price_full", "oldprice", "oldprice_full")
+_NUMBERS: Final = {*_PRICES, "discount", "discount_percent", "stock_quantity"}
+_FEW: Final = 10
+_FASHION: Final = ("fashion_sizes", "fashion_original_sizes", "fashion_colors")
+_LISTS: Final = ("category_ids", "categories", "params", *_FASHION)
 
 Item = dict[str, Any]
 
 
 @attrs.frozen
-class Orders:
-    """The orders of one shop."""
+class Goods:
+    """The products and orders of one shop."""
 
     profiles: Profiles
 
-    def take_in(self, given: Given) -> None:
+    def add_product(self, given: Given, currency: str) -> None:
+        """Add a product, completed, or replace it."""
+        product = complete(given, currency)
+        query = "INSERT OR REPLACE INTO products VALUES (?, ?, ?)"
+        self.profiles.store.execute(query, self.profiles.shop, product["id"], packed(product))
+
+    def product(self, product_id: Json) -> Json | None:
+        """Return a product of the shop."""
+        query = "SELECT product FROM products WHERE shop = ? AND id = ?"
+        return self.profiles.store.value(query, self.profiles.shop, str(product_id))
+
+    def add_order(self, given: Given) -> None:
         """Add an order or change one (protocol, section 2.8)."""
         order = {_OLD_NAMES.get(name, name): value for name, value in given.items()}
         order_id = read.as_text(order.get(names.ID))
@@ -52,8 +73,7 @@ class Orders:
             raise Refused(422, "the order has no id")
         store, shop = self.profiles.store, self.profiles.shop
         query = "SELECT profile, body FROM orders WHERE shop = ? AND id = ?"
-        found = store.execute(query, shop, order_id).fetchone()
-        known: Item = found[1] if found else {}
+        owner, known = store.execute(query, shop, order_id).fetchone() or (None, Item())
         body = {"date": 0, "status": "created", **known, **order, names.ID: order_id}
         body["date"] = _seconds(body["date"])
         if _total(body) is None:
@@ -61,47 +81,35 @@ class Orders:
         if not isinstance(body["status"], str):
             raise Refused(422, "the order's status is not a text")
         body["items"] = _items_left(known.get("items", []), order.get("items"))
-        owner = found[0] if found else self._buyer(order)
+        owner = owner or self._buyer(order)
         # A change leaves an order's place among the others.
         store.execute(
             "INSERT INTO orders (shop, id, profile, date, body) VALUES (?, ?, ?, ?, ?) "
             "ON CONFLICT (shop, id) DO UPDATE SET date = excluded.date, body = excluded.body",
             *(shop, order_id, owner, body["date"], packed(body)),
         )
-        location = read.as_text(order.get("location_id"))
-        if location:
+        if location := read.as_text(order.get("location_id")):
             self.profiles.change(owner, {"location": location})
 
     def _buyer(self, order: Given) -> int:
         # Here "id" is the order's: it never names the buyer.
-        buyer = read.identifiers(order, names.EXTERNAL_ID)
-        did = read.did(order)
-        known = self.profiles.known_by(buyer)
-        if known is not None:
-            return known
+        buyer, did = read.identifiers(order, names.EXTERNAL_ID), read.did(order)
         if buyer:
-            return self.profiles.update(did, buyer)
+            return self.profiles.known_by(buyer) or self.profiles.update(did, buyer)
         if did is None:
             raise Refused(422, "the order names no customer")
         return self.profiles.owner(did, "created")
 
-    def product(self, product_id: Json) -> Json | None:
-        """Return a product of the shop."""
-        query = "SELECT product FROM products WHERE shop = ? AND id = ?"
-        return self.profiles.store.value(query, self.profiles.shop, str(product_id))
-
     def last_products(self, owner: int) -> list[dict[str, Json]]:
         """Return the products of the newest order not cancelled, each once (protocol, 12)."""
-        orders = [order for _, order in self._of(owner)]
-        bought = [order["items"] for order in orders if _state(order) != "cancelled"]
+        bought = [one["items"] for _, one in self._of(owner) if _state(one) != "cancelled"]
         ids = dict.fromkeys(str(item.get(names.ID)) for items in bought[-1:] for item in items)
         return [product for one in ids if (product := self.product(one)) is not None]
 
     def _of(self, owner: int, since: float = 0) -> list[tuple[int, dict[str, Json]]]:
         """Return a profile's orders with the store's own numbers, oldest first."""
-        query = "SELECT number, body FROM orders WHERE profile = ? AND date >= ?"
-        ordered = f"{query} ORDER BY date, number"
-        return self.profiles.store.execute(ordered, owner, since).fetchall()
+        query = "SELECT number, body FROM orders WHERE profile = ? AND date >= ? "
+        return self.profiles.store.execute(query + "ORDER BY date, number", owner, since).fetchall()
 
     def history(self, owner: int, since: str | None) -> list[dict[str, Json]]:
         """Return a profile's orders, oldest first (protocol, sections 2.7 and 5.4)."""
@@ -184,11 +192,9 @@ def _seconds(value: Json) -> int:
     """Return UNIX seconds, also of a text such as ``2026-05-01 12:34:56``, which is in UTC."""
     number = _number(value)
     if number is None and isinstance(value, str):
-        try:
+        with suppress(ValueError, OverflowError):
             moment = datetime.fromisoformat(value)
             number = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-        except (ValueError, OverflowError):
-            pass
     if number is None or int(number) not in _SECONDS:
         raise Refused(422, "the order's date is neither UNIX seconds nor a date")
     return int(number)
@@ -217,3 +223,88 @@ def _number(value: Json) -> float | None:
     is_number = isinstance(value, int | float | Decimal) and not isinstance(value, bool)
     # 1e300 is a number, but no date and no price.
     return float(value) if is_number and -_MOST < value < _MOST else None
+
+
+def complete(product: Given, currency: str) -> dict[str, Any]:
+    """Return a product with the fields of the protocol's section 5.1 that can be derived.
+
+    It may be given as the answer has it or as the catalogue's import takes it: ``picture``,
+    ``categories`` as ids, ``params`` of ``name`` and ``value``, sizes and colours in ``fashion``.
+    What is given stays as it is; without an id, or with a price that is no number, it is Refused.
+    """
+    if product.get("id") in (None, ""):
+        raise Refused(422, "a product has no id")
+    full = {"currency": currency} | {
+        key: value
+        for key, value in product.items()
+        # Feeds write an empty text for a price that there is not; some a flag for the discount.
+        if value is not None
+        and not (key in _NUMBERS and (value in ("", "null") or isinstance(value, bool)))
+    }
+    full["id"] = str(full["id"])
+    if isinstance(of := full.get("categories"), list):
+        full["categories"] = [one if isinstance(one, dict) else {"id": str(one)} for one in of]
+    if isinstance(of := full.get("params"), list):
+        full["params"] = [_param(one) for one in of]
+    for name in ("price", "oldprice"):
+        if name in full and f"{name}_full" not in full:
+            # Whole units alone; the cents are in the full price.
+            full[f"{name}_full"] = exact = _number_of(full, name)
+            full[name] = round(exact)
+    for name, derive in _DERIVED.items():
+        # Where something is missing, or not what it should be, nothing is derived of it.
+        with suppress(AttributeError, KeyError, TypeError):
+            if name not in full and (derived := derive(full)) is not None:
+                full[name] = derived
+    return {**{name: [] for name in _LISTS}, "is_new": False, **full}
+
+
+def _param(param: Json) -> Json:
+    if not isinstance(param, dict) or "name" not in param or "key" in param:
+        return param
+    value = param.get("value", [])
+    return {"key": param["name"], "values": value if isinstance(value, list) else [value]}
+
+
+def _number_of(of: Given, name: str) -> Json:
+    return read.of_kind(Kind.NUMBER, f"a product's {name}", of[name])
+
+
+def _leftovers(of: Given) -> str | None:
+    stock = _number_of(of, "stock_quantity")
+    if stock <= 1:
+        return "one" if stock == 1 else None
+    return "few" if stock <= _FEW and stock % 1 == 0 else "lot"
+
+
+def _discount(of: Given) -> int | None:
+    if "discount_percent" in of:
+        return int(_number_of(of, "discount_percent"))
+    # As they are written: 29 % of a float would be 28.999….
+    price, old = (Decimal(str(_number_of(of, f"{name}_full"))) for name in ("price", "oldprice"))
+    return int((old - price) / old * 100) if old > price else None
+
+
+def _formatted(of: Given, name: str) -> str:
+    """Return a price as the service shows it, its thousands apart: ``10 760.00 $``."""
+    digits = ".2f" if name.endswith("_full") else ".0f"
+    return f"{_number_of(of, name):,{digits}}".replace(",", " ") + f" {of['currency']}"
+
+
+_DERIVED: Final[Mapping[str, Callable[[Given], Json]]] = {
+    "image_url": lambda of: of["picture"],
+    "picture": lambda of: of["image_url"],
+    "image_url_handle": lambda of: urlsplit(of["image_url"]).path,
+    "image_url_resized": lambda of: dict.fromkeys(_SIZES, of["image_url"]),
+    "url_handle": lambda of: urlsplit(of["url"]).path,
+    "category_ids": lambda of: [str(one["id"]) for one in of["categories"] if "id" in one],
+    "fashion_sizes": lambda of: [*of["fashion"]["sizes"]],
+    "fashion_colors": lambda of: [*of["fashion"]["colors"]],
+    "price": lambda of: round(_number_of(of, "price_full")),
+    "oldprice": lambda of: round(_number_of(of, "oldprice_full")),
+    **{f"{name}_formatted": partial(_formatted, name=name) for name in _PRICES},
+    "discount": _discount,
+    "discount_formatted": lambda of: f"{of['discount']}%",
+    "leftovers": _leftovers,
+}
+"""How each field follows from others, in an order in which each finds what it needs."""
