@@ -33,11 +33,8 @@ _INIT_ANSWER: Final[Given] = {
     "snippets": [],
     "search": {"enabled": False, "landing": None, "type": "full", "settings": {}},
 }
-_AT_ONCE: Final = 200
-"""How many entries are applied before a request is answered again."""
-_FIRST: Final = f"FROM queue ORDER BY number LIMIT {_AT_ONCE}"
-_QUEUED: Final = f"SELECT shop, endpoint, segment, body {_FIRST}"
-_APPLIED: Final = f"DELETE FROM queue WHERE number IN (SELECT number {_FIRST})"  # noqa: S608 - ours
+# So many entries are applied before a request is answered again.
+_QUEUED: Final = "SELECT number, shop, endpoint, segment, body FROM queue ORDER BY number LIMIT 200"
 LOADED: Final = ("products", "profiles", "orders")
 """What can be loaded, in an order in which each finds what it refers to."""
 
@@ -221,15 +218,14 @@ class Service:
         """Apply what is queued, in the order in which it came, for ever."""
         while True:
             self._queued.clear()
-            while self.store.value("SELECT 1 FROM queue"):
-                # Applied and taken from the queue in one: a killed emulator goes on from there,
-                # and undoes no newer write by applying an entry twice.
-                with self.store.transaction():
-                    for entry in self.store.execute(_QUEUED).fetchall():
-                        self._apply(*entry)
-                    self.store.execute(_APPLIED)
-                await asyncio.sleep(0)
-            await self._queued.wait()
+            # Applied and taken from the queue in one: a killed emulator goes on from there, and
+            # undoes no newer write by applying an entry twice.
+            with self.store.transaction():
+                entries = self.store.execute(_QUEUED).fetchall()
+                for number, *entry in entries:
+                    self._apply(*entry)
+                    self.store.execute("DELETE FROM queue WHERE number = ?", number)
+            await (asyncio.sleep(0) if entries else self._queued.wait())
 
     def _apply(self, shop: str, kind: str, segment_id: int | None, entry: Json) -> None:
         """Apply an entry of an import; those that are ignored are counted by the reason."""
