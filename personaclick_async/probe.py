@@ -22,8 +22,8 @@ from yarl import URL
 
 from personaclick_async import codec, names
 from personaclick_async.codec import Json
-from personaclick_async.emulator.profiles import BLOCKS, new_id
 from personaclick_async.emulator.settings import POINTS, Value
+from personaclick_async.emulator.state import BLOCKS, new_id
 from personaclick_async.errors import AuthenticationFailed, ConnectionFailed
 from personaclick_async.names import INIT, PROFILE, Endpoint
 

@@ -20,7 +20,7 @@ from personaclick_async.codec import Json
 from personaclick_async.emulator.admin import Admin
 from personaclick_async.emulator.service import Service
 from personaclick_async.emulator.settings import Behaviour, EmulatorSettings, expect
-from personaclick_async.emulator.store import Store
+from personaclick_async.emulator.state import Store
 from personaclick_async.emulator.traffic import Traffic
 from personaclick_async.emulator.web import Front, is_loopback
 from personaclick_async.models.identity import Identity

@@ -17,8 +17,7 @@ from personaclick_async import names
 from personaclick_async.codec import Json
 from personaclick_async.emulator import parameters as read
 from personaclick_async.emulator.parameters import Given, Refused
-from personaclick_async.emulator.profiles import Profiles
-from personaclick_async.emulator.store import packed
+from personaclick_async.emulator.state import Profiles, packed
 from personaclick_async.models.order import Order, OrderItem
 from personaclick_async.models.update import Kind
 

@@ -18,9 +18,8 @@ from personaclick_async.codec import Json
 from personaclick_async.emulator import parameters as read
 from personaclick_async.emulator.goods import Goods
 from personaclick_async.emulator.parameters import Given, Parameters, Refused, unless_refused
-from personaclick_async.emulator.profiles import Profiles, new_id
 from personaclick_async.emulator.settings import Behaviour, EmulatorSettings
-from personaclick_async.emulator.store import Store, packed
+from personaclick_async.emulator.state import Profiles, Store, new_id, packed
 from personaclick_async.emulator.traffic import Traffic
 
 _SHOP_ID: Final = re.compile(r"[0-9A-Fa-f]{30}")

@@ -1,21 +1,28 @@
-"""The profiles of a shop, and how devices and identifiers move between them."""
+"""What the emulator remembers, in SQLite: its tables, and the profiles of a shop in them.
+
+Devices and identifiers move between profiles as the protocol's section 6.4 says.
+"""
 
 from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Collection, Mapping
-from typing import Final
+import sqlite3
+import threading
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Final
 from urllib.parse import unquote
 
 import attrs
 
-from personaclick_async import names
+from personaclick_async import codec, names
 from personaclick_async.codec import Json
 from personaclick_async.emulator import parameters as read
 from personaclick_async.emulator.parameters import Given, Refused, unless_refused
 from personaclick_async.emulator.settings import Behaviour, Value
-from personaclick_async.emulator.store import Store, packed
 from personaclick_async.models.profile import Profile
 from personaclick_async.models.update import FIELDS, RESERVED_NAMES
 
@@ -37,6 +44,64 @@ COMPUTED: Final = [
 ]
 """What the service computes from behaviour, and the emulator is told (protocol, section 4.1)."""
 BLOCKS: Final = frozenset(COMPUTED) - _SCALARS
+
+# As the schema sets it; it grows with each change of the tables.
+_VERSION: Final = 3
+
+sqlite3.register_converter("json_text", codec.decode)
+
+
+def packed(value: codec.Json) -> str:
+    """Return JSON as the tables hold it."""
+    return codec.encode(value).decode()
+
+
+class Store:
+    """The tables of all shops. Whoever needs something of them asks in SQL, where it is needed.
+
+    Its lock is held while it is used; a transaction holds it by itself.
+    """
+
+    def __init__(self, database: str | Path, lock: threading.RLock) -> None:
+        self.lock = lock
+        self._db = sqlite3.connect(
+            database,
+            check_same_thread=False,
+            isolation_level=None,
+            detect_types=sqlite3.PARSE_DECLTYPES,
+        )
+        self.close = self._db.close
+        try:
+            version = self.value("PRAGMA user_version")
+            if version != _VERSION and self.value("SELECT 1 FROM sqlite_master"):
+                raise sqlite3.DatabaseError("the database is another version's; name a new file")
+            schema = files(__package__).joinpath("schema.sql").read_text(encoding="utf-8")
+            self._db.executescript(schema)
+        except sqlite3.Error:
+            self.close()
+            raise
+
+    def execute(self, query: str, *parameters: object) -> sqlite3.Cursor:
+        """Run a statement; its rows come one by one."""
+        return self._db.execute(query, parameters)
+
+    def value(self, query: str, *parameters: object) -> Any:  # noqa: ANN401 - as the table has it
+        """Return the first column of the first row, or None if there is no row."""
+        found = self.execute(query, *parameters).fetchone()
+        return found and found[0]
+
+    def objects(self, query: str, *parameters: object) -> list[dict[str, Any]]:
+        """Return the rows as objects, by the names of the columns."""
+        found = self.execute(query, *parameters)
+        columns = [column for column, *_ in found.description]
+        return [dict(zip(columns, row, strict=True)) for row in found]
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Do all of a block or none of it."""
+        with self.lock, self._db:
+            self.execute("BEGIN IMMEDIATE")
+            yield
 
 
 def new_id() -> str:
