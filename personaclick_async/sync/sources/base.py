@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
 from functools import cached_property
 from importlib import import_module
@@ -58,12 +58,6 @@ class Sample:
     columns: tuple[str, ...]
     rows: Sequence[Sequence[object]]
 
-    @classmethod
-    def of(cls, records: Sequence[Mapping[str, object]]) -> Sample:
-        """Make a sample of mappings; the columns are all their keys."""
-        columns = tuple(dict.fromkeys(chain.from_iterable(records)))
-        return cls(columns, [[record.get(column) for column in columns] for record in records])
-
 
 @attrs.frozen(kw_only=True)
 class Seen:
@@ -79,26 +73,21 @@ class Seen:
     size_hint: int | None = None
 
 
+@attrs.define(eq=False, repr=False, slots=False)
 class TableSource(ABC):
     """A source whose rows can be looked at, and numbered on from those of another.
 
+    :ivar name: what reports call it.
     :param mapping: which column, or key, becomes which field; without one they are called as the
         fields are, and all others are custom properties.
     :param version: returns what changes with the content; None if that can't be known.
     :param reading: what else decides how the content is read.
     """
 
-    def __init__(
-        self,
-        name: str,
-        mapping: FieldMapping | None = None,
-        version: Callable[[], str | None] = lambda: None,
-        reading: Json = None,
-    ) -> None:
-        self.name = name
-        self._mapping = mapping
-        self._version = version
-        self._reading = reading
+    name: str
+    _mapping: FieldMapping | None = None
+    _version: Callable[[], str | None] = lambda: None
+    _reading: Json = None
 
     @property
     @abstractmethod

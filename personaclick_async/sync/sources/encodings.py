@@ -115,13 +115,9 @@ def find_encoding(source: Input, given: str | None, *, otherwise: str | None = N
             return Encoding(name, reason="by its zero bytes")
     if otherwise is not None:
         return Encoding(otherwise, reason="what JSON is in")
-    if source.content_hash is None:
-        # All that can be seen beforehand; where it is cut, half a letter may be left.
-        seen = head[: max(head.rfind(b"\n"), 0)] if len(head) == HEAD_BYTES else head
-        return _legacy(source.name, _telling_lines([seen]))
-    if _is_utf8(_blocks(source)):
+    if source.content_hash is not None and _is_utf8(_blocks(source)):
         return Encoding(_UTF8, reason="all of it is valid")
-    return _legacy(source.name, _telling_lines(_blocks(source)))
+    return _of_lines(source)
 
 
 @contextmanager
@@ -138,6 +134,11 @@ def as_text(source: Input, encoding: Encoding) -> Iterator[io.TextIOWrapper]:
 
 
 def _blocks(source: Input) -> Iterator[bytes]:
+    """Read all that can be seen beforehand."""
+    if source.content_hash is None:
+        head = source.head()  # where it is cut, half a letter may be left
+        yield head[: max(head.rfind(b"\n"), 0)] if len(head) == HEAD_BYTES else head
+        return
     with source.open() as stream:
         yield from iter(lambda: stream.read(_BLOCK) + stream.readline(_BLOCK), b"")
 
@@ -159,17 +160,13 @@ def _is_wide(head: bytes, name: str) -> bool:
     return len(text.encode("ascii", "ignore")) * 4 >= len(text) > 0 and "\0" not in text
 
 
-def _telling_lines(blocks: Iterable[bytes]) -> list[bytes]:
-    """Return lines with bytes beyond ASCII: all of them, or enough."""
-    found: list[bytes] = []
-    for block in blocks:
-        found += [line for line in block.splitlines() if not line.isascii()]
-        if sum(map(len, found)) >= _EVIDENCE:
+def _of_lines(source: Input) -> Encoding:
+    """Find the encoding by the lines with bytes beyond ASCII: by all of them, or enough."""
+    lines: list[bytes] = []
+    for block in _blocks(source):
+        lines += [line for line in block.splitlines() if not line.isascii()]
+        if sum(map(len, lines)) >= _EVIDENCE:
             break
-    return found
-
-
-def _legacy(name: str, lines: Sequence[bytes]) -> Encoding:
     if sum(not _is_utf8([line]) for line in lines) <= len(lines) // 2:
         # Some bytes are no text: their rows are rejected.
         return Encoding(_UTF8, reason="what was seen of it is valid")
@@ -179,9 +176,10 @@ def _legacy(name: str, lines: Sequence[bytes]) -> Encoding:
             text = b"\n".join(lines).decode(page)
             if not _CONTROL.search(text):
                 texts[page] = text
-    found = {one["page"] for one in _LANGUAGES if _is_written_in(texts.get(one["page"], ""), one)}
-    if _is_western(texts.get(_WESTERN)):
-        found = {_WESTERN}
+    found = {_WESTERN} if _WESTERN in texts and _is_western(texts[_WESTERN]) else set()
+    found = found or {
+        one["page"] for one in _LANGUAGES if _is_written_in(texts.get(one["page"], ""), one)
+    }
     if len(found) == 1:
         return Encoding(found.pop(), reason="by its letters")
     longest = max(lines, key=lambda line: sum(byte > ord("\x7f") for byte in line))
@@ -191,7 +189,7 @@ def _legacy(name: str, lines: Sequence[bytes]) -> Encoding:
     shown = [Candidate(page, sample) for sample, page in looks.items()][:_SHOWN]
     fitting = f"; these fit: {', '.join(one.encoding for one in shown)}" if shown else ""
     raise UnknownEncoding(
-        f"{name}: is not in UTF-8; give its encoding (--encoding){fitting}", shown
+        f"{source.name}: is not in UTF-8; give its encoding (--encoding){fitting}", shown
     )
 
 
@@ -232,9 +230,7 @@ def _is_cased_word(word: str) -> bool:
     return word.isupper() or not any(ch.isupper() and not ch.isascii() for ch in word[1:])
 
 
-def _is_western(text: str | None) -> bool:
-    if text is None:
-        return False
+def _is_western(text: str) -> bool:
     words = {*_words(_HARMLESS.sub("", text))}
     letters = {ch for word in words for ch in word.lower() if ch > "\x7f" and ch.isalpha()}
     if letters and letters <= {*_WEST["circumflex"]}:

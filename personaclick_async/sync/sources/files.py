@@ -19,8 +19,10 @@ from contextlib import contextmanager
 from functools import cached_property, partial
 from itertools import chain
 from pathlib import Path
-from typing import IO, Any, BinaryIO, Final, TypeAlias, cast
+from typing import IO, Any, BinaryIO, ClassVar, Final, TypeAlias, cast
 from urllib.parse import urlsplit
+
+import attrs
 
 from personaclick_async.errors import ConfigurationError
 from personaclick_async.sync.sources.base import SourceFailed, need
@@ -40,6 +42,10 @@ _BLOCK: Final = 1024 * 1024
 _GONE: Final = 404
 # What a zip file holds if it is a workbook, of Excel or of OpenDocument.
 _WORKBOOK: Final = frozenset(["[Content_Types].xml", "mimetype"])
+_REASONS: Final = {
+    EOFError: "the packed data breaks off",
+    NotImplementedError: "packed in a way that is not known",
+}
 _NO_CONTENT: Final = ("__MACOSX/", ".DS_Store")
 
 
@@ -127,16 +133,16 @@ class RemoteInput(FileInput):
         return _path_of(copy)
 
 
+@attrs.define(eq=False, repr=False, slots=False)
 class StreamInput:
     """Standard input, or another stream: it can be read once, and not be resumed."""
 
-    lines: None = None
-    content_hash: None = None
+    lines: ClassVar[None] = None
+    content_hash: ClassVar[None] = None
 
-    def __init__(self, stream: IO[bytes], *, name: str = "standard input") -> None:
-        self._raw = stream
-        self.name = name
-        self._used = False
+    _stream: IO[bytes]
+    name: str = attrs.field(default="standard input", kw_only=True)
+    _is_used: bool = attrs.field(default=False, init=False)
 
     def head(self) -> bytes:
         """Wait for the first bytes, and keep them for :meth:`open`."""
@@ -144,19 +150,19 @@ class StreamInput:
 
     @cached_property
     def _begun(self) -> tuple[io.BufferedReader, bytes]:
-        is_buffered = isinstance(self._raw, io.BufferedReader)
-        raw = self._raw if is_buffered else io.BufferedReader(cast("io.RawIOBase", self._raw))
+        raw: Any = self._stream
         with _translated(self.name):
-            stream = _unpacked(cast("io.BufferedReader", raw), self)
+            is_buffered = isinstance(raw, io.BufferedReader)
+            stream = _unpacked(raw if is_buffered else io.BufferedReader(raw), self)
             return stream, stream.read(HEAD_BYTES)
 
     @contextmanager
     def open(self) -> Iterator[io.BufferedReader]:
         """Read on from the head."""
         rest, head = self._begun
-        if self._used:
+        if self._is_used:
             raise SourceFailed(f"{self.name}: can be read only once; write it to a file first")
-        self._used = True
+        self._is_used = True
         with _translated(self.name):
             yield stream_of(chain([head], iter(partial(rest.read1, _BLOCK), b"")))
 
@@ -219,15 +225,9 @@ def _translated(name: str) -> Iterator[None]:
     """Turn what reading can raise into SourceFailed; its text may quote the file."""
     try:
         yield
-    except EOFError:
-        reason = "the packed data breaks off"
-    except NotImplementedError:
-        reason = "packed in a way that is not known"
-    except (OSError, zlib.error, lzma.LZMAError, zipfile.BadZipFile) as error:
-        reason = getattr(error, "strerror", None) or "broken packed data"
-    else:
-        return
-    raise SourceFailed(f"{name}: can't be read: {reason}")
+    except (*_REASONS, OSError, zlib.error, lzma.LZMAError, zipfile.BadZipFile) as error:
+        told = _REASONS.get(type(error)) or getattr(error, "strerror", None)
+        raise SourceFailed(f"{name}: can't be read: {told or 'broken packed data'}") from None
 
 
 def _state(raw: BinaryIO) -> tuple[int, int, int]:

@@ -10,7 +10,7 @@ from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sized
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from functools import cached_property, partial
-from itertools import islice
+from itertools import chain, islice
 from typing import IO, Any, Final, TypeAlias
 
 import attrs
@@ -75,8 +75,9 @@ class _ObjectSource(TableSource):
     def sample(self, limit: int = 100) -> Sample:
         """Return the first objects; the columns are all their keys, those of nested ones too."""
         with self._objects() as objects:
-            first = islice(objects, limit)
-            return Sample.of([_flat(one) for one in first if isinstance(one, Mapping)])
+            first = [_flat(one) for one in islice(objects, limit) if isinstance(one, Mapping)]
+        columns = tuple(dict.fromkeys(chain.from_iterable(first)))
+        return Sample(columns, [[one.get(column) for column in columns] for one in first])
 
     def _outcome(self, row: int, one: Any, compiled: CompiledMapping | None) -> Outcome:  # noqa: ANN401
         """Return what an object is; with a mapping, it must be one too."""

@@ -64,10 +64,10 @@ _BEGINNINGS: Final[Mapping[bytes, SourceKind | str]] = {
     rb"ORC": "an ORC file",
 }
 _SUFFIXES: Final = {
-    SourceKind.JSON_LINES: (".jsonl", ".ndjson"),
-    SourceKind.JSON: (".json",),
-    SourceKind.PARQUET: (".parquet", ".pq"),
-    SourceKind.WORKBOOK: (".xlsx", ".xls", ".ods"),
+    **dict.fromkeys([".jsonl", ".ndjson"], SourceKind.JSON_LINES),
+    ".json": SourceKind.JSON,
+    **dict.fromkeys([".parquet", ".pq"], SourceKind.PARQUET),
+    **dict.fromkeys([".xlsx", ".xls", ".ods"], SourceKind.WORKBOOK),
 }
 _JSON_TEXT: Final = re.compile(rb'\s*(\{\s*["}]|\[\s*[{\]])')
 
@@ -258,8 +258,8 @@ def _look(source: Input) -> SourceKind:
         return found
     if found is not None:
         raise ConfigurationError(f"{source.name}: is {found}, which can't be read")
-    name = _PACKED.sub("", source.name.lower())
-    said = next((kind for kind, ends in _SUFFIXES.items() if name.endswith(ends)), SourceKind.CSV)
+    suffix = Path(_PACKED.sub("", source.name.lower())).suffix
+    said = _SUFFIXES.get(suffix, SourceKind.CSV)
     is_json = said in (SourceKind.JSON, SourceKind.JSON_LINES)
     text = head[:1000].replace(b"\0", b"").lstrip(b"\xef\xbb\xbf\xff\xfe")
     if _JSON_TEXT.match(text):
