@@ -169,11 +169,14 @@ class CsvSource(Table):
         source, layout = self._input, self._layout
         encoding = find_encoding(source, layout.encoding)
         head = source.head()
-        lines = _lines(head[encoding.bom_bytes :].decode(encoding.name, KEEP_BYTES))
+        text = head[encoding.bom_bytes :].decode(encoding.name, KEEP_BYTES)
         if len(head) >= HEAD_BYTES:
-            del lines[-1]  # most likely cut
-            if not lines:
+            # Its last line is most likely cut.
+            end = max(map(text.rfind, _NEWLINES))
+            if end < 0:
                 raise ConfigurationError(f"{self.name}: its first line has no end")
+            text = text[: end + 1]
+        lines = list(islice(io.StringIO(text, newline=""), layout.skip_rows + MOST_LINES))
         first = lines[0] if lines else ""
         said = _SAYS_DELIMITER.fullmatch(first)
         if rejects := _REJECTS.match(first.replace('"', "")):
@@ -188,7 +191,7 @@ class CsvSource(Table):
             "strict": True,  # anything but a delimiter after a quote is an error
         }
         mark = layout.delimiter or (said[1] if said else _find_delimiter(lines, marks))
-        is_spaced = any(f"{mark} {layout.quote}" in line for line in lines)  # 1, "Ada"
+        is_spaced = f"{mark} {layout.quote}" in text  # 1, "Ada"
         marks |= {"delimiter": mark, "skipinitialspace": is_spaced}
         named = layout.name_columns(_first_rows(lines, marks), self.name)
         found, by = f"{encoding.name} ({encoding.reason})", _MARKS.get(mark, f"'{mark}'")
@@ -269,16 +272,12 @@ def _broken(line: str, delimiter: str) -> BrokenRow:
 def _blocks(text: TextIO) -> Iterator[list[str]]:
     """Read all lines, some at a time."""
     while block := text.read(_BLOCK) + text.readline(MOST_CHARACTERS):
-        lines = _lines(block)
+        lines = list(io.StringIO(block, newline=""))
         if len(block) >= MOST_CHARACTERS:
             while not block.endswith(_NEWLINES) and (block := text.readline(MOST_CHARACTERS)):
                 pass
             lines = [line if len(line) < MOST_CHARACTERS else _CUT for line in lines]
         yield lines
-
-
-def _lines(text: str) -> list[str]:
-    return list(io.StringIO(text, newline=""))
 
 
 def is_reject_file(source: Where) -> bool:

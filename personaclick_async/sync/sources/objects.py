@@ -10,8 +10,8 @@ from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sized
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from functools import cached_property, partial
-from itertools import chain, islice
-from typing import IO, Any, Final, TypeAlias
+from itertools import islice
+from typing import IO, Any, ClassVar, Final, TypeAlias
 
 import attrs
 
@@ -47,7 +47,6 @@ _UTF8: Final = "utf-8"
 _HEAD: Final = 64 * 1024
 _BLOCK: Final = 64 * 1024
 _DEEPEST: Final = 200
-_IGNORED: Final = frozenset([*BOOKKEEPING, LINE])
 _OUTCOMES: Final = (Record, Rejected)
 
 _Objects: TypeAlias = Iterator[dict[str, Any] | BrokenRow]
@@ -55,6 +54,10 @@ _Objects: TypeAlias = Iterator[dict[str, Any] | BrokenRow]
 
 class _ObjectSource(TableSource):
     """A source of objects, each with keys of its own, which a mapping need not know."""
+
+    _passed_over: ClassVar[frozenset[str]] = (
+        frozenset()
+    )  # keys of a reject file, which are no fields
 
     @abstractmethod
     def _objects(self) -> AbstractContextManager[Iterator[Item | BrokenRow]]:
@@ -75,12 +78,17 @@ class _ObjectSource(TableSource):
     def sample(self, limit: int = 100) -> Sample:
         """Return the first objects; the columns are all their keys, those of nested ones too."""
         with self._objects() as objects:
-            first = [_flat(one) for one in islice(objects, limit) if isinstance(one, Mapping)]
-        columns = tuple(dict.fromkeys(chain.from_iterable(first)))
-        return Sample(columns, [[one.get(column) for column in columns] for one in first])
+            first = islice(objects, limit)
+            return Sample.of([_flat(one) for one in first if isinstance(one, Mapping)])
 
     def _outcome(self, row: int, one: Any, compiled: CompiledMapping | None) -> Outcome:  # noqa: ANN401
         """Return what an object is; with a mapping, it must be one too."""
+        if isinstance(one, BrokenRow):
+            return one.rejected(row, [LINE])
+        if self._passed_over and not self._passed_over.isdisjoint(one):
+            if SENT in one:
+                return outcome_of_sent(row, one[SENT])
+            one = {key: value for key, value in one.items() if key not in self._passed_over}
         if compiled is None:
             return outcome_of_item(one, row)
         if not isinstance(one, Mapping):
@@ -143,6 +151,8 @@ class JsonSource(_ObjectSource):
     :param lines: each line is an object, whatever the first one looks like.
     """
 
+    _passed_over = frozenset([*BOOKKEEPING, LINE])
+
     def __init__(
         self,
         source: Where,
@@ -197,15 +207,6 @@ class JsonSource(_ObjectSource):
                     return 2, key
                 before = event
         return None if is_whole else (0, None)
-
-    def _outcome(self, row: int, one: Any, compiled: CompiledMapping | None) -> Outcome:  # noqa: ANN401
-        if isinstance(one, BrokenRow):
-            return one.rejected(row, [LINE])
-        if not _IGNORED.isdisjoint(one):
-            if SENT in one:
-                return outcome_of_sent(row, one[SENT])
-            one = {key: value for key, value in one.items() if key not in _IGNORED}
-        return super()._outcome(row, one, compiled)
 
     @contextmanager
     def _objects(self) -> Iterator[_Objects]:
