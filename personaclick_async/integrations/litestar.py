@@ -60,15 +60,11 @@ class PersonaClickPlugin(InitPlugin):
         )
         app_config.lifespan.append(lifespan(self.client, patience=self.patience))
         app_config.dependencies |= {
-            "personaclick": Provide(_client, sync_to_thread=False),
+            "personaclick": Provide(lambda: self.client, sync_to_thread=False),
             "current_user": Provide(_current_user, sync_to_thread=False),
             "current_user_or_none": Provide(_current_user_or_none, sync_to_thread=False),
         }
         return app_config
-
-
-def _client(scope: Scope) -> PersonaClick:
-    return visitor_of(scope).client
 
 
 def _current_user(scope: Scope) -> User:
