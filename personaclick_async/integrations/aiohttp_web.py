@@ -42,13 +42,8 @@ def setup(
 
     @web.middleware
     async def find_visitor(request: web.Request, handler: Handler) -> web.StreamResponse:
-        incoming = IncomingRequest(
-            method=request.method,
-            path=request.path,
-            scheme=request.scheme,
-            header_fields=[(name.lower(), value) for name, value in request.headers.items()],
-            native=request,
-        )
+        headers = [(name.lower(), value) for name, value in request.headers.items()]
+        incoming = IncomingRequest(request.method, request.path, request.scheme, headers, request)
         visitor = request[_VISITOR] = await visitors.arrive(incoming)
         # A block, for aiohttp serves all requests of one connection in one task.
         with visitor.current():

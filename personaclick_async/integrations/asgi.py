@@ -68,13 +68,8 @@ class VisitorMiddleware:
         if scope["type"] not in _VISITS:
             await self._rest(scope, receive, send)
             return
-        request = IncomingRequest(
-            method=scope.get("method", "GET"),
-            path=scope["path"],
-            scheme=scope.get("scheme", "http"),
-            header_fields=_headers_of(scope),
-            native=scope,
-        )
+        method, scheme = scope.get("method", "GET"), scope.get("scheme", "http")
+        request = IncomingRequest(method, scope["path"], scheme, _headers_of(scope), scope)
         scope[Visitor.KEY] = visitor = await self._visitors.arrive(request)
 
         async def send_with_cookies(message: Message) -> None:

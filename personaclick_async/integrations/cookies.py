@@ -37,7 +37,7 @@ def acceptable_id(value: str | None) -> str | None:
     return value if value is not None and _ID.fullmatch(value) else None
 
 
-@attrs.define(kw_only=True, eq=False, repr=False)
+@attrs.define(eq=False, repr=False)
 class IncomingRequest:
     """What the functions of a :class:`VisitorPolicy` are asked about, in every framework.
 

@@ -1,13 +1,4 @@
-"""Django: an asynchronous middleware in Django's own style.
-
-Settings::
-
-    MIDDLEWARE = [..., "personaclick_async.integrations.django.VisitorMiddleware"]
-    PERSONACLICK_CLIENT = "shop.personaclick.client"  # else one is made of the environment
-    PERSONACLICK_POLICY = "shop.personaclick.policy"  # else the defaults
-
-Each names an object, by import path or itself.
-"""
+"""Django: an asynchronous middleware in Django's own style."""
 
 from __future__ import annotations
 
@@ -56,6 +47,12 @@ def get_client() -> PersonaClick:
 class VisitorMiddleware:
     """Makes each request's visitor the client's current user, and keeps them in cookies.
 
+    ::
+
+        MIDDLEWARE = [..., "personaclick_async.integrations.django.VisitorMiddleware"]
+        PERSONACLICK_CLIENT = "shop.personaclick.client"  # else one is made of the environment
+        PERSONACLICK_POLICY = "shop.personaclick.policy"  # else the defaults
+
     For asynchronous views, at their best under ASGI; under WSGI Django adapts it. Put it after
     the middlewares whose work the policy's functions use (sessions, authentication).
     """
@@ -71,13 +68,9 @@ class VisitorMiddleware:
 
     async def __call__(self, request: HttpRequest) -> HttpResponseBase:
         """Serve a request."""
-        incoming = IncomingRequest(
-            method=request.method or "GET",
-            path=request.path,
-            scheme=request.scheme or "http",
-            header_fields=[(name.lower(), value) for name, value in request.headers.items()],
-            native=request,
-        )
+        method, scheme = request.method or "GET", request.scheme or "http"
+        headers = [(name.lower(), value) for name, value in request.headers.items()]
+        incoming = IncomingRequest(method, request.path, scheme, headers, request)
         visitor = await self._visitors.arrive(incoming)
         setattr(request, _VISITOR, visitor)
         with visitor.current():

@@ -46,17 +46,11 @@ class VisitorMiddleware:
 
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
         """Serve a request."""
-        request = IncomingRequest(
-            method=environ["REQUEST_METHOD"],
-            path=environ.get("PATH_INFO", "").encode("latin-1").decode(errors="replace"),
-            scheme=environ.get("wsgi.url_scheme", "http"),
-            header_fields=[
-                (name[5:].replace("_", "-").lower(), value)
-                for name, value in environ.items()
-                if name.startswith("HTTP_")
-            ],
-            native=environ,
-        )
+        path = environ.get("PATH_INFO", "").encode("latin-1").decode(errors="replace")
+        scheme = environ.get("wsgi.url_scheme", "http")
+        fields = ((name, value) for name, value in environ.items() if name.startswith("HTTP_"))
+        headers = [(name[5:].replace("_", "-").lower(), value) for name, value in fields]
+        request = IncomingRequest(environ["REQUEST_METHOD"], path, scheme, headers, environ)
         environ[Visitor.KEY] = visitor = _at_once(self._visitors.find(request))
         if self._visitors.policy.start == "on arrival":
             beginning = self._visitors.begin(visitor)
