@@ -40,11 +40,7 @@ class Exit(IntEnum):
     CONFIGURATION = 3, "wrong configuration", "ConfigurationError redirected limit resources"
     INVALID_INPUT = 4, "invalid input", "ValidationError UnknownField"
     NOT_FOUND = 5, "not found", "NotFound"
-    NO_PERMISSION = (
-        6,
-        "wrong credentials or no permission",
-        "AuthenticationFailed Forbidden credentials",
-    )
+    DENIED = 6, "wrong credentials or no permission", "AuthenticationFailed Forbidden credentials"
     UNREACHABLE = 7, "service not reachable", "ServiceUnavailable TransportError unreachable"
     RATE_LIMITED = 8, "rate limited", "RateLimited"
     INCOMPLETE = 9, "some rows rejected, failed or sent incomplete"
@@ -58,7 +54,6 @@ EXIT_CODES: Final = (
     f"Exit codes: {', '.join(f'{code} {code.words}' for code in Exit)}; 129, 130 and 143: "
     "interrupted by a closed terminal, by Ctrl-C, by SIGTERM."
 )
-_REDIRECTS: Final = range(300, 400)
 
 
 def code_of(error: PersonaClickError) -> Exit:
@@ -66,8 +61,8 @@ def code_of(error: PersonaClickError) -> Exit:
     status = getattr(error, "status", None)
     if status == RateLimited.usual_status:
         return Exit.RATE_LIMITED
-    if status in _REDIRECTS:
-        return Exit.CONFIGURATION  # the address is another one than the service's
+    if status in range(300, 400):  # a redirect: the address is another one than the service's
+        return Exit.CONFIGURATION
     codes = {cause: code for code in Exit for cause in code.causes}
     names = (getattr(error, "cause", ""), *(kind.__name__ for kind in type(error).__mro__))
     return next((codes[name] for name in names if name in codes), Exit.FAILED)
@@ -98,10 +93,8 @@ class Output:
             sys.stdout.write(printable_json(text) + "\n")
             return
         for part in parts:
-            if isinstance(part, str):
-                console.print(cell(part), soft_wrap=True)
-            else:
-                console.print(part)
+            is_text = isinstance(part, str)
+            console.print(cell(part) if is_text else part, soft_wrap=is_text)
 
     def show_fields(self, fields: Mapping[str, Json]) -> None:
         """Write names and values; for a person as a table, without what is empty."""

@@ -87,14 +87,25 @@ class Summary:
             if isinstance(result, Rejected):
                 _add_faults(self._refused, result)
 
-    @property
-    def notices(self) -> list[str]:
-        """What should make one look at the mapping again."""
-        return [
+    def show(self, report: Report, rejects: Path, notices: Sequence[str], output: Output) -> None:
+        """Show the account of a sync, and of a dry run all of this."""
+        account: dict[str, Json] = {name: getattr(report, name) for name in _TOLD}
+        account["seconds"] = round(report.elapsed(datetime.now(UTC)), 3)
+        if self.is_dry_run:
+            account |= {"checked": report.checked, **self.as_json()}
+        elif report.rejected or report.incomplete:
+            account["rejects"] = str(rejects)
+        shared = [
             f"{'1 row shares' if shared.count == 1 else f'{shared.count:,} rows share'} "
             f"an {EXTERNAL_ID} with a row before: one person? ({_where(shared)})"
             for shared in self._shared.found.values()
         ]
+        account["notices"] = [*notices, *shared]
+        rows = _checked(report) if self.is_dry_run else _account(report, f"see {rejects}")
+        shown = table(rows, Column(style="bold"), Column(justify="right"), Column())
+        output.show(account, shown, *(self.as_text() if self.is_dry_run else ()))
+        for notice in shared:
+            output.note(notice)
 
     def as_json(self) -> dict[str, Json]:
         """Return the counts for a script."""
@@ -159,24 +170,6 @@ def _most_first(found: Changes) -> list[tuple[tuple[str, str], Change]]:
 
 def _listed(what: str, key: tuple[str, str], rows: Change) -> Json:
     return {"field": key[0], what: key[1], "rows": rows.count, "first_row": rows.first_rows[0]}
-
-
-def show(
-    report: Report, rejects: Path, summary: Summary, notices: Sequence[str], output: Output
-) -> None:
-    """Show the account of a sync, and of a dry run its summary."""
-    account: dict[str, Json] = {name: getattr(report, name) for name in _TOLD}
-    account["seconds"] = round(report.elapsed(datetime.now(UTC)), 3)
-    if summary.is_dry_run:
-        account |= {"checked": report.checked, **summary.as_json()}
-    elif report.rejected or report.incomplete:
-        account["rejects"] = str(rejects)
-    account["notices"] = [*notices, *summary.notices]
-    rows = _checked(report) if summary.is_dry_run else _account(report, f"see {rejects}")
-    shown = table(rows, Column(style="bold"), Column(justify="right"), Column())
-    output.show(account, shown, *(summary.as_text() if summary.is_dry_run else ()))
-    for notice in summary.notices:
-        output.note(notice)
 
 
 def _checked(report: Report) -> Iterator[tuple[str, int | str, str]]:

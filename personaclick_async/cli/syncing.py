@@ -16,7 +16,7 @@ from personaclick_async.cli import machines
 from personaclick_async.cli.options import Connection, Reading, Syncing
 from personaclick_async.cli.outcome import Exit, Output
 from personaclick_async.cli.process import Interrupted, run_interruptibly
-from personaclick_async.cli.report import Summary, progress, show
+from personaclick_async.cli.report import Summary, progress
 from personaclick_async.errors import ConfigurationError, ValidationError
 from personaclick_async.sync import SyncOptions
 from personaclick_async.sync.mapping import FieldMapping
@@ -112,7 +112,7 @@ def run_sync(given: Syncing, connection: Connection, output: Output) -> None:
             interrupted.untold = _unfinished(given)
             raise
         finally:
-            show(report, rejects, summary, source.notices, output)
+            summary.show(report, rejects, source.notices, output)
     # A query may have nothing to tell, and so may a share; a file should.
     if not report.read and given.query is None and shard is None:
         raise ValidationError(report.source, "rows of data", "none")
@@ -196,14 +196,13 @@ def _reject_file(given: Syncing, source: TableSource, path: Path) -> Iterator[Re
 
 def _check_paths(given: Syncing, rejects: Path) -> None:
     """Make sure that no file is both read and written, or written by two."""
-    taken = [("the source", file) for file in _local_files(given.source)]
+    taken = {_identity(file): "the source" for file in _local_files(given.source)}
     if given.mapping is not None:
-        taken.append(("the mapping", given.mapping))
+        taken[_identity(given.mapping)] = "the mapping"
     for option, path in (("--journal", given.journal), ("--rejects", rejects)):
-        for what, file in taken:
-            if _is_same(path, file):
-                raise ConfigurationError(f"{option}: expected another file than {what}")
-        taken.append(("the journal", path))
+        if (what := taken.get(_identity(path))) is not None:
+            raise ConfigurationError(f"{option}: expected another file than {what}")
+        taken[_identity(path)] = "the journal"
 
 
 def _local_files(source: str) -> list[Path]:
@@ -220,8 +219,10 @@ def _local_files(source: str) -> list[Path]:
     return [Path(path[1:])] if scheme.startswith(("sqlite", "duckdb")) else []
 
 
-def _is_same(one: Path, other: Path) -> bool:
+def _identity(path: Path) -> object:
+    """Return what is the same for two names of one file."""
     try:
-        return one.samefile(other)
-    except OSError:  # one of them is not there
-        return one.absolute() == other.absolute()
+        file = path.stat()
+    except OSError:  # not there
+        return path.absolute()
+    return file.st_dev, file.st_ino

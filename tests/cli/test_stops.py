@@ -61,7 +61,7 @@ def test_wrong_credentials_end_with_the_services_reason_at_the_first_request(
 ) -> None:
     shell.environment |= wrong
 
-    error = stop(shell, Exit.NO_PERMISSION, "--route", route, "--concurrency", "1")
+    error = stop(shell, Exit.DENIED, "--route", route, "--concurrency", "1")
 
     assert error["cause"] == "credentials"
     assert "nothing can be delivered" in error["message"]
@@ -135,7 +135,7 @@ def test_every_code_is_in_the_help_and_in_the_documentation() -> None:
         (ConnectionFailed("x", endpoint="init", attempts=1), Exit.UNREACHABLE),
         (ServerError("x", status=500, endpoint="init", attempts=1), Exit.FAILED),
         (ServiceUnavailable("x", status=503, endpoint="init", attempts=1), Exit.UNREACHABLE),
-        (Forbidden("x", status=403, endpoint="init", attempts=1), Exit.NO_PERMISSION),
+        (Forbidden("x", status=403, endpoint="init", attempts=1), Exit.DENIED),
     ],
     ids=lambda one: type(one).__name__,
 )
