@@ -152,10 +152,9 @@ def _recognise(columns: Sequence[_Column]) -> dict[str, _Line]:
         taken = {column for line in found.values() for column in line.columns}
         if named := [column for column in named if column not in taken]:
             # A file may have a column for each purpose, and fill one of them.
-            filled = min(named, key=lambda column: not column.values)
-            found[field] = (
-                _Line(field, (filled,)) if field != EXTERNAL_ID else _id_line(named, by_name)
-            )
+            named.sort(key=lambda column: not column.values)
+            is_id = field == EXTERNAL_ID
+            found[field] = _id_line(named, by_name) if is_id else _Line(field, named[:1])
     if "location" not in found:
         places = [_called(COLUMNS[what], by_name)[:1] for what in ("city", "region", "country")]
         if places[0] or places[2]:  # a region alone says too little

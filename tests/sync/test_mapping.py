@@ -49,7 +49,6 @@ def _fault(toml: str, value: object, *, top: str = "") -> Rejected:
 CASES = [
     ('first_name = "c"', " Ada ", "Ada"),
     ('first_name = "c"', "  ", None),
-    ('first_name = { column = "c", strip = false }', " Ada ", " Ada "),
     ('first_name = { column = "c", case = "lower" }', "ADA", "ada"),
     ('first_name = { column = "c", case = "upper" }', "straße", "STRASSE"),
     ('first_name = { column = "c", case = "title" }', "ADA O'NEIL", "Ada O'Neil"),
@@ -489,7 +488,6 @@ ERRORS = [
     ('[fields]\nemail = { column = "a", format = "%Y" }', "email.format: expected this with dates"),
     ('[fields]\nemail = { column = "a", case = "camel" }', "email.case: expected one of lower"),
     ('[fields]\nemail = { column = "a", absent = 5 }', "email.absent: expected a text or a list"),
-    ('[fields]\nemail = { column = "a", strip = 1 }', "email.strip: expected true or false"),
     ('[fields]\nemail = { column = "a", split = "," }', "email.split: expected this with type"),
     ('[fields]\nid = "a"\nexternal_id = "b"', "external_id: expected one of id and external_id"),
     ('[fields]\nid = "a"\nbirthday = { column = "b", format = "%d" }', "birthday.format"),
@@ -551,14 +549,14 @@ SAME = [
     '[fields]\nemail = "a"\nid = "b"',
     '# A comment\n[fields]\nexternal_id = { column = "b" }\nemail = { columns = ["a"] }\n[custom]',
     'country = "CH"\n[fields]\nemail = "a"\nid = "b"',
-    'strip = true\nabsent = ""\n[fields]\nemail = "a"\nid = { column = "b", values = {} }',
+    'absent = ""\n[fields]\nemail = "a"\nid = { column = "b", values = {} }',
 ]
 DIFFERENT = [
     SAME[0],
     '[fields]\nemail = "b"\nid = "a"',
     '[fields]\nemail = "a"',
     '[fields]\nemail = "a"\nloyalty_id = "b"',
-    "strip = false\n" + SAME[0],
+    'invalid = "reject"\n' + SAME[0],
     'absent = "-"\n' + SAME[0],
     'required = "email"\n' + SAME[0],
     SAME[0] + '\n[custom]\nx = "c"',
@@ -597,7 +595,7 @@ CUSTOM = {
     "x_date": '{ column = "c6", type = "date" }',
     "x_datetime": '{ column = "c6", type = "datetime", format = "%m/%d/%Y" }',
     "x_boolean": '{ column = "c8", type = "boolean" }',
-    "x_string": '{ column = "c2", type = "string", strip = false }',
+    "x_string": '{ column = "c2", type = "string" }',
 }
 HEADER = [f"c{number}" for number in range(10)]
 TEXTS = st.one_of(

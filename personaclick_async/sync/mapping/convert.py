@@ -101,6 +101,7 @@ class Converter:
         flags = FLAGS if origin.kind is Kind.BOOLEAN else {}
         self._told: dict[str, Json] = {"": None, **flags, **told, **dict.fromkeys(origin.absent)}
         readers: dict[Kind, Callable[[Any], object]] = {
+            **dict.fromkeys((Kind.ANY, Kind.GENDER), lambda value: value),
             Kind.STRING: self._name if name in FIELDS else str,
             Kind.IDENTIFIER: self._identifier,
             Kind.EMAIL: self._email,
@@ -111,7 +112,7 @@ class Converter:
             Kind.LIST: lambda value: list(value) if isinstance(value, list | tuple) else [value],
             Kind.JSON: self._json,
         }
-        self._read = readers.get(origin.kind, _as_it_is)
+        self._read = readers[origin.kind]
         self._remembered: dict[str, Any] = _Memory(self.attempt)
 
     def column(self, cells: Sequence[Any]) -> list[Any]:
@@ -200,11 +201,10 @@ class Converter:
 
     def _trimmed(self, text: str) -> str:
         """Take off what stands around a text and does not belong to it."""
-        if self._origin.strip:
-            text = self._noted(text, text.strip(), "white space removed")
-            if not text.isascii() and self._origin.kind not in (Kind.ANY, Kind.LIST, Kind.JSON):
-                unseen = "".join(ch for ch in text if ch.isspace() or _is_invisible(ch))
-                text = self._noted(text, text.strip(unseen), "invisible characters removed")
+        text = self._noted(text, text.strip(), "white space removed")
+        if not text.isascii() and self._origin.kind not in (Kind.ANY, Kind.LIST, Kind.JSON):
+            unseen = "".join(ch for ch in text if ch.isspace() or _is_invisible(ch))
+            text = self._noted(text, text.strip(unseen), "invisible characters removed")
         if text.startswith('="'):
             text = self._taken(_FORMULA, text, '="…" unwrapped').replace('""', '"')
         return text
@@ -349,10 +349,6 @@ class _Memory(dict[str, Any]):
                 self.clear()
             self[text] = found
         return found
-
-
-def _as_it_is(value: object) -> object:
-    return value
 
 
 def _is_invisible(ch: str) -> bool:

@@ -171,13 +171,11 @@ class FieldMapping:
         :raises ConfigurationError: there is no such country, or the extra ``phones`` is missing.
         """
         check_country(country)
-        unsaid = [
-            name
-            for name, origin in self.fields.items()
-            if origin.kind is Kind.PHONE and origin.country is None
-        ]
-        said = {name: attrs.evolve(self.fields[name], country=country) for name in unsaid}
-        return attrs.evolve(self, fields={**self.fields, **said})
+        fields = {**self.fields}
+        for name, origin in self.fields.items():
+            if origin.kind is Kind.PHONE:
+                fields[name] = attrs.evolve(origin, country=origin.country or country)
+        return attrs.evolve(self, fields=fields)
 
     @property
     def columns(self) -> tuple[str, ...]:

@@ -88,7 +88,6 @@ class Origin:
     value: Json = None
     values: Mapping[str, Json] = attrs.field(factory=dict, hash=False)
     join: str = " "
-    strip: bool = True
     absent: frozenset[str] = attrs.field(default=frozenset(), converter=_folded)
     part: Part | None = None
     case: Case | None = None
@@ -147,11 +146,10 @@ _SHAPES: Final[Mapping[str, tuple[str, Callable[[Any], bool]]]] = {
     "part": _one_of(get_args(Part)),
     "required": _TEXTS,
     "split": _TEXT,
-    "strip": ("true or false", lambda it: isinstance(it, bool)),
     "type": _one_of(kind for kind in Kind if kind not in _NO_TYPES),
     "values": _TABLE,
 }
-_COMMON: Final = {"absent", "country", "invalid", "strip"}
+_COMMON: Final = {"absent", "country", "invalid"}
 _SECTIONS: Final = {"custom", "fields", "required"}
 # The kinds of values for which an option means something, and how errors call them.
 _ONLY: Final = {
