@@ -10,7 +10,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import cache
 from html import unescape
@@ -25,10 +25,10 @@ from personaclick_async.errors import ValidationError
 from personaclick_async.models import rules
 from personaclick_async.models.rules import Number, refuse
 from personaclick_async.models.update import FIELDS
-from personaclick_async.sync.mapping.dates import day_of, read_date
+from personaclick_async.sync.mapping.dates import read_date
 from personaclick_async.sync.mapping.origin import Case, Kind, Origin, Part, rule_of
 from personaclick_async.sync.mapping.phones import read_phone
-from personaclick_async.sync.mapping.words import MACHINES_NOTHING, names_nobody, pattern
+from personaclick_async.sync.mapping.words import MACHINES_NOTHING, NOBODY, pattern
 from personaclick_async.sync.records import Fault
 
 # How nearly all texts are written that identify somebody, and so hardly repeat: addresses and ids
@@ -57,6 +57,7 @@ _WORDS: Final = re.compile(r"[\w\s'\u2019.&-]+")
 _ADDRESS_INSIDE: Final = re.compile(r"[^@<>]*<\s*([^<>\s]+)\s*>")
 _SCHEME: Final = re.compile(r"mailto:([^?]*)(?:\?.*)?", re.IGNORECASE)
 _MC: Final = re.compile(r"\bMc([^\W\d_])")
+_EVENING: Final = 20
 _EXACT_FLOAT: Final = 2**53
 _MOST_DIGITS: Final = 100
 # Far more than any number needs, and less than Python refuses to read.
@@ -248,7 +249,8 @@ class Converter:
             # Of files that were put together.
             raise refuse(self.label, "an identifier, not the name of its column", text)
         whole = self._digits(text)
-        if names_nobody(whole):
+        word = whole.casefold().strip("(<[{}]>)").strip()
+        if word in NOBODY or pattern("nobody").fullmatch(word):
             rule = "an identifier, not a word or a number that stands for none"
             raise refuse(self.label, rule, text)
         return whole
@@ -286,7 +288,12 @@ class Converter:
             day = rules.day(self.label, value)
             # It says nothing of a zone.
             return datetime(day.year, day.month, day.day) if kind is Kind.DATETIME else day  # noqa: DTZ001
-        return value if kind is Kind.DATETIME else day_of(self.label, value)
+        if kind is Kind.DATETIME:
+            return value
+        # 23:00 in UTC is midnight of the next day where most shops with such exports are.
+        if value.tzinfo is UTC and value.hour >= _EVENING:
+            raise refuse(self.label, "a day, which an evening in UTC does not tell", value)
+        return value.date()
 
     def _json(self, value: object) -> object:
         if not isinstance(value, str):

@@ -6,7 +6,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from contextlib import suppress
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, datetime, time, timedelta
 from functools import cache
 from math import inf
 from typing import Final
@@ -47,7 +47,6 @@ _NUMBER: Final = re.compile(r"-?[0-9]{1,16}(?:\.[0-9]{1,9})?")
 _NOON: Final = 12
 _YEARS_AHEAD: Final = 20
 _CENTURY: Final = 100
-_EVENING: Final = 20
 
 
 def is_whole_date(pattern: str) -> bool:
@@ -121,11 +120,3 @@ def _date_of(found: dict[str, str | None], *, is_birthday: bool) -> datetime:
     if "y" in said and (is_ahead or (is_birthday and moment.date() > today.date())):
         return moment.replace(year=moment.year - _CENTURY)
     return moment
-
-
-def day_of(field: str, found: datetime) -> date:
-    """Return the day of a date-time, as it is written there."""
-    # 23:00 in UTC is midnight of the next day where most shops with such exports are.
-    if found.tzinfo is UTC and found.hour >= _EVENING:
-        raise refuse(field, "a day, which an evening in UTC does not tell", found)
-    return found.date()

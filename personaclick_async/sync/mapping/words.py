@@ -1,4 +1,4 @@
-"""The words of ``words.toml``, as sets and tables; and whether a text is one of them."""
+"""The words of ``words.toml``, as sets, tables and patterns."""
 
 from __future__ import annotations
 
@@ -58,7 +58,8 @@ FIELD_COLUMNS: Final = {
     for name, facts in FIELDS.items()
 }
 
-_NOBODY: Final = NOTHING.union(_WORDS["nobody"].split())
+# Identifiers that name nobody.
+NOBODY: Final = NOTHING.union(_WORDS["nobody"].split())
 
 
 def _months() -> dict[str, int]:
@@ -78,11 +79,3 @@ MONTHS: Final = _months()
 def pattern(what: str) -> re.Pattern[str]:
     """Return one of the patterns, which are compiled when they are first needed."""
     return re.compile(_WORDS["patterns"][what], re.VERBOSE)
-
-
-def names_nobody(text: str) -> bool:
-    """Return whether an identifier is a word or a number that stands for none."""
-    word = text.casefold()
-    if (wrapped := pattern("wrapped").fullmatch(word)) is not None:
-        word = wrapped[1].strip()
-    return word in _NOBODY or pattern("nobody").fullmatch(word) is not None
