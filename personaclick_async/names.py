@@ -7,7 +7,7 @@ so they can't drift apart.
 
 from __future__ import annotations
 
-from enum import Enum, StrEnum
+from enum import StrEnum
 from typing import Final
 
 import attrs
@@ -92,15 +92,6 @@ class Segment(StrEnum):
     B = "B"
 
 
-class Repeat(Enum):
-    """When a call may be sent again after a failure."""
-
-    ALWAYS = "always"
-    """Twice has the effect of once."""
-    UNLESS_PROCESSED = "unless processed"
-    """Only when the service certainly did not act on it: no connection, 429 or 503."""
-
-
 class Family(StrEnum):
     """Endpoints that share one limit of requests per window."""
 
@@ -125,13 +116,15 @@ _FAMILIES: Final = {
 class Endpoint:
     """One address of the service and what is known of it.
 
+    :ivar is_idempotent: whether twice has the effect of once; else a call is sent again only if
+        the service certainly did not act on it: no connection, 429 or 503.
     :ivar path: the name as a path.
     :ivar family: whose limit it shares, by the first part of the name.
     """
 
     name: str
     method: str
-    repeat: Repeat = Repeat.ALWAYS
+    is_idempotent: bool = attrs.field(default=True, kw_only=True)
     path: str = attrs.field(init=False)
     family: Family = attrs.field(init=False)
 
@@ -145,10 +138,10 @@ INIT: Final = Endpoint("init", "GET")
 PROFILE: Final = Endpoint("profile", "GET")
 PROFILE_SET: Final = Endpoint("profile/set", "POST")
 # A second purge of one profile answers "Profile not found": only a certain failure is repeated.
-PROFILE_PURGE: Final = Endpoint("profile/purge", "DELETE", Repeat.UNLESS_PROCESSED)
-FORCE_CHANGE_EMAIL: Final = Endpoint("profile/force_change_email", "POST", Repeat.UNLESS_PROCESSED)
-FORCE_CHANGE_PHONE: Final = Endpoint("profile/force_change_phone", "POST", Repeat.UNLESS_PROCESSED)
-FORCE_CHANGE_ID: Final = Endpoint("profile/force_change_id", "POST", Repeat.UNLESS_PROCESSED)
+PROFILE_PURGE: Final = Endpoint("profile/purge", "DELETE", is_idempotent=False)
+FORCE_CHANGE_EMAIL: Final = Endpoint("profile/force_change_email", "POST", is_idempotent=False)
+FORCE_CHANGE_PHONE: Final = Endpoint("profile/force_change_phone", "POST", is_idempotent=False)
+FORCE_CHANGE_ID: Final = Endpoint("profile/force_change_id", "POST", is_idempotent=False)
 LAST_ORDER: Final = Endpoint("orders/last_for_user", "GET")
 ORDERS_BY_USER: Final = Endpoint("orders/by_user", "GET")
 # The emulator answers every endpoint of this module, these two by no more than that.

@@ -17,7 +17,7 @@ import attrs
 
 from personaclick_async.config import RetryPolicy, Seconds
 from personaclick_async.errors import ConnectionFailed, MalformedAnswer, PersonaClickError, TimedOut
-from personaclick_async.names import Repeat
+from personaclick_async.names import Endpoint
 
 _REFUSED_UNREAD: Final = frozenset({425, 429, 503})
 _RESERVE: Final = 10.0
@@ -34,14 +34,14 @@ class Fate(Enum):
     HOPELESS = "another attempt would fail the same way, as with a bad certificate"
 
 
-def may_repeat(policy: RetryPolicy, status: int | None, fate: Fate, repeat: Repeat) -> bool:
+def may_repeat(policy: RetryPolicy, endpoint: Endpoint, status: int | None, fate: Fate) -> bool:
     """Whether sending the request again is both useful and safe.
 
     :param status: the answer's, if one came.
     """
     if fate is Fate.HOPELESS or not (status is None or status in policy.statuses):
         return False
-    return repeat is Repeat.ALWAYS or fate is Fate.UNSENT or status in _REFUSED_UNREAD
+    return endpoint.is_idempotent or fate is Fate.UNSENT or status in _REFUSED_UNREAD
 
 
 def wait_before_next(

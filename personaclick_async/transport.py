@@ -18,7 +18,7 @@ from personaclick_async.deadlines import Deadline
 from personaclick_async.errors import AnswerTooLarge, PersonaClickError, RateLimited, TimedOut
 from personaclick_async.hooks import Attempt, Hooks, checked, tell
 from personaclick_async.limiter import Limiter
-from personaclick_async.names import Endpoint, Family, Repeat
+from personaclick_async.names import Endpoint, Family
 from personaclick_async.pools import HEADERS, Pool, Pools, closed_error
 from personaclick_async.protocol.answers import Answer, nothing_sent, refusal
 from personaclick_async.protocol.requests import JSON, JSON_BODY, Call
@@ -178,7 +178,7 @@ class Transport:
         status, retry_after = getattr(error, "status", None), getattr(error, "retry_after", None)
         if status == RateLimited.usual_status and retry_after is not None:
             limiter.pause(retry_after)
-        is_cheap = endpoint.family is not Family.IMPORT and endpoint.repeat is Repeat.ALWAYS
+        is_cheap = endpoint.family is not Family.IMPORT and endpoint.is_idempotent
         wait: Seconds | None = 0.0
         if fate is Fate.STALE and is_cheap:
             # The next one gets a new connection, so this happens once.
@@ -193,7 +193,7 @@ class Transport:
                 chance=random.random(),  # noqa: S311 - spreads load, guards nothing
                 retry_after=retry_after,
             )
-            if wait is None or not may_repeat(policy, status, fate, endpoint.repeat):
+            if wait is None or not may_repeat(policy, endpoint, status, fate):
                 raise error
             if wait > sending.options.left:
                 raise sending.late(f"the next attempt, after {type(error).__name__}")

@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from personaclick_async import ConfigurationError, RetryPolicy
-from personaclick_async.names import Repeat
+from personaclick_async import ConfigurationError, RetryPolicy, names
 from personaclick_async.retry import Fate, RetryBudget, may_repeat, wait_before_next
 
 
@@ -38,14 +37,14 @@ from personaclick_async.retry import Fate, RetryBudget, may_repeat, wait_before_
 def test_only_what_is_safe_and_useful_is_repeated(
     status: int | None, fate: Fate, always: bool, unless_processed: bool
 ) -> None:
-    assert may_repeat(RetryPolicy(), status, fate, Repeat.ALWAYS) is always
-    assert may_repeat(RetryPolicy(), status, fate, Repeat.UNLESS_PROCESSED) is unless_processed
+    assert may_repeat(RetryPolicy(), names.PROFILE, status, fate) is always
+    assert may_repeat(RetryPolicy(), names.PROFILE_PURGE, status, fate) is unless_processed
 
 
 def test_the_statuses_to_retry_are_a_setting() -> None:
     policy = RetryPolicy(statuses={418})
-    assert may_repeat(policy, 418, Fate.OPEN, Repeat.ALWAYS)
-    assert not may_repeat(policy, 503, Fate.OPEN, Repeat.ALWAYS)
+    assert may_repeat(policy, names.PROFILE, 418, Fate.OPEN)
+    assert not may_repeat(policy, names.PROFILE, 503, Fate.OPEN)
 
 
 @pytest.mark.parametrize("statuses", [503, "503", ["503"], None, [True]])

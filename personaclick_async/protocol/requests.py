@@ -153,8 +153,7 @@ def any_request(
         credentials[names.SHOP_SECRET] = shop.secret
     for name in credentials.keys() & parameters.keys():
         raise ValidationError(name, "nothing: the client adds it", "a value")
-    repeated = names.Repeat.ALWAYS if repeat else names.Repeat.UNLESS_PROCESSED
-    endpoint = names.Endpoint(path.strip("/"), method, repeated)
+    endpoint = names.Endpoint(path.strip("/"), method, is_idempotent=repeat)
     if method == "GET":
         query = {key: _as_text(key, value) for key, value in parameters.items()}
         return Call(endpoint, read_json, {**credentials, **query})
