@@ -241,7 +241,7 @@ class Sync(AbstractAsyncContextManager["Sync"]):
         while len(first) < BULK_FROM and (some := next(self._slices, None)) is not None:
             self._ahead.append(some)
             first += some.outcomes
-        return choose_route(first, whole=len(first) < BULK_FROM)
+        return choose_route(first)
 
     def _batches(self, sender: Sender) -> Iterator[Batch]:
         """Read and pack; a batch ends with its chunk, when it is full, or with its slice."""

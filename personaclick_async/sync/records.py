@@ -202,9 +202,9 @@ def has_identifier(wire: Mapping[str, Json], among: Sequence[str] = IDENTIFIERS)
     return False
 
 
-def choose_route(first: Sequence[Outcome], *, whole: bool) -> Route:
-    """Choose between the routes by a source's first ``BULK_FROM`` rows, or its ``whole``."""
-    if whole and len(first) < BULK_FROM:
+def choose_route(first: Sequence[Outcome]) -> Route:
+    """Choose between the routes by a source's first ``BULK_FROM`` rows, or all that it has."""
+    if len(first) < BULK_FROM:
         return Route.PER_PROFILE
     fit = all(isinstance(one, Rejected) or _unfit(one.wire, Route.BULK) is None for one in first)
     return Route.BULK if fit else Route.PER_PROFILE

@@ -32,8 +32,7 @@ def admit(one: Outcome, route: Route) -> Outcome:
 
 def test_many_records_that_can_go_in_bulk_do() -> None:
     first = [record(email="ada@shop.example")] * BULK_FROM
-    assert choose_route(first, whole=True) is Route.BULK
-    assert choose_route(first, whole=False) is Route.BULK
+    assert choose_route(first) is Route.BULK
 
 
 @pytest.mark.parametrize(
@@ -45,13 +44,13 @@ def test_one_record_that_cannot_go_in_bulk_keeps_all_on_the_other_route(
     fields: dict[str, Any],
 ) -> None:
     first = [record(email="ada@shop.example")] * (BULK_FROM - 1) + [record(**fields)]
-    assert choose_route(first, whole=False) is Route.PER_PROFILE
+    assert choose_route(first) is Route.PER_PROFILE
     assert isinstance(admit(first[-1], Route.BULK), Rejected)
     assert admit(first[-1], Route.PER_PROFILE) is first[-1]
 
 
 def test_few_records_go_one_by_one() -> None:
-    assert choose_route([record(email="ada@shop.example")], whole=True) is Route.PER_PROFILE
+    assert choose_route([record(email="ada@shop.example")]) is Route.PER_PROFILE
 
 
 @pytest.mark.parametrize("route", [Route.BULK, Route.PER_PROFILE])
