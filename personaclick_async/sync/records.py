@@ -223,15 +223,13 @@ def admitted(outcome: Outcome, route: Route, largest: int) -> Admitted:
         content = codec.encode(wire)
     except (TypeError, ValueError, OverflowError, RecursionError):
         return rejected(outcome, Fault("record", "values that JSON knows", "others")), b""
+    fault, needed = None, _IDENTIFIERS_IN_BULK if route is Route.BULK else IDENTIFIERS
     if len(content) > largest:
-        rule = f"at most {largest} bytes in all"
-        return rejected(outcome, Fault("record", rule, f"{len(content)} bytes")), b""
-    needed = _IDENTIFIERS_IN_BULK if route is Route.BULK else IDENTIFIERS
+        fault = Fault("record", f"at most {largest} bytes in all", f"{len(content)} bytes")
     # What the bulk route does not take shows in the bytes sooner than in the fields.
-    is_doubtful = b"null" in content or not has_identifier(wire, needed)
-    if is_doubtful and (unfit := _unfit(wire, route)) is not None:
-        return rejected(outcome, unfit), b""
-    return outcome, content
+    elif b"null" in content or not has_identifier(wire, needed):
+        fault = _unfit(wire, route)
+    return (outcome, content) if fault is None else (rejected(outcome, fault), b"")
 
 
 def rejected(record: Record, fault: Fault) -> Refused:
