@@ -26,12 +26,10 @@ from personaclick_async.sync.reading import (
 from personaclick_async.sync.records import (
     BULK_FROM,
     Outcome,
-    Refused,
     Rejected,
     Route,
     admitted,
     choose_route,
-    identifiers_of,
 )
 from personaclick_async.sync.rejects import RejectFile
 from personaclick_async.sync.report import Checked, Report, Result
@@ -65,7 +63,6 @@ class Sync(AbstractAsyncContextManager["Sync"]):
     """
 
     _delivery: Delivery
-    _run: Run
     _written: asyncio.Future[None]
 
     def __init__(
@@ -182,7 +179,7 @@ class Sync(AbstractAsyncContextManager["Sync"]):
         self._core.shop.require_secret("sync profiles")
         await self._reading.run(self._begin)
         sender: Sender = BulkSender(self._delivery, self._settle)
-        if self._run.route is not Route.BULK:
+        if self.report.route is Route.PER_PROFILE:
             sender = ProfileSender(self._delivery, self._settle)
             self._enough = 1 if self._journal is None else self._options.concurrency
         writing = asyncio.create_task(self._write_groups())
@@ -193,7 +190,7 @@ class Sync(AbstractAsyncContextManager["Sync"]):
             self.report.is_complete = True
             if self._journal is not None and not self.report.failed:
                 end = partial(self._journal.end, is_finished=True)
-                await self._writing.run(end, self._run, self._core.config.now())
+                await self._writing.run(end, self._core.config.now())
         finally:
             await _cancelled(writing)
 
@@ -202,6 +199,7 @@ class Sync(AbstractAsyncContextManager["Sync"]):
     def _begin(self) -> None:
         """Open the journal, and resume what it has not finished or begin a new run."""
         core, options, report = self._core, self._options, self.report
+        rejects = options.rejects if isinstance(options.rejects, RejectFile) else None
         settings = {
             "api_url": core.config.api_url,
             "shop_id": core.shop.shop_id,
@@ -210,25 +208,22 @@ class Sync(AbstractAsyncContextManager["Sync"]):
         run = Run(report.source, options.route, settings)
         if options.journal is not None:
             restarts = options.unfinished is Unfinished.RESTART
-            self._journal = Journal(options.journal, sets_aside=restarts)
+            journal = self._journal = Journal(options.journal, sets_aside=restarts)
             run.fingerprint = self._source.fingerprint
-            run, left = self._journal.resume(
+            run.rejects_at = 0 if rejects is None else rejects.position
+            left = journal.resume(
                 run, core.config.now(), restarts=restarts, may_repeat=options.skip_unchanged
             )
+            run = journal.run
             self._slices = slices(self._source, left, run.last_row, options.chunk_rows)
-        self._run = run
-        report.route = run.route = run.route if run.id else self._route()
+            if rejects is not None:
+                # What stands there and was not counted comes again.
+                rejects.resume(run.rejects_at)
+        if run.route is Route.AUTO:
+            run.route = self._route()
+        report.route = run.route
         report.add(run.tally)
         report.read = report.earlier = report.settled
-        if self._journal is None:
-            return
-        rejects = options.rejects if isinstance(options.rejects, RejectFile) else None
-        if not run.id:
-            run.rejects_at = 0 if rejects is None else rejects.position
-            self._journal.start(run)
-        elif rejects is not None:
-            # What stands there and was not counted comes again.
-            rejects.resume(run.rejects_at)
 
     def _route(self) -> Route:
         if self._options.route is not Route.AUTO:
@@ -245,26 +240,26 @@ class Sync(AbstractAsyncContextManager["Sync"]):
 
     def _batches(self, sender: Sender) -> Iterator[Batch]:
         """Read and pack; a batch ends with its chunk, when it is full, or with its slice."""
-        journal, run = self._journal, self._run
+        journal, route = self._journal, self.report.route or Route.AUTO
         salt = journal.salt if journal else None
         batch: Batch | None = None
         for outcomes, chunk, ends_chunk in chain(self._ahead, self._slices):
             if self._delivery.halted.done():
                 return
-            left = [admitted(one, run.route, sender.largest_record) for one in outcomes]
+            left = [admitted(one, route, sender.largest_record) for one in outcomes]
             while left:
                 if batch is None:
                     row = left[0][0].row
-                    new = chunk or (journal.begin(run, row) if journal else Chunk(0, row))
+                    new = chunk or (journal.begin(row) if journal else Chunk(0, row))
                     batch = Batch(new, salt, sender.envelope)
                 fits = len(left) if chunk else batch.fitting(left, sender.most_bytes)
                 if fits:
                     now: Sequence[Compared] = left[:fits]
                     if journal and self._options.skip_unchanged:
-                        now = journal.compared(run, batch.chunk, left[:fits], len(batch.rows))
+                        now = journal.compared(batch.chunk, left[:fits], len(batch.rows))
                     self.report.read += batch.add(now)
                     left = left[fits:]
-                if left or (ends_chunk if chunk else run.route is not Route.BULK):
+                if left or (ends_chunk if chunk else route is Route.PER_PROFILE):
                     yield batch.sealed()
                     batch = None
         if batch is not None:
@@ -349,18 +344,9 @@ class Sync(AbstractAsyncContextManager["Sync"]):
         if faulty and rejects is not None:
             rejects.append(faulty)
             rejects.flush()
-            if isinstance(rejects, RejectFile):
-                self._run.rejects_at = rejects.position
-        if self._journal is None:
-            return
-        for one in settled:
-            for position in one.positions:
-                one.chunk.settled[position] = 1
-            for name, count in one.tally.items():
-                self._run.tally[name] = self._run.tally.get(name, 0) + count
-        refused = [identifiers_of(row.source_row) for row in faulty if isinstance(row, Refused)]
-        chunks = {one.chunk for one in settled}
-        self._journal.save(self._run, chunks, chain.from_iterable(refused))
+        if self._journal is not None:
+            rejects_at = rejects.position if isinstance(rejects, RejectFile) else 0
+            self._journal.save(settled, rejects_at=rejects_at)
 
     async def _hand_on(self, results: Iterable[Result] | None) -> None:
         if self._is_read:

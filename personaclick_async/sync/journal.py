@@ -14,22 +14,22 @@ import os
 import secrets
 import sqlite3
 import threading
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from datetime import datetime, timedelta
 from hashlib import blake2b
 from itertools import starmap
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Final
 
 import attrs
 import msgspec
 
 from personaclick_async import codec
 from personaclick_async.errors import PersonaClickError
-from personaclick_async.sync.batch import Chunk, Compared
+from personaclick_async.sync.batch import Chunk, Compared, Settlement
 from personaclick_async.sync.options import SyncRefused
-from personaclick_async.sync.records import Admitted, Record, Route
+from personaclick_async.sync.records import Admitted, Record, Refused, Route, identifiers_of
 from personaclick_async.sync.report import Unchanged
 
 log: Final = logging.getLogger("personaclick_async")
@@ -51,6 +51,14 @@ CREATE TABLE chunks(
 CREATE TABLE contents(person BLOB PRIMARY KEY, content BLOB NOT NULL, chunk INTEGER NOT NULL,
     position INTEGER NOT NULL) WITHOUT ROWID;
 """
+_KIND: Final = """
+SELECT (SELECT count(*) FROM sqlite_schema), application_id, user_version
+FROM pragma_application_id, pragma_user_version
+"""
+_LEFT: Final = """
+SELECT id, first_row, last_row, digest, settled FROM chunks WHERE run = ? ORDER BY first_row
+"""
+_SAVE: Final = "UPDATE chunks SET last_row = ?, digest = ?, settled = ? WHERE id = ?"
 _WAS_LAST: Final = """
 SELECT content = ? AND NOT EXISTS (SELECT 1 FROM chunks WHERE id = chunk)
 FROM contents WHERE person = ?
@@ -60,8 +68,6 @@ DELETE FROM contents WHERE person IN (
     SELECT person FROM chunks CROSS JOIN contents ON chunk = id
     WHERE run = ? AND substr(settled, position + 1, 1) IS NOT x'01')
 """
-
-Identifiers: TypeAlias = Iterable[tuple[str, str]]
 
 
 class JournalLocked(SyncRefused):
@@ -85,7 +91,6 @@ class Run:
     :ivar last_row: the last row that is settled or stands in a chunk.
     :ivar rejects_at: how much the reject file held when its rows were counted last.
     :ivar ended_at: when it was finished or, as it could not go on, abandoned.
-    :ivar id: its number in the journal; 0 until it has one.
     """
 
     source: str
@@ -115,9 +120,11 @@ class Journal:
     """An open journal. Threads may use it at once.
 
     :ivar salt: the key of all hashes in it, drawn when it was made.
+    :ivar run: the one that :meth:`resume` has begun or goes on with.
     """
 
     salt: bytes
+    run: Run
 
     def __init__(self, path: Path, *, sets_aside: bool = False) -> None:
         """Open a journal, or make one; a damaged file is renamed if it ``sets_aside``."""
@@ -156,9 +163,7 @@ class Journal:
         # Held until the process ends, however it ends; and no -shm file is needed.
         db.execute("PRAGMA locking_mode = EXCLUSIVE")
         db.execute("BEGIN EXCLUSIVE")
-        [is_used] = db.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-        [application] = db.execute("PRAGMA application_id").fetchone()
-        [version] = db.execute("PRAGMA user_version").fetchone()
+        is_used, application, version = db.execute(_KIND).fetchone()
         db.execute("COMMIT")
         if is_used and application != _APPLICATION_ID:
             raise SyncRefused("journal: the file is a database of another kind")
@@ -216,12 +221,10 @@ class Journal:
             "counts as not delivered and is sent again by the next run"
         )
 
-    # Runs
-
     def resume(
         self, asked: Run, now: datetime, *, restarts: bool = False, may_repeat: bool = False
-    ) -> tuple[Run, list[Chunk]]:
-        """Return the unfinished run to go on with and its chunks that are not done, or a new one.
+    ) -> list[Chunk]:
+        """Begin a run; or go on with its source's unfinished one, and return what it has not done.
 
         One that can't go on is refused if something of it was sent, and ended otherwise.
 
@@ -230,91 +233,83 @@ class Journal:
         """
         with self.transaction() as db:
             found = db.execute("SELECT id, run FROM runs WHERE source = ?", (asked.source,))
-            earlier = [(number, msgspec.json.decode(run, type=Run)) for number, run in found]
+            runs = [(number, msgspec.json.decode(run, type=Run)) for number, run in found]
         synced_at = None
-        for number, run in earlier:
-            run.id = number
+        for number, run in runs:
+            self.run, run.id = run, number
             if run.ended_at is not None:
                 is_same = run.fingerprint == asked.fingerprint and run.fingerprint is not None
-                if run.is_finished and is_same:
-                    synced_at = run.ended_at
+                synced_at = run.ended_at if is_same and run.is_finished else synced_at
                 continue
             changes = asked.changes_since(run)
             if not restarts and not changes:
                 run.tally.pop("failed", None)  # they come again
-                return run, self._left_by(run)
+                return self._left()
             if not restarts and run.tally.get("sent"):
                 raise SyncRefused(
                     "an earlier sync of this source has not finished, and can't be resumed: "
                     f"{changes}. Restore what it was to resume, or send everything again with "
                     "--restart"
                 )
-            self.end(run, now)
+            self.end(now)
         if synced_at is not None and not may_repeat and abs(now - synced_at) < _SOON:
             when = synced_at.isoformat(" ", "seconds")
             log.warning("the same source was synced to its end at %s: it is sent again", when)
-        return asked, []
-
-    def _left_by(self, run: Run) -> list[Chunk]:
+        self.run = asked
         with self.transaction() as db:
-            db.execute(_FORGET_UNSETTLED, (run.id,))
-            db.execute("DELETE FROM chunks WHERE run = ? AND last_row IS NULL", (run.id,))
-            left = db.execute(
-                "SELECT id, first_row, last_row, digest, settled FROM chunks WHERE run = ?"
-                " ORDER BY first_row",
-                (run.id,),
-            )
-            return list(starmap(Chunk, left))
+            begun = db.execute("INSERT INTO runs(source, run) VALUES (?, '')", (asked.source,))
+            asked.id = begun.lastrowid or 0
+            self._keep(db)
+        return []
 
-    def start(self, run: Run) -> None:
-        """Begin a run of a source that has no unfinished one."""
+    def _left(self) -> list[Chunk]:
         with self.transaction() as db:
-            started = db.execute("INSERT INTO runs(source, run) VALUES (?, '')", (run.source,))
-            run.id = started.lastrowid or 0
-            self._keep(db, run)
+            db.execute(_FORGET_UNSETTLED, (self.run.id,))
+            db.execute("DELETE FROM chunks WHERE run = ? AND last_row IS NULL", (self.run.id,))
+            return list(starmap(Chunk, db.execute(_LEFT, (self.run.id,))))
 
-    def end(self, run: Run, now: datetime, *, is_finished: bool = False) -> None:
-        """Close a run for good."""
-        run.ended_at, run.is_finished = now, is_finished
+    def end(self, now: datetime, *, is_finished: bool = False) -> None:
+        """Close the run for good."""
+        self.run.ended_at, self.run.is_finished = now, is_finished
         with self.transaction() as db:
-            db.execute(_FORGET_UNSETTLED, (run.id,))
-            db.execute("DELETE FROM chunks WHERE run = ?", (run.id,))
-            self._keep(db, run)
+            db.execute(_FORGET_UNSETTLED, (self.run.id,))
+            db.execute("DELETE FROM chunks WHERE run = ?", (self.run.id,))
+            self._keep(db)
 
-    def _keep(self, db: sqlite3.Connection, run: Run) -> None:
-        db.execute("UPDATE runs SET run = ? WHERE id = ?", (codec.encode(run), run.id))
+    def _keep(self, db: sqlite3.Connection) -> None:
+        db.execute("UPDATE runs SET run = ? WHERE id = ?", (codec.encode(self.run), self.run.id))
 
-    # Chunks
-
-    def begin(self, run: Run, first_row: int) -> Chunk:
+    def begin(self, first_row: int) -> Chunk:
         """Make room for a chunk; until it is saved it counts for nothing."""
+        begun = (self.run.id, first_row)
         with self.transaction(ends=False) as db:
-            begun = db.execute(
-                "INSERT INTO chunks(run, first_row) VALUES (?, ?)", (run.id, first_row)
-            )
-            return Chunk(begun.lastrowid or 0, first_row)
+            number = db.execute("INSERT INTO chunks(run, first_row) VALUES (?, ?)", begun).lastrowid
+        return Chunk(number or 0, first_row)
 
-    def save(self, run: Run, chunks: Collection[Chunk], refused: Identifiers = ()) -> None:
-        """Write down how far a run and its chunks are, and forget contents that were refused."""
+    def save(self, settled: Sequence[Settlement], *, rejects_at: int = 0) -> None:
+        """Write down what became of rows; forget the contents of records that were refused."""
+        run, run.rejects_at = self.run, rejects_at
+        for one in settled:
+            for position in one.positions:
+                one.chunk.settled[position] = 1
+            for name, count in one.tally.items():
+                run.tally[name] = run.tally.get(name, 0) + count
+        chunks = {one.chunk for one in settled}
         run.last_row = max(run.last_row, *(chunk.last_row for chunk in chunks))
+        faulty = [row for one in settled for row in one.faulty if isinstance(row, Refused)]
         with self.transaction() as db:
             for chunk in chunks:
                 if chunk.is_done:
                     db.execute("DELETE FROM chunks WHERE id = ?", (chunk.id,))
                 else:
-                    db.execute(
-                        "UPDATE chunks SET last_row = ?, digest = ?, settled = ? WHERE id = ?",
-                        (chunk.last_row, chunk.digest, chunk.settled, chunk.id),
-                    )
-            for key in self._keys(run, refused):
-                db.execute("DELETE FROM contents WHERE person = ?", (key,))
-            self._keep(db, run)
+                    extent = (chunk.last_row, chunk.digest, chunk.settled, chunk.id)
+                    db.execute(_SAVE, extent)
+            for row in faulty:
+                for key in self._keys(identifiers_of(row.source_row)):
+                    db.execute("DELETE FROM contents WHERE person = ?", (key,))
+            self._keep(db)
 
-    # What people were sent last
-
-    def compared(
-        self, run: Run, chunk: Chunk, rows: Sequence[Admitted], first: int
-    ) -> list[Compared]:
+    def compared(self, chunk: Chunk, rows: Sequence[Admitted], first: int) -> list[Compared]:
         """Put ``Unchanged`` in place of records that need not be sent; note the others.
 
         A record is unchanged if each of its person's identifiers was last sent just this content,
@@ -324,14 +319,13 @@ class Journal:
         :param first: the position in the chunk of the first of the rows.
         """
         found: list[Compared] = [*rows]
-        wording = run.settings["segment_id"].encode()
+        wording = self.run.settings["segment_id"].encode()
         with self.transaction(ends=False) as db:
             for position, (outcome, content) in enumerate(rows, first):
                 is_settled = any(chunk.settled[position : position + 1])
                 if is_settled or not isinstance(outcome, Record):
                     continue
-                what = self._hash(wording + content)
-                keys = self._keys(run, outcome.identifiers)
+                what, keys = self._hash(wording + content), self._keys(outcome.identifiers)
                 if all(db.execute(_WAS_LAST, (what, key)).fetchone() == (1,) for key in keys):
                     found[position - first] = Unchanged(outcome.row), content
                 else:
@@ -339,9 +333,9 @@ class Journal:
                     db.executemany("INSERT OR REPLACE INTO contents VALUES (?, ?, ?, ?)", noted)
         return found
 
-    def _keys(self, run: Run, identifiers: Identifiers) -> list[bytes]:
+    def _keys(self, identifiers: Iterable[tuple[str, str]]) -> list[bytes]:
         """Return the keys of people, each of whom is another one in another shop."""
-        whose = f"{run.settings['api_url']} {run.settings['shop_id']}"
+        whose = f"{self.run.settings['api_url']} {self.run.settings['shop_id']}"
         return [self._hash(f"{whose}\n{name}\n{value}".encode()) for name, value in identifiers]
 
     def _hash(self, content: bytes) -> bytes:

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from personaclick_async import ConfigurationError
-from personaclick_async.sync import JournalFailed, Record, Route, SyncRefused
-from personaclick_async.sync.batch import Chunk
+from personaclick_async.sync import Fault, JournalFailed, Record, Refused, Route, SyncRefused
+from personaclick_async.sync.batch import Chunk, Settlement
 from personaclick_async.sync.journal import Journal, Run
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -23,61 +23,55 @@ ADA = (("email", "ada@shop.example"), ("external_id", "7"))
 SETTINGS = {"api_url": "u", "shop_id": "s", "segment_id": ""}
 
 
-def begun(journal: Journal, run: Run, first: int, last: int) -> Chunk:
-    chunk = journal.begin(run, first)
+def asked(source: str = "people") -> Run:
+    return Run(source, Route.BULK, SETTINGS, "f1")
+
+
+def opened_for(path: Path) -> Journal:
+    journal = Journal(path)
+    journal.resume(asked(), NOW)
+    return journal
+
+
+def begun(journal: Journal, first: int, last: int) -> Chunk:
+    chunk = journal.begin(first)
     chunk.last_row, chunk.digest, chunk.settled = last, b"d", bytearray(last - first + 1)
     return chunk
 
 
-def settle(chunk: Chunk, *positions: int) -> None:
-    for position in positions:
-        chunk.settled[position] = 1
-
-
-def asked(source: str = "people") -> Run:
-    return Run(source, Route.AUTO, SETTINGS, "f1")
-
-
-def run_of(journal: Journal) -> Run:
-    run = Run("people", Route.BULK, SETTINGS, "f1")
-    journal.start(run)
-    return run
-
-
-def save(journal: Journal, run: Run, chunks: list[Chunk], **settled: int) -> None:
-    run.tally = settled
-    journal.save(run, chunks)
+def settled(chunk: Chunk, *positions: int, **tally: int) -> Settlement:
+    return Settlement(chunk, positions, (), tally)
 
 
 def test_what_is_written_down_is_there_again(journal: Path) -> None:
-    first = Journal(journal)
-    run = run_of(first)
-    done, half = begun(first, run, 1, 10), begun(first, run, 11, 20)
-    settle(done, *range(10))
-    settle(half, 0, 3)
-    save(first, run, [done, half], sent=11, queued=2, rejected=1, failed=3)
-    begun(first, run, 21, 30)  # never saved: it counts for nothing
+    first = opened_for(journal)
+    done, half = begun(first, 1, 10), begun(first, 11, 20)
+    first.save([settled(done, *range(10), sent=10, queued=2, rejected=1), settled(half)])
+    first.save([settled(half, 0, 3, sent=1, failed=3)])
+    begun(first, 21, 30)  # never saved: it counts for nothing
     first.close()
 
     again = Journal(journal)
-    found, [left] = again.resume(asked(), NOW)
+    [left] = again.resume(asked(), NOW)
+    found = again.run
     assert (found.fingerprint, found.route, found.settings) == ("f1", Route.BULK, SETTINGS)
     assert found.tally == {"sent": 11, "queued": 2, "rejected": 1}
     assert found.last_row == 20
     assert (left.id, left.first_row, left.last_row, left.digest) == (half.id, 11, 20, b"d")
     assert left.settled == bytes([1, 0, 0, 1, *[0] * 6])
-    others = asked("others")
-    assert again.resume(others, NOW) == (others, [])
-    again.end(run, NOW, is_finished=True)
-    assert again.resume(asked(), NOW) == (asked(), [])
+    assert again.resume(asked("others"), NOW) == []
+    assert [chunk.id for chunk in again.resume(asked(), NOW)] == [left.id]
+    again.end(NOW, is_finished=True)
+    assert again.resume(asked(), NOW) == []
+    assert again.run.tally == {}
     again.close()
 
 
 def test_the_file_belongs_to_its_owner_alone(journal: Path) -> None:
     before = os.umask(0)
     try:
-        opened = Journal(journal)
-        begun(opened, run_of(opened), 1, 2)
+        opened = opened_for(journal)
+        begun(opened, 1, 2)
     finally:
         os.umask(before)
     files = list(journal.parent.iterdir())
@@ -140,50 +134,42 @@ def test_a_commit_survives_a_power_cut(journal: Path) -> None:
 
 
 def mark(journal: Journal, chunk: Chunk, content: bytes, persons: Any = ADA) -> bool:
-    run = Run("people", Route.BULK, SETTINGS)
-    [(outcome, _)] = journal.compared(run, chunk, [(Record(1, dict(persons)), content)], 0)
+    [(outcome, _)] = journal.compared(chunk, [(Record(1, dict(persons)), content)], 0)
     return isinstance(outcome, Record)
 
 
 def test_content_counts_as_delivered_only_when_its_chunk_is_done(journal: Path) -> None:
-    opened = Journal(journal)
-    run = run_of(opened)
-    first, second, third = (begun(opened, run, row, row) for row in (1, 2, 3))
+    opened = opened_for(journal)
+    first, second, third = (begun(opened, row, row) for row in (1, 2, 3))
     assert mark(opened, first, b"a")
     assert mark(opened, second, b"a")
-    for chunk in (first, second):
-        settle(chunk, 0)
-    save(opened, run, [first], sent=1)
+    opened.save([settled(first, 0, sent=1)])
     assert mark(opened, third, b"a")  # the second chunk is still under way
-    save(opened, run, [second], sent=1)
-    settle(third, 0)
-    save(opened, run, [third], sent=1)
-    assert not mark(opened, begun(opened, run, 4, 4), b"a")
-    assert mark(opened, begun(opened, run, 5, 5), b"b")
+    opened.save([settled(second, 0, sent=1)])
+    opened.save([settled(third, 0, sent=1)])
+    assert not mark(opened, begun(opened, 4, 4), b"a")
+    assert mark(opened, begun(opened, 5, 5), b"b")
     opened.close()
 
 
 def test_a_person_known_by_another_name_meanwhile_is_not_unchanged(journal: Path) -> None:
-    opened = Journal(journal)
-    run = run_of(opened)
+    opened = opened_for(journal)
     for row, persons, content in ((1, ADA, b"a"), (2, ADA[1:], b"b")):
-        chunk = begun(opened, run, row, row)
+        chunk = begun(opened, row, row)
         assert mark(opened, chunk, content, persons)
-        settle(chunk, 0)
-        save(opened, run, [chunk], sent=1)
-    assert mark(opened, begun(opened, run, 3, 3), b"a")
+        opened.save([settled(chunk, 0, sent=1)])
+    assert mark(opened, begun(opened, 3, 3), b"a")
     opened.close()
 
 
 def test_what_was_refused_or_given_up_is_not_remembered_as_delivered(journal: Path) -> None:
-    opened = Journal(journal)
-    run = run_of(opened)
-    chunk = begun(opened, run, 1, 1)
+    opened = opened_for(journal)
+    chunk = begun(opened, 1, 1)
     mark(opened, chunk, b"a")
-    settle(chunk, 0)
-    opened.save(run, [chunk], ADA)
-    assert mark(opened, begun(opened, run, 2, 2), b"a")
-    opened.end(run, NOW)
-    run = run_of(opened)
-    assert mark(opened, begun(opened, run, 1, 1), b"a")
+    refused = Refused(1, (Fault("record", "another", "this"),), dict(ADA))
+    opened.save([Settlement(chunk, (0,), (), {"rejected": 1}, [refused])])
+    assert mark(opened, begun(opened, 2, 2), b"a")
+    opened.end(NOW)
+    opened.resume(asked(), NOW)
+    assert mark(opened, begun(opened, 1, 1), b"a")
     opened.close()
