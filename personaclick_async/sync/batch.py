@@ -29,7 +29,6 @@ Compared: TypeAlias = Admitted | tuple[Unchanged, bytes]
 class Chunk:
     """What the journal knows of a batch.
 
-    :ivar last_row: numbers may be missing between the first and the last.
     :ivar digest: a keyed hash of the rows, by which a changed source is recognised.
     :ivar settled: a byte for each row, 1 if it is settled.
     """
@@ -55,11 +54,10 @@ class Chunk:
 
 @attrs.define(eq=False)
 class Settlement:
-    """Rows of one chunk whose outcome is known.
+    """Rows of one chunk whose outcome is known, with what goes to the reject sink.
 
     :ivar positions: theirs in the chunk; of failed ones none, so that the next run tries again.
     :ivar results: one for each row, for the caller who iterates; may be lazy.
-    :ivar faulty: what goes to the reject sink.
     """
 
     chunk: Chunk

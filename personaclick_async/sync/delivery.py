@@ -146,9 +146,8 @@ class Outage:
 class Delivery:
     """Sends for all workers of a sync, on its event loop.
 
-    The transport's own retries end after some seconds and share a budget, which is right for a
-    visitor who waits and wrong for a job that must lose nothing: it makes one attempt per call
-    here, and this class repeats it.
+    The transport's own retries end after some seconds and share a budget, which is wrong for a job
+    that must lose nothing: it makes one attempt per call here, and this class repeats it.
 
     :ivar halted: done when nothing more is to be sent.
     :ivar error: why, unless the sync was told to end.
@@ -181,10 +180,7 @@ class Delivery:
     # How it ends
 
     def halt(self, error: Exception | None = None) -> None:
-        """Send nothing more; requests in flight are not touched, waits end.
-
-        :param error: what ends the sync; the first one counts.
-        """
+        """Send nothing more; waits end, requests in flight do not. The first error counts."""
         self.error = self.error or error
         for future in (self.halted, self._answered):
             if not future.done():
@@ -192,7 +188,7 @@ class Delivery:
 
     @contextmanager
     def halting(self) -> Iterator[None]:
-        """Halt the sync by any error, so that all that is in flight can end in its own way."""
+        """Halt the sync by an error, and let what is in flight end in its own way."""
         try:
             yield
         except Halted:

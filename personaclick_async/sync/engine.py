@@ -74,7 +74,7 @@ class Sync(AbstractAsyncContextManager["Sync"]):
         self._options = options
         self._source = source_of(source)
         self._reading = OneThread("personaclick-sync-read")
-        self._slices = slices(self._source, (), 0, options.chunk_rows)
+        self._slices = slices(self._source, [], 0, options.chunk_rows)
         self._ahead: list[Slice] = []
         self._journal: Journal | None = None
         self._writing = OneThread("personaclick-sync-write")

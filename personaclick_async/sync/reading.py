@@ -6,19 +6,11 @@ import asyncio
 import threading
 from bisect import bisect_left, bisect_right
 from collections import deque
-from collections.abc import (
-    AsyncIterable,
-    Callable,
-    Generator,
-    Iterable,
-    Iterator,
-    Mapping,
-    Sequence,
-)
+from collections.abc import AsyncIterable, Callable, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from functools import partial
-from itertools import islice, pairwise
-from operator import attrgetter, lt
+from itertools import islice
+from operator import attrgetter
 from queue import SimpleQueue
 from typing import Any, Final, NamedTuple, TypeAlias, TypeVar, TypeVarTuple
 
@@ -49,10 +41,7 @@ class OneThread:
         self._thread = threading.Thread(target=self._serve, name=name, daemon=True)
 
     def run(self, work: Callable[[*Ts], T], *arguments: *Ts) -> asyncio.Future[T]:
-        """Run a function on the thread, after those before it.
-
-        Once it has begun, a caller that is cancelled leaves it running.
-        """
+        """Run a function after those before it; cancelling does not end one that has begun."""
         if self._thread.ident is None:
             self._thread.start()
         result: Future[T] = Future()
@@ -85,7 +74,7 @@ class Slice(NamedTuple):
 
 
 def slices(
-    source: Source, left: Sequence[Chunk], done_until: int, most: int
+    source: Source, left: list[Chunk], done_until: int, most: int
 ) -> Generator[Slice, None, None]:
     """Read what an earlier run has left to do, in slices of at most ``most`` rows.
 
@@ -107,19 +96,15 @@ def slices(
 def in_order(read: Iterable[list[Outcome]], row: int) -> Iterator[list[Outcome]]:
     """Check the order of rows, the first of which follow ``row``."""
     for some in read:
-        numbers = [row, *map(_row, some)]
-        if not all(map(lt, numbers, islice(numbers, 1, None))):
-            before, after = next(pair for pair in pairwise(numbers) if pair[0] >= pair[1])
-            raise SyncRefused(f"the source gave row {after} after row {before}")
-        row = numbers[-1]
+        for outcome in some:
+            if outcome.row <= row:
+                raise SyncRefused(f"the source gave row {outcome.row} after row {row}")
+            row = outcome.row
         yield some
 
 
-def cut(read: Iterable[list[Outcome]], left: Sequence[Chunk], done_until: int) -> Iterator[Slice]:
-    """Leave out rows that are done; keep those of a chunk apart from all others.
-
-    :raises SyncRefused: a chunk's rows are gone.
-    """
+def cut(read: Iterable[list[Outcome]], left: list[Chunk], done_until: int) -> Iterator[Slice]:
+    """Leave out rows that are done; keep those of a chunk apart from all others."""
     chunks = deque(left)
     for some in read:
         rest = some
@@ -142,10 +127,7 @@ def cut(read: Iterable[list[Outcome]], left: Sequence[Chunk], done_until: int) -
 
 
 def source_of(records: Records) -> Source:
-    """Return what can be synced as a source.
-
-    :raises SyncRefused: it is none.
-    """
+    """Return what can be synced as a source; raise SyncRefused for what can't."""
     # Not isinstance: that would look for the fingerprint, and hash the whole file here on the loop.
     if callable(getattr(records, "outcomes", None)):
         return records  # type: ignore[return-value]
@@ -153,10 +135,8 @@ def source_of(records: Records) -> Source:
         return AsyncSource(records)
     if isinstance(records, Iterable) and not isinstance(records, str | bytes | Mapping):
         return IterableSource(records)
-    raise SyncRefused(
-        "source: expected a Source, or an iterable or async iterable of updates, got "
-        + type(records).__name__
-    )
+    expected = "source: expected a Source, or an iterable or async iterable of updates, got "
+    raise SyncRefused(expected + type(records).__name__)
 
 
 class AsyncSource(IterableSource):

@@ -61,17 +61,14 @@ def _rejection(batch: Batch, index: int, error: PersonaClickError) -> Settlement
 
 
 class BulkSender:
-    """Sends batches as imports, one after the other.
+    """Sends batches as imports, one at a time: two at once may arrive in either order.
 
-    The service applies imports in the order in which they come, and two requests at once may
-    arrive in either: sending one at a time keeps the records of one person in order. One sender
-    fills the documented 40 requests a minute all the same.
+    That keeps the records of one person in order, and fills the documented quota all the same.
 
-    :ivar alive: how many batches exist at once: one is sent while the next is read and packed.
     :ivar most_bytes: the largest body; no larger than what the service has found too large.
     """
 
-    alive: Final = 2
+    alive: Final = 2  # batches: one is sent while the next is read and packed
 
     def __init__(self, delivery: Delivery, settle: Settle) -> None:
         core, options = delivery.core, delivery.options
@@ -85,10 +82,7 @@ class BulkSender:
         self.largest_record = options.max_chunk_bytes - self._around
 
     async def send(self, batch: Batch) -> None:
-        """Send the batch's records and settle each.
-
-        :raises Halted: the sync ends.
-        """
+        """Send the batch's records and settle each."""
 
         def fits(first: int, end: int) -> bool:
             return batch.size(first, end) <= self.most_bytes
@@ -125,8 +119,6 @@ class ProfileSender:
     Records that share an identifier are about the same person: they keep their order, across
     batches, and are never in flight at once. At most twice as many as there are requests at once
     are sent and not yet committed: no more than those are sent again after a crash.
-
-    :ivar alive: how many batches exist at once.
     """
 
     alive: Final = 4
