@@ -52,6 +52,7 @@ _NO_CONTENT: Final = ("__MACOSX/", ".DS_Store")
 class FileInput:
     """A file, which can be read any number of times and is to stay as it is meanwhile."""
 
+    kept_by: object = None  # what the file is closed with
     _state: tuple[int, int, int] | None = None
 
     def __init__(self, path: str | os.PathLike[str], *, name: str | None = None) -> None:
@@ -121,7 +122,7 @@ class RemoteInput(FileInput):
     def _path(self) -> Path:  # type: ignore[override]
         try:
             with self._files.open(self._there, "rb") as remote:
-                copy = _copied(remote)
+                return _path_of(_copied(remote, self))
         except Exception as error:  # noqa: BLE001 - each protocol has its own; texts quote the URL
             cause = error.__cause__
             is_refused = isinstance(cause, OSError) or getattr(cause, "status", _GONE) != _GONE
@@ -129,8 +130,6 @@ class RemoteInput(FileInput):
                 raise ConfigurationError(f"{self.name}: expected a file, found none") from None
             reason = f"can't be fetched from {self._host}: {type(cause or error).__name__}"
             raise SourceFailed(f"{self.name}: {reason}") from None
-        weakref.finalize(self, copy.close)
-        return _path_of(copy)
 
 
 @attrs.define(eq=False, repr=False, slots=False)
@@ -169,9 +168,8 @@ class StreamInput:
     def kept(self) -> FileInput:
         """Read all of it into a file without a name, for what can't be read as it comes."""
         with self.open() as whole:
-            copy = _copied(whole)
-        kept = FileInput(_path_of(copy), name=self.name)
-        weakref.finalize(kept, copy.close)
+            kept = FileInput(_path_of(_copied(whole, self)), name=self.name)
+        kept.kept_by = self
         return kept
 
 
@@ -210,14 +208,12 @@ def stream_of(blocks: Iterator[bytes]) -> io.BufferedReader:
     return io.BufferedReader(_Blocks(blocks))
 
 
-@contextmanager
-def seekable(stream: io.BufferedReader) -> Iterator[io.BufferedReader]:
-    """Make a stream seekable, by way of a temporary file if need be."""
-    if _is_file(stream):
-        yield stream
-    else:
-        with _copied(stream) as copy:
-            yield copy
+def seekable(stream: io.BufferedReader, owner: object = None) -> io.BufferedReader:
+    """Make a stream seekable; a temporary file that it takes is closed with its owner."""
+    # A pipe is a FileIO as well, and gzip can seek, but in its own way.
+    if isinstance(stream.raw, io.FileIO) and stream.seekable():
+        return stream
+    return _copied(stream, owner or stream)
 
 
 @contextmanager
@@ -263,9 +259,7 @@ def _frames(stream: io.BufferedReader, zstandard: Any) -> Iterator[bytes]:  # no
 
 
 def _unzipped(stream: io.BufferedReader, owner: Input) -> io.BufferedReader:
-    if not _is_file(stream):
-        stream = _copied(stream)
-        weakref.finalize(owner, stream.close)
+    stream = seekable(stream, owner)
     archive = zipfile.ZipFile(stream)
     if not _WORKBOOK.isdisjoint(archive.namelist()):
         stream.seek(0)
@@ -283,17 +277,14 @@ def _unzipped(stream: io.BufferedReader, owner: Input) -> io.BufferedReader:
     return io.BufferedReader(cast("io.RawIOBase", archive.open(parts[0])))
 
 
-def _is_file(stream: io.BufferedReader) -> bool:
-    # A pipe is a FileIO as well, and gzip can seek, but in its own way.
-    return isinstance(stream.raw, io.FileIO) and stream.seekable()
-
-
-def _copied(stream: IO[bytes]) -> io.BufferedReader:
+def _copied(stream: IO[bytes], owner: object) -> io.BufferedReader:
     """Copy a stream to a file without a name, of which nothing is left whatever happens."""
     with tempfile.TemporaryFile() as file:
         shutil.copyfileobj(stream, file, _BLOCK)
         file.flush()
-        return _path_of(file).open("rb")
+        copy = _path_of(file).open("rb")
+    weakref.finalize(owner, copy.close)
+    return copy
 
 
 def _path_of(file: IO[bytes]) -> Path:

@@ -72,7 +72,8 @@ class SheetSource(Table):
         self._calamine = need("python_calamine", extra="excel", purpose=self.name)
 
     def _open(self) -> AbstractContextManager[Opened]:
-        with self._input.open() as stream, seekable(stream) as file:
+        with self._input.open() as stream:
+            file = seekable(stream)
             try:
                 with self._calamine.CalamineWorkbook.from_filelike(file) as book:
                     return nullcontext(self._sheet(book, file))
@@ -196,8 +197,8 @@ class ParquetSource(Table):
 
     @contextmanager
     def _open(self) -> Iterator[Opened]:
-        # Parquet is read from its end, which a packed file can't do.
-        with self._input.open() as stream, seekable(stream) as whole:
+        with self._input.open() as stream:
+            whole = seekable(stream)  # Parquet is read from its end, which a packed file can't do
             try:
                 file = self._parquet.ParquetFile(whole)
                 names, size = distinct(file.schema_arrow.names), file.metadata.num_rows
