@@ -36,7 +36,7 @@ class Interrupted(SystemExit):
     """What the person at the terminal has not been told yet."""
 
 
-def run_interruptibly(work: Coroutine[Any, Any, T]) -> T:
+def run_interruptibly(work: Coroutine[Any, Any, T], *, unfinished: str = "interrupted") -> T:
     """Run a coroutine, which the first signal cancels and the second one leaves at once."""
 
     async def cancellable() -> T:
@@ -46,7 +46,9 @@ def run_interruptibly(work: Coroutine[Any, Any, T]) -> T:
     try:
         return asyncio.run(cancellable())
     except (asyncio.CancelledError, KeyboardInterrupt):
-        raise Interrupted(128 + (_came[0] if _came else signal.SIGINT)) from None
+        interrupted = Interrupted(128 + (_came[0] if _came else signal.SIGINT))
+        interrupted.untold = unfinished
+        raise interrupted from None
     finally:
         _tasks.clear()
 

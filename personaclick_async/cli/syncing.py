@@ -15,7 +15,7 @@ import typer
 from personaclick_async.cli import machines
 from personaclick_async.cli.options import Connection, Reading, Syncing
 from personaclick_async.cli.outcome import Exit, Output
-from personaclick_async.cli.process import Interrupted, run_interruptibly
+from personaclick_async.cli.process import run_interruptibly
 from personaclick_async.cli.report import Summary, progress
 from personaclick_async.errors import ConfigurationError, ValidationError
 from personaclick_async.sync import SyncOptions
@@ -107,10 +107,7 @@ def run_sync(given: Syncing, connection: Connection, output: Output) -> None:
                         await sync.run()
 
         try:
-            run_interruptibly(work())
-        except Interrupted as interrupted:
-            interrupted.untold = _unfinished(given)
-            raise
+            run_interruptibly(work(), unfinished=_unfinished(given))
         finally:
             summary.show(report, rejects, source.notices, output)
     # A query may have nothing to tell, and so may a share; a file should.
