@@ -150,7 +150,7 @@ class LifespanMiddleware:
                 await self.client.close(patience=self.patience)
             await send(message)
 
-        try:
+        async with lifespan(self.client, patience=self.patience)(self.app):
             try:
                 await self.app(scope, listen, close_and_send)
             except Exception:
@@ -161,5 +161,3 @@ class LifespanMiddleware:
                 for _ in range(2):  # the startup and the shutdown
                     event = await receive()
                     await close_and_send({"type": f"{event['type']}.complete"})
-        finally:
-            await self.client.close(patience=self.patience)
