@@ -168,14 +168,20 @@ def probe(*, given: Probing, connection: Connection, output: Output) -> None:
     if given.write and not given.yes:
         typer.confirm(f"This writes {probing.WRITES}.\nGo on?", abort=True, err=True)
     config = connection.client().config
-    if given.customer is not None and config.shop_secret is None:
-        raise ConfigurationError("--customer: shop_secret is needed")
+    customer = None
+    if given.customer is not None:
+        if config.shop_secret is None:
+            raise ConfigurationError("--customer: shop_secret is needed")
+        kind, separator, value = given.customer.partition("=")
+        if not separator:
+            raise ValidationError("customer", "email=…, phone=… or the like", "a text without =")
+        customer = dict([Identity.of(**{kind: value})])
     asking = probing.probe(
         config.shop_id,
         shop_secret=config.shop_secret,
         api_url=config.api_url,
         write=given.write,
-        customer=None if given.customer is None else _identifier(given.customer),
+        customer=customer,
         pause=given.pause,
         progress=lambda what: output.note(f"asking about {what}"),
     )
@@ -198,13 +204,6 @@ def probe(*, given: Probing, connection: Connection, output: Output) -> None:
         output.complain("Contradicted", contradiction)
     if report.contradictions:
         raise typer.Exit(Exit.FAILED)
-
-
-def _identifier(text: str) -> dict[str, str]:
-    kind, separator, value = text.partition("=")
-    if not separator:
-        raise ValidationError("customer", "email=…, phone=… or the like", "a text without =")
-    return dict([Identity.of(**{kind: value})])
 
 
 def _word(value: object) -> str:

@@ -195,21 +195,20 @@ def _account(report: Report, see: str) -> Iterator[tuple[str, int | str, str]]:
 
 def progress(report: Report, output: Output) -> AbstractContextManager[object]:
     """Show how far a sync is, if somebody is looking at standard error."""
-    if output.as_json or not stderr.is_terminal:
-        return nullcontext()
-    return Live(get_renderable=lambda: _line(report), console=stderr)
 
+    def line() -> Table:
+        now = datetime.now(UTC)
+        if report.waiting is not None:
+            seconds = max(0.0, (report.waiting.until - now).total_seconds())
+            state = f"waiting {seconds:.0f} s: {report.waiting.reason}"
+        else:
+            left = report.seconds_left(now)
+            state = f"{report.rate(now):,.0f}/s" + ("" if left is None else f", {left:,.0f} s left")
+        done, total = report.settled, report.total and max(report.total, report.settled)
+        bar = ProgressBar(total, done, width=30)
+        shown = Table.grid(padding=(0, 1))
+        shown.add_row("syncing", bar, f"{done:,}/{f'{total:,}' if total else '?'}", cell(state))
+        return shown
 
-def _line(report: Report) -> Table:
-    now = datetime.now(UTC)
-    if report.waiting is not None:
-        seconds = max(0.0, (report.waiting.until - now).total_seconds())
-        state = f"waiting {seconds:.0f} s: {report.waiting.reason}"
-    else:
-        left = report.seconds_left(now)
-        state = f"{report.rate(now):,.0f}/s" + ("" if left is None else f", {left:,.0f} s left")
-    done, total = report.settled, report.total and max(report.total, report.settled)
-    line = Table.grid(padding=(0, 1))
-    bar = ProgressBar(total, done, width=30)
-    line.add_row("syncing", bar, f"{done:,}/{f'{total:,}' if total else '?'}", cell(state))
-    return line
+    is_watched = stderr.is_terminal and not output.as_json
+    return Live(get_renderable=line, console=stderr) if is_watched else nullcontext()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import logging
 import math
-import time
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AbstractContextManager
 from typing import ClassVar, Final, Literal, TypeAlias, TypeVar
@@ -153,7 +152,6 @@ class Visitors:
 
     client: PersonaClick
     policy: VisitorPolicy = attrs.field(factory=VisitorPolicy)
-    _clock: Callable[[], Seconds] = attrs.field(default=time.monotonic, kw_only=True)
     _paused_until: Seconds = attrs.field(default=-math.inf, init=False)
     _has_warned: bool = attrs.field(default=False, init=False)
 
@@ -199,14 +197,14 @@ class Visitors:
 
     async def _start(self) -> Session:
         """Start a session on a new device, within a time; after a failure, none for a while."""
-        if self._clock() < self._paused_until:
+        if self.client.config.clock() < self._paused_until:
             reason = "not tried, because a session could not be started a moment ago"
             raise ConnectionFailed(reason, endpoint=INIT.name, attempts=0)
         try:
             client = self.client.with_options(timeout=self.policy.start_timeout)
             return (await client.init()).session
         except PersonaClickError:
-            self._paused_until = self._clock() + self.policy.pause_after_failure
+            self._paused_until = self.client.config.clock() + self.policy.pause_after_failure
             raise
 
     def check_that_it_comes_back(self, cookie: str, request: IncomingRequest) -> None:

@@ -265,7 +265,7 @@ async def test_after_a_failure_no_session_is_tried_until_the_pause_is_over(
     make_client: MakeClient, emulator: Emulator
 ) -> None:
     now = 0.0
-    visitors = Visitors(make_client(), clock=lambda: now)
+    visitors = Visitors(make_client(clock=lambda: now))
 
     async def newcomer() -> User:
         visitor = await visitors.arrive(request())
