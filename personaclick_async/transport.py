@@ -6,7 +6,6 @@ import asyncio
 import logging
 import random
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import suppress
 from typing import Any, Final, TypeAlias, TypeVar
 
 import aiohttp
@@ -102,9 +101,7 @@ class Transport:
         :param then: makes the result of the answer, here to save a coroutine around this one.
         :raises PersonaClickError: what the last attempt failed with.
         """
-        if self._config.disabled:
-            if self._pools.is_closed:
-                raise closed_error()
+        if self._config.disabled and not self._pools.is_closed:
             self.stats.calls += 1
             return then(nothing_sent(call))
         pool = self._pools.here() or await self._pools.open()
@@ -178,11 +175,10 @@ class Transport:
         status, retry_after = getattr(error, "status", None), getattr(error, "retry_after", None)
         if status == RateLimited.usual_status and retry_after is not None:
             limiter.pause(retry_after)
-        is_cheap = endpoint.family is not Family.IMPORT and endpoint.is_idempotent
         wait: Seconds | None = 0.0
+        is_cheap = endpoint.family is not Family.IMPORT and endpoint.is_idempotent
         if fate is Fate.STALE and is_cheap:
-            # The next one gets a new connection, so this happens once.
-            sending.stale += 1
+            sending.stale += 1  # the next one gets a new connection, so this happens once
         else:
             if sending.options.retries is not None:
                 policy = attrs.evolve(policy, attempts=sending.options.retries + 1)
@@ -304,12 +300,13 @@ class Transport:
         return answer if error is None else (error, Fate.OPEN)
 
     async def _wait_for_room(self, pool: Pool, sending: _Sending) -> None:
-        with suppress(TimeoutError):
+        try:
             async with asyncio.timeout(sending.options.left):
                 await pool.room.acquire()
-                return
-        most = self._config.max_concurrency
-        raise sending.late(f"one of {most} other requests to end (max_concurrency)")
+        except TimeoutError:
+            most = self._config.max_concurrency
+            late = sending.late(f"one of {most} other requests to end (max_concurrency)")
+            raise late from None
 
 
 def _outgoing(
