@@ -53,15 +53,13 @@ class Visit:
 
     A session that is over is replaced by a new one the next time the user does something, as the
     official mobile SDKs do it; every success puts its end off by two hours (protocol, 6.2).
-
-    :ivar start: starts the session of a visitor without a device; None once the visit has begun.
     """
 
     identity: Identity
     segment: Segment | None = None
     seance: str | None = None
     expires_at: datetime | None = None
-    start: Start | None = None
+    start: Start | None = None  # of a visitor without a device; None once the visit has begun
     _turn: asyncio.Lock | None = None
 
     @classmethod
@@ -78,10 +76,7 @@ class Visit:
         return Session(did=self.identity.value, seance=self.seance, expires_at=self.expires_at)
 
     async def begin(self, start: Start | None = None) -> None:
-        """Begin a visit that has not begun: once, however many calls wait for it.
-
-        :param start: gives the session in place of the visit's own start.
-        """
+        """Begin a visit by its own start or another: once, however many calls wait for it."""
         turn = self._turn = self._turn or asyncio.Lock()
         async with turn:
             if self.start is not None:
@@ -102,10 +97,7 @@ class Scope:
     options: CallOptions
 
     def ask(self, make: Callable[[Shop, RequestContext], Call[T]]) -> Awaitable[Answer[T]]:
-        """Make a call for this user and send it, which keeps their session alive.
-
-        The session of a new visitor begins with it.
-        """
+        """Make a call and send it, which begins the user's session or keeps it alive."""
         if self.visit.start is not None:
             return self._begin_and(lambda scope: scope.ask(make))
         core = self.core
@@ -113,11 +105,7 @@ class Scope:
         return core.transport.send(call, self.options, self._answered)
 
     def read_profile(self, parse: Callable[[bytes], T], *, force: bool = False) -> Awaitable[T]:
-        """Read the profile by a request that concurrent readers share.
-
-        :param parse: makes the result of the answer's body.
-        :param force: share none that began before.
-        """
+        """Read the profile by a request that concurrent readers share, a new one if forced."""
         if self.visit.start is not None or (self.options.timeout and self.options.ends is None):
             return self._begin_and(lambda scope: scope.read_profile(parse, force=force))
         return self.core.profiles.read(
@@ -125,11 +113,7 @@ class Scope:
         )
 
     async def begun(self, start: Start | None = None) -> Scope:
-        """Return the scope of a call that begins now, with a device; its timeout counts from here.
-
-        :param start: gives a new visitor's session in place of the visit's own start.
-        :raises TimedOut: the timeout is over.
-        """
+        """Return the scope of a call that begins now: with a device, its timeout counting."""
         visit, options = self.visit, self.options.begun()
         if visit.start is not None:
             try:

@@ -162,10 +162,7 @@ class PersonaClick:
 
     @property
     def scope(self) -> Scope:
-        """What calls of the current user are made with, for the package's own modules.
-
-        :raises NoCurrentUser: there is none.
-        """
+        """What calls of the current user are made with, for the package's own modules."""
         who = self.current_user_or_reason or NoCurrentUser(
             "no current user: set one with client.set_current_user(…) or client.as_user(…), or "
             "make the call for a user: client.user(did=…).profile.get()"
@@ -261,10 +258,7 @@ class PersonaClick:
     def user_of(
         self, identity: Identity, *, seance: str | None = None, segment: Segment | None = None
     ) -> User:
-        """Return the user with an identity made before; see :meth:`user`.
-
-        :raises ConfigurationError: the identity needs the secret and the client has none.
-        """
+        """Return the user with an identity made before; see :meth:`user`."""
         # The last order of the other two can be read without the secret.
         if not identity.is_device and identity.kind not in (EXTERNAL_ID, TELEGRAM_ID):
             self._core.shop.require_secret(f"name a user by {identity.kind}")
@@ -276,9 +270,7 @@ class PersonaClick:
         """Return a visitor without a device; their first call starts the session. No I/O.
 
         Until then ``user.session`` is None. A call whose session can't be started raises what
-        :meth:`init` raises, and the next one tries again.
-
-        :param start: gives the session in place of :meth:`init`.
+        :meth:`init` raises, or ``start`` in its place, and the next one tries again.
         """
 
         async def init() -> Session:
@@ -373,11 +365,10 @@ class PersonaClick:
 
         A POST or DELETE drops the cached profiles, for it may have changed any of them.
 
-        :param path: without a query, such as ``/segments/add``; put nothing personal into it.
+        :param path: without a query; put nothing personal into it.
         :param parameters: the query of a GET, else the fields of the JSON body; ``shop_id`` and
             ``shop_secret`` are added.
-        :param repeat: whether the request may be sent again after a failure, because twice has
-            the effect of once.
+        :param repeat: send it again after a failure, because twice has the effect of once.
         :raises ValidationError: the method, the path or a parameter is none.
         """
         core, options = self._core, self._options
@@ -400,8 +391,7 @@ class PersonaClick:
             print(sync.report)
 
         :param source: a :class:`~personaclick_async.sync.Source`, or any iterable or async
-            iterable of :class:`ProfileUpdate` or of flat mappings; memory stays bounded whatever
-            its length.
+            iterable of :class:`ProfileUpdate` or of flat mappings, of any length.
         :param options: how to go about it; see :class:`~personaclick_async.sync.SyncOptions`.
         :raises ConfigurationError: the client is disabled, and there is a journal.
         """
@@ -422,17 +412,14 @@ class PersonaClick:
         return await self.sync(source, options=options).run()
 
     def start_over_after_fork(self) -> None:
-        """Forget connections and locks of the parent, in a process that was forked off.
-
-        ``os.fork`` does it by itself, with every client.
-        """
+        """Forget the parent's connections and locks, in a fork that ``os.fork`` has not made."""
         self._core.transport.start_over_after_fork()
         self._core.profiles.start_over_after_fork()
 
     async def close(self, *, patience: Seconds = 30.0) -> None:
         """Refuse new calls, wait for those in progress (``patience`` seconds at most), and close.
 
-        Closing twice is fine. A call made later raises :class:`ClientClosed`.
+        A call made later raises :class:`ClientClosed`.
         """
         await self._core.transport.close(patience=patience)
         await self._core.profiles.close()

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from enum import Enum
 from functools import partial
 from typing import Any, Final, TypeAlias
 from urllib.parse import urlsplit
@@ -230,23 +231,21 @@ class Config:
     )
 
 
-class Unset:
-    """The type of :data:`UNSET`: tells "not given" from None, which has a meaning of its own."""
+class Unset(Enum):
+    """Tells "not given" from None, which has a meaning of its own."""
 
-    def __repr__(self) -> str:
-        return "<from the environment or the default>"
+    UNSET = "from the environment, or the default"
 
 
-UNSET: Final = Unset()
+UNSET: Final = Unset.UNSET
 
 
 @attrs.frozen(kw_only=True)
 class CallOptions:
     """What ``with_options`` changes for the calls made through it.
 
-    :ivar timeout: seconds that the whole call may take: waits for limits, for a pause that the
-        service asked for and for a free connection, every attempt, and the waits between them.
-        ``Timeouts`` goes on to say how long each attempt may take.
+    :ivar timeout: seconds that the whole call may take: every attempt and wait. ``Timeouts`` goes
+        on to say how long each attempt may take.
     :ivar retries: how many times a request is sent again at most, in place of the policy's.
     :ivar stream: where the data comes from, in place of the client's.
     :ivar ends: when the timeout is over, by the monotonic clock; None before the call begins.
@@ -321,8 +320,7 @@ def load_config(
 ) -> Config:
     """Make the settings of arguments, of environment variables for those not given, and defaults.
 
-    :raises ConfigurationError: a setting is missing or breaks its rule; names the argument and
-        the variable.
+    Errors name the argument and the variable.
     """
     variables = os.environ if environment is None else environment
     settings = {name: value for name, value in arguments.items() if not isinstance(value, Unset)}

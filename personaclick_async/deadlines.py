@@ -21,23 +21,15 @@ _LOOKS_PER_SILENCE: Final = 4
 
 
 class Deadline:
-    """The time that an attempt of the current task has; past it, its block raises TimeoutError.
-
-    :ivar wants_new_connection: whether the connector must not give it a used one.
-    :ivar incoming: the answer's body, once there is one.
-    :ivar sent_bytes: how much of a large body has gone out.
-    :ivar has_passed: whether the time was over before the block had ended.
-    :ivar was_silent: whether that was because no byte came or went.
-    :ivar is_reused: whether its connection had been used before; None before it has one.
-    """
+    """The time that an attempt of the current task has; past it, its block raises TimeoutError."""
 
     # Defaults of the class: most attempts change none of them.
-    wants_new_connection: bool = False
-    incoming: aiohttp.StreamReader | None = None
-    sent_bytes: int = 0
-    has_passed: bool = False
-    was_silent: bool = False
-    is_reused: bool | None = None
+    wants_new_connection: bool = False  # the connector must not give it a used one
+    incoming: aiohttp.StreamReader | None = None  # the answer's body, once there is one
+    sent_bytes: int = 0  # of a large body
+    has_passed: bool = False  # it was over before the block had ended
+    was_silent: bool = False  # and that because no byte came or went
+    is_reused: bool | None = None  # its connection had been used; None before it has one
     _progress: int = -1
     _quiet_since: Seconds = 0.0
     _task: asyncio.Task[Any]
@@ -102,10 +94,8 @@ current_attempt: Final[ContextVar[Deadline | None]] = ContextVar("current_attemp
 class Deadlines:
     """The deadlines of one event loop.
 
-    The end of an attempt's whole time is kept exactly. Silence ends an attempt after the time
-    that it may last, and before one and a half times that: all are looked at several times in it.
-
-    :param silence: seconds for which no byte may come or go.
+    The end of an attempt's whole time is kept exactly. Silence, no byte coming or going, ends it
+    after the time that it may last, and before one and a half times that.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, silence: Seconds) -> None:

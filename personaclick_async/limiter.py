@@ -19,10 +19,7 @@ _LONGEST_PAUSE: Final = 300.0
 
 
 class Limiter:
-    """Holds requests back: by a limit per window if there is one, and while it is paused.
-
-    :ivar is_open: whether requests pass without asking: no limit, no pause.
-    """
+    """Holds requests back: by a limit per window if there is one, and while it is paused."""
 
     def __init__(self, limit: RateLimit | None, clock: Callable[[], Seconds]) -> None:
         self._limit = limit
@@ -32,7 +29,7 @@ class Limiter:
         self._in_use = 0
         self._free_at: deque[Seconds] = deque()
         self._paused_until = 0.0
-        self.is_open = limit is None
+        self.is_open = limit is None  # requests pass without asking: no limit, no pause
 
     def start_over_after_fork(self) -> None:
         """Forget the parent's requests; its past ones still count, for they were the shop's."""
@@ -82,11 +79,7 @@ class Limiter:
             self._free_at.append(self._clock() + self._limit.seconds)
 
     async def enter(self, patience: Seconds) -> Seconds | None:
-        """Wait for a slot.
-
-        :param patience: the longest wait in seconds.
-        :returns: None with a slot taken, or the seconds that would have been too long.
-        """
+        """Take a slot, after a wait of ``patience`` at most; else return the wait needed."""
         until = self._clock() + patience
         while wait := self.wait_needed():
             if self._clock() + wait > until:

@@ -1,8 +1,7 @@
 """What a failed attempt means, whether to make another, and after which wait; no I/O, no clock.
 
-Not stamina: it decides per call, while here one pause holds back every call of the shop, one
-budget is shared by all calls, a ``Retry-After`` beyond the total must fail at once instead of
-sleeping past it, and a first attempt that succeeds must cost nothing.
+Not stamina: it decides per call, while here all calls of the shop share one pause and one budget,
+and a ``Retry-After`` beyond the total must fail at once.
 """
 
 from __future__ import annotations
@@ -35,10 +34,7 @@ class Fate(Enum):
 
 
 def may_repeat(policy: RetryPolicy, endpoint: Endpoint, status: int | None, fate: Fate) -> bool:
-    """Whether sending the request again is both useful and safe.
-
-    :param status: the answer's, if one came.
-    """
+    """Whether sending the request again is both useful and safe."""
     if fate is Fate.HOPELESS or not (status is None or status in policy.statuses):
         return False
     return endpoint.is_idempotent or fate is Fate.UNSENT or status in _REFUSED_UNREAD
@@ -57,7 +53,7 @@ def wait_before_next(
     :param attempt: how many attempts have failed.
     :param elapsed: seconds since the first attempt began.
     :param chance: a random number from 0 to 1.
-    :param retry_after: seconds that the service asked to wait, if it did.
+    :param retry_after: what the service asked for.
     """
     if attempt >= policy.attempts:
         return None
@@ -81,9 +77,9 @@ class RetryBudget:
     _seen_calls: int = attrs.field(default=0, init=False)
 
     def spend(self, *, calls: int) -> bool:
-        """Take a retry out of the budget; False if there is none left.
+        """Take a retry out of the budget; False if it is spent.
 
-        :param calls: how many calls the client has made so far.
+        :param calls: how many the client has made so far.
         """
         # What they have earned is added here and not at each call: most calls need no retry.
         earned = (calls - self._seen_calls) * self.share
@@ -101,9 +97,6 @@ def failure_of(
     """Return the error that an exception of aiohttp's means, and what it means for the next try.
 
     Its texts are not passed on: they hold the URL, whose query holds the secret and the user.
-
-    :param is_reused: whether the connection had carried other requests before.
-    :param patience: seconds for which the answer was waited for.
     """
     fate = Fate.OPEN
     kind: type[ConnectionFailed | TimedOut] = ConnectionFailed
@@ -114,8 +107,10 @@ def failure_of(
         case TimeoutError():
             kind, reason = TimedOut, f"no answer within {patience:g} s"
         case aiohttp.ClientResponseError() if found := _ENCODING.search(cause.message):
-            reason = "the answer is encoded as {}, which takes the package {} to read"
-            reason = reason.format(*found.groups())
+            encoding, needed = found.groups()
+            reason = (
+                f"the answer is encoded as {encoding}, which takes the package {needed} to read"
+            )
             error = MalformedAnswer(reason, endpoint=endpoint, attempts=attempts, answer=None)
             return error, Fate.HOPELESS
         case aiohttp.ClientConnectorCertificateError():

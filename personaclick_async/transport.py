@@ -36,33 +36,22 @@ _PIECE_BYTES: Final = 128 * 1024
 
 @attrs.define
 class TransportStats:
-    """What was sent since the client was made.
+    """What was sent since the client was made."""
 
-    :ivar calls: calls made, however they ended.
-    :ivar requests: requests sent, every attempt counted.
-    :ivar retries: attempts after the first.
-    :ivar waits: requests that a limit or the service's Retry-After held back.
-    :ivar waited: seconds for which it did, added up.
-    """
-
-    calls: int = 0
-    requests: int = 0
-    retries: int = 0
-    waits: int = 0
-    waited: Seconds = 0.0
+    calls: int = 0  # made, however they ended
+    requests: int = 0  # sent, every attempt counted
+    retries: int = 0  # attempts after the first
+    waits: int = 0  # requests that a limit or the service's Retry-After held back
+    waited: Seconds = 0.0  # seconds for which it did, added up
 
 
 class _Sending:
-    """A call on its way.
-
-    :ivar stale: how many attempts met a connection that the server was about to close.
-    :ivar seen: the last attempt as the hooks saw it, if there are any.
-    """
+    """A call on its way."""
 
     # Defaults of the class: most calls change the first only.
     attempts: int = 0
-    stale: int = 0
-    seen: Attempt | None = None
+    stale: int = 0  # of them, those that met a connection which the server was about to close
+    seen: Attempt | None = None  # the last attempt as the hooks saw it, if there are any
 
     def __init__(self, call: Call[Any], options: CallOptions, url: URL, started: Seconds) -> None:
         self.call = call
@@ -96,10 +85,9 @@ class Transport:
         self._budget = RetryBudget(config.retry.budget)
 
     async def send(self, call: Call[T], options: CallOptions, then: Callable[[Answer[T]], R]) -> R:
-        """Send a call until it is answered with success, or until there is no point in trying.
+        """Send a call until it is answered with success, or raise what it failed with.
 
         :param then: makes the result of the answer, here to save a coroutine around this one.
-        :raises PersonaClickError: what the last attempt failed with.
         """
         if self._config.disabled and not self._pools.is_closed:
             self.stats.calls += 1

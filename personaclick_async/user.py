@@ -52,24 +52,15 @@ class User:
         return self.scope.visit.session
 
     async def begin(self) -> None:
-        """Start the session of a new visitor now, and not with their first call.
-
-        :raises PersonaClickError: what starting it failed with.
-        """
+        """Start the session of a new visitor now, and not with their first call."""
         await self.scope.begun()
 
     async def init(self) -> InitAnswer:
-        """Start a session on this device, or continue it; returns the shop's settings.
-
-        :raises ValidationError: the user is not a device.
-        """
+        """Start a session on this device, or continue it; return the shop's settings."""
         return await self._start(renew=False)
 
     async def new_session(self) -> InitAnswer:
-        """Start a new session on this device, whether or not the old one is over.
-
-        :raises ValidationError: the user is not a device.
-        """
+        """Start a new session on this device, whether or not the old one is over."""
         return await self._start(renew=True)
 
     async def _start(self, *, renew: bool) -> InitAnswer:
