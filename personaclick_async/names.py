@@ -144,7 +144,7 @@ FORCE_CHANGE_PHONE: Final = Endpoint("profile/force_change_phone", "POST", is_id
 FORCE_CHANGE_ID: Final = Endpoint("profile/force_change_id", "POST", is_idempotent=False)
 LAST_ORDER: Final = Endpoint("orders/last_for_user", "GET")
 ORDERS_BY_USER: Final = Endpoint("orders/by_user", "GET")
-# The emulator answers every endpoint of this module, these two by no more than that.
+# The client has no call for these two; the emulator answers every endpoint that stands here.
 SYNC_ORDERS: Final = Endpoint("sync/orders", "POST")
 IMPORT_ORDERS: Final = Endpoint("import/orders", "POST")
 IMPORT_AUDIENCE: Final = Endpoint("import/audience", "POST")

@@ -88,7 +88,9 @@ class Admin:
                 with self._store.lock:
                     answer = self._carry_out(request.method, name, request.query, body)
                 response = json_response(codec.encode(answer))
-        except Refused as refused:
+        except ValueError as error:
+            # Whatever else can't be understood, such as a fault, is told as it is.
+            refused = error if isinstance(error, Refused) else Refused(422, str(error))
             response = json_response(refused.envelope(), refused.status)
         response.headers.update(_GUARDS)
         return response
@@ -159,10 +161,7 @@ class Admin:
                 return []
             case "GET" | "POST" | "DELETE", "faults":
                 if method == "POST":
-                    try:
-                        self._traffic.add_fault(Fault.from_json(strict_json(body)))
-                    except ValueError as error:
-                        raise Refused(422, str(error)) from None
+                    self._traffic.add_fault(Fault.from_json(strict_json(body)))
                 if method == "DELETE":
                     for fault in self._traffic.faults.copy():
                         if query.get("number") in (None, str(fault.number)):
@@ -237,24 +236,22 @@ def _is_same(given: str, wanted: str) -> bool:
 
 def _objects(body: bytes) -> list[dict[str, Any]]:
     try:
-        if body.lstrip()[:1] != b"[":
-            return list(json_lines(body.splitlines()))
-        items = strict_json(body)
-    except ValueError:
-        raise Refused(400, "The body is neither a JSON array nor a JSON object a line") from None
+        is_array = body.lstrip().startswith(b"[")
+        items = list(strict_json(body) if is_array else json_lines(body.splitlines()))
+    except ValueError as error:
+        raise Refused(400, f"The body can't be read: {error}") from None
     if not all(isinstance(item, dict) for item in items):
         raise Refused(400, "The body has something else than JSON objects")
-    return list(items)
+    return items
 
 
 def _shown(recorded: RecordedRequest) -> Json:
     """Return a request as the page shows it, without the secret."""
-    seconds = recorded.seconds
     return _masked(
         {
             **attrs.asdict(recorded, recurse=False),
             "at": recorded.at.isoformat(timespec="milliseconds"),
-            "milliseconds": None if seconds is None else round(seconds * 1000, 2),
+            "milliseconds": round((recorded.seconds or 0) * 1000, 2),
             "answer": recorded.answer.decode(errors="replace"),
         }
     )

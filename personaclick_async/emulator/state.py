@@ -200,13 +200,13 @@ class Profiles:
         named = next((key for kind, key in found.items() if key and kind != names.PHONE), None)
         sharing = found.get(names.PHONE)
         # People share phones: who has another address, or another id of the shop's, is another.
-        if sharing and not self._is_another(sharing, identifiers, names.EMAIL, names.EXTERNAL_ID):
-            named = named or sharing
+        told_apart = (names.EMAIL, names.EXTERNAL_ID)
+        if sharing and not named and not self._is_another(sharing, identifiers, *told_apart):
+            named = sharing
         if did is None:
             return named or self._new()
         owner = self.owner(did)
-        telling = (names.EMAIL, names.PHONE, names.EXTERNAL_ID)
-        if not named and not self._is_another(owner, identifiers, *telling):
+        if not named and not self._is_another(owner, identifiers, names.PHONE, *told_apart):
             return owner
         # A device whose owner has another identifier moves to a new profile.
         named = named or self._new()
