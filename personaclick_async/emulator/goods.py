@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -27,7 +26,6 @@ _STATES: Final = {
 }
 _SECONDS: Final = range(10**11)
 """Dates up to the year 5138: milliseconds, which the service does not take, fall out of it."""
-_AMOUNT: Final = re.compile(r"-?[0-9]{1,15}(?:\.[0-9]{1,30})?")
 _MOST: Final = 10**15
 _OLD_NAMES: Final = {
     "user_id": names.EXTERNAL_ID,
@@ -217,11 +215,11 @@ def _money(value: Json) -> str | None:
 
 
 def _number(value: Json) -> float | None:
-    if isinstance(value, str) and _AMOUNT.fullmatch(value):
-        value = float(value)
-    is_number = isinstance(value, int | float | Decimal) and not isinstance(value, bool)
-    # 1e300 is a number, but no date and no price.
-    return float(value) if is_number and -_MOST < value < _MOST else None
+    with suppress(TypeError, ValueError, OverflowError):
+        # 1e300 is a number, but no date and no price.
+        if not isinstance(value, bool) and -_MOST < (number := float(value)) < _MOST:
+            return number
+    return None
 
 
 def complete(product: Given, currency: str) -> dict[str, Any]:

@@ -116,14 +116,11 @@ class Service:
         behaviour, goods = self.behaviour, Goods(profiles)
         identifiers = read.identifiers(given, behaviour.user_id_names)
         has_secret = given.get(names.SHOP_SECRET) is not None
-        said = (read.as_text(given.get(name)) for name in (names.SID, names.SEANCE))
-        seance = next(filter(None, said), None)
+        seance = read.as_text(given.get(names.SID)) or read.as_text(given.get(names.SEANCE))
         did = read.did(given, behaviour.device_malformed)
+        if did and "%" in did and not profiles.device(did) and profiles.device(unquote(did)):
+            did = unquote(did)  # encoded twice, as React Native does (protocol, section 8.1)
         device = profiles.device(did) if did else None
-        if did and "%" in did and device is None:
-            # Encoded twice, as React Native does (protocol, section 8.1).
-            device = profiles.device(unquote(did))
-            did = did if device is None else unquote(did)
         if endpoint in _NEEDS_SOMEBODY and not did and not identifiers:
             raise Refused(behaviour.device_missing, "did is missing")
         if endpoint in _NEEDS_SECRET_OR_DID and not did and not has_secret:

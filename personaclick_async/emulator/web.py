@@ -49,13 +49,10 @@ def is_loopback(host: str) -> bool:
 
 @attrs.define(eq=False, repr=False)
 class Front:
-    """Turns HTTP into calls of the service and back.
-
-    :ivar own: answers what is asked of the emulator's own addresses, under :data:`PREFIX`.
-    """
+    """Turns HTTP into calls of the service and back."""
 
     service: Service
-    own: Callable[[Request], Awaitable[web.StreamResponse]]
+    own: Callable[[Request], Awaitable[web.StreamResponse]]  # answers addresses below PREFIX
     local_only: bool
 
     async def handle(self, request: Request) -> web.StreamResponse:
