@@ -17,7 +17,7 @@ from personaclick_async import codec, names
 from personaclick_async.codec import Json
 from personaclick_async.emulator.goods import Goods
 from personaclick_async.emulator.parameters import Refused, json_lines, strict_json
-from personaclick_async.emulator.service import LOADED, Service
+from personaclick_async.emulator.service import DONE, LOADED, Service
 from personaclick_async.emulator.traffic import FAULT_FIELDS, Fault, RecordedRequest
 from personaclick_async.emulator.web import PREFIX, Request, body_of, json_response
 
@@ -43,7 +43,6 @@ _LOOK_SECONDS: Final = 0.25
 _MOST_SHOWN: Final = 200
 _MASKED: Final = "••••"
 _PRIVATE: Final = frozenset({names.SHOP_SECRET, "authorization"})
-_DONE: Final = {names.STATUS: names.STATUS_SUCCESS}
 
 _COUNTS: Final = (
     "SELECT profiles, devices, products, orders, suppressed, queue FROM counts WHERE shop = ?"
@@ -168,10 +167,10 @@ class Admin:
                             fault.remove()
                 return self._faults()
             case "POST", "products" | "profiles" | "orders":
-                return {**_DONE, "count": self._service.load(name, _objects(body))}
+                return {**DONE, "count": self._service.load(name, _objects(body))}
             case "POST", "reset":
                 self._service.reset()
-                return _DONE
+                return DONE
             case "GET", "profiles" | "devices" | "orders" | "products":
                 where = f"shop = ? AND instr(lower({_LISTS[name][1]}), lower(?))"
                 return self._listed(name, where, self._shop, query.get("search", "").strip())
@@ -220,7 +219,6 @@ class Admin:
         return int(key)
 
     def _profile(self, key: int) -> Json:
-        """Return all that is known of a profile."""
         return {
             "key": key,
             "stored": self._profiles.everything(key),

@@ -25,9 +25,6 @@ from personaclick_async.emulator.traffic import Traffic
 from personaclick_async.emulator.web import Front, is_loopback
 from personaclick_async.models.identity import Identity
 
-_START_SECONDS: Final = 10.0
-_SHUTDOWN_SECONDS: Final = 0.1
-_LOOK_SECONDS: Final = 0.005
 _KNOWN: Final = "SELECT profile FROM known WHERE shop = ?"
 
 
@@ -109,7 +106,7 @@ class Emulator(Traffic):
             run = partial(asyncio.run, self._run(started))
             thread = threading.Thread(target=run, name="personaclick-emulator", daemon=True)
             thread.start()
-            started.result(_START_SECONDS)
+            started.result(timeout=10)
             self._thread = thread
         return self
 
@@ -146,7 +143,7 @@ class Emulator(Traffic):
         service = Service(self.settings, self.behaviour, store, self)
         front = Front(service, Admin(service).answer, self._local_only)
         server = web.Server(front.handle, access_log=None, logger=_LOGGER)
-        runner = web.ServerRunner(server, shutdown_timeout=_SHUTDOWN_SECONDS)
+        runner = web.ServerRunner(server, shutdown_timeout=0.1)
         await runner.setup()
         try:
             await web.TCPSite(runner, self._host, self.port, backlog=1024).start()
@@ -260,7 +257,7 @@ class Emulator(Traffic):
                 self._applying.result()
             if time.monotonic() > end:
                 raise TimeoutError(f"imports were not applied within {timeout:g} s")
-            time.sleep(_LOOK_SECONDS)
+            time.sleep(0.005)
 
     # What is stored
 

@@ -186,12 +186,6 @@ def identifiers(parameters: Given, user_id_names: str = "both") -> dict[str, str
     return found
 
 
-def segment_id(parameters: Given) -> int | None:
-    """Return the segment of an audience, which may come as text."""
-    given = parameters.get(names.SEGMENT_ID)
-    return None if given == "" else _converted(names.SEGMENT_ID, given, int, "not an integer")
-
-
 def field(name: str, value: Json) -> Json:
     """Understand the value of a standard field, in any of the official clients' encodings."""
     kind = FIELDS[name].kind if name in FIELDS else AUDIENCE_FIELDS.get(name, Kind.TEXT)
@@ -202,10 +196,11 @@ def of_kind(kind: Kind, name: str, value: Json) -> Json:
     """Understand a value of a kind; ``name`` is for the message."""
     if kind is Kind.OBJECTS and isinstance(value, str):
         value = custom_value(value.strip())
-    return _converted(name, value, *_TYPES.get(kind, (str, "not a string")))
+    return of_type(*_TYPES.get(kind, (str, "not a string")), name, value)
 
 
-def _converted(name: str, value: Json, expected: Any, complaint: str) -> Any:  # noqa: ANN401 - a type
+def of_type(expected: Any, complaint: str, name: str, value: Json) -> Json:  # noqa: ANN401 - a type
+    """Understand a value of a type, or complain."""
     if value is None or value == "null":
         # React Native turns null into this text.
         return None

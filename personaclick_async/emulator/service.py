@@ -24,7 +24,7 @@ from personaclick_async.emulator.traffic import Traffic
 
 _SHOP_ID: Final = re.compile(r"[0-9A-Fa-f]{30}")
 _LABELS: Final = (names.SID, names.SEANCE, names.STREAM, names.REFERER, names.REFERRER)
-_DONE: Final[Given] = {names.STATUS: names.STATUS_SUCCESS}
+DONE: Final[Given] = {names.STATUS: names.STATUS_SUCCESS}
 _INIT_ANSWER: Final[Given] = {
     **dict.fromkeys(("email_collector", "lazy_load", "auto_css_recommender", "recone"), False),
     "recommendations": True,
@@ -156,20 +156,20 @@ class Service:
                 if is_full:
                     answer[names.ORDERS] = goods.in_full_profile(key)
                 is_bare = behaviour.profile_answer == "bare"
-                return answer if is_bare else {**_DONE, names.PAYLOAD: answer}
+                return answer if is_bare else {**DONE, names.PAYLOAD: answer}
             case names.LAST_ORDER:
                 buyer, wrapper = customer(), behaviour.last_order_answer
                 bought = [] if buyer is None else goods.last_products(buyer)
                 if wrapper == "payload":
-                    return {**_DONE, names.PAYLOAD: {names.PRODUCTS: bought}}
+                    return {**DONE, names.PAYLOAD: {names.PRODUCTS: bought}}
                 return bought if wrapper == "array" else {wrapper: bought}
             case names.ORDERS_BY_USER:
                 since = read.as_text(given.get(names.DATE_FROM))
                 history = goods.history(found(customer()), since)
-                return {**_DONE, names.DATA: {names.ORDERS: history}}
+                return {**DONE, names.DATA: {names.ORDERS: history}}
             case _:
                 profiles.force_change(_CHANGED[endpoint], given)
-        return _DONE
+        return DONE
 
     def _init(self, profiles: Profiles, did: str | None, seance: str | None) -> Json:
         device = profiles.device(did) if did else None
@@ -197,7 +197,8 @@ class Service:
         entries = parameters.get(key)
         if not isinstance(entries, list):
             raise Refused(422, f"{key} is not an array")
-        segment_id = read.segment_id(parameters)
+        given = None if parameters.get(names.SEGMENT_ID) == "" else parameters.get(names.SEGMENT_ID)
+        segment_id = read.of_type(int, "not an integer", names.SEGMENT_ID, given)
         if self.behaviour.imports_applied == "before the answer":
             for entry in entries:
                 self._apply(shop, endpoint.name, segment_id, entry)
@@ -208,7 +209,7 @@ class Service:
                 *(shop, endpoint.name, segment_id, packed(entries)),
             )
             self._queued.set()
-        return _DONE
+        return DONE
 
     async def apply_imports(self) -> None:
         """Apply what is queued, in the order in which it came, for ever."""

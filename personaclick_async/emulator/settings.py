@@ -19,7 +19,6 @@ DEFAULT_SECRET: Final = "5e" * 16
 
 STATUSES: Final = range(200, 600)
 _POINT: Final = "point"
-_MOST_BYTES: Final = 1024 * 1024
 
 
 def expect(holds: object, complaint: str) -> None:
@@ -173,7 +172,7 @@ class Behaviour:
         :raises OSError: it can't be read.
         """
         with Path(path).open("rb") as file:
-            written = file.read(_MOST_BYTES)
+            written = file.read(1024 * 1024)
         try:
             found = {**codec.decode(written)["behaviour"]}
         except (ValueError, TypeError, KeyError):
