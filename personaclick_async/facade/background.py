@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import atexit
-import concurrent.futures.thread  # registers its own hook first, see below
+import concurrent.futures.thread  # registers a hook of its own, before facade/calls.py does
 import contextlib
-import os
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from typing import Any, Final, TypeVar
 
 from personaclick_async.errors import ClientClosed
@@ -98,18 +96,5 @@ def join_threads() -> None:
             thread.join()
 
 
-def when_main_thread_ends(function: Callable[[], None]) -> None:
-    """Have a function called when the main thread has ended, before those registered earlier.
-
-    atexit comes too late: by then the thread pool that looks up host names takes no more work,
-    and a connection that is still to be made would fail. This is the hook of the pool itself.
-    """
-    getattr(threading, "_register_atexit", atexit.register)(function)
-
-
 background: Final = Background()
 """The process's one."""
-
-when_main_thread_ends(background.stop)
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=background.start_over)

@@ -21,7 +21,7 @@ from personaclick_async.client import PersonaClick
 from personaclick_async.codec import Json
 from personaclick_async.config import Seconds
 from personaclick_async.errors import NoCurrentUser, PersonaClickError
-from personaclick_async.facade.background import background, join_threads, when_main_thread_ends
+from personaclick_async.facade.background import background, join_threads
 from personaclick_async.facade.commands import Command, Verb, answer, make_client
 from personaclick_async.models.identity import Identity
 from personaclick_async.user import User
@@ -379,6 +379,7 @@ def _leave() -> None:
     for calls in list(_everyone):
         background.run(calls.flush(calls.exit_timeout))
     _report()
+    background.stop()
 
 
 def _report() -> None:
@@ -387,11 +388,15 @@ def _report() -> None:
 
 
 def _start_over() -> None:
+    background.start_over()
     for calls in list(_everyone):
         calls.start_over()
 
 
-when_main_thread_ends(_leave)
+# When the main thread has ended. atexit comes too late: by then the thread pool that looks up
+# host names takes no more work, and a connection that is still to be made would fail. The hook
+# that the pool itself uses runs those registered last first, so before the pool's.
+getattr(threading, "_register_atexit", atexit.register)(_leave)
 # Once more at the very end, for calls made since on event loops of other threads.
 atexit.register(_report)
 if hasattr(os, "register_at_fork"):
