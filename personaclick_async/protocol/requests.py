@@ -44,19 +44,13 @@ _PUBLIC: Final = frozenset(
 
 @attrs.define(repr=False)
 class Call(Generic[T]):
-    """A request, and how to read its answer.
-
-    :ivar query: parameters in the order in which they are sent, not yet encoded.
-    :ivar body: the request's body, encoded, or None.
-    :ivar read: makes the result of the body of a successful answer.
-    :ivar attempt_timeout: seconds that one attempt may take, in place of ``Timeouts.total``.
-    """
+    """A request, and how to read the body of a successful answer."""
 
     endpoint: names.Endpoint
     read: Callable[[bytes], T]
     query: Mapping[str, str] = _NOTHING
     body: bytes | memoryview | None = None
-    attempt_timeout: float | None = None
+    attempt_timeout: float | None = None  # seconds, in place of Timeouts.total
 
     @property
     def headers(self) -> Mapping[str, str]:
@@ -84,11 +78,7 @@ def _texts(value: Json) -> Iterator[str]:
 
 @attrs.frozen(kw_only=True, repr=False)
 class Shop:
-    """The shop: its public key, its secret if there is one, and the names it prefers.
-
-    :ivar set_user_id_name: the shop's own user id in ``profile/set`` (section 12).
-    :ivar query_user_id_name: the same in queries.
-    """
+    """The shop, and what it calls its own user ids in ``profile/set`` and queries (section 12)."""
 
     shop_id: str
     secret: str | None = None
@@ -103,11 +93,7 @@ class Shop:
 
 
 class RequestContext(NamedTuple):
-    """The user of a request, their session, and labels for the service's reports.
-
-    :ivar stream: where the data comes from; up to 16 letters, digits or ``_`` (section 6.3).
-    :ivar segment: the visitor's A/B group (section 6.5).
-    """
+    """The user of a request, their session, and labels for reports (sections 6.3 and 6.5)."""
 
     identity: Identity
     seance: str | None = None
@@ -126,7 +112,7 @@ def init(
     stream: str | None = None,
     tz: float | None = None,
 ) -> Call[InitAnswer]:
-    """Start or continue a session; the service makes a device id where none is sent (2.1)."""
+    """Start or continue a session; the service makes a device id if none is sent (2.1)."""
     query = {names.SHOP_ID: shop.shop_id}
     if did is not None:
         query[names.DID] = did
