@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from functools import cache
 from html import unescape
 from math import inf, isnan
 from types import NoneType
@@ -48,26 +47,13 @@ _TEXTS: Final = (Kind.STRING, *_IS_FIT)
 _MOST_REMEMBERED: Final = 16_384
 _LONGEST_REMEMBERED: Final = 64
 _NO_LETTER: Final = "'\u2018\u2019`\u00b4"
-_APOSTROPHES: Final = re.compile(rf"[{_NO_LETTER}](?=.)(.*?)[{_NO_LETTER}]?", re.DOTALL)
-_FORMULA: Final = re.compile(r'="((?:[^"]|"")*)"')
-_POINT_ZERO: Final = re.compile(r"([+-]?[0-9]+)[.,]0{1,2}")
-_SCIENTIFIC: Final = re.compile(r"[+-]?[0-9]+(?:[.,][0-9]+[eE][+-]?|[eE]\+)[0-9]+")
-_ENTITY: Final = re.compile(r"&(?:#[0-9]{1,6}|#[xX][0-9a-fA-F]{1,5}|[A-Za-z]{2,8});")
-_WORDS: Final = re.compile(r"[\w\s'\u2019.&-]+")
-_ADDRESS_INSIDE: Final = re.compile(r"[^@<>]*<\s*([^<>\s]+)\s*>")
-_SCHEME: Final = re.compile(r"mailto:([^?]*)(?:\?.*)?", re.IGNORECASE)
 _MC: Final = re.compile(r"\bMc([^\W\d_])")
 _EVENING: Final = 20
 _EXACT_FLOAT: Final = 2**53
 _MOST_DIGITS: Final = 100
 # Far more than any number needs, and less than Python refuses to read.
 _LONGEST_NUMBER: Final = 400
-# The signs of Unicode's category Sc that are in use as money.
-_CURRENCY: Final = (
-    r"(?:[$\u00a2-\u00a5\u058f\u060b\u09f3\u0e3f\u17db\u20a0-\u20c0\ufdfc]?|[A-Z]{3})"
-)
-# 1.250 is twelve hundred and fifty, or one and a quarter.
-_EITHER_WAY: Final = re.compile(r"[+-]?[1-9][0-9]{0,2}[.,][0-9]{3}")
+_SWAPPED: Final = str.maketrans(".,", ",.")
 # The words for true and false, as any mapping takes them.
 FLAGS: Final = {
     **dict.fromkeys(("true", "t", "yes", "y", "on", "1"), True),
@@ -178,7 +164,7 @@ class Converter:
             if not text.isascii():
                 seen = "".join(ch for ch in text if not _is_invisible(ch))
                 text = self._noted(text, seen, "invisible characters removed")
-            text = self._taken(_APOSTROPHES, text, "apostrophe removed").strip()
+            text = self._taken("apostrophes", text, "apostrophe removed").strip()
         self._check_meant(text)
         if origin.part is not None:
             text = _part_of(text, origin.part)
@@ -206,8 +192,8 @@ class Converter:
         if not text.isascii() and self._origin.kind not in (Kind.ANY, Kind.LIST, Kind.JSON):
             unseen = "".join(ch for ch in text if ch.isspace() or _is_invisible(ch))
             text = self._noted(text, text.strip(unseen), "invisible characters removed")
-        if text.startswith('="'):
-            text = self._taken(_FORMULA, text, '="…" unwrapped').replace('""', '"')
+        if text.startswith('="') and (found := pattern("formula").fullmatch(text)):
+            text = self._noted(text, found[1].replace('""', '"'), '="…" unwrapped')
         return text
 
     def _noted(self, text: str, changed: str, note: str) -> str:
@@ -216,9 +202,9 @@ class Converter:
             self.notes.append(note)
         return changed
 
-    def _taken(self, pattern: re.Pattern[str], text: str, note: str) -> str:
+    def _taken(self, what: str, text: str, note: str) -> str:
         """Return what a pattern takes out of a text, and note it; else the text as it is."""
-        found = pattern.fullmatch(text)
+        found = pattern(what).fullmatch(text)
         return text if found is None else self._noted(text, found[1], note)
 
     def _check_meant(self, text: str) -> None:
@@ -234,7 +220,9 @@ class Converter:
     # for kinds that are texts.
 
     def _name(self, text: str) -> str:
-        if "&" in text and _ENTITY.search(text) and _WORDS.fullmatch(plain := unescape(text)):
+        if pattern("entity").search(text) and pattern("plain_name").fullmatch(
+            plain := unescape(text)
+        ):
             text = self._noted(text, plain, "HTML decoded")
         if text in MACHINES_NOTHING:
             rule = 'a value, not a word for none (say absent = ["none"] or another)'
@@ -257,15 +245,15 @@ class Converter:
 
     def _digits(self, text: str) -> str:
         """Undo what tables that know only floats make of whole numbers, where that can be done."""
-        if _SCIENTIFIC.fullmatch(text) is not None:
+        if pattern("scientific").fullmatch(text):
             rule = "the whole number: a spreadsheet shortened it, digits are lost"
             raise refuse(self.label, rule, text)
-        return self._taken(_POINT_ZERO, text, ".0 removed")
+        return self._taken("point_zero", text, ".0 removed")
 
     def _email(self, text: str) -> str:
         plain = unicodedata.normalize("NFKC", text)
-        plain = self._taken(_ADDRESS_INSIDE, plain, "taken out of Name <…>")
-        plain = self._taken(_SCHEME, plain, "mailto: removed")
+        plain = self._taken("address_inside", plain, "taken out of Name <…>")
+        plain = self._taken("mailto", plain, "mailto: removed")
         if pattern("no_mailbox").fullmatch(plain.partition("@")[0]):
             raise refuse(self.label, "an e-mail address, not one that stands for none", text)
         domain = plain.rpartition("@")[2]
@@ -328,12 +316,12 @@ class Converter:
         plain = text[1:] if text[0] in _NO_LETTER else text
         plain = unicodedata.normalize("NFKC", plain).replace("\u2212", "-")
         decimal = self._origin.decimal or "."
-        is_short = len(plain) <= _LONGEST_NUMBER
-        found = _number_pattern(decimal).fullmatch(plain) if is_short else None
+        plain = plain.translate(_SWAPPED) if decimal == "," else plain
+        found = pattern("number").fullmatch(plain) if len(plain) <= _LONGEST_NUMBER else None
         if found is None or (found["sign"] and found["inner"]):
             raise refuse(self.label, f"a number such as 1234{decimal}50", text)
         is_open = self._origin.decimal is None and self._origin.kind is not Kind.INTEGER
-        if is_open and _EITHER_WAY.fullmatch(plain):
+        if is_open and pattern("either_way").fullmatch(plain):
             rule = 'a number, and decimal = "." or "," to tell how to read it'
             raise refuse(self.label, rule, text)
         whole = found["sign"] + found["inner"] + found["whole"].replace(found["by"] or " ", "")
@@ -375,18 +363,6 @@ def _is_read_wrongly(text: str) -> bool:
         with suppress(UnicodeError):
             return text.encode(page).decode() != text
     return False
-
-
-@cache
-def _number_pattern(decimal: str) -> re.Pattern[str]:
-    thousands = r"[,\s'\u2019]" if decimal == "." else r"[.\s'\u2019]"
-    return re.compile(
-        rf"(?P<sign>[+-]?)\s*{_CURRENCY}\s*(?P<inner>[+-]?)"
-        # Groups of two before the last one are Indian: 12,34,567.
-        rf"(?P<whole>[0-9]+|[0-9]{{1,3}}(?P<by>{thousands})(?:[0-9]{{2,3}}(?P=by))*[0-9]{{3}})"
-        rf"(?:{re.escape(decimal)}(?P<part>[0-9]+))?(?:[eE](?P<power>[+-]?[0-9]{{1,3}}))?"
-        rf"\s*{_CURRENCY}"
-    )
 
 
 # What databases, workbooks and programs have in place of texts.

@@ -12,7 +12,7 @@ from math import inf
 from typing import Final
 
 from personaclick_async.models.rules import refuse
-from personaclick_async.sync.mapping.words import MONTHS
+from personaclick_async.sync.mapping.words import MONTHS, pattern
 
 # No DTZ rules in what follows: a date in a file has no zone, and none is made up for it.
 
@@ -37,26 +37,19 @@ _PARTS: Final = {
 _SAYS_THE_SAME: Final = {"B": "b", "I": "H"}
 # Without anything between two words, only full widths tell their numbers apart.
 _PACKED: Final = re.compile(r"(?<=%\w)%|%(?=\w%[^pz])")
-_YEAR_FIRST: Final = re.compile(
-    r"(?P<Y>[0-9]{4})(?:(?P<by>[-/.])|\s*[年년]\s*)(?P<m>[0-9]{1,2})"
-    r"(?(by)(?P=by)|\s*[月월]\s*)(?P<d>[0-9]{1,2})(?(by)|\s*[日일])"
-    r"(?:[T\s]\s*(?P<H>[0-9]{1,2}):(?P<M>[0-9]{2})(?::(?P<S>[0-9]{2})(?:[.,](?P<f>[0-9]{1,9}))?)?"
-    r"\s*(?P<p>[AaPp]\.?[Mm]\.?)?\s*(?P<z>Z|UTC|GMT|[+-][0-9]{2}(?::?[0-9]{2})?)?)?"
-)
-_NUMBER: Final = re.compile(r"-?[0-9]{1,16}(?:\.[0-9]{1,9})?")
 _NOON: Final = 12
 _YEARS_AHEAD: Final = 20
 _CENTURY: Final = 100
 
 
-def is_whole_date(pattern: str) -> bool:
+def is_whole_date(one: str) -> bool:
     """Return whether a date format says year, month and day, each once."""
     try:
-        said = _regex(pattern).groupindex.keys()
+        said = _regex(one).groupindex.keys()
     except (KeyError, re.error):  # an unknown word, or one that is there twice
         return False
     is_whole = "d" in said and len(said & {"m", "b"}) == len(said & {"Y", "y"}) == 1
-    return pattern in _COUNTED or is_whole
+    return one in _COUNTED or (one != "" and is_whole)
 
 
 def read_date(
@@ -70,26 +63,29 @@ def read_date(
     :param formats: ``strptime`` words, ``excel``, ``unix`` or ``unix ms``; the year first if none.
     """
     plain = text if text.isascii() else unicodedata.normalize("NFKC", text)
-    for pattern in formats or [""]:
+    for one in formats or [""]:
         with suppress(ValueError, OverflowError, KeyError):
-            if pattern in _COUNTED:
-                first, unit, least = _COUNTED[pattern]
-                if _NUMBER.fullmatch(plain) and float(plain) >= least:
+            if one in _COUNTED:
+                first, unit, least = _COUNTED[one]
+                if pattern("counted").fullmatch(plain) and float(plain) >= least:
                     return first + float(plain) * unit
-            elif found := (_regex(pattern) if pattern else _YEAR_FIRST).fullmatch(plain):
+            elif found := _regex(one).fullmatch(plain):
                 return _date_of(found.groupdict(), is_birthday=is_birthday)
     rule = f"a date as {' or '.join(formats)}" if formats else "a date, year first: YYYY-MM-DD"
     raise refuse(field, rule, text)
 
 
 @cache
-def _regex(pattern: str) -> re.Pattern[str]:
+def _regex(one: str) -> re.Pattern[str]:
+    if not one:
+        return pattern("year_first")
+
     def part(found: re.Match[str]) -> str:
         packed, said = found.groups()
         word = _SAYS_THE_SAME.get(said, said)
         return f"(?P<{word}>{_PARTS[word].replace('{1,2}', '{2}') if packed else _PARTS[word]})"
 
-    marked = _PACKED.sub("%\0", re.sub(r"\s+", " ", pattern))
+    marked = _PACKED.sub("%\0", re.sub(r"\s+", " ", one))
     spaced = re.escape(marked).replace(r"\ ", r"\s+")
     return re.compile(re.sub("%(\0?)(.)", part, spaced), re.IGNORECASE)
 

@@ -16,11 +16,6 @@ from personaclick_async.sync.mapping.words import pattern
 
 # The country of numbers that are not to be made international.
 _AS_WRITTEN: Final = "none"
-_TRUNK: Final = re.compile(r"\(\s*0\s*\)")
-# 030/123456 is an area and a number; 044 123 45 67/68 is two numbers.
-_AREA: Final = re.compile(
-    r"((?:\+|00)[0-9]{1,3}[ (]*[0-9]{1,5}\)?|\(?0[0-9]{1,5}\)?) ?/ ?(?=(?:[^0-9/]*[0-9]){4})"
-)
 _INTERNATIONAL: Final = re.compile(r"\+[1-9][0-9]{6,14}")
 _LONGEST: Final = 80
 _SHORTEST_WITH_CODE: Final = 11
@@ -163,9 +158,9 @@ def _without_additions(field: str, text: str, notes: list[str]) -> str:
     if (found := pattern("with_extension").fullmatch(plain)) is not None:
         plain = found[1]
         notes.append("extension left out")
-    plain = _AREA.sub(r"\1 ", plain, count=1)
+    plain = pattern("area").sub(r"\1 ", plain, count=1)
     if plain.count("+") > 1 or pattern("several_phones").fullmatch(plain):
         raise refuse(field, _ONE, text)
     if plain.lstrip("( ").startswith(("+", "00")):
-        plain = _TRUNK.sub(" ", plain, count=1)
+        plain = pattern("trunk").sub(" ", plain, count=1)
     return plain.strip()
