@@ -32,7 +32,6 @@ from personaclick_async.sync.sources.base import BOOKKEEPING, Sample
 
 _WHOLE: Final = ("first_name", "last_name")
 _NAMES: Final = (*_WHOLE, "middle_name")
-_WORD_ENDS: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _TYPES: Final[tuple[tuple[type | tuple[type, ...], Kind], ...]] = (
     # A bool is an int and a datetime is a date: the narrower ones come first.
     (bool, Kind.BOOLEAN),
@@ -234,7 +233,7 @@ def _properties(columns: Iterable[_Column]) -> Iterable[_Line]:
     for number, column in enumerate(columns, 1):
         # A name without a Latin letter is called by its number.
         latin = unicodedata.normalize("NFKD", column.name).encode("ascii", "ignore").decode()
-        name = re.sub("[^a-z0-9]+", "_", _WORD_ENDS.sub("_", latin).lower()).strip("_")
+        name = re.sub("[^a-z0-9]+", "_", pattern("word_ends").sub("_", latin).lower()).strip("_")
         name = f"column_{number}" if not name or name.isdigit() else name
         name = f"{name}_property" if name in RESERVED_NAMES else name
         name = f"{name}_{number}" if name in taken else name

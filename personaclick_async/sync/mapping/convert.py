@@ -161,9 +161,6 @@ class Converter:
             if spelling in self._told:
                 return self._told[spelling]
         if origin.kind in _IS_FIT:
-            if not text.isascii():
-                seen = "".join(ch for ch in text if not _is_invisible(ch))
-                text = self._noted(text, seen, "invisible characters removed")
             text = self._taken("apostrophes", text, "apostrophe removed").strip()
         self._check_meant(text)
         if origin.part is not None:
@@ -190,8 +187,11 @@ class Converter:
         """Take off what stands around a text and does not belong to it."""
         text = self._noted(text, text.strip(), "white space removed")
         if not text.isascii() and self._origin.kind not in (Kind.ANY, Kind.LIST, Kind.JSON):
-            unseen = "".join(ch for ch in text if ch.isspace() or _is_invisible(ch))
-            text = self._noted(text, text.strip(unseen), "invisible characters removed")
+            invisible = {ch for ch in text if unicodedata.category(ch) == "Cf"}
+            seen = text.strip("".join({*invisible, *filter(str.isspace, text)}))
+            if self._origin.kind in _IS_FIT:
+                seen = "".join(ch for ch in seen if ch not in invisible)
+            text = self._noted(text, seen, "invisible characters removed")
         if text.startswith('="') and (found := pattern("formula").fullmatch(text)):
             text = self._noted(text, found[1].replace('""', '"'), '="…" unwrapped')
         return text
@@ -344,10 +344,6 @@ class _Memory(dict[str, Any]):
                 self.clear()
             self[text] = found
         return found
-
-
-def _is_invisible(ch: str) -> bool:
-    return unicodedata.category(ch) == "Cf"
 
 
 def _part_of(text: str, part: Part) -> str:

@@ -99,9 +99,8 @@ def _date_of(found: dict[str, str | None], *, is_birthday: bool) -> datetime:
         if not 1 <= hour <= _NOON:
             raise ValueError
         hour = hour % _NOON + (_NOON if half[0] in "pP" else 0)
-    zone = None
-    if offset := said.get("z"):
-        zone = time.fromisoformat(f"00:00{offset if offset[0] in '+-' else 'Z'}").tzinfo
+    offset = said.get("z", "")
+    zone = time.fromisoformat(f"00:00{offset if offset[:1] in '+-' else 'Z'}").tzinfo
     moment = datetime(
         int(said["Y"]) if "Y" in said else today.year // _CENTURY * _CENTURY + int(said["y"]),
         int(said["m"]) if "m" in said else MONTHS[said["b"].rstrip(".").casefold()],

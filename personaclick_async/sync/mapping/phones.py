@@ -16,7 +16,6 @@ from personaclick_async.sync.mapping.words import pattern
 
 # The country of numbers that are not to be made international.
 _AS_WRITTEN: Final = "none"
-_INTERNATIONAL: Final = re.compile(r"\+[1-9][0-9]{6,14}")
 _LONGEST: Final = 80
 _SHORTEST_WITH_CODE: Final = 11
 # Whose national numbers are as long as others' with their country's code.
@@ -73,7 +72,7 @@ def read_phone(
         return digits
     plus = f"+{digits[2:]}" if digits.startswith("00") else digits
     if (library := _library()) is None:
-        if not _INTERNATIONAL.fullmatch(plus):
+        if not pattern("international").fullmatch(plus):
             raise refuse(field, _NEEDS_COUNTRY, text)
         return plus
     if plus[0] == "+" and _is_valid(plus):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import tomllib
 import unicodedata
-from collections import defaultdict
 from functools import cache
 from importlib.resources import files
 from typing import Any, Final
@@ -61,18 +60,10 @@ FIELD_COLUMNS: Final = {
 # Identifiers that name nobody.
 NOBODY: Final = NOTHING.union(_WORDS["nobody"].split())
 
-
-def _months() -> dict[str, int]:
-    found: dict[str, set[int]] = defaultdict(set)
-    for language in _WORDS["months"]:
-        for number, word in enumerate(language.split(), 1):
-            for spelt in (word, word[:3], word[:4]):
-                found[spelt].add(number)
-    return {word: min(numbers) for word, numbers in found.items() if len(numbers) == 1}
-
-
-# The number of a month by its name, or its first letters where these mean one month only.
-MONTHS: Final = _months()
+# The number of a month by its name.
+MONTHS: Final = {
+    word: number for number, names in enumerate(_WORDS["months"], 1) for word in names.split()
+}
 
 
 @cache
