@@ -87,6 +87,8 @@ _COUNT: Final = number(at_least=1, whole=True)
 _RETRIES: Final = optional(number(at_least=0, whole=True))
 _FUNCTION: Final = of_kind(Callable, "a function")
 _BOOL: Final = of_kind(bool, "a bool")
+_SESSION: Final = optional(of_kind(aiohttp.ClientSession, "an aiohttp.ClientSession"))
+_SSL_CONTEXT: Final = optional(of_kind(ssl.SSLContext, "an ssl.SSLContext"))
 _SHOP_ID: Final = text(r"[0-9A-Fa-f]{30}", "30 hexadecimal characters")
 _SECRET: Final = optional(text(r"[!-~]+", "visible ASCII characters"))
 _USER_ID_NAME: Final = text("id|external_id", "'id' or 'external_id'")
@@ -192,7 +194,8 @@ def _base_url(value: Any) -> str:  # noqa: ANN401 - anything may come
     return url if url.endswith("/") else url + "/"
 
 
-_CACHE: Final[Any] = optional(of_kind(CachePolicy, "a CachePolicy"))
+def _setting(default: object, check: Any, *, shown: bool = True) -> Any:  # noqa: ANN401
+    return attrs.field(default=default, validator=check, repr=shown)
 
 
 @attrs.frozen(kw_only=True)
@@ -200,35 +203,25 @@ class Config:
     """Everything that a client is told. :class:`PersonaClick` makes it from its arguments."""
 
     shop_id: str = attrs.field(validator=_SHOP_ID)
-    shop_secret: str | None = attrs.field(default=None, validator=_SECRET, repr=False)
+    shop_secret: str | None = _setting(None, _SECRET, shown=False)
     api_url: str = attrs.field(default=names.DEFAULT_API_URL, converter=_base_url)
-    stream: str | None = attrs.field(default=None, validator=_STREAM)
-    timeouts: Timeouts = attrs.field(default=Timeouts(), validator=of_kind(Timeouts, "Timeouts"))
-    retry: RetryPolicy = attrs.field(
-        default=RetryPolicy(), validator=of_kind(RetryPolicy, "a RetryPolicy")
+    stream: str | None = _setting(None, _STREAM)
+    timeouts: Timeouts = _setting(Timeouts(), of_kind(Timeouts, "Timeouts"))
+    retry: RetryPolicy = _setting(RetryPolicy(), of_kind(RetryPolicy, "a RetryPolicy"))
+    cache: CachePolicy | None = _setting(
+        CachePolicy(), optional(of_kind(CachePolicy, "a CachePolicy"))
     )
-    cache: CachePolicy | None = attrs.field(default=CachePolicy(), validator=_CACHE)
-    limits: Mapping[names.Family, RateLimit] = attrs.field(
-        factory=lambda: DOCUMENTED_LIMITS, validator=_check_limits
-    )
-    max_concurrency: int = attrs.field(default=100, validator=_COUNT)
-    max_answer_bytes: int = attrs.field(default=16 * 1024 * 1024, validator=_COUNT)
-    set_user_id_name: str = attrs.field(default=names.ID, validator=_USER_ID_NAME)
-    query_user_id_name: str = attrs.field(default=names.EXTERNAL_ID, validator=_USER_ID_NAME)
-    disabled: bool = attrs.field(default=False, validator=_BOOL)
-    session: aiohttp.ClientSession | None = attrs.field(
-        default=None,
-        validator=optional(of_kind(aiohttp.ClientSession, "an aiohttp.ClientSession")),
-        repr=False,
-    )
-    ssl_context: ssl.SSLContext | None = attrs.field(
-        default=None, validator=optional(of_kind(ssl.SSLContext, "an ssl.SSLContext")), repr=False
-    )
-    trust_env: bool = attrs.field(default=False, validator=_BOOL)
-    clock: Callable[[], Seconds] = attrs.field(default=time.monotonic, validator=_FUNCTION)
-    now: Callable[[], datetime] = attrs.field(
-        default=partial(datetime.now, UTC), validator=_FUNCTION
-    )
+    limits: Mapping[names.Family, RateLimit] = _setting(DOCUMENTED_LIMITS, _check_limits)
+    max_concurrency: int = _setting(100, _COUNT)
+    max_answer_bytes: int = _setting(16 * 1024 * 1024, _COUNT)
+    set_user_id_name: str = _setting(names.ID, _USER_ID_NAME)
+    query_user_id_name: str = _setting(names.EXTERNAL_ID, _USER_ID_NAME)
+    disabled: bool = _setting(False, _BOOL)
+    session: aiohttp.ClientSession | None = _setting(None, _SESSION, shown=False)
+    ssl_context: ssl.SSLContext | None = _setting(None, _SSL_CONTEXT, shown=False)
+    trust_env: bool = _setting(False, _BOOL)
+    clock: Callable[[], Seconds] = _setting(time.monotonic, _FUNCTION)
+    now: Callable[[], datetime] = _setting(partial(datetime.now, UTC), _FUNCTION)
 
 
 class Unset(Enum):
