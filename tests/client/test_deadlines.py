@@ -172,3 +172,24 @@ async def test_an_error_in_the_last_moment_stays_that_error() -> None:
     with pytest.raises(LookupError), Deadline(deadlines, 0.02):
         await fails_when_cancelled()
     assert task.cancelling() == 0
+
+
+async def test_a_task_that_takes_its_time_to_end_is_cancelled_once() -> None:
+    deadlines = Deadlines(asyncio.get_running_loop(), 60)
+    task = asyncio.current_task()
+    assert task is not None
+
+    async def another() -> None:
+        with pytest.raises(TimeoutError), Deadline(deadlines, 0.04):
+            await asyncio.sleep(60)
+
+    async def cleans_up() -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            await looked_at_again
+
+    looked_at_again = asyncio.create_task(another())
+    with pytest.raises(TimeoutError), Deadline(deadlines, 0.02):
+        await cleans_up()
+    assert task.cancelling() == 0
