@@ -70,10 +70,8 @@ class Layout:
 
     :ivar encoding: the text's encoding; a byte order mark is believed before this.
     :ivar delimiter: what separates fields; found among comma, semicolon, tab and bar.
-    :ivar quote: what stands around fields that hold a delimiter or a newline; None if a quote is
-        a character like any other.
-    :ivar escape: what stands before a quote inside quotes, such as a backslash; quotes are
-        doubled there unless this is said.
+    :ivar quote: what stands around fields that hold a delimiter or a newline; None for nothing.
+    :ivar escape: what stands before a quote inside quotes, where it is not doubled: a backslash.
     :ivar header: whether the first row holds the columns' names. Unless said it does, and is
         refused if it looks like a row of data.
     :ivar columns: the columns' names, for a file without a header.
@@ -143,12 +141,9 @@ class CsvSource(Table):
     """Rows of delimited text, plain or packed.
 
     Rows with more values than the header has columns, with misplaced quotes, or with bytes that
-    are no text, are rejected one by one; the rest is read. Lines with nothing on them are no
-    rows.
+    are no text, are rejected one by one; the rest is read. Lines with nothing on them are no rows.
 
-    :param source: the file, or another input such as :class:`StreamInput`.
     :param layout: what is known of how the text is written; the rest is found out.
-    :raises ConfigurationError: there is no such file.
     """
 
     def __init__(
@@ -230,9 +225,6 @@ def _batches(blocks: Iterator[list[str]], marks: Mapping[str, Any]) -> Iterator[
     A quote that is never closed makes Python's csv reader swallow the lines that follow, up to the
     next quote or the end of the file. Here that costs one row: the line with the quote is broken,
     and those after it are read anew.
-
-    :param blocks: the lines, some at a time.
-    :param marks: the csv module's parameters.
     """
     # The module has one limit for the whole process.
     csv.field_size_limit(max(csv.field_size_limit(), MOST_CHARACTERS))

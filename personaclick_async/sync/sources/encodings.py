@@ -92,13 +92,9 @@ def check_encoding(name: str) -> str:
 
 
 def find_encoding(source: Input, given: str | None, *, otherwise: str | None = None) -> Encoding:
-    """Find an input's encoding.
+    """Find an input's encoding: what its mark says, what was ``given``, or what it looks like.
 
-    A byte order mark is always believed. Then comes what was ``given``. Then UTF-16 and UTF-32 if
-    the text can be nothing else, and UTF-8 if all of it is that, or nearly all. What is left is
-    taken for a code page only if every word speaks for it.
-
-    :param otherwise: what it is by definition, unless it says something else.
+    :param otherwise: what it is by definition, unless it is UTF-16 or UTF-32.
     :raises UnknownEncoding: it can't be told.
     """
     head = source.head()

@@ -139,7 +139,13 @@ def _corrected(file: IO[bytes], sheet: int) -> dict[int, dict[int, object]]:
     found: dict[int, dict[int, object]] = defaultdict(dict)
     broken = (zipfile.BadZipFile, KeyError, IndexError, ValueError, ET.ParseError)
     with suppress(*broken), zipfile.ZipFile(file) as archive:
-        content, widths = archive.read(_path_of(archive, sheet)), _padded_styles(archive)
+        names = ("workbook.xml", "_rels/workbook.xml.rels", "styles.xml")
+        book, links, styles = (ET.fromstring(archive.read(f"xl/{name}")) for name in names)  # noqa: S314 - expat has limits
+        facts = book.findall("{*}sheets/{*}sheet")[sheet].items()
+        [number] = [value for name, value in facts if name.endswith("}id")]
+        target = {link.get("Id"): link.get("Target", "") for link in links}[number]
+        content = archive.read(posixpath.join("xl", target).removeprefix("/"))
+        widths = _padded(styles)
         if not widths and b't="e"' not in content and not _FORMULA.search(content):
             return found
         for _, row in ET.iterparse(io.BytesIO(content)):  # noqa: S314 - expat has limits
@@ -161,25 +167,12 @@ def _corrected(file: IO[bytes], sheet: int) -> dict[int, dict[int, object]]:
     return found
 
 
-def _path_of(archive: zipfile.ZipFile, sheet: int) -> str:
-    sheets = _xml(archive, "xl/workbook.xml").findall("{*}sheets/{*}sheet")
-    [number] = [value for name, value in sheets[sheet].items() if name.endswith("}id")]
-    links = _xml(archive, "xl/_rels/workbook.xml.rels")
-    target = {link.get("Id"): link.get("Target", "") for link in links}[number]
-    return posixpath.join("xl", target).removeprefix("/")
-
-
-def _padded_styles(archive: zipfile.ZipFile) -> dict[str, int]:
+def _padded(styles: ET.Element) -> dict[str, int]:
     """Return how many digits a number has at least, by the style of its cell."""
-    styles = _xml(archive, "xl/styles.xml")
     formats = {one.get("numFmtId"): one.get("formatCode", "") for one in styles.findall(_FORMATS)}
     zeros = {number: len(code) for number, code in formats.items() if re.fullmatch("00+", code)}
     used = [one.get("numFmtId") for one in styles.findall("{*}cellXfs/{*}xf")]
     return {str(style): zeros[number] for style, number in enumerate(used) if number in zeros}
-
-
-def _xml(archive: zipfile.ZipFile, path: str) -> ET.Element:
-    return ET.fromstring(archive.read(path))  # noqa: S314 - expat has limits
 
 
 class ParquetSource(Table):
@@ -240,10 +233,8 @@ class SqlSource(Table):
     one, a sync with a journal and ``skip_unchanged`` is the way not to send everything again.
 
     :param database: SQLAlchemy's URL, such as ``sqlite:///shop.db``, or an engine.
-    :param query: one SELECT; ``:name`` stands for a parameter.
-    :param parameters: the values of the query's parameters.
-    :param version: what the caller vouches for: the same rows in the same order for the same
-        version.
+    :param query: one SELECT; ``:name`` stands for a parameter, whose value is in ``parameters``.
+    :param version: what the caller vouches for: the same version has the same rows in one order.
     :raises ConfigurationError: SQLAlchemy or the driver is not installed, the URL is none, an
         SQLite file is not there, or there is a version but no ORDER BY.
     """

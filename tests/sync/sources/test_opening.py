@@ -175,6 +175,21 @@ def test_the_fingerprint_of_several_files_is_that_of_all_in_order(make_file: Mak
     assert None not in prints
 
 
+def test_the_first_rows_of_several_files_and_some_of_them(make_file: MakeFile) -> None:
+    source = _three(make_file)
+
+    first = SeveralSources([source], limit=4)
+    even = SeveralSources([source], choose=lambda one: None if one.row % 2 else one)
+
+    assert first.name == "1.csv and 2 more, the first 4 rows"
+    assert (first.size_hint, even.size_hint) == (4, 5)
+    assert [one.row for one in first.outcomes()] == [1, 2, 3, 4]
+    assert [one.row for one in first.outcomes(after_row=3)] == [4]
+    assert len(first.sample().rows) == 3
+    assert [one.row for one in even.outcomes()] == [2, 4]
+    assert first.fingerprint == even.fingerprint == source.fingerprint
+
+
 def test_what_one_source_does_not_know_several_do_not(make_file: MakeFile) -> None:
     known = CsvSource(make_file("1.csv", CSV), PEOPLE)
     stream = StreamInput(io.BytesIO(JSON.encode()))
