@@ -124,13 +124,11 @@ class LifespanMiddleware:
 
     For applications without a ``lifespan=`` of their own, also for those that know no lifespan at
     all, such as Django's: they do not get the server's events.
-
-    :param patience: seconds to wait for calls in flight; see :func:`lifespan`.
     """
 
     app: ASGIApp
     client: PersonaClick
-    patience: Seconds = attrs.field(default=PATIENCE, kw_only=True)
+    patience: Seconds = attrs.field(default=PATIENCE, kw_only=True)  # see :func:`lifespan`
 
     async def __call__(self, scope: ASGIScope, receive: Receive, send: Send) -> None:
         """Serve a request, or the events of the application's life."""

@@ -42,14 +42,11 @@ class PersonaClickPlugin(InitPlugin):
 
     Handlers may ask, by these names, for ``personaclick: Client``, ``current_user: CurrentUser``
     and ``current_user_or_none: CurrentUserOrNone``.
-
-    :param policy: how visitors are found.
-    :param patience: seconds for which the end waits for calls in flight.
     """
 
     client: PersonaClick
-    policy: VisitorPolicy | None = attrs.field(default=None, kw_only=True)
-    patience: Seconds = attrs.field(default=PATIENCE, kw_only=True)
+    policy: VisitorPolicy | None = attrs.field(default=None, kw_only=True)  # how to find visitors
+    patience: Seconds = attrs.field(default=PATIENCE, kw_only=True)  # with the last calls
 
     def on_app_init(self, app_config: AppConfig) -> AppConfig:
         """Add the middleware, the dependencies and the lifespan to an application's settings."""

@@ -46,9 +46,6 @@ class VisitorPolicy:
     :ivar identify: a function of the request, plain or async, that returns the user whom the
         application knows: a :class:`User` (``client.user(external_id=…)``), a :class:`Session`
         that the application keeps, or None. No cookies are set for them.
-    :ivar device_header: the name of a header with a device id, for applications without cookies.
-    :ivar session_header: the name of a header with the session id that goes with it.
-    :ivar cookies: the cookies' names and attributes; None for no cookies.
     :ivar start: when a visitor without a device gets one. ``on first use``: with the first call
         made for them, so that a request that makes none costs none. ``on arrival``: before the
         application gets the request, so that cookies can also be set where calls are made after
@@ -60,9 +57,9 @@ class VisitorPolicy:
 
     consent: Callable[[IncomingRequest], bool | Awaitable[bool]] | None = None
     identify: Callable[[IncomingRequest], Named | Awaitable[Named]] | None = None
-    device_header: str | None = None
-    session_header: str | None = None
-    cookies: CookiePolicy | None = attrs.field(factory=CookiePolicy)
+    device_header: str | None = None  # the header with a device id, for apps without cookies
+    session_header: str | None = None  # the header with the session id that goes with it
+    cookies: CookiePolicy | None = attrs.field(factory=CookiePolicy)  # None for no cookies
     start: Literal["on first use", "on arrival"] = attrs.field(
         default="on first use",
         validator=text("on first use|on arrival", "'on first use' or 'on arrival'"),
@@ -77,15 +74,12 @@ class VisitorPolicy:
 
 @attrs.define(kw_only=True, eq=False, repr=False)
 class Visitor:
-    """The visitor of one request.
-
-    :ivar who: the visitor as a user, or the reason why there is none.
-    """
+    """The visitor of one request."""
 
     KEY: ClassVar[str] = "personaclick.visitor"
     """The key under which the middleware leaves the visitor with a request."""
 
-    who: User | NoCurrentUser
+    who: User | NoCurrentUser  # the visitor as a user, or the reason why there is none
     _visitors: Visitors
     _request: IncomingRequest
     _cookies: CookiePolicy | None
