@@ -71,6 +71,12 @@ def test_fields_are_shown_with_their_types(site: Path) -> None:
     assert "Literal" not in text
 
 
+def test_fields_are_shown_with_the_comments_behind_them(site: Path) -> None:
+    text = re.sub(r"<[^>]+>", "", (site / "reference" / "sync.html").read_text())
+
+    assert re.search(r"earlier \(int\) . how many of the rows read were settled", text)
+
+
 def test_pages_ask_nobody_else_for_anything(site: Path) -> None:
     for page in site.rglob("*.html"):
         loaded = re.findall(
