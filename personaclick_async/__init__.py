@@ -8,12 +8,7 @@ from personaclick_async._version import __version__
 from personaclick_async.cache import ProfileStore, Stored
 from personaclick_async.client import PersonaClick
 from personaclick_async.codec import Json
-from personaclick_async.config import (
-    CachePolicy,
-    RateLimit,
-    RetryPolicy,
-    Timeouts,
-)
+from personaclick_async.config import CachePolicy, RateLimit, RetryPolicy, Timeouts
 from personaclick_async.errors import (
     AnswerTooLarge,
     AuthenticationFailed,

@@ -58,13 +58,10 @@ class Encoding:
 
 @attrs.frozen(repr=False)
 class Candidate:
-    """An encoding that a text may be in.
-
-    :ivar sample: a line of the text, decoded: somebody's data, for the terminal only.
-    """
+    """An encoding that a text may be in."""
 
     encoding: str
-    sample: str
+    sample: str  # a line of the text, decoded: somebody's data, for the terminal only
 
 
 class UnknownEncoding(ConfigurationError):

@@ -19,14 +19,7 @@ from personaclick_async.codec import Json
 from personaclick_async.errors import ConfigurationError
 from personaclick_async.sync.mapping import FieldMapping
 from personaclick_async.sync.records import Outcome
-from personaclick_async.sync.sources.base import (
-    Numbered,
-    Sample,
-    Seen,
-    Table,
-    TableSource,
-    need,
-)
+from personaclick_async.sync.sources.base import Numbered, Sample, Seen, Table, TableSource, need
 from personaclick_async.sync.sources.csv_source import CsvSource, Layout, is_reject_file
 from personaclick_async.sync.sources.files import URL, Input, StreamInput, input_of
 from personaclick_async.sync.sources.objects import JsonSource
