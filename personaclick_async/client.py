@@ -421,7 +421,7 @@ class PersonaClick:
 
         A call made later raises :class:`ClientClosed`.
         """
-        await self._core.transport.close(patience=patience)
+        await self._core.transport.pools.close(patience)
         await self._core.profiles.close()
 
     async def __aenter__(self) -> Self:

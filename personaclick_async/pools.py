@@ -198,7 +198,7 @@ class Pools:
         await anext(pool.lifetime)
         return pool
 
-    async def close(self, *, patience: Seconds) -> None:
+    async def close(self, patience: Seconds) -> None:
         """Open no more, wait for the calls in progress, then close; see :meth:`Pool.close`."""
         self.is_closed = True
         here = asyncio.get_running_loop()

@@ -78,7 +78,7 @@ class Transport:
         self._limit = config.max_answer_bytes
         self._base = URL(config.api_url)
         self._routes: dict[str, tuple[URL, Limiter]] = {}
-        self._pools = Pools(config)
+        self.pools = Pools(config)
         self._limiters = {
             family: Limiter(config.limits.get(family), config.clock) for family in Family
         }
@@ -89,10 +89,10 @@ class Transport:
 
         :param then: makes the result of the answer, here to save a coroutine around this one.
         """
-        if self._config.disabled and not self._pools.is_closed:
+        if self._config.disabled and not self.pools.is_closed:
             self.stats.calls += 1
             return then(nothing_sent(call))
-        pool = self._pools.here() or await self._pools.open()
+        pool = self.pools.here() or await self.pools.open()
         url, limiter = self._routes.get(call.endpoint.path) or self._open_route(call.endpoint)
         sending = _Sending(call, options.begun(), url, self._clock())
         attempt = self._watched_attempt if self._hooks else self._attempt
@@ -113,16 +113,12 @@ class Transport:
                 await self._before_next(limiter, sending, *outcome)
         finally:
             pool.in_progress -= 1
-            if self._pools.is_closed and not pool.in_progress:
+            if self.pools.is_closed and not pool.in_progress:
                 pool.idle.set()
-
-    async def close(self, *, patience: Seconds = 30.0) -> None:
-        """Refuse new calls, wait ``patience`` seconds for those in progress, then close."""
-        await self._pools.close(patience=patience)
 
     def start_over_after_fork(self) -> None:
         """Forget the parent's connections and locks, without closing what is the parent's."""
-        self._pools.start_over_after_fork()
+        self.pools.start_over_after_fork()
         for limiter in self._limiters.values():
             limiter.start_over_after_fork()
 
