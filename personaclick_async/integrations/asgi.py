@@ -33,6 +33,7 @@ _VISITS: Final = ("http", "websocket")
 _BEGINS: Final = ("http.response.start", "websocket.accept", "websocket.http.response.start")
 
 
+@attrs.define(eq=False, repr=False)
 class VisitorMiddleware:
     """Makes each request's visitor the client's current user, known by cookies.
 
@@ -44,29 +45,23 @@ class VisitorMiddleware:
 
     The endpoint, what it calls, the tasks it starts, a streamed body and the background tasks of
     its response all see the visitor. Responses go through unbuffered.
-
-    :param policy: how visitors are found.
-    :param close_client: do what :class:`LifespanMiddleware` does, too.
-    :param patience: seconds for which that waits for calls in flight.
     """
 
-    def __init__(
-        self,
-        app: ASGIApp,
-        client: PersonaClick,
-        *,
-        policy: VisitorPolicy | None = None,
-        close_client: bool = False,
-        patience: Seconds = PATIENCE,
-    ) -> None:
-        self._app = app
-        self._visitors = Visitors(client, policy or VisitorPolicy())
-        self._rest = LifespanMiddleware(app, client, patience=patience) if close_client else app
+    app: ASGIApp
+    client: PersonaClick
+    policy: VisitorPolicy | None = attrs.field(default=None, kw_only=True)  # how to find visitors
+    close_client: bool = attrs.field(default=False, kw_only=True)  # as :class:`LifespanMiddleware`
+    patience: Seconds = attrs.field(default=PATIENCE, kw_only=True)  # see :func:`lifespan`
+    _visitors: Visitors = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._visitors = Visitors(self.client, self.policy or VisitorPolicy())
 
     async def __call__(self, scope: ASGIScope, receive: Receive, send: Send) -> None:
         """Serve a request, a websocket, or the events of the application's life."""
         if scope["type"] not in _VISITS:
-            await self._rest(scope, receive, send)
+            closing = LifespanMiddleware(self.app, self.client, patience=self.patience)
+            await (closing if self.close_client else self.app)(scope, receive, send)
             return
         method, scheme = scope.get("method", "GET"), scope.get("scheme", "http")
         request = IncomingRequest(method, scope["path"], scheme, _headers_of(scope), scope)
@@ -80,7 +75,7 @@ class VisitorMiddleware:
             await send(message)
 
         with visitor.current():
-            await self._app(scope, receive, send_with_cookies)
+            await self.app(scope, receive, send_with_cookies)
 
 
 def visitor_of(scope: Mapping[str, object]) -> Visitor:
