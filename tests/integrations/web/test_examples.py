@@ -163,7 +163,9 @@ def folder(tmp_path: Path) -> Path:
 
 def test_every_night_only_what_changed_is_sent(emulator: Emulator, folder: Path) -> None:
     first = nightly(emulator, folder)
-    assert (first.returncode, first.stderr) == (0, "")
+    # On a busy machine asyncio's debug mode tells of slow steps.
+    said = [line for line in first.stderr.splitlines() if not line.startswith("Executing <")]
+    assert (first.returncode, said) == (0, [])
     assert "'sent': 40, 'incomplete': 0, 'unchanged': 0" in first.stdout
     assert emulator.count_profiles() == 40
 
