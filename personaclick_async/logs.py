@@ -17,6 +17,7 @@ from personaclick_async.errors import ConfigurationError
 from personaclick_async.hooks import Attempt, Hooks
 
 _USUAL_FORMAT: Final = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+_LINE: Final = "%(method)s %(endpoint)s: %(outcome)s, attempt %(attempt)d, %(ms).0f ms"
 _SERVER_ERROR: Final = 500
 _TOO_MANY: Final = 429
 
@@ -203,22 +204,15 @@ def log_requests(logger: logging.Logger | None = None, *, level: int = logging.D
         importance = logging.WARNING if is_trouble else level
         if not log.isEnabledFor(importance):
             return
-        log.log(
-            importance,
-            "%s %s: %s, attempt %d, %.0f ms",
-            attempt.method,
-            attempt.endpoint,
-            status or error or "cancelled",
-            attempt.number,
-            seconds * 1000,
-            extra={
-                "endpoint": attempt.endpoint,
-                "method": attempt.method,
-                "attempt": attempt.number,
-                "status": status,
-                "error": error,
-                "seconds": seconds,
-            },
-        )
+        fields = {
+            "endpoint": attempt.endpoint,
+            "method": attempt.method,
+            "attempt": attempt.number,
+            "status": status,
+            "error": error,
+            "seconds": seconds,
+        }
+        said = {**fields, "outcome": status or error or "cancelled", "ms": seconds * 1000}
+        log.log(importance, _LINE, said, extra=fields)
 
     return Hooks(on_response=ended)

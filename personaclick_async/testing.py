@@ -1,7 +1,4 @@
-"""A pytest plugin: the fixture ``personaclick_emulator``, on hand wherever the package is.
-
-Everything is imported when the fixture is first used, for pytest loads plugins in every run.
-"""
+"""A pytest plugin: the fixture ``personaclick_emulator``, on hand wherever the package is."""
 
 from __future__ import annotations
 
@@ -20,7 +17,8 @@ def personaclick_emulator() -> Iterator[Emulator]:
 
     A plain fixture, so that it serves synchronous tests and every asynchronous plugin alike.
     """
-    from personaclick_async.emulator import Emulator  # noqa: PLC0415 - see the module's docstring
+    # Here, for pytest loads plugins in every run.
+    from personaclick_async.emulator import Emulator  # noqa: PLC0415
 
     with Emulator() as emulator:
         yield emulator
