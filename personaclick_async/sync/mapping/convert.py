@@ -220,9 +220,8 @@ class Converter:
     # for kinds that are texts.
 
     def _name(self, text: str) -> str:
-        if pattern("entity").search(text) and pattern("plain_name").fullmatch(
-            plain := unescape(text)
-        ):
+        is_html = "&" in text and pattern("entity").search(text)
+        if is_html and pattern("plain_name").fullmatch(plain := unescape(text)):
             text = self._noted(text, plain, "HTML decoded")
         if text in MACHINES_NOTHING:
             rule = 'a value, not a word for none (say absent = ["none"] or another)'

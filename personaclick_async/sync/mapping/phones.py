@@ -157,9 +157,9 @@ def _without_additions(field: str, text: str, notes: list[str]) -> str:
     if (found := pattern("with_extension").fullmatch(plain)) is not None:
         plain = found[1]
         notes.append("extension left out")
-    plain = pattern("area").sub(r"\1 ", plain, count=1)
+    plain = pattern("area").sub(r"\1 ", plain, count=1) if "/" in plain else plain
     if plain.count("+") > 1 or pattern("several_phones").fullmatch(plain):
         raise refuse(field, _ONE, text)
-    if plain.lstrip("( ").startswith(("+", "00")):
+    if "(" in plain and plain.lstrip("( ").startswith(("+", "00")):
         plain = pattern("trunk").sub(" ", plain, count=1)
     return plain.strip()
