@@ -20,12 +20,12 @@ from typing import Any, Final
 import attrs
 
 from personaclick_async.errors import ConfigurationError
-from personaclick_async.models.update import FIELDS, RESERVED_NAMES
+from personaclick_async.models.update import FIELDS, RESERVED_NAMES, Kind
 from personaclick_async.names import EMAIL, EXTERNAL_ID, ID, IDENTIFIERS, PHONE
 from personaclick_async.sync.mapping import words
 from personaclick_async.sync.mapping.convert import FLAGS, Converter
 from personaclick_async.sync.mapping.definition import FieldMapping, looks_like_data
-from personaclick_async.sync.mapping.origin import STANDARD_KINDS, Kind, Origin
+from personaclick_async.sync.mapping.origin import STANDARD_KINDS, Origin
 from personaclick_async.sync.mapping.words import COLUMNS, pattern, same
 from personaclick_async.sync.records import Fault
 from personaclick_async.sync.sources.base import BOOKKEEPING, Sample
@@ -34,13 +34,13 @@ _WHOLE: Final = ("first_name", "last_name")
 _NAMES: Final = (*_WHOLE, "middle_name")
 _TYPES: Final[tuple[tuple[type | tuple[type, ...], Kind], ...]] = (
     # A bool is an int and a datetime is a date: the narrower ones come first.
-    (bool, Kind.BOOLEAN),
+    (bool, Kind.FLAG),
     (int, Kind.INTEGER),
     ((int, float, Decimal), Kind.FLOAT),
     (datetime, Kind.DATETIME),
     (date, Kind.DATE),
     ((list, tuple), Kind.LIST),
-    (dict, Kind.JSON),
+    (dict, Kind.OBJECTS),
 )
 
 _HEAD: Final = """\
@@ -241,7 +241,7 @@ def _properties(columns: Iterable[_Column]) -> Iterable[_Line]:
         line = _Line(name, [column], is_asked=True)
         kind = line.kind()
         has_numbers = any(isinstance(value, int | float) for value in column.values)
-        if kind is not Kind.ANY and (kind is not Kind.STRING or has_numbers):
+        if kind is not Kind.ANY and (kind is not Kind.TEXT or has_numbers):
             line.options = {"type": kind.value, **line.options, "absent": column.absent}
         yield line
 
@@ -280,9 +280,9 @@ class _Line:
         match STANDARD_KINDS[self.field]:
             case Kind.GENDER:
                 self._gender(column)
-            case Kind.BOOLEAN:
+            case Kind.FLAG:
                 self.options["values"] = _flags(texts)
-            case Kind.BIRTHDAY if texts:
+            case Kind.DAY if texts:
                 self._birthday(texts)
             case Kind.NUMBER if texts:
                 self._number(texts)
@@ -290,7 +290,7 @@ class _Line:
                 self.ask("are these numbers with separators, or ids as they are?")
             case Kind.EMAIL if any(ch.isupper() for text in texts for ch in text.partition("@")[0]):
                 self.options["case"] = "lower"
-            case Kind.STRING if self.field in _NAMES and texts:
+            case Kind.TEXT if self.field in _NAMES and texts:
                 self._name(column)
         self.options["absent"] = column.absent
 
@@ -361,19 +361,21 @@ class _Line:
             kinds = (kind for types, kind in _TYPES if all(isinstance(v, types) for v in values))
             return next(kinds, Kind.ANY) if values else Kind.ANY
         if not texts:
-            return Kind.STRING
+            return Kind.TEXT
         if pattern("codes").search(column.spelling) or any(map(pattern("code").fullmatch, texts)):
             are_whole = all(re.fullmatch(r"[0-9]+\.0+", text) for text in texts)
-            return Kind.IDENTIFIER if are_whole else Kind.STRING
+            return Kind.IDENTIFIER if are_whole else Kind.TEXT
         if (known := self._date(texts) or self._number(texts)) is not None:
             return known
         said = {text.casefold() for text in texts}
         yes, no = said & words.YES, said & words.NO
         if yes and no and yes | no == said and not pattern("countries").search(column.spelling):
             self.options["values"] = _flags(texts)
-            return Kind.BOOLEAN
-        is_json = all(text[0] in "[{" for text in texts) and _reads(texts, Origin(kind=Kind.JSON))
-        return Kind.JSON if is_json else Kind.STRING
+            return Kind.FLAG
+        is_json = all(text[0] in "[{" for text in texts) and _reads(
+            texts, Origin(kind=Kind.OBJECTS)
+        )
+        return Kind.OBJECTS if is_json else Kind.TEXT
 
     def _number(self, texts: Sequence[str]) -> Kind | None:
         marks = [mark for mark in ".," if _reads(texts, Origin(kind=Kind.FLOAT, decimal=mark))]
@@ -399,7 +401,7 @@ class _Line:
         if all(re.fullmatch(r"-?[0-9]+(\.[0-9]+)?", text) for text in texts):
             fewest = min(len(text.lstrip("-").partition(".")[0]) for text in texts)
             formats = [one for one, digits in words.DATES["digits"].items() if fewest >= digits]
-            is_known = self._is_in_one_of(formats, texts, Kind.BIRTHDAY)
+            is_known = self._is_in_one_of(formats, texts, Kind.DAY)
         else:
             is_known = self._date(texts) is not None
         if not is_known:

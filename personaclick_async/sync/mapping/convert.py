@@ -23,9 +23,9 @@ from personaclick_async.codec import Json
 from personaclick_async.errors import ValidationError
 from personaclick_async.models import rules
 from personaclick_async.models.rules import Number, refuse
-from personaclick_async.models.update import FIELDS
+from personaclick_async.models.update import FIELDS, Kind
 from personaclick_async.sync.mapping.dates import read_date
-from personaclick_async.sync.mapping.origin import Case, Kind, Origin, Part, rule_of
+from personaclick_async.sync.mapping.origin import Case, Origin, Part, rule_of
 from personaclick_async.sync.mapping.phones import read_phone
 from personaclick_async.sync.mapping.words import MACHINES_NOTHING, NOBODY, pattern
 from personaclick_async.sync.records import Fault
@@ -43,7 +43,7 @@ _IS_FIT: Final = {
 }
 # A whole column, a text to a line.
 _ARE_FIT: Final = {kind: re.compile(rf"(?:{fit}\n)++").fullmatch for kind, fit in _FIT.items()}
-_TEXTS: Final = (Kind.STRING, *_IS_FIT)
+_TEXTS: Final = (Kind.TEXT, *_IS_FIT)
 _MOST_REMEMBERED: Final = 16_384
 _LONGEST_REMEMBERED: Final = 64
 _NO_LETTER: Final = "'\u2018\u2019`\u00b4"
@@ -85,19 +85,19 @@ class Converter:
         folded = {text.casefold(): value for text, value in origin.values.items()}
         told = {**folded, **origin.values}
         told = {text: told[text] for text in told if text.casefold() not in origin.absent}
-        flags = FLAGS if origin.kind is Kind.BOOLEAN else {}
+        flags = FLAGS if origin.kind is Kind.FLAG else {}
         self._told: dict[str, Json] = {"": None, **flags, **told, **dict.fromkeys(origin.absent)}
         readers: dict[Kind, Callable[[Any], object]] = {
             **dict.fromkeys((Kind.ANY, Kind.GENDER), lambda value: value),
-            Kind.STRING: self._name if name in FIELDS else str,
+            Kind.TEXT: self._name if name in FIELDS else str,
             Kind.IDENTIFIER: self._identifier,
             Kind.EMAIL: self._email,
             Kind.PHONE: self._phone,
             **dict.fromkeys((Kind.NUMBER, Kind.INTEGER, Kind.FLOAT), self._number),
-            Kind.BOOLEAN: self._boolean,
-            **dict.fromkeys((Kind.BIRTHDAY, Kind.DATE, Kind.DATETIME), self._date),
+            Kind.FLAG: self._boolean,
+            **dict.fromkeys((Kind.DAY, Kind.DATE, Kind.DATETIME), self._date),
             Kind.LIST: lambda value: list(value) if isinstance(value, list | tuple) else [value],
-            Kind.JSON: self._json,
+            Kind.OBJECTS: self._json,
         }
         self._read = readers[origin.kind]
         self._remembered: dict[str, Any] = _Memory(self.attempt)
@@ -186,7 +186,7 @@ class Converter:
     def _trimmed(self, text: str) -> str:
         """Take off what stands around a text and does not belong to it."""
         text = self._noted(text, text.strip(), "white space removed")
-        if not text.isascii() and self._origin.kind not in (Kind.ANY, Kind.LIST, Kind.JSON):
+        if not text.isascii() and self._origin.kind not in (Kind.ANY, Kind.LIST, Kind.OBJECTS):
             invisible = {ch for ch in text if unicodedata.category(ch) == "Cf"}
             seen = text.strip("".join({*invisible, *filter(str.isspace, text)}))
             if self._origin.kind in _IS_FIT:
@@ -270,7 +270,7 @@ class Converter:
     def _date(self, value: object) -> date:
         kind, formats = self._origin.kind, self._origin.format
         if isinstance(value, str):
-            value = read_date(self.label, value, formats, is_birthday=kind is Kind.BIRTHDAY)
+            value = read_date(self.label, value, formats, is_birthday=kind is Kind.DAY)
         if not isinstance(value, datetime):
             day = rules.day(self.label, value)
             # It says nothing of a zone.

@@ -18,10 +18,10 @@ import attrs
 from personaclick_async import codec
 from personaclick_async.codec import Json
 from personaclick_async.errors import ConfigurationError, ValidationError
-from personaclick_async.models.update import RESERVED_NAMES, custom_name
+from personaclick_async.models.update import RESERVED_NAMES, Kind, custom_name
 from personaclick_async.names import EXTERNAL_ID, ID, IDENTIFIERS
 from personaclick_async.sync.mapping.convert import Converter
-from personaclick_async.sync.mapping.origin import STANDARD_KINDS, Kind, Origin, read_toml
+from personaclick_async.sync.mapping.origin import STANDARD_KINDS, Origin, read_toml
 from personaclick_async.sync.mapping.phones import check_country
 from personaclick_async.sync.mapping.words import pattern
 from personaclick_async.sync.records import (

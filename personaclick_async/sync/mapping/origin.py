@@ -6,7 +6,6 @@ import tomllib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from difflib import get_close_matches
-from enum import StrEnum
 from typing import Any, Final, Literal, TypeAlias, get_args
 
 import attrs
@@ -15,7 +14,7 @@ from personaclick_async.codec import Json
 from personaclick_async.errors import ConfigurationError, ValidationError
 from personaclick_async.models import rules
 from personaclick_async.models.rules import Rule, refuse
-from personaclick_async.models.update import FIELDS, custom_name
+from personaclick_async.models.update import FIELDS, Kind, custom_name
 from personaclick_async.names import EXTERNAL_ID, ID, IDENTIFIERS
 from personaclick_async.sync.mapping.dates import is_whole_date
 from personaclick_async.sync.mapping.phones import check_country
@@ -31,34 +30,11 @@ Invalid: TypeAlias = Literal["omit", "reject"]
 long as it has another identifier."""
 
 
-class Kind(StrEnum):
-    """What a column's value is turned into; the ``type`` of a custom property in a mapping."""
-
-    ANY = "any"
-    """Text stays text and a number stays a number: for a property without a ``type``."""
-    STRING = "string"
-    IDENTIFIER = "identifier"
-    """Text or a number that names something: no invisible characters, no words for nothing."""
-    EMAIL = "email"
-    PHONE = "phone"
-    GENDER = "gender"
-    INTEGER = "integer"
-    FLOAT = "float"
-    NUMBER = "number"
-    """An integer or a float, as it is written."""
-    BOOLEAN = "boolean"
-    BIRTHDAY = "birthday"
-    DATE = "date"
-    DATETIME = "datetime"
-    LIST = "list"
-    JSON = "json"
-
-
-STANDARD_KINDS: Final = {name: Kind(field.kind.value) for name, field in FIELDS.items()}
+STANDARD_KINDS: Final = {name: field.kind for name, field in FIELDS.items()}
 """How a column is read for each standard field."""
 
 NUMBERS: Final = (Kind.NUMBER, Kind.INTEGER, Kind.FLOAT)
-DATES: Final = (Kind.BIRTHDAY, Kind.DATE, Kind.DATETIME)
+DATES: Final = (Kind.DAY, Kind.DATE, Kind.DATETIME)
 _OLDEST: Final = 130
 
 
@@ -126,7 +102,7 @@ def _one_of(words: Iterable[str]) -> tuple[str, Callable[[Any], bool]]:
 _TEXT: Final = ("a text that is not empty", lambda it: isinstance(it, str) and it != "")
 _TEXTS: Final = ("a text or a list of texts", _are_texts)
 _TABLE: Final = ("a table", lambda it: isinstance(it, dict))
-_NO_TYPES: Final = (Kind.ANY, Kind.EMAIL, Kind.PHONE, Kind.GENDER, Kind.NUMBER, Kind.BIRTHDAY)
+_NO_TYPES: Final = (Kind.ANY, Kind.EMAIL, Kind.PHONE, Kind.GENDER, Kind.NUMBER, Kind.DAY)
 # What may stand behind the keys of a mapping: how errors call it, and a test.
 _SHAPES: Final[Mapping[str, tuple[str, Callable[[Any], bool]]]] = {
     "absent": _TEXTS,
@@ -153,8 +129,8 @@ _COMMON: Final = {"absent", "country", "invalid"}
 _SECTIONS: Final = {"custom", "fields", "required"}
 # The kinds of values for which an option means something, and how errors call them.
 _ONLY: Final = {
-    "part": ((Kind.STRING, Kind.ANY), "texts"),
-    "case": (tuple({*Kind} - {*NUMBERS, *DATES, Kind.BOOLEAN, Kind.JSON}), "texts"),
+    "part": ((Kind.TEXT, Kind.ANY), "texts"),
+    "case": (tuple({*Kind} - {*NUMBERS, *DATES, Kind.FLAG, Kind.OBJECTS}), "texts"),
     "split": ((Kind.LIST,), "type = 'list'"),
     "format": (DATES, "dates"),
     "decimal": (NUMBERS, "numbers"),
