@@ -45,13 +45,9 @@ _WITH_SECRET: Final = ("customer_unknown", "customer_profile", "lists")
 _NAMED: Final = {"first_name", "last_name", names.EMAIL, names.PHONE}
 _NUMBERS: Final[Mapping[type, str]] = {bool: "boolean", int: "integer", float: "number"}
 _TYPES: Final = {**_NUMBERS, NoneType: "null", str: "string", list: "array", dict: "object"}
-# What the SDK takes for granted and is not so, each with what to do.
-_CONTRADICTIONS: Final[Mapping[tuple[str, Value], str]] = {
-    ("customer_profile", "public"): (
-        "profile.full() and the profiles of customers lack their names; please report it, "
-        "with this file"
-    )
-}
+# The full profile is what the secret is for.
+_CONTRADICTED: Final = ("customer_profile", "public")
+_NO_NAMES: Final = "profile.full() and the profiles of customers lack their names"
 
 # What all blocks of a profile without data hold, as JSON, and what that is called.
 _BLANKS: Final[Mapping[str, str]] = {"": "absent", "null": "null", "{}": "object", "[]": "array"}
@@ -226,22 +222,21 @@ class _Probe:
         self._find("compression", "content-encoding" in {name.lower() for name in self._headers})
         self._find("keep_alive", was_kept)
         self._find("limit_headers", bool(limits), ", ".join(limits))
-        findings, contradictions = [], []
+        findings = []
         for setting, point in POINTS.items():
             assumed = point.choices[0]
             observed, note = self._found.get(setting, (None, ""))
             if observed is None:
                 verdict = "not found out" if point.asked else "not asked"
-            elif (setting, observed) in _CONTRADICTIONS:
+            elif (setting, observed) == _CONTRADICTED:
                 verdict = "contradicted"
-                advice = _CONTRADICTIONS[setting, observed]
-                contradictions.append(f"{point.words}: {advice}")
+                self._surprises.append(f"{point.words}: {_NO_NAMES}")
             else:
                 verdict = "agrees" if observed == assumed else "differs"
             findings.append(Finding(point.words, setting, assumed, observed, verdict, note))
         return ProbeReport(
             findings=tuple(findings),
-            contradictions=[*contradictions, *(f"{one}; report it" for one in self._surprises)],
+            contradictions=[f"{one}; please report it, with this file" for one in self._surprises],
             facts={**self._facts, "headers": sorted(self._headers)},
             requests=self._requests,
         )
