@@ -105,9 +105,9 @@ class Output:
         )
         self.show(dict(fields), table(rows, Column(style="bold"), Column(overflow="fold")))
 
-    def note(self, text: str) -> None:
-        """Write a line for a person to standard error; scripts get errors only there."""
-        if not self.as_json:
+    def note(self, *texts: str) -> None:
+        """Write lines for a person to standard error; scripts get errors only there."""
+        for text in () if self.as_json else texts:
             stderr.print(cell(text), soft_wrap=True)
 
     def complain(self, name: str, message: str, **more: Json) -> None:

@@ -27,7 +27,7 @@ _EXAMPLES: Final = 3
 _LONGEST_EXAMPLE: Final = 40
 _MOST_REMEMBERED: Final = 100_000
 
-_COUNTS: Final = ("values", "left out", "changes", "refused")
+_COUNTS: Final = ("values", "left_out", "changes", "refused")
 _TOLD: Final = (
     *("source", "route", "read", "sent", "queued", "unchanged", "incomplete", "rejected"),
     *("failed", "requests", "retries", "bytes_sent"),
@@ -50,7 +50,7 @@ class Summary:
         self._shared = Changes()
         self._records = 0
         self._values: Counter[str] = Counter()
-        self._examples: dict[str, list[str]] = {}
+        self._examples: dict[str, dict[str, None]] = {}  # in their order, each once
         self._refused = Changes()
         self._omitted = Changes()
 
@@ -75,11 +75,9 @@ class Summary:
             is_known = name in self._values or len(self._values) < _MOST
             field = name if is_known else _OTHER_FIELDS
             self._values[field] += 1
-            examples = self._examples.setdefault(field, [])
+            examples = self._examples.setdefault(field, {})
             if self._keeps_examples and len(examples) < _EXAMPLES:
-                text = str(value)[:_LONGEST_EXAMPLE]
-                if text not in examples:
-                    examples.append(text)
+                examples[str(value)[:_LONGEST_EXAMPLE]] = None
 
     async def gather(self, results: AsyncIterable[Result]) -> None:
         """Collect the reasons of rejected rows from the results of a sync."""
@@ -104,18 +102,15 @@ class Summary:
         rows = _checked(report) if self.is_dry_run else _account(report, f"see {rejects}")
         shown = table(rows, Column(style="bold"), Column(justify="right"), Column())
         output.show(account, shown, *(self.as_text() if self.is_dry_run else ()))
-        for notice in shared:
-            output.note(notice)
+        output.note(*shared)
 
     def as_json(self) -> dict[str, Json]:
         """Return the counts for a script."""
-        titles = [title.replace(" ", "_") for title in _COUNTS]
-        changes = self.changes.found.items()
         return {
             "fields": {
-                name: dict(zip(titles, counts, strict=True)) for name, *counts in self._fields()
+                name: dict(zip(_COUNTS, counts, strict=True)) for name, *counts in self._fields()
             },
-            "changes": [_listed("what", *one) for one in changes],
+            "changes": [_listed("what", *one) for one in self.changes.found.items()],
             "reasons": [_listed("rule", *one) for one in _most_first(self._refused)],
             "sent_without": [_listed("rule", *one) for one in _most_first(self._omitted)],
         }
@@ -123,7 +118,8 @@ class Summary:
     def as_text(self) -> Iterator[str | Table]:
         """Return the table of fields and the reasons for a person."""
         rows: list[tuple[object, ...]] = list(self._fields())
-        columns = [Column("field"), *(Column(title, justify="right") for title in _COUNTS)]
+        titles = (count.replace("_", " ") for count in _COUNTS)
+        columns = [Column("field"), *(Column(title, justify="right") for title in titles)]
         if self._keeps_examples:
             columns.append(Column("such as", overflow="fold"))
             rows = [(*row, ", ".join(self._examples.get(str(row[0]), ()))) for row in rows]

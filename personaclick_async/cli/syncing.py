@@ -46,8 +46,7 @@ def propose(reading: Reading, output: Output) -> None:
     if not sample.rows:
         raise ValidationError(source.name, "rows of data", "none")
     proposal = propose_mapping(sample, country=reading.country)
-    for notice in source.notices:
-        output.note(notice)
+    output.note(*source.notices)
     if output.as_json:
         output.show({"mapping": proposal, "notices": list(source.notices)})
     else:
@@ -66,8 +65,7 @@ def run_sync(given: Syncing, connection: Connection, output: Output) -> None:
     rejects = given.rejects or _rejects_path(source, shard)
     _check_paths(given, rejects)
     with nullcontext() if given.dry_run else _reject_file(given, source, rejects) as sink:
-        for notice in source.notices:
-            output.note(notice)
+        output.note(*source.notices)
         client = connection.client(limits=machines.limits_of(given, shard), sends=not given.dry_run)
         limit = machines.shared_limit(given, client.config.shop_id)
         options = SyncOptions(
