@@ -13,14 +13,7 @@ from rich.text import Text
 
 from personaclick_async import codec
 from personaclick_async._version import __version__
-from personaclick_async.cli.options import (
-    Connection,
-    Probing,
-    Reading,
-    Syncing,
-    UserOptions,
-    command,
-)
+from personaclick_async.cli.options import Connection, Probing, Reading, Syncing, UserId, command
 from personaclick_async.cli.outcome import EXIT_CODES, Exit, Output, table
 from personaclick_async.cli.process import run_interruptibly
 from personaclick_async.errors import ConfigurationError, PersonaClickError, ValidationError
@@ -85,7 +78,7 @@ async def init(
 @command
 async def get_profile(
     *,
-    user: UserOptions,
+    user: UserId,
     full: Annotated[bool, typer.Option("--full", help="All of it, with the secret.")] = False,
     connection: Connection,
     output: Output,
@@ -109,7 +102,7 @@ async def set_profile(
             metavar="FIELD=VALUE…",
         ),
     ],
-    user: UserOptions,
+    user: UserId,
     connection: Connection,
     output: Output,
 ) -> None:
@@ -121,7 +114,7 @@ async def set_profile(
 
 @orders.command("last")
 @command
-async def last_order(*, user: UserOptions, connection: Connection, output: Output) -> None:
+async def last_order(*, user: UserId, connection: Connection, output: Output) -> None:
     """Show the products of the last order."""
     async with connection.client() as client:
         bought = await user.of(client).orders.last_for_user()

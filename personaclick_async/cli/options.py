@@ -114,8 +114,8 @@ def _secret(path: Path) -> str:
 
 
 @attrs.frozen(kw_only=True, repr=False)
-class UserOptions:
-    """What the command line says about the user."""
+class UserId:
+    """What the command line says about the user: one of these."""
 
     did: str | None = _user(None, help="A device.")
     email: str | None = _user(None, help="An e-mail address.")

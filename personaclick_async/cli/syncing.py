@@ -23,16 +23,10 @@ from personaclick_async.sync.mapping import FieldMapping
 from personaclick_async.sync.parts import Shard, ShardOf, finish_parts, parts_of
 from personaclick_async.sync.proposal import propose_mapping
 from personaclick_async.sync.rejects import RejectFile
-from personaclick_async.sync.sources import (
-    Layout,
-    SeveralSources,
-    SourceKind,
-    TableSource,
-    open_source,
-)
+from personaclick_async.sync.sources import Layout, SeveralSources, SourceKind, TableSource
 from personaclick_async.sync.sources.base import need
 from personaclick_async.sync.sources.csv_source import is_reject_file
-from personaclick_async.sync.sources.opening import expand
+from personaclick_async.sync.sources.opening import expand, open_source
 
 _SAMPLE_ROWS: Final = 10_000
 _STDIN: Final = "-"
