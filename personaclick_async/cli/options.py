@@ -143,9 +143,7 @@ class Reading:
     quote: str = _reads('"', help="What stands around texts in CSV; none if nothing does.")
     escape: str | None = _reads(None, help="What stands before a quote in CSV, as a backslash.")
     header: bool | None = _reads(None, help="Whether the first row holds the columns' names.")
-    columns: str | None = _reads(
-        None, help="The columns' names, comma-separated, if there is no header."
-    )
+    columns: str | None = _reads(None, help="Their names, comma-separated, if no header has them.")
     skip_rows: int = _reads(0, min=0, help="Rows above the header.")
     sheet: str | None = _reads(None, help="Of a workbook; the first with rows if not given.")
     country: str | None = _reads(None, help="Of national phone numbers, such as CH.")
@@ -161,9 +159,7 @@ class Syncing(Reading):
         None, "--map", help="Which column becomes which field: a TOML file; by name if not given."
     )
     dry_run: bool = _any(False, "--dry-run", help="Check every row, send nothing, show a summary.")
-    show_values: bool = _any(
-        False, "--show-values", help="With --dry-run: three examples of each field."
-    )
+    show_values: bool = _any(False, "--show-values", help="With --dry-run: three values a field.")
     route: RouteName = _sends("auto", help="How records travel.")
     concurrency: int = _sends(32, help="Requests at once, per profile.")
     journal: Path = _sends(Path("personaclick-sync.db"), help="Remembers what was delivered.")
@@ -172,9 +168,7 @@ class Syncing(Reading):
     rejects: Path | None = _sends(
         None, help="Where rows go that can't be sent; SOURCE-rejected.csv here if not given."
     )
-    patience: float = _sends(
-        3600.0, help="Seconds to wait for a service that is down before stopping."
-    )
+    patience: float = _sends(3600.0, help="Seconds to wait for a service that is down.")
     segment_id: int | None = _sends(None, help="Import into a segment (bulk).")
     shard: str | None = _shares(
         None, help="Send only this share of the users, such as 2/8, with its part of the quota."
