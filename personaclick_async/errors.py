@@ -85,12 +85,16 @@ class TransportError(PersonaClickError):
 
     :ivar endpoint: the call's name, such as ``profile/set``.
     :ivar attempts: how many times the request was sent.
+    :ivar answer: of a :class:`MalformedAnswer`, the answer as it came.
     """
 
-    def __init__(self, reason: str, *, endpoint: str, attempts: int) -> None:
+    def __init__(
+        self, reason: str, *, endpoint: str, attempts: int, answer: Answered | None = None
+    ) -> None:
         super().__init__(f"{endpoint}: {reason} ({_times(attempts)})")
         self.endpoint = endpoint
         self.attempts = attempts
+        self.answer = answer
 
 
 class ConnectionFailed(TransportError, ConnectionError):
@@ -106,16 +110,7 @@ class AnswerTooLarge(TransportError):
 
 
 class MalformedAnswer(TransportError):
-    """The answer is not the JSON that was promised: cut short, a proxy's HTML, another shape.
-
-    :ivar answer: the answer as it came.
-    """
-
-    def __init__(
-        self, reason: str, *, endpoint: str, attempts: int, answer: Answered | None
-    ) -> None:
-        super().__init__(reason, endpoint=endpoint, attempts=attempts)
-        self.answer = answer
+    """The answer is not the JSON that was promised: cut short, a proxy's HTML, another shape."""
 
 
 class ServiceError(PersonaClickError):

@@ -41,22 +41,18 @@ def create_personaclick(
 class Personaclick:
     """The callable that :func:`create_personaclick` makes.
 
-    **Where it runs.** Called on a running event loop, a call is a task of that loop. Called
-    anywhere else (a script, a thread, a REPL), it runs on one background loop that is started on
-    first use and shared by all threads. Callbacks are called on the loop where the call runs.
+    Called on a running event loop, a call is a task of that loop. Called anywhere else (a script,
+    a thread, a REPL), it runs on one background loop, started on first use and shared by all
+    threads. Exactly one of the two callbacks is called there, once, never before the call returns.
+    Success gets plain dicts and lists as the service sent them. Error gets a :class:`CallError`,
+    for any HTTP status other than 200, for an answer that says ``"status": "error"``, and for
+    whatever never reached the service. A callback that raises reaches the loop's exception
+    handler, and nothing else changes.
 
-    **Callbacks.** Exactly one of success and error is called, once, and never before the call
-    returns. Success gets plain dicts and lists as the service sent them. Error gets a
-    :class:`CallError`: for any HTTP status other than 200, for an answer that says ``"status":
-    "error"``, and for whatever never reached the service. A callback that raises reaches the
-    loop's exception handler, and nothing else changes.
-
-    **Order.** Calls of one user are answered one after the other, in the order in which they were
-    made: a get sees the set before it. Users do not wait for each other.
-
-    **The end of the process** waits for calls in flight, and logs how many are not known to be
-    delivered. A call that comes later still, in an ``atexit`` function or a ``__del__``, raises
-    :class:`ClientClosed`.
+    Calls of one user are answered in the order in which they were made: a get sees the set before
+    it. Users do not wait for each other. The end of the process waits for calls in flight, and
+    logs how many are not known to be delivered; a call that comes later still, in an ``atexit``
+    function or a ``__del__``, raises :class:`ClientClosed`.
     """
 
     def __init__(self, calls: Calls, user: User | None = None) -> None:
