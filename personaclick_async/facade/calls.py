@@ -148,19 +148,52 @@ class Handle:
         self._task.add_done_callback(self._check)
 
     async def _run(self) -> None:
-        command, user, calls = self._command, self._user, self._calls
+        user = self._user
         try:
             if self._task is None:  # an eager task, which runs up to its first wait in the call
                 await asyncio.sleep(0)
-            if command.verb is Verb.INIT:
-                value = await calls.init(command, self._own)
+            if self._command.verb is Verb.INIT:
+                value = await self._init()
             else:
                 if self._before is not None or not isinstance(user, User):
-                    user = await calls.turn_of(user, self._before, self._own)
-                value = await answer(command, user, calls.client)
+                    user = await self._turn()
+                value = await answer(self._command, user, self._calls.client)
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - the error callback's
             value = CallError.of(error, self.endpoint)
         await self._end(value)
+
+    async def _turn(self) -> User:
+        """Wait for the turn of this call; return its user, or the facade's own device."""
+        user, own, calls = self._user, self._own, self._calls
+        if isinstance(user, NoCurrentUser):
+            # Not the facade's own device: this visitor has not agreed, or has no session.
+            raise type(user)(*user.args)
+        if self._before is not None:
+            await asyncio.shield(asyncio.wrap_future(self._before))
+        if user is not None:
+            return user
+        with calls.lock:
+            # With a client of its own the facade needs no init: its session begins by itself.
+            if calls.client is not None and not calls.has_begun:
+                calls.has_begun = True
+                own.set_result(calls.client.new_visitor())
+        if not own.done():
+            await asyncio.shield(asyncio.wrap_future(own))
+        return own.result()
+
+    async def _init(self) -> Json:
+        """Begin the session of the facade's own device; returns the shop's settings."""
+        command, calls = self._command, self._calls
+        options: Any = command.params or {}
+        did = options.get(names.DID)
+        if did is not None:
+            did = Identity.of(did=did).value
+        client = calls.client = calls.client or make_client(command, options)
+        if command.stream is not None:
+            client = client.with_options(stream=command.stream)
+        user = await client.init(did=did)
+        self._own.set_result(user)
+        return user.settings and user.settings.raw
 
     def _check(self, task: asyncio.Task[None]) -> None:
         """See to a call whose task ended without an answer: before it began, or by Ctrl-C."""
@@ -225,7 +258,7 @@ class Calls:
         self._on_callback_error = on_callback_error or _to_event_loop
         # The facade's own device, for which calls wait until an init has begun its session.
         self._own: Future[User] = Future()
-        self._has_begun = False
+        self.has_begun = False
         self._reported: set[Handle] = set()
         self._cancelled: Counter[str] = Counter()
         _everyone.add(self)
@@ -245,9 +278,9 @@ class Calls:
         with self.lock:
             before = None
             if command.verb is Verb.INIT:  # goes before the calls that wait for it
-                if self._has_begun:
+                if self.has_begun:
                     self._own = Future()
-                self._has_begun = True
+                self.has_begun = True
             elif latest := self.latest.get(key) or self.latest.get(visit):
                 before = None if latest.is_stranded else latest.answered()
             endpoint = command.verb.endpoint
@@ -260,41 +293,6 @@ class Calls:
         else:
             handle.begin()
         return handle
-
-    async def turn_of(
-        self, user: User | NoCurrentUser | None, before: Future[None] | None, own: Future[User]
-    ) -> User:
-        """Wait for the turn of a user's call; return the user, or the facade's own device."""
-        if isinstance(user, NoCurrentUser):
-            # Not the facade's own device: this visitor has not agreed, or has no session.
-            raise type(user)(*user.args)
-        if before is not None:
-            await asyncio.shield(asyncio.wrap_future(before))
-        if user is not None:
-            return user
-        with self.lock:
-            # With a client of its own the facade needs no init: its session begins by itself.
-            if self.client is not None and not self._has_begun:
-                self._has_begun = True
-                own.set_result(self.client.new_visitor())
-        if not own.done():
-            await asyncio.shield(asyncio.wrap_future(own))
-        return own.result()
-
-    async def init(self, command: Command, own: Future[User]) -> Json:
-        """Begin the session of the facade's own device; returns the shop's settings."""
-        options: Any = command.params or {}
-        did = options.get(names.DID)
-        if did is not None:
-            did = Identity.of(did=did).value
-        if self.client is None:
-            self.client = make_client(command.shop_id, options.get("api_host"))
-        client = self.client
-        if command.stream is not None:
-            client = client.with_options(stream=command.stream)
-        user = await client.init(did=did)
-        own.set_result(user)
-        return user.settings and user.settings.raw
 
     def callback_failed(self, error: Exception, endpoint: str) -> None:
         """Hand on what a callback raised."""
@@ -349,7 +347,7 @@ class Calls:
         self.latest.clear()
         own = self._own
         if not own.done() or (own.exception() is None and own.result().session is None):
-            self._own, self._has_begun = Future(), False
+            self._own, self.has_begun = Future(), False
 
 
 def _to_event_loop(error: BaseException, endpoint: str) -> None:

@@ -160,13 +160,14 @@ def _given(params: Mapping[str, object]) -> dict[str, object]:
     }
 
 
-def make_client(shop_id: str | None, api_host: object) -> PersonaClick:
+def make_client(init: Command, options: Mapping[str, object]) -> PersonaClick:
     """Make the client that ``init`` asks for."""
+    api_host = options.get("api_host")
     if api_host is not None and not isinstance(api_host, str):
         raise ConfigurationError("api_host: expected a str")
     if api_host is not None and "://" not in api_host:
         api_host = f"https://{api_host}"
-    return PersonaClick(shop_id or UNSET, api_url=api_host or UNSET)
+    return PersonaClick(init.shop_id or UNSET, api_url=api_host or UNSET)
 
 
 async def answer(command: Command, user: User, client: PersonaClick | None) -> Json:

@@ -37,9 +37,7 @@ _Kind: TypeAlias = Any
 _Hook: TypeAlias = Callable[[object, _Kind], Any]
 
 _PAYLOAD_KEY: Final = f'"{PAYLOAD}"'.encode()
-_WORDS: Final = dict.fromkeys(("true", "1", "yes"), True) | dict.fromkeys(
-    ("false", "0", "no"), False
-)
+_WORDS: Final = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 _REFERENCE: Final = re.compile(r'\{"\$ref":"[^"]*/(\w+)"\}')
 _REFUSED: Final = (msgspec.MsgspecError, RecursionError, UnicodeDecodeError)
 
