@@ -158,10 +158,9 @@ class RedactingFormatter(logging.Formatter):
 
         handler.setFormatter(RedactingFormatter(handler.formatter, secrets=[shop_secret]))
 
-    Works on the finished text: message, arguments, traceback, and whatever else the other formatter
-    puts there. A line of JSON stays one. See :class:`Redactor` for what is taken out, and for
-    ``secrets``. The package's own lines hold none of it; this is for what others log: web servers,
-    aiohttp, asyncio in its debug mode, the application.
+    Works on the finished text, traceback included; a line of JSON stays one. See :class:`Redactor`
+    for what is taken out, and for ``secrets``. The package's own lines hold none of it; this is
+    for what others log: web servers, aiohttp, asyncio in its debug mode, the application.
 
     :param formatter: formats first: a formatter, or a format for a standard one.
     """

@@ -35,9 +35,7 @@ _client_of_environment: Final = cache(PersonaClick)
 
 
 def get_client() -> PersonaClick:
-    """Return the client: the setting ``PERSONACLICK_CLIENT``, or one made from the environment.
-
-    The same one each time; its pools are made per event loop, so it serves WSGI as well.
+    """Return the client that the settings name, else the one of the environment; for WSGI, too.
 
     :raises ConfigurationError: the setting names something else.
     """

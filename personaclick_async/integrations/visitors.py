@@ -40,16 +40,15 @@ class VisitorPolicy:
 
     The first of these that yields a user is used: ``identify``, ``device_header``, the cookies.
 
-    :ivar consent: whether the visitor has agreed to be known; a function of the request, plain or
-        async. If it returns False, nothing is sent to the service and nothing stored, earlier
-        cookies are deleted, and ``client.profile`` raises :class:`NoConsent`. None: not asked.
-    :ivar identify: a function of the request, plain or async, that returns the user whom the
-        application knows: a :class:`User` (``client.user(external_id=…)``), a :class:`Session`
-        that the application keeps, or None. No cookies are set for them.
-    :ivar start: when a visitor without a device gets one. ``on first use``: with the first call
-        made for them, so that a request that makes none costs none. ``on arrival``: before the
-        application gets the request, so that cookies can also be set where calls are made after
-        the response began (streams, background tasks, websockets).
+    :ivar consent: a function, plain or async: whether a request's visitor has agreed to be known.
+        If not, nothing is sent to the service and nothing stored, earlier cookies are deleted, and
+        ``client.profile`` raises :class:`NoConsent`.
+    :ivar identify: a function, plain or async: whom the application knows a request's visitor as,
+        a :class:`User` (``client.user(external_id=…)``), a :class:`Session` that it keeps, or
+        None. No cookies are set for them.
+    :ivar start: when a new visitor gets a device. ``on first use``: with the first call made for
+        them. ``on arrival``: before the application gets the request, so that cookies can also be
+        set where calls follow the response's beginning (streams, background tasks, websockets).
     :ivar start_timeout: seconds that starting a session may take, retries included.
     :ivar pause_after_failure: seconds for which no session is started after one failed to, so
         that pages don't wait for a service that is down.
