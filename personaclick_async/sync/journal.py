@@ -51,13 +51,9 @@ CREATE TABLE chunks(
 CREATE TABLE contents(person BLOB PRIMARY KEY, content BLOB NOT NULL, chunk INTEGER NOT NULL,
     position INTEGER NOT NULL) WITHOUT ROWID;
 """
-_KIND: Final = """
-SELECT (SELECT count(*) FROM sqlite_schema), application_id, user_version
-FROM pragma_application_id, pragma_user_version
-"""
-_LEFT: Final = """
-SELECT id, first_row, last_row, digest, settled FROM chunks WHERE run = ? ORDER BY first_row
-"""
+_LEFT: Final = (
+    "SELECT id, first_row, last_row, digest, settled FROM chunks WHERE run = ? ORDER BY 2"
+)
 _SAVE: Final = "UPDATE chunks SET last_row = ?, digest = ?, settled = ? WHERE id = ?"
 _WAS_LAST: Final = """
 SELECT content = ? AND NOT EXISTS (SELECT 1 FROM chunks WHERE id = chunk)
@@ -163,7 +159,9 @@ class Journal:
         # Held until the process ends, however it ends; and no -shm file is needed.
         db.execute("PRAGMA locking_mode = EXCLUSIVE")
         db.execute("BEGIN EXCLUSIVE")
-        is_used, application, version = db.execute(_KIND).fetchone()
+        [is_used] = db.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+        [application] = db.execute("PRAGMA application_id").fetchone()
+        [version] = db.execute("PRAGMA user_version").fetchone()
         db.execute("COMMIT")
         if is_used and application != _APPLICATION_ID:
             raise SyncRefused("journal: the file is a database of another kind")
@@ -207,9 +205,8 @@ class Journal:
     def _failed(self, error: sqlite3.Error) -> SyncRefused | JournalFailed:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-            return JournalLocked(
-                "journal: another sync is using it; wait for it, or take another file"
-            )
+            said = "journal: another sync is using it; wait for it, or take another file"
+            return JournalLocked(said)
         if code == sqlite3.SQLITE_NOTADB:
             return JournalDamaged(f"journal: the file is no database; {_damaged(self._name)}")
         if code == sqlite3.SQLITE_CORRUPT:
@@ -302,8 +299,7 @@ class Journal:
                 if chunk.is_done:
                     db.execute("DELETE FROM chunks WHERE id = ?", (chunk.id,))
                 else:
-                    extent = (chunk.last_row, chunk.digest, chunk.settled, chunk.id)
-                    db.execute(_SAVE, extent)
+                    db.execute(_SAVE, (chunk.last_row, chunk.digest, chunk.settled, chunk.id))
             for row in faulty:
                 for key in self._keys(identifiers_of(row.source_row)):
                     db.execute("DELETE FROM contents WHERE person = ?", (key,))
@@ -350,9 +346,8 @@ def _make(path: Path) -> None:
     # Without opening one that is there: closing it again would give up SQLite's lock on it.
     path.touch(_PRIVATE)
     if not os.access(path, os.R_OK | os.W_OK):
-        raise SyncRefused(
-            f"journal: {path.name} is not yours to write; change its mode, or name another"
-        )
+        reason = "is not yours to write; change its mode, or name another"
+        raise SyncRefused(f"journal: {path.name} {reason}")
     folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(folder)  # or a power cut may take the file itself
