@@ -111,7 +111,7 @@ class Report:
             value, before = getattr(part, field.name), getattr(self, field.name)
             if not before or field.name == "is_complete":
                 setattr(self, field.name, value)
-            elif type(before) is int and field.name != "total":
+            elif type(before) is int and value:
                 setattr(self, field.name, before + value)
 
     def elapsed(self, now: datetime) -> Seconds:

@@ -70,3 +70,16 @@ def test_a_report_of_nothing_yet() -> None:
     now = datetime(2026, 1, 1, tzinfo=UTC)
     assert Report().rate(now) == 0.0
     assert Report(total=5).seconds_left(now) is None
+
+
+def test_reports_of_parts_add_up() -> None:
+    whole = Report()
+    for part in (
+        Report(source="a.csv", total=5, read=5, sent=4, rejected=1, is_complete=True),
+        Report(source="b.csv", total=3, read=3, sent=3, is_complete=True),
+        Report(source="c.csv", total=None, read=2, sent=2, is_complete=False),
+    ):
+        whole.add_part(part)
+
+    assert (whole.source, whole.total, whole.is_complete) == ("a.csv", 8, False)
+    assert (whole.read, whole.sent, whole.rejected) == (10, 9, 1)
