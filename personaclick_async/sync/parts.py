@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing, suppress
 from functools import cached_property
+from itertools import chain, count
 from pathlib import Path
 from typing import Final, Self
 
@@ -243,23 +244,37 @@ def finish_parts(
 ) -> None:
     """Forget that the parts have ended: until then, they are not sent again with the others.
 
-    :param rejects: a file to which the rejected rows of all parts are moved.
+    :param rejects: a file to which the rejected rows of all parts are moved; those of parts with
+        other columns go to files beside it, such as ``rejected-2.csv``.
     """
-    header = b""
     for part in parts:
         settings.file(part, ".done").unlink(missing_ok=True)
         if rejects is None:
             continue
         for path in settings.folder.glob(f"{part.key}{_REJECTED}.*"):
-            with path.open("rb") as one, rejects.open("ab") as whole:
-                rejects.chmod(0o600)
-                if path.suffix == ".csv":
-                    first = one.readline()
-                    header = header or first
-                    # It stands there once, unless it changes.
-                    whole.write(b"" if first == header and whole.tell() else first)
-                shutil.copyfileobj(one, whole)
+            with path.open("rb") as one:
+                header = one.readline() if path.suffix == ".csv" else b""
+                others = (rejects.with_stem(f"{rejects.stem}-{number}") for number in count(2))
+                if path.stat().st_size > len(header):
+                    target = next(file for file in chain([rejects], others) if _fits(file, header))
+                    with target.open("ab") as whole:
+                        shutil.copyfileobj(one, whole)
             path.unlink()
+
+
+def _fits(file: Path, header: bytes) -> bool:
+    """Tell whether rows with a header can be added to a file; one without rows gets the header."""
+    file.touch()
+    file.chmod(0o600)
+    with file.open("r+b") as whole:
+        if whole.readline() == header or not header:
+            return True
+        if whole.read(1):
+            return False
+        whole.seek(0)
+        whole.truncate()
+        whole.write(header)
+    return True
 
 
 async def _sync(part: Part, settings: PartSettings) -> Report:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import multiprocessing
 import os
@@ -76,6 +77,27 @@ def test_parts_make_the_whole(site: Site, route: str) -> None:
     assert len(target.read_text().splitlines()) == unfit + 1
     assert stat.S_IMODE(target.stat().st_mode) == 0o600
     assert not list(settings.folder.glob("*-rejected.*"))
+
+
+def test_rejected_rows_of_parts_with_other_columns_are_in_a_file_of_their_own(site: Site) -> None:
+    data = site.folder / "data"
+    data.mkdir()
+    for number, header in enumerate(["id,email", "email,id", "id,email"]):
+        cells = {"id": f"c{number}", "email": "nonsense"}
+        row = ",".join(cells[name] for name in header.split(","))
+        (data / f"{number}.csv").write_text(f"{header}\n{row}\n")
+    parts = site.parts(str(data / "*.csv"), 3)
+    settings = site.settings(parts)
+    prepare_parts(settings)
+    for part in parts:
+        sync_part(part, settings)
+    target = site.folder / "rejected.csv"
+    finish_parts(parts, settings, target)
+
+    for file, expected_rows in ((target, ["c0", "c2"]), (site.folder / "rejected-2.csv", ["c1"])):
+        with file.open(encoding="utf-8-sig", newline="") as lines:
+            assert [row["id"] for row in csv.DictReader(lines)] == expected_rows
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
 def test_rejected_rows_of_parts_are_separated_as_their_source_is(site: Site) -> None:
