@@ -125,9 +125,7 @@ class Redactor:
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         given = list(secrets)
         if any(len(secret) < _SHORTEST_SECRET for secret in given):
-            raise ConfigurationError(
-                f"secrets: expected texts of at least {_SHORTEST_SECRET} characters"
-            )
+            raise ConfigurationError(f"secrets: expected at least {_SHORTEST_SECRET} characters")
         encoded = {encode(secret, safe="") for secret in given for encode in (quote, quote_plus)}
         longest_first = sorted(encoded.union(given), key=len, reverse=True)
         # Without a secret it matches nowhere.
