@@ -110,13 +110,12 @@ class RemoteInput(FileInput):
         fsspec = need("fsspec.core", extra="files", purpose=self.name)
         try:
             self._files, self._there = fsspec.url_to_fs(url)
-        except ImportError as error:
-            package = str(error).partition("nstall ")[2].split(" ")[0].strip("'\"") or error.name
-            needs = f"needs another package: pip install {package}"
-            raise ConfigurationError(f"{self.name}: {needs}") from None
-        except ValueError:
+        except (ImportError, ValueError) as error:
+            told = str(error).partition("nstall ")[2].split(" ")[0].strip("'\"")
+            package = told or getattr(error, "name", None)
+            needed = f"needs another package: pip install {package}"
             unknown = f"nothing is known of {address.scheme}:// addresses"
-            raise ConfigurationError(f"{self.name}: {unknown}") from None
+            raise ConfigurationError(f"{self.name}: {needed if package else unknown}") from None
 
     @cached_property
     def _path(self) -> Path:  # type: ignore[override]

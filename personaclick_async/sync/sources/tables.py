@@ -280,11 +280,11 @@ class SqlSource(Table):
         doing = "connect"
         try:
             with self._engine.connect() as connection:
-                doing = "ask"
+                doing = "for the query"
                 options = connection.execution_options(yield_per=_ROWS_OF_QUERY)
                 answer = options.execute(self._sqlalchemy.text(self._query), self._parameters)
                 seen = Seen(columns=distinct([*answer.keys()]))
-                doing = "read"
+                doing = "while reading"
                 yield seen, answer.partitions(_ROWS_OF_QUERY)
         except self._sqlalchemy.exc.SQLAlchemyError as error:
             raise SourceFailed(f"{self.name}: {self._reason(doing, error)}") from None
@@ -303,13 +303,12 @@ class SqlSource(Table):
         raise ConfigurationError(f"database: {needs}") from None
 
     def _reason(self, doing: str, error: Any) -> str:  # noqa: ANN401 - SQLAlchemy may not be there
-        kinds = (self._sqlalchemy.exc.OperationalError, self._sqlalchemy.exc.ProgrammingError)
         told = str(getattr(error, "orig", None) or "")
         if doing == "connect":
             does = "refuses this user" if _NOT_LET_IN.search(told) else "does not answer"
             return f"{self._server} {does}"
-        if doing == "ask":  # for a table that is not there, or with an error in the query's text
-            is_known = told and isinstance(error, kinds)
-            return told.splitlines()[0] if is_known else f"{type(error).__name__} for the query"
+        kinds = (self._sqlalchemy.exc.OperationalError, self._sqlalchemy.exc.ProgrammingError)
+        if doing == "for the query" and told and isinstance(error, kinds):
+            return told.splitlines()[0]  # a table that is not there, or an error in the text
         # No more than the kind: drivers quote the row that they failed on.
-        return f"{type(error).__name__} while reading"
+        return f"{type(error).__name__} {doing}"
