@@ -85,9 +85,8 @@ def open_source(
     :param mapping: which column becomes which field.
     :param kind: what it is, where the first bytes are not to be believed.
     :param layout: how its rows and columns are laid out; of JSON, the encoding.
-    :param query: what to ask the database.
-    :param parameters: the query's parameters.
-    :param version: see :class:`SqlSource`.
+    :param query: what to ask the database, with ``parameters`` and ``version`` as for
+        :class:`SqlSource`.
     :raises ConfigurationError: there is no such file, or it is of a kind that can't be read.
     """
     if isinstance(where, Sequence) and not isinstance(where, str):
