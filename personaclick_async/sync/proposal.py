@@ -264,7 +264,6 @@ class _Line:
 
     @property
     def toml(self) -> str:
-        """The line without its remark."""
         names = [column.name for column in self.columns]
         alone: dict[str, Any] = {"column": names[0]} if len(names) == 1 else {"columns": names}
         said = alone | {key: option for key, option in self.options.items() if option}
@@ -445,6 +444,5 @@ def _shape(text: str) -> str:
 
 
 def _reads(texts: Iterable[str], origin: Origin) -> bool:
-    """Return whether all texts can be read so, in a field that is called as its kind."""
     attempt = Converter(origin.kind, origin).attempt
     return not any(isinstance(attempt(text), Fault) for text in dict.fromkeys(texts))

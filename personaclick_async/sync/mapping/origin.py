@@ -33,8 +33,8 @@ long as it has another identifier."""
 STANDARD_KINDS: Final = {name: field.kind for name, field in FIELDS.items()}
 """How a column is read for each standard field."""
 
-NUMBERS: Final = (Kind.NUMBER, Kind.INTEGER, Kind.FLOAT)
-DATES: Final = (Kind.DAY, Kind.DATE, Kind.DATETIME)
+_NUMBERS: Final = (Kind.NUMBER, Kind.INTEGER, Kind.FLOAT)
+_DATES: Final = (Kind.DAY, Kind.DATE, Kind.DATETIME)
 _OLDEST: Final = 130
 
 
@@ -130,10 +130,10 @@ _SECTIONS: Final = {"custom", "fields", "required"}
 # The kinds of values for which an option means something, and how errors call them.
 _ONLY: Final = {
     "part": ((Kind.TEXT, Kind.ANY), "texts"),
-    "case": (tuple({*Kind} - {*NUMBERS, *DATES, Kind.FLAG, Kind.OBJECTS}), "texts"),
+    "case": (tuple({*Kind} - {*_NUMBERS, *_DATES, Kind.FLAG, Kind.OBJECTS}), "texts"),
     "split": ((Kind.LIST,), "type = 'list'"),
-    "format": (DATES, "dates"),
-    "decimal": (NUMBERS, "numbers"),
+    "format": (_DATES, "dates"),
+    "decimal": (_NUMBERS, "numbers"),
     "country": ((Kind.PHONE,), "phone numbers"),
 }
 _OTHER_NAMES: Final = {ID: EXTERNAL_ID}

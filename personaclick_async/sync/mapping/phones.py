@@ -128,18 +128,17 @@ def _numbers(code: str) -> re.Pattern[str] | None:
     The library's own parsing takes twenty times as long, and is left with all other numbers.
     """
     library, number = _library(), int(code)
-    regions = library.COUNTRY_CODE_TO_REGION_CODE.get(number)
-    if not regions:
-        return None
+    known = library.PhoneMetadata.metadata_for_region_or_calling_code
+    regions = library.COUNTRY_CODE_TO_REGION_CODE.get(number, ())
     numbers = []
-    for region in regions:
-        plan = library.PhoneMetadata.metadata_for_region_or_calling_code(number, region)
+    for plan in (plans := [known(number, region) for region in regions]):
         kinds = filter(None, (getattr(plan, kind) for kind in _KINDS))
         of_kinds = [kind.national_number_pattern for kind in kinds if kind.national_number_pattern]
         numbers.append(f"(?={plan.general_desc.national_number_pattern}$)(?:{'|'.join(of_kinds)})")
+    if not plans:
+        return None
     # What is dialled inside the country only does not stand after the code.
-    main = library.PhoneMetadata.metadata_for_region_or_calling_code(number, regions[0])
-    inside = f"(?!{prefix})" if (prefix := main.national_prefix_for_parsing) else ""
+    inside = f"(?!{prefix})" if (prefix := plans[0].national_prefix_for_parsing) else ""
     return re.compile(rf"\+{number}{inside}(?:{'|'.join(numbers)})")
 
 
