@@ -26,7 +26,7 @@ from personaclick_async.sync.mapping import words
 from personaclick_async.sync.mapping.convert import FLAGS, Converter
 from personaclick_async.sync.mapping.definition import FieldMapping, looks_like_data
 from personaclick_async.sync.mapping.origin import STANDARD_KINDS, Origin
-from personaclick_async.sync.mapping.words import COLUMNS, pattern, same
+from personaclick_async.sync.mapping.words import COLUMNS, TEXTS, pattern, same
 from personaclick_async.sync.records import Fault
 from personaclick_async.sync.sources.base import BOOKKEEPING, Sample
 
@@ -42,22 +42,6 @@ _TYPES: Final[tuple[tuple[type | tuple[type, ...], Kind], ...]] = (
     ((list, tuple), Kind.LIST),
     (dict, Kind.OBJECTS),
 )
-
-_HEAD: Final = """\
-# Proposed from the names of the columns and the first {rows} rows: read it before you use it.
-# On the left the platform's field, on the right the column.
-
-# Words that say nothing, in every column, in small or capital letters.
-absent = {absent}
-"""
-_NOBODY: Final = f"""
-# No column looks like one of {", ".join(IDENTIFIERS)}.
-# Each row needs one of these, to say which customer it is about.
-"""
-_CUSTOM: Final = """
-# Columns that are no field of the platform can be sent as custom properties, which must exist in
-# the account first (Settings > Profile Property). Take away the # before those that you want.
-[custom]"""
 
 
 class _Column:
@@ -110,9 +94,9 @@ def propose_mapping(sample: Sample, *, country: str | None = None) -> str:
         raise ConfigurationError(
             "location: e-mail addresses stand in its column: the rows do not fit the header"
         )
-    top = _HEAD.format(rows=len(sample.rows), absent=_toml(words.ALWAYS_NOTHING))
+    top = TEXTS["head"].format(rows=len(sample.rows), absent=_toml(words.ALWAYS_NOTHING))
     if country is not None:
-        top += f"\n# Whose national phone numbers are read.\ncountry = {_toml(country)}\n"
+        top += TEXTS["country"].format(country=_toml(country))
     for line in found.values():
         if len(line.columns) == 1:
             line.complete()
@@ -120,10 +104,10 @@ def propose_mapping(sample: Sample, *, country: str | None = None) -> str:
                 line.try_out(top)
     written = [top, "[fields]", *map(str, found.values())]
     if not any(field in IDENTIFIERS and not line.is_asked for field, line in found.items()):
-        written.append(_NOBODY)
+        written.append(TEXTS["nobody"].format(identifiers=", ".join(IDENTIFIERS)))
     taken = {column for line in found.values() for column in line.columns}
     if rest := [column for column in columns if column not in taken]:
-        written += [_CUSTOM, *map(str, _properties(rest))]
+        written += [TEXTS["custom"], *map(str, _properties(rest))]
     return "\n".join(written) + "\n"
 
 

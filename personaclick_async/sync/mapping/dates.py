@@ -12,7 +12,7 @@ from math import inf
 from typing import Final
 
 from personaclick_async.models.rules import refuse
-from personaclick_async.sync.mapping.words import MONTHS, pattern
+from personaclick_async.sync.mapping.words import DATES, MONTHS, pattern
 
 # No DTZ rules in what follows: a date in a file has no zone, and none is made up for it.
 
@@ -23,16 +23,6 @@ _COUNTED: Final = {
     "excel": (datetime(1899, 12, 30), timedelta(days=1), 1),  # noqa: DTZ001
     SECONDS: (datetime(1970, 1, 1, tzinfo=UTC), timedelta(seconds=1), -inf),
     MILLISECONDS: (datetime(1970, 1, 1, tzinfo=UTC), timedelta(milliseconds=1), -inf),
-}
-# For each word of a format, how what it says is written.
-_PARTS: Final = {
-    **dict.fromkeys("mdHMS", "[0-9]{1,2}"),
-    "Y": "[0-9]{4}",
-    "y": "[0-9]{2}",
-    "b": r"[^\W\d_]+\.?",
-    "f": "[0-9]{1,9}",
-    "p": r"[AaPp]\.?\s?[Mm]\.?",
-    "z": "Z|UTC|GMT|[+-][0-9]{2}:?[0-9]{2}",
 }
 _SAYS_THE_SAME: Final = {"B": "b", "I": "H"}
 # Without anything between two words, only full widths tell their numbers apart.
@@ -83,7 +73,8 @@ def _regex(one: str) -> re.Pattern[str]:
     def part(found: re.Match[str]) -> str:
         packed, said = found.groups()
         word = _SAYS_THE_SAME.get(said, said)
-        return f"(?P<{word}>{_PARTS[word].replace('{1,2}', '{2}') if packed else _PARTS[word]})"
+        written = DATES["words"][word]
+        return f"(?P<{word}>{written.replace('{1,2}', '{2}') if packed else written})"
 
     marked = _PACKED.sub("%\0", re.sub(r"\s+", " ", one))
     spaced = re.escape(marked).replace(r"\ ", r"\s+")

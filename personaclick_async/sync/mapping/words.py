@@ -57,6 +57,9 @@ FIELD_COLUMNS: Final = {
     for name, facts in FIELDS.items()
 }
 
+# What a proposal says besides its lines.
+TEXTS: Final[dict[str, str]] = _WORDS["texts"]
+
 # Identifiers that name nobody.
 NOBODY: Final = NOTHING.union(_WORDS["nobody"].split())
 
