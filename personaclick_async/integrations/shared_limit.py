@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import os
 import time
+from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager
 from hashlib import sha256
 from typing import Any, Final
@@ -36,7 +38,7 @@ class SharedLimit(AbstractAsyncContextManager["SharedLimit"]):
     """At most so many requests per window, for all that use the same Redis and the same name.
 
     Pass it as ``SyncOptions(limit=…)``. A moving window, by the clock of the machine that asks.
-    It can be pickled, which carries the settings over and not the connection.
+    The connection ends with its event loop; a pickled limit carries its settings over alone.
 
     :param url: the Redis, ``redis://…``, ``rediss://…`` or ``unix://…``. If not given it is read
         from ``PERSONACLICK_SHARED_LIMIT_URL`` in the environment of whoever asks, so that a
@@ -65,7 +67,8 @@ class SharedLimit(AbstractAsyncContextManager["SharedLimit"]):
         self._window = RateLimitItemPerSecond(
             limit.requests, math.ceil(limit.seconds + headroom), namespace="personaclick"
         )
-        self._storage: RedisStorage | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._limiter: AsyncGenerator[MovingWindowRateLimiter, None] | None = None
 
     async def wait_needed(self) -> Seconds:
         """Take a place and return 0, or return the seconds after which to ask again.
@@ -73,8 +76,10 @@ class SharedLimit(AbstractAsyncContextManager["SharedLimit"]):
         :raises LimitFailed: the Redis can't be reached.
         :raises ConfigurationError: there is no address, or it is none of a Redis.
         """
-        self._storage = self._storage or self._connect()
-        limiter = MovingWindowRateLimiter(self._storage)
+        loop = asyncio.get_running_loop()
+        if self._limiter is None or self._loop is not loop:
+            self._loop, self._limiter = loop, self._until_the_loop_ends(self._connect())
+        limiter = await anext(self._limiter)
         try:
             if await limiter.hit(self._window, self._name):
                 return 0.0
@@ -94,18 +99,28 @@ class SharedLimit(AbstractAsyncContextManager["SharedLimit"]):
         scheme = "async+redis+" if url.startswith("unix") else "async+"
         return RedisStorage(f"{scheme}{url}", wrap_exceptions=True, implementation="redispy")
 
-    async def close(self) -> None:
-        """Close the connection; asking again opens another one."""
-        storage, self._storage = self._storage, None
-        if storage is not None:
+    async def _until_the_loop_ends(
+        self, storage: RedisStorage
+    ) -> AsyncGenerator[MovingWindowRateLimiter, None]:
+        # Whoever ends a loop closes its asynchronous generators first, while it can still run.
+        try:
+            while True:
+                yield MovingWindowRateLimiter(storage)
+        finally:
             bridge: Any = storage.bridge  # its base class does not name the method
             await bridge.get_connection().aclose()
+
+    async def close(self) -> None:
+        """Close the connection; asking again opens another one."""
+        limiter, self._limiter = self._limiter, None
+        if limiter is not None:
+            await limiter.aclose()
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
     def __getstate__(self) -> dict[str, object]:
-        return {**self.__dict__, "_storage": None}
+        return {**self.__dict__, "_loop": None, "_limiter": None}
 
     def __repr__(self) -> str:
         return f"<SharedLimit of {self._window.amount} in {self._window.multiples} s>"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import pickle
 import shutil
@@ -84,6 +85,15 @@ async def test_shops_do_not_share_and_a_pickled_limit_is_the_same_limit(redis: s
         assert await two.wait_needed() == 0.0
         async with pickle.loads(pickle.dumps(one)) as again:
             assert await again.wait_needed() > 0.0
+
+
+@pytest.mark.filterwarnings("error")
+def test_one_limit_serves_event_loops_that_come_and_go(redis: str) -> None:
+    limit = SharedLimit(redis, shop="one", limit=RateLimit(2, 60.0))
+    asked = [asyncio.run(limit.wait_needed()) for _ in range(3)]
+    gc.collect()
+    assert asked[:2] == [0.0, 0.0]
+    assert asked[2] > 0.0
 
 
 async def test_the_address_may_come_from_the_environment(
