@@ -183,7 +183,7 @@ class Admin:
         ignored = dict(self._store.execute("SELECT reason, count FROM ignored"))
         return {
             names.SHOP_ID: self._shop,
-            "stored": self._store.objects(_COUNTS, self._shop)[0],
+            "stored": dict(self._store.execute(_COUNTS, self._shop).fetchone()),
             "ignored_entries": sum(ignored.values()),
             "ignored": ignored,
             "faults": self._faults(),
@@ -198,7 +198,7 @@ class Admin:
         """Return the newest of a kind of which something holds."""
         what, _, order = _LISTS[kind]
         query = f"SELECT {what} WHERE {where} ORDER BY {order} LIMIT {_MOST_SHOWN}"
-        found: list[Json] = self._store.objects(query, *values)
+        found: list[Json] = [dict(row) for row in self._store.execute(query, *values)]
         match kind:
             case "profiles":
                 return [{**one, "stored": self._profiles.everything(one["key"])} for one in found]

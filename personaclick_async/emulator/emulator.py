@@ -292,10 +292,8 @@ class Emulator(Traffic):
 
     def devices(self) -> list[dict[str, Json]]:
         """Return every device: ``shop_id``, ``did``, ``profile`` (a number), and ``seance``."""
-        with self._running() as service:
-            return service.store.objects(
-                "SELECT shop AS shop_id, did, profile, seance FROM devices"
-            )
+        rows = self._rows("SELECT shop AS shop_id, did, profile, seance FROM devices")
+        return [dict(row) for row in rows]
 
     def suppressed(self) -> list[str]:
         """Return the suppressed e-mail addresses."""

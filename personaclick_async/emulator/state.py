@@ -70,6 +70,7 @@ class Store:
             isolation_level=None,
             detect_types=sqlite3.PARSE_DECLTYPES,
         )
+        self._db.row_factory = sqlite3.Row
         self.close = self._db.close
         try:
             version = self.value("PRAGMA user_version")
@@ -89,12 +90,6 @@ class Store:
         """Return the first column of the first row, or None if there is no row."""
         found = self.execute(query, *parameters).fetchone()
         return found and found[0]
-
-    def objects(self, query: str, *parameters: object) -> list[dict[str, Any]]:
-        """Return the rows as objects, by the names of the columns."""
-        found = self.execute(query, *parameters)
-        columns = [column for column, *_ in found.description]
-        return [dict(zip(columns, row, strict=True)) for row in found]
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
