@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeAlias
 
@@ -68,6 +69,9 @@ def _open(words: str, *choices: Value, asked: bool = True) -> Any:  # noqa: ANN4
     return attrs.field(default=choices[0], validator=_check, metadata={_POINT: point})
 
 
+_unasked: Final = partial(_open, asked=False)
+
+
 def _check(_: object, at: attrs.Attribute[Value], value: Value) -> None:
     choices = at.metadata[_POINT].choices
     words = [choice for choice in choices if type(choice) is not int]
@@ -93,7 +97,6 @@ class Behaviour:
     path_unknown: int = _open("an unknown address", 404, 400, 403)
     method_wrong: int = _open("a wrong method", 405, 400, 404)
     parameter_twice: int | str = _open("the same parameter twice", 400, 422, "the last counts")
-
     # Credentials
     shop_missing: int = _open("bad credentials: no shop_id", 401, 400, 403, 422)
     shop_malformed: int = _open("bad credentials: a malformed shop_id", 422, 400, 401, 404)
@@ -101,8 +104,7 @@ class Behaviour:
     secret_wrong: int = _open("bad credentials: a wrong shop_secret", 401, 400, 403, 404)
     secret_missing: int = _open("a customer without the secret", 403, 400, 401, 422)
     init_refused: int = _open("bad credentials: init", 403, 400, 401, 404)
-    import_refused: int = _open("bad credentials: imports", 400, 401, 403, asked=False)
-
+    import_refused: int = _unasked("bad credentials: imports", 400, 401, 403)
     # Devices and sessions
     device_missing: int = _open("no did", 401, 400, 422)
     device_malformed: int | str = _open("a malformed did", 422, 400, 404, "accepted")
@@ -112,41 +114,31 @@ class Behaviour:
     session_name: str = _open("session names: in the answer to init", "seance", "sid", "both")
     session_kept: bool = _open("session names: a second init keeps the session", True, False)
     session_unknown: int | str = _open("an unknown session id", "accepted", 422, 404)
-
     # Customers
     user_id_names: str = _open("name of the shop's own user id", "both", "external_id", "id")
     customer_unknown: int = _open("an unknown customer", 404, 400, 422)
     customer_profile: str = _open("GET /profile with the secret", "full", "public")
-    identifier_conflict: int | str = _open(
-        "conflict of identifiers", "the primary wins", 409, 422, asked=False
+    identifier_conflict: int | str = _unasked(
+        "conflict of identifiers", "the primary wins", 409, 422
     )
-    phones: str = _open(
-        "punctuation in a phone number", "compared by digits", "compared as text", asked=False
-    )
-
+    phones: str = _unasked("punctuation in phone numbers", "compared by digits", "compared as text")
     # What profile/set does
     null: int | str = _open("null in profile/set", "clears", "ignored", 422)
-    empty_text: int | str = _open(
-        "empty string in profile/set", "not given", "clears", "stored", 422
-    )
+    empty_text: int | str = _open("empty text in profile/set", "not given", "clears", "stored", 422)
     wrong_type: int | str = _open("wrong type in profile/set", 422, 400, "ignored", "stored")
     lists: str = _open("kids, auto on a second call", "replaced", "merged")
     undeclared_property: int | str = _open("custom property not declared", "stored", "ignored", 422)
-
     # How answers look
     profile_answer: str = _open("a profile in the answer", "bare", "payload")
     missing_blocks: str = _open("blocks without data", "null", "absent", "object", "array")
     kids_shown: bool = _open("the full profile has kids", False, True)
     last_order_answer: str = _open("last_for_user", "array", "products", "data", "payload")
-
     # Limits, imports and the connection
-    over_limit: int = _open("rate limits: over it", 429, 403, 503, asked=False)
-    retry_after: str = _open("rate limits: Retry-After", "seconds", "date", "absent", asked=False)
+    over_limit: int = _unasked("rate limits: over it", 429, 403, 503)
+    retry_after: str = _unasked("rate limits: Retry-After", "seconds", "date", "absent")
     limit_headers: bool = _open("rate limits: announced in headers", False, True)
-    oversize: int = _open("an import over the limit of bytes", 413, 400, asked=False)
-    imports_applied: str = _open(
-        "import processing", "in the background", "before the answer", asked=False
-    )
+    oversize: int = _unasked("an import over the limit of bytes", 413, 400)
+    imports_applied: str = _unasked("import processing", "in the background", "before the answer")
     compression: bool = _open("answers are compressed if asked for", False, True)
     keep_alive: bool = _open("connections are kept alive", True, False)
 

@@ -27,7 +27,6 @@ from personaclick_async.models.profile import Profile
 from personaclick_async.models.update import FIELDS, RESERVED_NAMES
 
 Part = dict[str, Json]
-Parts = tuple[Part, Part, Part]
 
 _IDENTIFIERS: Final = (*names.IDENTIFIERS, names.ID)
 _CUSTOM_NAME: Final = re.compile(r"[A-Za-z0-9_]+")
@@ -112,11 +111,11 @@ class Profiles:
     shop: str
     behaviour: Behaviour
 
-    def load(self, key: int) -> Parts:
+    def load(self, key: int) -> tuple[Part, Part, Part]:
         """Return a profile's fields, custom properties and computed blocks."""
         query = "SELECT fields, custom, computed FROM profiles WHERE profile = ?"
-        found: Parts = self.store.execute(query, key).fetchone()
-        return found
+        fields, custom, computed = self.store.execute(query, key).fetchone()
+        return fields, custom, computed
 
     def change(self, key: int, *changes: Given) -> None:
         """Change some of its fields, custom properties and blocks; None removes a value."""
