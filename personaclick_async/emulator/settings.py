@@ -118,9 +118,7 @@ class Behaviour:
     user_id_names: str = _open("name of the shop's own user id", "both", "external_id", "id")
     customer_unknown: int = _open("an unknown customer", 404, 400, 422)
     customer_profile: str = _open("GET /profile with the secret", "full", "public")
-    identifier_conflict: int | str = _unasked(
-        "conflict of identifiers", "the primary wins", 409, 422
-    )
+    identifier_conflict: int | str = _unasked("identifier conflict", "the primary wins", 409, 422)
     phones: str = _unasked("punctuation in phone numbers", "compared by digits", "compared as text")
     # What profile/set does
     null: int | str = _open("null in profile/set", "clears", "ignored", 422)
@@ -168,13 +166,9 @@ class Behaviour:
         try:
             found = {**codec.decode(written)["behaviour"]}
         except (ValueError, TypeError, KeyError):
-            raise ConfigurationError(
-                f"{path}: expected a file that personaclick probe wrote"
-            ) from None
+            raise ConfigurationError(f"{path}: expected a file of personaclick probe") from None
         return cls.of(found)
 
 
-POINTS: Final[Mapping[str, Point]] = {
-    at.name: at.metadata[_POINT] for at in attrs.fields(Behaviour)
-}
+POINTS: Final[dict[str, Point]] = {at.name: at.metadata[_POINT] for at in attrs.fields(Behaviour)}
 """The open point of each setting of :class:`Behaviour`, by name."""

@@ -137,9 +137,7 @@ class Fault(AbstractContextManager["Fault"]):
 
 
 _TYPES: Final = get_type_hints(Fault)
-FAULT_FIELDS: Final = sorted(
-    at.name for at in attrs.fields(Fault) if at.init and _TYPES[at.name] in _WORDS
-)
+FAULT_FIELDS: Final = sorted(name for name, kind in _TYPES.items() if kind in _WORDS)
 """What a fault may have where it is asked for in JSON or on a command line."""
 
 

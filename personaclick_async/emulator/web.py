@@ -59,9 +59,7 @@ class Front:
         """Answer any request."""
         if not self._is_named(request.headers.get("Host", "")):
             # A web page elsewhere can make a browser ask a local server under a name of its own.
-            return json_response(
-                Refused(403, "The Host header is not this machine's").envelope(), 403
-            )
+            return json_response(Refused(403, "The Host is not this machine's").envelope(), 403)
         if request.path.startswith(PREFIX):
             return await self.own(request)
         if request.path in ("/", PREFIX.rstrip("/")) and request.method == "GET":
@@ -72,9 +70,8 @@ class Front:
             cors = {"Access-Control-Allow-Origin": request.headers["Origin"], **_CORS}
             if request.method == "OPTIONS":
                 return web.Response(status=204, headers=cors)
-        recorded = RecordedRequest(
-            request.method, request.path, dict(request.query), request.headers.copy()
-        )
+        query, headers = dict(request.query), request.headers.copy()
+        recorded = RecordedRequest(request.method, request.path, query, headers)
         self.service.traffic.begin(recorded)
         try:
             response = await self._answer(request, recorded)
@@ -130,9 +127,7 @@ class Front:
             response.force_close()
         return response
 
-    async def _read(
-        self, request: Request, recorded: RecordedRequest
-    ) -> tuple[Endpoint, Parameters]:
+    async def _read(self, request: Request, record: RecordedRequest) -> tuple[Endpoint, Parameters]:
         behaviour = self.service.behaviour
         endpoint = _ENDPOINTS.get(request.path)
         if endpoint is None:
@@ -145,7 +140,7 @@ class Front:
         imports = endpoint.family is names.Family.IMPORT
         limit = self.service.settings.max_import_bytes if imports else _MAX_BODY_BYTES
         body = await body_of(request, limit, oversize=behaviour.oversize)
-        recorded.size = len(body)
+        record.size = len(body)
         if endpoint.method == "GET":
             body = b""  # React Native sends a form's content type there
         parameters = read.from_request(
@@ -153,7 +148,7 @@ class Front:
         )
         if body and not imports:
             # A copy: what came is not changed by how it is understood.
-            recorded.body = dict(parameters)
+            record.body = dict(parameters)
         cookie = request.cookies.get(names.DID)
         if cookie and not parameters.get(names.DID) and not read.identifiers(parameters):
             # The service reads the cookie that init set where the parameter is missing (6.1).
@@ -161,14 +156,12 @@ class Front:
         return endpoint, parameters
 
     def _refusal(self, refused: Refused) -> web.Response:
-        behaviour, after = self.service.behaviour, refused.retry_after
+        behaviour, wait = self.service.behaviour, refused.retry_after
         status = 200 if behaviour.errors_at_200 else refused.status
         response = json_response(refused.envelope(behaviour.envelope), status)
-        if after is not None and behaviour.retry_after != "absent":
-            date = format_datetime(datetime.now(UTC) + timedelta(seconds=after), usegmt=True)
-            response.headers["Retry-After"] = (
-                date if behaviour.retry_after == "date" else str(after)
-            )
+        if wait is not None and behaviour.retry_after != "absent":
+            date = format_datetime(datetime.now(UTC) + timedelta(seconds=wait), usegmt=True)
+            response.headers["Retry-After"] = date if behaviour.retry_after == "date" else str(wait)
         return response
 
 
