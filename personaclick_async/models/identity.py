@@ -80,12 +80,11 @@ class Session:
 
     did: str
     seance: str | None = None
-    expires_at: datetime | None = attrs.field(default=None)
+    expires_at: datetime | None = None
 
-    @expires_at.validator
-    def _check_expires_at(self, at: attrs.Attribute[object], value: datetime | None) -> None:
-        if value is not None and value.utcoffset() is None:
-            raise ValidationError(at.name, "a date-time with a time zone", "one without")
+    def __attrs_post_init__(self) -> None:
+        if self.expires_at is not None and self.expires_at.utcoffset() is None:
+            raise ValidationError("expires_at", "a date-time with a time zone", "one without")
 
     @property
     def sid(self) -> str | None:
