@@ -41,12 +41,15 @@ class Background:
                 thread.start()
             return self._running[0]
 
-    def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run a coroutine and wait for it, on the loop if there is one."""
+    def run(self, work: Coroutine[Any, Any, T], timeout: float | None = None) -> T:
+        """Run a coroutine and wait for it, on the loop if there is one.
+
+        :raises TimeoutError: so long it did not end; a callback may block the loop.
+        """
         running = self._running
         if running is None:
             return asyncio.run(work)
-        return asyncio.run_coroutine_threadsafe(work, running[0]).result()
+        return asyncio.run_coroutine_threadsafe(work, running[0]).result(timeout)
 
     def stop(self) -> None:
         """Stop the loop for good."""

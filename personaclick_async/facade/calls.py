@@ -12,6 +12,7 @@ import weakref
 from collections import Counter
 from collections.abc import Callable, Generator, Hashable
 from concurrent.futures import Future
+from contextlib import suppress
 from typing import Any, Final, TypeAlias
 
 import attrs
@@ -375,7 +376,8 @@ def _leave() -> None:
     """Let the calls finish when the main thread has ended."""
     join_threads()
     for calls in list(_everyone):
-        background.run(calls.flush(calls.exit_timeout))
+        with suppress(TimeoutError):
+            background.run(calls.flush(calls.exit_timeout), calls.exit_timeout)
     _report()
     background.stop()
 

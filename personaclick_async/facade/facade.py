@@ -166,7 +166,10 @@ class Personaclick:
         """
         if running_loop() is not None:
             raise RuntimeError("flush() would block the event loop: await aflush()")
-        return background.run(self._calls.flush(timeout))
+        try:
+            return background.run(self._calls.flush(timeout), timeout)
+        except TimeoutError:
+            return not self._calls.in_flight
 
     async def aflush(self, timeout: Seconds | None = None) -> bool:  # noqa: ASYNC109 - as flush
         """Wait until no call is in flight; False if ``timeout`` seconds were not enough."""

@@ -96,6 +96,29 @@ def test_a_service_that_never_answers_does_not_keep_the_process(emulator: Emulat
     assert "not known to be delivered when the process ended: profile/set 20" in done.stderr
 
 
+def test_a_callback_that_blocks_the_background_loop_does_not_keep_the_process(
+    emulator: Emulator,
+) -> None:
+    done = script(
+        emulator,
+        """
+        import time
+        blocked = threading.Event()
+        def block(answer):
+            blocked.set()
+            time.sleep(600)
+        personaclick("init", None, None, block)
+        personaclick("profile", "get")
+        blocked.wait()
+        print(personaclick.flush(0.1))
+        """,
+        exit_timeout=0.5,
+    )
+
+    assert (done.returncode, done.stdout) == (0, "False\n")
+    assert "not known to be delivered when the process ended: profile 1" in done.stderr
+
+
 def test_calls_that_wait_for_an_init_that_never_comes_are_reported(emulator: Emulator) -> None:
     done = script(emulator, 'personaclick("profile", "get", print)', exit_timeout=0.2)
 
