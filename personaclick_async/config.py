@@ -119,7 +119,8 @@ RETRIED_STATUSES: Final = frozenset(
 def _statuses(value: Collection[int]) -> frozenset[int]:
     is_usable = isinstance(value, list | tuple | set | frozenset)
     if not is_usable or not all(type(one) is int for one in value):
-        raise ConfigurationError("statuses: expected HTTP statuses, as whole numbers")
+        given = type(value).__name__
+        raise ConfigurationError(f"statuses: expected HTTP statuses, as whole numbers, got {given}")
     return frozenset(value)
 
 
@@ -172,12 +173,13 @@ DOCUMENTED_LIMITS: Final[Mapping[names.Family, RateLimit]] = {
 """The limits that the service documents; for profiles and orders it documents none."""
 
 
-def _check_limits(_: object, at: attrs.Attribute[Any], value: Any) -> None:  # noqa: ANN401
-    if not isinstance(value, Mapping) or not all(
-        family in tuple(names.Family) and isinstance(limit, RateLimit)
-        for family, limit in value.items()
-    ):
-        raise ConfigurationError(f"{at.name}: expected a mapping of Family to RateLimit")
+def _are_limits(value: Mapping[Any, Any]) -> bool:
+    kinds, limits = tuple(names.Family), value.values()
+    return all(one in kinds for one in value) and all(isinstance(one, RateLimit) for one in limits)
+
+
+_LIMITS_RULE: Final = "a mapping of Family to RateLimit"
+_LIMITS: Final = of_kind(Mapping, _LIMITS_RULE, _LIMITS_RULE, _are_limits)
 
 
 def _base_url(value: Any) -> str:  # noqa: ANN401 - anything may come
@@ -211,7 +213,7 @@ class Config:
     cache: CachePolicy | None = _setting(
         CachePolicy(), optional(of_kind(CachePolicy, "a CachePolicy"))
     )
-    limits: Mapping[names.Family, RateLimit] = _setting(DOCUMENTED_LIMITS, _check_limits)
+    limits: Mapping[names.Family, RateLimit] = _setting(DOCUMENTED_LIMITS, _LIMITS)
     max_concurrency: int = _setting(100, _COUNT)
     max_answer_bytes: int = _setting(16 * 1024 * 1024, _COUNT)
     set_user_id_name: str = _setting(names.ID, _USER_ID_NAME)
@@ -220,8 +222,8 @@ class Config:
     session: aiohttp.ClientSession | None = _setting(None, _SESSION, shown=False)
     ssl_context: ssl.SSLContext | None = _setting(None, _SSL_CONTEXT, shown=False)
     trust_env: bool = _setting(False, _BOOL)
-    clock: Callable[[], Seconds] = _setting(time.monotonic, _FUNCTION)
-    now: Callable[[], datetime] = _setting(partial(datetime.now, UTC), _FUNCTION)
+    clock: Callable[[], Seconds] = _setting(time.monotonic, _FUNCTION, shown=False)
+    now: Callable[[], datetime] = _setting(partial(datetime.now, UTC), _FUNCTION, shown=False)
 
 
 class Unset(Enum):

@@ -82,6 +82,9 @@ def test_durations_may_be_timedeltas() -> None:
         ({"stream": ""}, "stream: expected 1 to 16"),
         ({"max_concurrency": 0}, "max_concurrency: expected 1 or more"),
         ({"max_answer_bytes": 0}, "max_answer_bytes: expected 1 or more"),
+        ({"limits": 5}, "limits: expected a mapping of Family to RateLimit, got int"),
+        ({"limits": {"import": 3}}, "limits: expected a mapping of Family to RateLimit, got"),
+        ({"limits": {"nope": RateLimit(1, 1)}}, "limits: expected a mapping of Family"),
         ({"set_user_id_name": "uid"}, "set_user_id_name: expected 'id' or 'external_id'"),
     ],
 )
@@ -108,6 +111,10 @@ def test_a_wrong_setting_is_named_with_its_rule(settings: dict[str, Any], compla
 def test_wrong_policies_are_refused(make: Any, complaint: str) -> None:
     with pytest.raises(ConfigurationError, match=complaint):
         make()
+
+
+def test_the_repr_of_the_settings_is_what_can_be_typed() -> None:
+    assert "<" not in repr(load_config({"shop_id": SHOP_ID, "limits": {}}, {}))
 
 
 def test_the_secret_is_in_no_repr() -> None:
