@@ -403,30 +403,37 @@ class _Probe:
             found = ({**custom, **fields} if isinstance(custom, dict) else fields).get(field)
             return found if isinstance(found, str) else None
 
-        reply = await put("first name, location, gender", **_WRITTEN)
-        if reply.refused is not None or await shown("gender") not in ("f", "female"):
-            self._surprises.append("profile/set: what was set does not come back")
-            return
-        for setting, field, value, effects, otherwise in _SETS:
-            if field in _WRITTEN:
-                await put(f"{field} again", **{field: _WRITTEN[field]})
-            reply = await put(POINTS[setting].words, **{field: value})
-            effect = effects.get(await shown(field), otherwise) if reply.refused is None else None
-            self._find_status(setting, reply, effect)
-        await put("a child", kids=[{"gender": "f"}])
-        await put("another child", kids=[{"gender": "m"}])
-        if self._secret:
-            reply = await self._ask("the full profile", PROFILE, did=did, **self._secret)
-            full = reply.fields
-            kids = full.get("kids")
-            if isinstance(kids, list) and kids:
-                self._find("lists", "merged" if kids[1:] else "replaced")
-            else:
-                self._find("lists", None, "the full profile shows no kids")
-            written = full.get("first_name"), full.get("location")
-            if "first_name" in full and written != ("Probe", "1"):
-                self._surprises.append("profile/set: a name that was set does not come back")
-        await put("clearing what was written", **dict.fromkeys([*_WRITTEN, PROPERTY]), kids=[])
+        written = {*_WRITTEN}
+        try:
+            reply = await put("first name, location, gender", **_WRITTEN)
+            if reply.refused is not None or await shown("gender") not in ("f", "female"):
+                self._surprises.append("profile/set: what was set does not come back")
+                return
+            for setting, field, value, effects, otherwise in _SETS:
+                if field in _WRITTEN:
+                    await put(f"{field} again", **{field: _WRITTEN[field]})
+                reply = await put(POINTS[setting].words, **{field: value})
+                if reply.refused is None:
+                    written.add(field)
+                    self._find(setting, effects.get(await shown(field), otherwise))
+                else:
+                    self._find_status(setting, reply)
+            await put("a child", kids=[{"gender": "f"}])
+            await put("another child", kids=[{"gender": "m"}])
+            if self._secret:
+                reply = await self._ask("the full profile", PROFILE, did=did, **self._secret)
+                full = reply.fields
+                kids = full.get("kids")
+                if isinstance(kids, list) and kids:
+                    self._find("lists", "merged" if kids[1:] else "replaced")
+                else:
+                    self._find("lists", None, "the full profile shows no kids")
+                names_shown = full.get("first_name"), full.get("location")
+                if "first_name" in full and names_shown != ("Probe", "1"):
+                    self._surprises.append("profile/set: a name that was set does not come back")
+        finally:
+            await put("clearing what was written", **dict.fromkeys(written), kids=[])
+            await put("clearing children that add up", kids=None)
         null, _ = self._found["null"]
         if null != "clears":
             self._find("null", null, "so the device keeps what the probe wrote")

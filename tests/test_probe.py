@@ -95,13 +95,49 @@ async def test_what_is_written_holds_no_secret_and_no_value(emulator: Emulator) 
         assert str(device["seance"]) not in text
 
 
-async def test_nothing_that_was_written_stays(emulator: Emulator) -> None:
-    await asked(emulator)
+@pytest.mark.parametrize(
+    "settings", [{}, {"wrong_type": "stored"}, {"undeclared_property": 422, "lists": "merged"}]
+)
+async def test_nothing_that_was_written_stays(settings: dict[str, Value]) -> None:
+    with Emulator(behaviour=Behaviour.of(settings)) as emulator:
+        await asked(emulator)
+
+        for device in emulator.devices():
+            stored = emulator.profile(did=device["did"])
+            assert stored.pop("custom_properties") == {}
+            assert stored in ({}, {"kids": []})
+
+
+async def test_what_was_written_is_cleared_when_the_probe_breaks_off(emulator: Emulator) -> None:
+    def stop(what: str) -> None:
+        if what == POINTS["wrong_type"].words:
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        await asked(emulator, progress=stop)
 
     for device in emulator.devices():
         stored = emulator.profile(did=device["did"])
         assert stored.pop("custom_properties") == {}
         assert stored in ({}, {"kids": []})
+
+
+async def test_what_does_not_come_back_is_cleared_too() -> None:
+    written: list[Any] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        if request.path == "/profile/set":
+            written.append(await request.json())
+        return web.json_response({"did": "d", "seance": "s"})
+
+    application = web.Application()
+    application.router.add_route("*", "/{path:.*}", answer)
+    async with TestServer(application) as server:
+        await probe("e0" * 15, api_url=str(server.make_url("/")), write=True, pause=0)
+
+    first, last, _ = written
+    assert first["first_name"] == "Probe"
+    assert {**first, **dict.fromkeys(first.keys() - {"shop_id", "did"})}.items() <= last.items()
 
 
 async def test_without_permission_nothing_is_written_and_without_the_secret_less_is_known(
