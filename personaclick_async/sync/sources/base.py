@@ -190,7 +190,7 @@ class Table(TableSource):
 
     def outcomes(self, *, after_row: int = 0, before: int = 0) -> Numbered:
         """Read the rows after number ``after_row``."""
-        with self._open() as (self.seen, batches):
+        with self._open() as (self.seen, batches):  # kept, or a query would be asked once more
             if not self._header:
                 return before
             compiled = self.compiled()
