@@ -23,7 +23,7 @@ from personaclick_async.errors import ConfigurationError
 from personaclick_async.models.update import FIELDS, RESERVED_NAMES, Kind
 from personaclick_async.names import EMAIL, EXTERNAL_ID, ID, IDENTIFIERS, PHONE
 from personaclick_async.sync.mapping import words
-from personaclick_async.sync.mapping.convert import FLAGS, Converter
+from personaclick_async.sync.mapping.convert import Converter
 from personaclick_async.sync.mapping.definition import FieldMapping, looks_like_data
 from personaclick_async.sync.mapping.origin import STANDARD_KINDS, Origin
 from personaclick_async.sync.mapping.words import COLUMNS, TEXTS, pattern, same
@@ -144,8 +144,9 @@ def _recognise(columns: Sequence[_Column]) -> dict[str, _Line]:
             options = {"join": ", "} if sum(map(len, places)) > 1 else {}
             found["location"] = _Line("location", [*chain(*places)], options)
     if "gender" not in found:
+        genders = {*chain(*words.GENDERS)}
         for column in _called(COLUMNS["title"], by_name):
-            if column.are_mostly(lambda text: text.casefold() in words.GENDERS):
+            if column.are_mostly(lambda text: text.casefold() in genders):
                 found["gender"] = _Line("gender", (column,))
     found |= {line.field: line for line in _name_lines(found, by_name)}
     if PHONE in found and (whose := found.get(EXTERNAL_ID) or found.get(EMAIL)):
@@ -324,17 +325,16 @@ class _Line:
             pair = ""
         if letters and not pair:
             self.ask("which of these letters is m, and which is f?")
-        genders = {**words.GENDERS, **dict(zip(pair, "mf", strict=False))}
-        others = {**words.OTHER_GENDER, **dict(zip(pair, reversed(pair), strict=True))}
-        known: dict[str, str] = {}
-        for text in column.telling:
+        pairs = [*words.GENDERS, tuple(pair)]
+        told: dict[str, tuple[str, str]] = {}
+        for text in dict.fromkeys(column.telling):
             # The sample may happen to hold one of them only.
-            for word in (text.casefold(), others.get(text.casefold(), "")):
+            both = next((both for both in pairs if text.casefold() in both), ())
+            for word, gender in zip(both, "mf", strict=False):
                 spelt = _as_spelt(word, text)
-                if word in genders and spelt not in ("m", "f", "male", "female"):
-                    known.setdefault(word, spelt)
-        told = {known[word]: genders[word] for word in known}
-        self.options["values"] = dict(sorted(told.items(), key=lambda one: one[1], reverse=True))
+                if spelt not in ("m", "f", "male", "female"):
+                    told.setdefault(word, (spelt, gender))
+        self.options["values"] = dict(sorted(told.values(), key=lambda one: one[1], reverse=True))
 
     def kind(self) -> Kind:
         """Return what the column of a property holds, and say in its line how that is written."""
@@ -417,7 +417,7 @@ def _as_spelt(word: str, like: str) -> str:
 
 
 def _flags(texts: Iterable[str]) -> dict[str, bool]:
-    flags = (words.YES | words.NO) - FLAGS.keys()
+    flags = (words.YES | words.NO) - words.FLAGS.keys()
     return {text: text.casefold() in words.YES for text in texts if text.casefold() in flags}
 
 

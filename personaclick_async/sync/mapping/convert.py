@@ -27,7 +27,7 @@ from personaclick_async.models.update import FIELDS, Kind
 from personaclick_async.sync.mapping.dates import read_date
 from personaclick_async.sync.mapping.origin import Case, Origin, Part, rule_of
 from personaclick_async.sync.mapping.phones import read_phone
-from personaclick_async.sync.mapping.words import MACHINES_NOTHING, NOBODY, pattern
+from personaclick_async.sync.mapping.words import FLAGS, MACHINES_NOTHING, NOBODY, pattern
 from personaclick_async.sync.records import Fault
 
 # How nearly all texts are written that identify somebody, and so hardly repeat: addresses and ids
@@ -46,7 +46,6 @@ _ARE_FIT: Final = {kind: re.compile(rf"(?:{fit}\n)++").fullmatch for kind, fit i
 _TEXTS: Final = (Kind.TEXT, *_IS_FIT)
 _MOST_REMEMBERED: Final = 16_384
 _LONGEST_REMEMBERED: Final = 64
-_NO_LETTER: Final = "'\u2018\u2019`\u00b4"
 _MC: Final = re.compile(r"\bMc([^\W\d_])")
 _EVENING: Final = 20
 _EXACT_FLOAT: Final = 2**53
@@ -54,11 +53,6 @@ _MOST_DIGITS: Final = 100
 # Far more than any number needs, and less than Python refuses to read.
 _LONGEST_NUMBER: Final = 400
 _SWAPPED: Final = str.maketrans(".,", ",.")
-# The words for true and false, as any mapping takes them.
-FLAGS: Final = {
-    **dict.fromkeys(("true", "t", "yes", "y", "on", "1"), True),
-    **dict.fromkeys(("false", "f", "no", "n", "off", "0"), False),
-}
 _CASES: Final[dict[Case, Callable[[str], str]]] = {
     "lower": str.lower,
     "upper": str.upper,
@@ -312,7 +306,7 @@ class Converter:
 
         Separators must stand where thousands end, so that ``1,5`` is refused and not taken for 15.
         """
-        plain = text[1:] if text[0] in _NO_LETTER else text
+        plain = text[1:] if text[0] in "'\u2018\u2019`\u00b4" else text
         plain = unicodedata.normalize("NFKC", plain).replace("\u2212", "-")
         decimal = self._origin.decimal or "."
         plain = plain.translate(_SWAPPED) if decimal == "," else plain

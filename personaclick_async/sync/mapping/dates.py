@@ -16,15 +16,12 @@ from personaclick_async.sync.mapping.words import DATES, MONTHS, pattern
 
 # No DTZ rules in what follows: a date in a file has no zone, and none is made up for it.
 
-SECONDS: Final = "unix"
-MILLISECONDS: Final = "unix ms"
 # Formats that count from a fixed moment: from which one, what, and the least number.
 _COUNTED: Final = {
     "excel": (datetime(1899, 12, 30), timedelta(days=1), 1),  # noqa: DTZ001
-    SECONDS: (datetime(1970, 1, 1, tzinfo=UTC), timedelta(seconds=1), -inf),
-    MILLISECONDS: (datetime(1970, 1, 1, tzinfo=UTC), timedelta(milliseconds=1), -inf),
+    "unix": (datetime(1970, 1, 1, tzinfo=UTC), timedelta(seconds=1), -inf),
+    "unix ms": (datetime(1970, 1, 1, tzinfo=UTC), timedelta(milliseconds=1), -inf),
 }
-_SAYS_THE_SAME: Final = {"B": "b", "I": "H"}
 # Without anything between two words, only full widths tell their numbers apart.
 _PACKED: Final = re.compile(r"(?<=%\w)%|%(?=\w%[^pz])")
 _NOON: Final = 12
@@ -72,7 +69,7 @@ def _regex(one: str) -> re.Pattern[str]:
 
     def part(found: re.Match[str]) -> str:
         packed, said = found.groups()
-        word = _SAYS_THE_SAME.get(said, said)
+        word = {"B": "b", "I": "H"}.get(said, said)  # they are read in the same way
         written = DATES["words"][word]
         return f"(?P<{word}>{written.replace('{1,2}', '{2}') if packed else written})"
 

@@ -28,18 +28,17 @@ MACHINES_NOTHING: Final = frozenset(_WORDS["machines_nothing"])
 NOTHING: Final = frozenset((*ALWAYS_NOTHING, *_WORDS["nothing"]))
 
 TOTALS: Final = frozenset(f"{word}{end}" for word in _WORDS["totals"] for end in ("", ":"))
-YES: Final = frozenset(_WORDS["yes"].split())
-NO: Final = frozenset(_WORDS["no"].split())
-
-# Words that mean one gender in every language that has them, and for each the word for the other:
-# the first pair that a word stands in is the one to be proposed.
-_PAIRS: Final = [pair.split("/") for pair in _WORDS["genders"].split()]
-GENDERS: Final = {word: gender for pair in _PAIRS for word, gender in zip(pair, "mf", strict=True)}
-OTHER_GENDER: Final = {
-    word: other
-    for male, female in reversed(_PAIRS)
-    for word, other in ((male, female), (female, male))
+# Words for true and false that any mapping takes; and all of them.
+FLAGS: Final = {
+    **dict.fromkeys(_WORDS["true"].split(), True),
+    **dict.fromkeys(_WORDS["false"].split(), False),
 }
+YES: Final = frozenset(f"{_WORDS['true']} {_WORDS['yes']}".split())
+NO: Final = frozenset(f"{_WORDS['false']} {_WORDS['no']}".split())
+
+# Words that mean one gender in every language that has them, the male one first. A word can stand
+# in several pairs: the first one is to be proposed.
+GENDERS: Final = [tuple(pair.split("/")) for pair in _WORDS["genders"].split()]
 # By the letters for genders that a column has, in order: the pair, the male one first.
 GENDER_LETTERS: Final[dict[str, str]] = _WORDS["gender_letters"]
 
