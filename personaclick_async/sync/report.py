@@ -107,12 +107,14 @@ class Report:
 
     def add_part(self, part: Report) -> None:
         """Add up what can be added; the rest is the first part's."""
+        is_complete = part.is_complete and (self.is_complete or not self.source)
         for field in attrs.fields(Report):
             value, before = getattr(part, field.name), getattr(self, field.name)
-            if not before or field.name == "is_complete":
+            if not before:
                 setattr(self, field.name, value)
             elif type(before) is int and value:
                 setattr(self, field.name, before + value)
+        self.is_complete = is_complete
 
     def elapsed(self, now: datetime) -> Seconds:
         """Return the seconds since the start of this run, until its end or ``now``."""

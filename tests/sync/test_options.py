@@ -76,8 +76,8 @@ def test_reports_of_parts_add_up() -> None:
     whole = Report()
     for part in (
         Report(source="a.csv", total=5, read=5, sent=4, rejected=1, is_complete=True),
-        Report(source="b.csv", total=3, read=3, sent=3, is_complete=True),
-        Report(source="c.csv", total=None, read=2, sent=2, is_complete=False),
+        Report(source="b.csv", total=3, read=3, sent=3, is_complete=False),
+        Report(source="c.csv", total=None, read=2, sent=2, is_complete=True),
     ):
         whole.add_part(part)
 
