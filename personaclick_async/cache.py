@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import Protocol, TypeAlias, TypeVar, runtime_checkable
 
 import attrs
-from cachetools import LRUCache
+from cachetools import TTLCache
 
 from personaclick_async.config import CachePolicy, CallOptions, Seconds
 from personaclick_async.errors import TimedOut
@@ -138,17 +138,19 @@ class ProfileCache:
         self._flights: dict[Identity, list[weakref.ref[_Flight]]] = {}
         self._ttl = 0.0 if policy is None else policy.ttl
         self._memory_ttl = self._ttl if store is None else min(self._ttl, store.memory_ttl)
-        self._memory: LRUCache[Identity, tuple[Seconds, bytes]] = LRUCache(
-            policy.max_entries if policy else 1
+        self._memory: TTLCache[Identity, bytes] = TTLCache(
+            policy.max_entries if policy else 1, self._memory_ttl, timer=clock
         )
 
     def get(self, key: Identity) -> bytes | None:
         """Return the cached answer, or None if there is none or it has expired. No I/O."""
-        with self._lock:
-            if key not in self._memory:
-                return None
-            ends, body = self._memory[key]
-        if ends <= self._clock():
+        try:
+            with self._lock:
+                # A look-up that fails takes the cache three exceptions; asking first takes one.
+                if key not in self._memory:
+                    return None
+                body: bytes = self._memory[key]
+        except KeyError:  # expired since then
             return None
         self.stats.hits += 1
         return body
@@ -211,7 +213,7 @@ class ProfileCache:
                     if not flights:
                         del self._flights[key]
                     if isinstance(outcome, bytes) and fresh_for >= self._memory_ttl > 0:
-                        self._memory[key] = self._clock() + self._memory_ttl, outcome
+                        self._memory[key] = outcome
             flight.outcome = outcome
             for turn in flight.waiting:
                 if not turn.done():
