@@ -67,12 +67,12 @@ class _ObjectSource(TableSource):
         """Read the objects after number ``after_row``."""
         mapping = self._mapping
         compiled = None if mapping is None else mapping.compile(mapping.columns)
-        row = before
+        row, to_outcome = before, self._outcome
         with self._objects() as objects:
             for one in objects:
                 row = one.row if isinstance(one, _OUTCOMES) else row + 1
                 if row > after_row:
-                    yield self._outcome(row, one, compiled)
+                    yield to_outcome(row, one, compiled)
         return row
 
     def sample(self, limit: int = 100) -> Sample:
