@@ -70,11 +70,9 @@ class Seen:
     """What is known of a source before its rows are read.
 
     :ivar columns: here with those of a reject file's bookkeeping; None where each row has its own.
-    :ivar has_header: whether they stand in the first row.
     """
 
     columns: tuple[str, ...] | None = None
-    has_header: bool = False
     notices: tuple[str, ...] = ()
     size_hint: int | None = None
 
@@ -180,7 +178,7 @@ class Table(TableSource):
 
     @abstractmethod
     def _open(self) -> AbstractContextManager[Opened]:
-        """Read all rows, some at a time, a header among them; a row without any value is none."""
+        """Read all rows below the header, some at a time; a row without any value is none."""
 
     @cached_property
     def seen(self) -> Seen:
@@ -194,20 +192,18 @@ class Table(TableSource):
             if not self._header:
                 return before
             compiled = self.compiled()
-            number = before - self.seen.has_header
-            done = max(after_row, before)
             for batch in batches:
-                for start in range(max(0, done - number), len(batch), _ROWS_AT_ONCE):
+                for start in range(max(0, after_row - before), len(batch), _ROWS_AT_ONCE):
                     rows = batch[start : start + _ROWS_AT_ONCE]
-                    yield from self._outcomes(number + start + 1, rows, compiled)
-                number += len(batch)
-            return max(before, number)
+                    yield from self._outcomes(before + start + 1, rows, compiled)
+                before += len(batch)
+            return before
 
     def sample(self, limit: int = 100) -> Sample:
         """Return the first rows that can be read, unmapped."""
         with self._open() as (self.seen, batches):
-            rows = islice(chain.from_iterable(batches), self.seen.has_header, None)
-            fit = (self._own(row) for row in map(self._fit, rows) if not isinstance(row, BrokenRow))
+            rows = map(self._fit, chain.from_iterable(batches))
+            fit = (self._own(row) for row in rows if not isinstance(row, BrokenRow))
             return Sample(self.columns, list(islice(fit, limit)))
 
     def compiled(self) -> CompiledMapping:

@@ -106,7 +106,7 @@ class Layout:
         if self.skip_rows < 0:
             raise ConfigurationError("skip_rows: expected 0 or more")
 
-    def name_columns(self, rows: Sequence[Row], name: str) -> Seen:
+    def name_columns(self, rows: Sequence[Row], name: str) -> tuple[tuple[str, ...], bool]:
         """Return the columns' names, and whether they stand in the first row.
 
         :param rows: the first rows, to judge by.
@@ -114,15 +114,15 @@ class Layout:
         :raises ConfigurationError: the first row looks like data.
         """
         if not rows:
-            return Seen(columns=())
+            return (), False
         if self.columns is not None:
-            return Seen(columns=distinct(self.columns))
+            return distinct(self.columns), False
         first, *rest = rows
         if isinstance(first, BrokenRow):
             raise ConfigurationError(f"{name}: header: expected {first.rule}")
         below = [row for row in rest if not isinstance(row, BrokenRow)]
         if self.header is False:
-            return Seen(columns=distinct([""] * max(map(len, (first, *below)))))
+            return distinct([""] * max(map(len, (first, *below)))), False
         header = [_text(cell).strip("\ufeff\u200b").strip() for cell in first]
         if self.header is None and below and _width(first) == 1 < min(map(_width, below)):
             raise ConfigurationError(
@@ -135,7 +135,7 @@ class Layout:
                 " (--no-header) or name the columns (--columns); if it is one, say --header"
             )
         used = max(map(_width, below), default=0)
-        return Seen(columns=distinct(header[: max(_width(header), used)]), has_header=True)
+        return distinct(header[: max(_width(header), used)]), True
 
 
 class CsvSource(Table):
@@ -191,17 +191,17 @@ class CsvSource(Table):
         mark = layout.delimiter or (said[1] if said else _find_delimiter(lines, marks))
         is_spaced = f"{mark} {layout.quote}" in text  # 1, "Ada"
         marks |= {"delimiter": mark, "skipinitialspace": is_spaced}
-        named = layout.name_columns(_first_rows(lines, marks), self.name)
+        columns, has_header = layout.name_columns(_first_rows(lines, marks), self.name)
         how, by = f"{encoding.name} ({encoding.reason})", _MARKS.get(mark, f"'{mark}'")
         count = source.lines
         return _SeenText(
-            columns=named.columns,
-            has_header=named.has_header,
+            columns=columns,
             notices=(f"{self.name}: read as {how}, separated by {by}",),
-            size_hint=count and max(0, count - named.has_header - lines_before),
+            size_hint=count and max(0, count - has_header - lines_before),
             encoding=encoding,
             marks=marks,
             lines_before=lines_before,
+            has_header=has_header,
         )
 
     @contextmanager
@@ -210,7 +210,9 @@ class CsvSource(Table):
         with as_text(self._input, seen.encoding) as text:
             for _ in range(seen.lines_before):
                 text.readline()
-            yield seen, _batches(_blocks(text), seen.marks)
+            batches = _batches(_blocks(text), seen.marks)
+            first = next(batches, [])
+            yield seen, chain([first[seen.has_header :]], batches)
 
 
 @attrs.frozen(kw_only=True)
@@ -220,6 +222,7 @@ class _SeenText(Seen):
     encoding: Encoding
     marks: Mapping[str, Any]
     lines_before: int
+    has_header: bool
 
 
 def _batches(blocks: Iterator[list[str]], marks: Mapping[str, Any]) -> Iterator[list[Row]]:

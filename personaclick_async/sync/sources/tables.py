@@ -101,13 +101,16 @@ class SheetSource(Table):
         cells = book.get_sheet_by_name(chosen)
         rows = self._rows(cells, _corrected(file, names.index(chosen)))
         first = list(islice(rows, ROWS_TO_JUDGE_BY))
-        seen = attrs.evolve(
-            self._layout.name_columns(first, self.name),
+        columns, has_header = self._layout.name_columns(first, self.name)
+        seen = Seen(
+            columns=columns,
             notices=(f"{self.name}: sheet '{chosen}' of a workbook{also}",),
             # As if the first were a header.
             size_hint=max(0, cells.total_height - self._layout.skip_rows),
         )
-        return seen, chain([first], iter(lambda: list(islice(rows, _ROWS_OF_SHEET)), []))
+        return seen, chain(
+            [first[has_header:]], iter(lambda: list(islice(rows, _ROWS_OF_SHEET)), [])
+        )
 
     def _rows(self, cells: Any, corrected: Mapping[int, Mapping[int, object]]) -> Iterator[Row]:  # noqa: ANN401
         left = cells.start[1] if cells.start else 0  # empty columns before the first
