@@ -44,9 +44,6 @@ _MOST_SHOWN: Final = 200
 _MASKED: Final = "••••"
 _PRIVATE: Final = frozenset({names.SHOP_SECRET, "authorization"})
 
-_COUNTS: Final = (
-    "SELECT profiles, devices, products, orders, suppressed, queue FROM counts WHERE shop = ?"
-)
 _LISTS: Final = {
     "profiles": ("profile AS key FROM known", "texts", "profile DESC"),
     "devices": ("did, profile, seance FROM devices", "did", "profile DESC, did"),
@@ -181,9 +178,11 @@ class Admin:
     def _state(self) -> dict[str, Json]:
         """Return the counts of what is stored and was ignored, and the faults."""
         ignored = dict(self._store.execute("SELECT reason, count FROM ignored"))
+        counts = self._store.execute("SELECT * FROM counts WHERE shop = ?", self._shop)
+        stored = dict(counts.fetchone())
         return {
-            names.SHOP_ID: self._shop,
-            "stored": dict(self._store.execute(_COUNTS, self._shop).fetchone()),
+            names.SHOP_ID: stored.pop("shop"),
+            "stored": stored,
             "ignored_entries": sum(ignored.values()),
             "ignored": ignored,
             "faults": self._faults(),
