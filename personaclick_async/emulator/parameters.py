@@ -207,8 +207,8 @@ def of_type(expected: Any, complaint: str, name: str, value: Json) -> Json:  # n
     try:
         given = as_text(value) if expected is str else value
         found = msgspec.convert(given, expected, strict=False)
-        is_right = not isinstance(found, float) or math.isfinite(found)
-    except (ValueError, msgspec.ValidationError):
+        is_right = not isinstance(found, int | float) or math.isfinite(found)
+    except (ValueError, OverflowError, msgspec.ValidationError):
         is_right = False
     if not is_right:
         raise Refused(422, f"{name} is {complaint}")

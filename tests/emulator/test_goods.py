@@ -185,7 +185,14 @@ def test_no_discount_without_a_higher_old_price() -> None:
 
 
 @pytest.mark.parametrize(
-    "product", [{}, {"id": ""}, {"id": "a", "price": "dear"}, {"id": "a", "stock_quantity": []}]
+    "product",
+    [
+        {},
+        {"id": ""},
+        {"id": "a", "price": "dear"},
+        {"id": "a", "price": 10**400},
+        {"id": "a", "stock_quantity": []},
+    ],
 )
 def test_what_is_no_product_is_refused(product: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="a product"):
