@@ -85,12 +85,26 @@ def slices(
     outcomes = source.outcomes(after_row=after_row)
     has_come = source.has_come if isinstance(source, AsyncSource) else lambda: most
     try:
-        read = iter(lambda: list(islice(outcomes, min(most, has_come()))), [])
+        read = some_at_once(outcomes, lambda: min(most, has_come()))
         yield from cut(in_order(read, after_row), left, done_until)
     finally:
         # Here, for a generator's file is to be closed where it was opened.
         if hasattr(outcomes, "close"):
             outcomes.close()
+
+
+def some_at_once(outcomes: Iterator[Outcome], most: Callable[[], int]) -> Iterator[list[Outcome]]:
+    """Read at most so many at a time; those before an error come before it."""
+    while True:
+        some: list[Outcome] = []
+        try:
+            some.extend(islice(outcomes, most()))
+        except Exception:
+            yield some
+            raise
+        if not some:
+            return
+        yield some
 
 
 def in_order(read: Iterable[list[Outcome]], row: int) -> Iterator[list[Outcome]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 
 from personaclick_async import PersonaClick, RetryPolicy
 from personaclick_async.emulator import Emulator
-from personaclick_async.sync import Cause, Delivered, Failed, Sync, SyncStopped
+from personaclick_async.sync import Cause, Delivered, Failed, Records, Sync, SyncStopped
 from tests.conftest import MakeClient
 from tests.sync.support import (
     PATHS,
@@ -157,17 +158,24 @@ async def test_a_record_on_which_the_service_fails_is_left_for_the_next_run(
     assert stored(emulator) == expected(rows)
 
 
-async def test_a_source_that_breaks_breaks_the_sync(
-    client: PersonaClick, emulator: Emulator, quick: dict[str, Any]
-) -> None:
-    def breaks() -> Any:
-        yield from people(45)
-        raise OSError("the tape is torn")
+def breaks() -> Iterator[Any]:
+    yield from people(45)
+    raise OSError("the tape is torn")
 
-    sync = start(client, breaks(), **quick)
+
+async def breaks_later() -> AsyncIterator[Any]:
+    for row in breaks():
+        yield row
+
+
+@pytest.mark.parametrize("source", [breaks, breaks_later])
+async def test_a_source_that_breaks_breaks_the_sync_after_what_it_gave(
+    client: PersonaClick, emulator: Emulator, quick: dict[str, Any], source: Callable[[], Records]
+) -> None:
+    sync = start(client, source(), **{**quick, "route": "per-profile"})
     with pytest.raises(OSError, match="the tape is torn"):
         await sync.run()
-    assert sync.report.sent == len(emulator.requests_to(SET)) <= 45
+    assert sync.report.read == sync.report.sent == len(emulator.requests_to(SET)) == 45
 
 
 @pytest.mark.parametrize("route", PATHS)
