@@ -210,8 +210,7 @@ class Converter:
         if text.startswith("#") and pattern("error").fullmatch(text):
             raise refuse(self.label, "a value, not a spreadsheet's error: the value is lost", text)
 
-    # What a text says that is not empty, by the kind of value; and a value that is no text, but
-    # for kinds that are texts.
+    # What a text says that is not empty, by its kind; where the kind is no text, also other values.
 
     def _name(self, text: str) -> str:
         is_html = "&" in text and pattern("entity").search(text)
@@ -284,7 +283,6 @@ class Converter:
         raise refuse(self.label, "JSON", value)
 
     def _number(self, value: object) -> object:
-        """Return a number in the type of its kind."""
         kind = self._origin.kind
         if isinstance(value, str):
             value = self._written_number(value)
@@ -297,9 +295,9 @@ class Converter:
                 return float(value)
             raise refuse(self.label, "a number that fits into a float", value)
         found = rules.number(self.label, value)
-        if kind is Kind.INTEGER and found != int(found):
+        if found != int(found):
             raise refuse(self.label, "a whole number", value)
-        return int(found) if kind is Kind.INTEGER else found
+        return int(found)
 
     def _written_number(self, text: str) -> Number:
         """Read a number as people and spreadsheets write it: ``$1,234.50``.
