@@ -233,15 +233,13 @@ class Service:
             self.store.execute(count, refused.message)
 
     def _take(self, kind: str, entry: Json, profiles: Profiles, segment: int | None = None) -> None:
-        """Take in what is imported or loaded."""
         if not isinstance(entry, Mapping):
             raise Refused(422, "the entry is not an object")
         match kind:
             case names.IMPORT_AUDIENCE.name:
                 profiles.enlist(entry, segment)
             case names.IMPORT_SUPPRESSED.name:
-                email = entry.get(names.EMAIL)
-                if not isinstance(email, str) or not email:
+                if not (email := read.as_text(entry.get(names.EMAIL))):
                     raise Refused(422, "the entry has no email")
                 query = "INSERT OR IGNORE INTO suppressed VALUES (?, ?)"
                 self.store.execute(query, profiles.shop, email)
