@@ -239,7 +239,8 @@ class Service:
             case names.IMPORT_AUDIENCE.name:
                 profiles.enlist(entry, segment)
             case names.IMPORT_SUPPRESSED.name:
-                if not (email := read.as_text(entry.get(names.EMAIL))):
+                email = entry.get(names.EMAIL)
+                if not isinstance(email, str) or not email:
                     raise Refused(422, "the entry has no email")
                 query = "INSERT OR IGNORE INTO suppressed VALUES (?, ?)"
                 self.store.execute(query, profiles.shop, email)
