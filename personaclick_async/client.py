@@ -18,16 +18,6 @@ import aiohttp
 import attrs
 
 from personaclick_async.cache import CacheStats, ProfileCache, ProfileStore
-from personaclick_async.calls import (
-    NO_DEVICE,
-    Core,
-    OrderCalls,
-    ProfileCalls,
-    Scope,
-    Start,
-    Visit,
-    start_session,
-)
 from personaclick_async.codec import Json
 from personaclick_async.config import (
     NO_OPTIONS,
@@ -49,7 +39,18 @@ from personaclick_async.names import EXTERNAL_ID, TELEGRAM_ID, Family, Segment
 from personaclick_async.protocol.answers import Answer
 from personaclick_async.protocol.requests import Shop, any_request
 from personaclick_async.transport import Transport, TransportStats
-from personaclick_async.user import DeviceUser, User
+from personaclick_async.user import (
+    NO_DEVICE,
+    Core,
+    DeviceUser,
+    OrderCalls,
+    ProfileCalls,
+    Scope,
+    Start,
+    User,
+    Visit,
+    start_session,
+)
 
 if TYPE_CHECKING:
     from personaclick_async.sync import Records, Report, Sync, SyncOptions

@@ -15,7 +15,6 @@ from typing import Any, Final, TypeAlias, TypeVar
 import attrs
 
 from personaclick_async import names
-from personaclick_async.calls import send_update
 from personaclick_async.client import PersonaClick
 from personaclick_async.codec import Json
 from personaclick_async.config import UNSET
@@ -24,7 +23,7 @@ from personaclick_async.models.identity import Identity
 from personaclick_async.models.update import ProfileUpdate
 from personaclick_async.protocol.answers import Answer
 from personaclick_async.protocol.requests import read_profile_json
-from personaclick_async.user import User
+from personaclick_async.user import User, send_update
 
 T = TypeVar("T")
 

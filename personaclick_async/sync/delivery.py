@@ -18,7 +18,6 @@ from typing import Final, TypeAlias
 import attrs
 
 from personaclick_async import errors
-from personaclick_async.calls import Core
 from personaclick_async.codec import Json
 from personaclick_async.config import CallOptions, RetryPolicy, Seconds
 from personaclick_async.errors import ConfigurationError, PersonaClickError
@@ -31,6 +30,7 @@ from personaclick_async.sync.batch import Settlement
 from personaclick_async.sync.options import SyncOptions
 from personaclick_async.sync.records import Fault, Refused
 from personaclick_async.sync.report import Cause, Report, SyncStopped, Tally, Waiting
+from personaclick_async.user import Core
 
 log: Final = logging.getLogger("personaclick_async")
 

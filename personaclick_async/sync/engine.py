@@ -9,7 +9,6 @@ from functools import partial
 from itertools import chain
 from typing import Any, Final, TypeAlias, TypeVar
 
-from personaclick_async.calls import Core
 from personaclick_async.config import CallOptions
 from personaclick_async.sync.batch import Batch, Chunk, Compared, Settlement
 from personaclick_async.sync.delivery import Delivery
@@ -34,6 +33,7 @@ from personaclick_async.sync.records import (
 from personaclick_async.sync.rejects import RejectFile
 from personaclick_async.sync.report import Checked, Report, Result
 from personaclick_async.sync.senders import BulkSender, ProfileSender
+from personaclick_async.user import Core
 
 T = TypeVar("T")
 

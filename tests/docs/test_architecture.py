@@ -24,7 +24,7 @@ LAYERS = (
     ("models",),
     ("protocol",),
     ("transport", "cache"),
-    ("calls",),
+    ("user",),
     ("client", "sync"),
     ("facade",),
     ("cli",),
@@ -32,7 +32,7 @@ LAYERS = (
 """What is above imports what is below, and never the other way round."""
 
 NEVER_IMPORTED_BY_THE_CORE = ("integrations", "facade", "emulator", "cli", "probe", "testing")
-CORE = ("names", "errors", "codec", "models", "protocol", "transport", "cache", "calls", "client")
+CORE = ("names", "errors", "codec", "models", "protocol", "transport", "cache", "user", "client")
 
 
 def imported(path: Path) -> set[str]:

@@ -16,9 +16,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from personaclick_async import CLEAR, Gender, Kid, ProfileUpdate, ValidationError, Vehicle
-from personaclick_async.calls import ProfileCalls, RawProfileCalls
 from personaclick_async.models import ProfileFields
 from personaclick_async.models.update import FIELDS, RESERVED_NAMES, to_wire
+from personaclick_async.user import ProfileCalls, RawProfileCalls
 
 
 def wire(**fields: Any) -> dict[str, Any]:
