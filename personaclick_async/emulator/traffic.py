@@ -210,6 +210,7 @@ class Traffic:
         self._random = random.Random(seed)  # noqa: S311 - repeatable on purpose
         self._request_numbers, self._fault_numbers = count(1), count(1)
         self._requests: deque[RecordedRequest] = deque(maxlen=keep)
+        self._counts: Counter[tuple[str, str, int | None]] = Counter()
         self.faults: list[Fault] = []
         self.holds: list[Held] = []
 
@@ -225,14 +226,14 @@ class Traffic:
 
     @property
     def counts(self) -> Counter[tuple[str, str, int | None]]:
-        """How many of these requests were answered, by method, path and status."""
-        ended = (one for one in self.requests if one.seconds is not None)
-        return Counter((one.method, one.path, one.status) for one in ended)
+        """How many requests were answered, by method, path and status; all that ever came."""
+        return self._counts.copy()
 
     def clear_requests(self) -> None:
         """Delete the requests and their counts."""
         with self.lock:
             self._requests.clear()
+            self._counts.clear()
 
     @_with_the_keywords_of(Fault)
     def fault(self, **settings: Any) -> Fault:  # noqa: ANN401 - see the decorator
@@ -274,6 +275,12 @@ class Traffic:
             self._requests.append(request)
             if len(self._requests) > _ANSWERS_KEPT:
                 self._requests[-1 - _ANSWERS_KEPT].answer = b""
+
+    def end(self, request: RecordedRequest) -> None:
+        """Count a request that was answered."""
+        with self.lock:
+            request.seconds = time.monotonic() - request.arrived_at
+            self._counts[request.method, request.path, request.status] += 1
 
     def latest(self, most: int) -> list[RecordedRequest]:
         """Return the latest requests that have ended, the newest first."""

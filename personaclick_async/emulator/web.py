@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import re
-import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -76,7 +75,7 @@ class Front:
         try:
             response = await self._answer(request, recorded)
         finally:
-            recorded.seconds = time.monotonic() - recorded.arrived_at
+            self.service.traffic.end(recorded)
         if not response.prepared:
             response.headers.update(cors)
         return response

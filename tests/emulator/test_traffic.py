@@ -219,3 +219,12 @@ def test_the_repr_of_a_request_has_no_personal_data(emulator: Emulator) -> None:
     assert repr(request) == "<GET /profile -> 200>"
     assert emulator.counts == {("GET", "/profile", 200): 1}
     assert emulator.shop_secret not in repr(emulator.settings)
+
+
+def test_requests_that_are_no_longer_kept_still_count() -> None:
+    with Emulator(EmulatorSettings(recorded=1)) as emulator:
+        asyncio.run(statuses(emulator, 3))
+        assert len(emulator.requests) == 1
+        assert emulator.counts == {("GET", "/profile", 200): 3}
+        emulator.clear_requests()
+        assert not emulator.counts
