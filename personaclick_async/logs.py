@@ -45,32 +45,29 @@ _QUOTED: Final = r"""
     )
 """
 # A value without quotes. After a name in quotes it is a number. In a URL it may hold punctuation,
-# but does not end with it, nor with a name that has a value of its own: a closing bracket or a
-# comma is of the text around it.
+# but does not end with it: a closing bracket or a comma is of the text around it.
 _NUMBER_OR_WORD: Final = r"""[^\s,;)\]}"'\\]++"""
 _OF_NESTED_URL: Final = r"""(?: (?!%26) [^\s&"'\\<>] )++"""
 _OF_URL: Final = rf"""
     (?! \[redacted\] )
-    (?:
-        (?! (?<![^\W_]) (?i: {_NAMES} ) (?: [:=]++ [ ] | [ ]= ) )
-        (?: [^\s&"'\\<>,;()\[\]{{}}] | {_ESCAPED} | [,;()\[\]{{}}']++ (?=[^\s&"\\<>]) )
-    )++
+    (?: [^\s&"'\\<>,;()\[\]{{}}] | {_ESCAPED} | [,;()\[\]{{}}']++ (?=[^\s&"\\<>]) )++
 """
 # A name begins a word, or follows an underscore (a cookie's prefix). A colon follows it in JSON, in
 # headers and in prose; what a ValidationError says that it expected stays.
-_NAMED: Final = re.compile(
-    rf"""
-    (?P<kept>
-        (?: (?<![^\W_]) | {_AFTER_ESCAPE} )
-        (?i: {_NAMES} )
-        (?:
-            (?P<quote> \\{{0,8}} ["'] ) [ ]?[:=][ ]?
-          | [ ]?={{1,3}}+[ ]?+
-          | :[ ]?(?!expected[ ])
-          | (?P<nested> %3[Dd] )
-        )
-        (?P<open> [bu]? (?P<escapes> \\{{0,8}} ) (?: (?P<json> " ) | ' ) )?+
+_NAMED: Final = rf"""
+    (?: (?<![^\W_]) | {_AFTER_ESCAPE} )
+    (?i: {_NAMES} )
+    (?:
+        (?P<quote> \\{{0,8}} ["'] ) [ ]?[:=][ ]?
+      | [ ]?={{1,3}}+[ ]?+
+      | :[ ]?(?!expected[ ])
+      | (?P<nested> %3[Dd] )
     )
+"""
+_NAMES_WITHIN: Final = re.compile(_NAMED, re.VERBOSE)
+_WITH_VALUE: Final = re.compile(
+    rf"""
+    (?P<kept> {_NAMED} (?P<open> [bu]? (?P<escapes> \\{{0,8}} ) (?: (?P<json> " ) | ' ) )?+ )
     (?(open) {_QUOTED} | (?P<bare>
         (?(quote) {_NUMBER_OR_WORD} | (?(nested) {_OF_NESTED_URL} | {_OF_URL} ) )
     ) )
@@ -133,20 +130,25 @@ class Redactor:
 
     def __call__(self, text: str) -> str:
         """Return the text with ``[redacted]`` in place of secrets and personal data."""
-        text = _NAMED.sub(_without_value, self._secrets.sub(REDACTED, text))
+        text = _without_values(self._secrets.sub(REDACTED, text))
         if "@" in text or "%40" in text or "%2540" in text:
             text = _EMAIL.sub(REDACTED, text)
         return _NUMBER.sub(REDACTED, text)
 
 
-def _without_value(found: re.Match[str]) -> str:
-    if found["open"] is not None:
-        return found["kept"] + REDACTED
-    if found["bare"] in _WORDS_FOR_NOTHING:
-        return found[0]
-    # A number in JSON becomes a text, so that a line of JSON stays one.
-    mark = found["quote"] or ""
-    return f"{found['kept']}{mark}{REDACTED}{mark}"
+def _without_values(text: str) -> str:
+    kept: list[str] = []
+    done = 0
+    for name in _NAMES_WITHIN.finditer(text):
+        # A name at the end of a value that has gone may have a value of its own behind it.
+        found = _WITH_VALUE.match(text, name.start()) if name.end() >= done else None
+        if found is None or found["bare"] in _WORDS_FOR_NOTHING:
+            continue
+        # A number in JSON becomes a text, so that a line of JSON stays one.
+        mark = (found["quote"] or "") if found["open"] is None else ""
+        kept.append(f"{text[done : found.end('kept')]}{mark}{REDACTED}{mark}")
+        done = found.end()
+    return "".join(kept) + text[done:]
 
 
 class RedactingFormatter(logging.Formatter):
