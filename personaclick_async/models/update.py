@@ -129,8 +129,10 @@ class Fields:
                 raise ValidationError(owner, f"one of {', '.join(facts)}", "an unknown field name")
             if value is CLEAR and not cls.can_clear:
                 raise rules.refuse(name, "a value, or the field left out", value)
-            if value is not None:
-                made[name] = CLEAR if value is CLEAR else field.rule(name, value)
+            if value is CLEAR:
+                made[name] = value
+            elif value is not None:
+                made[name] = field.rule(name, value)
         return made
 
     def __eq__(self, other: object) -> bool:
@@ -353,10 +355,13 @@ RESERVED_NAMES: Final = frozenset(FIELDS) | RESERVED_PARAMETERS
 
 
 def _fill(update: ProfileUpdate, given: Mapping[str, object]) -> None:
-    custom = given.get("custom")
+    custom = None
+    if "custom" in given:
+        given = {**given}
+        custom = given.pop("custom")
     try:
-        if ID in given or "custom" in given:
-            given = _standard(given)
+        if ID in given:
+            given = _with_one_user_id(given)
         update.mentioned = ProfileUpdate.checked(given, "profile update")
         object.__setattr__(update, "custom", {} if custom is None else _custom(custom))
     except ValidationError as error:
@@ -365,8 +370,7 @@ def _fill(update: ProfileUpdate, given: Mapping[str, object]) -> None:
         raise
 
 
-def _standard(given: Mapping[str, object]) -> Mapping[str, object]:
-    """Return the standard fields, the user's id by one name."""
+def _with_one_user_id(given: Mapping[str, object]) -> Mapping[str, object]:
     ids = [
         value if value is CLEAR else rules.user_id(name, value)
         for name in (EXTERNAL_ID, ID)
@@ -376,7 +380,7 @@ def _standard(given: Mapping[str, object]) -> Mapping[str, object]:
         raise ValidationError(
             ID, f"one value for {ID} and {EXTERNAL_ID}, which are the same", "two different values"
         )
-    standard = {name: value for name, value in given.items() if name not in (ID, "custom")}
+    standard = {name: value for name, value in given.items() if name != ID}
     return standard | {EXTERNAL_ID: ids[0]} if ids else standard
 
 
