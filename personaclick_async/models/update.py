@@ -136,6 +136,7 @@ class Fields:
         return made
 
     def __eq__(self, other: object) -> bool:
+        # The state that pickle takes along is all that an update holds.
         return type(other) is type(self) and other.__getstate__() == self.__getstate__()
 
     def __hash__(self) -> int:
@@ -258,7 +259,7 @@ def names_fields(function: F) -> F:
     return function
 
 
-_external_id: Final[Any] = property(attrgetter(EXTERNAL_ID))
+_external_id: Final[Any] = property(attrgetter(EXTERNAL_ID))  # the field by its other name
 
 
 class ProfileUpdate(Fields):
