@@ -48,7 +48,7 @@ class OneThread:
         self._jobs.put((result, partial(work, *arguments)))
         return asyncio.wrap_future(result)
 
-    def close(self, last: Callable[[], object] = bool) -> None:
+    def close(self, last: Callable[[], object] = lambda: None) -> None:
         """Let the thread end after what was given to it, and after ``last``. Does not wait."""
         self._jobs.put((Future(), last))
         self._jobs.put(None)
@@ -180,8 +180,9 @@ class AsyncSource(IterableSource):
                 await self._room.wait()
 
     def has_come(self) -> int:
-        """Return how many items the thread need not wait for; at least one."""
-        return max(1, self._come.qsize())
+        """Return how many items can be read without waiting; at least one."""
+        # Not the last: that may be the end, and if that is an error, it takes the others along.
+        return max(1, self._come.qsize() - 1)
 
     def _arriving(self) -> Iterator[Item]:
         while (item := self._come.get()) is not _END:
