@@ -37,7 +37,7 @@ class Chunk:
     first_row: int
     last_row: int = 0
     digest: bytes = b""
-    settled: bytearray = attrs.field(factory=bytearray, converter=bytearray)
+    settled: bytearray = attrs.field(factory=bytearray)
 
     @property
     def is_done(self) -> bool:
@@ -85,12 +85,12 @@ class Batch:
     ) -> None:
         self.chunk = chunk
         self.rows = array("q")
-        self.going = array("I")
+        self.going: Sequence[int] = ()
         self.aside: dict[int, Rejected | Unchanged] = {}
         self.incomplete: list[Omitted] = []
         self.body: bytes | memoryview = b""
         self._head, self._tail = envelope
-        self.ends = array("q", [len(self._head) - 1])
+        self.ends = array("i", [len(self._head) - 1])
         self._size = sum(map(len, envelope))
         self._hash = blake2b(key=salt, digest_size=_DIGEST_BYTES) if salt else None
         # Outside of the heap, where memory is only taken as it is written: there, bodies that
@@ -99,7 +99,7 @@ class Batch:
         self._write(self._head)
 
     def __len__(self) -> int:
-        return len(self.going)
+        return len(self.ends) - 1
 
     def fitting(self, rows: Sequence[Admitted], most: int) -> int:
         """Return how many of the next rows still fit into a body of ``most`` bytes.
@@ -118,7 +118,7 @@ class Batch:
         settled, first = self.chunk.settled, len(self.rows)
         if settled and first + len(rows) > len(settled):
             raise self.chunk.changed()
-        before = len(self.going) + len(self.aside)
+        before = len(self) + len(self.aside)
         going: list[bytes] = []
         for position, (outcome, content) in enumerate(rows, first):
             if settled and settled[position]:
@@ -127,35 +127,40 @@ class Batch:
                 self.aside[position] = outcome
                 continue
             going.append(content)
-            self.going.append(position)
             # What an earlier run wrote down with the chunk is not written down again.
             if outcome.omitted and not self.chunk.digest:
                 self.incomplete.append(outcome.omitted)
         if going:
-            self._write((b"," if len(self.ends) > 1 else b"") + b",".join(going))
+            self._write(b"," if len(self.ends) > 1 else b"")
+            self._write(b",".join(going))
             sizes = [len(content) + 1 for content in going]
             self.ends.extend(accumulate(sizes, initial=self.ends.pop()))
-        contents = b"\n".join([content for _, content in rows]) + b"\n"
-        self._size += len(contents)
+        contents = [content for _, content in rows]
+        self._size += sum(map(len, contents)) + len(rows)
         if self._hash is not None:
             # Independent of the slices in which the rows come.
-            self._hash.update(contents)
+            self._hash.update(b"\n".join(contents) + b"\n")
         self.rows.extend([outcome.row for outcome, _ in rows])
-        return len(self.going) + len(self.aside) - before
+        return len(self) + len(self.aside) - before
 
     def sealed(self) -> Self:
         """End the batch, and return it: give its chunk its extent, and make the body.
 
         :raises SyncRefused: it is the chunk of an earlier run, and its rows have changed.
         """
-        chunk, digest = self.chunk, b""
+        chunk = self.chunk
+        chunk.last_row = self.rows[-1]
         if self._hash is not None:
             self._hash.update(self.rows.tobytes())
-            digest = self._hash.digest()
-        if chunk.digest not in (b"", digest):
-            raise chunk.changed()
-        chunk.last_row, chunk.digest = self.rows[-1], digest
-        chunk.settled = chunk.settled or bytearray(len(self.rows))
+            if chunk.digest not in (b"", self._hash.digest()):
+                raise chunk.changed()
+            chunk.digest = self._hash.digest()
+            chunk.settled = chunk.settled or bytearray(len(self.rows))
+        self.going = range(len(self.rows))  # takes no memory
+        if len(self) < len(self.rows):
+            settled = chunk.settled or bytes(len(self.rows))
+            going = (at for at, is_set in enumerate(settled) if not is_set and at not in self.aside)
+            self.going = array("I", going)
         self._write(self._tail)
         self.body = memoryview(self._memory)[: self._memory.tell()]
         return self

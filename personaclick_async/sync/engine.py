@@ -293,6 +293,7 @@ class Sync(AbstractAsyncContextManager["Sync"]):
             await room.acquire()
             while (batch := await self._next(batches)) is not None:
                 self._sending.append(asyncio.create_task(send(batch)))
+                del batch  # or it would stay alive beside the next one
                 await room.acquire()
         finally:
             # After an error as well: what was read until then is good.

@@ -18,7 +18,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from datetime import datetime, timedelta
 from hashlib import blake2b
-from itertools import starmap
 from pathlib import Path
 from typing import Final
 
@@ -263,7 +262,11 @@ class Journal:
         with self.transaction() as db:
             db.execute(_FORGET_UNSETTLED, (self.run.id,))
             db.execute("DELETE FROM chunks WHERE run = ? AND last_row IS NULL", (self.run.id,))
-            return list(starmap(Chunk, db.execute(_LEFT, (self.run.id,))))
+            left = db.execute(_LEFT, (self.run.id,)).fetchall()
+        return [
+            Chunk(number, first, last, digest, bytearray(settled))
+            for number, first, last, digest, settled in left
+        ]
 
     def end(self, now: datetime, *, is_finished: bool = False) -> None:
         """Close the run for good."""
