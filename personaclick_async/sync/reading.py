@@ -181,8 +181,7 @@ class AsyncSource(IterableSource):
 
     def has_come(self) -> int:
         """Return how many items can be read without waiting; at least one."""
-        # Not the last: that may be the end, and if that is an error, it takes the others along.
-        return max(1, self._come.qsize() - 1)
+        return max(1, self._come.qsize())
 
     def _arriving(self) -> Iterator[Item]:
         while (item := self._come.get()) is not _END:

@@ -178,20 +178,6 @@ async def test_a_source_that_breaks_breaks_the_sync_after_what_it_gave(
     assert sync.report.read == sync.report.sent == len(emulator.requests_to(SET)) == 45
 
 
-async def test_what_came_before_an_async_source_breaks_is_sent(
-    client: PersonaClick, emulator: Emulator, quick: dict[str, Any]
-) -> None:
-    async def breaks() -> Any:
-        for row in people(7):
-            yield row
-        raise OSError("the line is cut")
-
-    sync = start(client, breaks(), **{**quick, "route": "per-profile"})
-    with pytest.raises(OSError, match="the line is cut"):
-        await sync.run()
-    assert sync.report.sent == len(emulator.requests_to(SET)) == 7
-
-
 @pytest.mark.parametrize("route", PATHS)
 async def test_an_address_that_answers_with_pages_is_named_when_patience_ends(
     make_client: MakeClient, emulator: Emulator, route: str
