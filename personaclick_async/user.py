@@ -192,10 +192,9 @@ class _Calls:
 
 
 class RawProfileCalls(_Calls):
-    """The calls of :class:`ProfileCalls`, each giving the answer as it came.
+    """The calls of :class:`ProfileCalls`, each giving the answer as it came, past the cache.
 
-    The answer has the status, headers, body and number of attempts, and ``parse()`` makes of it
-    what the plain call gives. Reads go past the cache.
+    Its ``parse()`` makes of it what the plain call gives.
     """
 
     async def get(self) -> Answer[Profile]:
@@ -227,7 +226,8 @@ class ProfileCalls(_Calls):
     """The profile of one user: read, written, purged.
 
     Every call raises :class:`ServiceError` for an answer that is an error, and
-    :class:`TransportError` where no usable answer came; see their subclasses.
+    :class:`TransportError` where no usable answer came; see their subclasses. As
+    ``client.profile`` it raises :class:`NoCurrentUser` where no current user is set.
     """
 
     @property
@@ -245,7 +245,6 @@ class ProfileCalls(_Calls):
 
         :param force: ask the service even if the cache is fresh, and refresh the cache (the
             fourth argument of ``personaclick("profile", "get", …)``; protocol, section 7).
-        :raises NoCurrentUser: this is ``client.profile`` and no current user is set.
         :raises NotFound: no profile belongs to this user.
         """
         scope = self._whose.scope
@@ -304,7 +303,7 @@ class RawOrderCalls(_Calls):
 
 
 class OrderCalls(_Calls):
-    """The orders of one user; the calls raise what those of :class:`ProfileCalls` do."""
+    """The orders of one user; each call raises what :class:`ProfileCalls` does."""
 
     @property
     def raw(self) -> RawOrderCalls:
@@ -316,8 +315,6 @@ class OrderCalls(_Calls):
 
         The list is empty if the user has bought nothing. The products carry no quantity, no order
         id and no price that was paid.
-
-        :raises NoCurrentUser: this is ``client.orders`` and no current user is set.
         """
         return (await self._whose.scope.ask(requests.last_order)).parse()
 
@@ -334,10 +331,7 @@ class OrderCalls(_Calls):
 async def send_update(
     scope: Scope, update: ProfileUpdate, *, user_id_name: str | None = None
 ) -> Answer[None]:
-    """Send an update, and drop the cached profiles that it makes stale.
-
-    :param user_id_name: what this request calls the shop's own user id; else as configured.
-    """
+    """Send an update, and drop the cached profiles that it makes stale."""
     if not update:
         raise ValidationError("profile update", "at least one field", "none")
     try:
@@ -364,9 +358,7 @@ def _alone(update: ProfileUpdate, fields: ProfileFields) -> ProfileUpdate:
 class User:
     """One user of the shop: a device, or a customer known to the back office.
 
-    Made by ``client.user(…)`` and ``client.init(…)``. Cheap: make one per request. Its calls
-    raise :class:`ServiceError` for an answer that is an error, and :class:`TransportError` where
-    no usable answer came; see their subclasses.
+    Made by ``client.user(…)`` and ``client.init(…)``. Cheap: make one per request.
 
     :ivar scope: what its calls are made with, for the package's own modules.
     :ivar settings: the shop's settings as ``init`` answered them; None for a user made without.
@@ -458,5 +450,4 @@ class DeviceUser(User):
     @property
     def session(self) -> Session:
         """The session as it stands, to be kept in cookies; it changes with each call."""
-        session = super().session
-        return Session(did=self.did) if session is None else session
+        return super().session or Session(did=self.did)
