@@ -25,7 +25,7 @@ Compared: TypeAlias = Admitted | tuple[Unchanged, bytes]
 """A row that was admitted to its route, or need not be sent."""
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, on_setattr=attrs.setters.NO_OP)
 class Chunk:
     """What the journal knows of a batch.
 
@@ -37,7 +37,7 @@ class Chunk:
     first_row: int
     last_row: int = 0
     digest: bytes = b""
-    settled: bytearray = attrs.field(factory=bytearray)
+    settled: bytearray = attrs.field(factory=bytearray, converter=bytearray)
 
     @property
     def is_done(self) -> bool:

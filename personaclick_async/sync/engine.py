@@ -42,7 +42,6 @@ Sender: TypeAlias = BulkSender | ProfileSender
 
 _GRACE_SECONDS: Final = 5.0
 _GATHER_SECONDS: Final = 0.005
-_BATCHES_OF_RESULTS: Final = 8
 
 
 class Sync(AbstractAsyncContextManager["Sync"]):
@@ -82,7 +81,7 @@ class Sync(AbstractAsyncContextManager["Sync"]):
         self._waiting: list[Settlement] = []
         self._is_due = asyncio.Event()
         # Bounded: a slow reader slows the sync down, nothing piles up.
-        self._results: asyncio.Queue[Iterable[Result] | None] = asyncio.Queue(_BATCHES_OF_RESULTS)
+        self._results: asyncio.Queue[Iterable[Result] | None] = asyncio.Queue(maxsize=8)
         self._is_read = True
         self._sending: list[asyncio.Task[None]] = []
         self._task: asyncio.Task[None] | None = None

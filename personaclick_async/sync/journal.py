@@ -18,6 +18,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from datetime import datetime, timedelta
 from hashlib import blake2b
+from itertools import starmap
 from pathlib import Path
 from typing import Final
 
@@ -262,11 +263,7 @@ class Journal:
         with self.transaction() as db:
             db.execute(_FORGET_UNSETTLED, (self.run.id,))
             db.execute("DELETE FROM chunks WHERE run = ? AND last_row IS NULL", (self.run.id,))
-            left = db.execute(_LEFT, (self.run.id,)).fetchall()
-        return [
-            Chunk(number, first, last, digest, bytearray(settled))
-            for number, first, last, digest, settled in left
-        ]
+            return list(starmap(Chunk, db.execute(_LEFT, (self.run.id,))))
 
     def end(self, now: datetime, *, is_finished: bool = False) -> None:
         """Close the run for good."""
