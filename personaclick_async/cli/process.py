@@ -45,8 +45,8 @@ def run_interruptibly(work: Coroutine[Any, Any, T], *, unfinished: str = "interr
 
     try:
         return asyncio.run(cancellable())
-    except (asyncio.CancelledError, KeyboardInterrupt):
-        interrupted = Interrupted(128 + (_came[0] if _came else signal.SIGINT))
+    except (asyncio.CancelledError, KeyboardInterrupt, Interrupted):
+        interrupted = Interrupted(128 + (_came[-1] if _came else signal.SIGINT))
         interrupted.untold = unfinished
         raise interrupted from None
     finally:

@@ -97,6 +97,25 @@ def test_a_signal_says_that_a_sync_is_unfinished_and_how_to_continue(
     assert len(list(emulator.profiles())) == 400
 
 
+def test_a_second_signal_waits_for_no_answer_and_says_how_to_continue(
+    shell: Shell, emulator: Emulator
+) -> None:
+    customers(400)
+    with emulator.fault(delay=30):
+        process = start(shell, "sync", "customers.csv", "--route", "per-profile")
+        while not emulator.requests:
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.01)
+        process.send_signal(signal.SIGTERM)
+        time.sleep(0.5)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=30)
+
+    assert process.returncode == 128 + signal.SIGINT
+    assert "Traceback" not in err
+    assert "run the same command again to continue" in err
+
+
 @pytest.mark.parametrize("number", SIGNALS)
 def test_a_signal_at_any_moment_of_the_start_leaves_no_traceback(
     shell: Shell, emulator: Emulator, number: signal.Signals
