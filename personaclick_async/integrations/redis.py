@@ -136,10 +136,10 @@ class RedisStore:
         """Return a profile younger than ``max_age``, else a permit; None when Redis is away."""
         chance = secrets.token_hex(8)
         match await self._run(_READ, key, chance, _PERMIT_MS, _milliseconds(max_age)):
-            case [body, age]:
+            case [bytes(body), int(age)]:
                 return Stored(body, age / 1000)
-            case [permit]:
-                return Stored(permit=permit.decode())
+            case [bytes(permit)]:  # of what others wrote it may be no text, and keeps nothing
+                return Stored(permit=permit.decode(errors="replace"))
         return None
 
     async def keep(self, key: Identity, permit: str, body: bytes, *, ttl: Seconds) -> bool:

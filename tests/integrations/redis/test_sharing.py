@@ -270,6 +270,18 @@ async def test_what_is_not_a_profile_is_replaced(
     assert reads(emulator) == 2
 
 
+@pytest.mark.parametrize("kind", ["profile", "permit", "generation"])
+async def test_what_is_no_text_fails_no_call(
+    ada: Peer, make_peer: MakePeer, redis_server: RedisServer, kind: str
+) -> None:
+    await colour(ada.user())
+    with Redis(port=redis_server.port) as raw:
+        for key in raw.scan_iter(f"*:{kind}*"):
+            raw.set(key, b"\xff", keepttl=True)
+    assert await colour(make_peer().user()) == "red"
+    assert await colour(ada.user(), force=True) == "red"
+
+
 @pytest.mark.parametrize(("kind", "read"), [("profile", 2), ("permit", 1), ("generation", 2)])
 async def test_a_key_of_another_type_is_replaced(
     ada: Peer,
