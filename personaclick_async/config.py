@@ -48,7 +48,8 @@ def of_kind(
         if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
             raise ConfigurationError(f"{at.name}: expected {noun}, got {type(value).__name__}")
         if not keeps(value):
-            got = f"{len(value)} characters" if isinstance(value, str) else value
+            text = f"{len(value)} characters" if isinstance(value, str) else "other ones"
+            got = value if isinstance(value, int | float) else text
             raise ConfigurationError(f"{at.name}: expected {rule}, got {got}")
 
     return check
