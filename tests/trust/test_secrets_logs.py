@@ -87,10 +87,9 @@ def a_client(url: str, *, hooks: Hooks | None = None, **settings: Any) -> Person
         "e0" * 15,
         shop_secret=CANARIES["shop_secret"],
         api_url=url,
-        timeouts=Timeouts(connect=1, read=0.3, total=1),
         retry=RetryPolicy(attempts=2, first_wait=0),
         hooks=hooks or log_requests(),
-        **settings,
+        **{"timeouts": Timeouts(connect=1, read=0.3, total=1), **settings},
     )
 
 
@@ -135,7 +134,11 @@ async def test_calls_that_are_refused_with_what_they_sent(
 ) -> None:
     kept: list[Asked] = []
     serve = echoes(kept, status=status, message="the body" if status == 422 else "values")
-    async with wire(*[serve] * 60) as served, a_client(served.url) as client:
+    patient = Timeouts(connect=10, read=10, total=20)
+    async with (
+        wire(*[serve] * 60) as served,
+        a_client(served.url, timeouts=patient) as client,
+    ):
         await every_call(client)
 
     assert len(kept) > 10
