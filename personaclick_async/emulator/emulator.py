@@ -145,12 +145,12 @@ class Emulator(Traffic):
         server = web.Server(front.handle, access_log=None, logger=_LOGGER)
         runner = web.ServerRunner(server, shutdown_timeout=0.1)
         await runner.setup()
+        self._applying = asyncio.create_task(service.apply_imports())
         try:
             await web.TCPSite(runner, self._host, self.port, backlog=1024).start()
             self.port = runner.addresses[0][1]
             stopping = asyncio.Event()
             self._stop = partial(asyncio.get_running_loop().call_soon_threadsafe, stopping.set)
-            self._applying = asyncio.create_task(service.apply_imports())
             self._service = service
             self.add_shop(self.shop_id, self.shop_secret, active=self.settings.active)
             started.set_result(None)
@@ -159,6 +159,8 @@ class Emulator(Traffic):
             for held in self.holds.copy():
                 held.release()
             await runner.cleanup()
+            # What is still queued stays in the database; the next start applies it.
+            self._applying.cancel()
             with self.lock:
                 self._service = None
 

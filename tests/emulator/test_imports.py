@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import io
+import json
 from collections.abc import AsyncIterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from urllib.request import Request, urlopen
 
 import aiohttp
 import pytest
@@ -274,3 +277,26 @@ def test_a_file_keeps_everything(tmp_path: Path) -> None:
         assert stored["first_name"] == "Ada"
         emulator.reset()
         assert emulator.count_profiles() == 0
+
+
+def test_what_is_queued_at_a_stop_is_applied_after_the_next_start(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    database = tmp_path / "emulator.sqlite"
+    emulator = Emulator(database=database).start()
+    entries = [{"external_id": str(n)} for n in range(3000)]
+    keys = {"shop_id": emulator.shop_id, "shop_secret": emulator.shop_secret}
+    request = Request(
+        f"{emulator.url}import/audience",
+        json.dumps({**keys, "audience": entries}).encode(),
+        {"Content-Type": "application/json"},
+    )
+    urlopen(request).close()
+    emulator.stop()
+    del emulator
+    gc.collect()  # asyncio tells then of errors that nobody has asked for
+    assert caplog.text == ""
+
+    with Emulator(database=database) as emulator:
+        emulator.drain()
+        assert emulator.count_profiles() == 3000
