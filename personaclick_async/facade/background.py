@@ -44,12 +44,15 @@ class Background:
     def run(self, work: Coroutine[Any, Any, T], timeout: float | None = None) -> T:
         """Run a coroutine and wait for it, on the loop if there is one.
 
-        :raises TimeoutError: so long it did not end; a callback may block the loop.
+        :raises TimeoutError: it did not end; a callback may block the loop, or end it (sys.exit).
         """
         running = self._running
-        if running is None:
+        if running is None or running[0].is_closed():
             return asyncio.run(work)
-        return asyncio.run_coroutine_threadsafe(work, running[0]).result(timeout)
+        try:
+            return asyncio.run_coroutine_threadsafe(work, running[0]).result(timeout)
+        except concurrent.futures.CancelledError:
+            raise TimeoutError from None
 
     def stop(self) -> None:
         """Stop the loop for good."""

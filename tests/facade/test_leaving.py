@@ -96,6 +96,20 @@ def test_a_service_that_never_answers_does_not_keep_the_process(emulator: Emulat
     assert "not known to be delivered when the process ended: profile/set 20" in done.stderr
 
 
+def test_a_callback_that_ends_the_background_loop_spoils_no_flush(emulator: Emulator) -> None:
+    done = script(
+        emulator,
+        """
+        personaclick("init", None)
+        personaclick("profile", "get", lambda answer: sys.exit(5))
+        print(personaclick.flush(), personaclick.flush())
+        """,
+    )
+
+    assert (done.returncode, done.stdout) == (0, "True True\n"), done.stderr
+    assert "CancelledError" not in done.stderr
+
+
 def test_a_callback_that_blocks_the_background_loop_does_not_keep_the_process(
     emulator: Emulator,
 ) -> None:
