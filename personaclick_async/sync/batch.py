@@ -1,4 +1,4 @@
-"""A batch: rows that are packed, journaled and sent together. No I/O; a thread can run it."""
+"""A batch: rows that are packed, journaled and sent together. No I/O."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _DIGEST_BYTES: Final = 16
 _USUAL_ROOM: Final = 33 * 1024 * 1024  # for a body of the largest usual size
 
 Compared: TypeAlias = Admitted | tuple[Unchanged, bytes]
-"""A row that was admitted to its route, or need not be sent."""
+"""A row admitted to its route, or found unchanged."""
 
 
 @attrs.define(eq=False, on_setattr=attrs.setters.NO_OP)
@@ -56,7 +56,7 @@ class Chunk:
 class Settlement:
     """Rows of one chunk whose outcome is known, with what goes to the reject sink.
 
-    :ivar positions: theirs in the chunk; of failed ones none, so that the next run tries again.
+    :ivar positions: the rows' in the chunk; without failed ones, which the next run tries again.
     :ivar results: one for each row, for the caller who iterates; may be lazy.
     """
 
@@ -68,15 +68,16 @@ class Settlement:
 
 
 class Batch:
-    """A chunk's rows on their way: first filled and sealed, then sent.
+    """A chunk's rows: filled, then sealed, then sent.
 
-    :ivar rows: the numbers of the chunk's rows, by their position in it.
-    :ivar going: the positions of the records to send.
-    :ivar ends: where each of these ends in ``body``, after where the first one begins, less 1.
-    :ivar aside: what became of the others, by their positions.
+    :ivar rows: the row numbers, by position in the chunk.
+    :ivar positions: those of the records to send, once it is sealed.
+    :ivar ends: offsets in ``body`` of what follows each record, after that of the byte before
+        the first one.
+    :ivar unsent: the rows not to be sent, by position.
     :ivar incomplete: what records are sent without.
-    :ivar body: the records, with commas between them, inside the envelope, once it is sealed.
-    :param salt: the journal's key. Without a journal nothing is ever compared, nor hashed.
+    :ivar body: once sealed, the envelope and in it the records, with commas between them.
+    :param salt: the journal's key; None without a journal, and then nothing is hashed.
     :param envelope: what stands before and after the records in a body.
     """
 
@@ -85,16 +86,16 @@ class Batch:
     ) -> None:
         self.chunk = chunk
         self.rows = array("q")
-        self.going: Sequence[int] = ()
-        self.aside: dict[int, Rejected | Unchanged] = {}
+        self.positions: Sequence[int] = ()
+        self.unsent: dict[int, Rejected | Unchanged] = {}
         self.incomplete: list[Omitted] = []
         self.body: bytes | memoryview = b""
         self._head, self._tail = envelope
         self.ends = array("i", [len(self._head) - 1])
         self._size = sum(map(len, envelope))
         self._hash = blake2b(key=salt, digest_size=_DIGEST_BYTES) if salt else None
-        # Outside of the heap, where memory is only taken as it is written: there, bodies that
-        # grow are copied, and what they leave behind is kept: a fifth more memory.
+        # Takes memory only as it is written. On the heap, growing bodies would be copied, and
+        # what they leave behind would cost a fifth more memory.
         self._memory = mmap(-1, _USUAL_ROOM)
         self._write(self._head)
 
@@ -104,11 +105,11 @@ class Batch:
     def fitting(self, rows: Sequence[Admitted], most: int) -> int:
         """Return how many of the next rows still fit into a body of ``most`` bytes.
 
-        At least the first of all, even if the service takes less. Unchanged ones count as if they
-        were sent, so that a chunk's rows do not depend on what was delivered before.
+        An empty batch takes at least one. Unchanged rows count as if they were sent, so that a
+        chunk's rows do not depend on what was delivered before.
         """
         sizes = accumulate(len(content) + 1 for _, content in rows)
-        return bisect_right(list(sizes), most + 1 - self._size) or not self.rows
+        return bisect_right(list(sizes), most + 1 - self._size) or int(not self.rows)
 
     def add(self, rows: Sequence[Compared]) -> int:
         """Add the next rows; return how many were not settled by an earlier run.
@@ -118,22 +119,22 @@ class Batch:
         settled, first = self.chunk.settled, len(self.rows)
         if settled and first + len(rows) > len(settled):
             raise self.chunk.changed()
-        before = len(self) + len(self.aside)
-        going: list[bytes] = []
+        before = len(self) + len(self.unsent)
+        records: list[bytes] = []
         for position, (outcome, content) in enumerate(rows, first):
             if settled and settled[position]:
                 continue
             if not isinstance(outcome, Record):
-                self.aside[position] = outcome
+                self.unsent[position] = outcome
                 continue
-            going.append(content)
-            # What an earlier run wrote down with the chunk is not written down again.
+            records.append(content)
+            # A chunk with a digest is an earlier run's, which has written these already.
             if outcome.omitted and not self.chunk.digest:
                 self.incomplete.append(outcome.omitted)
-        if going:
+        if records:
             self._write(b"," if len(self.ends) > 1 else b"")
-            self._write(b",".join(going))
-            sizes = [len(content) + 1 for content in going]
+            self._write(b",".join(records))
+            sizes = [len(content) + 1 for content in records]
             self.ends.extend(accumulate(sizes, initial=self.ends.pop()))
         contents = [content for _, content in rows]
         self._size += sum(map(len, contents)) + len(rows)
@@ -141,10 +142,10 @@ class Batch:
             # Independent of the slices in which the rows come.
             self._hash.update(b"\n".join(contents) + b"\n")
         self.rows.extend([outcome.row for outcome, _ in rows])
-        return len(self) + len(self.aside) - before
+        return len(self) + len(self.unsent) - before
 
     def sealed(self) -> Self:
-        """End the batch, and return it: give its chunk its extent, and make the body.
+        """Complete the chunk and the body; return the batch.
 
         :raises SyncRefused: it is the chunk of an earlier run, and its rows have changed.
         """
@@ -156,11 +157,11 @@ class Batch:
                 raise chunk.changed()
             chunk.digest = self._hash.digest()
             chunk.settled = chunk.settled or bytearray(len(self.rows))
-        self.going = range(len(self.rows))  # takes no memory
+        self.positions = range(len(self.rows))  # takes no memory
         if len(self) < len(self.rows):
             settled = chunk.settled or bytes(len(self.rows))
-            going = (at for at, is_set in enumerate(settled) if not is_set and at not in self.aside)
-            self.going = array("I", going)
+            left = (at for at, done in enumerate(settled) if not done and at not in self.unsent)
+            self.positions = array("I", left)
         self._write(self._tail)
         self.body = memoryview(self._memory)[: self._memory.tell()]
         return self
@@ -172,16 +173,16 @@ class Batch:
             self._memory.write(smaller[: smaller.tell()])
         self._memory.write(content)
 
-    def set_aside(self) -> Settlement:
-        """Return the settlement of what is not to be sent. It makes the chunk durable."""
-        rejected = [one for one in self.aside.values() if isinstance(one, Rejected)]
+    def settle_unsent(self) -> Settlement:
+        """Settle the rows not to be sent. Saving this also makes the chunk durable."""
+        rejected = [one for one in self.unsent.values() if isinstance(one, Rejected)]
         tally = {
             "rejected": len(rejected),
-            "unchanged": len(self.aside) - len(rejected),
+            "unchanged": len(self.unsent) - len(rejected),
             "incomplete": len(self.incomplete),
         }
         faulty = [*rejected, *self.incomplete]
-        return Settlement(self.chunk, [*self.aside], self.aside.values(), tally, faulty)
+        return Settlement(self.chunk, [*self.unsent], self.unsent.values(), tally, faulty)
 
     def size(self, first: int, end: int) -> int:
         """Return the bytes of a body with the records from ``first`` to before ``end``."""

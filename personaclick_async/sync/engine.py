@@ -38,7 +38,6 @@ from personaclick_async.user import Core
 T = TypeVar("T")
 
 Sender: TypeAlias = BulkSender | ProfileSender
-"""Has one method: it gets a batch, sends its records and settles each."""
 
 _GRACE_SECONDS: Final = 5.0
 _GATHER_SECONDS: Final = 0.005
@@ -58,9 +57,10 @@ class Sync(AbstractAsyncContextManager["Sync"]):
     early, by ``break``, an exception or cancellation (Ctrl-C), sends nothing more, waits at most
     five seconds for requests in flight, and journals what they brought.
 
-    :ivar report: the account, true at any moment, to be read by a progress line.
+    :ivar report: what was done so far.
     """
 
+    # Made when the iteration begins, for both belong to its event loop.
     _delivery: Delivery
     _written: asyncio.Future[None]
 
@@ -74,15 +74,15 @@ class Sync(AbstractAsyncContextManager["Sync"]):
         self._source = source_of(source)
         self._reading = OneThread("personaclick-sync-read")
         self._slices = slices(self._source, [], 0, options.chunk_rows)
-        self._ahead: list[Slice] = []
+        self._read_ahead: list[Slice] = []
         self._journal: Journal | None = None
         self._writing = OneThread("personaclick-sync-write")
-        self._enough = 1
-        self._waiting: list[Settlement] = []
-        self._is_due = asyncio.Event()
+        self._group_size = 1
+        self._unwritten: list[Settlement] = []
+        self._is_write_due = asyncio.Event()
         # Bounded: a slow reader slows the sync down, nothing piles up.
         self._results: asyncio.Queue[Iterable[Result] | None] = asyncio.Queue(maxsize=8)
-        self._is_read = True
+        self._has_reader = True
         self._sending: list[asyncio.Task[None]] = []
         self._task: asyncio.Task[None] | None = None
 
@@ -98,7 +98,7 @@ class Sync(AbstractAsyncContextManager["Sync"]):
             while (results := await self._results.get()) is not None:
                 for result in results:
                     yield result
-            # Whoever is cancelled here does not cancel the work: it is stopped in its own way.
+            # Cancelling this wait must not cancel the work: stop() ends it gently.
             await asyncio.wait([self._task])
             await self._task
         finally:
@@ -112,7 +112,7 @@ class Sync(AbstractAsyncContextManager["Sync"]):
         :raises JournalFailed: the journal can't be written.
         """
         if self._task is None:
-            # Nobody will look at the results; those of an iteration in progress are someone's.
+            # Nothing iterates yet, so no result has to be kept.
             self._drop_results()
         async for _ in self:
             pass
@@ -162,8 +162,8 @@ class Sync(AbstractAsyncContextManager["Sync"]):
         """Read and admit everything, as a dry run does."""
         route = self.report.route = await self._reading.run(self._route)
         largest = self._options.max_chunk_bytes
-        found = chain(self._ahead, self._slices)
-        admitting = ([admitted(one, route, largest)[0] for one in some.outcomes] for some in found)
+        found = chain(self._read_ahead, self._slices)
+        admitting = ([admitted(one, route, largest)[0] for one in rows] for rows, *_ in found)
         while (outcomes := await self._next(admitting)) is not None:
             fit = [one for one in outcomes if not isinstance(one, Rejected)]
             self.report.read += len(outcomes)
@@ -180,7 +180,7 @@ class Sync(AbstractAsyncContextManager["Sync"]):
         sender: Sender = BulkSender(self._delivery, self._settle)
         if self.report.route is Route.PER_PROFILE:
             sender = ProfileSender(self._delivery, self._settle)
-            self._enough = 1 if self._journal is None else self._options.concurrency
+            self._group_size = 1 if self._journal is None else self._options.concurrency
         writing = asyncio.create_task(self._write_groups())
         try:
             await self._pump(sender)
@@ -216,7 +216,7 @@ class Sync(AbstractAsyncContextManager["Sync"]):
             run = journal.run
             self._slices = slices(self._source, left, run.last_row, options.chunk_rows)
             if rejects is not None:
-                # What stands there and was not counted comes again.
+                # Rows written there after the journal was last saved come again.
                 rejects.resume(run.rejects_at)
         if run.route is Route.AUTO:
             run.route = self._route()
@@ -233,7 +233,7 @@ class Sync(AbstractAsyncContextManager["Sync"]):
             return Route.PER_PROFILE
         first: list[Outcome] = []
         while len(first) < BULK_FROM and (some := next(self._slices, None)) is not None:
-            self._ahead.append(some)
+            self._read_ahead.append(some)
             first += some.outcomes
         return choose_route(first)
 
@@ -242,7 +242,7 @@ class Sync(AbstractAsyncContextManager["Sync"]):
         journal, route = self._journal, self.report.route or Route.AUTO
         salt = journal.salt if journal else None
         batch: Batch | None = None
-        for outcomes, chunk, ends_chunk in chain(self._ahead, self._slices):
+        for outcomes, chunk, ends_chunk in chain(self._read_ahead, self._slices):
             if self._delivery.halted.done():
                 return
             left = [admitted(one, route, sender.largest_record) for one in outcomes]
@@ -253,10 +253,10 @@ class Sync(AbstractAsyncContextManager["Sync"]):
                     batch = Batch(new, salt, sender.envelope)
                 fits = len(left) if chunk else batch.fitting(left, sender.most_bytes)
                 if fits:
-                    now: Sequence[Compared] = left[:fits]
+                    rows: Sequence[Compared] = left[:fits]
                     if journal and self._options.skip_unchanged:
-                        now = journal.compared(batch.chunk, left[:fits], len(batch.rows))
-                    self.report.read += batch.add(now)
+                        rows = journal.compared(batch.chunk, left[:fits], len(batch.rows))
+                    self.report.read += batch.add(rows)
                     left = left[fits:]
                 if left or (ends_chunk if chunk else route is Route.PER_PROFILE):
                     yield batch.sealed()
@@ -267,23 +267,23 @@ class Sync(AbstractAsyncContextManager["Sync"]):
     # Send and settle
 
     async def _next(self, found: Iterator[T]) -> T | None:
-        """Return the next of what the reading thread finds; None at the end, and if halted."""
+        """Return the next item, found on the reading thread; None at the end, or if halted."""
         reading, halted = self._reading.run(next, found, None), self._delivery.halted
         either: list[asyncio.Future[Any]] = [reading, halted]
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         if halted.done():
-            reading.cancel()  # it may be stuck, and nobody wants to know
+            reading.cancel()  # it may be stuck: don't wait for it
             return None
         return reading.result()
 
     async def _pump(self, sender: Sender) -> None:
-        """Send batch after batch, some at once; end when all are settled."""
-        room = asyncio.Semaphore(sender.alive)
+        """Send all batches, a few at once; return when all are settled."""
+        room = asyncio.Semaphore(sender.most_batches)
         batches = self._batches(sender)
 
         async def send(batch: Batch) -> None:
             with self._delivery.halting():
-                await self._put(batch.set_aside())
+                await self._queue(batch.settle_unsent())
                 if len(batch):
                     await sender.send(batch)
             room.release()
@@ -295,34 +295,34 @@ class Sync(AbstractAsyncContextManager["Sync"]):
                 del batch  # or it would stay alive beside the next one
                 await room.acquire()
         finally:
-            # After an error as well: what was read until then is good.
+            # Also after a reading error: the rows before it are sent.
             await asyncio.gather(*self._sending)
         if self._delivery.error is not None:
             raise self._delivery.error
 
     def _settle(self, settlement: Settlement) -> asyncio.Future[None]:
-        """Do for senders what :meth:`_put` does, and give up if it comes to nothing."""
+        """Write what a sender has settled; give up if nothing but refusals comes of it."""
         self._delivery.count(settlement.tally)
-        return self._put(settlement)
+        return self._queue(settlement)
 
-    def _put(self, settlement: Settlement) -> asyncio.Future[None]:
-        """Have a settlement written; what is returned ends when it is durable and counted."""
-        self._waiting.append(settlement)
-        if len(self._waiting) >= self._enough:
-            self._is_due.set()
-        elif len(self._waiting) == 1:
-            # Not for long: a commit for each row would cost half the speed.
-            self._written.get_loop().call_later(_GATHER_SECONDS, self._is_due.set)
+    def _queue(self, settlement: Settlement) -> asyncio.Future[None]:
+        """Queue a settlement for writing; the future is done when it is durable and counted."""
+        self._unwritten.append(settlement)
+        if len(self._unwritten) >= self._group_size:
+            self._is_write_due.set()
+        elif len(self._unwritten) == 1:
+            # Wait for others to share its commit: one for each row would halve the speed.
+            self._written.get_loop().call_later(_GATHER_SECONDS, self._is_write_due.set)
         return self._written
 
     async def _write_groups(self) -> None:
-        """Write settlements down, group by group, until cancelled, or until that fails."""
+        """Write settlements, a group at a time, until cancelled or a write fails."""
         while True:
-            await self._is_due.wait()
-            self._is_due.clear()
-            if not (settled := self._waiting):
+            await self._is_write_due.wait()
+            self._is_write_due.clear()
+            if not (settled := self._unwritten):
                 continue
-            self._waiting = []
+            self._unwritten = []
             written, self._written = self._written, self._written.get_loop().create_future()
             try:
                 if self._journal is not None or any(one.faulty for one in settled):
@@ -332,7 +332,7 @@ class Sync(AbstractAsyncContextManager["Sync"]):
                 await self._hand_on(chain.from_iterable([one.results for one in settled]))
             except Exception as error:
                 self._delivery.halt(error)
-                # Also for what came meanwhile, and for what is still to come.
+                # The second future is for settlements queued meanwhile or later.
                 for future in (written, self._written):
                     future.set_exception(error)
                     future.exception()
@@ -349,12 +349,12 @@ class Sync(AbstractAsyncContextManager["Sync"]):
             self._journal.save(settled, rejects_at=rejects_at)
 
     async def _hand_on(self, results: Iterable[Result] | None) -> None:
-        if self._is_read:
+        if self._has_reader:
             await self._results.put(results)
 
     def _drop_results(self) -> None:
-        """Let whoever waits to hand some on continue, and let the reader come to the end."""
-        self._is_read = False
+        """Discard results from now on; end a blocked producer's wait, and the iteration."""
+        self._has_reader = False
         while not self._results.empty():
             self._results.get_nowait()
         self._results.put_nowait(None)

@@ -1,4 +1,4 @@
-"""What sends a batch: as one import, or as one ``profile/set`` per record."""
+"""Senders: a batch goes out as one import, or as one ``profile/set`` per record."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def bisection(
 ) -> Generator[tuple[int, int], Said | None, bool]:
     """Yield what to send, as ``(first, end)``: the whole, then halves of it, in order.
 
-    Is to be sent what the service said to each part. A single record that was not accepted is at
+    Send back what the service said to each part. A single record that was not accepted is at
     fault; a half that follows an accepted half of a refused whole is not sent, it must be bad.
 
     :param fits: whether a part may be sent at all; a single record is, whatever its size.
@@ -55,7 +55,7 @@ def bisection(
 
 def _rejection(batch: Batch, index: int, error: PersonaClickError) -> Settlement:
     """Settle a record that the service has refused when it stood alone."""
-    position = batch.going[index]
+    position = batch.positions[index]
     refused = (refusal(batch.rows[position], batch.record(index), error),)
     return Settlement(batch.chunk, (position,), refused, {"rejected": 1}, refused)
 
@@ -63,12 +63,10 @@ def _rejection(batch: Batch, index: int, error: PersonaClickError) -> Settlement
 class BulkSender:
     """Sends batches as imports, one at a time: two at once may arrive in either order.
 
-    That keeps the records of one person in order, and fills the documented quota all the same.
-
     :ivar most_bytes: the largest body; no larger than what the service has found too large.
     """
 
-    alive: Final = 2  # batches: one is sent while the next is read and packed
+    most_batches: Final = 2  # one is sent while the next is read and packed
 
     def __init__(self, delivery: Delivery, settle: Settle) -> None:
         core, options = delivery.core, delivery.options
@@ -77,9 +75,9 @@ class BulkSender:
         self._settle = settle
         self._turn = asyncio.Lock()
         self.envelope = requests.audience_envelope(core.shop, segment_id=options.segment_id)
-        self._around = sum(map(len, self.envelope))
+        self._envelope_bytes = sum(map(len, self.envelope))
         self.most_bytes = options.max_chunk_bytes
-        self.largest_record = options.max_chunk_bytes - self._around
+        self.largest_record = options.max_chunk_bytes - self._envelope_bytes
 
     async def send(self, batch: Batch) -> None:
         """Send the batch's records and settle each."""
@@ -94,9 +92,9 @@ class BulkSender:
                     said = await self._send_part(batch, *parts.send(said))
 
     async def _send_part(self, batch: Batch, first: int, end: int) -> Said:
-        body, positions = batch.body_of(first, end), batch.going[first:end]
+        body, positions = batch.body_of(first, end), batch.positions[first:end]
         timeout = self._usual_timeout + len(body) / _SLOWEST_BYTES_PER_SECOND
-        # Of nobody by name: some 100,000 take longer to name than a few to read again.
+        # Drops all cached profiles: naming up to 100,000 takes longer than reading a few again.
         error = await self._delivery.send(requests.import_audience(body, attempt_timeout=timeout))
         if error is None:
             results = map(Queued, map(batch.rows.__getitem__, positions))
@@ -109,7 +107,7 @@ class BulkSender:
             return Said.REFUSED
         if len(positions) > 1:
             # Neither the rest of this batch nor a later one is sent in bodies as large.
-            self.most_bytes = min(self.most_bytes, (len(body) + self._around) // 2)
+            self.most_bytes = min(self.most_bytes, (len(body) + self._envelope_bytes) // 2)
         return Said.TOO_LARGE
 
 
@@ -121,7 +119,7 @@ class ProfileSender:
     are sent and not yet committed: no more than those are sent again after a crash.
     """
 
-    alive: Final = 4
+    most_batches: Final = 4
     envelope = (b"", b"")
     most_bytes = largest_record = sys.maxsize
 
@@ -161,8 +159,8 @@ class ProfileSender:
             self._slots.release()
 
     async def _deliver(self, batch: Batch, index: int) -> Settlement:
-        """Deliver a record, after the earlier ones of the same person."""
-        chunk, position, fields = batch.chunk, batch.going[index], batch.record(index)
+        """Deliver a record after earlier ones of the same person."""
+        chunk, position, fields = batch.chunk, batch.positions[index], batch.record(index)
         row = batch.rows[position]
         identifiers = identifiers_of(fields)
         # Workers take the records in order, so that one only waits for what another has begun.

@@ -94,19 +94,19 @@ def test_what_is_not_sent_is_set_aside_but_belongs_to_the_chunk() -> None:
     rejected = Rejected(2, (Fault("email", "an e-mail address", "str of 3 characters"),), {})
     rows: list[Outcome] = [record(1), rejected, record(3), record(4)]
     whole = filled([record(1), rejected, record(3), record(4)])
-    assert whole.aside == {1: rejected}
+    assert whole.unsent == {1: rejected}
     some = Batch(Chunk(id=1, first_row=1), b"salt", ENVELOPE)
     compared: list[Compared] = [*admit(rows)]
     compared[2] = Unchanged(3), compared[2][1]
     fresh = some.add(compared)
     assert fresh == 4
-    aside = some.set_aside()
-    assert list(aside.positions) == [1, 2]
-    assert list(aside.results) == [rejected, Unchanged(3)]
-    assert aside.faulty == [rejected]
-    assert aside.tally == {"rejected": 1, "unchanged": 1, "incomplete": 0}
+    unsent = some.settle_unsent()
+    assert list(unsent.positions) == [1, 2]
+    assert list(unsent.results) == [rejected, Unchanged(3)]
+    assert unsent.faulty == [rejected]
+    assert unsent.tally == {"rejected": 1, "unchanged": 1, "incomplete": 0}
     some.sealed()
-    assert [some.rows[position] for position in some.going] == [1, 4]
+    assert [some.rows[position] for position in some.positions] == [1, 4]
     whole.sealed()
     assert some.chunk.digest == whole.chunk.digest
     assert (len(some.chunk.settled), some.chunk.last_row) == (4, 4)
@@ -123,7 +123,7 @@ def test_settled_rows_are_left_out_of_a_resumed_chunk() -> None:
     assert again.add(admit([record(n) for n in (1, 2, 3)])) == 2
     again.sealed()
     assert list(again.rows) == [1, 2, 3]
-    assert list(again.going) == [0, 2]
+    assert list(again.positions) == [0, 2]
     assert len(audience(again.body)) == 2
 
 
