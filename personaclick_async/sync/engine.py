@@ -151,12 +151,13 @@ class Sync(AbstractAsyncContextManager["Sync"]):
             report.waiting = None
             report.ended_at = now()
             self._reading.close(self._slices.close)
-            if isinstance(source, AsyncSource):
-                await source.stop()
             if self._journal is not None:
                 await self._writing.run(self._journal.close)
             self._writing.close()
             await self._hand_on(None)
+            # Last, for it is the caller's, and may fail.
+            if isinstance(source, AsyncSource):
+                await source.stop()
 
     async def _check(self) -> None:
         """Read and admit everything, as a dry run does."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
@@ -176,6 +176,36 @@ async def test_a_source_that_breaks_breaks_the_sync_after_what_it_gave(
     with pytest.raises(OSError, match="the tape is torn"):
         await sync.run()
     assert sync.report.read == sync.report.sent == len(emulator.requests_to(SET)) == 45
+
+
+class BreaksWhenClosed:
+    """Is at its end after a row, but does not end well."""
+
+    def __init__(self) -> None:
+        self.rows = iter(people(1))
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Any:
+        for row in self.rows:
+            return row
+        raise StopAsyncIteration
+
+    async def aclose(self) -> None:
+        raise OSError("the tape is stuck")
+
+
+async def test_a_source_that_breaks_when_it_is_closed_leaves_nobody_waiting(
+    client: PersonaClick, journal: Path, quick: dict[str, Any]
+) -> None:
+    options = {**quick, "journal": journal, "route": "per-profile"}
+    sync = start(client, BreaksWhenClosed(), **options)
+    with pytest.raises(OSError, match="the tape is stuck"):
+        await asyncio.wait_for(results_of(sync), timeout=30)
+    assert sync.report.sent == 1
+    # It was closed first, and is not locked.
+    assert (await start(client, people(2), **options).run()).sent == 2
 
 
 @pytest.mark.parametrize("route", PATHS)
