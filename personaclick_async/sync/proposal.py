@@ -26,7 +26,7 @@ from personaclick_async.sync.mapping import words
 from personaclick_async.sync.mapping.convert import Converter
 from personaclick_async.sync.mapping.definition import FieldMapping, looks_like_data
 from personaclick_async.sync.mapping.origin import STANDARD_KINDS, Origin
-from personaclick_async.sync.mapping.words import COLUMNS, TEXTS, pattern, same
+from personaclick_async.sync.mapping.words import COLUMNS, TEXTS, pattern, simplified
 from personaclick_async.sync.records import Fault
 from personaclick_async.sync.sources.base import BOOKKEEPING, Sample
 
@@ -48,15 +48,17 @@ class _Column:
     """A column of a sample."""
 
     def __init__(self, name: str, cells: Sequence[object]) -> None:
-        self.name, self.spelling, self.cells = name, same(name), cells
+        self.name, self.spelling, self.cells = name, simplified(name), cells
         self.values = [cell for cell in cells if cell not in ("", None)]
         # How many of them stood in a row before.
         self.repeated = len(self.values) - len({str(value).strip() for value in self.values})
         self.texts = [text for cell in cells if isinstance(cell, str) and (text := cell.strip())]
         # Those that do not stand for nothing, and those that do, but not in every mapping.
-        self.telling = [text for text in self.texts if text.casefold() not in words.NOTHING]
+        self.telling = [
+            text for text in self.texts if text.casefold() not in words.ABSENT_IN_SAMPLES
+        ]
         known = {text.casefold(): text for text in self.texts}
-        nothing = known.keys() & words.NOTHING - {*words.ALWAYS_NOTHING}
+        nothing = known.keys() & words.ABSENT_IN_SAMPLES - {*words.ALWAYS_ABSENT}
         self.absent = [known[word] for word in sorted(nothing)]
 
     def are_mostly(self, test: Callable[[str], object]) -> bool:
@@ -94,7 +96,7 @@ def propose_mapping(sample: Sample, *, country: str | None = None) -> str:
         raise ConfigurationError(
             "location: e-mail addresses stand in its column: the rows do not fit the header"
         )
-    top = TEXTS["head"].format(rows=len(sample.rows), absent=_toml(words.ALWAYS_NOTHING))
+    top = TEXTS["head"].format(rows=len(sample.rows), absent=_toml(words.ALWAYS_ABSENT))
     if country is not None:
         top += TEXTS["country"].format(country=_toml(country))
     for line in found.values():

@@ -27,7 +27,7 @@ from personaclick_async.models.update import FIELDS, Kind
 from personaclick_async.sync.mapping.dates import read_date
 from personaclick_async.sync.mapping.origin import Case, Origin, Part, rule_of
 from personaclick_async.sync.mapping.phones import read_phone
-from personaclick_async.sync.mapping.words import FLAGS, MACHINES_NOTHING, NOBODY, pattern
+from personaclick_async.sync.mapping.words import FLAGS, NO_IDS, NO_NAMES, pattern
 from personaclick_async.sync.records import Fault
 
 # How nearly all texts are written that identify somebody, and so hardly repeat: addresses and ids
@@ -216,7 +216,7 @@ class Converter:
         is_html = "&" in text and pattern("entity").search(text)
         if is_html and pattern("plain_name").fullmatch(plain := unescape(text)):
             text = self._noted(text, plain, "HTML decoded")
-        if text in MACHINES_NOTHING:
+        if text in NO_NAMES:
             rule = 'a value, not a word for none (say absent = ["none"] or another)'
             raise refuse(self.label, rule, text)
         if not text.isascii() and _is_read_wrongly(text):
@@ -230,7 +230,7 @@ class Converter:
             raise refuse(self.label, "an identifier, not the name of its column", text)
         whole = self._digits(text)
         word = whole.casefold().strip("(<[{}]>)").strip()
-        if word in NOBODY or pattern("nobody").fullmatch(word):
+        if word in NO_IDS or pattern("nobody").fullmatch(word):
             rule = "an identifier, not a word or a number that stands for none"
             raise refuse(self.label, rule, text)
         return whole

@@ -15,20 +15,19 @@ _WORDS: Final = tomllib.loads(files(__package__).joinpath("words.toml").read_tex
 _LETTERS: Final = str.maketrans({"\u0131": "i", "ł": "l", "ø": "o", "đ": "d"})
 
 
-def same(name: str) -> str:
-    """Write a column's name so that its spellings agree: ``E-mail address``, ``EmailAddress``."""
+def simplified(name: str) -> str:
+    """Return a column's name without case, accents, spaces and signs: ``E-mail`` is ``email``."""
     plain = unicodedata.normalize("NFKD", name).casefold().translate(_LETTERS)
     return "".join(ch for ch in plain if ch.isalnum())
 
 
-# Words for no value: in any column, as programs write them; those that can't be a name; and those
-# that say so where the sample of a column has them.
-ALWAYS_NOTHING: Final = tuple(_WORDS["always_nothing"])
-MACHINES_NOTHING: Final = frozenset(_WORDS["machines_nothing"])
-NOTHING: Final = frozenset((*ALWAYS_NOTHING, *_WORDS["nothing"]))
+ALWAYS_ABSENT: Final[list[str]] = _WORDS["always_absent"]
+NO_NAMES: Final = frozenset(_WORDS["no_names"])
+ABSENT_IN_SAMPLES: Final = frozenset((*ALWAYS_ABSENT, *_WORDS["absent_in_samples"]))
+NO_IDS: Final = ABSENT_IN_SAMPLES.union(_WORDS["no_ids"].split())
 
 TOTALS: Final = frozenset(f"{word}{end}" for word in _WORDS["totals"] for end in ("", ":"))
-# Words for true and false that any mapping takes; and all of them.
+# Words that any mapping reads as true or false; below, all words.
 FLAGS: Final = {
     **dict.fromkeys(_WORDS["true"].split(), True),
     **dict.fromkeys(_WORDS["false"].split(), False),
@@ -47,20 +46,19 @@ DATES: Final[dict[str, Any]] = _WORDS["dates"]
 
 # The names of columns that no single field has, by what they hold; the surest ones first.
 COLUMNS: Final = {
-    what: tuple(map(same, names.split())) for what, names in _WORDS["columns"].items()
+    what: tuple(map(simplified, names.split())) for what, names in _WORDS["columns"].items()
 }
 
 # The names of columns of each field, its own first.
 FIELD_COLUMNS: Final = {
-    name: tuple(map(same, f"{name} {facts.column_names} {_WORDS['fields'].get(name, '')}".split()))
+    name: tuple(
+        map(simplified, f"{name} {facts.column_names} {_WORDS['fields'].get(name, '')}".split())
+    )
     for name, facts in FIELDS.items()
 }
 
 # What a proposal says besides its lines.
 TEXTS: Final[dict[str, str]] = _WORDS["texts"]
-
-# Identifiers that name nobody.
-NOBODY: Final = NOTHING.union(_WORDS["nobody"].split())
 
 # The number of a month by its name.
 MONTHS: Final = {

@@ -17,7 +17,7 @@ import attrs
 from personaclick_async.errors import ConfigurationError
 from personaclick_async.models.update import FIELDS
 from personaclick_async.sync.mapping import FieldMapping
-from personaclick_async.sync.mapping.words import FIELD_COLUMNS, same
+from personaclick_async.sync.mapping.words import FIELD_COLUMNS, simplified
 from personaclick_async.sync.sources.base import (
     BOOKKEEPING,
     EMPTY,
@@ -306,7 +306,7 @@ def _is_data(header: Sequence[str], rows: Sequence[Sequence[object]]) -> bool:
     if any(map(_ADDRESS.fullmatch, header)):
         return True
     # Names of fields need no look at their spelling.
-    if not FIELDS.keys().isdisjoint(header) or any(same(name) in _KNOWN for name in header):
+    if not FIELDS.keys().isdisjoint(header) or any(simplified(name) in _KNOWN for name in header):
         return False
     if any(map(_DATA.fullmatch, header)):
         return True
