@@ -32,6 +32,12 @@ from personaclick_async.sync.sources.base import BOOKKEEPING, Sample
 
 _WHOLE: Final = ("first_name", "last_name")
 _NAMES: Final = (*_WHOLE, "middle_name")
+_EAST_ASIAN: Final = re.compile("[\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7a3]")
+_TWO_NAMES: Final = re.compile(f" |{_EAST_ASIAN.pattern}")  # East Asian ones need no space
+_THOUSANDS: Final = re.compile("[1-9][0-9]{0,2}([.,][0-9]{3})+")
+_FLOAT_DIGITS: Final = 15
+# In AnnualIncome and HTTPCode.
+_WORD_ENDS: Final = re.compile("(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _TYPES: Final[tuple[tuple[type | tuple[type, ...], Kind], ...]] = (
     # A bool is an int and a datetime is a date: the narrower ones come first.
     (bool, Kind.FLAG),
@@ -197,7 +203,7 @@ def _name_lines(found: Mapping[str, _Line], columns: Mapping[str, _Column]) -> l
         return [] if is_whole else [_Line("last_name", (name,))]
     if one := first or last:
         is_either = one.spelling in COLUMNS["either_name"]
-        whole = [one] if is_either and one.are_mostly(pattern("two_words").search) else []
+        whole = [one] if is_either and one.are_mostly(_TWO_NAMES.search) else []
     else:
         whole = _called((*COLUMNS["whole_name"], *COLUMNS["family_first"]), columns)
         whole.sort(key=lambda column: column.are_mostly(pattern("no_name").search))
@@ -220,7 +226,7 @@ def _properties(columns: Iterable[_Column]) -> Iterable[_Line]:
     for number, column in enumerate(columns, 1):
         # A name without a Latin letter is called by its number.
         latin = unicodedata.normalize("NFKD", column.name).encode("ascii", "ignore").decode()
-        name = re.sub("[^a-z0-9]+", "_", pattern("word_ends").sub("_", latin).lower()).strip("_")
+        name = re.sub("[^a-z0-9]+", "_", _WORD_ENDS.sub("_", latin).lower()).strip("_")
         name = f"column_{number}" if not name or name.isdigit() else name
         name = f"{name}_property" if name in RESERVED_NAMES else name
         name = f"{name}_{number}" if name in taken else name
@@ -272,7 +278,7 @@ class _Line:
                 self._birthday(texts)
             case Kind.NUMBER if texts:
                 self._number(texts)
-            case Kind.IDENTIFIER if any(map(pattern("thousands").fullmatch, texts)):
+            case Kind.IDENTIFIER if any(map(_THOUSANDS.fullmatch, texts)):
                 self.ask("are these numbers with separators, or ids as they are?")
             case Kind.EMAIL if any(ch.isupper() for text in texts for ch in text.partition("@")[0]):
                 self.options["case"] = "lower"
@@ -305,7 +311,7 @@ class _Line:
             return
         others = sum(pattern("first_and_last").fullmatch(text) is None for text in texts)
         is_family_first = column.spelling in COLUMNS["family_first"]
-        if is_family_first or any(map(pattern("family_first").search, texts)):
+        if is_family_first or any(map(_EAST_ASIAN.search, texts)):
             self.ask("the family name comes first: split such names beforehand")
         elif others and not self.is_asked:
             self.remark = f"{others:,} of {len(texts):,} names do not have two words"
@@ -364,7 +370,7 @@ class _Line:
 
     def _number(self, texts: Sequence[str]) -> Kind | None:
         marks = [mark for mark in ".," if _reads(texts, Origin(kind=Kind.FLOAT, decimal=mark))]
-        if not marks or any(map(pattern("too_long").match, texts)):
+        if not marks or any(len(re.findall("[0-9]", text)) > _FLOAT_DIGITS for text in texts):
             return None
         # What may be read both ways is asked about, unless the sign of the money tells.
         marked = [text for text in texts if "." in text or "," in text]
@@ -393,7 +399,7 @@ class _Line:
             self.ask('say how: format = "%m/%d/%Y" or another')
 
     def _date(self, texts: Sequence[str]) -> Kind | None:
-        if not all(map(pattern("date").search, texts)):
+        if not all(re.search(r"[0-9]\D+([0-9]|$)", text) for text in texts):
             return None
         if _reads(texts, Origin(kind=Kind.DATETIME)):
             return Kind.DATETIME if any(":" in text for text in texts) else Kind.DATE

@@ -186,7 +186,7 @@ class Converter:
             if self._origin.kind in _IS_FIT:
                 seen = "".join(ch for ch in seen if ch not in invisible)
             text = self._noted(text, seen, "invisible characters removed")
-        if text.startswith('="') and (found := pattern("formula").fullmatch(text)):
+        if text.startswith('="') and (found := re.fullmatch('="((?:[^"]|"")*)"', text)):
             text = self._noted(text, found[1].replace('""', '"'), '="…" unwrapped')
         return text
 
@@ -214,7 +214,7 @@ class Converter:
 
     def _name(self, text: str) -> str:
         is_html = "&" in text and pattern("entity").search(text)
-        if is_html and pattern("plain_name").fullmatch(plain := unescape(text)):
+        if is_html and re.fullmatch(r"[\w\s'\u2019.&-]+", plain := unescape(text)):
             text = self._noted(text, plain, "HTML decoded")
         if text in NO_NAMES:
             rule = 'a value, not a word for none (say absent = ["none"] or another)'

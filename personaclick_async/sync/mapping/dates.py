@@ -54,7 +54,7 @@ def read_date(
         with suppress(ValueError, OverflowError, KeyError):
             if one in _COUNTED:
                 first, unit, least = _COUNTED[one]
-                if pattern("counted").fullmatch(plain) and float(plain) >= least:
+                if re.fullmatch(r"-?[0-9]{1,16}(\.[0-9]{1,9})?", plain) and float(plain) >= least:
                     return first + float(plain) * unit
             elif found := _regex(one).fullmatch(plain):
                 return _date_of(found.groupdict(), is_birthday=is_birthday)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import tomllib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,7 +24,6 @@ from personaclick_async.names import EXTERNAL_ID, ID, IDENTIFIERS
 from personaclick_async.sync.mapping.convert import Converter
 from personaclick_async.sync.mapping.origin import STANDARD_KINDS, Origin, read_toml
 from personaclick_async.sync.mapping.phones import check_country
-from personaclick_async.sync.mapping.words import pattern
 from personaclick_async.sync.records import (
     NO_IDENTIFIER,
     Fault,
@@ -39,6 +39,7 @@ _MEANING: Final = "mapping 3"
 _MOST_LISTED: Final = 30
 _MOST_BYTES: Final = 1024 * 1024
 _MOST_ROWS: Final = 3
+_DATA: Final = re.compile("@|[0-9]{5}|[0-9][-/.][0-9]+[-/.][0-9]")  # an address, number or date
 
 
 @attrs.define
@@ -217,7 +218,7 @@ def _not_once(column: str, header: Sequence[str]) -> str:
 
 def looks_like_data(header: Iterable[str]) -> bool:
     """Return whether names of columns are somebody's data, so that they must not be shown."""
-    return any(pattern("data").search(name) or not name.isprintable() for name in header)
+    return any(_DATA.search(name) or not name.isprintable() for name in header)
 
 
 class CompiledMapping:

@@ -72,7 +72,7 @@ def read_phone(
         return digits
     plus = f"+{digits[2:]}" if digits.startswith("00") else digits
     if (library := _library()) is None:
-        if not pattern("international").fullmatch(plus):
+        if not re.fullmatch(r"\+[1-9][0-9]{6,14}", plus):
             raise refuse(field, _NEEDS_COUNTRY, text)
         return plus
     if plus[0] == "+" and _is_valid(plus):
@@ -160,5 +160,5 @@ def _without_additions(field: str, text: str, notes: list[str]) -> str:
     if plain.count("+") > 1 or pattern("several_phones").fullmatch(plain):
         raise refuse(field, _ONE, text)
     if "(" in plain and plain.lstrip("( ").startswith(("+", "00")):
-        plain = pattern("trunk").sub(" ", plain, count=1)
+        plain = re.sub(r"\(\s*0\s*\)", " ", plain, count=1)
     return plain.strip()
