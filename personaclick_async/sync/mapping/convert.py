@@ -1,7 +1,7 @@
-"""From what stands in a field's columns to what goes on the wire, by the rules of the models.
+"""Converting cells into values to send.
 
-What does not belong to a cell is removed, what is left is read as a value of its kind, and the
-field's rule decides whether that can be sent. Errors never show the cell.
+What does not belong to a cell is removed, what is left is read as a value of the field's kind, and
+the field's rule (``models/rules.py``) decides whether that can be sent. Errors never show the cell.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from personaclick_async.sync.mapping.phones import read_phone
 from personaclick_async.sync.mapping.words import FLAGS, NO_IDS, NO_NAMES, pattern
 from personaclick_async.sync.records import Fault
 
-# How nearly all texts are written that identify somebody, and so hardly repeat: addresses and ids
-# that the rules accept unchanged, and phone numbers.
+# Addresses and ids as nearly all are written: the rules accept these unchanged. As they hardly
+# repeat, to remember them would not help.
 _FIT: Final = {
     Kind.EMAIL: r"(?!.{65})(?=[a-z._-]{0,40}[0-9]|[ac-jlmqrtv-z])"
     r"[a-z0-9]++(?:[._+-][a-z0-9]++)*+@(?:[a-z0-9]++(?:-[a-z0-9]++)*+\.)++[a-z]{2,}+",
@@ -41,7 +41,7 @@ _IS_FIT: Final = {
     **{kind: re.compile(fit).fullmatch for kind, fit in _FIT.items()},
     Kind.PHONE: rules.is_plain_phone,
 }
-# A whole column, a text to a line.
+# A whole column of them, a text to a line.
 _ARE_FIT: Final = {kind: re.compile(rf"(?:{fit}\n)++").fullmatch for kind, fit in _FIT.items()}
 _TEXTS: Final = (Kind.TEXT, *_IS_FIT)
 _MOST_REMEMBERED: Final = 16_384
@@ -62,12 +62,12 @@ _CASES: Final[dict[Case, Callable[[str], str]]] = {
 
 
 class Converter:
-    """Turns what stands in a field's columns into the field's value on the wire.
+    """Converts the cells of a field's columns into the values to send.
 
-    A column's texts repeat themselves: what was made of one is remembered, and shared by rows.
+    Texts repeat themselves: what was made of one is remembered, and shared by rows.
 
     :ivar label: what errors call the field.
-    :ivar rule: what accepts its values.
+    :ivar rule: checks a value, and returns it as it is sent.
     :ivar notes: what was changed in the cell of the last :meth:`attempt`.
     """
 
@@ -75,12 +75,12 @@ class Converter:
         self.label, self.rule = rule_of(name, origin.kind)
         self._origin = origin
         self.notes: list[str] = []
-        # What whole texts stand for, None for nothing; as they are spelt before any case of them.
+        # What whole texts stand for, None for nothing; looked up as spelt, then in small letters.
         folded = {text.casefold(): value for text, value in origin.values.items()}
-        told = {**folded, **origin.values}
-        told = {text: told[text] for text in told if text.casefold() not in origin.absent}
+        values = {**folded, **origin.values}
+        values = {text: values[text] for text in values if text.casefold() not in origin.absent}
         flags = FLAGS if origin.kind is Kind.FLAG else {}
-        self._told: dict[str, Json] = {"": None, **flags, **told, **dict.fromkeys(origin.absent)}
+        self._known: dict[str, Json] = {"": None, **flags, **values, **dict.fromkeys(origin.absent)}
         readers: dict[Kind, Callable[[Any], object]] = {
             **dict.fromkeys((Kind.ANY, Kind.GENDER), lambda value: value),
             Kind.TEXT: self._name if name in FIELDS else str,
@@ -102,7 +102,7 @@ class Converter:
         types = {*map(type, cells)}
         if types != {str} and types <= {int, str, NoneType} and kind in _IS_FIT:
             cells, types = ["" if cell is None else str(cell) for cell in cells], {str}
-        # Values and cases change what is fit as it stands.
+        # Values and cases change even texts that the rules accept.
         if types != {str} or (kind in _IS_FIT and (self._origin.values or self._origin.case)):
             return list(map(self.attempt, cells))
         if kind not in _IS_FIT:
@@ -118,7 +118,7 @@ class Converter:
         ]
 
     def attempt(self, cell: Any) -> Any:  # noqa: ANN401 - to a value of the wire, or a fault
-        """Convert a cell, or those of several columns.
+        """Convert a cell, or a row's cells of several columns.
 
         :returns: the value; None if there is nothing to send, the fault if it can't be sent.
         """
@@ -143,8 +143,8 @@ class Converter:
             cell = self._joined(cell)
         elif not isinstance(cell, str):
             word = _word(cell)
-            if word in self._told:
-                return self._told[word]
+            if word in self._known:
+                return self._known[word]
             if origin.kind not in _TEXTS:
                 return self._read(cell)
             cell = _as_text(self.label, cell)
@@ -152,8 +152,8 @@ class Converter:
                 return cell
         text = self._trimmed(cell)
         for spelling in (text, text.casefold()):
-            if spelling in self._told:
-                return self._told[spelling]
+            if spelling in self._known:
+                return self._known[spelling]
         if origin.kind in _IS_FIT:
             text = self._taken("apostrophes", text, "apostrophe removed").strip()
         self._check_meant(text)
@@ -210,7 +210,7 @@ class Converter:
         if text.startswith("#") and pattern("error").fullmatch(text):
             raise refuse(self.label, "a value, not a spreadsheet's error: the value is lost", text)
 
-    # What a text says that is not empty, by its kind; where the kind is no text, also other values.
+    # The readers of each kind: of texts that are not empty; of other values if the kind is no text.
 
     def _name(self, text: str) -> str:
         is_html = "&" in text and pattern("entity").search(text)
@@ -219,7 +219,7 @@ class Converter:
         if text in NO_NAMES:
             rule = 'a value, not a word for none (say absent = ["none"] or another)'
             raise refuse(self.label, rule, text)
-        if not text.isascii() and _is_read_wrongly(text):
+        if not text.isascii() and _is_mojibake(text):
             rule = "the letters that were meant: it was decoded wrongly before"
             raise refuse(self.label, rule, text)
         return text
@@ -256,7 +256,7 @@ class Converter:
         return read_phone(self.label, self._digits(text), self._origin.country, self.notes)
 
     def _boolean(self, value: object) -> object:
-        if isinstance(value, str):  # no word of FLAGS
+        if isinstance(value, str):  # words for true and false are known before
             raise refuse(self.label, "true or false, yes or no, 1 or 0", value)
         return value
 
@@ -344,7 +344,7 @@ def _part_of(text: str, part: Part) -> str:
     return first if part == "first" else last
 
 
-def _is_read_wrongly(text: str) -> bool:
+def _is_mojibake(text: str) -> bool:
     """Return whether a text is UTF-8 that somebody took for a code page: ``JosÃ©``."""
     for page in ("cp1252", "latin-1"):
         with suppress(UnicodeError):
@@ -352,11 +352,8 @@ def _is_read_wrongly(text: str) -> bool:
     return False
 
 
-# What databases, workbooks and programs have in place of texts.
-
-
 def _word(value: object) -> str | None:
-    """Return the text by which a mapping can name a value that is none; empty for nothing."""
+    """Return how a mapping spells a bool, an int, or (empty) a missing value; None for others."""
     # NaN, NA and NaT are what pandas, numpy and Parquet have for an empty cell.
     is_nan = isinstance(value, float) and isnan(value)
     is_nan = is_nan or (isinstance(value, Decimal) and value.is_nan())

@@ -1,4 +1,4 @@
-"""Days and date-times as files have them: in a format that is said, or with the year first."""
+"""Reading days and date-times in given formats, or with the year first."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from personaclick_async.sync.mapping.words import DATES, MONTHS, pattern
 
 # No DTZ rules in what follows: a date in a file has no zone, and none is made up for it.
 
-# Formats that count from a fixed moment: from which one, what, and the least number.
+# Formats that count from a moment: that one, the unit, and the least number.
 _COUNTED: Final = {
     "excel": (datetime(1899, 12, 30), timedelta(days=1), 1),  # noqa: DTZ001
     "unix": (datetime(1970, 1, 1, tzinfo=UTC), timedelta(seconds=1), -inf),
     "unix ms": (datetime(1970, 1, 1, tzinfo=UTC), timedelta(milliseconds=1), -inf),
 }
-# Without anything between two words, only full widths tell their numbers apart.
+# The % of words with no separator beside them, whose numbers must have their full width.
 _PACKED: Final = re.compile(r"(?<=%\w)%|%(?=\w%[^pz])")
 _NOON: Final = 12
 _YEARS_AHEAD: Final = 20

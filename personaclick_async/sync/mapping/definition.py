@@ -1,4 +1,4 @@
-"""A mapping as a whole: every field with its origin, and ready for the rows of one header."""
+"""A mapping as a whole, and compiled for the columns of a source."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from personaclick_async.sync.records import (
 )
 
 # Part of every fingerprint: to be raised when the same mapping comes to mean something else.
-_MEANING: Final = "mapping 3"
+_VERSION: Final = "mapping 3"
 _MOST_LISTED: Final = 30
 _MOST_BYTES: Final = 1024 * 1024
 _MOST_ROWS: Final = 3
@@ -55,12 +55,12 @@ class Change:
 
 @attrs.define
 class Changes:
-    """Counts what a mapping changes in the cells of a file; without it nobody would see it.
+    """Counts what a mapping changes in the cells of a file, to be reported.
 
-    To be used by ``attrs.evolve(mapping, changes=Changes())``, before a source is opened.
+    Given to a mapping by ``attrs.evolve(mapping, changes=Changes())``, before a source is opened.
 
     :ivar found: by the field's name and what was done, such as ``invisible characters removed``.
-    :ivar last_row: rows after it do not count: a source reads some more than are asked for.
+    :ivar last_row: rows after it do not count: sources read ahead.
     """
 
     found: dict[tuple[str, str], Change] = attrs.field(factory=dict)
@@ -193,18 +193,18 @@ class FieldMapping:
             | {"absent": sorted(origin.absent), "values": sorted(origin.values.items())}
             for name, origin in sorted(self.fields.items())
         }
-        whole = codec.encode([_MEANING, fields, sorted(self.required)])
+        whole = codec.encode([_VERSION, fields, sorted(self.required)])
         return hashlib.sha256(whole).hexdigest()
 
     def compile(self, header: Sequence[str]) -> CompiledMapping:
-        """Make what turns rows under a header, the names of columns, into outcomes.
+        """Prepare the mapping for rows whose columns are those of a header.
 
         :raises ConfigurationError: a column of the mapping is not there, or twice.
         """
         return CompiledMapping(self, header)
 
 
-def _not_once(column: str, header: Sequence[str]) -> str:
+def _why_not_once(column: str, header: Sequence[str]) -> str:
     if column in header:
         return f"expected once, found {header.count(column)} times"
     if looks_like_data(header):
@@ -222,7 +222,7 @@ def looks_like_data(header: Iterable[str]) -> bool:
 
 
 class CompiledMapping:
-    """Maps rows; never raises for bad data. What it gives shares values: do not change them."""
+    """Maps rows; never raises for bad data. Outcomes share values, which must not be changed."""
 
     def __init__(self, mapping: FieldMapping, header: Sequence[str]) -> None:
         self.header = header
@@ -232,16 +232,16 @@ class CompiledMapping:
         self._needed = {*mapping.required}
         self._constants: dict[str, Json] = {}
         self._fields: list[tuple[str, Converter, list[int]]] = []
-        places = {name: place for place, name in enumerate(header)}
+        index_of = {name: index for index, name in enumerate(header)}
         counted = Counter(header)
         for name, origin in mapping.fields.items():
             for column in origin.columns:
                 if counted[column] != 1:
                     what = f"column {column!r} (for {name})"
-                    raise ConfigurationError(f"{what}: {_not_once(column, header)}")
+                    raise ConfigurationError(f"{what}: {_why_not_once(column, header)}")
             field = Converter(name, origin)
             if origin.columns:
-                self._fields.append((name, field, [places[column] for column in origin.columns]))
+                self._fields.append((name, field, [index_of[column] for column in origin.columns]))
             else:
                 self._constants[name] = field.rule(field.label, origin.value)
             if origin.invalid == "reject":
@@ -254,10 +254,10 @@ class CompiledMapping:
     def rows(self, first: int, columns: Sequence[Sequence[Any]]) -> list[Outcome]:
         """Map rows, given by their columns, which are numbered from ``first`` on."""
         found: dict[str, list[Any]] = {}
-        for name, field, places in self._fields:
-            cells = columns[places[0]]
-            if len(places) > 1:
-                cells = list(zip(*map(columns.__getitem__, places), strict=True))
+        for name, field, indexes in self._fields:
+            cells = columns[indexes[0]]
+            if len(indexes) > 1:
+                cells = list(zip(*map(columns.__getitem__, indexes), strict=True))
             found[name] = field.column(cells)
             if self._changes is not None:
                 self._changes.add_column(first, field, cells)
@@ -297,9 +297,9 @@ class CompiledMapping:
         for name in self._required:
             if name not in found:
                 faults[name] = Fault(name, "a value, which this mapping requires", "nothing")
-        told = tuple(faults.values())
+        listed = tuple(faults.values())
         if has_identifier(wire) and self._needed.isdisjoint(faults):
-            return Record(row, wire, Omitted(row, told, source_row))
+            return Record(row, wire, Omitted(row, listed, source_row))
         if not has_identifier(wire) and faults.keys().isdisjoint(IDENTIFIERS):
-            told = (NO_IDENTIFIER, *told)
-        return Rejected(row, told, source_row)
+            listed = (NO_IDENTIFIER, *listed)
+        return Rejected(row, listed, source_row)

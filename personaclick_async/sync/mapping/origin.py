@@ -153,7 +153,7 @@ def read_toml(text: str) -> tuple[dict[str, Origin], tuple[str, ...]]:
     with _inside("fields"):
         _check(standard, {*STANDARD_KINDS, ID}, hint=" Other names belong under [custom]")
         if {ID, EXTERNAL_ID} <= standard.keys():
-            raise _unlike(EXTERNAL_ID, f"one of {ID} and {EXTERNAL_ID}, which are the same")
+            raise _expected(EXTERNAL_ID, f"one of {ID} and {EXTERNAL_ID}, which are the same")
         for key, said in standard.items():
             origins[_OTHER_NAMES.get(key, key)] = _origin(key, said, common)
     with _inside("custom"):
@@ -164,7 +164,7 @@ def read_toml(text: str) -> tuple[dict[str, Origin], tuple[str, ...]]:
     required = tuple(_OTHER_NAMES.get(key, key) for key in _listed(whole.get("required", ())))
     for field in required:
         if field not in origins:
-            raise _unlike("required", f"only fields that are mapped ({field} is not)")
+            raise _expected("required", f"only fields that are mapped ({field} is not)")
     return origins, required
 
 
@@ -176,10 +176,10 @@ def _inside(place: str) -> Iterator[None]:
     except ConfigurationError as error:
         raise ConfigurationError(f"{place}.{error}") from None
     except ValidationError as error:
-        raise _unlike(place, error.rule) from None
+        raise _expected(place, error.rule) from None
 
 
-def _unlike(key: str, rule: str) -> ConfigurationError:
+def _expected(key: str, rule: str) -> ConfigurationError:
     return ConfigurationError(f"{key}: expected {rule}")
 
 
@@ -195,9 +195,9 @@ def _check(
             noun = "field" if hint else "key"
             raise ConfigurationError(f'{key}: unknown {noun} "{key}"; {meant}{hint}')
         if kind is not None and key in _ONLY and kind not in _ONLY[key][0]:
-            raise _unlike(key, f"this with {_ONLY[key][1]} only")
+            raise _expected(key, f"this with {_ONLY[key][1]} only")
         if key in _SHAPES and not _SHAPES[key][1](said):
-            raise _unlike(key, _SHAPES[key][0])
+            raise _expected(key, _SHAPES[key][0])
     if "country" in table:
         check_country(table["country"])
 
@@ -207,14 +207,14 @@ def _origin(key: str, said: Any, common: Mapping[str, Any]) -> Origin:  # noqa: 
     kind = STANDARD_KINDS.get(field, Kind.ANY)
     table = {"column": said} if isinstance(said, str) and said else said
     if not isinstance(table, dict):
-        raise _unlike(key, "a column's name, or a table with column, columns or value")
+        raise _expected(key, "a column's name, or a table with column, columns or value")
     if len(table.keys() & {"column", "columns", "value"}) != 1:
-        raise _unlike(key, "one of column, columns and value")
+        raise _expected(key, "one of column, columns and value")
     with _inside(key):
         if "value" in table:
             _check(table, {"value"})
             if field in IDENTIFIERS:
-                raise _unlike("value", "a column: all rows would be the same person")
+                raise _expected("value", "a column: all rows would be the same person")
             label, rule = rule_of(field, kind)
             with _inside("value"):
                 rule(label, table["value"])
@@ -224,7 +224,7 @@ def _origin(key: str, said: Any, common: Mapping[str, Any]) -> Origin:  # noqa: 
         _check(table, known - {"type"} if field in STANDARD_KINDS else known, kind)
         columns = _listed(table.get("columns") or table["column"])
         if "join" in table and len(columns) == 1:
-            raise _unlike("join", "this with several columns only")
+            raise _expected("join", "this with several columns only")
         label, rule = rule_of(field, kind)
         for text, value in table.get("values", {}).items():
             with _inside(f"values.{text}"):

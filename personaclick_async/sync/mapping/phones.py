@@ -14,12 +14,13 @@ from personaclick_async.models import rules
 from personaclick_async.models.rules import refuse
 from personaclick_async.sync.mapping.words import pattern
 
-# The country of numbers that are not to be made international.
+# In place of a country: numbers are not made international.
 _AS_WRITTEN: Final = "none"
 _LONGEST: Final = 80
 _SHORTEST_WITH_CODE: Final = 11
-# Whose national numbers are as long as others' with their country's code.
+# Countries whose national numbers are as long as others with a country's code.
 _LONG: Final = ("CN", "BR")
+# The library's names for the kinds of numbers that a country may have.
 _KINDS: Final = (
     *("fixed_line", "mobile", "toll_free", "premium_rate", "shared_cost", "personal_number"),
     *("voip", "pager", "uan", "voicemail"),
@@ -59,15 +60,15 @@ def read_phone(
 ) -> str:
     """Read a phone number.
 
-    Trunk zeros, ``00``, extensions and the world's dashes and spaces go. With a country national
-    numbers become international; without one they are refused, for the same digits are somebody
-    else's number in another country.
+    Trunk zeros, ``00``, extensions, dashes and spaces are removed. With a country national
+    numbers become international; without one they are refused: in another country the same digits
+    are somebody else's number.
 
     :param country: two letters, ``none`` for numbers as they are written, or None.
-    :param notes: takes what is changed.
+    :param notes: what is changed is added to it.
     :param is_plain: the text has nothing but digits, after a + at most.
     """
-    digits = text if is_plain else rules.phone(field, _without_additions(field, text, notes))
+    digits = text if is_plain else rules.phone(field, _stripped(field, text, notes))
     if country == _AS_WRITTEN:
         return digits
     plus = f"+{digits[2:]}" if digits.startswith("00") else digits
@@ -116,16 +117,16 @@ def _has_code(library: Any, digits: str) -> bool:  # noqa: ANN401 - a module wit
 
 
 def _is_valid(plus: str) -> bool:
-    """Return whether an international number can belong to somebody, if that is soon told."""
+    """Return whether an international number is surely valid; False leaves it to the library."""
     numbers = _numbers(plus[1:2]) or _numbers(plus[1:3]) or _numbers(plus[1:4])
     return numbers is not None and numbers.fullmatch(plus) is not None
 
 
 @cache
 def _numbers(code: str) -> re.Pattern[str] | None:
-    """Compile the international numbers of a country's code, as its library has them.
+    """Compile the library's valid numbers of a country's code; None if there is no such code.
 
-    The library's own parsing takes twenty times as long, and is left with all other numbers.
+    The library's own parsing takes twenty times as long.
     """
     library, number = _library(), int(code)
     known = library.PhoneMetadata.metadata_for_region_or_calling_code
@@ -142,7 +143,7 @@ def _numbers(code: str) -> re.Pattern[str] | None:
     return re.compile(rf"\+{number}{inside}(?:{'|'.join(numbers)})")
 
 
-def _without_additions(field: str, text: str, notes: list[str]) -> str:
+def _stripped(field: str, text: str, notes: list[str]) -> str:
     """Return a number without labels, extension and trunk zero, in plain digits and dashes."""
     if len(text) > _LONGEST:
         raise refuse(field, _ONE, text)
