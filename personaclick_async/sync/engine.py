@@ -83,7 +83,7 @@ class Sync(AbstractAsyncContextManager["Sync"]):
         # Bounded: a slow reader slows the sync down, nothing piles up.
         self._results: asyncio.Queue[Iterable[Result] | None] = asyncio.Queue(maxsize=8)
         self._has_reader = True
-        self._sending: list[asyncio.Task[None]] = []
+        self._sending: set[asyncio.Task[None]] = set()
         self._task: asyncio.Task[None] | None = None
 
     async def __aiter__(self) -> AsyncIterator[Result]:
@@ -292,7 +292,9 @@ class Sync(AbstractAsyncContextManager["Sync"]):
         try:
             await room.acquire()
             while (batch := await self._next(batches)) is not None:
-                self._sending.append(asyncio.create_task(send(batch)))
+                task = asyncio.create_task(send(batch))
+                self._sending.add(task)
+                task.add_done_callback(self._sending.discard)
                 del batch  # or it would stay alive beside the next one
                 await room.acquire()
         finally:

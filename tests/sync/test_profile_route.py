@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import weakref
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
@@ -77,6 +78,21 @@ async def test_anything_that_can_be_iterated(client: PersonaClick, emulator: Emu
     assert [row.row for row in rejects.rows] == [3]
     assert rejects.flushed == 1
     assert stored(emulator)["bob@shop.example"]["tier"] == "gold"
+
+
+async def test_an_endless_source_does_not_fill_the_memory(client: PersonaClick) -> None:
+    counts = []
+
+    async def rows() -> AsyncIterator[Any]:
+        for number in range(300):
+            yield {"email": f"nobody{number}"}
+            if number % 100 == 99:
+                await asyncio.sleep(0.05)
+                counts.append(sum(isinstance(one, asyncio.Task) for one in gc.get_objects()))
+
+    report = await start(client, rows(), chunk_rows=1, route="per-profile").run()
+    assert report.rejected == 300
+    assert counts[-1] < counts[0] + 50
 
 
 @pytest.mark.parametrize("source", [7, "rows.csv", {"email": "ada@shop.example"}])
