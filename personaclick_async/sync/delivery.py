@@ -1,4 +1,4 @@
-"""Sending until the service has decided: what a failure means, waiting, giving up in the end."""
+"""Sending until the service has decided: judging failures, waiting, giving up in the end."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ from personaclick_async.user import Core
 
 log: Final = logging.getLogger("personaclick_async")
 
-# After so many without an answer in between, one request at a time finds out whether the service is
-# back: hundreds would only be in its way.
+# After so many failures without an answer in between, requests go out one at a time: hundreds at
+# once would hinder a service that recovers.
 _FAILURES_IN_A_ROW: Final = 3
-# Others wait so long for the first answer: wrong credentials are to end a sync at once.
+# How long other requests wait for the first answer: wrong credentials should cost one request.
 _FIRST_ANSWER_SECONDS: Final = 1.0
-# A record on which the service fails so often, while it takes others, is given up as failed. With
-# three requests in ten failing at random, that happens to one record in 10^10.
+# A record that fails this often while others succeed is reported as failed. With three requests in
+# ten failing at random, that happens to one record in 10^10.
 _TRIES_AMONG_OTHERS: Final = 20
 _MOST_FAILED: Final = 1000
 _SAME_WARNING_SECONDS: Final = 300.0
@@ -48,7 +48,7 @@ _REDIRECTS: Final = range(300, 400)
 _OUT_OF_FILES: Final = [os.strerror(number).lower() for number in (errno.EMFILE, errno.ENFILE)]
 
 Settle: TypeAlias = Callable[[Settlement], asyncio.Future[None]]
-"""Has written down what became of records; the future is done when that is durable."""
+"""Queues a settlement for writing; the future is done when it is durable."""
 
 
 class Halted(Exception):
@@ -65,7 +65,7 @@ class Verdict(Enum):
 
 
 def judge(error: PersonaClickError) -> tuple[Verdict, Cause]:
-    """Return what follows from a failure to deliver, and its name if the sync ends by it."""
+    """Return what follows from a failure, and the cause to report if the sync ends by it."""
     match error:
         case errors.AuthenticationFailed(status=401) | errors.Forbidden():
             return Verdict.PROBE, Cause.CREDENTIALS
@@ -83,7 +83,7 @@ def judge(error: PersonaClickError) -> tuple[Verdict, Cause]:
             return Verdict.STOP, Cause.LIMIT
         case errors.ServiceError() | errors.ClientClosed():
             return Verdict.STOP, Cause.FAILED
-        case _:  # a limit that can't be asked just now
+        case _:  # the shared limit can't be asked just now
             return Verdict.WAIT, Cause.UNREACHABLE
 
 
@@ -106,14 +106,14 @@ def _in_full(error: PersonaClickError) -> str:
 
 
 def refusal(row: int, wire: Mapping[str, Json], error: PersonaClickError) -> Refused:
-    """Reject a record that the service has refused when it stood alone."""
+    """Reject a record that the service refused when it was sent alone."""
     rule = f"what the service takes ({_in_full(error)})"
     return Refused(row, (Fault("record", rule, "what it refused"),), dict(wire))
 
 
 @attrs.define
 class Outage:
-    """For how long the service has not answered anything usable. No I/O; time comes in."""
+    """Measures how long the service has given no usable answer. The caller passes the time."""
 
     policy: RetryPolicy
     patience: Seconds
@@ -121,8 +121,8 @@ class Outage:
     failures: int = 0
     _since: Seconds | None = None
 
-    def over(self) -> None:
-        """Note a usable answer, also if it is a refusal."""
+    def end(self) -> None:
+        """Note a usable answer; a refusal is one."""
         self.answers += 1
         self.failures, self._since = 0, None
 
@@ -144,14 +144,14 @@ class Outage:
 
 
 class Delivery:
-    """Sends for all workers of a sync, on its event loop.
+    """Sends the requests of a sync.
 
-    The transport's own retries end after some seconds and share a budget, which is wrong for a job
-    that must lose nothing: it makes one attempt per call here, and this class repeats it.
+    The transport's own retries end after some seconds and share a budget, too soon for a job that
+    must lose nothing: here it makes one attempt per call, and this class retries.
 
     :ivar halted: done when nothing more is to be sent.
-    :ivar error: why, unless the sync was told to end.
-    :ivar lacks_files: set when a connection failed because too many files are open.
+    :ivar error: why the sync was halted; None if the caller ended it.
+    :ivar lacks_files: whether a connection has failed because too many files are open.
     """
 
     def __init__(
@@ -168,19 +168,19 @@ class Delivery:
         self._outage = Outage(core.config.retry, patience)
         self._has_begun = False
         self._answered: asyncio.Future[None] = loop.create_future()
-        self._turn = asyncio.Lock()
+        self._one_by_one = asyncio.Lock()
         self._probing = asyncio.Lock()
         self._probes = 0
-        self._credentials: PersonaClickError | None = None
+        self._probe_error: PersonaClickError | None = None
         self._is_unauthorized = False
-        self._refused = 0
+        self._refusals = 0
         self._warned: dict[str, Seconds] = {}
-        self._is_warned = False
+        self._is_outage_logged = False
 
     # How it ends
 
     def halt(self, error: Exception | None = None) -> None:
-        """Send nothing more; waits end, requests in flight do not. The first error counts."""
+        """Send nothing more: end all waits, let requests in flight finish. Keep the first error."""
         self.error = self.error or error
         for future in (self.halted, self._answered):
             if not future.done():
@@ -188,7 +188,7 @@ class Delivery:
 
     @contextmanager
     def halting(self) -> Iterator[None]:
-        """Halt the sync by an error, and let what is in flight end in its own way."""
+        """Halt the sync on an error instead of raising it."""
         try:
             yield
         except Halted:
@@ -197,17 +197,17 @@ class Delivery:
             self.halt(error)
 
     def give_up(self, reason: str, cause: Cause, error: PersonaClickError | None = None) -> Halted:
-        """Halt the sync, and return what to raise in its middle."""
+        """Halt the sync; return what a sender raises to stop."""
         status = getattr(error, "status", None)
         self.halt(SyncStopped(reason, report=self.report, cause=cause, status=status))
         return Halted()
 
     def count(self, tally: Tally) -> None:
-        """Note what became of what was sent; give up if too much is refused in a row, or fails."""
-        self._refused = 0 if "sent" in tally else self._refused + 1
-        if self._refused == self.options.max_refused_in_a_row:
+        """Give up after too many refusals in a row, or too many failures in all."""
+        self._refusals = 0 if "sent" in tally else self._refusals + 1
+        if self._refusals == self.options.max_refused_in_a_row:
             self.give_up(
-                f"the last {self._refused} records were all refused, with none accepted in "
+                f"the last {self._refusals} records were all refused, with none accepted in "
                 "between: look at the reasons of the rejected ones before running it again",
                 Cause.CREDENTIALS if self._is_unauthorized else Cause.REFUSED_IN_A_ROW,
             )
@@ -221,9 +221,9 @@ class Delivery:
     ) -> PersonaClickError | None:
         """Make a request until the service has decided; return its refusal, if it is one.
 
-        Or the last failure, if it fails on this one again and again, and takes others.
+        Also return the last failure, if this request fails repeatedly while others succeed.
 
-        :param names: whose cached profiles are out of date then; None for everybody's.
+        :param names: whose cached profiles to drop; None for all.
         :raises Halted: the sync ends.
         """
         if self._has_begun and not self._answered.done():
@@ -233,13 +233,13 @@ class Delivery:
         answers = self._outage.answers
         while True:
             if self._outage.failures < _FAILURES_IN_A_ROW:
-                error = await self._attempt(call, names, failures)
+                error = await self._attempt(call, names, is_retry=failures > 0)
             else:
-                async with self._turn:
-                    # The one before may have found out meanwhile: then all continue at once.
+                async with self._one_by_one:
+                    # The request before may have been answered: then all continue at once.
                     if self._outage.failures < _FAILURES_IN_A_ROW:
                         continue
-                    error = await self._attempt(call, names, failures)
+                    error = await self._attempt(call, names, is_retry=failures > 0)
             if error is None or judge(error)[0] is not Verdict.WAIT:
                 return error
             failures += 1
@@ -250,7 +250,7 @@ class Delivery:
             await self._wait(error, failures)
 
     async def _attempt(
-        self, call: Call[None], names: Sequence[Identity] | None, failures: int
+        self, call: Call[None], names: Sequence[Identity] | None, *, is_retry: bool
     ) -> PersonaClickError | None:
         """Make a request once; return what went wrong, unless nothing will ever get through."""
         limit, probes = self.options.limit, self._probes
@@ -275,7 +275,7 @@ class Delivery:
             sent = getattr(error, "attempts", 0)
         self.report.requests += sent
         self.report.bytes_sent += len(call.body or b"") * sent
-        if failures:
+        if is_retry:
             self.report.retries += sent
         if error is not None:
             verdict, cause = judge(error)
@@ -286,32 +286,32 @@ class Delivery:
             if verdict is Verdict.STOP or problem is not None:
                 raise self.give_up(f"nothing can be delivered: {_in_full(error)}", cause, error)
             self._is_unauthorized = verdict is Verdict.PROBE
-        self._outage.over()
+        self._outage.end()
         self.report.waiting = None
         if not self._answered.done():
             self._answered.set_result(None)
-        if self._is_warned:
-            self._is_warned = False
+        if self._is_outage_logged:
+            self._is_outage_logged = False
             log.info("the service takes records again")
         return error
 
     async def _probed(self, probes: int) -> PersonaClickError | None:
-        """Import nothing, unless somebody has since the request; return what is wrong with that."""
+        """Import nothing, once for all who saw ``probes`` probes; return what is wrong with it."""
         async with self._probing:
             if self._probes == probes:
                 nothing = b"".join(requests.audience_envelope(self.core.shop))
                 call = requests.import_audience(nothing)
-                self._credentials = None
+                self._probe_error = None
                 try:
                     await self.core.transport.send(call, CallOptions(retries=0), Answer.parse)
                 except PersonaClickError as caught:
                     if judge(caught)[0] is not Verdict.RECORD:
-                        self._credentials = caught.with_traceback(None)
+                        self._probe_error = caught.with_traceback(None)
                 self._probes += 1
-            return self._credentials
+            return self._probe_error
 
     async def _wait(self, error: PersonaClickError, failures: int) -> None:
-        """Wait before the next attempt, and say so: in the log once for an outage and a reason."""
+        """Wait before the next attempt; log once per outage and reason."""
         reason = describe(error)
         retry_after = getattr(error, "retry_after", None)
         clock = asyncio.get_running_loop().time()
@@ -326,7 +326,7 @@ class Delivery:
         if waiting is None and self._warned.get(reason, -math.inf) < clock:
             log.warning("a sync waits for the service: %s", reason)
             self._warned[reason] = clock + _SAME_WARNING_SECONDS
-            self._is_warned = True
+            self._is_outage_logged = True
         await asyncio.wait([self.halted], timeout=wait)
 
 

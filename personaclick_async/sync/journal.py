@@ -83,10 +83,10 @@ class Run:
     """A sync as the journal knows it: what it may be resumed for, and how far it is.
 
     :ivar settings: the options that must not change while it is unfinished, by name.
-    :ivar tally: how many rows it has settled, by the report's counters.
+    :ivar tally: how many rows are settled, by the names of the report's counters.
     :ivar last_row: the last row that is settled or stands in a chunk.
-    :ivar rejects_at: how much the reject file held when its rows were counted last.
-    :ivar ended_at: when it was finished or, as it could not go on, abandoned.
+    :ivar rejects_at: the reject file's size when the journal was last saved.
+    :ivar ended_at: when it was finished or abandoned.
     """
 
     source: str
@@ -113,10 +113,10 @@ class Run:
 
 
 class Journal:
-    """An open journal. Threads may use it at once.
+    """An open journal; thread-safe.
 
     :ivar salt: the key of all hashes in it, drawn when it was made.
-    :ivar run: the one that :meth:`resume` has begun or goes on with.
+    :ivar run: the one that :meth:`resume` has begun or resumed.
     """
 
     salt: bytes
@@ -125,7 +125,7 @@ class Journal:
     def __init__(self, path: Path, *, sets_aside: bool = False) -> None:
         """Open a journal, or make one; a damaged file is renamed if it ``sets_aside``."""
         self._name = path.name
-        self._turn = threading.Lock()
+        self._lock = threading.Lock()
         try:
             self._open(path)
         except JournalDamaged:
@@ -188,14 +188,14 @@ class Journal:
 
     def close(self) -> None:
         """Close the file and unlock it."""
-        with self._turn, suppress(sqlite3.Error):
+        with self._lock, suppress(sqlite3.Error):
             self._db.close()
 
     @contextmanager
-    def transaction(self, *, ends: bool = True) -> Iterator[sqlite3.Connection]:
-        """Do something wholly or not at all; unless it ``ends``, together with what comes next."""
+    def transaction(self, *, commits: bool = True) -> Iterator[sqlite3.Connection]:
+        """Commit what the block does, or undo it; else leave it to the next one to commit."""
         try:
-            with self._turn, self._db if ends else nullcontext():
+            with self._lock, self._db if commits else nullcontext():
                 if not self._db.in_transaction:
                     self._db.execute("BEGIN IMMEDIATE")
                 yield self._db
@@ -221,12 +221,11 @@ class Journal:
     def resume(
         self, asked: Run, now: datetime, *, restarts: bool = False, may_repeat: bool = False
     ) -> list[Chunk]:
-        """Begin a run; or go on with its source's unfinished one, and return what it has not done.
+        """Begin a run, or resume the source's unfinished one; return its unfinished chunks.
 
-        One that can't go on is refused if something of it was sent, and ended otherwise.
+        An unfinished run that can't be resumed is refused if it has sent anything, else ended.
 
-        :param may_repeat: whether a source that was synced to its end, unchanged, just before may
-            be synced again without a word in the log.
+        :param may_repeat: don't warn if the same source was synced to its end just before.
         """
         with self.transaction() as db:
             found = db.execute("SELECT id, run FROM runs WHERE source = ?", (asked.source,))
@@ -241,7 +240,7 @@ class Journal:
             changes = asked.changes_since(run)
             if not restarts and not changes:
                 run.tally.pop("failed", None)  # they come again
-                return self._left()
+                return self._unfinished_chunks()
             if not restarts and run.tally.get("sent"):
                 raise SyncRefused(
                     "an earlier sync of this source has not finished, and can't be resumed: "
@@ -259,7 +258,7 @@ class Journal:
             self._keep(db)
         return []
 
-    def _left(self) -> list[Chunk]:
+    def _unfinished_chunks(self) -> list[Chunk]:
         with self.transaction() as db:
             db.execute(_FORGET_UNSETTLED, (self.run.id,))
             db.execute("DELETE FROM chunks WHERE run = ? AND last_row IS NULL", (self.run.id,))
@@ -277,14 +276,14 @@ class Journal:
         db.execute("UPDATE runs SET run = ? WHERE id = ?", (codec.encode(self.run), self.run.id))
 
     def begin(self, first_row: int) -> Chunk:
-        """Make room for a chunk; until it is saved it counts for nothing."""
+        """Add a chunk; until it is saved it counts for nothing."""
         begun = (self.run.id, first_row)
-        with self.transaction(ends=False) as db:
+        with self.transaction(commits=False) as db:
             number = db.execute("INSERT INTO chunks(run, first_row) VALUES (?, ?)", begun).lastrowid
         return Chunk(number or 0, first_row)
 
     def save(self, settled: Sequence[Settlement], *, rejects_at: int = 0) -> None:
-        """Write down what became of rows; forget the contents of records that were refused."""
+        """Save what became of rows; drop the contents of records that were refused."""
         run, run.rejects_at = self.run, rejects_at
         for one in settled:
             for position in one.positions:
@@ -293,14 +292,14 @@ class Journal:
                 run.tally[name] = run.tally.get(name, 0) + count
         chunks = {one.chunk for one in settled}
         run.last_row = max(run.last_row, *(chunk.last_row for chunk in chunks))
-        faulty = [row for one in settled for row in one.faulty if isinstance(row, Refused)]
+        refused = [row for one in settled for row in one.faulty if isinstance(row, Refused)]
         with self.transaction() as db:
             for chunk in chunks:
                 if chunk.is_done:
                     db.execute("DELETE FROM chunks WHERE id = ?", (chunk.id,))
                 else:
                     db.execute(_SAVE, (chunk.last_row, chunk.digest, chunk.settled, chunk.id))
-            for row in faulty:
+            for row in refused:
                 for key in self._keys(identifiers_of(row.source_row)):
                     db.execute("DELETE FROM contents WHERE person = ?", (key,))
             self._keep(db)
@@ -316,7 +315,7 @@ class Journal:
         """
         found: list[Compared] = [*rows]
         wording = self.run.settings["segment_id"].encode()
-        with self.transaction(ends=False) as db:
+        with self.transaction(commits=False) as db:
             for position, (outcome, content) in enumerate(rows, first):
                 is_settled = any(chunk.settled[position : position + 1])
                 if is_settled or not isinstance(outcome, Record):
@@ -330,7 +329,7 @@ class Journal:
         return found
 
     def _keys(self, identifiers: Iterable[tuple[str, str]]) -> list[bytes]:
-        """Return the keys of people, each of whom is another one in another shop."""
+        """Hash identifiers, each within its shop."""
         whose = f"{self.run.settings['api_url']} {self.run.settings['shop_id']}"
         return [self._hash(f"{whose}\n{name}\n{value}".encode()) for name, value in identifiers]
 

@@ -1,4 +1,4 @@
-"""Reading any source in slices, without holding the event loop up."""
+"""Reading any source in slices, without blocking the event loop."""
 
 from __future__ import annotations
 
@@ -74,27 +74,27 @@ class Slice(NamedTuple):
 
 
 def slices(
-    source: Source, left: list[Chunk], done_until: int, most: int
+    source: Source, unfinished: list[Chunk], done_until: int, most: int
 ) -> Generator[Slice, None, None]:
     """Read what an earlier run has left to do, in slices of at most ``most`` rows.
 
-    :param left: its chunks that are not done, in the order of their rows.
-    :param done_until: the last row that it had in a chunk; other rows up to it are done.
+    :param unfinished: its chunks that are not done, in the order of their rows.
+    :param done_until: its last row; up to there, rows outside those chunks are done.
     """
-    after_row = left[0].first_row - 1 if left else done_until
+    after_row = unfinished[0].first_row - 1 if unfinished else done_until
     outcomes = source.outcomes(after_row=after_row)
-    has_come = source.has_come if isinstance(source, AsyncSource) else lambda: most
+    available = source.available if isinstance(source, AsyncSource) else lambda: most
     try:
-        read = some_at_once(outcomes, lambda: min(most, has_come()))
-        yield from cut(in_order(read, after_row), left, done_until)
+        read = in_lists(outcomes, lambda: min(most, available()))
+        yield from cut(in_order(read, after_row), unfinished, done_until)
     finally:
-        # Here, for a generator's file is to be closed where it was opened.
+        # On the thread that opened the generator's file.
         if hasattr(outcomes, "close"):
             outcomes.close()
 
 
-def some_at_once(outcomes: Iterator[Outcome], most: Callable[[], int]) -> Iterator[list[Outcome]]:
-    """Read at most so many at a time; those before an error come before it."""
+def in_lists(outcomes: Iterator[Outcome], most: Callable[[], int]) -> Iterator[list[Outcome]]:
+    """Yield lists of at most ``most()`` outcomes; those before an error are yielded first."""
     while True:
         some: list[Outcome] = []
         try:
@@ -117,9 +117,9 @@ def in_order(read: Iterable[list[Outcome]], row: int) -> Iterator[list[Outcome]]
         yield some
 
 
-def cut(read: Iterable[list[Outcome]], left: list[Chunk], done_until: int) -> Iterator[Slice]:
-    """Leave out rows that are done; keep those of a chunk apart from all others."""
-    chunks = deque(left)
+def cut(read: Iterable[list[Outcome]], unfinished: list[Chunk], done_until: int) -> Iterator[Slice]:
+    """Leave out rows that are done; yield those of a chunk apart from all others."""
+    chunks = deque(unfinished)
     for some in read:
         rest = some
         while rest and chunks:
@@ -142,7 +142,7 @@ def cut(read: Iterable[list[Outcome]], left: list[Chunk], done_until: int) -> It
 
 def source_of(records: Records) -> Source:
     """Return what can be synced as a source; raise SyncRefused for what can't."""
-    # Not isinstance: that would look for the fingerprint, and hash the whole file here on the loop.
+    # Not isinstance: it would read the fingerprint, hashing the whole file on the event loop.
     if callable(getattr(records, "outcomes", None)):
         return records  # type: ignore[return-value]
     if isinstance(records, AsyncIterable):
@@ -156,36 +156,36 @@ def source_of(records: Records) -> Source:
 class AsyncSource(IterableSource):
     """An async iterable, which a task of the event loop reads ahead of the reading thread.
 
-    A slice is what has come while the one before was worked off: a slow source makes short
-    slices and nobody waits for a full one. It has no fingerprint and can't be resumed.
+    A slice holds what arrived while the one before was processed, so a slow source's records are
+    not held back until a slice is full. It has no fingerprint and can't be resumed.
     """
 
     def __init__(self, items: AsyncIterable[Item]) -> None:
         super().__init__(self._arriving())
         self._fetched = aiter(items)
-        self._come: SimpleQueue[Any] = SimpleQueue()
+        self._arrived: SimpleQueue[Any] = SimpleQueue()
         self._room = asyncio.Event()
 
     def start(self, most: int) -> None:
-        """Begin to fetch, at most so many items ahead of the thread."""
+        """Begin to fetch, at most ``most`` items ahead of the thread."""
         self._loop = asyncio.get_running_loop()
         self._fetching = self._loop.create_task(self._fetch(most))
-        self._fetching.add_done_callback(lambda _: self._come.put(_END))
+        self._fetching.add_done_callback(lambda _: self._arrived.put(_END))
 
     async def _fetch(self, most: int) -> None:
         async for item in self._fetched:
-            self._come.put(item)
-            while self._come.qsize() >= most:
+            self._arrived.put(item)
+            while self._arrived.qsize() >= most:
                 self._room.clear()
                 await self._room.wait()
 
-    def has_come(self) -> int:
+    def available(self) -> int:
         """Return how many items can be read without waiting; at least one."""
-        return max(1, self._come.qsize())
+        return max(1, self._arrived.qsize())
 
     def _arriving(self) -> Iterator[Item]:
-        while (item := self._come.get()) is not _END:
-            if self._come.empty():
+        while (item := self._arrived.get()) is not _END:
+            if self._arrived.empty():
                 self._loop.call_soon_threadsafe(self._room.set)
             yield item
         self._fetching.result()

@@ -26,7 +26,7 @@ def test_patience_counts_from_the_last_answer() -> None:
     # The last wait ends with patience: there is no giving up before.
     assert outage.wait(None, attempt=9, now=1093, chance=0) == 7
     assert outage.wait(None, attempt=9, now=1100, chance=0) is None
-    outage.over()
+    outage.end()
     assert outage.wait(None, attempt=9, now=1101, chance=0) == 8
 
 
