@@ -58,8 +58,8 @@ if TYPE_CHECKING:
 log: Final = logging.getLogger("personaclick_async")
 
 Current: TypeAlias = tuple[User | NoCurrentUser, asyncio.AbstractEventLoop | None]
-"""The current user or why there is none, and the event loop with which that ends: a WSGI worker's
-thread keeps its context from one request to the next. None if a ``with`` block ends it."""
+"""The current user, or why there is none, and the event loop with which that ends, or None if a
+``with`` block ends it: a WSGI worker's thread keeps its context from one request to the next."""
 
 _NOBODY: Final[Mapping[int, Current]] = {}
 
@@ -163,13 +163,13 @@ class PersonaClick:
 
     @property
     def scope(self) -> Scope:
-        """What calls of the current user are made with, for the package's own modules."""
+        """What the current user's calls are made with, for the package's own modules."""
         who = self.current_user_or_reason or NoCurrentUser(
             "no current user: set one with client.set_current_user(…) or client.as_user(…), or "
             "make the call for a user: client.user(did=…).profile.get()"
         )
         if isinstance(who, NoCurrentUser):
-            raise type(who)(*who.args)
+            raise type(who)(*who.args)  # a new one: a raised one keeps its traceback
         return Scope(self._core, who.scope.visit, self._options)
 
     @property
@@ -370,7 +370,7 @@ class PersonaClick:
         :param parameters: the query of a GET, else the fields of the JSON body; ``shop_id`` and
             ``shop_secret`` are added.
         :param repeat: send it again after a failure, because twice has the effect of once.
-        :raises ValidationError: the method, the path or a parameter is none.
+        :raises ValidationError: the method, the path or a parameter is malformed.
         """
         core, options = self._core, self._options
         call = any_request(core.shop, method, path, parameters or {}, repeat=repeat)

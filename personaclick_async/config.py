@@ -62,7 +62,7 @@ def number(
     whole: bool = False,
     finite: bool = False,
 ) -> Any:  # noqa: ANN401
-    """Return a validator of numbers of ``at_least`` so much, or else above 0."""
+    """Return a validator of numbers from ``at_least`` to ``at_most``, or else above 0."""
     noun = "a whole number" if whole else "a number"
     rule = "more than 0" if at_least is None else f"{at_least} or more"
     rule = rule if at_most == math.inf else f"{at_least} to {at_most}"
@@ -282,7 +282,7 @@ _FLAGS: Final = dict.fromkeys(("1", "true", "yes", "on"), True) | dict.fromkeys(
     ("0", "false", "no", "off"), False
 )
 _NO_SHOP: Final = "0" * 30
-"""What a disabled client takes for a shop id or a secret that it was not given."""
+"""The shop id and the secret of a disabled client that was given none."""
 
 
 def _timeouts(text: str) -> Timeouts:
@@ -328,6 +328,7 @@ def load_config(
             settings[name] = convert(variables[variable])
             read[name] = variable
             continue
+        # Outside suppress(), for the exception that it dropped holds the value.
         raise ConfigurationError(f"{variable}: expected {rule}")
     if settings.get("disabled") is True:
         settings = {"shop_id": _NO_SHOP, "shop_secret": _NO_SHOP, **settings}
@@ -340,5 +341,4 @@ def load_config(
         source = read.get(str(error).partition(":")[0])
         if source is None:
             raise
-        complaint = f"{error} (set by {source})"
-    raise ConfigurationError(complaint)
+        raise ConfigurationError(f"{error} (set by {source})") from None

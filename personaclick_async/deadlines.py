@@ -21,7 +21,7 @@ _LOOKS_PER_SILENCE: Final = 4
 
 
 class Deadline:
-    """The time that an attempt of the current task has; past it, its block raises TimeoutError."""
+    """The time that the current task has for an attempt; then the block raises TimeoutError."""
 
     # Defaults of the class: most attempts change none of them.
     wants_new_connection: bool = False  # the connector must not give it a used one
@@ -74,14 +74,14 @@ class Deadline:
         ):
             raise TimeoutError
 
-    def ends(self, now: Seconds, silence: Seconds) -> Seconds:
-        """Return when it is over, if no byte comes or goes until then."""
+    def due(self, now: Seconds, silence: Seconds) -> Seconds:
+        """Return when the time is over, if no byte comes or goes until then."""
         progress = self.sent_bytes + (0 if self.incoming is None else self.incoming.total_bytes)
         if progress != self._progress:
             self._progress, self._quiet_since = progress, now
         return min(self._until, self._quiet_since + silence)
 
-    def end(self, now: Seconds) -> None:
+    def expire(self, now: Seconds) -> None:
         """Cancel the task, whose time is over."""
         self.has_passed, self.was_silent = True, now < self._until
         self._task.cancel()
@@ -116,10 +116,10 @@ class Deadlines:
     def _look(self) -> None:
         self._timer, self.next_look = None, math.inf
         now = monotonic()
-        ends = {one: one.ends(now, self._silence) for one in tuple(self.watched)}
+        ends = {one: one.due(now, self._silence) for one in tuple(self.watched)}
         for deadline, end in ends.items():
             if end <= now:
                 self.watched.discard(deadline)  # so that it is cancelled once
-                deadline.end(now)
+                deadline.expire(now)
         if following := [end for end in ends.values() if end > now]:
             self.look_by(min(following))

@@ -117,7 +117,7 @@ class Endpoint:
     """One address of the service and what is known of it.
 
     :ivar is_idempotent: whether twice has the effect of once; else a call is sent again only if
-        the service certainly did not act on it: no connection, 429 or 503.
+        the service certainly did not act on it: no connection, 425, 429 or 503.
     :ivar path: the name as a path.
     :ivar family: whose limit it shares, by the first part of the name.
     """
@@ -144,7 +144,7 @@ FORCE_CHANGE_PHONE: Final = Endpoint("profile/force_change_phone", "POST", is_id
 FORCE_CHANGE_ID: Final = Endpoint("profile/force_change_id", "POST", is_idempotent=False)
 LAST_ORDER: Final = Endpoint("orders/last_for_user", "GET")
 ORDERS_BY_USER: Final = Endpoint("orders/by_user", "GET")
-# The client has no call for these two; the emulator answers every endpoint that stands here.
+# For these the client has no call; the emulator answers every endpoint that stands here.
 SYNC_ORDERS: Final = Endpoint("sync/orders", "POST")
 IMPORT_ORDERS: Final = Endpoint("import/orders", "POST")
 IMPORT_AUDIENCE: Final = Endpoint("import/audience", "POST")

@@ -31,12 +31,12 @@ HEADERS: Final = {
     f"python/{platform.python_version()} aiohttp/{aiohttp.__version__}",
     "Accept": "application/json",
 }
-"""What each request of a client's has."""
+"""The headers of every request."""
 
 _A_DAY: Final = 86_400.0
 
-# What asks the system about each connection that carried a request. By weak reference: aiohttp
-# alone keeps a connection alive. A WeakKeyDictionary would do it in Python, for each request.
+# For each connection that carried a request, what asks whether anything can be read from it. By
+# weak reference, for aiohttp alone keeps a connection alive; a WeakKeyDictionary is slower.
 _used: Final[dict[ref[asyncio.BaseProtocol], Callable[[], object]]] = {}
 
 
@@ -51,7 +51,7 @@ class CleanConnector(aiohttp.TCPConnector):
     """
 
     is_parents = False
-    """Whether it belongs to the process that this one was forked from."""
+    """Whether its connections belong to the process that this one was forked from."""
 
     def __del__(self, *defaults: ModuleType) -> None:
         # In a forked child aiohttp would close the parent's connections, and complain.
@@ -76,7 +76,7 @@ class CleanConnector(aiohttp.TCPConnector):
                 raise aiohttp.ServerDisconnectedError
             is_readable = _used.get(ref(protocol))
             if is_readable is None:
-                _used[ref(protocol, _used.pop)] = _asking(connection)
+                _used[ref(protocol, _used.pop)] = _readable_check(connection)
             # Readable means a stray answer that the event loop has not seen yet, or the end.
             elif (
                 protocol.should_close
@@ -90,8 +90,8 @@ class CleanConnector(aiohttp.TCPConnector):
             return connection
 
 
-def _asking(connection: aiohttp.connector.Connection) -> Callable[[], object]:
-    """Return what asks whether anything can be read from a connection's socket."""
+def _readable_check(connection: aiohttp.connector.Connection) -> Callable[[], object]:
+    """Return a function that asks the system whether a connection's socket can be read."""
     socket = None if connection.transport is None else connection.transport.get_extra_info("socket")
     if socket is None:
         return lambda: True
@@ -138,7 +138,7 @@ class Pool:
             raise
 
     def let_go(self) -> None:
-        """Let the pool end without a word."""
+        """Drop the timer that keeps the pool, which may now be collected without a warning."""
         self.is_closed = True
         if self._held is not None and (timer := self._held()) is not None:
             timer.cancel()
@@ -164,12 +164,12 @@ class Pool:
 
 
 class Pools:
-    """The pools of a client, which open until it is closed."""
+    """The pools of a client; none opens once it is closed."""
 
     def __init__(self, config: Config) -> None:
         self._config = config
         self._lock = threading.Lock()
-        self._abandoned: list[Pool] = []
+        self._abandoned: list[Pool] = []  # by a fork: to collect one would reach into the parent
         self._by_loop: dict[int, ref[Pool]] = {}
         self.is_closed = False
 

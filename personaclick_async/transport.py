@@ -75,7 +75,7 @@ class Transport:
         self._hooks = checked(hooks)
         self._ssl = config.ssl_context or True
         self._total = config.timeouts.total
-        self._limit = config.max_answer_bytes
+        self._max_answer_bytes = config.max_answer_bytes
         self._base = URL(config.api_url)
         self._routes: dict[str, tuple[URL, Limiter]] = {}
         self.pools = Pools(config)
@@ -87,7 +87,7 @@ class Transport:
     async def send(self, call: Call[T], options: CallOptions, then: Callable[[Answer[T]], R]) -> R:
         """Send a call until it is answered with success, or raise what it failed with.
 
-        :param then: makes the result of the answer, here to save a coroutine around this one.
+        :param then: makes the result of the answer; saves the caller a coroutine around this one.
         """
         if self._config.disabled and not self.pools.is_closed:
             self.stats.calls += 1
@@ -128,7 +128,7 @@ class Transport:
         return route
 
     async def _enter(self, limiter: Limiter, sending: _Sending) -> None:
-        """Wait for the limiter's turn."""
+        """Wait until the limiter lets the request pass, or raise that this would take too long."""
         if not limiter.wait_needed():
             return
         began, reason, name = self._clock(), limiter.reason, sending.call.endpoint.name
@@ -217,7 +217,7 @@ class Transport:
         self, pool: Pool, sending: _Sending, headers: Mapping[str, str] | None = None
     ) -> Answer[Any] | Failed:
         """Send the request once."""
-        call, limit = sending.call, self._limit
+        call, most = sending.call, self._max_answer_bytes
         usual = seconds = call.attempt_timeout or self._total
         if sending.options.ends is None:
             await pool.room.acquire()
@@ -246,11 +246,11 @@ class Transport:
                 )
                 try:
                     incoming = deadline.incoming = response.content
-                    if incoming.is_eof() and incoming.total_bytes <= limit:
+                    if incoming.is_eof() and incoming.total_bytes <= most:
                         # All of it came with the headers, as a small answer does.
                         body: bytes | None = incoming.read_nowait()
                     else:
-                        body = await _read(response, limit)
+                        body = await _read(response, most)
                 finally:
                     if not response.closed:  # as it is once its body was read whole
                         response.release()
@@ -276,7 +276,7 @@ class Transport:
                 patience=self._config.timeouts.read if deadline.was_silent else usual,
             )
         if body is None:
-            reason, name = f"the answer is larger than {limit} bytes", call.endpoint.name
+            reason, name = f"the answer is larger than {most} bytes", call.endpoint.name
             return AnswerTooLarge(reason, endpoint=name, attempts=sending.attempts), Fate.HOPELESS
         elapsed = self._clock() - sending.started
         answer = Answer(call, response.status, response.headers, body, sending.attempts, elapsed)
@@ -309,16 +309,16 @@ async def _pieces(body: bytes | memoryview, deadline: Deadline) -> AsyncIterator
         deadline.sent_bytes = start
 
 
-async def _read(response: aiohttp.ClientResponse, limit: int) -> bytes | None:
-    """Read a body of at most ``limit`` bytes, counted after decompression; None if it is larger."""
+async def _read(response: aiohttp.ClientResponse, max_bytes: int) -> bytes | None:
+    """Read a body of at most ``max_bytes``, counted after decompression; None if it is larger."""
     length = response.content_length
-    if length is not None and length > limit:
+    if length is not None and length > max_bytes:
         response.close()
         return None
     body = bytearray()
     async for piece in response.content.iter_any():
         body += piece
-        if len(body) > limit:
+        if len(body) > max_bytes:
             response.close()
             return None
     return bytes(body)

@@ -65,7 +65,7 @@ class Background:
                 loop.call_soon_threadsafe(loop.stop)
             thread.join(_JOIN_SECONDS)
 
-    def start_over(self) -> None:
+    def start_over_after_fork(self) -> None:
         """Begin anew in a forked child, where the parent's thread does not exist."""
         self._abandoned.append(self._running)
         self._lock = threading.Lock()
@@ -103,4 +103,4 @@ def join_threads() -> None:
 
 
 background: Final = Background()
-"""The process's one."""
+"""The one of this process."""

@@ -29,7 +29,7 @@ from personaclick_async.user import User
 
 log: Final = logging.getLogger("personaclick_async.facade")
 
-CallbackFailed: TypeAlias = Callable[[BaseException, str], object]
+OnCallbackError: TypeAlias = Callable[[BaseException, str], object]
 """Gets what a callback raised, and the name of the call."""
 
 
@@ -246,7 +246,7 @@ class Calls:
     def __init__(
         self,
         client: PersonaClick | None,
-        on_callback_error: CallbackFailed | None,
+        on_callback_error: OnCallbackError | None,
         exit_timeout: Seconds,
     ) -> None:
         self.client = client
@@ -262,7 +262,7 @@ class Calls:
         self.has_begun = False
         self._reported: set[Handle] = set()
         self._cancelled: Counter[str] = Counter()
-        _everyone.add(self)
+        _all_calls.add(self)
 
     def make(self, command: Command, user: User | NoCurrentUser | None) -> Handle:
         """Make a call for a user: the one given, or the current one, or the facade's own device."""
@@ -341,7 +341,7 @@ class Calls:
             named = _counted(Counter(handle.endpoint for handle in lost))
             log.warning("not known to be delivered when the process ended: %s", named)
 
-    def start_over(self) -> None:
+    def start_over_after_fork(self) -> None:
         """Forget the parent's calls in a forked child; a session that was there stays."""
         self.lock = threading.Lock()
         self.in_flight.clear()
@@ -369,13 +369,13 @@ def running_loop() -> asyncio.AbstractEventLoop | None:
         return None
 
 
-_everyone: Final[weakref.WeakSet[Calls]] = weakref.WeakSet()
+_all_calls: Final[weakref.WeakSet[Calls]] = weakref.WeakSet()
 
 
 def _leave() -> None:
     """Let the calls finish when the main thread has ended."""
     join_threads()
-    for calls in list(_everyone):
+    for calls in list(_all_calls):
         with suppress(TimeoutError):
             background.run(calls.flush(calls.exit_timeout), calls.exit_timeout)
     _report()
@@ -383,14 +383,14 @@ def _leave() -> None:
 
 
 def _report() -> None:
-    for calls in list(_everyone):
+    for calls in list(_all_calls):
         calls.report()
 
 
-def _start_over() -> None:
-    background.start_over()
-    for calls in list(_everyone):
-        calls.start_over()
+def _start_over_after_fork() -> None:
+    background.start_over_after_fork()
+    for calls in list(_all_calls):
+        calls.start_over_after_fork()
 
 
 # When the main thread has ended. atexit comes too late: by then the thread pool that looks up
@@ -400,4 +400,4 @@ getattr(threading, "_register_atexit", atexit.register)(_leave)
 # Once more at the very end, for calls made since on event loops of other threads.
 atexit.register(_report)
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_start_over)
+    os.register_at_fork(after_in_child=_start_over_after_fork)

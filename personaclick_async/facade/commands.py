@@ -34,7 +34,7 @@ Params: TypeAlias = Mapping[str, object] | ProfileUpdate
 
 
 class WrongCall(PersonaClickError, TypeError):
-    """The command or its arguments have no form that exists; the text shows the right one."""
+    """The command or its arguments are of no known form; the text shows the right one."""
 
 
 class Verb(Enum):
@@ -55,7 +55,7 @@ class Verb(Enum):
         self.endpoint = endpoint
 
     def wrong(self, complaint: str) -> WrongCall:
-        """Make the error for a call that is none of this verb's."""
+        """Return the error of a call that is not of this verb's form."""
         return WrongCall(f"{self.form}: {complaint}")
 
 
@@ -82,7 +82,10 @@ class Command:
 
 
 def parse(arguments: Sequence[object], named: Mapping[str, object]) -> Command:
-    """Parse a call; one that has no form that exists raises :class:`WrongCall`."""
+    """Parse a call.
+
+    :raises WrongCall: it is of no known form.
+    """
     words = tuple([one if isinstance(one, str) else "" for one in arguments[:2]])
     verb = _VERBS.get(words) or _VERBS.get(words[:1])
     if verb is None:

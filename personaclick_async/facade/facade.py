@@ -9,7 +9,7 @@ from personaclick_async.client import PersonaClick
 from personaclick_async.codec import Json
 from personaclick_async.config import Seconds
 from personaclick_async.facade.background import background
-from personaclick_async.facade.calls import CallbackFailed, CallError, Calls, Handle, running_loop
+from personaclick_async.facade.calls import CallError, Calls, Handle, OnCallbackError, running_loop
 from personaclick_async.facade.commands import Verb, parse
 from personaclick_async.models.update import ProfileUpdate
 from personaclick_async.user import User
@@ -24,7 +24,7 @@ OnError: TypeAlias = Callable[[CallError], object] | None
 def create_personaclick(
     client: PersonaClick | None = None,
     *,
-    on_callback_error: CallbackFailed | None = None,
+    on_callback_error: OnCallbackError | None = None,
     exit_timeout: Seconds = 10.0,
 ) -> Personaclick:
     """Make the function of the JavaScript SDK: ``personaclick("profile", "set", …)``.

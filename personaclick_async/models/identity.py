@@ -1,4 +1,4 @@
-"""Who a call is about: a device or a customer, and the visit in which it is made."""
+"""The user of a call, a device or a customer, and the session in which it is made."""
 
 from __future__ import annotations
 

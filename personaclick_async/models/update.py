@@ -72,9 +72,9 @@ class Field:
 
     :ivar rule: accepts a value, and returns it in the wire's form.
     :ivar kind: what the field holds.
-    :ivar column_names: what columns of files that hold it are called, besides its own name: in
-        small letters, without spaces and signs; the surest first. ``sync/mapping/words.toml`` has
-        those of other languages.
+    :ivar column_names: names of columns that hold it, besides its own, the surest first: in lower
+        case, without signs, a space between two. ``sync/mapping/words.toml`` has those of other
+        languages.
     :ivar in_full_answer: whether the full profile has it (protocol, section 4.2).
     :ivar part: the class of the objects in a list of them.
     """
@@ -89,10 +89,10 @@ class Field:
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
 
-    def __get__(self, owner: Fields | None, _: type | None = None) -> object:
-        if owner is None:
+    def __get__(self, instance: Fields | None, _: type | None = None) -> object:
+        if instance is None:
             return self
-        value = owner.mentioned.get(self.name)
+        value = instance.mentioned.get(self.name)
         if value is None or value is CLEAR:
             return value
         if self.kind is Kind.GENDER:
@@ -271,8 +271,7 @@ class ProfileUpdate(Fields):
 
     :ivar mentioned: the standard fields that are given, by name, in the wire's form, or
         :data:`CLEAR`.
-    :raises ValidationError: a value breaks its field's rule; names the field, the type and the
-        rule, never the value.
+    :raises ValidationError: a value breaks its field's rule.
     """
 
     __slots__ = ("custom",)

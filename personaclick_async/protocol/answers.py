@@ -271,7 +271,7 @@ def _message(said: dict[str, Json]) -> str:
 
 
 def _kind(status: int, message: str) -> type[ServiceError]:
-    if status < _FIRST_SERVER_ERROR and status != 429:  # noqa: PLR2004
+    if status < _FIRST_SERVER_ERROR and status != RateLimited.usual_status:
         about_profile = _PROFILE_WORD.search(message)
         if about_profile is not None and _NOT_FOUND.search(message, about_profile.end()):
             return NotFound

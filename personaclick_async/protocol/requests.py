@@ -1,4 +1,4 @@
-"""From a call to the request that asks it, and how its answer is read; sections of the protocol."""
+"""Each call as a request, and how its answer is read; in brackets, the protocol's sections."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from personaclick_async.models.update import ProfileUpdate, to_wire
 T = TypeVar("T")
 P = TypeVar("P", bound=Profile)
 
-_SMALLEST_PROFILE: Final = 32
+_SHORTEST_PROFILE_BYTES: Final = 32
 _WESTERNMOST: Final = -12
 _EASTERNMOST: Final = 14
 
@@ -127,7 +127,7 @@ def init(
 def any_request(
     shop: Shop, method: str, path: str, parameters: Mapping[str, Json], *, repeat: bool
 ) -> Call[Json]:
-    """Ask an endpoint that this package has no call for, with the shop's credentials (1)."""
+    """Call an endpoint that has no function here, with the shop's credentials (1)."""
     if method not in _METHODS:
         raise ValidationError("method", " or ".join(_METHODS), "another value")
     if type(path) is not str or not _PATH.fullmatch(path):
@@ -164,7 +164,7 @@ def read_profile(shop: Shop, context: RequestContext) -> Call[Profile]:
 
 
 def read_profile_as(read: Callable[[bytes], T], shop: Shop, context: RequestContext) -> Call[T]:
-    """Do what :func:`read_profile` does; ``read`` makes the result of the answer."""
+    """Do what :func:`read_profile` does; ``read`` makes the result of the body."""
     return Call(names.PROFILE, read, _query(shop, context))
 
 
@@ -284,8 +284,8 @@ def _read_init(body: bytes) -> InitAnswer:
 
 def _read_profile(kind: type[P], body: bytes) -> P:
     profile = read_object(kind, body)
-    if len(body) < _SMALLEST_PROFILE:
-        read_profile_json(body)
+    if len(body) < _SHORTEST_PROFILE_BYTES:
+        read_profile_json(body)  # raises if it is no profile: each field of one is optional
     return profile
 
 
