@@ -22,7 +22,7 @@ from personaclick_async.errors import PersonaClickError
 from personaclick_async.names import IMPORT_REQUESTS_PER_MINUTE
 
 
-def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="personaclick-emulator",
         description="The PersonaClick service on this machine, to develop and test against.",
@@ -33,11 +33,11 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     shop_id = os.environ.get("PERSONACLICK_SHOP_ID", DEFAULT_SHOP_ID)
     add("--shop-id", default=shop_id, help="30 hexadecimal characters")
     add("--database", default=":memory:", help="a file that keeps everything")
-    add("--seed", type=int, default=0, help="makes the chances repeatable")
+    add("--seed", type=int, default=0, help="makes random faults repeatable")
     for name, words in {
         "--public": "listen where other machines can reach it",
         "--no-limits": "imports without a rate limit",
-        "--strict": "404 for unknown devices, undeclared properties go",
+        "--strict": "404 for unknown devices, undeclared properties are ignored",
         "--cors": "let pages of other sites call the service's addresses",
     }.items():
         add(name, action="store_true", help=words)
@@ -55,40 +55,40 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run until interrupted."""
     try:
-        _run(_options(arguments))
+        _run(_parse(arguments))
     except (PersonaClickError, OSError, ValueError, OverflowError, sqlite3.Error) as error:
         sys.exit(f"personaclick-emulator: {codec.printable(str(error))}")
 
 
-def _run(told: argparse.Namespace) -> None:
+def _run(options: argparse.Namespace) -> None:
     settings = EmulatorSettings(
-        shop_id=told.shop_id,
+        shop_id=options.shop_id,
         # Not an option of the command line: those are visible to every user of the machine.
         shop_secret=os.environ.get("PERSONACLICK_SHOP_SECRET", DEFAULT_SECRET),
-        import_limit=None if told.no_limits else IMPORT_REQUESTS_PER_MINUTE,
-        cors=told.cors,
-        host_names=tuple(told.host_name),
-        seed=told.seed,
+        import_limit=None if options.no_limits else IMPORT_REQUESTS_PER_MINUTE,
+        cors=options.cors,
+        host_names=tuple(options.host_name),
+        seed=options.seed,
     )
-    behaviour = Behaviour.load(told.probed) if told.probed else Behaviour()
-    if told.strict:
+    behaviour = Behaviour.load(options.probed) if options.probed else Behaviour()
+    if options.strict:
         behaviour = attrs.evolve(behaviour, device_unknown=404, undeclared_property="ignored")
     emulator = Emulator(
         settings,
         behaviour=behaviour,
-        host=told.host or ("0.0.0.0" if told.public else "127.0.0.1"),  # noqa: S104 - asked for
-        port=told.port,
-        database=told.database,
-        allow_public=told.public,
+        host=options.host or ("0.0.0.0" if options.public else "127.0.0.1"),  # noqa: S104 - asked for
+        port=options.port,
+        database=options.database,
+        allow_public=options.public,
     )
-    for fault in told.fault:
+    for fault in options.fault:
         emulator.add_fault(Fault.from_text(fault))
     stopped = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopped.set())
     with emulator:
         for kind in LOADED:
-            if path := getattr(told, kind):
+            if path := getattr(options, kind):
                 _load(emulator, kind, path)
         secret = f"export PERSONACLICK_SHOP_SECRET={DEFAULT_SECRET}\n"
         sys.stdout.write(

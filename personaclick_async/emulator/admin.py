@@ -1,4 +1,4 @@
-"""The emulator's own addresses: its page, and loading, watching and steering it over HTTP."""
+"""The emulator's own addresses: its page, and the HTTP interface to load and control it."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ _GUARDS: Final = {
     "Cache-Control": "no-store",
 }
 _TOKEN: Final = "X-Emulator-Token"  # noqa: S105 - the header's name
-_SMALL_BYTES: Final = 64 * 1024
-_LOOK_SECONDS: Final = 0.25
+_MAX_BODY_BYTES: Final = 64 * 1024
+_POLL_SECONDS: Final = 0.25
 _MOST_SHOWN: Final = 200
 _MASKED: Final = "••••"
 _PRIVATE: Final = frozenset({names.SHOP_SECRET, "authorization"})
@@ -50,13 +50,13 @@ _LISTS: Final = {
     "orders": ('number, profile, body AS "order" FROM orders', "body", "number DESC"),
     "products": ("product FROM products", "product", "id"),
 }
-"""What is shown, where a text is looked for, and the order."""
-_STEERING: Final = ("stream", "status", "profile", "computed", "reset", "requests", "faults")
-_ADDRESSES: Final = {*_PAGE, *_LISTS, *_STEERING}
+"""By kind: the columns and table, the searched text, and the order."""
+_CONTROLS: Final = ("stream", "status", "profile", "computed", "reset", "requests", "faults")
+_ADDRESSES: Final = {*_PAGE, *_LISTS, *_CONTROLS}
 
 
 class Admin:
-    """Answers the addresses under ``/_emulator/``, once it is sure who asks."""
+    """Answers the addresses under ``/_emulator/``."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
@@ -79,13 +79,13 @@ class Admin:
                 response = web.Response(body=page, content_type=_PAGE[name], charset="utf-8")
             else:
                 loads = request.method == "POST" and name in LOADED
-                most = self._service.settings.max_import_bytes if loads else _SMALL_BYTES
+                most = self._service.settings.max_import_bytes if loads else _MAX_BODY_BYTES
                 body = await body_of(request, most)
                 with self._store.lock:
                     answer = self._carry_out(request.method, name, request.query, body)
                 response = json_response(codec.encode(answer))
         except ValueError as error:
-            # Whatever else can't be understood, such as a fault, is told as it is.
+            # Such as a fault's ConfigurationError.
             refused = error if isinstance(error, Refused) else Refused(422, str(error))
             response = json_response(refused.envelope(), refused.status)
         response.headers.update(_GUARDS)
@@ -94,9 +94,8 @@ class Admin:
     def _check(self, request: Request) -> None:
         """Check a request before its body is read.
 
-        Whatever changes something needs the shop's secret (``Authorization: Bearer …``), or the
-        token that stands in the page. A page of another site can neither read nor send these, and
-        is told nothing: its ``Origin`` is refused.
+        Changes need the shop's secret (``Authorization: Bearer …``) or the token in the page,
+        which pages of other sites can't read; a request with another site's ``Origin`` is refused.
         """
         headers = request.headers
         if "Origin" in headers and headers["Origin"].partition("://")[2] != headers.get("Host"):
@@ -111,15 +110,15 @@ class Admin:
             raise Refused(401, "Authorization: Bearer with the shop_secret is needed")
 
     async def _stream(self, request: Request) -> web.StreamResponse:
-        """Tell a browser each request that has ended, and the faults and counts as they change."""
+        """Send a browser each request that has ended, and the faults and counts as they change."""
         response = web.StreamResponse(headers={**_GUARDS, "Content-Type": "text/event-stream"})
         await response.prepare(request)
         seen = {one.number for one in self._traffic.latest(_MOST_SHOWN)}
-        told = b""
+        sent = b""
         with suppress(ConnectionResetError):
             while True:
                 await response.write(b": still here\n\n")
-                await asyncio.sleep(_LOOK_SECONDS)
+                await asyncio.sleep(_POLL_SECONDS)
                 latest = self._traffic.latest(_MOST_SHOWN)
                 for recorded in reversed(latest):
                     if recorded.number not in seen:
@@ -127,8 +126,8 @@ class Admin:
                 seen = {one.number for one in latest}
                 with self._store.lock:
                     state = b"event: state\ndata: %b\n\n" % codec.encode(self._state())
-                if state != told:
-                    told = state
+                if state != sent:
+                    sent = state
                     await response.write(state)
         return response
 
@@ -194,7 +193,7 @@ class Admin:
         return [{name: getattr(one, name) for name in shown} for one in faults]
 
     def _listed(self, kind: str, where: str, *values: object) -> list[Json]:
-        """Return the newest of a kind of which something holds."""
+        """Return the newest rows of a kind that meet a condition."""
         what, _, order = _LISTS[kind]
         query = f"SELECT {what} WHERE {where} ORDER BY {order} LIMIT {_MOST_SHOWN}"
         found: list[Json] = [dict(row) for row in self._store.execute(query, *values)]

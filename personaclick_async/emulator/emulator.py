@@ -1,4 +1,4 @@
-"""The emulator: a server in a thread of its own, started and steered from any other."""
+"""The emulator: a server in a thread of its own, controlled from any other."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ from personaclick_async.models.identity import Identity
 _KNOWN: Final = "SELECT profile FROM known WHERE shop = ?"
 
 
-def _keep_the_kind(record: logging.LogRecord) -> bool:
-    """Take an error from a record: what the server could not read may hold personal data."""
+def _without_details(record: logging.LogRecord) -> bool:
+    """Log only an error's class: its text may quote personal data of a request."""
     kind = record.exc_info[0] if record.exc_info else None
     if kind is not None:
         record.msg = f"{record.msg} ({kind.__name__})"
         record.exc_info = None
-    return kind is not ConnectionResetError  # a client that does not wait is no error here
+    return kind is not ConnectionResetError  # a client that leaves early is no error
 
 
 _LOGGER: Final = logging.getLogger("personaclick_async.emulator")
-_LOGGER.addFilter(_keep_the_kind)
+_LOGGER.addFilter(_without_details)
 
 
 class Emulator(Traffic):
@@ -166,7 +166,7 @@ class Emulator(Traffic):
 
     @contextmanager
     def _running(self) -> Iterator[Service]:
-        """Provide the service, which nobody else uses meanwhile."""
+        """Yield the running service, with the lock held."""
         with self.lock:
             if self._service is None:
                 raise RuntimeError("the emulator is not running")
@@ -188,7 +188,7 @@ class Emulator(Traffic):
         """Add another shop, or change one; shops share nothing."""
         self._rows("INSERT OR REPLACE INTO shops VALUES (?, ?, ?)", shop_id, shop_secret, active)
 
-    # What the shop has
+    # Filling the shop
 
     def add_products(self, products: Iterable[Mapping[str, Any]]) -> int:
         """Add products in the shape of the protocol's section 5.1; return how many.
@@ -215,9 +215,9 @@ class Emulator(Traffic):
         return self._load("profiles", profiles)
 
     def _load(self, kind: str, items: Iterable[Mapping[str, Any]]) -> int:
-        whole = list(items)  # what makes the items may take its time
+        complete = list(items)  # before the lock is held: a generator may be slow
         with self._running() as service:
-            return service.load(kind, whole)
+            return service.load(kind, complete)
 
     def set_computed(self, *, did: str | None = None, **named: Any) -> None:  # noqa: ANN401 - JSON
         """Set what the real service computes from behaviour.
@@ -235,7 +235,7 @@ class Emulator(Traffic):
         query = "INSERT OR REPLACE INTO properties VALUES (?, ?, ?, ?)"
         self._rows(query, self.shop_id, name, kind, public)
 
-    # What happened
+    # Imports
 
     @property
     def ignored_entries(self) -> int:
@@ -255,7 +255,7 @@ class Emulator(Traffic):
         end = time.monotonic() + timeout
         while self._rows("SELECT 1 FROM queue LIMIT 1"):
             if self._applying.done():
-                # Nobody applies them any more; this says why.
+                # It failed; this raises its error.
                 self._applying.result()
             if time.monotonic() > end:
                 raise TimeoutError(f"imports were not applied within {timeout:g} s")
@@ -303,6 +303,6 @@ class Emulator(Traffic):
         return [email for (email,) in rows]
 
     def reset(self) -> None:
-        """Delete everything but the shops: faults, recorded requests and used-up limits too."""
+        """Delete everything but the shops: also faults, recorded requests and used-up limits."""
         with self._running() as service:
             service.reset()

@@ -1,4 +1,4 @@
-"""What a shop sells and has sold: products and orders, taken in and shown as the service does."""
+"""A shop's products and orders, stored and shown as the service does."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _STATES: Final = {
     **dict.fromkeys(("cancelled", "canceled", "refunded"), "cancelled"),
     **dict.fromkeys(("delivered", "completed"), "completed"),
 }
-_SECONDS: Final = range(10**11)
-"""Dates up to the year 5138: milliseconds, which the service does not take, fall out of it."""
-_MOST: Final = 10**15
+_VALID_SECONDS: Final = range(10**11)
+"""Dates up to the year 5138. The service takes no milliseconds, which lie beyond."""
+_LIMIT: Final = 10**15
 _OLD_NAMES: Final = {
     "user_id": names.EXTERNAL_ID,
     "user_email": names.EMAIL,
@@ -99,11 +99,11 @@ class Goods:
 
     def last_products(self, owner: int) -> list[dict[str, Json]]:
         """Return the products of the newest order not cancelled, each once (protocol, 12)."""
-        bought = [one["items"] for _, one in self._of(owner) if _state(one) != "cancelled"]
+        bought = [one["items"] for _, one in self._orders_of(owner) if _state(one) != "cancelled"]
         ids = dict.fromkeys(str(item.get(names.ID)) for items in bought[-1:] for item in items)
         return [product for one in ids if (product := self.product(one)) is not None]
 
-    def _of(self, owner: int, since: float = 0) -> list[tuple[int, dict[str, Json]]]:
+    def _orders_of(self, owner: int, since: float = 0) -> list[tuple[int, dict[str, Json]]]:
         """Return a profile's orders with the store's own numbers, oldest first."""
         query = "SELECT number, body FROM orders WHERE profile = ? AND date >= ? "
         return self.profiles.store.execute(query + "ORDER BY date, number", owner, since).fetchall()
@@ -112,7 +112,7 @@ class Goods:
         """Return a profile's orders, oldest first (protocol, sections 2.7 and 5.4)."""
         day = read.of_kind(Kind.DAY, names.DATE_FROM, since)
         start = datetime.fromisoformat(day).replace(tzinfo=UTC).timestamp() if day else 0
-        return [self._shown(number, order) for number, order in self._of(owner, start)]
+        return [self._shown(number, order) for number, order in self._orders_of(owner, start)]
 
     def _shown(self, number: int, order: Given) -> dict[str, Json]:
         total = _money(_total(order))
@@ -162,7 +162,7 @@ class Goods:
                     for item in order["items"]
                 ],
             }
-            for _, order in self._of(owner)
+            for _, order in self._orders_of(owner)
         ]
 
 
@@ -174,25 +174,24 @@ def _state(one: Given) -> str:
 def _items_left(before: list[Item], given: Json) -> list[Item]:
     """Return an order's items after an import: what is cancelled or refunded leaves the order.
 
-    Items that are all in force replace the ones before; with a refund among them they are a
-    report about some, and the others stay.
+    Given items replace all earlier ones; with a cancelled one among them, only those of their ids.
     """
     given = [item for item in given if isinstance(item, dict)] if isinstance(given, list) else []
     kept = [item for item in given if _state(item) != "cancelled"]
     if given and len(kept) == len(given):
         return kept
-    said = {str(item.get(names.ID)) for item in given}
-    return [item for item in before if str(item.get(names.ID)) not in said] + kept
+    reported = {str(item.get(names.ID)) for item in given}
+    return [item for item in before if str(item.get(names.ID)) not in reported] + kept
 
 
 def _seconds(value: Json) -> int:
-    """Return UNIX seconds, also of a text such as ``2026-05-01 12:34:56``, which is in UTC."""
+    """Return UNIX seconds; a text such as ``2026-05-01 12:34:56`` is in UTC."""
     number = _number(value)
     if number is None and isinstance(value, str):
         with suppress(ValueError, OverflowError):
             moment = datetime.fromisoformat(value)
             number = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-    if number is None or int(number) not in _SECONDS:
+    if number is None or int(number) not in _VALID_SECONDS:
         raise Refused(422, "the order's date is neither UNIX seconds nor a date")
     return int(number)
 
@@ -217,7 +216,7 @@ def _money(value: Json) -> str | None:
 def _number(value: Json) -> float | None:
     with suppress(TypeError, ValueError, OverflowError):
         # 1e300 is a number, but no date and no price.
-        if not isinstance(value, bool) and -_MOST < (number := float(value)) < _MOST:
+        if not isinstance(value, bool) and -_LIMIT < (number := float(value)) < _LIMIT:
             return number
     return None
 

@@ -33,7 +33,7 @@ _TYPES: Final[Mapping[Kind, tuple[Any, str]]] = {
     Kind.FLAG: (bool, "not a boolean"),
     Kind.OBJECTS: (list[dict[str, Any]], "not an array of objects"),
 }
-"""What a field holds that is not just text, and what is said of anything else."""
+"""The type of each kind that is not just text, and the complaint about anything else."""
 _DID_MAX_CHARACTERS: Final = 255
 _MAX_DEPTH: Final = 64
 _strict: Final = msgspec.json.Decoder()
@@ -51,7 +51,7 @@ AUDIENCE_FIELDS: Final = {
 
 
 class Refused(ValueError):
-    """Raised of a request, or an entry of an import, that can't be carried out (protocol, 9)."""
+    """A request, or an entry of an import, can't be carried out (protocol, section 9)."""
 
     def __init__(self, status: int, message: str, *, retry_after: int | None = None) -> None:
         super().__init__(message)
@@ -70,7 +70,7 @@ class Refused(ValueError):
 
 
 def unless_refused(setting: Value, message: str) -> Value:
-    """Return a setting of the behaviour, unless it is a status: that refuses."""
+    """Return a setting of the behaviour; one that is a status refuses instead."""
     if type(setting) is int:
         raise Refused(setting, message)
     return setting
@@ -123,10 +123,10 @@ def _put_item(items: dict[str, Json], key: str, field: str | None, value: str) -
 
 
 def strict_json(text: bytes | str) -> Json:
-    """Read JSON, or raise ValueError: NaN and lone surrogates are none, nor 65 levels."""
+    """Parse JSON; raise ValueError for NaN, lone surrogates and more than 64 levels."""
     try:
         value = _strict.decode(text)
-        # What can just be read here could not be read from the store, where the stack is deeper.
+        # The store parses it again, with less of the stack left.
         if _depth(value) <= _MAX_DEPTH:
             return value
     except (RecursionError, msgspec.DecodeError):  # no ValueError before msgspec 0.21
@@ -187,20 +187,20 @@ def identifiers(parameters: Given, user_id_names: str = "both") -> dict[str, str
 
 
 def field(name: str, value: Json) -> Json:
-    """Understand the value of a standard field, in any of the official clients' encodings."""
+    """Parse the value of a standard field, in any of the official clients' encodings."""
     kind = FIELDS[name].kind if name in FIELDS else AUDIENCE_FIELDS.get(name, Kind.TEXT)
     return of_kind(kind, name, value)
 
 
 def of_kind(kind: Kind, name: str, value: Json) -> Json:
-    """Understand a value of a kind; ``name`` is for the message."""
+    """Parse a value of a kind; ``name`` is for the message."""
     if kind is Kind.OBJECTS and isinstance(value, str):
         value = custom_value(value.strip())
     return of_type(*_TYPES.get(kind, (str, "not a string")), name, value)
 
 
 def of_type(expected: Any, complaint: str, name: str, value: Json) -> Json:  # noqa: ANN401 - a type
-    """Understand a value of a type, or complain."""
+    """Convert a value to a type, or refuse it with ``name`` and the complaint."""
     if value is None or value == "null":
         # React Native turns null into this text.
         return None
@@ -216,7 +216,7 @@ def of_type(expected: Any, complaint: str, name: str, value: Json) -> Json:  # n
 
 
 def custom_value(value: Json) -> Json:
-    """Understand the value of a custom property: JSON text of an object or array is that."""
+    """Parse the value of a custom property: text that is a JSON object or array becomes one."""
     if isinstance(value, str) and value[:1] in ("{", "["):
         try:
             return strict_json(value)

@@ -1,4 +1,4 @@
-"""The endpoints' rules: what each call is answered, given its parameters, and what imports do."""
+"""The endpoints' rules: how each call is answered, and how imports are applied."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _INIT_ANSWER: Final[Given] = {
     "snippets": [],
     "search": {"enabled": False, "landing": None, "type": "full", "settings": {}},
 }
-# So many entries are applied before a request is answered again.
+# Requests are answered between these batches.
 _QUEUED: Final = "SELECT number, shop, endpoint, segment, body FROM queue ORDER BY number LIMIT 200"
 LOADED: Final = ("products", "profiles", "orders")
 """What can be loaded, in an order in which each finds what it refers to."""
@@ -67,7 +67,7 @@ class Service:
         return Profiles(self.store, shop or self.settings.shop_id, self.behaviour)
 
     def reset(self) -> None:
-        """Delete everything but the shops: faults, recorded requests and used-up limits too."""
+        """See :meth:`Emulator.reset`."""
         self.traffic.clear_faults()
         self.traffic.clear_requests()
         self._quota.arrivals.clear()
@@ -192,7 +192,7 @@ class Service:
     # Imports
 
     def _accept(self, endpoint: names.Endpoint, shop: str, parameters: Parameters) -> Json:
-        """Accept an import for the background; the answer says nothing of what is wrong in it."""
+        """Accept an import; the answer does not tell what is wrong in its entries."""
         key = names.ORDERS if endpoint.path.endswith(names.ORDERS) else names.AUDIENCE
         entries = parameters.get(key)
         if not isinstance(entries, list):
@@ -212,11 +212,10 @@ class Service:
         return DONE
 
     async def apply_imports(self) -> None:
-        """Apply what is queued, in the order in which it came, for ever."""
+        """Apply queued entries in order, until cancelled."""
         while True:
             self._queued.clear()
-            # Applied and taken from the queue in one: a killed emulator goes on from there, and
-            # undoes no newer write by applying an entry twice.
+            # One transaction: no kill makes an entry apply twice, which could undo a newer write.
             with self.store.transaction():
                 entries = self.store.execute(_QUEUED).fetchall()
                 for number, *entry in entries:
@@ -225,7 +224,7 @@ class Service:
             await (asyncio.sleep(0) if entries else self._queued.wait())
 
     def _apply(self, shop: str, kind: str, segment_id: int | None, entry: Json) -> None:
-        """Apply an entry of an import; those that are ignored are counted by the reason."""
+        """Apply an entry of an import, or count it as ignored, by the reason."""
         try:
             self._take(kind, entry, self.profiles(shop), segment_id)
         except Refused as refused:
@@ -252,9 +251,9 @@ class Service:
                 Goods(profiles).add_order(entry)
 
     def load(self, kind: str, items: Iterable[Mapping[str, Any]]) -> int:
-        """Add what is in :data:`LOADED` from outside the documented calls; return how many.
+        """Add items of a kind in :data:`LOADED`; return how many were added.
 
-        An order that can't be one is left out; of a product or profile it is :class:`Refused`.
+        An invalid order is left out; an invalid product or profile raises :class:`Refused`.
         """
         taken, profiles = 0, self.profiles()
         with self.store.transaction():
@@ -279,7 +278,7 @@ class Quota:
     arrivals: defaultdict[str, deque[float]] = attrs.field(factory=lambda: defaultdict(deque))
 
     def take(self, shop: str) -> None:
-        """Count a request; of one too many say after how many whole seconds to come again."""
+        """Count a request; refuse one too many, with the whole seconds to wait."""
         if self.limit is None:
             return
         now = self.clock()

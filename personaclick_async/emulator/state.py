@@ -1,4 +1,4 @@
-"""What the emulator remembers, in SQLite: its tables, and the profiles of a shop in them.
+"""The emulator's SQLite store, and the profiles of a shop in it.
 
 Devices and identifiers move between profiles as the protocol's section 6.4 says.
 """
@@ -44,7 +44,7 @@ COMPUTED: Final = [
 """What the service computes from behaviour, and the emulator is told (protocol, section 4.1)."""
 BLOCKS: Final = frozenset(COMPUTED) - _SCALARS
 
-# As the schema sets it; it grows with each change of the tables.
+# Equal to user_version in schema.sql; increased with each change of the tables.
 _VERSION: Final = 3
 
 sqlite3.register_converter("json_text", codec.decode)
@@ -56,9 +56,9 @@ def packed(value: codec.Json) -> str:
 
 
 class Store:
-    """The tables of all shops. Whoever needs something of them asks in SQL, where it is needed.
+    """The tables of all shops.
 
-    Its lock is held while it is used; a transaction holds it by itself.
+    Hold its lock while using it; a transaction does so itself.
     """
 
     def __init__(self, database: str | Path, lock: threading.RLock) -> None:
@@ -118,7 +118,7 @@ class Profiles:
         return fields, custom, computed
 
     def change(self, key: int, *changes: Given) -> None:
-        """Change some of its fields, custom properties and blocks; None removes a value."""
+        """Change fields, custom properties and blocks, in this order; None removes a value."""
         changed = [
             packed({name: value for name, value in {**part, **change}.items() if value is not None})
             for part, change in zip(self.load(key), (*changes, {}, {}), strict=False)
@@ -180,7 +180,7 @@ class Profiles:
         return value
 
     def _name(self, key: int, kind: str, value: str) -> None:
-        """Move an identifier to a profile, in place of the one of that kind."""
+        """Assign an identifier to a profile, replacing the one of that kind."""
         query = "INSERT OR REPLACE INTO identifiers VALUES (?, ?, ?, ?, ?)"
         self.store.execute(query, self.shop, kind, self._compared(kind, value), value, key)
 
@@ -269,7 +269,7 @@ class Profiles:
         return fields, custom
 
     def enlist(self, entry: Given, segment_id: int | None) -> None:
-        """Carry out one entry of an audience, and note the segment it was imported into."""
+        """Apply one entry of an audience, and add its profile to the segment."""
         if not read.identifiers(entry, self.behaviour.user_id_names):
             raise Refused(422, "the entry has no identifier")
         key = self.update(None, entry, read.AUDIENCE_FIELDS)
@@ -294,7 +294,7 @@ class Profiles:
     def force_change(self, kind: str, given: Given) -> None:
         """Assign a profile another identifier; its previous owner loses it (protocol, 2.5)."""
         flag = "i_understand_what_i_am_doing"
-        # Anything else will do, even a sentence.
+        # Any other value confirms, even a sentence.
         if str(given.get(flag)).lower() in _NO:
             raise Refused(422, f"{flag} is missing")
         old, new = (read.as_text(given.get(f"{age}_{kind}")) for age in ("old", "new"))

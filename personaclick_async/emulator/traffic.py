@@ -1,4 +1,4 @@
-"""What comes to an emulator: the requests that are kept, and what goes wrong with them."""
+"""The requests that came to an emulator, and the faults and holds that act on them."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ class Fault(AbstractContextManager["Fault"]):
         return self.status is not None or self.body is not None or self.error_message is not None
 
     def matches(self, method: str, path: str) -> bool:
-        """Whether it is about such a request, and not used up."""
+        """Whether such a request matches, and ``times`` is not used up."""
         return (
             self.path in (None, path)
             and (self.method is None or self.method.upper() == method)
@@ -136,15 +136,15 @@ class Fault(AbstractContextManager["Fault"]):
 
 _TYPES: Final = get_type_hints(Fault)
 FAULT_FIELDS: Final = sorted(name for name, kind in _TYPES.items() if kind in _WORDS)
-"""What a fault may have where it is asked for in JSON or on a command line."""
+"""The fields of a fault that JSON and the command line can set."""
 
 
 @attrs.define(eq=False, repr=False)
 class Held(AbstractContextManager["Held"]):
     """Answers that are ready and held back; leaving its block lets them go.
 
-    The request is carried out when it comes; only its answer waits. So a read that is held gives
-    what was true when it came, whatever is written meanwhile.
+    The request is carried out when it comes; only its answer waits. So a held read returns what
+    was stored when it came, whatever is written meanwhile.
     """
 
     _method: str
@@ -155,7 +155,7 @@ class Held(AbstractContextManager["Held"]):
     _released: Future[None] = attrs.field(factory=Future)
 
     async def hold(self, method: str, path: str) -> None:
-        """Wait on the server's loop until released, if it is about such a request."""
+        """Wait on the server's loop until released, if the request matches."""
         if (method, path) != (self._method, self._path):
             return
         with self._changed:
@@ -195,14 +195,14 @@ T = TypeVar("T")
 def _with_the_keywords_of(
     _: Callable[P, object], /
 ) -> Callable[[Callable[..., T]], Callable[Concatenate[Traffic, P], T]]:
-    """Let type checkers know what a method with ``**settings`` takes."""
+    """Give a method with ``**settings`` the keywords of another callable, for type checkers."""
     return lambda method: method
 
 
 class Traffic:
-    """What came to an emulator, and what goes wrong with it: the base of :class:`Emulator`.
+    """The recorded requests, the faults and the holds: the base of :class:`Emulator`.
 
-    The server's thread and any other may use it. The oldest of the ``faults`` in force is first.
+    Safe to use from any thread. ``faults`` are those in force, the oldest first.
     """
 
     def __init__(self, *, keep: int, seed: int) -> None:
@@ -247,7 +247,7 @@ class Traffic:
         return self.add_fault(Fault(**settings))
 
     def add_fault(self, fault: Fault) -> Fault:
-        """Put a fault in force that was made before; return it."""
+        """Start a fault; return it."""
         fault.number, fault.among = next(self._fault_numbers), self.faults
         self.faults.append(fault)
         return fault
@@ -266,10 +266,10 @@ class Traffic:
         self.holds.append(held)
         return held
 
-    # What the server tells and asks
+    # For the server
 
     def begin(self, request: RecordedRequest) -> None:
-        """Keep a request."""
+        """Record a request as it arrives."""
         with self.lock:
             request.number = next(self._request_numbers)
             self._requests.append(request)
@@ -289,7 +289,7 @@ class Traffic:
             return list(islice(ended, most))
 
     def strike(self, method: str, path: str) -> Fault | None:
-        """Return the fault that strikes a request, the oldest first."""
+        """Return the oldest fault that strikes a request, and count the hit."""
         for fault in self.faults.copy():
             if fault.matches(method, path) and self._random.random() < fault.probability:
                 fault.hits += 1

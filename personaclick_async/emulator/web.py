@@ -28,7 +28,7 @@ _ENDPOINTS: Final = {one.path: one for one in vars(names).values() if isinstance
 # A quality of zero means "anything but this", which no client sends of JSON.
 _JSON_RANGE: Final = re.compile(r"(?i)(^|,)\s*(\*/\*|application/(\*|json))\s*(;|,|$)")
 _MAX_BODY_BYTES: Final = 1024 * 1024
-_MOST_OF_AN_ANSWER: Final = 64 * 1024
+_MAX_RECORDED_BYTES: Final = 64 * 1024
 _LIMIT_HEADERS: Final = {"X-RateLimit-Limit": "40", "X-RateLimit-Remaining": "39"}
 _CORS: Final = {
     "Access-Control-Allow-Credentials": "true",
@@ -51,16 +51,16 @@ class Front:
     """Turns HTTP into calls of the service and back."""
 
     service: Service
-    own: Callable[[Request], Awaitable[web.StreamResponse]]  # answers addresses below PREFIX
+    admin: Callable[[Request], Awaitable[web.StreamResponse]]  # answers below PREFIX
     local_only: bool
 
     async def handle(self, request: Request) -> web.StreamResponse:
         """Answer any request."""
-        if not self._is_named(request.headers.get("Host", "")):
+        if not self._is_own_name(request.headers.get("Host", "")):
             # A web page elsewhere can make a browser ask a local server under a name of its own.
             return json_response(Refused(403, "The Host is not this machine's").envelope(), 403)
         if request.path.startswith(PREFIX):
-            return await self.own(request)
+            return await self.admin(request)
         if request.path in ("/", PREFIX.rstrip("/")) and request.method == "GET":
             return web.Response(status=302, headers={"Location": PREFIX})
         cors = {}
@@ -80,7 +80,7 @@ class Front:
             response.headers.update(cors)
         return response
 
-    def _is_named(self, host: str) -> bool:
+    def _is_own_name(self, host: str) -> bool:
         known = self.service.settings.host_names
         if not self.local_only and not known:
             return True
@@ -109,15 +109,15 @@ class Front:
         if fault and fault.drop:
             return _hang_up(request)
         if fault and fault.answers:
-            # What was asked for comes first, whatever is wrong with the request.
-            response = _faulty(fault)
+            # The injected answer replaces a refusal, too.
+            response = _injected(fault)
         recorded.status = response.status
         if isinstance(response.body, bytes):
-            recorded.answer = response.body[:_MOST_OF_AN_ANSWER]
+            recorded.answer = response.body[:_MAX_RECORDED_BYTES]
         for held in traffic.holds.copy():
             await held.hold(request.method, request.path)
         if fault and fault.truncate:
-            return await _cut(request, recorded)
+            return await _truncated(request, recorded)
         if behaviour.limit_headers:
             response.headers.update(_LIMIT_HEADERS)
         if behaviour.compression:
@@ -189,7 +189,7 @@ def _hang_up(request: Request) -> web.StreamResponse:
     return web.Response()
 
 
-def _faulty(fault: Fault) -> web.Response:
+def _injected(fault: Fault) -> web.Response:
     body = fault.body
     if body is None:
         body = Refused(0, fault.error_message or "The emulator was asked to fail").envelope()
@@ -199,7 +199,7 @@ def _faulty(fault: Fault) -> web.Response:
     return web.Response(body=body, status=fault.status or 200, headers=headers)
 
 
-async def _cut(request: Request, recorded: RecordedRequest) -> web.StreamResponse:
+async def _truncated(request: Request, recorded: RecordedRequest) -> web.StreamResponse:
     response = web.StreamResponse(status=recorded.status or 200)
     response.content_type = "application/json"
     response.content_length = len(recorded.answer)
