@@ -1,8 +1,7 @@
 """A first mapping for a source, from its columns' names and a sample of its rows.
 
-What is written holds names of columns, formats and known words such as ``M`` for a gender, nothing
-else from the rows: a mapping is kept with the code of a shop and holds no personal data. Each line
-is tried on the sample before it is written.
+A mapping is kept with a shop's code, so it must hold no personal data: from the rows it takes known
+words only, such as ``M`` for a gender. Each line is tried on the sample before it is written.
 """
 
 from __future__ import annotations
@@ -56,10 +55,10 @@ class _Column:
     def __init__(self, name: str, cells: Sequence[object]) -> None:
         self.name, self.spelling, self.cells = name, simplified(name), cells
         self.values = [cell for cell in cells if cell not in ("", None)]
-        # How many of them stood in a row before.
+        # How many values repeat an earlier one.
         self.repeated = len(self.values) - len({str(value).strip() for value in self.values})
         self.texts = [text for cell in cells if isinstance(cell, str) and (text := cell.strip())]
-        # Those that do not stand for nothing, and those that do, but not in every mapping.
+        # Texts that say something; and those for nothing that a mapping has to list.
         self.telling = [
             text for text in self.texts if text.casefold() not in words.ABSENT_IN_SAMPLES
         ]
@@ -75,13 +74,12 @@ class _Column:
 def propose_mapping(sample: Sample, *, country: str | None = None) -> str:
     """Write a mapping as TOML, to be read and corrected by a person.
 
-    Columns whose names are known to mean a field are mapped to it, as the sample shows that they
-    are written. What the sample leaves open, and what would refuse many of its values, is there
-    as a comment with the reason, and so are all other columns: nothing is sent that nobody has
-    asked for.
+    Columns with the known names of a field are mapped to it, and read as the sample shows. What
+    the sample leaves open, what would refuse many of its values, and all other columns are
+    comments: nothing is sent that nobody has asked for.
 
-    :param sample: what a source's ``sample()`` gives.
-    :param country: two letters; whose national phone numbers are in the file.
+    :param sample: what a source's ``sample()`` returns.
+    :param country: two letters: the country of national phone numbers.
     :raises ConfigurationError: the names of the columns are somebody's data: there is no header.
     """
     named = {name: at for at, name in enumerate(sample.columns) if name not in BOOKKEEPING}
@@ -120,7 +118,7 @@ def propose_mapping(sample: Sample, *, country: str | None = None) -> str:
 
 
 def _toml(value: object) -> str:
-    """Write a value as TOML has it, whose texts and lists are JSON's."""
+    """Return a value in TOML, where texts and lists are written as in JSON."""
     if not isinstance(value, Mapping):
         return json.dumps(value, ensure_ascii=False)
     keys = (key if re.fullmatch("[A-Za-z0-9_-]+", key) else _toml(key) for key in value)
@@ -132,14 +130,14 @@ def _toml(value: object) -> str:
 
 
 def _recognise(columns: Sequence[_Column]) -> dict[str, _Line]:
-    """Return a line for each field that a column, or several, are named like."""
+    """Return a line for each field that one or several columns are named after."""
     by_name = {column.spelling: column for column in reversed(columns)}
     by_variant = {one: column for column in reversed(columns) for one in _variants(column.spelling)}
     found: dict[str, _Line] = {}
     for field, names in words.FIELD_COLUMNS.items():
-        named = _called(names, by_name)
+        named = _with_names(names, by_name)
         if field in (EMAIL, PHONE, *_NAMES):
-            named += _called(names, by_variant)
+            named += _with_names(names, by_variant)
         taken = {column for line in found.values() for column in line.columns}
         if named := [column for column in named if column not in taken]:
             # A file may have a column for each purpose, and fill one of them.
@@ -147,13 +145,13 @@ def _recognise(columns: Sequence[_Column]) -> dict[str, _Line]:
             is_id = field == EXTERNAL_ID
             found[field] = _id_line(named, by_name) if is_id else _Line(field, named[:1])
     if "location" not in found:
-        places = [_called(COLUMNS[what], by_name)[:1] for what in ("city", "region", "country")]
+        places = [_with_names(COLUMNS[what], by_name)[:1] for what in ("city", "region", "country")]
         if places[0] or places[2]:  # a region alone says too little
             options = {"join": ", "} if sum(map(len, places)) > 1 else {}
             found["location"] = _Line("location", [*chain(*places)], options)
     if "gender" not in found:
         genders = {*chain(*words.GENDERS)}
-        for column in _called(COLUMNS["title"], by_name):
+        for column in _with_names(COLUMNS["title"], by_name):
             if column.are_mostly(lambda text: text.casefold() in genders):
                 found["gender"] = _Line("gender", (column,))
     found |= {line.field: line for line in _name_lines(found, by_name)}
@@ -162,21 +160,21 @@ def _recognise(columns: Sequence[_Column]) -> dict[str, _Line]:
     return {field: found[field] for field in FIELDS if field in found}
 
 
-def _called(names: Iterable[str], columns: Mapping[str, _Column]) -> list[_Column]:
+def _with_names(names: Iterable[str], columns: Mapping[str, _Column]) -> list[_Column]:
     return [columns[name] for name in names if name in columns]
 
 
 def _variants(name: str) -> list[str]:
-    """Return shorter names that a column's name may stand for: ``Billing Email``, email."""
+    """Return a column's name without what may stand around it: ``billingemail`` is ``email``."""
     ends = [name.removesuffix(end) for end in COLUMNS["suffixes"] if name.endswith(end)]
     starts = [(start, one) for one in (name, *ends) for start in COLUMNS["prefixes"]]
     return [*ends, *(one.removeprefix(start) for start, one in starts if one.startswith(start))]
 
 
 def _id_line(named: Sequence[_Column], names: Iterable[str]) -> _Line:
-    """Return a line for the user's id: the row's own one if it tells rows apart."""
+    """Return a line for the user's id, from the column whose values repeat least."""
     others = [column for column in named if column.spelling != ID]
-    # Rows of what people did have ids that are not people's.
+    # In rows of orders or events, id is not a person's.
     are_deeds = any(map(pattern("deeds").fullmatch, names))
     candidates = others if are_deeds and others else sorted(named, key=others.__contains__)
     best = min(candidates, key=lambda column: (not column.values, column.repeated))
@@ -190,9 +188,9 @@ def _id_line(named: Sequence[_Column], names: Iterable[str]) -> _Line:
 
 
 def _name_lines(found: Mapping[str, _Line], columns: Mapping[str, _Column]) -> list[_Line]:
-    """Return lines for names where the file does not have a column for each."""
+    """Return lines for names whose parts do not have a column each."""
     first, last = (found[field].columns[0] if field in found else None for field in _WHOLE)
-    prefix, name = columns.get("tussenvoegsel"), columns.get("name")
+    prefix, name = columns.get("tussenvoegsel"), columns.get("name")  # Dutch "van der"
     if prefix and last:
         return [_Line("last_name", (prefix, last))]
     if first and last:
@@ -205,14 +203,14 @@ def _name_lines(found: Mapping[str, _Line], columns: Mapping[str, _Column]) -> l
         is_either = one.spelling in COLUMNS["either_name"]
         whole = [one] if is_either and one.are_mostly(_TWO_NAMES.search) else []
     else:
-        whole = _called((*COLUMNS["whole_name"], *COLUMNS["family_first"]), columns)
+        whole = _with_names((*COLUMNS["whole_name"], *COLUMNS["family_first"]), columns)
         whole.sort(key=lambda column: column.are_mostly(pattern("no_name").search))
     parts = {field: {"part": field.removesuffix("_name")} for field in _WHOLE}
     return [_Line(field, whole[:1], parts[field]) for field in _WHOLE if whole]
 
 
 def _ask_of_shared(phone: _Line, whose: _Line) -> None:
-    """Ask whose the numbers are, if many rows have a number of somebody else."""
+    """Ask whose the phone numbers are, if many rows share theirs with another person."""
     cells = zip(phone.columns[0].cells, whose.columns[0].cells, strict=True)
     pairs = {(str(number), str(person)) for number, person in cells}
     numbers = [number for number, _ in pairs if number not in ("", "None")]
@@ -224,7 +222,7 @@ def _ask_of_shared(phone: _Line, whose: _Line) -> None:
 def _properties(columns: Iterable[_Column]) -> Iterable[_Line]:
     taken: set[str] = set()
     for number, column in enumerate(columns, 1):
-        # A name without a Latin letter is called by its number.
+        # A column without a Latin letter is named by its number.
         latin = unicodedata.normalize("NFKD", column.name).encode("ascii", "ignore").decode()
         name = re.sub("[^a-z0-9]+", "_", _WORD_ENDS.sub("_", latin).lower()).strip("_")
         name = f"column_{number}" if not name or name.isdigit() else name
@@ -244,7 +242,7 @@ def _properties(columns: Iterable[_Column]) -> Iterable[_Line]:
 
 @attrs.define
 class _Line:
-    """A line of a mapping: a comment, if it is asked, until somebody has answered the remark."""
+    """A line of a mapping; a comment if the remark asks what a person has to answer first."""
 
     field: str
     columns: Sequence[_Column]
@@ -287,7 +285,7 @@ class _Line:
         self.options["absent"] = column.absent
 
     def try_out(self, top: str) -> None:
-        """Try it on the sample; what refuses much of it becomes a comment with the reason."""
+        """Convert the sample with it; if half of that is refused, it becomes a comment."""
         other = PHONE if self.field == EMAIL else EMAIL
         mapping = FieldMapping.parse(f'{top}\n[fields]\n{other} = "x"\n{self.toml}')
         values = self.columns[0].values
@@ -300,7 +298,7 @@ class _Line:
             self.is_asked = refused * 2 >= len(values)
 
     def _name(self, column: _Column) -> None:
-        """Tell whether names are all capitals, and whether whole ones can be split for certain."""
+        """Tell whether names are all capitals, and whether whole ones can surely be split."""
         texts = column.telling
         are_capitals = all(map(str.isupper, texts)) and any(map(str.isascii, texts))
         if column.are_mostly(pattern("no_name").search):
@@ -321,10 +319,7 @@ class _Line:
                     del self.options["part"]
 
     def _gender(self, column: _Column) -> None:
-        """Tell which words stand for which gender.
-
-        Words that are neither are passed over: whatever they are, they do not belong in a mapping.
-        """
+        """Tell which words stand for which gender; unknown words may be personal: not listed."""
         spelling, found = column.spelling, {text.casefold() for text in column.telling}
         letters = "".join(sorted(found & {*chain(*words.GENDER_LETTERS)}))
         pair = words.GENDER_LETTERS.get(letters, "")
@@ -345,7 +340,7 @@ class _Line:
         self.options["values"] = dict(sorted(told.values(), key=lambda one: one[1], reverse=True))
 
     def kind(self) -> Kind:
-        """Return what the column of a property holds, and say in its line how that is written."""
+        """Return what the column of a property holds, and set the options to read it."""
         column = self.columns[0]
         values, texts = column.values, column.telling
         if not column.texts:
@@ -363,28 +358,28 @@ class _Line:
         if yes and no and yes | no == said and not pattern("countries").search(column.spelling):
             self.options["values"] = _flags(texts)
             return Kind.FLAG
-        is_json = all(text[0] in "[{" for text in texts) and _reads(
+        is_json = all(text[0] in "[{" for text in texts) and _can_read(
             texts, Origin(kind=Kind.OBJECTS)
         )
         return Kind.OBJECTS if is_json else Kind.TEXT
 
     def _number(self, texts: Sequence[str]) -> Kind | None:
-        marks = [mark for mark in ".," if _reads(texts, Origin(kind=Kind.FLOAT, decimal=mark))]
+        marks = [mark for mark in ".," if _can_read(texts, Origin(kind=Kind.FLOAT, decimal=mark))]
         if not marks or any(len(re.findall("[0-9]", text)) > _FLOAT_DIGITS for text in texts):
             return None
-        # What may be read both ways is asked about, unless the sign of the money tells.
+        # Ask what can be read both ways, unless a sign of money or two commas tell.
         marked = [text for text in texts if "." in text or "," in text]
         is_told = all("," in text and re.search("[$£¥]|,[0-9]{3},", text) for text in marked)
         if len(marks) > 1 and not is_told:
             self.ask('is 1.250 over a thousand? Add decimal = "," or "."')
             return Kind.FLOAT
-        is_whole = _reads(texts, Origin(kind=Kind.INTEGER, decimal=marks[0]))
+        is_whole = _can_read(texts, Origin(kind=Kind.INTEGER, decimal=marks[0]))
         if marks[0] == "," or not is_whole:
             self.options["decimal"] = marks[0]
         return Kind.INTEGER if is_whole else Kind.FLOAT
 
     def _birthday(self, texts: Sequence[str]) -> None:
-        """Tell how days are written, passing over what is written in another way than most."""
+        """Tell how days are written; if most have one shape, the others do not count."""
         texts = [text for text in texts if text.strip("0.-/: ")] or texts
         [(shape, count)] = Counter(map(_shape, texts)).most_common(1)
         if count * 2 > len(texts):
@@ -392,7 +387,7 @@ class _Line:
         if all(re.fullmatch(r"-?[0-9]+(\.[0-9]+)?", text) for text in texts):
             fewest = min(len(text.lstrip("-").partition(".")[0]) for text in texts)
             formats = [one for one, digits in words.DATES["digits"].items() if fewest >= digits]
-            is_known = self._is_in_one_of(formats, texts, Kind.DAY)
+            is_known = self._take_format(formats, texts, Kind.DAY)
         else:
             is_known = self._date(texts) is not None
         if not is_known:
@@ -401,17 +396,17 @@ class _Line:
     def _date(self, texts: Sequence[str]) -> Kind | None:
         if not all(re.search(r"[0-9]\D+([0-9]|$)", text) for text in texts):
             return None
-        if _reads(texts, Origin(kind=Kind.DATETIME)):
+        if _can_read(texts, Origin(kind=Kind.DATETIME)):
             return Kind.DATETIME if any(":" in text for text in texts) else Kind.DATE
         for time in words.DATES["times"]:
             formats = [f"{day}{time}" for day in words.DATES["days"]]
-            if self._is_in_one_of(formats, texts, Kind.DATETIME):
+            if self._take_format(formats, texts, Kind.DATETIME):
                 return Kind.DATETIME if time else Kind.DATE
         return None
 
-    def _is_in_one_of(self, formats: list[str], texts: Sequence[str], kind: Kind) -> bool:
-        """Take the first format in which all texts can be read, and ask if there are more."""
-        fitting = [one for one in formats if _reads(texts, Origin(kind=kind, format=one))]
+    def _take_format(self, formats: list[str], texts: Sequence[str], kind: Kind) -> bool:
+        """Take the first format that reads all texts, ask if there are more; return if there is."""
+        fitting = [one for one in formats if _can_read(texts, Origin(kind=kind, format=one))]
         self.options["format"] = fitting[0] if fitting else ""
         if len(fitting) > 1:
             self.ask(f"{' or '.join(fitting)}? The sample fits both")
@@ -435,6 +430,6 @@ def _shape(text: str) -> str:
     return re.sub("[0-9]+", lambda found: "0" * max(3, len(found[0])), text)
 
 
-def _reads(texts: Iterable[str], origin: Origin) -> bool:
+def _can_read(texts: Iterable[str], origin: Origin) -> bool:
     attempt = Converter(origin.kind, origin).attempt
     return not any(isinstance(attempt(text), Fault) for text in dict.fromkeys(texts))

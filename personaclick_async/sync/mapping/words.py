@@ -35,16 +35,14 @@ FLAGS: Final = {
 YES: Final = frozenset(f"{_WORDS['true']} {_WORDS['yes']}".split())
 NO: Final = frozenset(f"{_WORDS['false']} {_WORDS['no']}".split())
 
-# Words that mean one gender in every language that has them, the male one first. A word can stand
-# in several pairs: the first one is to be proposed.
+# Pairs of words, the male one first. A word can be in several pairs, of which the first counts.
 GENDERS: Final = [tuple(pair.split("/")) for pair in _WORDS["genders"].split()]
-# By the letters for genders that a column has, in order: the pair, the male one first.
+# By all letters for genders in a column, sorted: the pair, the male one first.
 GENDER_LETTERS: Final[dict[str, str]] = _WORDS["gender_letters"]
 
-# Formats to try: of days, of times, and of days that are numbers.
 DATES: Final[dict[str, Any]] = _WORDS["dates"]
 
-# The names of columns that no single field has, by what they hold; the surest ones first.
+# The names of columns that are no field by themselves, by what they hold; the surest ones first.
 COLUMNS: Final = {
     what: tuple(map(simplified, names.split())) for what, names in _WORDS["columns"].items()
 }
@@ -57,7 +55,6 @@ FIELD_COLUMNS: Final = {
     for name, facts in FIELDS.items()
 }
 
-# What a proposal says besides its lines.
 TEXTS: Final[dict[str, str]] = _WORDS["texts"]
 
 # The number of a month by its name.
@@ -68,5 +65,5 @@ MONTHS: Final = {
 
 @cache
 def pattern(what: str) -> re.Pattern[str]:
-    """Return one of the patterns, which are compiled when they are first needed."""
+    """Compile one of the patterns, when it is first needed."""
     return re.compile(_WORDS["patterns"][what], re.VERBOSE)
