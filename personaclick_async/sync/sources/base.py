@@ -1,4 +1,4 @@
-"""What the sources have in common: numbered rows, a sample, a fingerprint, and tables."""
+"""What sources have in common: numbered rows, a sample and a fingerprint; tables."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ from personaclick_async.sync.records import (
     outcome_of,
 )
 
-# The column of a reject file with a row's fields as JSON, where no more is known of it.
+# The column of a reject file with a row's fields as JSON, if the source's own row is not known.
 SENT: Final = "_sent"
 # The columns that a reject file has before the source's own; sources pass over them.
 BOOKKEEPING: Final = ("_row", "_field", "_reason", SENT)
-ROW: Final = "row"  # the field of a Rejected whose row could not be told apart into columns
+ROW: Final = "row"  # the field of the fault of a row that is broken as a whole
 EMPTY: Final = ("", None)  # what an empty cell holds
 # Part of every fingerprint: to be raised when the same bytes come to be read differently.
 _READING: Final = "sources 4"
 _ROWS_AT_ONCE: Final = 256  # with more, the processor's cache is too small
 
-# Outcomes; in the end, the number of the last row of the source, skipped ones included.
-Numbered: TypeAlias = Generator[Outcome, None, int]
+# Yields outcomes, and returns the number of the source's last row, skipped ones included.
+Outcomes: TypeAlias = Generator[Outcome, None, int]
 
 
 class SourceFailed(PersonaClickError):
@@ -69,7 +69,7 @@ class Sample:
 class Seen:
     """What is known of a source before its rows are read.
 
-    :ivar columns: here with those of a reject file's bookkeeping; None where each row has its own.
+    :ivar columns: with those of a reject file's bookkeeping; None where each row has its own.
     """
 
     columns: tuple[str, ...] | None = None
@@ -79,7 +79,7 @@ class Seen:
 
 @attrs.define(eq=False, repr=False, slots=False)
 class TableSource(ABC):
-    """A source whose rows can be looked at, and numbered on from those of another.
+    """A source of numbered rows, of which a sample can be taken.
 
     :ivar name: what reports call it.
     :param mapping: which column, or key, becomes which field; without one they are called as the
@@ -127,7 +127,7 @@ class TableSource(ABC):
         return self.seen.size_hint
 
     @abstractmethod
-    def outcomes(self, *, after_row: int = 0, before: int = 0) -> Numbered:
+    def outcomes(self, *, after_row: int = 0, before: int = 0) -> Outcomes:
         """Read the rows after number ``after_row``; the first row's number is ``before`` + 1.
 
         :raises ConfigurationError: the mapping asks for a column that is not there.
@@ -141,14 +141,14 @@ class TableSource(ABC):
 
 @attrs.frozen(repr=False)
 class BrokenRow:
-    """A row that could not be read, with the rule that it breaks and the cells it seems to have."""
+    """A row that can't be read: the rule that it breaks, what was found, and its likely cells."""
 
     rule: str
     given: str
     cells: Sequence[object] = ()
 
     def rejected(self, number: int, columns: Iterable[str]) -> Rejected:
-        """Return its rejection; cells that no column is left for are ``+1``, ``+2``."""
+        """Return its rejection, where cells beyond the last column are called ``+1``, ``+2``."""
         names = chain(columns, (f"+{surplus}" for surplus in count(1)))
         cells = zip(names, self.cells, strict=False)
         source_row = {name: cell for name, cell in cells if name not in BOOKKEEPING}
@@ -156,7 +156,7 @@ class BrokenRow:
 
 
 Row: TypeAlias = Sequence[Any] | BrokenRow
-Opened: TypeAlias = tuple[Seen, Iterator[Sequence[Row]]]  # and all rows, some at a time
+Opened: TypeAlias = tuple[Seen, Iterator[Sequence[Row]]]  # with all rows, in batches
 
 
 @attrs.frozen(repr=False)
@@ -172,13 +172,13 @@ class Unreadable:
 class Table(TableSource):
     """A source with one set of columns: subclasses read its rows, this class maps them.
 
-    Empty cells at the end of a row may be missing or too many. Rows of a reject file are read as
-    those of the source that it came from.
+    Rows may have too few cells, or empty ones too many. Rows of a reject file are read as those of
+    the source that it came from.
     """
 
     @abstractmethod
     def _open(self) -> AbstractContextManager[Opened]:
-        """Read all rows below the header, some at a time; a row without any value is none."""
+        """Read all rows below the header, in batches; rows without any value are left out."""
 
     @cached_property
     def seen(self) -> Seen:
@@ -186,9 +186,9 @@ class Table(TableSource):
         with self._open() as (seen, _):
             return seen
 
-    def outcomes(self, *, after_row: int = 0, before: int = 0) -> Numbered:
+    def outcomes(self, *, after_row: int = 0, before: int = 0) -> Outcomes:
         """Read the rows after number ``after_row``."""
-        with self._open() as (self.seen, batches):  # kept, or a query would be asked once more
+        with self._open() as (self.seen, batches):  # cached, or a query would be run once more
             if not self._header:
                 return before
             compiled = self.compiled()
@@ -262,11 +262,8 @@ class Table(TableSource):
 
 
 def distinct(names: Sequence[str]) -> tuple[str, ...]:
-    """Return names of which no two are the same and none is empty.
-
-    ``Phone``, ``Phone (2)``; a column without a name is called ``column 3`` by its place.
-    """
-    taken: dict[str, int] = {}  # and how many there are of each: a header may be a thousand commas
+    """Make names unique, as ``Phone (2)``; a column without a name is ``column 3`` by its place."""
+    taken: dict[str, int] = {}  # with counts, or a thousand equal names would take long
     for place, name in enumerate(names, 1):
         unused = plain = name.strip() or f"column {place}"
         while unused in taken:
@@ -277,7 +274,7 @@ def distinct(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def outcome_of_item(item: Item, row: int) -> Outcome:
-    """Make a record of anything that an iterable may give, or its rejection."""
+    """Make a record of an item of an iterable, or its rejection."""
     outcome = outcome_of(item, row)
     if isinstance(outcome, Record) and not has_identifier(outcome.wire):
         return Rejected(outcome.row, (NO_IDENTIFIER,), dict(outcome.wire))
@@ -295,7 +292,7 @@ def outcome_of_sent(row: int, sent: object) -> Outcome:
 
 
 def need(module: str, *, extra: str, purpose: str) -> Any:  # noqa: ANN401 - a module of any kind
-    """Import a module of an extra; an error says for what purpose, and what to install."""
+    """Import a module of an extra; the error says what it is needed for and what to install."""
     try:
         return import_module(module)
     except ImportError:

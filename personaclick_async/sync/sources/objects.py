@@ -24,7 +24,7 @@ from personaclick_async.sync.sources.base import (
     BOOKKEEPING,
     SENT,
     BrokenRow,
-    Numbered,
+    Outcomes,
     Sample,
     Seen,
     SourceFailed,
@@ -55,24 +55,23 @@ _Objects: TypeAlias = Iterator[dict[str, Any] | BrokenRow]
 class _ObjectSource(TableSource):
     """A source of objects, each with keys of its own, which a mapping need not know."""
 
-    _passed_over: ClassVar[frozenset[str]] = (
-        frozenset()
-    )  # keys of a reject file, which are no fields
+    # Keys of a reject file, which are no fields.
+    _bookkeeping: ClassVar[frozenset[str]] = frozenset()
 
     @abstractmethod
     def _objects(self) -> AbstractContextManager[Iterator[Item | BrokenRow]]:
         """Read them from the first on."""
 
-    def outcomes(self, *, after_row: int = 0, before: int = 0) -> Numbered:
+    def outcomes(self, *, after_row: int = 0, before: int = 0) -> Outcomes:
         """Read the objects after number ``after_row``."""
         mapping = self._mapping
         compiled = None if mapping is None else mapping.compile(mapping.columns)
-        row, to_outcome = before, self._outcome
+        row = before
         with self._objects() as objects:
             for one in objects:
                 row = one.row if isinstance(one, _OUTCOMES) else row + 1
                 if row > after_row:
-                    yield to_outcome(row, one, compiled)
+                    yield self._outcome(row, one, compiled)
         return row
 
     def sample(self, limit: int = 100) -> Sample:
@@ -82,19 +81,19 @@ class _ObjectSource(TableSource):
             return Sample.of([_flat(one) for one in first if isinstance(one, Mapping)])
 
     def _outcome(self, row: int, one: Any, compiled: CompiledMapping | None) -> Outcome:  # noqa: ANN401
-        """Return what an object is; with a mapping, it must be one too."""
+        """Make an outcome of an item; to be mapped, it must be a mapping."""
         if isinstance(one, BrokenRow):
             return one.rejected(row, [LINE])
-        if self._passed_over and not self._passed_over.isdisjoint(one):
+        if self._bookkeeping and not self._bookkeeping.isdisjoint(one):
             if SENT in one:
                 return outcome_of_sent(row, one[SENT])
-            one = {key: value for key, value in one.items() if key not in self._passed_over}
+            one = {key: value for key, value in one.items() if key not in self._bookkeeping}
         if compiled is None:
             return outcome_of_item(one, row)
         if not isinstance(one, Mapping):
             return Rejected(row, (Fault("record", "a mapping", rules.given(one)),), {})
         outcome = compiled.row(row, [_value_at(one, column) for column in compiled.header])
-        # To correct it, all of it is needed.
+        # Not only the mapped keys: all of it is needed to correct it.
         if isinstance(outcome, Rejected):
             return attrs.evolve(outcome, source_row=one)
         if outcome.omitted is not None:
@@ -151,7 +150,7 @@ class JsonSource(_ObjectSource):
     :param lines: each line is an object, whatever the first one looks like.
     """
 
-    _passed_over = frozenset([*BOOKKEEPING, LINE])
+    _bookkeeping = frozenset([*BOOKKEEPING, LINE])
 
     def __init__(
         self,
@@ -169,11 +168,11 @@ class JsonSource(_ObjectSource):
 
     @cached_property
     def seen(self) -> Seen:
-        """How it is written, the encoding, and about how many lines there are."""
-        kind, encoding = "JSON" if self._place else "JSON Lines", self._encoding
+        """Whether it is JSON Lines, the encoding, and about how many lines there are."""
+        kind, encoding = "JSON" if self._nesting else "JSON Lines", self._encoding
         return Seen(
             notices=(f"{self.name}: read as {kind} in {encoding.name} ({encoding.reason})",),
-            size_hint=None if self._place else self._input.lines,
+            size_hint=None if self._nesting else self._input.lines,
         )
 
     @cached_property
@@ -181,10 +180,10 @@ class JsonSource(_ObjectSource):
         return find_encoding(self._input, self._given, otherwise=_UTF8)
 
     @cached_property
-    def _place(self) -> tuple[int, str | None] | None:
-        """Return how many brackets stand around the objects, and the key of their array if two do.
+    def _nesting(self) -> tuple[int, str | None] | None:
+        """Return how many brackets stand around the objects, and the key of the array in an object.
 
-        None if each line is an object by itself.
+        None if each line is an object by itself: JSON Lines.
         """
         if self._lines:
             return None
@@ -210,7 +209,7 @@ class JsonSource(_ObjectSource):
 
     @contextmanager
     def _objects(self) -> Iterator[_Objects]:
-        read = self._documents if self._place else _lines
+        read = self._documents if self._nesting else _lines
         if self._encoding.name == _UTF8:
             with self._input.open() as stream:
                 stream.read(self._encoding.bom_bytes)
@@ -222,7 +221,7 @@ class JsonSource(_ObjectSource):
                 yield read(stream_of(block.encode(_UTF8, "surrogatepass") for block in blocks))
 
     def _documents(self, stream: io.BufferedReader) -> _Objects:
-        level, wanted = self._place or (0, None)
+        level, wanted = self._nesting or (0, None)
         row = 0
         # The library goes by paths, in which a key with a dot looks like two: brackets tell more.
         events = (
@@ -277,7 +276,7 @@ def _no_object(line: bytes, given: str) -> BrokenRow:
 
 
 def _flat(record: Mapping[str, Any], prefix: str = "") -> dict[str, object]:
-    """Return a record's values by path, as a mapping may name them."""
+    """Return a record's values by their paths, such as ``address.city``."""
     found: dict[str, object] = {}
     for key, value in record.items():
         if isinstance(value, Mapping) and value:

@@ -19,13 +19,13 @@ from personaclick_async.codec import Json
 from personaclick_async.errors import ConfigurationError
 from personaclick_async.sync.mapping import FieldMapping
 from personaclick_async.sync.records import Outcome
-from personaclick_async.sync.sources.base import Numbered, Sample, Seen, Table, TableSource, need
+from personaclick_async.sync.sources.base import Outcomes, Sample, Seen, Table, TableSource, need
 from personaclick_async.sync.sources.csv_source import CsvSource, Layout, is_reject_file
 from personaclick_async.sync.sources.files import URL, Input, StreamInput, input_of
 from personaclick_async.sync.sources.objects import JsonSource
 from personaclick_async.sync.sources.tables import ParquetSource, SheetSource, SqlSource
 
-_PATTERN: Final = frozenset("*?[")
+_WILDCARDS: Final = frozenset("*?[")
 _DATABASE: Final = re.compile(
     r"(sqlite|postgres(ql)?|mysql|mariadb|oracle|mssql|duckdb|snowflake|redshift|cockroachdb"
     r"|clickhouse|bigquery|trino|db2)(\+\w+)?://"
@@ -92,9 +92,9 @@ def open_source(
     if isinstance(where, Sequence) and not isinstance(where, str):
         opened = [open_source(one, mapping, kind=kind, layout=layout) for one in where]
         return SeveralSources(opened)
-    of = partial(_source, mapping=mapping, kind=kind, layout=layout or Layout())
+    source_of = partial(_source_of_kind, mapping=mapping, kind=kind, layout=layout or Layout())
     if isinstance(where, Input):
-        return of(where)
+        return source_of(where)
     text = os.fspath(where)
     if query is not None or _DATABASE.match(text):
         if not URL.match(text):
@@ -103,21 +103,21 @@ def open_source(
             raise ConfigurationError("query: expected one, as the source is a database")
         return SqlSource(text, query, mapping, parameters=parameters, version=version)
     if text == "-":
-        return of(StreamInput(sys.stdin.buffer))
+        return source_of(StreamInput(sys.stdin.buffer))
     paths = expand(text)
     inputs = [input_of(path) for path in paths]
     if paths == [text]:
-        return of(inputs[0])
+        return source_of(inputs[0])
     rejects = [one for one in inputs if is_reject_file(one)]
     if len(rejects) == len(inputs):
         raise ConfigurationError("source: only files of rejected rows fit; name the one to read")
     notices = [f"{one.name}: left out, as it holds rejected rows" for one in rejects]
-    return SeveralSources([of(one) for one in inputs if one not in rejects], notices=notices)
+    return SeveralSources([source_of(one) for one in inputs if one not in rejects], notices=notices)
 
 
 def expand(where: str) -> list[str]:
     """Return the files that a path, an address or a pattern names, in the order of their names."""
-    if not _PATTERN & set(where) or Path(where).exists() or where.startswith(_WEB):
+    if not _WILDCARDS & set(where) or Path(where).exists() or where.startswith(_WEB):
         return [where]
     if URL.match(where):
         files, path = need("fsspec.core", extra="files", purpose="source").url_to_fs(where)
@@ -131,12 +131,12 @@ def expand(where: str) -> list[str]:
 
 
 class SeveralSources(TableSource):
-    """The rows of several sources in their order, numbered through from 1; or some of these.
+    """The rows of several sources, or some of them, in order and numbered on from 1.
 
     Each may have its columns in an order of its own; each must have those of the mapping.
 
-    :param notices: what else is to be said of them.
-    :param limit: how many rows there are at most.
+    :param notices: more sentences for whoever started the sync.
+    :param limit: the most rows to read.
     :param choose: is given each row as it is read, and returns it, or None to leave it out.
     :raises ConfigurationError: there are none.
     """
@@ -168,12 +168,12 @@ class SeveralSources(TableSource):
             columns=None
             if None in columns
             else tuple(dict.fromkeys(chain(*filter(None, columns)))),
-            notices=(*self._notices, *self._said()),
+            notices=(*self._notices, *self._merged_notices()),
             size_hint=None if None in sizes else min(sum(filter(None, sizes)), self._limit),
         )
 
-    def _said(self) -> Iterable[str]:
-        """Return what the sources have to say, once where it is the same."""
+    def _merged_notices(self) -> Iterable[str]:
+        """Return the sources' notices, equal ones as one."""
         if len(self._sources) == 1:
             return self._sources[0].notices
         names: dict[str, list[str]] = {}
@@ -193,7 +193,7 @@ class SeveralSources(TableSource):
             return prints[0]
         return None if None in prints else hashlib.sha256(repr(prints).encode()).hexdigest()
 
-    def outcomes(self, *, after_row: int = 0, before: int = 0) -> Numbered:
+    def outcomes(self, *, after_row: int = 0, before: int = 0) -> Outcomes:
         """Read the rows after number ``after_row``."""
         for source in self._sources:
             if isinstance(source, Table) and source.columns:
@@ -204,7 +204,7 @@ class SeveralSources(TableSource):
             before = yield from rows if is_whole else self._chosen(rows)
         return before
 
-    def _chosen(self, rows: Numbered) -> Numbered:
+    def _chosen(self, rows: Outcomes) -> Outcomes:
         with closing(rows):
             while True:
                 try:
@@ -227,10 +227,10 @@ class SeveralSources(TableSource):
         return sample
 
 
-def _source(
+def _source_of_kind(
     source: Input, mapping: FieldMapping | None, kind: SourceKind | None, layout: Layout
 ) -> TableSource:
-    match kind or _look(source):
+    match kind or _kind_of(source):
         case SourceKind.CSV:
             return CsvSource(source, mapping, layout=layout)
         case SourceKind.PARQUET:
@@ -242,8 +242,8 @@ def _source(
             return JsonSource(source, mapping, encoding=layout.encoding, lines=lines)
 
 
-def _look(source: Input) -> SourceKind:
-    """Tell what a file is by its first bytes, and by its suffix only where these can't say."""
+def _kind_of(source: Input) -> SourceKind:
+    """Return a file's kind by its first bytes, and by its suffix only where these can't tell."""
     head = source.head()
     found = next((what for begin, what in _BEGINNINGS.items() if re.match(begin, head)), None)
     if isinstance(found, SourceKind):
@@ -256,5 +256,5 @@ def _look(source: Input) -> SourceKind:
     text = head[:1000].replace(b"\0", b"").lstrip(b"\xef\xbb\xbf\xff\xfe")
     if _JSON_TEXT.match(text):
         return said if is_json else SourceKind.JSON
-    # A workbook or a Parquet file that does not begin like one is broken, and to be called so.
+    # A workbook or a Parquet file that does not begin like one is broken; its reader will say so.
     return said if is_json or not text.isascii() else SourceKind.CSV
