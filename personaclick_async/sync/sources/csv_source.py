@@ -39,17 +39,17 @@ from personaclick_async.sync.sources.files import HEAD_BYTES, Where, input_of
 
 # Of a line, and of a field of several lines; it bounds the memory of a read.
 MOST_CHARACTERS: Final = 4 * 1024 * 1024
-MOST_LINES: Final = 1000  # of one row; it bounds what is read again for the sake of a broken one
+MOST_LINES: Final = 1000  # of one row; it bounds what is read again after a broken one
 ROWS_TO_JUDGE_BY: Final = 100  # the first ones, which show how the others are laid out
-_MARKS: Final = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
+_DELIMITERS: Final = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 _NEWLINES: Final = ("\n", "\r")
 _LINE: Final = re.compile(r"[^\r\n]*(?:\r\n?|\n)|[^\r\n]+")
 _BLOCK: Final = 64 * 1024
-_CUT: Final = ""  # stands for a line that was too long; no other is empty
-# What a reject file begins with, whatever the delimiter of its source was.
+_CUT: Final = ""  # in place of a line that was too long; no other is empty
+# How a reject file begins, with the delimiter of its source, or as JSON Lines.
 _REJECTS: Final = re.compile(f'{BOOKKEEPING[0]}([^\r"])' + r"\1".join(BOOKKEEPING[1:]))
-_REJECTS_HEAD: Final = 200
 _REJECT_LINES: Final = f'{{"{BOOKKEEPING[0]}": '
+_REJECTS_HEAD: Final = 200
 _SAYS_DELIMITER: Final = re.compile("sep=(.)\r?\n", re.IGNORECASE)
 _ADDRESS: Final = re.compile(r"[^@\s]+@[^@\s]+\.\w+")
 _DATA: Final = re.compile(
@@ -58,16 +58,16 @@ _DATA: Final = re.compile(
     r"|https?://.*"
 )
 _NUMBER: Final = re.compile(r"[-+]?\d+([.,]\d+)?")
-_ONE_IN: Final = 5
+_COMMON_ONE_IN: Final = 5  # a name that is that common in the cells below is a cell itself
 _KNOWN: Final = frozenset(chain.from_iterable(FIELD_COLUMNS.values()))
 
 
 @attrs.frozen(kw_only=True)
 class Layout:
-    """What the caller knows of how a file is laid out; what is left out is found out.
+    """What the caller knows of how a file is laid out; the rest is found out.
 
-    Delimited text takes all of these but ``sheet``; a workbook takes the sheet and what is said
-    of rows and columns; JSON takes the encoding.
+    Delimited text uses all of these but ``sheet``; a workbook ``sheet``, ``header``, ``columns``
+    and ``skip_rows``; JSON the encoding.
 
     :ivar encoding: the text's encoding; a byte order mark is believed before this.
     :ivar delimiter: what separates fields; found among comma, semicolon, tab and bar.
@@ -182,24 +182,25 @@ class CsvSource(Table):
             layout = Layout(delimiter=rejects[1], header=True)
         lines_before = layout.skip_rows + (said is not None)
         del lines[:lines_before]
-        marks: dict[str, Any] = {
+        dialect: dict[str, Any] = {
             "quotechar": layout.quote,
             "quoting": csv.QUOTE_NONE if layout.quote is None else csv.QUOTE_MINIMAL,
             "escapechar": layout.escape,
             "strict": True,  # anything but a delimiter after a quote is an error
         }
-        mark = layout.delimiter or (said[1] if said else _find_delimiter(lines, marks))
-        is_spaced = f"{mark} {layout.quote}" in text  # 1, "Ada"
-        marks |= {"delimiter": mark, "skipinitialspace": is_spaced}
-        columns, has_header = layout.name_columns(_first_rows(lines, marks), self.name)
-        how, by = f"{encoding.name} ({encoding.reason})", _MARKS.get(mark, f"'{mark}'")
+        delimiter = layout.delimiter or (said[1] if said else _find_delimiter(lines, dialect))
+        is_spaced = f"{delimiter} {layout.quote}" in text  # 1, "Ada"
+        dialect |= {"delimiter": delimiter, "skipinitialspace": is_spaced}
+        columns, has_header = layout.name_columns(_first_rows(lines, dialect), self.name)
+        how = f"{encoding.name} ({encoding.reason})"
+        by = _DELIMITERS.get(delimiter, f"'{delimiter}'")
         count = source.lines
         return _SeenText(
             columns=columns,
             notices=(f"{self.name}: read as {how}, separated by {by}",),
             size_hint=count and max(0, count - has_header - lines_before),
             encoding=encoding,
-            marks=marks,
+            dialect=dialect,
             lines_before=lines_before,
             has_header=has_header,
         )
@@ -210,23 +211,23 @@ class CsvSource(Table):
         with as_text(self._input, seen.encoding) as text:
             for _ in range(seen.lines_before):
                 text.readline()
-            batches = _batches(_blocks(text), seen.marks)
+            batches = _batches(_blocks(text), seen.dialect)
             first = next(batches, [])
             yield seen, chain([first[seen.has_header :]], batches)
 
 
 @attrs.frozen(kw_only=True)
 class _SeenText(Seen):
-    """How a delimited text is laid out, in the csv module's words."""
+    """How a delimited text is laid out; the dialect is for the csv module."""
 
     encoding: Encoding
-    marks: Mapping[str, Any]
+    dialect: Mapping[str, Any]
     lines_before: int
     has_header: bool
 
 
-def _batches(blocks: Iterator[list[str]], marks: Mapping[str, Any]) -> Iterator[list[Row]]:
-    """Read all rows, some at a time; lines with nothing but delimiters on them are none.
+def _batches(blocks: Iterator[list[str]], dialect: Mapping[str, Any]) -> Iterator[list[Row]]:
+    """Read all rows, in batches; lines with nothing but delimiters on them are none.
 
     A quote that is never closed makes Python's csv reader swallow the lines that follow, up to the
     next quote or the end of the file. Here that costs one row: the line with the quote is broken,
@@ -246,14 +247,14 @@ def _batches(blocks: Iterator[list[str]], marks: Mapping[str, Any]) -> Iterator[
         whole: list[list[str]] = []
         used = len(window)
         try:
-            whole.extend(csv.reader(window, **marks))
+            whole.extend(csv.reader(window, **dialect))
         except csv.Error:  # a misplaced quote, one that is not closed, or too long a field
-            again = csv.reader(window, **marks)
+            again = csv.reader(window, **dialect)
             deque(islice(again, len(whole)), maxlen=0)
             used = again.line_num
         rows: list[Row] = [*filter(any, whole)]
         if lines and not used:
-            rows, used = [_broken(lines[0], marks["delimiter"])], 1
+            rows, used = [_broken(lines[0], dialect["delimiter"])], 1
         del lines[:used]
         if rows:
             yield rows
@@ -263,12 +264,12 @@ def _broken(line: str, delimiter: str) -> BrokenRow:
     if line == _CUT:
         return BrokenRow(f"a line of at most {MOST_CHARACTERS} characters", "a longer one")
     rule = f"quotes that are closed within {MOST_LINES} lines, and doubled inside quotes"
-    # As it stands there, marks and all: whoever corrects it must see what is wrong.
+    # As it stands there, quotes and all: whoever corrects it must see what is wrong.
     return BrokenRow(rule, "other ones", line.rstrip("\r\n").split(delimiter))
 
 
 def _blocks(text: TextIO) -> Iterator[list[str]]:
-    """Read all lines, some at a time."""
+    """Read all lines, in batches."""
     while block := text.read(_BLOCK) + text.readline(MOST_CHARACTERS):
         lines = list(io.StringIO(block, newline=""))
         if len(block) >= MOST_CHARACTERS:
@@ -279,33 +280,33 @@ def _blocks(text: TextIO) -> Iterator[list[str]]:
 
 
 def is_reject_file(source: Where) -> bool:
-    """Tell whether a file holds rejected rows, by how it begins in whatever encoding."""
+    """Return whether a file holds rejected rows, by how it begins, in any encoding."""
     text = input_of(source).head()[:_REJECTS_HEAD].replace(b"\0", b"").decode("ascii", "ignore")
     return bool(_REJECTS.match(text.replace('"', ""))) or text.startswith(_REJECT_LINES)
 
 
-def _find_delimiter(lines: Sequence[str], marks: Mapping[str, Any]) -> str:
-    """Take the delimiter that cuts the rows into the same number of fields, and into most."""
+def _find_delimiter(lines: Sequence[str], dialect: Mapping[str, Any]) -> str:
+    """Return the delimiter that cuts the rows most evenly, and into the most fields."""
 
     def merit(mark: str) -> tuple[bool, bool, float, int]:
-        rows = _first_rows(lines, {**marks, "delimiter": mark})
+        rows = _first_rows(lines, {**dialect, "delimiter": mark})
         widths = [len(row) for row in rows if not isinstance(row, BrokenRow)] or [0]
         first, usual = widths[0], max(widths, key=widths.count)
         return first > 1, usual > 1, widths.count(first) / len(widths), first
 
-    return max((mark for mark in _MARKS if mark not in marks.values()), key=merit)
+    return max((mark for mark in _DELIMITERS if mark not in dialect.values()), key=merit)
 
 
-def _first_rows(lines: Sequence[str], marks: Mapping[str, Any]) -> list[Row]:
-    rows = chain.from_iterable(_batches(iter([list(lines)]), marks))
+def _first_rows(lines: Sequence[str], dialect: Mapping[str, Any]) -> list[Row]:
+    rows = chain.from_iterable(_batches(iter([list(lines)]), dialect))
     return list(islice(rows, ROWS_TO_JUDGE_BY))
 
 
 def _is_data(header: Sequence[str], rows: Sequence[Sequence[object]]) -> bool:
-    """Tell whether what should be a header looks like one more row."""
+    """Return whether what should be a header looks like one more row."""
     if any(map(_ADDRESS.fullmatch, header)):
         return True
-    # Names of fields need no look at their spelling.
+    # The fields' own names first, as these need not be simplified.
     if not FIELDS.keys().isdisjoint(header) or any(simplified(name) in _KNOWN for name in header):
         return False
     if any(map(_DATA.fullmatch, header)):
@@ -313,7 +314,7 @@ def _is_data(header: Sequence[str], rows: Sequence[Sequence[object]]) -> bool:
     others = [cells for row in rows if (cells := list(map(_text, row))) != header]
     for index, name in enumerate(header):
         below = [row[index] for row in others if index < len(row) and row[index]]
-        is_one_of_them = below.count(name) * _ONE_IN >= len(below)
+        is_one_of_them = below.count(name) * _COMMON_ONE_IN >= len(below)
         are_numbers = _NUMBER.fullmatch(name) and all(map(_NUMBER.fullmatch, below))
         if name and below and (is_one_of_them or are_numbers):
             return True

@@ -1,10 +1,9 @@
-"""Which encoding a text is in: what it says itself, else what it can only be, else a question.
+"""Which encoding a text is in: by its mark, else the only one that fits, else the user is asked.
 
-A wrong guess is damage that nobody sees, so a code page is taken only if every word with letters
-beyond ASCII reads like one: letters of one language's alphabet, capitals where capitals stand,
-vowels and consonants where that letter can have them: ``Peña`` is Spanish, ``Kamiñski`` is
-``Kamiński`` in another page. Libraries that guess are wrong too often for this: of small files,
-they misread every third.
+Nobody notices the damage of a wrong guess. So a code page is taken only if all words beyond ASCII
+look like words in it: letters of one language, capitals at the start, and vowels and consonants
+where they can stand beside that letter: ``Peña`` is Spanish, but ``Kamiñski`` is ``Kamiński`` in
+another page. Libraries that guess misread every third small file.
 """
 
 from __future__ import annotations
@@ -49,7 +48,7 @@ _LONGEST_SAMPLE: Final = 100
 
 @attrs.frozen
 class Encoding:
-    """An encoding, how many bytes of mark stand before the text, and why it is thought so."""
+    """An encoding, the length of the byte order mark, and how it was found out."""
 
     name: str
     bom_bytes: int = 0
@@ -65,7 +64,7 @@ class Candidate:
 
 
 class UnknownEncoding(ConfigurationError):
-    """A text's encoding can't be told with certainty.
+    """A text's encoding is not certain.
 
     :ivar candidates: what fits, the likeliest first. Their samples are personal data, and no part
         of the error's text.
@@ -77,9 +76,9 @@ class UnknownEncoding(ConfigurationError):
 
 
 def check_encoding(name: str) -> str:
-    """Return an encoding's usual name, if there is one of that name, and it is one of text."""
+    """Return an encoding's usual name; it must be one of text that Python knows."""
     try:
-        # Some codecs do not make text (base64), and some can't go on after an error (idna).
+        # base64 and its like do not decode to text, and idna can't go on after an error.
         b"\xff\xff\xff\xff".decode(name, KEEP_BYTES)
         return codecs.lookup(name).name
     except (LookupError, UnicodeError, ValueError):
@@ -89,10 +88,10 @@ def check_encoding(name: str) -> str:
 
 
 def find_encoding(source: Input, given: str | None, *, otherwise: str | None = None) -> Encoding:
-    """Find an input's encoding: what its mark says, what was ``given``, or what it looks like.
+    """Find an input's encoding: by its mark, as ``given``, or by its content.
 
-    :param otherwise: what it is by definition, unless it is UTF-16 or UTF-32.
-    :raises UnknownEncoding: it can't be told.
+    :param otherwise: the format's own encoding, unless the input is UTF-16 or UTF-32.
+    :raises UnknownEncoding: it is not certain.
     """
     head = source.head()
     for name, bom in _BOMS.items():
@@ -127,9 +126,9 @@ def as_text(source: Input, encoding: Encoding) -> Iterator[io.TextIOWrapper]:
 
 
 def _blocks(source: Input) -> Iterator[bytes]:
-    """Read all that can be seen beforehand."""
+    """Read an input as far as it can be read beforehand: a stream's head only."""
     if source.content_hash is None:
-        head = source.head()  # where it is cut, half a letter may be left
+        head = source.head()  # its last letter may be cut
         yield head[: max(head.rfind(b"\n"), 0)] if len(head) == HEAD_BYTES else head
         return
     with source.open() as stream:
@@ -145,7 +144,7 @@ def _is_utf8(blocks: Iterable[bytes]) -> bool:
 
 
 def _is_wide(head: bytes, name: str) -> bool:
-    """Tell whether bytes can be only this: valid, without zeros, and much of it ASCII."""
+    """Return whether bytes are surely in this wide encoding: valid, no zeros, much of it ASCII."""
     try:
         text = codecs.getincrementaldecoder(name)().decode(head)
     except UnicodeDecodeError:
@@ -154,7 +153,7 @@ def _is_wide(head: bytes, name: str) -> bool:
 
 
 def _of_lines(source: Input) -> Encoding:
-    """Find the encoding by the lines with bytes beyond ASCII: by all of them, or enough."""
+    """Find the encoding by the lines with bytes beyond ASCII, or by enough of these."""
     lines: list[bytes] = []
     for block in _blocks(source):
         lines += [line for line in block.splitlines() if not line.isascii()]
@@ -214,12 +213,12 @@ def _share_of_words(text: str) -> float:
 
 
 def _is_cased_word(word: str) -> bool:
-    """Tell whether a word is all letters, with a capital at most at its start, or all capitals."""
+    """Return whether a word is all letters, with capitals at its start only, or throughout."""
     if not word.isalpha():
         return False
     if any(map(str.isascii, word)) and any(ch >= "\u0370" for ch in word):
         return False  # two scripts in one word
-    # Rear parts may be capital again: McDonald, but in ASCII only.
+    # ASCII capitals may stand inside: McDonald.
     return word.isupper() or not any(ch.isupper() and not ch.isascii() for ch in word[1:])
 
 
@@ -235,14 +234,14 @@ def _is_western(text: str) -> bool:
 
 def _is_western_word(word: str) -> bool:
     if not any(map(str.isalpha, word)):
-        return len(word) == 1  # a sign by itself, beside digits perhaps
+        return len(word) == 1  # a sign by itself
     beyond = {ch for ch in word.lower() if ch > "\x7f"}
     is_known = any(beyond <= {*alphabet} for alphabet in _WEST["alphabets"].split())
     return is_known and _is_cased_word(word) and not _DOUBTFUL.search(f" {word.lower()} ")
 
 
 def _is_written_in(text: str, language: Mapping[str, str]) -> bool:
-    """Tell whether lines are surely in a language as ``alphabets.toml`` describes it."""
+    """Return whether lines are certainly in a language of ``alphabets.toml``."""
     cased = {*_words(text)}
     words = {word.lower() for word in cased}
     letters = [ch for word in words for ch in word if ch > "\x7f"]

@@ -50,10 +50,10 @@ _NO_CONTENT: Final = ("__MACOSX/", ".DS_Store")
 
 
 class FileInput:
-    """A file, which can be read any number of times and is to stay as it is meanwhile."""
+    """A file, which can be read any number of times and must not change meanwhile."""
 
-    kept_by: object = None  # what the file is closed with
-    _state: tuple[int, int, int] | None = None
+    owner: object = None  # a temporary file is closed with it
+    _hashed_state: tuple[int, int, int] | None = None
 
     def __init__(self, path: str | os.PathLike[str], *, name: str | None = None) -> None:
         self._path = Path(path)
@@ -72,9 +72,9 @@ class FileInput:
 
     @cached_property
     def content_hash(self) -> str | None:
-        """The SHA-256 of the file as it lies there: of samples, it would miss a corrected line."""
+        """The SHA-256 of the whole file as it is stored: samples would miss a corrected line."""
         with _translated(self.name), self._path.open("rb") as raw:
-            self._state = _state(raw)
+            self._hashed_state = _stat_of(raw)
             return hashlib.file_digest(raw, "sha256").hexdigest()
 
     def head(self) -> bytes:
@@ -86,10 +86,10 @@ class FileInput:
     def open(self) -> Iterator[io.BufferedReader]:
         """Read from the start; fails at the end if the file was changed while it was read."""
         with _translated(self.name), self._path.open("rb") as raw:
-            before = _state(raw)
-            if self._state in (None, before):
+            before = _stat_of(raw)
+            if self._hashed_state in (None, before):
                 yield _unpacked(raw, self)
-                if _state(raw) == before:
+                if _stat_of(raw) == before:
                     return
             raise SourceFailed(f"{self.name}: was changed while it was read; start again")
 
@@ -165,10 +165,10 @@ class StreamInput:
             yield stream_of(chain([head], iter(partial(rest.read1, _BLOCK), b"")))
 
     def kept(self) -> FileInput:
-        """Read all of it into a file without a name, for what can't be read as it comes."""
+        """Copy all of it to a temporary file, for formats that can't be read as a stream."""
         with self.open() as whole:
             kept = FileInput(_path_of(_copied(whole, self)), name=self.name)
-        kept.kept_by = self
+        kept.owner = self
         return kept
 
 
@@ -177,7 +177,7 @@ Where: TypeAlias = str | os.PathLike[str] | Input  # a path or an address, or an
 
 
 def input_of(source: Where, *, whole: bool = False) -> Input:
-    """Return an input: a ``whole`` one can be read anywhere, and any number of times."""
+    """Return an input; if it is to be ``whole``, one that can be read any number of times."""
     if isinstance(source, StreamInput):
         return source.kept() if whole else source
     if isinstance(source, FileInput):
@@ -208,7 +208,7 @@ def stream_of(blocks: Iterator[bytes]) -> io.BufferedReader:
 
 
 def seekable(stream: io.BufferedReader, owner: object = None) -> io.BufferedReader:
-    """Make a stream seekable; a temporary file that it takes is closed with its owner."""
+    """Return a stream that can seek: itself, or a temporary copy, closed with its owner."""
     # A pipe is a FileIO as well, and gzip can seek, but in its own way.
     if isinstance(stream.raw, io.FileIO) and stream.seekable():
         return stream
@@ -225,13 +225,13 @@ def _translated(name: str) -> Iterator[None]:
         raise SourceFailed(f"{name}: can't be read: {told or 'broken packed data'}") from None
 
 
-def _state(raw: BinaryIO) -> tuple[int, int, int]:
+def _stat_of(raw: BinaryIO) -> tuple[int, int, int]:
     stat = os.fstat(raw.fileno())
     return stat.st_size, stat.st_mtime_ns, stat.st_ino
 
 
 def _unpacked(stream: io.BufferedReader, owner: Input) -> io.BufferedReader:
-    """Take the packing off that the first bytes tell of; a workbook stays as it is."""
+    """Return a stream unpacked, by its first bytes; a workbook, itself a zip file, stays packed."""
     begin = stream.peek(_LONGEST_MAGIC)
     if begin.startswith(_ZIP):
         return _unzipped(stream, owner)
@@ -243,7 +243,7 @@ def _unpacked(stream: io.BufferedReader, owner: Input) -> io.BufferedReader:
 
 
 def _frames(stream: io.BufferedReader, zstandard: Any) -> Iterator[bytes]:  # noqa: ANN401
-    """Unpack Zstandard; the library's own reader takes a file that breaks off for a whole one."""
+    """Unpack Zstandard; the library's own reader does not notice that a file breaks off."""
     frame: Any = None
     while packed := stream.read(_ZSTD_BLOCK):
         while packed:
@@ -277,7 +277,7 @@ def _unzipped(stream: io.BufferedReader, owner: Input) -> io.BufferedReader:
 
 
 def _copied(stream: IO[bytes], owner: object) -> io.BufferedReader:
-    """Copy a stream to a file without a name, of which nothing is left whatever happens."""
+    """Copy a stream to a nameless file, of which nothing is left whatever happens."""
     with tempfile.TemporaryFile() as file:
         shutil.copyfileobj(stream, file, _BLOCK)
         file.flush()
@@ -287,5 +287,5 @@ def _copied(stream: IO[bytes], owner: object) -> io.BufferedReader:
 
 
 def _path_of(file: IO[bytes]) -> Path:
-    """Return where a file that has no name can be opened once more, to be read from its start."""
+    """Return the path at which a nameless file can be opened once more."""
     return Path(f"/dev/fd/{file.fileno()}")

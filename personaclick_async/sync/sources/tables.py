@@ -40,17 +40,17 @@ if TYPE_CHECKING:
 _ROWS_OF_SHEET: Final = 512
 _ROWS_OF_PARQUET: Final = 4096
 _ROWS_OF_QUERY: Final = 1000
-# A spreadsheet keeps 15 digits of a number; the others of a longer id are zeros by now.
+# A spreadsheet keeps 15 digits of a number; those of a longer id have become zeros.
 _LARGEST_NUMBER: Final = 10**15
 
 _FORMULA: Final = re.compile(rb"<(\w+:)?f\b")
 _FORMATS: Final = "{*}numFmts/{*}numFmt"
 _CELL_NAME: Final = re.compile(r"([A-Z]+)(\d+)")
 _ORDERED: Final = re.compile(r"\border\s+by\b", re.IGNORECASE)
-# Drivers whose package is called otherwise than their module.
+# The packages of drivers whose module has another name.
 _PACKAGES: Final = {"MySQLdb": "mysqlclient", "psycopg2": "psycopg2-binary"}
-# What drivers say of a server that is there and does not let this user in.
-_NOT_LET_IN: Final = re.compile(r"password|authenticat|denied|role .* not exist", re.IGNORECASE)
+# What drivers say if a server refuses the user.
+_USER_REFUSED: Final = re.compile(r"password|authenticat|denied|role .* not exist", re.IGNORECASE)
 
 
 class SheetSource(Table):
@@ -134,10 +134,10 @@ def _cell(cell: object) -> object:
 
 
 def _corrected(file: IO[bytes], sheet: int) -> dict[int, dict[int, object]]:
-    """Return cells of an .xlsx of which calamine does not tell all, by row and column.
+    """Return the cells of an .xlsx that calamine misreads, by row and column.
 
-    These are errors, formulas that nobody has worked out, and numbers whose zeros in front are
-    only in their format.
+    These are errors, formulas without a result, and numbers whose leading zeros are only in their
+    format.
     """
     found: dict[int, dict[int, object]] = defaultdict(dict)
     broken = (zipfile.BadZipFile, KeyError, IndexError, ValueError, ET.ParseError)
@@ -171,7 +171,7 @@ def _corrected(file: IO[bytes], sheet: int) -> dict[int, dict[int, object]]:
 
 
 def _padded(styles: ET.Element) -> dict[str, int]:
-    """Return how many digits a number has at least, by the style of its cell."""
+    """Return the least number of digits by a cell's style, of styles that pad with zeros."""
     formats = {one.get("numFmtId"): one.get("formatCode", "") for one in styles.findall(_FORMATS)}
     zeros = {number: len(code) for number, code in formats.items() if re.fullmatch("00+", code)}
     used = [one.get("numFmtId") for one in styles.findall("{*}cellXfs/{*}xf")]
@@ -308,7 +308,7 @@ class SqlSource(Table):
     def _reason(self, doing: str, error: Any) -> str:  # noqa: ANN401 - SQLAlchemy may not be there
         told = str(getattr(error, "orig", None) or "")
         if doing == "connect":
-            does = "refuses this user" if _NOT_LET_IN.search(told) else "does not answer"
+            does = "refuses this user" if _USER_REFUSED.search(told) else "does not answer"
             return f"{self._server} {does}"
         kinds = (self._sqlalchemy.exc.OperationalError, self._sqlalchemy.exc.ProgrammingError)
         if doing == "for the query" and told and isinstance(error, kinds):
