@@ -38,7 +38,7 @@ from benchmarks.harness import (
     load_server,
 )
 from personaclick_async import Answer, PersonaClick, Profile
-from personaclick_async.config import NO_OPTIONS
+from personaclick_async.config import CallOptions
 from personaclick_async.facade import create_personaclick
 from personaclick_async.models.identity import Identity
 from personaclick_async.protocol.requests import RequestContext, read_profile
@@ -108,11 +108,11 @@ async def layers(rounds: int, count: int) -> list[Comparison]:
             PersonaClick(SHOP, cache=None, **settings) as uncached,
             PersonaClick(SHOP, **settings) as whole,
         ):
-            core = uncached.user(did=device()).scope.core
+            core, options = uncached.user(did=device()).scope.core, CallOptions()
 
             def sent(did: str, then: Callable[[Answer[Profile]], object]) -> Awaitable[object]:
                 call = read_profile(core.shop, RequestContext(Identity.device(did)))
-                return core.transport.send(call, NO_OPTIONS, then)
+                return core.transport.send(call, options, then)
 
             async def raw(did: str) -> object:
                 return (await uncached.user(did=did).profile.raw.get()).parse()

@@ -20,7 +20,6 @@ import attrs
 from personaclick_async.cache import CacheStats, ProfileCache, ProfileStore
 from personaclick_async.codec import Json
 from personaclick_async.config import (
-    NO_OPTIONS,
     UNSET,
     CachePolicy,
     CallOptions,
@@ -152,7 +151,7 @@ class PersonaClick:
             set_user_id_name=config.set_user_id_name,
             query_user_id_name=config.query_user_id_name,
         )
-        self._share(Core(config, shop, Transport(config, hooks), profiles), NO_OPTIONS)
+        self._share(Core(config, shop, Transport(config, hooks), profiles), CallOptions())
 
     def _share(self, core: Core, options: CallOptions) -> None:
         self._core = core

@@ -276,8 +276,6 @@ class CallOptions:
         return TimedOut(reason, endpoint=endpoint, attempts=attempts)
 
 
-NO_OPTIONS: Final = CallOptions()
-
 _FLAGS: Final = dict.fromkeys(("1", "true", "yes", "on"), True) | dict.fromkeys(
     ("0", "false", "no", "off"), False
 )

@@ -76,7 +76,6 @@ class Transport:
         self._ssl = config.ssl_context or True
         self._total = config.timeouts.total
         self._max_answer_bytes = config.max_answer_bytes
-        self._base = URL(config.api_url)
         self._routes: dict[str, tuple[URL, Limiter]] = {}
         self.pools = Pools(config)
         self._limiters = {
@@ -123,7 +122,7 @@ class Transport:
             limiter.start_over_after_fork()
 
     def _open_route(self, endpoint: Endpoint) -> tuple[URL, Limiter]:
-        url = self._base.join(URL(endpoint.path.lstrip("/")))
+        url = URL(self._config.api_url).join(URL(endpoint.path.lstrip("/")))
         route = self._routes[endpoint.path] = url, self._limiters[endpoint.family]
         return route
 
@@ -160,8 +159,7 @@ class Transport:
         if status == RateLimited.usual_status and retry_after is not None:
             limiter.pause(retry_after)
         wait: Seconds | None = 0.0
-        is_cheap = endpoint.family is not Family.IMPORT and endpoint.is_idempotent
-        if fate is Fate.STALE and is_cheap:
+        if fate is Fate.STALE and endpoint.is_idempotent and endpoint.family is not Family.IMPORT:
             sending.stale += 1  # the next one gets a new connection, so this happens once
         else:
             if sending.options.retries is not None:

@@ -146,7 +146,7 @@ class Handle:
     def begin(self) -> None:
         """Begin the call, on its loop."""
         self._task = self._loop.create_task(self._run(), name=f"personaclick {self.endpoint}")
-        self._task.add_done_callback(self._check)
+        self._task.add_done_callback(self._end_without_answer)
 
     async def _run(self) -> None:
         user = self._user
@@ -196,7 +196,7 @@ class Handle:
         self._own.set_result(user)
         return user.settings and user.settings.raw
 
-    def _check(self, task: asyncio.Task[None]) -> None:
+    def _end_without_answer(self, task: asyncio.Task[None]) -> None:
         """See to a call whose task ended without an answer: before it began, or by Ctrl-C."""
         failure = None if task.cancelled() else task.exception()
         failed = CallError.of(failure or asyncio.CancelledError(), self.endpoint)
@@ -211,7 +211,7 @@ class Handle:
             if calls.latest.get(self._key) is self:
                 del calls.latest[self._key]
         if self._task is not None:
-            self._task.remove_done_callback(self._check)
+            self._task.remove_done_callback(self._end_without_answer)
         if self._answered is not None:
             self._answered.set_result(None)
         if failed is not None and self._command.verb is Verb.INIT:

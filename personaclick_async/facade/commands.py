@@ -30,7 +30,7 @@ T = TypeVar("T")
 Callback: TypeAlias = Callable[[Any], object]
 """Takes the answer, or a :class:`CallError`; may be a coroutine function."""
 
-Params: TypeAlias = Mapping[str, object] | ProfileUpdate
+Params: TypeAlias = Mapping[str, object]
 
 
 class WrongCall(PersonaClickError, TypeError):
@@ -75,7 +75,7 @@ class Command:
     verb: Verb
     success: Callback | None = None
     error: Callback | None = None
-    params: Params | None = None
+    params: Params | ProfileUpdate | None = None
     force: bool = False
     shop_id: str | None = None
     stream: str | None = None
@@ -137,7 +137,7 @@ def _take(command: Command, name: str, value: object) -> None:
     setattr(command, name, value)
 
 
-def _params(verb: Verb, value: object) -> Params:
+def _params(verb: Verb, value: object) -> Params | ProfileUpdate:
     if isinstance(value, ProfileUpdate) and verb is Verb.PROFILE_SET:
         return value
     if not isinstance(value, Mapping):
@@ -151,7 +151,7 @@ def _params(verb: Verb, value: object) -> Params:
     return _given(value)
 
 
-def _given(params: Mapping[str, object]) -> dict[str, object]:
+def _given(params: Params) -> dict[str, object]:
     """Leave out empty texts, which official samples and shops' modules send for "not given"."""
     return {
         name: [_given(one) if isinstance(one, Mapping) else one for one in value]

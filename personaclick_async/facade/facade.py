@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, Literal, TypeAlias, overload
 
 from personaclick_async.client import PersonaClick
@@ -10,11 +10,10 @@ from personaclick_async.codec import Json
 from personaclick_async.config import Seconds
 from personaclick_async.facade.background import background
 from personaclick_async.facade.calls import CallError, Calls, Handle, OnCallbackError, running_loop
-from personaclick_async.facade.commands import Verb, parse
+from personaclick_async.facade.commands import Params, Verb, parse
 from personaclick_async.models.update import ProfileUpdate
 from personaclick_async.user import User
 
-Params: TypeAlias = Mapping[str, object]
 OnObject: TypeAlias = Callable[[dict[str, Json]], object] | None
 OnProducts: TypeAlias = Callable[[list[dict[str, Json]]], object] | None
 OnText: TypeAlias = Callable[[str], object] | None

@@ -14,7 +14,7 @@ from typing import Any, Final, TypeAlias
 
 import attrs
 
-from personaclick_async.models.reading import Model, Number, Read, fill_in
+from personaclick_async.models.reading import Model, Number, Read
 
 Size: TypeAlias = str | int | float
 Texts: TypeAlias = tuple[str, ...]
@@ -75,6 +75,13 @@ class Compatibility(Model):
     model: str | None = None
 
 
+def _fill_in(read: Model, **others: str) -> None:
+    """Set attributes to the values of their other documented spellings, where only those came."""
+    for name, other in others.items():
+        if getattr(read, name) is None:
+            object.__setattr__(read, name, getattr(read, other))
+
+
 class Pet(Model):
     """A pet. Read ``pet_type``, ``breed``, ``pet_size``, ``pet_age``.
 
@@ -90,7 +97,7 @@ class Pet(Model):
     age: str | None = None
 
     def __attrs_post_init__(self) -> None:
-        fill_in(self, pet_type="type", pet_size="size", pet_age="age")
+        _fill_in(self, pet_type="type", pet_size="size", pet_age="age")
 
 
 class Jewelry(Model):
@@ -111,7 +118,7 @@ class Jewelry(Model):
     gem: Texts | None = None
 
     def __attrs_post_init__(self) -> None:
-        fill_in(self, jewelry_color="color", jewelry_metal="metal", jewelry_gem="gem")
+        _fill_in(self, jewelry_color="color", jewelry_metal="metal", jewelry_gem="gem")
 
 
 class Space(Model):

@@ -113,13 +113,6 @@ class Read(Model):
         return {name: value for name, value in self.raw.items() if name not in known}
 
 
-def fill_in(read: object, **others: str) -> None:
-    """Set attributes to the values of their other documented spellings, where only those came."""
-    for name, other in others.items():
-        if getattr(read, name) is None:
-            object.__setattr__(read, name, getattr(read, other))
-
-
 def read_object(cls: type[R], body: bytes) -> R:
     """Make a model from a JSON object, also inside ``{"status": "success", "payload": …}``."""
     if body.rfind(_PAYLOAD_KEY) >= 0:

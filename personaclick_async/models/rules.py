@@ -51,7 +51,7 @@ _DAY: Final = r"(?:0?[1-9]|[12][0-9]|3[01])"
 _MONTH: Final = r"(?:0?[1-9]|1[0-2])"
 _YEAR: Final = r"(?:19|20)[0-9]{2}"
 _BYTE: Final = r"(?:25[0-5]|2[0-4][0-9]|1?[0-9]{1,2})"
-# The trunk zero of +49 (0)30 is not dialled after the country's code.
+# Dates, IP addresses, and a trunk zero, +49 (0)30, which is not dialled after the country's code.
 _NO_PHONE: Final = re.compile(
     rf"{_YEAR}[-. ]{_MONTH}[-. ]{_DAY}"
     rf"|(?:{_DAY}[-. ]{_MONTH}|{_MONTH}[-. ]{_DAY})(?:[-. ]{_YEAR}|[-.][0-9]{{2}})"

@@ -16,7 +16,7 @@ from aiohttp.test_utils import TestServer
 from examples.adventureworks import customers
 from personaclick_async import PersonaClick
 from personaclick_async.codec import encode
-from personaclick_async.config import NO_OPTIONS
+from personaclick_async.config import CallOptions
 from personaclick_async.emulator import Emulator, RecordedRequest
 from personaclick_async.models import rules
 from personaclick_async.sync import FaultyRow, Records, Result, Sync, SyncOptions
@@ -30,7 +30,7 @@ PATHS = {"per-profile": SET, "bulk": IMPORT}
 
 
 def start(client: PersonaClick, source: Records, **options: Any) -> Sync:
-    return Sync(client._core, NO_OPTIONS, source, SyncOptions(**options))
+    return Sync(client._core, CallOptions(), source, SyncOptions(**options))
 
 
 async def results_of(sync: Sync) -> list[Result]:
