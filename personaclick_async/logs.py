@@ -45,7 +45,7 @@ _QUOTED: Final = r"""
     )
 """
 # A value without quotes. After a name in quotes it is a number. In a URL it may hold punctuation,
-# but does not end with it: a closing bracket or a comma is of the text around it.
+# but does not end with it: a closing bracket or a comma belongs to the text around it.
 _NUMBER_OR_WORD: Final = r"""[^\s,;)\]}"'\\]++"""
 _OF_NESTED_URL: Final = r"""(?: (?!%26) [^\s&"'\\<>] )++"""
 _OF_URL: Final = rf"""

@@ -1,6 +1,6 @@
-"""Ask a real shop what no document says (protocol, section 12), and write down what it did.
+"""Ask a real shop what no document says (protocol, section 12), and report what it did.
 
-What is written holds statuses, types, names of keys and headers: no values, and no secret.
+The report holds statuses, types, names of keys and headers: no values, and no secret.
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ _NO_NAMES: Final = "profile.full() and the profiles of customers lack their name
 _BLANKS: Final[Mapping[str, str]] = {"": "absent", "null": "null", "{}": "object", "[]": "array"}
 
 _WRITTEN: Final[Mapping[str, Json]] = {"first_name": "Probe", "location": "1", "gender": "f"}
-# What is written and read back: the point, the field and its value; what it means if the field then
-# holds such a text, and if it holds anything else.
+# What is written and read back: the point, the field and its value, the finding by the text that
+# the field then holds, and the finding otherwise.
 _SETS: Final[tuple[tuple[str, str, Json, Mapping[str | None, str], str], ...]] = (
     ("null", "gender", None, {None: "clears", "": "clears"}, "ignored"),
     ("empty_text", "gender", "", {None: "clears", "": "stored"}, "not given"),
@@ -219,9 +219,9 @@ class _Probe:
     def report(self, *, was_kept: bool) -> ProbeReport:
         """Return what was found out."""
         limits = sorted(filter(_LIMIT_HEADER.search, self._headers))
-        self._find("compression", "content-encoding" in {name.lower() for name in self._headers})
-        self._find("keep_alive", was_kept)
-        self._find("limit_headers", bool(limits), ", ".join(limits))
+        self._note("compression", "content-encoding" in {name.lower() for name in self._headers})
+        self._note("keep_alive", was_kept)
+        self._note("limit_headers", bool(limits), ", ".join(limits))
         findings = []
         for setting, point in POINTS.items():
             assumed = point.choices[0]
@@ -241,13 +241,13 @@ class _Probe:
             requests=self._requests,
         )
 
-    def _find(self, setting: str, observed: Value | None, note: str = "") -> None:
+    def _note(self, setting: str, observed: Value | None, note: str = "") -> None:
         self._found[setting] = (observed, note)
 
-    def _find_status(self, setting: str, reply: _Reply, otherwise: str | None = None) -> None:
-        """Note the status of a refusal, or the word for what happens where nothing is refused."""
+    def _note_status(self, setting: str, reply: _Reply, otherwise: str | None = None) -> None:
+        """Note the status of a refusal, or ``otherwise`` if nothing was refused."""
         observed = otherwise if reply.refused is None else reply.refused
-        self._find(setting, observed, "" if observed is not None else "it was not refused")
+        self._note(setting, observed, "" if observed is not None else "it was not refused")
 
     async def _ask(self, what: str, endpoint: Endpoint, /, **fields: Json) -> _Reply:
         """Send the shop's id and fields, as JSON or as a query (several of a name as a list)."""
@@ -271,17 +271,17 @@ class _Probe:
         raise ConnectionFailed(reason, endpoint=f"the probe's question about {what}", attempts=1)
 
     async def about_the_connection(self, url: URL) -> None:
-        """Ask for an address that there can't be: TLS, time, and what an error looks like."""
+        """Ask for an address that does not exist: TLS, time, and what an error looks like."""
         tls = await _tls_version(url)
         started = time.monotonic()
         reply = await self._ask("an unknown address", Endpoint(PROPERTY, "GET"))
         milliseconds = round((time.monotonic() - started) * 1000)
         self._facts["connection"] = {"tls": tls, "milliseconds": milliseconds}
-        self._find_status("path_unknown", reply)
+        self._note_status("path_unknown", reply)
         if reply.refused is not None:
             envelope = reply.envelope
-            self._find("envelope", envelope, "" if envelope else "an envelope that is not known")
-            self._find("errors_at_200", reply.status in _OK)
+            self._note("envelope", envelope, "" if envelope else "an envelope that is not known")
+            self._note("errors_at_200", reply.status in _OK)
 
     async def about_init(self) -> None:
         """Start a session, and one for a device of our own."""
@@ -294,25 +294,25 @@ class _Probe:
                 attempts=1,
             )
         self._facts["init"] = {"types": reply.types, "cookies": sorted(reply.cookies)}
-        self._find("init_cookie", names.DID in reply.cookies)
-        self._find("session_name", _which([one for one in _SESSION_NAMES if reply.fields.get(one)]))
+        self._note("init_cookie", names.DID in reply.cookies)
+        self._note("session_name", _which([one for one in _SESSION_NAMES if reply.fields.get(one)]))
         self._did = reply.did
         if not (reply.did and reply.session):
             self._surprises.append("init: no did or no session id in the answer")
         own = new_id()
         reply = await self._ask("init with a did of ours", INIT, did=own)
         if reply.refused is None:
-            self._find("init_keeps_did", reply.did == own)
+            self._note("init_keeps_did", reply.did == own)
 
     async def about_devices(self) -> None:
         """Read for a device that is new, and for one that is unknown."""
         reply = await self._ask("a new device's profile", PROFILE, did=self._did)
         if reply.refused is None and reply.fields:
-            self._find("profile_answer", "bare" if reply.fields is reply.body else "payload")
+            self._note("profile_answer", "bare" if reply.fields is reply.body else "payload")
             self._facts["profile"]["public"] = reply.types
             shown = {json.dumps(value) for name, value in reply.fields.items() if name in BLOCKS}
             blank = _BLANKS.get(" ".join(shown))
-            self._find("missing_blocks", blank, "" if blank else "they vary: see the types")
+            self._note("missing_blocks", blank, "" if blank else "they vary: see the types")
         else:
             self._surprises.append("GET /profile: no profile for a device of init's")
         for what, did in (("an unknown", new_id()), ("a new", self._did)):
@@ -322,12 +322,12 @@ class _Probe:
         found = "array" if isinstance(reply.body, list) else None
         if reply.refused is None and isinstance(reply.body, dict):
             found = next((name for name in _WRAPPERS if name in reply.body), None)
-        self._find("last_order_answer", found)
+        self._note("last_order_answer", found)
         if found is None:
             self._surprises.append("last_for_user: neither an array nor one in an object")
 
     async def about_customers(self) -> None:
-        """Ask for a customer that there can't be, by both names, with and without the secret."""
+        """Ask for a customer who does not exist, by both names, with and without the secret."""
         understood: list[str] = []
         for secret in [{}, self._secret] if self._secret else [{}]:
             which = "with the secret" if secret else "without the secret"
@@ -339,19 +339,19 @@ class _Probe:
             understood += [name for name in replies if replies[name] != nobody]
             reply = replies[names.ID if set(understood) == {names.ID} else names.EXTERNAL_ID]
             if not secret:
-                self._find_status("device_missing", nobody)
-                self._find_status("secret_missing", reply)
+                self._note_status("device_missing", nobody)
+                self._note_status("secret_missing", reply)
             elif understood:
-                self._find_status("customer_unknown", reply)
+                self._note_status("customer_unknown", reply)
         note = "" if understood else "the answers are the same as without an identifier"
-        self._find("user_id_names", _which(understood), note)
+        self._note("user_id_names", _which(understood), note)
         why_not = "needs the secret"
         if self._secret:
             reply = await self._ask("the secret", PROFILE, did=self._did, **self._secret)
             self._facts["secret"] = "accepted" if reply.refused is None else "refused"
             if reply.refused is None:
                 if self._look_at_customer("full", reply):
-                    self._find("kids_shown", "kids" in reply.fields)
+                    self._note("kids_shown", "kids" in reply.fields)
                 return
             self._secret, why_not = {}, "the secret was refused"
         for setting in _WITH_SECRET:
@@ -360,11 +360,11 @@ class _Probe:
     def _look_at_customer(self, what: str, reply: _Reply) -> bool:
         self._facts["profile"][what] = reply.types
         is_full = not _NAMED.isdisjoint(reply.fields)
-        self._find("customer_profile", "full" if is_full else "public")
+        self._note("customer_profile", "full" if is_full else "public")
         return is_full
 
     async def about_refusals(self) -> None:
-        """Ask what can't be answered, for the ladder of section 9."""
+        """Send what the service should refuse (protocol, section 9)."""
         known = {names.DID: self._did}
         unknown = {names.SHOP_ID: secrets.token_hex(15)}
         session = dict.fromkeys(_SESSION_NAMES, new_id())
@@ -382,7 +382,7 @@ class _Probe:
             ("method_wrong", Endpoint(PROFILE.name, "POST"), {}, None),
         ):
             reply = await self._ask(POINTS[setting].words, endpoint, **fields)
-            self._find_status(setting, reply, otherwise)
+            self._note_status(setting, reply, otherwise)
 
     async def about_writing(self) -> None:
         """Write to a new device and read it back; see ``WRITES``."""
@@ -392,7 +392,7 @@ class _Probe:
         session = dict.fromkeys(_SESSION_NAMES, first.session)
         reply = await self._ask("a second init", INIT, did=did, **session)
         if reply.refused is None:
-            self._find("session_kept", reply.session == first.session)
+            self._note("session_kept", reply.session == first.session)
 
         async def put(what: str, **fields: Json) -> _Reply:
             return await self._ask(what, names.PROFILE_SET, did=did, **fields)
@@ -415,9 +415,9 @@ class _Probe:
                 reply = await put(POINTS[setting].words, **{field: value})
                 if reply.refused is None:
                     written.add(field)
-                    self._find(setting, effects.get(await shown(field), otherwise))
+                    self._note(setting, effects.get(await shown(field), otherwise))
                 else:
-                    self._find_status(setting, reply)
+                    self._note_status(setting, reply)
             await put("a child", kids=[{"gender": "f"}])
             await put("another child", kids=[{"gender": "m"}])
             if self._secret:
@@ -425,9 +425,9 @@ class _Probe:
                 full = reply.fields
                 kids = full.get("kids")
                 if isinstance(kids, list) and kids:
-                    self._find("lists", "merged" if kids[1:] else "replaced")
+                    self._note("lists", "merged" if kids[1:] else "replaced")
                 else:
-                    self._find("lists", None, "the full profile shows no kids")
+                    self._note("lists", None, "the full profile shows no kids")
                 names_shown = full.get("first_name"), full.get("location")
                 if "first_name" in full and names_shown != ("Probe", "1"):
                     self._surprises.append("profile/set: a name that was set does not come back")
@@ -436,7 +436,7 @@ class _Probe:
             await put("clearing children that add up", kids=None)
         null, _ = self._found["null"]
         if null != "clears":
-            self._find("null", null, "so the device keeps what the probe wrote")
+            self._note("null", null, "so the device keeps what the probe wrote")
 
     async def about_a_customer(self, customer: Mapping[str, str]) -> None:
         """Look at the keys and types of a customer's profile."""

@@ -36,7 +36,7 @@ def shard_of(given: Syncing) -> Shard | None:
 
 
 def limits_of(given: Syncing, shard: Shard | None) -> Mapping[Family, RateLimit] | Unset:
-    """Return the limits of this process: its part of the quota, if nobody keeps it for all."""
+    """Return the limits of this process: its share of the quota, unless a shared limit keeps it."""
     if shard is None or given.shared_limit is not None:
         return UNSET
     return {family: shard.part_of(limit) for family, limit in DOCUMENTED_LIMITS.items()}
@@ -52,7 +52,7 @@ def shared_limit(given: Syncing, shop_id: str) -> Any:  # noqa: ANN401 - a Share
 
 
 def part_settings(given: Syncing, config: Config, options: SyncOptions, parts: int) -> PartSettings:
-    """Return what the parts are told that are synced on a cluster."""
+    """Return the settings of the parts that a cluster syncs."""
     return PartSettings(
         shop_id=config.shop_id,
         api_url=config.api_url,
@@ -64,7 +64,7 @@ def part_settings(given: Syncing, config: Config, options: SyncOptions, parts: i
 
 
 def cluster_of(given: Syncing, config: Config) -> Any:  # noqa: ANN401 - a client of Dask
-    """Return a client of the cluster at an address, or of one that is started for ``local:4``."""
+    """Return a client of the cluster at ``--dask``; ``local:4`` starts one of four processes."""
     distributed = need("distributed", extra="dask", purpose="--dask")
     if config.shop_secret is not None:
         # For a local cluster; that of other machines has its own environment.

@@ -1,4 +1,4 @@
-"""The options of all commands; without the sync, so that help and completion are quick."""
+"""The options of all commands; imports no sync, so that help and completion are quick."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ RouteName: TypeAlias = Literal["auto", "bulk", "per-profile"]
 
 
 def command(work: Callable[..., object]) -> Callable[..., None]:
-    """Return the command of a function; the fields of its attrs arguments are its options."""
+    """Make a function a command; the fields of its attrs arguments become options."""
     parameters: list[inspect.Parameter] = []
     groups: dict[str, type[attrs.AttrsInstance]] = {}
     for name, one in inspect.signature(work, eval_str=True).parameters.items():
@@ -59,7 +59,8 @@ def command(work: Callable[..., object]) -> Callable[..., None]:
     return run
 
 
-_any: Final = typer.Option
+# By their panel in the help; the first is Typer's own.
+_main: Final = typer.Option
 _shop: Final = partial(typer.Option, rich_help_panel="Shop")
 _user: Final = partial(typer.Option, rich_help_panel="User (exactly one)")
 _reads: Final = partial(typer.Option, rich_help_panel="How the source is read")
@@ -80,7 +81,7 @@ class Connection:
     api_url: str | None = _shop(
         None, envvar="PERSONACLICK_API_URL", help="The service's address, such as an emulator's."
     )
-    verbose: bool = _any(False, "--verbose", "-v", help="Log every request to standard error.")
+    verbose: bool = _main(False, "--verbose", "-v", help="Log every request to standard error.")
 
     def client(
         self, *, limits: Mapping[Family, RateLimit] | Unset = UNSET, sends: bool = True
@@ -102,7 +103,7 @@ def _secret(path: Path) -> str:
         if path.is_char_device():
             raise ConfigurationError("--secret-file: expected a file, got a device")
         with path.open("rb") as file:
-            # Not all of it: the path may name a pipe that never ends.
+            # Not all of it: a pipe may never end.
             content = file.read(_MOST_SECRET_BYTES + 1)
         secret = content.decode().strip()
     except (OSError, UnicodeDecodeError) as error:
@@ -125,7 +126,7 @@ class UserId:
     telegram_id: str | None = _user(None, help="A Telegram user.")
 
     def of(self, client: PersonaClick) -> User:
-        """Return the one user who is named."""
+        """Return the user."""
         return client.user(**attrs.asdict(self))
 
 
@@ -155,11 +156,11 @@ class Reading:
 class Syncing(Reading):
     """What the command line says about a sync."""
 
-    mapping: Path | None = _any(
+    mapping: Path | None = _main(
         None, "--map", help="Which column becomes which field: a TOML file; by name if not given."
     )
-    dry_run: bool = _any(False, "--dry-run", help="Check every row, send nothing, show a summary.")
-    show_values: bool = _any(False, "--show-values", help="With --dry-run: three values a field.")
+    dry_run: bool = _main(False, "--dry-run", help="Check every row, send nothing, show a summary.")
+    show_values: bool = _main(False, "--show-values", help="With --dry-run: three values a field.")
     route: RouteName = _sends("auto", help="How records travel.")
     concurrency: int = _sends(32, help="Requests at once, per profile.")
     journal: Path = _sends(Path("personaclick-sync.db"), help="Remembers what was delivered.")
@@ -193,12 +194,12 @@ class Syncing(Reading):
 class Probing:
     """What the command line says about a probe."""
 
-    write: bool = _any(False, "--write", help="Write to a device made for the purpose, too.")
-    yes: bool = _any(False, "--yes", "-y", help="Write without asking first.")
-    customer: str | None = _any(
+    write: bool = _main(False, "--write", help="Write to a device made for the purpose, too.")
+    yes: bool = _main(False, "--yes", "-y", help="Write without asking first.")
+    customer: str | None = _main(
         None,
         metavar="KIND=VALUE",
         help="A customer whose profile's keys and types may be looked at: email=… or the like.",
     )
-    path: Path = _any("probe.json", "--output", "-o", help="Where to write what was found.")
-    pause: float = _any(1.0, min=0, help="Seconds between two requests.")
+    path: Path = _main("probe.json", "--output", "-o", help="Where to write what was found.")
+    pause: float = _main(1.0, min=0, help="Seconds between two requests.")

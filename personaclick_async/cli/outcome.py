@@ -1,4 +1,4 @@
-"""How a command ends and what it shows, all of it escaped: exit codes, results and errors."""
+"""Exit codes, and the output of results and errors, with control characters escaped."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ stderr: Final = Console(stderr=True)
 
 
 class Exit(IntEnum):
-    """An exit code, what it says, and the errors and causes of a stop that it is for."""
+    """An exit code, its meaning, and the errors and causes of a stop that lead to it."""
 
     words: str
-    causes: list[str]  # by name, as most commands do without the sync
+    causes: list[str]  # names, as most commands don't import the sync
 
     def __new__(cls, number: int, words: str, causes: str = "") -> Self:
-        """Make a member of what stands in its line."""
+        """Make a member of the values on its line."""
         member = int.__new__(cls, number)
         member._value_, member.words, member.causes = number, words, causes.split()
         return member
@@ -79,7 +79,7 @@ def table(rows: Iterable[Iterable[object]], *columns: str | Column) -> Table:
 
 @attrs.frozen(kw_only=True)
 class Output:
-    """Shows what a command has to say: to a person, or as JSON to a script."""
+    """Shows results and errors: to a person, or as JSON to a script."""
 
     as_json: bool = typer.Option(False, "--json", help="Write JSON, for scripts; errors too.")
 
@@ -121,7 +121,7 @@ class Output:
         """Write an error to standard error, and end the process with its code."""
         more = {} if (cause := getattr(error, "cause", None)) is None else {"cause": str(cause)}
         self.complain(type(error).__name__, str(error), **more)
-        # An encoding that can't be told: a line of the text in each, to choose by.
+        # Of an encoding that is not certain: a line of the text in each candidate.
         for candidate in getattr(error, "candidates", ()):
             self.note(f"--encoding {candidate.encoding:<12} {candidate.sample}")
         raise typer.Exit(code_of(error))

@@ -1,8 +1,8 @@
 """What the command does as a process: it outlives its output, and signals end it in order.
 
 The reader of a pipe may leave (``| head -1``), a disk may be full, a stream may be closed from
-the start (``>&-``). None of it changes what a sync has done, so none of it changes the exit code:
-what can't be written is passed over, with one line on standard error.
+the start (``>&-``). None of it changes what a sync has done, nor the exit code: output that
+can't be written is dropped, with one line on standard error.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ T = TypeVar("T")
 _OUTPUT: Final = 1
 _ERROR: Final = 2
 
-# Of the process, as signals are: the task that a signal cancels, and the signals that came.
+# Global, as signals are: the task that a signal cancels, and the signals received.
 _tasks: Final[list[asyncio.Task[Any] | None]] = []
 _came: Final[list[int]] = []
 
@@ -37,7 +37,7 @@ class Interrupted(SystemExit):
 
 
 def run_interruptibly(work: Coroutine[Any, Any, T], *, unfinished: str = "interrupted") -> T:
-    """Run a coroutine, which the first signal cancels and the second one leaves at once."""
+    """Run a coroutine; the first signal cancels it, the second one leaves it at once."""
 
     async def cancellable() -> T:
         _tasks.append(asyncio.current_task())
@@ -62,7 +62,7 @@ def on_signals(handler: Callable[[int, FrameType | None], None] | signal.Handler
 
 
 def stop(number: int, _frame: FrameType | None) -> None:
-    """Cancel the work that runs; end the command at once if there is none, or if called again."""
+    """Cancel the running work; without any, or at the second signal, end the command at once."""
     _came.append(number)
     task = _tasks[0] if _tasks else None
     if task is None or len(_came) > 1:
@@ -72,7 +72,7 @@ def stop(number: int, _frame: FrameType | None) -> None:
 
 
 class _Lasting(io.FileIO):
-    """Writes to a file descriptor as long as that works, and to nowhere afterwards."""
+    """Writes to a file descriptor until that fails, and to the null device afterwards."""
 
     def write(self, data: ReadableBuffer, /) -> int:
         try:

@@ -1,4 +1,4 @@
-"""What a sync shows: its progress, its account, and of a dry run what the rows hold and lack."""
+"""What a sync shows: its progress, its account, and the summary of a dry run."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from personaclick_async.names import EXTERNAL_ID
 from personaclick_async.sync import FaultyRow, Outcome, Record, Rejected, Report, Result
 from personaclick_async.sync.mapping import Change, Changes
 
-# Rows may have any fields, and a file can break any number of rules: the rest is counted together.
-_MOST: Final = 100
+# Files may have any number of fields and of broken rules: beyond these, they are counted together.
+_MAX_COUNTED: Final = 100
 _OTHER_FIELDS: Final = "other fields"
 _OTHER_VALUES: Final = "other values"
-_EXAMPLES: Final = 3
-_LONGEST_EXAMPLE: Final = 40
-_MOST_REMEMBERED: Final = 100_000
+_MAX_EXAMPLES: Final = 3
+_MAX_EXAMPLE_CHARACTERS: Final = 40
+_MAX_IDS: Final = 100_000
 
 _COUNTS: Final = ("values", "left_out", "changes", "refused")
-_TOLD: Final = (
+_REPORTED: Final = (
     *("source", "route", "read", "sent", "queued", "unchanged", "incomplete", "rejected"),
     *("failed", "requests", "retries", "bytes_sent"),
 )
@@ -61,7 +61,7 @@ class Summary:
         own = outcome.wire.get(EXTERNAL_ID)
         if own is not None and hash(own) in self._ids:
             self._shared.add(EXTERNAL_ID, outcome.row, ("shared",))
-        elif own is not None and len(self._ids) < _MOST_REMEMBERED:
+        elif own is not None and len(self._ids) < _MAX_IDS:
             self._ids.add(hash(own))
         if self.is_dry_run:
             self._count(outcome)
@@ -72,12 +72,12 @@ class Summary:
         if record.omitted is not None:
             _add_faults(self._omitted, record.omitted)
         for name, value in record.wire.items():
-            is_known = name in self._values or len(self._values) < _MOST
+            is_known = name in self._values or len(self._values) < _MAX_COUNTED
             field = name if is_known else _OTHER_FIELDS
             self._values[field] += 1
             examples = self._examples.setdefault(field, {})
-            if self._keeps_examples and len(examples) < _EXAMPLES:
-                examples[str(value)[:_LONGEST_EXAMPLE]] = None
+            if self._keeps_examples and len(examples) < _MAX_EXAMPLES:
+                examples[str(value)[:_MAX_EXAMPLE_CHARACTERS]] = None
 
     async def gather(self, results: AsyncIterable[Result]) -> None:
         """Collect the reasons of rejected rows from the results of a sync."""
@@ -86,8 +86,8 @@ class Summary:
                 _add_faults(self._refused, result)
 
     def show(self, report: Report, rejects: Path, notices: Sequence[str], output: Output) -> None:
-        """Show the account of a sync, and of a dry run all of this."""
-        account: dict[str, Json] = {name: getattr(report, name) for name in _TOLD}
+        """Show the account of a sync, and of a dry run this summary."""
+        account: dict[str, Json] = {name: getattr(report, name) for name in _REPORTED}
         account["seconds"] = round(report.elapsed(datetime.now(UTC)), 3)
         if self.is_dry_run:
             account |= {"checked": report.checked, **self.as_json()}
@@ -142,7 +142,7 @@ class Summary:
 
 def _add_faults(found: Changes, row: FaultyRow) -> None:
     for fault in row.faults:
-        is_known = (fault.field, fault.rule) in found.found or len(found.found) < _MOST
+        is_known = (fault.field, fault.rule) in found.found or len(found.found) < _MAX_COUNTED
         field, rule = (fault.field, fault.rule) if is_known else (_OTHER_FIELDS, _OTHER_VALUES)
         found.add(field, row.row, (rule,))
 

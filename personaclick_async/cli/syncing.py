@@ -1,4 +1,4 @@
-"""What the commands ``sync`` and ``mapping`` do: open the source, read, send, say how it ended."""
+"""The commands ``sync`` and ``mapping``: open the source, read, send, report."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def propose(reading: Reading, output: Output) -> None:
 
 
 def run_sync(given: Syncing, connection: Connection, output: Output) -> None:
-    """Check all that can be checked, then send, and show the account, also of what was stopped."""
+    """Check everything, then send, and show the account, even after an interruption."""
     summary = Summary(is_dry_run=given.dry_run, keeps_examples=given.show_values, limit=given.limit)
     shard = machines.shard_of(given)
     mapping = _mapping(given, summary)
@@ -102,7 +102,7 @@ def run_sync(given: Syncing, connection: Connection, output: Output) -> None:
             run_interruptibly(work(), unfinished=_unfinished(given))
         finally:
             summary.show(report, rejects, source.notices, output)
-    # A query may have nothing to tell, and so may a share; a file should.
+    # A query and a shard may be empty; a file should not.
     if not report.read and given.query is None and shard is None:
         raise ValidationError(report.source, "rows of data", "none")
     if report.rejected or report.incomplete or report.failed:
@@ -142,7 +142,7 @@ def _layout(reading: Reading) -> Layout:
 
 
 def _mapping(given: Syncing, summary: Summary) -> FieldMapping | None:
-    """Return the mapping with what the command line adds; None for a source without need."""
+    """Return the mapping of the command line; None if the source needs none."""
     mapping = None
     if given.mapping is not None:
         mapping = FieldMapping.load(given.mapping)
@@ -171,15 +171,15 @@ def _rejects_path(source: TableSource, shard: Shard | None) -> Path:
 
 @contextmanager
 def _reject_file(given: Syncing, source: TableSource, path: Path) -> Iterator[RejectFile]:
-    """Open the reject file; without a row it is removed, unless it is somebody else's."""
-    is_made_by_others = path.exists() and not path.stat().st_size
-    # Resubmitted with the options of its source, it has to be read the same way.
+    """Open the reject file; if it stays empty it is removed, unless it was there before."""
+    was_there = path.exists() and not path.stat().st_size
+    # So that it can be resubmitted with the options of its source.
     delimiter = _layout(given).delimiter or ","
     with closing(RejectFile(path, source.columns, delimiter=delimiter)) as file:
         try:
             yield file
         finally:
-            if file.is_empty and not is_made_by_others:
+            if file.is_empty and not was_there:
                 path.unlink(missing_ok=True)
 
 
@@ -201,7 +201,7 @@ def _local_files(source: str) -> list[Path]:
     scheme, is_url, rest = source.partition("://")
     path = rest.partition("?")[0]
     if not is_url:
-        # A pattern leaves out what earlier runs have rejected, which may be written to again.
+        # The pattern does not read reject files of earlier runs: these may be written again.
         return [Path(source), *(Path(one) for one in expand(source) if not is_reject_file(one))]
     if scheme == "file":
         return [Path(path)]
@@ -209,7 +209,7 @@ def _local_files(source: str) -> list[Path]:
 
 
 def _identity(path: Path) -> object:
-    """Return what is the same for two names of one file."""
+    """Return a value that is equal for two names of one file."""
     try:
         file = path.stat()
     except OSError:  # not there

@@ -23,7 +23,7 @@ Send: TypeAlias = Callable[[Message], Awaitable[None]]
 ASGIApp: TypeAlias = Callable[[Any, Any, Any], Awaitable[None]]
 """An application; every framework types its three arguments in its own way."""
 
-# The server has waited for the requests by then, so these calls are of tasks that nobody awaits.
+# The requests have ended by then: only tasks that nobody awaits still make calls.
 PATIENCE: Final = 3.0
 """Seconds for which an ending application waits for calls in flight."""
 
@@ -147,7 +147,7 @@ class LifespanMiddleware:
             try:
                 await self.app(scope, listen, close_and_send)
             except Exception:
-                # ASGI's sign of an application without a lifespan: it raises before it listens.
+                # As ASGI specifies, an application without a lifespan raises before it listens.
                 if listened:
                     raise
             if not listened:

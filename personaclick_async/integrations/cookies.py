@@ -1,4 +1,4 @@
-"""What a web request says, and the two cookies in which a browser keeps device and session."""
+"""A web request in every framework's terms, and the cookies for device and session."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from personaclick_async.models.identity import Session
 
 SameSite: TypeAlias = Literal["Lax", "Strict", "None"]
 
-DEVICE_SECONDS: Final = 400 * 24 * 60 * 60
+_DEVICE_SECONDS: Final = 400 * 24 * 60 * 60
 """How long the device cookie lasts, from its last renewal: the longest that browsers grant."""
 
 # Characters that mean the same in a cookie, a query and a header; the service's own ids are ten
@@ -39,7 +39,7 @@ def acceptable_id(value: str | None) -> str | None:
 
 @attrs.define(eq=False, repr=False)
 class IncomingRequest:
-    """What the functions of a :class:`VisitorPolicy` are asked about, in every framework."""
+    """The request that the functions of a :class:`VisitorPolicy` get, in every framework."""
 
     method: str  # ``GET`` for a websocket
     path: str  # decoded
@@ -140,8 +140,8 @@ class CookiePolicy:
     def session_of(self, request: IncomingRequest) -> Session | None:
         """Return the session that a request's cookies name; values that can't be ids are ignored.
 
-        A browser forgets the session's cookie when the session is over: the next call then goes
-        on with a new id, at no extra cost (protocol, section 12).
+        The session's cookie expires with the session: the next call then continues under a new id,
+        at no extra cost (protocol, section 12).
         """
         pairs = reversed(request.cookie_pairs)
         ids = {name: value for name, value in pairs if acceptable_id(value)}
@@ -153,9 +153,9 @@ class CookiePolicy:
 
     def keep(self, session: Session, now: datetime, request: IncomingRequest) -> Iterator[str]:
         """Yield the ``Set-Cookie`` headers that keep a session, while it lasts."""
-        # No end is known, and nothing kept, until the service has answered.
+        # Without an end, the service has not answered yet: nothing is kept.
         left = math.ceil(((session.expires_at or _LONG_OVER) - now).total_seconds())
-        kept = ((self.device, session.did, DEVICE_SECONDS), (self.session, session.seance, left))
+        kept = ((self.device, session.did, _DEVICE_SECONDS), (self.session, session.seance, left))
         for name, value, max_age in kept:
             if left > 0 and (good := acceptable_id(value)):
                 yield self._header(name, good, max_age, request)

@@ -76,7 +76,7 @@ class Visitor:
     """The visitor of one request."""
 
     KEY: ClassVar[str] = "personaclick.visitor"
-    """The key under which the middleware leaves the visitor with a request."""
+    """The key under which the middleware stores a request's visitor."""
 
     who: User | NoCurrentUser  # the visitor as a user, or the reason why there is none
     _visitors: Visitors
@@ -85,7 +85,7 @@ class Visitor:
 
     @staticmethod
     def required(found: object) -> Visitor:
-        """Return what a middleware has left with a request, or raise ConfigurationError."""
+        """Return the visitor that a middleware stored, or raise ConfigurationError."""
         if isinstance(found, Visitor):
             return found
         raise ConfigurationError(
@@ -124,8 +124,9 @@ class Visitor:
 
         :param begun: the headers that the response has.
         """
-        said = ",".join(value for name, value in begun if name.lower() == "cache-control").lower()
-        is_shared = "public" in said or "s-maxage" in said
+        directives = (value for name, value in begun if name.lower() == "cache-control")
+        caching = ",".join(directives).lower()
+        is_shared = "public" in caching or "s-maxage" in caching
         who, request, policy = self.who, self._request, self._cookies
         cookies: list[str] = []
         if policy and isinstance(who, NoConsent):
@@ -134,8 +135,8 @@ class Visitor:
             cookies += policy.keep(who.session, who.scope.core.config.now(), request)
         if not cookies:
             return []
-        self._visitors.check_that_it_comes_back(cookies[0], request)
-        private = [] if said else [("Cache-Control", "private")]
+        self._visitors.warn_if_dropped(cookies[0], request)
+        private = [] if caching else [("Cache-Control", "private")]
         return [*(("Set-Cookie", cookie) for cookie in cookies), ("Vary", "Cookie"), *private]
 
 
@@ -200,7 +201,7 @@ class Visitors:
             self._paused_until = self.client.config.clock() + self.policy.pause_after_failure
             raise
 
-    def check_that_it_comes_back(self, cookie: str, request: IncomingRequest) -> None:
+    def warn_if_dropped(self, cookie: str, request: IncomingRequest) -> None:
         """Warn, once, where browsers drop ``Secure`` cookies."""
         is_dropped = "; Secure" in cookie and request.is_unencrypted and not request.is_to_localhost
         if is_dropped and not self._has_warned:
