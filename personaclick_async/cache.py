@@ -22,10 +22,10 @@ from personaclick_async.pools import running_loop
 T = TypeVar("T")
 
 Parse: TypeAlias = Callable[[bytes], T]
-"""Makes what a caller wants of the body of an answer."""
+"""Parses the body of an answer."""
 
 Load: TypeAlias = Callable[[Parse[T]], Awaitable[tuple[bytes, T]]]
-"""Asks the service for a profile; returns the body of the answer, and what was made of it."""
+"""Asks the service for a profile; returns the body of the answer, raw and parsed."""
 
 
 @attrs.define
@@ -50,9 +50,9 @@ class Stored:
 
 @runtime_checkable
 class ProfileStore(Protocol):
-    """Keeps profiles, which are personal data, outside the process. When away, it stores nothing.
+    """Keeps profiles, which are personal data, outside the process, for one client that closes it.
 
-    It never raises. It serves one client, which closes it.
+    It never raises: while it can't be reached, nothing is read or stored.
 
     :ivar memory_ttl: seconds for which a process may keep in memory what it read from here.
     """
@@ -60,7 +60,7 @@ class ProfileStore(Protocol):
     memory_ttl: Seconds
 
     def open(self, shop_id: str, stats: CacheStats) -> None:
-        """Take the name of the shop, and where to count failures."""
+        """Take the shop's id, and where to count failures."""
 
     async def read(self, key: Identity, *, max_age: Seconds) -> Stored | None:
         """Return a profile younger than ``max_age``, else a permit; None when away.
@@ -76,13 +76,13 @@ class ProfileStore(Protocol):
         """Drop profiles and end the permits of reads in flight."""
 
     def forget_all(self) -> None:
-        """Do what ``forget`` does for all profiles, with the next exchange."""
+        """Forget all profiles, with the next exchange."""
 
     def start_over_after_fork(self) -> None:
         """Drop the parent's connections, in a forked child."""
 
     async def close(self) -> None:
-        """Say what could not be said before, and close the connections."""
+        """Announce pending writes, and close the connections."""
 
 
 @attrs.define(eq=False, repr=False)
@@ -93,7 +93,7 @@ class _Flight:
     retries: int | None
     # None if its caller was cancelled or timed out: the next in line makes the request again.
     outcome: bytes | Exception | None = None
-    # A future for each: one that all share would have to be shielded from each cancellation.
+    # One future per caller: a shared one would need shielding from each cancellation.
     waiting: list[asyncio.Future[None]] = attrs.field(factory=list)
 
     async def join(self, options: CallOptions) -> bytes | Exception | None:
@@ -131,10 +131,9 @@ class ProfileCache:
         self.stats = CacheStats()
         self._clock = clock
         self._store = store
-        # The collector may end a read of a dropped loop wherever the lock is held.
+        # Reentrant: the garbage collector may end a dropped loop's read while it is held.
         self._lock = threading.RLock()
-        # Of each event loop that reads the profile, for callers share a request only within
-        # theirs. Weakly: a loop that is dropped takes the reads in flight on it along.
+        # One per event loop. Weakly: reads in flight are dropped with their loop.
         self._flights: dict[Identity, list[weakref.ref[_Flight]]] = {}
         self._ttl = 0.0 if policy is None else policy.ttl
         self._memory_ttl = self._ttl if store is None else min(self._ttl, store.memory_ttl)
@@ -146,7 +145,7 @@ class ProfileCache:
         """Return the cached answer, or None if there is none or it has expired. No I/O."""
         try:
             with self._lock:
-                # A look-up that fails takes the cache three exceptions; asking first takes one.
+                # A failed look-up raises three exceptions inside TTLCache, the test only one.
                 if key not in self._memory:
                     return None
                 body: bytes = self._memory[key]
@@ -182,14 +181,14 @@ class ProfileCache:
                 raise outcome
             # It was retried more or less often than this caller wants.
             self.stats.coalesced -= 1
-        # The first caller loads in its own task: a task for it would cost each read a tenth.
+        # The first caller loads in its own task: a separate one would slow a read by a tenth.
         flight = _Flight(loop, options.retries)
         this = weakref.ref(flight)
         if force:  # what began before is not cached
             with self._lock:
                 self._flights[key] = [this]
         else:
-            # Without the lock: if the list is dropped before the append, this one is forgotten too.
+            # No lock needed: if a write drops the list first, this read is invalidated too.
             self._flights.setdefault(key, []).append(this)
         outcome, fresh_for = None, self._memory_ttl
         try:
@@ -201,7 +200,7 @@ class ProfileCache:
                     self._store, key, load, parse, force=force
                 )
         except Exception as error:
-            # This caller's own timeout says nothing to the others.
+            # This caller's own timeout must not fail the others.
             if options.timeout is None or not isinstance(error, TimedOut):
                 outcome = error
             raise
@@ -218,7 +217,7 @@ class ProfileCache:
             for turn in flight.waiting:
                 if not turn.done():
                     turn.set_result(None)
-            del flight, outcome  # which an error's traceback would hold, and they the error
+            del flight, outcome  # or they and an error's traceback would hold each other
         return made
 
     async def forget(self, *keys: Identity) -> None:
@@ -226,7 +225,7 @@ class ProfileCache:
         with self._lock:
             for key in keys:
                 self._flights.pop(key, None)
-                if key in self._memory:  # seldom; pop alone would cost a set three times as much
+                if key in self._memory:  # rarely; pop alone would take three times as long
                     self._memory.pop(key, None)
         if self._store is not None:
             await self._store.forget(keys)
@@ -265,10 +264,10 @@ class ProfileCache:
         began = self._clock()
         found = await store.read(key, max_age=0.0 if force else self._ttl) if self._ttl else None
         if found is not None and found.body is not None:
-            # The age was taken at some moment of the exchange: count from its start.
+            # The age was measured during the exchange: assume at its start.
             fresh_for = self._ttl - found.age - (self._clock() - began)
             if fresh_for > 0:
-                with suppress(WrongShape):  # anybody may have written to the store
+                with suppress(WrongShape):  # others can write to the store
                     made = parse(found.body)
                     self.stats.shared_hits += 1
                     return found.body, made, fresh_for

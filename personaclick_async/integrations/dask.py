@@ -22,7 +22,7 @@ __all__ = ["ClusterFailed", "sync_on_dask"]
 
 
 class ClusterFailed(PersonaClickError):
-    """A part failed for no reason of ours: its worker died over it again and again."""
+    """A part failed outside of this package, as when its worker died again and again."""
 
 
 async def sync_on_dask(
@@ -50,7 +50,7 @@ async def sync_on_dask(
         stop_parts(settings)
         raise
     finally:
-        # What runs can't be taken back, only told to stop; the journals belong to it until then.
+        # Dask can't cancel a running part; it holds its journal until it stops.
         await asyncio.to_thread(wait, futures)
     return total
 

@@ -122,7 +122,7 @@ class Telemetry:
             ``personaclick.client``.
         """
         for stats in (client.transport_stats, client.cache_stats):
-            # Views and users share the client's core and may outlive it: so long it counts.
+            # Counts for as long as the core lives: views and users may outlive the client.
             self._counts.add(client._core, stats, "personaclick.client", name)  # noqa: SLF001
         return client
 
@@ -198,7 +198,7 @@ def _outcome(attempt: Attempt) -> Attributes:
 
 
 class _Counts:
-    """Adds counters up, and keeps the sums of those whose owners, held weakly, have gone."""
+    """Sums counters by weakly held owner, and keeps the sums of owners that are gone."""
 
     def __init__(self, meter: metrics.Meter) -> None:
         self._lock = threading.Lock()
@@ -208,7 +208,7 @@ class _Counts:
             meter.create_observable_counter(name, [partial(self._observe, name)], unit, description)
 
     def add(self, owner: object, stats: Stats, label: str, name: str | None) -> None:
-        """Count from now on, and after ``owner`` has gone; once however often it is asked for."""
+        """Count from now on, also after ``owner`` is gone; repeating that changes nothing."""
         labels = () if name is None else ((label, name),)
         with self._lock:
             self._settle()
@@ -225,7 +225,7 @@ class _Counts:
                 yield metrics.Observation(value, dict(labels))
 
     def _settle(self) -> None:
-        """Add what the owners that have gone had counted to the sums of the past."""
+        """Move the counts of owners that are gone to the past sums."""
         for key, (owner, stats, labels) in list(self._sources.items()):
             if owner() is None:
                 self._past.update(dict(_read(stats, labels)))
@@ -257,7 +257,7 @@ _sharing: Final = threading.Lock()
 
 
 def _counts_for(provider: metrics.MeterProvider | None, meter: metrics.Meter) -> _Counts:
-    """Return a provider's one set of counts: a second instrument of a name would report nothing."""
+    """Return a provider's only counts: a second instrument of the same name reports nothing."""
     own = metrics.get_meter_provider()
     keys = (own, metrics) if provider in {None, own} else (provider,)
     with _sharing:

@@ -28,11 +28,11 @@ __all__ = ["RedisStore"]
 log: Final = logging.getLogger("personaclick_async")
 
 _CONNECTIONS: Final = 20
-_MOST_UNTOLD: Final = 10_000
+_MOST_PENDING: Final = 10_000
 _LONGEST: Final = 365 * 86_400
-"""Seconds; a cache without an end of its own ends here, for Redis wants a number."""
+"""Seconds; Redis needs an expiry, also for a cache that never expires."""
 _PERMIT_MS: Final = 3_600_000
-"""No read takes longer; what one brings later is not kept."""
+"""A permit lasts an hour: what a slower read brings is not cached."""
 
 # Keys are those of a user's body and permit, and of the shop's generation; times are in ms.
 _READ: Final = """
@@ -110,7 +110,7 @@ class RedisStore:
         self._prefix = prefix
         self._url = url
         connection: Any = None
-        # Redis-py's text may hold the password. An option that it does not know shows here, too.
+        # An error's text may hold the password. Also finds options that redis-py does not know.
         with suppress(ValueError, TypeError):
             connection = self._pool().make_connection()
         if connection is None:
@@ -119,9 +119,9 @@ class RedisStore:
         self._stats = CacheStats()
         self._by_loop: dict[asyncio.AbstractEventLoop, AsyncGenerator[Redis, None]] = {}
         self._away_until = 0.0
-        # Each with a mark of its own, so that a second write is not taken for the first.
-        self._untold: dict[Identity, object] = {}
-        self._untold_all = False
+        # Writes to announce, each with a mark, to tell a newer write from the one announced.
+        self._pending: dict[Identity, object] = {}
+        self._is_all_pending = False
 
     def open(self, shop_id: str, stats: CacheStats) -> None:
         """Take the shop's name and where to count failures; the client calls it.
@@ -138,7 +138,7 @@ class RedisStore:
         match await self._run(_READ, key, chance, _PERMIT_MS, _milliseconds(max_age)):
             case [bytes(body), int(age)]:
                 return Stored(body, age / 1000)
-            case [bytes(permit)]:  # of what others wrote it may be no text, and keeps nothing
+            case [bytes(permit)]:  # may be bytes that others wrote; such a permit keeps nothing
                 return Stored(permit=permit.decode(errors="replace"))
         return None
 
@@ -148,12 +148,12 @@ class RedisStore:
 
     async def forget(self, keys: Sequence[Identity]) -> None:
         """Drop profiles and end the permits of reads in flight."""
-        self._untold.update((key, object()) for key in keys)
+        self._pending.update((key, object()) for key in keys)
         await self._exchange()
 
     def forget_all(self) -> None:
         """Drop all of the shop's profiles, with the next exchange."""
-        self._untold_all = True
+        self._is_all_pending = True
 
     def start_over_after_fork(self) -> None:
         """Drop the parent's connections, in a forked child."""
@@ -163,24 +163,24 @@ class RedisStore:
         """Say what could not be said before, as long as Redis answers, and close."""
         self._away_until = 0.0
         await self._exchange()
-        here = self._by_loop.pop(asyncio.get_running_loop(), None)
-        if here is not None:
-            await here.aclose()
+        opened = self._by_loop.pop(asyncio.get_running_loop(), None)
+        if opened is not None:
+            await opened.aclose()
 
     async def _run(self, script: str, key: Identity, *arguments: str | bytes | int) -> Any:  # noqa: ANN401 - Redis's
         keys = self._keys(key)
         return await self._exchange(lambda redis: redis.register_script(script)(keys, arguments))
 
     async def _exchange(self, ask: Callable[[Redis], Awaitable[Any]] | None = None) -> Any:  # noqa: ANN401 - Redis's
-        """Say what is still to be said, then ask; None if Redis is away."""
+        """Announce pending writes, then ask; return None if Redis is away."""
         if time.monotonic() < self._away_until:
             return None
         try:
             async with asyncio.timeout(self._timeout):
-                redis = await self._here()
-                if self._untold or self._untold_all:
-                    await self._tell(redis)
-                said = None if ask is None else await ask(redis)
+                redis = await self._redis()
+                if self._pending or self._is_all_pending:
+                    await self._announce(redis)
+                answer = None if ask is None else await ask(redis)
         except (RedisError, OSError) as error:  # a TimeoutError is an OSError
             self._stats.store_failures += 1
             if not self._away_until:
@@ -191,20 +191,20 @@ class RedisStore:
         if self._away_until:
             log.info("the shared profile cache is back")
             self._away_until = 0.0
-        return said
+        return answer
 
-    async def _tell(self, redis: Redis) -> None:
-        told = dict(self._untold)
-        if self._untold_all or len(told) > _MOST_UNTOLD:
+    async def _announce(self, redis: Redis) -> None:
+        announced = dict(self._pending)
+        if self._is_all_pending or len(announced) > _MOST_PENDING:
             await redis.set(self._name("generation"), secrets.token_hex(8))
-            self._untold_all = False
+            self._is_all_pending = False
         else:
-            await redis.unlink(*(name for key in told for name in self._keys(key)[:2]))
-        for key, mark in told.items():
-            if self._untold.get(key) is mark:
-                del self._untold[key]
+            await redis.unlink(*(name for key in announced for name in self._keys(key)[:2]))
+        for key, mark in announced.items():
+            if self._pending.get(key) is mark:
+                del self._pending[key]
 
-    async def _here(self) -> Redis:
+    async def _redis(self) -> Redis:
         """Return the client for the running event loop; connections cannot change loops."""
         loop = asyncio.get_running_loop()
         if loop not in self._by_loop:
@@ -213,7 +213,7 @@ class RedisStore:
         return await anext(self._by_loop[loop])
 
     async def _until_the_loop_ends(self) -> AsyncGenerator[Redis, None]:
-        # Whoever ends a loop closes its asynchronous generators first, while it can still run.
+        # Closed by the loop's shutdown_asyncgens, while it can still run.
         async with Redis.from_pool(self._pool()) as redis:
             while True:
                 yield redis
@@ -222,7 +222,7 @@ class RedisStore:
         return BlockingConnectionPool.from_url(self._url, max_connections=_CONNECTIONS)
 
     def _keys(self, key: Identity) -> list[str]:
-        # A device id taken from a browser's cookie may hold half a character.
+        # A device id from a browser's cookie may contain a lone surrogate.
         user = self._digest(f"{key.kind}:{key.value}".encode(errors="surrogatepass"))
         return [self._name(one) for one in (f"profile:{user}", f"permit:{user}", "generation")]
 

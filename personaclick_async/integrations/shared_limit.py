@@ -1,4 +1,4 @@
-"""One limit for several processes on several machines, in Redis (the extra ``shared-limit``)."""
+"""A request limit shared by several machines, in Redis (the extra ``shared-limit``)."""
 
 from __future__ import annotations
 
@@ -35,19 +35,19 @@ class LimitFailed(PersonaClickError):
 
 
 class SharedLimit(AbstractAsyncContextManager["SharedLimit"]):
-    """At most so many requests per window, for all that use the same Redis and the same name.
+    """At most ``limit`` requests, together, for all syncs of one shop that use one Redis.
 
     Pass it as ``SyncOptions(limit=…)``. A moving window, by the clock of the machine that asks.
-    The connection ends with its event loop; a pickled limit carries its settings over alone.
+    The connection ends with its event loop; pickling keeps the settings only.
 
     :param url: the Redis, ``redis://…``, ``rediss://…`` or ``unix://…``. If not given it is read
-        from ``PERSONACLICK_SHARED_LIMIT_URL`` in the environment of whoever asks, so that a
-        password in it does not travel.
-    :param shop: what tells this limit from others on the Redis: the shop's id. It is hashed.
+        from ``PERSONACLICK_SHARED_LIMIT_URL`` where the limit is used, so that a password in it
+        is not pickled.
+    :param shop: the shop's id, stored as a hash.
     :param limit: the documented 40 requests in 60 seconds unless set.
-    :param headroom: seconds to be added to the window. They have to cover how far the machines'
-        clocks are apart (one that is 2 s ahead lets the oldest request out 2 s early), and how
-        much longer one request travels than another.
+    :param headroom: seconds added to the window. They must cover how far the machines' clocks
+        are apart (one that is 2 s ahead lets a request out 2 s early), and how much longer one
+        request travels than another.
     :raises ConfigurationError: the headroom is negative.
     """
 
@@ -74,7 +74,7 @@ class SharedLimit(AbstractAsyncContextManager["SharedLimit"]):
         """Take a place and return 0, or return the seconds after which to ask again.
 
         :raises LimitFailed: the Redis can't be reached.
-        :raises ConfigurationError: there is no address, or it is none of a Redis.
+        :raises ConfigurationError: the address is missing, or not one of a Redis.
         """
         loop = asyncio.get_running_loop()
         if self._limiter is None or self._loop is not loop:
@@ -85,7 +85,7 @@ class SharedLimit(AbstractAsyncContextManager["SharedLimit"]):
                 return 0.0
             stats = await limiter.get_window_stats(self._window, self._name)
         except StorageError as error:
-            # Its text may hold the address, and with it a password.
+            # Its text may hold the address with a password.
             cause = type(error.storage_error).__name__
             raise LimitFailed(f"the shared limit can't be asked ({cause})") from None
         return min(max(stats.reset_time - time.time(), _SHORTEST_WAIT), _LONGEST_WAIT)
@@ -102,12 +102,12 @@ class SharedLimit(AbstractAsyncContextManager["SharedLimit"]):
     async def _until_the_loop_ends(
         self, storage: RedisStorage
     ) -> AsyncGenerator[MovingWindowRateLimiter, None]:
-        # Whoever ends a loop closes its asynchronous generators first, while it can still run.
+        # Closed by the loop's shutdown_asyncgens, while it can still run.
         try:
             while True:
                 yield MovingWindowRateLimiter(storage)
         finally:
-            bridge: Any = storage.bridge  # its base class does not name the method
+            bridge: Any = storage.bridge  # its annotated class lacks the method
             await bridge.get_connection().aclose()
 
     async def close(self) -> None:

@@ -193,7 +193,7 @@ class Journal:
 
     @contextmanager
     def transaction(self, *, commits: bool = True) -> Iterator[sqlite3.Connection]:
-        """Commit what the block does, or undo it; else leave it to the next one to commit."""
+        """Commit what the block does, or undo it; without ``commits``, leave that to the next."""
         try:
             with self._lock, self._db if commits else nullcontext():
                 if not self._db.in_transaction:
