@@ -1,4 +1,4 @@
-"""How a sync is told to go about its work."""
+"""The options of a sync, and what users can plug into it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class SyncRefused(ConfigurationError):
 
 
 class Unfinished(Choice):
-    """What to do about a sync of the same source that the journal says has not ended."""
+    """What to do about an earlier sync of the same source that the journal has as unfinished."""
 
     RESUME = "resume"
     """Go on where it stopped; refuse if the source or the options that matter have changed."""
@@ -33,26 +33,26 @@ class Unfinished(Choice):
 
 
 class RejectSink(Protocol):
-    """Takes rows that can't be sent, or are sent without some values, in one thread at a time.
+    """Takes rows that can't be sent, or are sent without some values; called by one thread.
 
-    After a crash the rows of the chunks that were in flight may come a second time, unless it is
-    a :class:`~personaclick_async.sync.rejects.RejectFile`.
+    After a crash the rows of chunks in flight may come a second time, unless it is a
+    :class:`~personaclick_async.sync.rejects.RejectFile`.
     """
 
     def append(self, rows: Sequence[FaultyRow], /) -> None:
         """Take rows, each a ``Rejected`` or an ``Omitted``, in the order in which they came."""
 
     def flush(self) -> None:
-        """Make what was taken durable: the journal counts it as done after this returns."""
+        """Make the rows durable; the journal marks them as settled after this returns."""
 
 
 class Limit(Protocol):
-    """Says when a request may be sent, to several syncs in several processes."""
+    """Says when a request may be sent, for syncs in several processes."""
 
     async def wait_needed(self) -> Seconds:
         """Take a place and return 0, or return the seconds after which to ask again.
 
-        :raises PersonaClickError: it is not known; the sync waits and asks again.
+        :raises PersonaClickError: it can't be told; the sync waits and asks again.
         """
 
 
@@ -63,7 +63,7 @@ def _count(default: int, at_least: int = 1, at_most: float = math.inf) -> int:
 
 @attrs.frozen(kw_only=True)
 class SyncOptions:
-    """What a sync is told. The defaults suit a nightly job.
+    """The options of a sync. The defaults suit a nightly job.
 
     :ivar route: how records travel.
     :ivar concurrency: requests in flight at once on the per-profile route. The bulk route has one,
@@ -71,18 +71,18 @@ class SyncOptions:
     :ivar max_chunk_bytes: the largest body on the bulk route, envelope included, after encoding;
         the documented 32 MiB unless set.
     :ivar chunk_rows: how many rows share a line in the journal on the per-profile route.
-    :ivar journal: the SQLite file that remembers what was delivered, made if it is not there;
-        None remembers nothing, so that a sync that is interrupted begins anew.
-    :ivar unfinished: what to do about an earlier sync of this source that has not ended.
-    :ivar skip_unchanged: do not send a record whose content is what was delivered last for this
-        person, by this journal; needs a journal.
-    :ivar rejects: where rows go that can't be sent; None drops them after they were reported.
-    :ivar patience: for how many seconds without any usable answer of the service the sync waits
-        and tries again before it stops; None waits for ever, 0 not at all.
-    :ivar max_refused_in_a_row: after so many records in a row that the service refused or failed
-        on, with none accepted in between, the sync stops: it is not the records.
-    :ivar limit: what several processes share, such as ``SharedLimit``: asked before each request,
-        beside the limits of the client.
+    :ivar journal: the SQLite file that remembers what was delivered, created if missing; with
+        None an interrupted sync starts over.
+    :ivar unfinished: what to do about an earlier sync of this source that is unfinished.
+    :ivar skip_unchanged: do not send a record with the same content as the last one delivered
+        for this person; needs a journal.
+    :ivar rejects: where to keep rows that can't be sent; with None they are only reported.
+    :ivar patience: for how many seconds without a usable answer of the service the sync retries
+        before it stops; None retries for ever, 0 not at all.
+    :ivar max_refused_in_a_row: the sync stops after this many records in a row that the service
+        refused or failed on: the fault is unlikely to be the records'.
+    :ivar limit: one that several processes share, such as ``SharedLimit``: asked before each
+        request, in addition to the client's limits.
     :ivar segment_id: the service's segment to import into, on the bulk route.
     :ivar dry_run: read and check everything, send nothing, touch neither journal nor rejects.
     """

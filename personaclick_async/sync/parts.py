@@ -1,7 +1,7 @@
 """A part of a data set: some files, or a shard of a source, that one process syncs.
 
-An engine runs :func:`sync_part` somewhere for each part. A part that is run again, because its
-machine was lost, resumes from its journal.
+A cluster runs :func:`sync_part` for each part. A part that is run again, because its machine was
+lost, resumes from its journal.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ _FORMAT: Final = "shards 1"
 _REJECTED: Final = "-rejected"
 
 # Email is the service's primary identifier and phone its secondary one (6.4), but people share
-# phones; the shop's own id goes before them where there is no address.
+# phones: where there is no email, the shop's own id goes before the phone.
 _FIRST: Final = (names.EMAIL, names.EXTERNAL_ID)
 
 
@@ -79,7 +79,7 @@ class Shard:
         return cls(int(found[1]), int(found[2])) if found else cls(0, 0)
 
     def has(self, text: str) -> bool:
-        """Tell whether something belongs to this share; it belongs to one only."""
+        """Return whether something belongs to this share; it belongs to exactly one."""
         digest = hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=8).digest()
         return int.from_bytes(digest) % self.of == self.number - 1
 
@@ -94,10 +94,10 @@ class Shard:
 
 
 class ShardOf(SeveralSources):
-    """Those rows of a source whose people belong to a share: a person's stay together, in order.
+    """The rows of a source whose people belong to a share: a person's stay together, in order.
 
-    People are told apart by one identifier, and rows without it are rejected, on one of the
-    shards. Records that share only another identifier may be on different shards.
+    People are told apart by one identifier; a row without it is rejected by one of the shards.
+    Records that share only another identifier may be on different shards.
 
     :param by: that identifier; the first that the source's first record has of email, external
         id, phone, loyalty id and Telegram id unless given.
@@ -108,7 +108,7 @@ class ShardOf(SeveralSources):
         if by not in (None, *names.IDENTIFIERS):
             known = ", ".join(names.IDENTIFIERS)
             raise ConfigurationError(f"shard: expected one of {known} to go by")
-        super().__init__([source], choose=self._own)
+        super().__init__([source], choose=self._if_own)
         self.name = f"{source.name}, shard {shard.number} of {shard.of}"
         self._shard = shard
         self._given = by
@@ -135,7 +135,7 @@ class ShardOf(SeveralSources):
         has = {} if first is None else dict(first.identifiers)
         return next((kind for kind in (*_FIRST, *names.IDENTIFIERS) if kind in has), None)
 
-    def _own(self, outcome: Outcome) -> Outcome | None:
+    def _if_own(self, outcome: Outcome) -> Outcome | None:
         person = None
         if isinstance(outcome, Record):
             by = str(self.by)
@@ -159,7 +159,7 @@ class Part:
 
     @property
     def key(self) -> str:
-        """What tells it from others: a hash, also the name of its journal."""
+        """A hash that identifies the part; its files are named by it."""
         return _digest([self.files, str(self.shard), self.by])[:16]
 
     def open(self) -> TableSource:
@@ -203,7 +203,7 @@ def parts_of(
 
 @attrs.frozen(kw_only=True)
 class PartSettings:
-    """What all parts of a sync are told. The secret is not among it."""
+    """The settings that all parts share, without the secret."""
 
     shop_id: str
     api_url: str | None = None
@@ -229,7 +229,7 @@ def sync_part(part: Part, settings: PartSettings) -> Report:
 
 
 def stop_parts(settings: PartSettings) -> None:
-    """Have all running parts end within a second or two; running them again resumes."""
+    """End all running parts within a second or two; running them again resumes."""
     (settings.folder / _STOP).touch()
 
 
@@ -242,7 +242,7 @@ def prepare_parts(settings: PartSettings) -> None:
 def finish_parts(
     parts: Sequence[Part], settings: PartSettings, rejects: Path | None = None
 ) -> None:
-    """Forget that the parts have ended: until then, they are not sent again with the others.
+    """Forget that parts are done, so that the next run sends them again.
 
     :param rejects: a file to which the rejected rows of all parts are moved; those of parts with
         other columns go to files beside it, such as ``rejected-2.csv``.
@@ -263,7 +263,7 @@ def finish_parts(
 
 
 def _fits(file: Path, header: bytes) -> bool:
-    """Tell whether rows with a header can be added to a file; one without rows gets the header."""
+    """Return whether rows with a header fit a file; one without rows gets the header."""
     file.touch()
     file.chmod(0o600)
     with file.open("r+b") as whole:
@@ -278,7 +278,7 @@ def _fits(file: Path, header: bytes) -> bool:
 
 
 async def _sync(part: Part, settings: PartSettings) -> Report:
-    # What a killed predecessor has sent has to be out of the window of the limits.
+    # Wait until what a killed run of this part has sent is out of the limits' windows.
     window = max((limit.seconds for limit in settings.limits.values()), default=0.0)
     for suffix in (".db", ".db-wal"):
         with suppress(FileNotFoundError):
@@ -289,7 +289,7 @@ async def _sync(part: Part, settings: PartSettings) -> Report:
         try:
             return await _sync_once(part, settings)
         except JournalLocked:
-            # A worker that its engine believes lost may still be about to end.
+            # A worker that its cluster has given up may still be ending.
             if time.monotonic() > until:
                 raise
         await asyncio.sleep(_TICK_SECONDS)
@@ -307,7 +307,7 @@ async def _sync_once(part: Part, settings: PartSettings) -> Report:
     share = Shard(1, settings.parts).part_of
     limits = {family: share(limit) for family, limit in settings.limits.items()}
     path = settings.file(part, f"{_REJECTED}.csv" if source.columns else f"{_REJECTED}.jsonl")
-    # Resubmitted with the options of its source, it has to be read the same way.
+    # It is resubmitted with the source's options, so it needs the same delimiter.
     delimiter = (part.layout and part.layout.delimiter) or ","
     with closing(RejectFile(path, source.columns, delimiter=delimiter)) as rejects:
         journal, api_url = settings.file(part, ".db"), settings.api_url or UNSET

@@ -1,4 +1,4 @@
-"""Records: what callers give as one, whom it is about, and which route it can go."""
+"""Records: what counts as one, whose it is, and which route it can take."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from personaclick_async.models.update import ProfileUpdate, to_wire
 from personaclick_async.names import EMAIL, EXTERNAL_ID, IDENTIFIERS, LOYALTY_ID, PHONE
 
 BULK_FROM: Final = 10_000
-"""From so many records on, ``auto`` means bulk, if they can go there."""
+"""From this many records on, ``auto`` means bulk if they can all go there."""
 
 
 class Choice(StrEnum):
@@ -120,7 +120,7 @@ class Record:
 
     @property
     def identifiers(self) -> tuple[tuple[str, str], ...]:
-        """The user's, as ``(name, value)``: records that share one are about the same user."""
+        """As ``(name, value)``; records that share one are about the same user."""
         return identifiers_of(self.wire)
 
     def __repr__(self) -> str:
@@ -130,13 +130,13 @@ class Record:
 Outcome: TypeAlias = Record | Rejected
 
 Item: TypeAlias = ProfileUpdate | Mapping[str, object] | Record | Rejected
-"""What an iterable may give: an update, a flat mapping of its fields, or what a source gives."""
+"""What an iterable may yield: an update, a flat mapping of its fields, or an outcome."""
 
 
 class Source(Protocol):
-    """Where records come from: a file, a query, an iterable. Reads again from the start each time.
+    """Where records come from: a file, a query, an iterable. Read in a thread, so it may block.
 
-    Blocking: the engine reads it in a thread, a slice at a time.
+    Every reading starts from the beginning.
     """
 
     @property
@@ -159,14 +159,14 @@ class Source(Protocol):
 
 
 def outcome_of(item: Item, row: int) -> Outcome:
-    """Make a record of an item, or its rejection; ``row`` is for items that have none."""
+    """Make a record or a rejection of an item; ``row`` is for items without a number."""
     source_row: Mapping[str, object] = {}
     match item:
         case Record() | Rejected():
             return item
         case ProfileUpdate():
             update = item
-        case dict() | Mapping():  # the first is told apart several times as fast
+        case dict() | Mapping():  # dict first: checking for it is several times as fast
             source_row = item
             try:
                 update = ProfileUpdate.from_flat(item)
@@ -184,7 +184,7 @@ def outcome_of(item: Item, row: int) -> Outcome:
 
 
 def identifiers_of(wire: Mapping[str, Json]) -> tuple[tuple[str, str], ...]:
-    """Return a record's identifiers, written so that spellings of one user's agree."""
+    """Return a record's identifiers, normalized so that spellings of the same one are equal."""
     return tuple(
         [
             (name, str(value).casefold().removeprefix("+"))
@@ -203,7 +203,7 @@ def has_identifier(wire: Mapping[str, Json], among: Sequence[str] = IDENTIFIERS)
 
 
 def choose_route(first: Sequence[Outcome]) -> Route:
-    """Choose between the routes by a source's first ``BULK_FROM`` rows, or all that it has."""
+    """Choose the route by a source's first ``BULK_FROM`` rows, or all if it has fewer."""
     if len(first) < BULK_FROM:
         return Route.PER_PROFILE
     fit = all(isinstance(one, Rejected) or _unfit(one.wire, Route.BULK) is None for one in first)
@@ -215,7 +215,7 @@ Admitted: TypeAlias = tuple[Outcome, bytes]
 
 
 def admitted(outcome: Outcome, route: Route, largest: int) -> Admitted:
-    """Return a record that can go the route and its JSON, or its rejection and nothing."""
+    """Return the record and its JSON if it can take the route, else its rejection."""
     if not isinstance(outcome, Record):
         return outcome, b""
     wire = outcome.wire
@@ -226,14 +226,14 @@ def admitted(outcome: Outcome, route: Route, largest: int) -> Admitted:
     fault, needed = None, _IDENTIFIERS_IN_BULK if route is Route.BULK else IDENTIFIERS
     if len(content) > largest:
         fault = Fault("record", f"at most {largest} bytes in all", f"{len(content)} bytes")
-    # What the bulk route does not take shows in the bytes sooner than in the fields.
+    # Searching the bytes is faster than checking each field for None.
     elif b"null" in content or not has_identifier(wire, needed):
         fault = _unfit(wire, route)
     return (outcome, content) if fault is None else (rejected(outcome, fault), b"")
 
 
 def rejected(record: Record, fault: Fault) -> Refused:
-    """Reject a record that can't go its route."""
+    """Reject a record that can't take its route."""
     return Refused(record.row, (fault,), dict(record.wire))
 
 

@@ -1,16 +1,16 @@
-"""The file of rejected rows: what stood in them and why they can't be sent.
+"""The file of rejected rows: their content, and why they can't be sent.
 
 It is made to be corrected and resubmitted with the same mapping and the same options. Its own
-columns come first and are passed over by the sources: ``_row``, ``_field``, ``_reason``, and
-``_sent``. The columns of the source follow as they were. A row that did not have them does not
-have them here either, and is rejected again unless somebody corrects that. The reason of a row
-that was sent without some of its values begins with ``sent without``.
+columns come first and are ignored by the sources: ``_row``, ``_field``, ``_reason``, and
+``_sent``. The source's columns follow. A row with more or fewer cells than these keeps them, and
+is rejected again unless it is corrected. The reason of a row that was sent without some of its
+values begins with ``sent without``.
 
-Of a row that the service refused only what was sent is known: its fields stand as JSON in
-``_sent``, and are taken from there when the file is resubmitted.
+Of a row that the service refused, only what was sent is known: its fields are in ``_sent`` as
+JSON, and are read from there when the file is resubmitted.
 
-The file holds personal data, so nobody but its owner may read it. Texts stand there as they
-came: a spreadsheet that opens the file may take one that begins with ``=`` for a formula.
+The file holds personal data, so only its owner may read it. Texts are unchanged: a spreadsheet
+may take one that begins with ``=`` for a formula.
 """
 
 from __future__ import annotations
@@ -38,20 +38,19 @@ _PRIVATE: Final = 0o600
 _JSON_LINES: Final = (".jsonl", ".ndjson")
 _DELETE: Final = "correct this row, then delete this cell"
 
-# A row of CSV goes on where a line end stands inside of quotes.
+# A line end inside quotes does not end a row of CSV.
 _ROW_OF_CSV: Final = re.compile(rb'(?:[^"\n]++|"[^"]*+")*+\n')
 _ROW_OF_JSON: Final = re.compile(rb"[^\n]*+\n")
 
 
 class RejectsFailed(PersonaClickError):
-    """Rejected rows can't be written: a full disk, a file that is gone."""
+    """Rejected rows can't be written, as when the disk is full."""
 
 
 class RejectFile:
     """A file that rejected rows are added to, so that a resumed sync continues it.
 
-    Each row stands there once, also after a crash, and is never missing once :meth:`flush` has
-    returned.
+    After a crash, too, each row is in it once, and none is missing that :meth:`flush` wrote.
 
     :ivar path: the file; ``.jsonl`` and ``.ndjson`` mean JSON Lines, all else CSV.
     :param columns: the source's columns; CSV needs them.
@@ -78,7 +77,7 @@ class RejectFile:
                     f"{self.path.name}: expected .jsonl, as rows of this source have no columns"
                 )
             self._columns = tuple(columns)
-            # The mark tells spreadsheets, and our own reader whatever it was told: UTF-8.
+            # The mark tells spreadsheets, and our reader despite its options, that it is UTF-8.
             self._header = _BOM.encode() + self._csv_row((*BOOKKEEPING, *columns))
         self._file = _open_private(self.path)
         if self.position == 0:
@@ -96,24 +95,24 @@ class RejectFile:
 
     @property
     def is_empty(self) -> bool:
-        """Whether no row stands in it."""
+        """Whether it has no rows."""
         return self.position == len(self._header)
 
     def append(self, rows: Sequence[FaultyRow], /) -> None:
         """Add rows, in their order.
 
-        :raises RejectsFailed: the disk is full, or fails otherwise; none of the rows is there.
+        :raises RejectsFailed: the disk is full, or fails otherwise; none of the rows was added.
         """
         lines = list(map(self._line, rows))
         new = b"".join([line for line in lines if line not in self._expected])
         self._expected.difference_update(lines)
         if os.pread(self._file.fileno(), 1, max(0, self.position - 1)) not in (b"\n", b""):
-            # Cut, by a crash after which nothing was resumed or by an editor: not to be touched.
+            # Its last row was cut short by an editor, or a crash that was not resumed: keep it.
             new = b"\n" + new
         self._write(new)
 
     def resume(self, position: int, /) -> None:
-        """Keep rows once that stand after a position and come again; drop one that is cut short."""
+        """Don't append again the rows after a position; drop a last one that is cut short."""
         begin = self._file.seek(min(position, self.position))
         tail = self._file.read()
         whole = _ROW_OF_JSON if self._columns is None else _ROW_OF_CSV
@@ -125,9 +124,9 @@ class RejectFile:
         self._file.truncate(begin + end)
 
     def flush(self) -> None:
-        """Bring what was added to the disk.
+        """Write what was added to the disk.
 
-        :raises RejectsFailed: that failed.
+        :raises RejectsFailed: the disk fails.
         """
         try:
             os.fsync(self._file.fileno())
@@ -168,11 +167,11 @@ class RejectFile:
         return f"{_json({**about, **{str(name): value for name, value in row.items()}})}\n".encode()
 
     def _cells(self, one: FaultyRow, columns: Sequence[str]) -> list[str]:
-        """Return what goes under ``_sent``, and what goes under the source's columns."""
+        """Return the cells of ``_sent`` and of the source's columns."""
         row = one.source_row
         if one.field == ROW and not isinstance(one, Refused):
             cells = ["", *map(_as_text, row.values())]
-            # With one cell more than there are columns: it must not pass as it is.
+            # Too many cells, so that it is rejected again unless it is corrected.
             missing = [""] * (len(columns) + 1 - len(cells))
             return [*cells, *missing, _DELETE] if len(row) <= len(columns) else cells
         if isinstance(one, Refused) or not row.keys() <= set(columns):
@@ -181,18 +180,18 @@ class RejectFile:
 
     def _csv_row(self, cells: Sequence[str]) -> bytes:
         line = io.StringIO()
-        # With its own line ends: only of these the writer knows that they have to be quoted.
+        # The writer quotes \r and \n only if they are in its line terminator.
         csv.writer(line, delimiter=self._delimiter, lineterminator="\r\n").writerow(cells)
         return line.getvalue().encode(_UTF8, KEEP_BYTES)
 
 
 def _open_private(path: Path) -> io.FileIO:
-    """Open a file that nobody but its owner can read, from its first moment on.
+    """Open a file that only its owner can read, from the moment it exists.
 
     :raises ConfigurationError: it can't be opened, or is a link, a device or another user's.
     """
     try:
-        # Without O_NONBLOCK a pipe would wait for its reader.
+        # O_NONBLOCK: opening a pipe must not wait for its other end.
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
         file = io.FileIO(os.open(path, flags, _PRIVATE), "r+")
     except OSError as error:
@@ -210,7 +209,7 @@ def _open_private(path: Path) -> io.FileIO:
 
 
 def _json(value: object) -> str:
-    # ASCII only: a lone surrogate is written as an escape, and refused again when it is read.
+    # ASCII only: a lone surrogate becomes an escape, and is rejected again when it is read.
     return json.dumps(value, default=_as_text)
 
 

@@ -1,4 +1,4 @@
-"""What became of each record, the account of the whole, and why it may have stopped."""
+"""Each record's result, the report of a sync, and why one may have stopped."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Checked:
 
 @attrs.frozen
 class Failed:
-    """Not delivered, through no fault of the record that is known. The next run tries it again."""
+    """Not delivered, for no known fault of the record. The next run tries it again."""
 
     row: int
     reason: str  # what happened, without personal data
@@ -56,7 +56,7 @@ Result: TypeAlias = Delivered | Queued | Unchanged | Checked | Rejected | Failed
 
 @attrs.frozen
 class Waiting:
-    """The service does not take records right now."""
+    """The service can't be reached, or takes no records right now."""
 
     reason: str  # what it answered, or what broke
     since: datetime  # when it last went wrong for the first time
@@ -69,9 +69,9 @@ Tally: TypeAlias = Mapping[str, int]
 
 @attrs.define(kw_only=True)
 class Report:
-    """The account of a sync, true at any moment while it runs; a progress line can poll it.
+    """The counts of a sync, up to date while it runs; a progress line can poll it.
 
-    A resumed sync counts what its earlier runs did as well. When a sync has come to the end of
+    A resumed sync includes its earlier runs. When a sync has come to the end of
     its source, ``sent + unchanged + rejected + failed + checked == read``.
     """
 
@@ -106,7 +106,7 @@ class Report:
             setattr(self, name, getattr(self, name) + count)
 
     def add_part(self, part: Report) -> None:
-        """Add up what can be added; the rest is the first part's."""
+        """Add a part's counts; everything else is the first part's."""
         is_complete = part.is_complete and (self.is_complete or not self.source)
         for field in attrs.fields(Report):
             value, before = getattr(part, field.name), getattr(self, field.name)
@@ -126,7 +126,7 @@ class Report:
         return (self.settled - self.earlier) / elapsed if elapsed > 0 else 0.0
 
     def seconds_left(self, now: datetime) -> Seconds | None:
-        """Return the seconds that remain at this rate; None if that can't be told."""
+        """Return the seconds that remain at this rate; None if unknown."""
         rate = self.rate(now)
         if self.total is not None and rate > 0:
             return max(0.0, (self.total - self.settled) / rate)
@@ -145,11 +145,11 @@ class Cause(StrEnum):
     REDIRECTED = "redirected"
     """The service is at another address."""
     LIMIT = "limit"
-    """The limit that several processes share has no address, or one that is no Redis's."""
+    """The address of the shared limit's Redis is missing or wrong."""
     RESOURCES = "resources"
     """This machine has too few open files left."""
     FAILED = "failed"
-    """The service failed on too many records, or gave an answer that is not documented."""
+    """Too many records failed, or the service gave an undocumented answer."""
 
 
 class SyncStopped(PersonaClickError):
