@@ -143,13 +143,15 @@ class ProfileSender:
         await self._slots.acquire()
         before = self._new_future()
         before.set_result(None)
-        with self._delivery.halting():
-            try:
+        try:
+            # Halts at once: no newer record of the same person may be sent after an error.
+            with self._delivery.halting():
                 for index in indexes:
                     settled = self._settle(await self._deliver(batch, index))
                     await before
                     before = settled
-            finally:
+        finally:
+            with self._delivery.halting():
                 await before
         if self._delivery.lacks_files and self._spare:
             # There are no files for so many requests: later batches have one worker less.

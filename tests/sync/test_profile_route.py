@@ -136,6 +136,29 @@ async def test_a_cached_profile_is_forgotten(client: PersonaClick) -> None:
     assert (await user.profile.get()).first_name == "Augusta"
 
 
+class BreaksAtTheEleventh:
+    asked = 0
+
+    async def wait_needed(self) -> float:
+        self.asked += 1
+        if self.asked == 11:
+            raise RuntimeError("the limit is torn")
+        return 0.0
+
+
+async def test_after_an_error_nothing_newer_of_the_same_person_is_sent(
+    client: PersonaClick, emulator: Emulator, journal: Path
+) -> None:
+    rows = [*people(10), *({"email": "ada@shop.example", "version": n} for n in range(3))]
+    options = {"journal": journal, "concurrency": 4, "route": "per-profile"}
+    with pytest.raises(RuntimeError, match="the limit is torn"):
+        await start(client, source_of(rows), limit=BreaksAtTheEleventh(), **options).run()
+    assert "ada@shop.example" not in stored(emulator)
+
+    assert (await start(client, source_of(rows), **options).run()).sent == 13
+    assert stored(emulator) == expected(rows)
+
+
 async def test_one_person_is_never_in_flight_twice_and_keeps_order(
     client: PersonaClick, emulator: Emulator, quick: dict[str, Any]
 ) -> None:
