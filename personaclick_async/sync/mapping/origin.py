@@ -1,4 +1,4 @@
-"""Where each field's value comes from, and how it is read: as Python has it, and from TOML."""
+"""Where a field's value comes from and how it is read; the mapping's TOML."""
 
 from __future__ import annotations
 
@@ -26,9 +26,8 @@ Part: TypeAlias = Literal["first", "last"]
 """Which part of a whole name: the first word, or all after it; ``Lovelace, Ada`` is read too."""
 
 Invalid: TypeAlias = Literal["omit", "reject"]
-"""What a value that its field can't take does to its row: ``omit`` sends it without the value, as
-long as it has another identifier."""
-
+"""What becomes of a row with an invalid value: ``omit`` sends it without the value, as long as it
+has another identifier."""
 
 STANDARD_KINDS: Final = {name: field.kind for name, field in FIELDS.items()}
 """How a column is read for each standard field."""
@@ -48,15 +47,15 @@ def _folded(texts: str | Iterable[str]) -> frozenset[str]:
 
 @attrs.frozen(kw_only=True)
 class Origin:
-    """A field's columns, or its constant, and the way from there to the field.
+    """A field's columns, or its constant, and how its value is made of them.
 
-    What is not said here is as in :ref:`the mapping reference <mapping-reference>`.
+    The other options are as in :ref:`the mapping reference <mapping-reference>`.
 
     :ivar kind: what the field holds.
     :ivar columns: the columns' names; none for a constant, which is the ``value``.
-    :ivar absent: texts that say nothing, in any case; the empty one always is such a text.
-    :ivar format: how dates are written; year first if there are none.
-    :ivar decimal: what stands before the decimals of a number; None if nobody said.
+    :ivar absent: texts for no value, in any case, besides the empty one.
+    :ivar format: how dates are written; year first if empty.
+    :ivar decimal: what stands before the decimals of a number; None if unknown.
     """
 
     kind: Kind = Kind.ANY
@@ -75,7 +74,7 @@ class Origin:
 
 
 def rule_of(name: str, kind: Kind) -> tuple[str, Rule[Any]]:
-    """Return how errors call a field, and its rule."""
+    """Return a field's name in errors, and its rule."""
     if name == "age":
         return name, _age
     if name in FIELDS:
@@ -90,8 +89,8 @@ def _age(field: str, value: object) -> rules.Number:
     return age
 
 
-def _are_texts(said: object) -> bool:
-    return isinstance(said, list | str) and all(isinstance(one, str) for one in said)
+def _are_texts(value: object) -> bool:
+    return isinstance(value, list | str) and all(isinstance(one, str) for one in value)
 
 
 def _one_of(words: Iterable[str]) -> tuple[str, Callable[[Any], bool]]:
@@ -102,8 +101,9 @@ def _one_of(words: Iterable[str]) -> tuple[str, Callable[[Any], bool]]:
 _TEXT: Final = ("a text that is not empty", lambda it: isinstance(it, str) and it != "")
 _TEXTS: Final = ("a text or a list of texts", _are_texts)
 _TABLE: Final = ("a table", lambda it: isinstance(it, dict))
+# Kinds of standard fields only, which no custom property can ask for.
 _NO_TYPES: Final = (Kind.ANY, Kind.EMAIL, Kind.PHONE, Kind.GENDER, Kind.NUMBER, Kind.DAY)
-# What may stand behind the keys of a mapping: how errors call it, and a test.
+# The rule of each key's value, as errors name it, and its test.
 _SHAPES: Final[Mapping[str, tuple[str, Callable[[Any], bool]]]] = {
     "absent": _TEXTS,
     "case": _one_of(get_args(Case)),
@@ -125,9 +125,10 @@ _SHAPES: Final[Mapping[str, tuple[str, Callable[[Any], bool]]]] = {
     "type": _one_of(kind for kind in Kind if kind not in _NO_TYPES),
     "values": _TABLE,
 }
+# Keys outside of any field, which hold for all of them.
 _COMMON: Final = {"absent", "country", "invalid"}
 _SECTIONS: Final = {"custom", "fields", "required"}
-# The kinds of values for which an option means something, and how errors call them.
+# Options of some kinds of values only, and how errors name these.
 _ONLY: Final = {
     "part": ((Kind.TEXT, Kind.ANY), "texts"),
     "case": (tuple({*Kind} - {*_NUMBERS, *_DATES, Kind.FLAG, Kind.OBJECTS}), "texts"),
@@ -147,20 +148,20 @@ def read_toml(text: str) -> tuple[dict[str, Origin], tuple[str, ...]]:
     """
     whole = tomllib.loads(text)
     _check(whole, _COMMON | _SECTIONS)
-    common = {key: said for key, said in whole.items() if key in _COMMON}
+    common = {key: value for key, value in whole.items() if key in _COMMON}
     standard, custom = whole.get("fields", {}), whole.get("custom", {})
     origins: dict[str, Origin] = {}
     with _inside("fields"):
         _check(standard, {*STANDARD_KINDS, ID}, hint=" Other names belong under [custom]")
         if {ID, EXTERNAL_ID} <= standard.keys():
             raise _expected(EXTERNAL_ID, f"one of {ID} and {EXTERNAL_ID}, which are the same")
-        for key, said in standard.items():
-            origins[_OTHER_NAMES.get(key, key)] = _origin(key, said, common)
+        for key, entry in standard.items():
+            origins[_OTHER_NAMES.get(key, key)] = _origin(key, entry, common)
     with _inside("custom"):
-        for key, said in custom.items():
+        for key, entry in custom.items():
             with _inside(key):
                 custom_name(key)
-            origins[key] = _origin(key, said, common)
+            origins[key] = _origin(key, entry, common)
     required = tuple(_OTHER_NAMES.get(key, key) for key in _listed(whole.get("required", ())))
     for field in required:
         if field not in origins:
@@ -170,7 +171,7 @@ def read_toml(text: str) -> tuple[dict[str, Origin], tuple[str, ...]]:
 
 @contextmanager
 def _inside(place: str) -> Iterator[None]:
-    """Write a place before the errors of what stands there."""
+    """Prefix errors with the place in the mapping where they arise."""
     try:
         yield
     except ConfigurationError as error:
@@ -186,8 +187,8 @@ def _expected(key: str, rule: str) -> ConfigurationError:
 def _check(
     table: Mapping[str, Any], known: Collection[str], kind: object = None, *, hint: str = ""
 ) -> None:
-    """Make sure that a table's keys are known, mean something, and have what fits behind them."""
-    for key, said in table.items():
+    """Make sure that a table's keys are known and fit the kind, and that their values are valid."""
+    for key, value in table.items():
         if key not in known:
             close = get_close_matches(key, sorted(known), n=1)
             meant = f"expected one of {', '.join(sorted(known))}"
@@ -196,16 +197,16 @@ def _check(
             raise ConfigurationError(f'{key}: unknown {noun} "{key}"; {meant}{hint}')
         if kind is not None and key in _ONLY and kind not in _ONLY[key][0]:
             raise _expected(key, f"this with {_ONLY[key][1]} only")
-        if key in _SHAPES and not _SHAPES[key][1](said):
+        if key in _SHAPES and not _SHAPES[key][1](value):
             raise _expected(key, _SHAPES[key][0])
     if "country" in table:
         check_country(table["country"])
 
 
-def _origin(key: str, said: Any, common: Mapping[str, Any]) -> Origin:  # noqa: ANN401 - any TOML
+def _origin(key: str, entry: Any, common: Mapping[str, Any]) -> Origin:  # noqa: ANN401 - any TOML
     field = _OTHER_NAMES.get(key, key)
     kind = STANDARD_KINDS.get(field, Kind.ANY)
-    table = {"column": said} if isinstance(said, str) and said else said
+    table = {"column": entry} if isinstance(entry, str) and entry else entry
     if not isinstance(table, dict):
         raise _expected(key, "a column's name, or a table with column, columns or value")
     if len(table.keys() & {"column", "columns", "value"}) != 1:
@@ -229,9 +230,10 @@ def _origin(key: str, said: Any, common: Mapping[str, Any]) -> Origin:  # noqa: 
         for text, value in table.get("values", {}).items():
             with _inside(f"values.{text}"):
                 rule(label, value)
-    told = {**common, **table}
-    told["absent"] = [*_listed(common.get("absent", ())), *_listed(table.get("absent", ()))]
+    options = {**common, **table}
+    options["absent"] = [*_listed(common.get("absent", ())), *_listed(table.get("absent", ()))]
     if kind is not Kind.PHONE:
-        told.pop("country", None)
-    options = {key: told[key] for key in told.keys() - {"column", "columns", "type"}}
+        options.pop("country", None)
+    for option in ("column", "columns", "type"):
+        options.pop(option, None)
     return Origin(kind=Kind(kind), columns=columns, **options)

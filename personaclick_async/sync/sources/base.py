@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
 from functools import cached_property
 from importlib import import_module
@@ -57,12 +57,6 @@ class Sample:
 
     columns: tuple[str, ...]
     rows: Sequence[Sequence[object]]
-
-    @classmethod
-    def of(cls, records: Sequence[Mapping[str, object]]) -> Sample:
-        """Make a sample of mappings; the columns are all their keys."""
-        columns = tuple(dict.fromkeys(chain.from_iterable(records)))
-        return cls(columns, [[record.get(column) for column in columns] for record in records])
 
 
 @attrs.frozen(kw_only=True)

@@ -87,7 +87,9 @@ def check_encoding(name: str) -> str:
         ) from None
 
 
-def find_encoding(source: Input, given: str | None, *, otherwise: str | None = None) -> Encoding:
+def find_encoding(
+    source: Input, given: str | None, *, otherwise: Encoding | None = None
+) -> Encoding:
     """Find an input's encoding: by its mark, as ``given``, or by its content.
 
     :param otherwise: the format's own encoding, unless the input is UTF-16 or UTF-32.
@@ -106,7 +108,7 @@ def find_encoding(source: Input, given: str | None, *, otherwise: str | None = N
         if b"\0" in head and _is_wide(head, name):
             return Encoding(name, reason="by its zero bytes")
     if otherwise is not None:
-        return Encoding(otherwise, reason="what JSON is in")
+        return otherwise
     if source.content_hash is not None and _is_utf8(_blocks(source)):
         return Encoding(_UTF8, reason="all of it is valid")
     return _of_lines(source)

@@ -10,7 +10,7 @@ from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sized
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from functools import cached_property, partial
-from itertools import islice
+from itertools import chain, islice
 from typing import IO, Any, ClassVar, Final, TypeAlias
 
 import attrs
@@ -77,8 +77,9 @@ class _ObjectSource(TableSource):
     def sample(self, limit: int = 100) -> Sample:
         """Return the first objects; the columns are all their keys, those of nested ones too."""
         with self._objects() as objects:
-            first = islice(objects, limit)
-            return Sample.of([_flat(one) for one in first if isinstance(one, Mapping)])
+            records = [_flat(one) for one in islice(objects, limit) if isinstance(one, Mapping)]
+        columns = tuple(dict.fromkeys(chain.from_iterable(records)))
+        return Sample(columns, [[record.get(column) for column in columns] for record in records])
 
     def _outcome(self, row: int, one: Any, compiled: CompiledMapping | None) -> Outcome:  # noqa: ANN401
         """Make an outcome of an item; to be mapped, it must be a mapping."""
@@ -177,7 +178,9 @@ class JsonSource(_ObjectSource):
 
     @cached_property
     def _encoding(self) -> Encoding:
-        return find_encoding(self._input, self._given, otherwise=_UTF8)
+        return find_encoding(
+            self._input, self._given, otherwise=Encoding(_UTF8, reason="what JSON is in")
+        )
 
     @cached_property
     def _nesting(self) -> tuple[int, str | None] | None:

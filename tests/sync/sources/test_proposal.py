@@ -13,7 +13,7 @@ from personaclick_async import ConfigurationError
 from personaclick_async.sync.mapping import FieldMapping
 from personaclick_async.sync.proposal import propose_mapping
 from personaclick_async.sync.records import Record
-from personaclick_async.sync.sources import CsvSource, Sample
+from personaclick_async.sync.sources import CsvSource, IterableSource, Sample
 from tests.sync.sources.conftest import EXAMPLES, wires
 
 SAMPLE = EXAMPLES / "sample/adventureworks-packt/AdventureWorks_Customers.csv"
@@ -323,7 +323,7 @@ def test_columns_of_a_reject_file_are_passed_over() -> None:
 )
 def test_whatever_the_columns_it_parses(records: list[dict[str, object]]) -> None:
     try:
-        proposed = propose_mapping(Sample.of(records))
+        proposed = propose_mapping(IterableSource(records).sample())
     except ConfigurationError:
         return
     tomllib.loads(proposed)
