@@ -48,8 +48,8 @@ def of_kind(
         if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
             raise ConfigurationError(f"{at.name}: expected {noun}, got {type(value).__name__}")
         if not keeps(value):
-            text = f"{len(value)} characters" if isinstance(value, str) else "other ones"
-            got = value if isinstance(value, int | float) else text
+            described = f"{len(value)} characters" if isinstance(value, str) else "other ones"
+            got = value if isinstance(value, int | float) else described
             raise ConfigurationError(f"{at.name}: expected {rule}, got {got}")
 
     return check
@@ -312,7 +312,7 @@ _ENVIRONMENT: Final[Mapping[str, tuple[str, Callable[[str], object], str]]] = {
 def load_config(
     arguments: Mapping[str, object], environment: Mapping[str, str] | None = None
 ) -> Config:
-    """Make the settings of arguments, of environment variables for those not given, and defaults.
+    """Return the settings: arguments, else environment variables, else defaults.
 
     Errors name the argument and the variable.
     """

@@ -249,7 +249,7 @@ def running_loop() -> asyncio.AbstractEventLoop:
 
 
 def new_session(config: Config) -> aiohttp.ClientSession:
-    """Make a session of the client's own, or one on the connector of the application's.
+    """Return a new session of the client's own, or one on the connector of the application's.
 
     Of the application's, headers and tracing are taken over; not its cookie jar, which sends one
     visitor's device for another, nor its ``raise_for_status`` and timeouts.

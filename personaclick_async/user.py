@@ -164,7 +164,7 @@ class ProfileCalls(_Calls):
 
     @property
     def raw(self) -> RawProfileCalls:
-        """The same calls, each giving the answer as it came."""
+        """The same calls, each returning the answer as it came."""
         return RawProfileCalls(self._whose)
 
     async def get(self, *, force: bool = False) -> Profile:
@@ -257,7 +257,7 @@ class OrderCalls(_Calls):
 
     @property
     def raw(self) -> RawOrderCalls:
-        """The same calls, each giving the answer as it came."""
+        """The same calls, each returning the answer as it came."""
         return RawOrderCalls(self._whose)
 
     async def last_for_user(self) -> list[Product]:
@@ -419,7 +419,7 @@ class Visit:
                 self.go_on_with(await (start or self.start)())
 
     def go_on_with(self, session: Session) -> None:
-        """Make a session, and its device, those of this visit."""
+        """Continue the visit with a session, and with its device."""
         self.identity = Identity.device(session.did)
         self.seance, self.expires_at, self.start = session.seance, session.expires_at, None
 

@@ -50,7 +50,7 @@ class CallError:
 
     @classmethod
     def of(cls, error: BaseException, endpoint: str) -> CallError:
-        """Make one of what a call failed with."""
+        """Return what the error callback gets for an exception."""
         if isinstance(error, asyncio.CancelledError):
             error = Cancelled(f"{endpoint}: cancelled before an answer came")
         ours = isinstance(error, PersonaClickError)
@@ -183,7 +183,7 @@ class Handle:
         return own.result()
 
     async def _init(self) -> Json:
-        """Begin the session of the facade's own device; returns the shop's settings."""
+        """Begin the session of the facade's own device; return the shop's settings."""
         command, calls = self._command, self._calls
         options: Any = command.params or {}
         did = options.get(names.DID)
@@ -271,7 +271,7 @@ class Calls:
         key: Hashable = None  # of the facade's own device
         visit = None
         if isinstance(user, User):
-            # A visitor who has no device yet has the place of one in common with all others.
+            # Visitors without a device all have one identity; their visit tells them apart.
             visit = user.scope.visit
             key = visit if visit.start is not None else user.identity
         here = running_loop()

@@ -163,7 +163,7 @@ def _given(params: Params) -> dict[str, object]:
 
 
 def make_client(init: Command, options: Mapping[str, object]) -> PersonaClick:
-    """Make the client that ``init`` asks for."""
+    """Return a new client, as ``init`` asks for it."""
     api_host = options.get("api_host")
     if api_host is not None and not isinstance(api_host, str):
         raise ConfigurationError("api_host: expected a str")

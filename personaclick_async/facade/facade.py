@@ -140,7 +140,7 @@ class Personaclick:
         self, command: Literal["reset_session"], /, success: OnObject = None, error: OnError = None
     ) -> Handle: ...
     def __call__(self, *arguments: Any, **named: Any) -> Handle:
-        """Make a call; returns at once a handle that may be awaited, waited for or ignored.
+        """Make a call; return at once a handle that may be awaited, waited for or ignored.
 
         :raises WrongCall: there is no such command or form; shows the right one.
         :raises ClientClosed: the process is ending.

@@ -35,7 +35,7 @@ class Identity(NamedTuple):
 
     @classmethod
     def of(cls, /, **named: object) -> Identity:
-        """Make an identity of the one identifier that is given and not None.
+        """Return the identity of the one identifier that is given and not None.
 
         :raises ValidationError: none or several were given, or the one is malformed.
         """
@@ -51,7 +51,7 @@ class Identity(NamedTuple):
 
     @classmethod
     def device(cls, did: object) -> Identity:
-        """Make the identity of a device.
+        """Return the identity of a device.
 
         :raises ValidationError: it is malformed.
         """

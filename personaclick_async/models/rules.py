@@ -86,7 +86,7 @@ def given(value: object) -> str:
 
 
 def refuse(field: str, rule: str, value: object) -> ValidationError:
-    """Make the error for a value that breaks a rule."""
+    """Return the error of a value that breaks a rule."""
     return ValidationError(field, rule, given(value))
 
 

@@ -154,7 +154,7 @@ class _Part(Fields):
 
     @classmethod
     def rule(cls) -> Rule[list[Mapping[str, Any]]]:
-        """Make the rule for a list of such parts."""
+        """Return the rule of a list of such parts."""
 
         def part(field: str, value: object) -> Mapping[str, Any]:
             if isinstance(value, cls):
@@ -188,7 +188,7 @@ class Kid(_Part):
         *,
         gender: Gender | str | None = None,
         birthday: date | str | None = None,
-        **others: Never,
+        **others: Never,  # refused by checked()
     ) -> None:
         given = {"gender": gender, "birthday": birthday, **others}
         self.mentioned = self.checked(given, "Kid")
@@ -208,7 +208,7 @@ class Vehicle(_Part):
         brand: str | None = None,
         model: str | None = None,
         vds: str | None = None,
-        **others: Never,
+        **others: Never,  # refused by checked()
     ) -> None:
         given = {"brand": brand, "model": model, "vds": vds, **others}
         self.mentioned = self.checked(given, "Vehicle")
@@ -320,16 +320,16 @@ class ProfileUpdate(Fields):
 
     @classmethod
     def of(cls, fields: Mapping[str, object]) -> ProfileUpdate:
-        """Make an update of the keywords as one mapping; cheaper than passing them by ``**``."""
+        """Return the update with these keywords; cheaper than passing them by ``**``."""
         update = cls.__new__(cls)
         _fill(update, fields)
         return update
 
     @classmethod
     def from_flat(cls, fields: Mapping[str, object]) -> ProfileUpdate:
-        """Make an update from one flat mapping, as the JavaScript call and the wire have it.
+        """Return the update of one flat mapping, as the JavaScript call and the wire have it.
 
-        Names of standard fields are those; every other name is a custom property.
+        A name that is not of a standard field is a custom property's.
         """
         if fields.keys() <= FIELDS.keys():
             return cls.of(fields)
