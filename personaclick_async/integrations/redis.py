@@ -63,7 +63,7 @@ end
 redis.call('SET', KEYS[1], generation .. ' ' .. asked .. ' ' .. ARGV[2], 'PX', math.ceil(left))
 return 1
 """
-"""Returns 1 if the body was kept: nobody has written since the permit was given."""
+"""Returns 1 if the body was kept: there was no write since the permit was given."""
 
 
 class RedisStore:

@@ -155,7 +155,7 @@ class Delivery:
     """
 
     def __init__(
-        self, core: Core, call_options: CallOptions, options: SyncOptions, *, report: Report
+        self, core: Core, call_options: CallOptions, options: SyncOptions, report: Report
     ) -> None:
         loop = asyncio.get_running_loop()
         self.core, self.options, self.report = core, options, report

@@ -90,8 +90,7 @@ class Sync(AbstractAsyncContextManager["Sync"]):
         if self._task is not None:
             raise SyncRefused("this sync was iterated before: make another one")
         loop = asyncio.get_running_loop()
-        options = self._call_options, self._options
-        self._delivery = Delivery(self._core, *options, report=self.report)
+        self._delivery = Delivery(self._core, self._call_options, self._options, self.report)
         self._written = loop.create_future()
         self._task = loop.create_task(self._work())
         try:
@@ -239,7 +238,7 @@ class Sync(AbstractAsyncContextManager["Sync"]):
         return choose_route(first)
 
     def _batches(self, sender: Sender) -> Iterator[Batch]:
-        """Read and pack; a batch ends with its chunk, when it is full, or with its slice."""
+        """Read and pack; a batch ends with an earlier run's chunk, when full, or with its slice."""
         journal, route = self._journal, self.report.route or Route.AUTO
         salt = journal.salt if journal else None
         batch: Batch | None = None

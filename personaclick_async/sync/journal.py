@@ -339,7 +339,7 @@ class Journal:
 
 def _make(path: Path) -> None:
     """Make the file before SQLite does, for its owner alone; the -wal file takes over its mode."""
-    # A link may lead to somebody else's file.
+    # A link may lead to another user's file.
     if path.is_symlink() or Path(f"{path}-wal").is_symlink():
         raise SyncRefused(f"journal: {path.name} is a symbolic link; give the file's own path")
     # Without opening one that is there: closing it again would give up SQLite's lock on it.
@@ -366,7 +366,7 @@ def _set_aside(path: Path) -> None:
 
 
 def _is_text(path: Path) -> bool:
-    """Return whether a file is somebody's text rather than what is left of a journal."""
+    """Return whether a file is a text, and not the remains of a journal."""
     with path.open("rb") as file:
         return all(byte >= ord(" ") or byte in b"\t\r\n" for byte in file.read(512))
 

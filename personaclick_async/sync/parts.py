@@ -221,7 +221,7 @@ def sync_part(part: Part, settings: PartSettings) -> Report:
     """Sync a part to its end, and return its report. Can be run again at any moment, anywhere.
 
     Reads ``PERSONACLICK_SHOP_SECRET`` from the environment where it runs. Ends early when
-    somebody calls :func:`stop_parts`.
+    :func:`stop_parts` is called.
 
     :raises PersonaClickError: what an ordinary sync raises.
     """

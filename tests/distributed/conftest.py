@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from socket import AF_UNIX, socket
 from subprocess import DEVNULL, Popen
 from typing import Any
 
@@ -103,9 +104,14 @@ def site(
 @pytest.fixture
 def redis(tmp_path: Path) -> Iterator[str]:
     """Run a Redis on a socket of its own; gives its address."""
-    socket = tmp_path / "redis.sock"
-    command = ["redis-server", "--port", "0", "--unixsocket", str(socket), "--save", ""]
+    path = tmp_path / "redis.sock"
+
+    def accepts() -> bool:  # the file is there before Redis listens
+        with socket(AF_UNIX) as probe:
+            return probe.connect_ex(str(path)) == 0
+
+    command = ["redis-server", "--port", "0", "--unixsocket", str(path), "--save", ""]
     with Popen(command, stdout=DEVNULL, cwd=tmp_path) as server:
-        asyncio.run(until(socket.exists))
-        yield f"unix://{socket}"
+        asyncio.run(until(accepts))
+        yield f"unix://{path}"
         server.terminate()
