@@ -120,26 +120,26 @@ class _Reply:
         body: Json = None
         with suppress(ValueError):
             body = codec.decode(raw)
-        told = body if isinstance(body, dict) else {}
-        inner, refused, envelope = told.get(names.STATUS), None, None
-        if type(inner) is int and inner >= _ERROR:
-            refused = inner
-        elif response.status not in _OK or inner == names.STATUS_ERROR:
+        fields = body if isinstance(body, dict) else {}
+        in_body, refused, envelope = fields.get(names.STATUS), None, None
+        if type(in_body) is int and in_body >= _ERROR:
+            refused = in_body
+        elif response.status not in _OK or in_body == names.STATUS_ERROR:
             refused = response.status
         if not raw:
             envelope = "empty"
-        elif type(inner) is int:
+        elif type(in_body) is int:
             envelope = "numeric status"
-        elif inner == names.STATUS_ERROR:
-            envelope = "payload" if isinstance(told.get(names.PAYLOAD), dict) else "message"
-        elif names.MESSAGE in told:
+        elif in_body == names.STATUS_ERROR:
+            envelope = "payload" if isinstance(fields.get(names.PAYLOAD), dict) else "message"
+        elif names.MESSAGE in fields:
             envelope = "bare message"
-        if inner == names.STATUS_SUCCESS and names.PAYLOAD in told:
-            told = told[names.PAYLOAD] if isinstance(told[names.PAYLOAD], dict) else {}
-        did = str(told.get(names.DID) or "")
-        session = str(told.get(names.SEANCE) or told.get(names.SID) or "")
+        if in_body == names.STATUS_SUCCESS and names.PAYLOAD in fields:
+            fields = fields[names.PAYLOAD] if isinstance(fields[names.PAYLOAD], dict) else {}
+        did = str(fields.get(names.DID) or "")
+        session = str(fields.get(names.SEANCE) or fields.get(names.SID) or "")
         cookies = tuple(response.cookies)
-        return cls(response.status, cookies, body, refused, envelope, told, did, session)
+        return cls(response.status, cookies, body, refused, envelope, fields, did, session)
 
     @property
     def types(self) -> dict[str, str]:
@@ -268,6 +268,7 @@ class _Probe:
         else:
             self._headers.update(map(str, response.headers))
             return _Reply.of(response, raw)
+        # Not within the handler: the error chained to this one could name the URL and its secret.
         raise ConnectionFailed(reason, endpoint=f"the probe's question about {what}", attempts=1)
 
     async def about_the_connection(self, url: URL) -> None:

@@ -136,8 +136,8 @@ class Admin:
             case "GET", "status":
                 counts = sorted(self._traffic.counts.items(), key=str)
                 answered = [
-                    {"method": method, "path": path, names.STATUS: status, "count": count}
-                    for (method, path, status), count in counts
+                    {"method": verb, "path": path, names.STATUS: status, "count": count}
+                    for (verb, path, status), count in counts
                 ]
                 return {**self._state(), "requests": answered}
             case "GET", "profile":

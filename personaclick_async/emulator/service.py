@@ -197,8 +197,9 @@ class Service:
         entries = parameters.get(key)
         if not isinstance(entries, list):
             raise Refused(422, f"{key} is not an array")
-        given = None if parameters.get(names.SEGMENT_ID) == "" else parameters.get(names.SEGMENT_ID)
-        segment_id = read.of_type(int, "not an integer", names.SEGMENT_ID, given)
+        given = parameters.get(names.SEGMENT_ID)
+        wanted = None if given == "" else given
+        segment_id = read.of_type(int, "not an integer", names.SEGMENT_ID, wanted)
         if self.behaviour.imports_applied == "before the answer":
             for entry in entries:
                 self._apply(shop, endpoint.name, segment_id, entry)

@@ -50,7 +50,7 @@ _VERSION: Final = 3
 sqlite3.register_converter("json_text", codec.decode)
 
 
-def packed(value: codec.Json) -> str:
+def packed(value: Json) -> str:
     """Return JSON as the tables hold it."""
     return codec.encode(value).decode()
 
@@ -179,28 +179,28 @@ class Profiles:
             return re.sub(r"[^0-9]", "", value) or value
         return value
 
-    def _name(self, key: int, kind: str, value: str) -> None:
+    def _assign(self, key: int, kind: str, value: str) -> None:
         """Assign an identifier to a profile, replacing the one of that kind."""
         query = "INSERT OR REPLACE INTO identifiers VALUES (?, ?, ?, ?, ?)"
         self.store.execute(query, self.shop, kind, self._compared(kind, value), value, key)
 
-    def _unname(self, key: int, kind: str) -> None:
+    def _unassign(self, key: int, kind: str) -> None:
         self.store.execute("DELETE FROM identifiers WHERE profile = ? AND kind = ?", key, kind)
 
-    def _meant(
+    def _target(
         self, did: str | None, identifiers: Mapping[str, str], found: Mapping[str, int | None]
     ) -> int:
         """Return the profile that an update is about, and move the device there."""
         named = next((key for kind, key in found.items() if key and kind != names.PHONE), None)
         sharing = found.get(names.PHONE)
-        # People share phones: who has another address, or another id of the shop's, is another.
+        # People share phones: another e-mail address or external id means another person.
         told_apart = (names.EMAIL, names.EXTERNAL_ID)
-        if sharing and not named and not self._is_another(sharing, identifiers, *told_apart):
+        if sharing and not named and not self._differs(sharing, identifiers, *told_apart):
             named = sharing
         if did is None:
             return named or self._new()
         owner = self.owner(did)
-        if not named and not self._is_another(owner, identifiers, names.PHONE, *told_apart):
+        if not named and not self._differs(owner, identifiers, names.PHONE, *told_apart):
             return owner
         # A device whose owner has another identifier moves to a new profile.
         named = named or self._new()
@@ -208,8 +208,8 @@ class Profiles:
         self.store.execute(query, named, self.shop, did)
         return named
 
-    def _is_another(self, key: int, identifiers: Mapping[str, str], *kinds: str) -> bool:
-        """Whether one of the identifiers, of these kinds, is another one than the profile has."""
+    def _differs(self, key: int, identifiers: Mapping[str, str], *kinds: str) -> bool:
+        """Whether the profile has another identifier of one of these kinds."""
         known = self.identifiers_of(key)
         return any(
             self._compared(kind, known[kind]) != self._compared(kind, identifiers[kind])
@@ -227,16 +227,16 @@ class Profiles:
         found = {kind: self._find(kind, value) for kind, value in identifiers.items()}
         if len({*found.values()} - {None}) > 1:
             unless_refused(self.behaviour.identifier_conflict, "Identifiers of several profiles")
-        key = self._meant(did, identifiers, found)
+        key = self._target(did, identifiers, found)
         for kind, value in identifiers.items():
             if found[kind] in (None, key):
                 # Free: also in place of an older one, as when a customer has a new address.
-                self._name(key, kind, value)
+                self._assign(key, kind, value)
         for kind in _IDENTIFIERS:
             # One spelling of the user id may be null beside the other.
-            kept = names.EXTERNAL_ID if kind == names.ID else kind
-            if kind in fields and fields.pop(kind) is None and kept not in identifiers:
-                self._unname(key, kept)
+            stored = names.EXTERNAL_ID if kind == names.ID else kind
+            if kind in fields and fields.pop(kind) is None and stored not in identifiers:
+                self._unassign(key, stored)
         if self.behaviour.lists == "merged":
             for name, before in self.load(key)[0].items():
                 if isinstance(before, list) and isinstance(fields.get(name), list):
@@ -288,7 +288,7 @@ class Profiles:
     def purge(self, key: int) -> None:
         """Remove what names the person and the custom properties (protocol, section 2.4)."""
         for kind in (names.PHONE, names.EMAIL, names.LOYALTY_ID, names.EXTERNAL_ID):
-            self._unname(key, kind)
+            self._unassign(key, kind)
         self.change(key, dict.fromkeys(_PURGED), dict.fromkeys(self.load(key)[1]))
 
     def force_change(self, kind: str, given: Given) -> None:
@@ -303,7 +303,7 @@ class Profiles:
         key = self._find(kind, old)
         if key is None:
             raise Refused(404, f"Profile with old_{kind} not found")
-        self._name(key, kind, new)
+        self._assign(key, kind, new)
 
     def public(self, key: int) -> Part:
         """Return what the frontend may see of a profile (protocol, section 4.1)."""
