@@ -122,7 +122,7 @@ def _toml(value: object) -> str:
     if not isinstance(value, Mapping):
         return json.dumps(value, ensure_ascii=False)
     keys = (key if re.fullmatch("[A-Za-z0-9_-]+", key) else _toml(key) for key in value)
-    items = (f"{key} = {_toml(said)}" for key, said in zip(keys, value.values(), strict=True))
+    items = (f"{key} = {_toml(item)}" for key, item in zip(keys, value.values(), strict=True))
     return f"{{ {', '.join(items)} }}"
 
 
@@ -257,8 +257,8 @@ class _Line:
     def toml(self) -> str:
         names = [column.name for column in self.columns]
         alone: dict[str, Any] = {"column": names[0]} if len(names) == 1 else {"columns": names}
-        said = alone | {key: option for key, option in self.options.items() if option}
-        return f"{self.field} = {_toml(names[0] if said.keys() == {'column'} else said)}"
+        table = alone | {key: option for key, option in self.options.items() if option}
+        return f"{self.field} = {_toml(names[0] if table.keys() == {'column'} else table)}"
 
     def __str__(self) -> str:
         remark = f"  # {self.remark}" if self.remark else ""
@@ -329,15 +329,15 @@ class _Line:
         if letters and not pair:
             self.ask("which of these letters is m, and which is f?")
         pairs = [*words.GENDERS, tuple(pair)]
-        told: dict[str, tuple[str, str]] = {}
+        values: dict[str, tuple[str, str]] = {}
         for text in dict.fromkeys(column.telling):
-            # The sample may happen to hold one of them only.
+            # Both words of a pair, as the sample may happen to hold one only.
             both = next((both for both in pairs if text.casefold() in both), ())
             for word, gender in zip(both, "mf", strict=False):
                 spelt = _as_spelt(word, text)
                 if spelt not in ("m", "f", "male", "female"):
-                    told.setdefault(word, (spelt, gender))
-        self.options["values"] = dict(sorted(told.values(), key=lambda one: one[1], reverse=True))
+                    values.setdefault(word, (spelt, gender))
+        self.options["values"] = dict(sorted(values.values(), key=lambda one: one[1], reverse=True))
 
     def kind(self) -> Kind:
         """Return what the column of a property holds, and set the options to read it."""
@@ -353,9 +353,9 @@ class _Line:
             return Kind.IDENTIFIER if are_whole else Kind.TEXT
         if (known := self._date(texts) or self._number(texts)) is not None:
             return known
-        said = {text.casefold() for text in texts}
-        yes, no = said & words.YES, said & words.NO
-        if yes and no and yes | no == said and not pattern("countries").search(column.spelling):
+        found = {text.casefold() for text in texts}
+        yes, no = found & words.YES, found & words.NO
+        if yes and no and yes | no == found and not pattern("countries").search(column.spelling):
             self.options["values"] = _flags(texts)
             return Kind.FLAG
         is_json = all(text[0] in "[{" for text in texts) and _can_read(
@@ -367,10 +367,10 @@ class _Line:
         marks = [mark for mark in ".," if _can_read(texts, Origin(kind=Kind.FLOAT, decimal=mark))]
         if not marks or any(len(re.findall("[0-9]", text)) > _FLOAT_DIGITS for text in texts):
             return None
-        # Ask what can be read both ways, unless a sign of money or two commas tell.
+        # Ask what can be read both ways, unless a sign of money or two commas decide.
         marked = [text for text in texts if "." in text or "," in text]
-        is_told = all("," in text and re.search("[$£¥]|,[0-9]{3},", text) for text in marked)
-        if len(marks) > 1 and not is_told:
+        is_certain = all("," in text and re.search("[$£¥]|,[0-9]{3},", text) for text in marked)
+        if len(marks) > 1 and not is_certain:
             self.ask('is 1.250 over a thousand? Add decimal = "," or "."')
             return Kind.FLOAT
         is_whole = _can_read(texts, Origin(kind=Kind.INTEGER, decimal=marks[0]))

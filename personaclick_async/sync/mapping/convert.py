@@ -178,7 +178,7 @@ class Converter:
         return self._origin.join.join(texts)
 
     def _trimmed(self, text: str) -> str:
-        """Take off what stands around a text and does not belong to it."""
+        """Remove what surrounds a text and does not belong to it."""
         text = self._noted(text, text.strip(), "white space removed")
         if not text.isascii() and self._origin.kind not in (Kind.ANY, Kind.LIST, Kind.OBJECTS):
             invisible = {ch for ch in text if unicodedata.category(ch) == "Cf"}

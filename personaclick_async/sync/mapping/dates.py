@@ -22,7 +22,7 @@ _COUNTED: Final = {
     "unix": (datetime(1970, 1, 1, tzinfo=UTC), timedelta(seconds=1), -inf),
     "unix ms": (datetime(1970, 1, 1, tzinfo=UTC), timedelta(milliseconds=1), -inf),
 }
-# The % of words with no separator beside them, whose numbers must have their full width.
+# The % of directives with no separator beside them, whose numbers must have their full width.
 _PACKED: Final = re.compile(r"(?<=%\w)%|%(?=\w%[^pz])")
 _NOON: Final = 12
 _YEARS_AHEAD: Final = 20
@@ -30,12 +30,12 @@ _CENTURY: Final = 100
 
 
 def is_whole_date(one: str) -> bool:
-    """Return whether a date format says year, month and day, each once."""
+    """Return whether a date format has year, month and day, each once."""
     try:
-        said = _regex(one).groupindex.keys()
-    except (KeyError, re.error):  # an unknown word, or one that is there twice
+        parts = _regex(one).groupindex.keys()
+    except (KeyError, re.error):  # an unknown directive, or one that is there twice
         return False
-    is_whole = "d" in said and len(said & {"m", "b"}) == len(said & {"Y", "y"}) == 1
+    is_whole = "d" in parts and len(parts & {"m", "b"}) == len(parts & {"Y", "y"}) == 1
     return one in _COUNTED or (one != "" and is_whole)
 
 
@@ -47,7 +47,7 @@ def read_date(
     Numbers may lack their leading zero: ``%m/%d/%Y`` reads 04/08/1966 and 5/14/1965. A year of
     two digits is of this century, unless that is far ahead, or at all ahead for a birthday.
 
-    :param formats: ``strptime`` words, ``excel``, ``unix`` or ``unix ms``; the year first if none.
+    :param formats: as for ``strptime``, ``excel``, ``unix`` or ``unix ms``; year first if none.
     """
     plain = text if text.isascii() else unicodedata.normalize("NFKC", text)
     for one in formats or [""]:
@@ -68,10 +68,10 @@ def _regex(one: str) -> re.Pattern[str]:
         return pattern("year_first")
 
     def part(found: re.Match[str]) -> str:
-        packed, said = found.groups()
-        word = {"B": "b", "I": "H"}.get(said, said)  # they are read in the same way
-        written = DATES["words"][word]
-        return f"(?P<{word}>{written.replace('{1,2}', '{2}') if packed else written})"
+        packed, directive = found.groups()
+        name = {"B": "b", "I": "H"}.get(directive, directive)  # they are read in the same way
+        part_pattern = DATES["directives"][name]
+        return f"(?P<{name}>{part_pattern.replace('{1,2}', '{2}') if packed else part_pattern})"
 
     marked = _PACKED.sub("%\0", re.sub(r"\s+", " ", one))
     spaced = re.escape(marked).replace(r"\ ", r"\s+")
@@ -79,27 +79,27 @@ def _regex(one: str) -> re.Pattern[str]:
 
 
 def _date_of(found: dict[str, str | None], *, is_birthday: bool) -> datetime:
-    """Make a date of its parts; ValueError and KeyError mean that there is no such day or month."""
-    said = {part: text for part, text in found.items() if text}
+    """Make a date of its parts; ValueError and KeyError say that there is no such day or month."""
+    parts = {name: text for name, text in found.items() if text}
     today = datetime.now()  # noqa: DTZ005
-    hour = int(said.get("H", 0))
-    if half := said.get("p"):
+    hour = int(parts.get("H", 0))
+    if half := parts.get("p"):
         if not 1 <= hour <= _NOON:
             raise ValueError
         hour = hour % _NOON + (_NOON if half[0] in "pP" else 0)
-    offset = said.get("z", "")
+    offset = parts.get("z", "")
     zone = time.fromisoformat(f"00:00{offset if offset[:1] in '+-' else 'Z'}").tzinfo
     moment = datetime(
-        int(said["Y"]) if "Y" in said else today.year // _CENTURY * _CENTURY + int(said["y"]),
-        int(said["m"]) if "m" in said else MONTHS[said["b"].rstrip(".").casefold()],
-        int(said["d"]),
+        int(parts["Y"]) if "Y" in parts else today.year // _CENTURY * _CENTURY + int(parts["y"]),
+        int(parts["m"]) if "m" in parts else MONTHS[parts["b"].rstrip(".").casefold()],
+        int(parts["d"]),
         hour,
-        int(said.get("M", 0)),
-        int(said.get("S", 0)),
-        int(said.get("f", "0").ljust(6, "0")[:6]),
+        int(parts.get("M", 0)),
+        int(parts.get("S", 0)),
+        int(parts.get("f", "0").ljust(6, "0")[:6]),
         zone,
     )
     is_ahead = moment.year > today.year + _YEARS_AHEAD
-    if "y" in said and (is_ahead or (is_birthday and moment.date() > today.date())):
+    if "y" in parts and (is_ahead or (is_birthday and moment.date() > today.date())):
         return moment.replace(year=moment.year - _CENTURY)
     return moment

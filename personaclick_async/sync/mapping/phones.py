@@ -138,7 +138,7 @@ def _numbers(code: str) -> re.Pattern[str] | None:
         numbers.append(f"(?={plan.general_desc.national_number_pattern}$)(?:{'|'.join(of_kinds)})")
     if not plans:
         return None
-    # What is dialled inside the country only does not stand after the code.
+    # A trunk prefix must not follow the code.
     inside = f"(?!{prefix})" if (prefix := plans[0].national_prefix_for_parsing) else ""
     return re.compile(rf"\+{number}{inside}(?:{'|'.join(numbers)})")
 

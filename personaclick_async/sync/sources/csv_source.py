@@ -50,7 +50,7 @@ _CUT: Final = ""  # in place of a line that was too long; no other is empty
 _REJECTS: Final = re.compile(f'{BOOKKEEPING[0]}([^\r"])' + r"\1".join(BOOKKEEPING[1:]))
 _REJECT_LINES: Final = f'{{"{BOOKKEEPING[0]}": '
 _REJECTS_HEAD: Final = 200
-_SAYS_DELIMITER: Final = re.compile("sep=(.)\r?\n", re.IGNORECASE)
+_DELIMITER_LINE: Final = re.compile("sep=(.)\r?\n", re.IGNORECASE)
 _ADDRESS: Final = re.compile(r"[^@\s]+@[^@\s]+\.\w+")
 _DATA: Final = re.compile(
     r"\d{1,4}([-/.])\d{1,2}\1\d{1,4}.*"  # a date
@@ -71,13 +71,13 @@ class Layout:
 
     :ivar encoding: the text's encoding; a byte order mark is believed before this.
     :ivar delimiter: what separates fields; found among comma, semicolon, tab and bar.
-    :ivar quote: what stands around fields that hold a delimiter or a newline; None for nothing.
-    :ivar escape: what stands before a quote inside quotes, where it is not doubled: a backslash.
-    :ivar header: whether the first row holds the columns' names. Unless said it does, and is
+    :ivar quote: the quote around fields with a delimiter or a newline; None if there is none.
+    :ivar escape: what escapes a quote inside quotes, such as a backslash; None if it is doubled.
+    :ivar header: whether the first row holds the columns' names. If None, it does, and is
         refused if it looks like a row of data.
     :ivar columns: the columns' names, for a file without a header.
     :ivar skip_rows: how many lines stand before the header, or before the first row.
-    :ivar sheet: the name of a workbook's sheet; the first one that has rows unless said.
+    :ivar sheet: the name of a workbook's sheet; by default the first one that has rows.
     """
 
     encoding: str | None = attrs.field(
@@ -176,11 +176,11 @@ class CsvSource(Table):
         found = islice(_LINE.finditer(text), layout.skip_rows + MOST_LINES)
         lines = [line[0] for line in found]
         first = lines[0] if lines else ""
-        said = _SAYS_DELIMITER.fullmatch(first)
+        named = _DELIMITER_LINE.fullmatch(first)
         if rejects := _REJECTS.match(first.replace('"', "")):
             # However its source was laid out, a reject file is written in one way.
             layout = Layout(delimiter=rejects[1], header=True)
-        lines_before = layout.skip_rows + (said is not None)
+        lines_before = layout.skip_rows + (named is not None)
         del lines[:lines_before]
         dialect: dict[str, Any] = {
             "quotechar": layout.quote,
@@ -188,7 +188,7 @@ class CsvSource(Table):
             "escapechar": layout.escape,
             "strict": True,  # anything but a delimiter after a quote is an error
         }
-        delimiter = layout.delimiter or (said[1] if said else _find_delimiter(lines, dialect))
+        delimiter = layout.delimiter or (named[1] if named else _find_delimiter(lines, dialect))
         is_spaced = f"{delimiter} {layout.quote}" in text  # 1, "Ada"
         dialect |= {"delimiter": delimiter, "skipinitialspace": is_spaced}
         columns, has_header = layout.name_columns(_first_rows(lines, dialect), self.name)
@@ -264,7 +264,7 @@ def _broken(line: str, delimiter: str) -> BrokenRow:
     if line == _CUT:
         return BrokenRow(f"a line of at most {MOST_CHARACTERS} characters", "a longer one")
     rule = f"quotes that are closed within {MOST_LINES} lines, and doubled inside quotes"
-    # As it stands there, quotes and all: whoever corrects it must see what is wrong.
+    # Unchanged, with all quotes: to correct it, one must see what is wrong.
     return BrokenRow(rule, "other ones", line.rstrip("\r\n").split(delimiter))
 
 

@@ -111,8 +111,8 @@ class RemoteInput(FileInput):
         try:
             self._files, self._there = fsspec.url_to_fs(url)
         except (ImportError, ValueError) as error:
-            told = str(error).partition("nstall ")[2].split(" ")[0].strip("'\"")
-            package = told or getattr(error, "name", None)
+            named = str(error).partition("nstall ")[2].split(" ")[0].strip("'\"")
+            package = named or getattr(error, "name", None)
             needed = f"needs another package: pip install {package}"
             unknown = f"nothing is known of {address.scheme}:// addresses"
             raise ConfigurationError(f"{self.name}: {needed if package else unknown}") from None
@@ -221,8 +221,8 @@ def _translated(name: str) -> Iterator[None]:
     try:
         yield
     except (*_REASONS, OSError, zlib.error, lzma.LZMAError, zipfile.BadZipFile) as error:
-        told = _REASONS.get(type(error)) or getattr(error, "strerror", None)
-        raise SourceFailed(f"{name}: can't be read: {told or 'broken packed data'}") from None
+        reason = _REASONS.get(type(error)) or getattr(error, "strerror", None)
+        raise SourceFailed(f"{name}: can't be read: {reason or 'broken packed data'}") from None
 
 
 def _stat_of(raw: BinaryIO) -> tuple[int, int, int]:

@@ -178,11 +178,11 @@ class SeveralSources(TableSource):
             return self._sources[0].notices
         names: dict[str, list[str]] = {}
         for notice in chain.from_iterable(source.notices for source in self._sources):
-            name, _, said = notice.partition(": ")
-            names.setdefault(said, []).append(name)
+            name, _, sentence = notice.partition(": ")
+            names.setdefault(sentence, []).append(name)
         return (
-            f"{first}{f' and {len(others)} more' if others else ''}: {said}"
-            for said, (first, *others) in names.items()
+            f"{first}{f' and {len(others)} more' if others else ''}: {sentence}"
+            for sentence, (first, *others) in names.items()
         )
 
     @property
@@ -251,10 +251,10 @@ def _kind_of(source: Input) -> SourceKind:
     if found is not None:
         raise ConfigurationError(f"{source.name}: is {found}, which can't be read")
     suffix = Path(_PACKED.sub("", source.name.lower())).suffix
-    said = _SUFFIXES.get(suffix, SourceKind.CSV)
-    is_json = said in (SourceKind.JSON, SourceKind.JSON_LINES)
+    by_suffix = _SUFFIXES.get(suffix, SourceKind.CSV)
+    is_json = by_suffix in (SourceKind.JSON, SourceKind.JSON_LINES)
     text = head[:1000].replace(b"\0", b"").lstrip(b"\xef\xbb\xbf\xff\xfe")
     if _JSON_TEXT.match(text):
-        return said if is_json else SourceKind.JSON
+        return by_suffix if is_json else SourceKind.JSON
     # A workbook or a Parquet file that does not begin like one is broken; its reader will say so.
-    return said if is_json or not text.isascii() else SourceKind.CSV
+    return by_suffix if is_json or not text.isascii() else SourceKind.CSV

@@ -306,12 +306,12 @@ class SqlSource(Table):
         raise ConfigurationError(f"database: {needs}") from None
 
     def _reason(self, doing: str, error: Any) -> str:  # noqa: ANN401 - SQLAlchemy may not be there
-        told = str(getattr(error, "orig", None) or "")
+        text = str(getattr(error, "orig", None) or "")
         if doing == "connect":
-            does = "refuses this user" if _USER_REFUSED.search(told) else "does not answer"
+            does = "refuses this user" if _USER_REFUSED.search(text) else "does not answer"
             return f"{self._server} {does}"
         kinds = (self._sqlalchemy.exc.OperationalError, self._sqlalchemy.exc.ProgrammingError)
-        if doing == "for the query" and told and isinstance(error, kinds):
-            return told.splitlines()[0]  # a table that is not there, or an error in the text
+        if doing == "for the query" and text and isinstance(error, kinds):
+            return text.splitlines()[0]  # a table that is not there, or an error in the text
         # No more than the kind: drivers quote the row that they failed on.
         return f"{type(error).__name__} {doing}"
