@@ -65,7 +65,7 @@ class User:
 
     @property
     def identity(self) -> Identity:
-        """By what the user is known."""
+        """The device or identifier that names the user."""
         return self.scope.visit.identity
 
     @property
@@ -92,7 +92,7 @@ class User:
     async def _start(self, *, renew: bool) -> InitAnswer:
         scope, visit = self.scope, self.scope.visit
         if not visit.identity.is_device:
-            raise ValidationError("user", "a device, for a session", f"a user by {self.identity}")
+            raise ValidationError("user", "a device, for a session", f"one by {self.identity.kind}")
         answers: list[InitAnswer] = []
 
         async def start() -> Session:
@@ -140,11 +140,11 @@ class DeviceUser(User):
 
 
 class HasScope(Protocol):
-    """A user, or the client, whose scope is that of the current user."""
+    """A user; or the client, whose scope is the current user's."""
 
     @property
     def scope(self) -> Scope:
-        """What a call that is made now is made with."""
+        """The scope of a call that is made now."""
 
 
 class _Calls:
@@ -172,8 +172,8 @@ class ProfileCalls(_Calls):
 
         A cached profile is at most ``CachePolicy.ttl`` old (300 s unless set) and costs no I/O,
         or one exchange with the client's ``store`` if another process has read it. Concurrent
-        reads of one user share one request. A user known by an identifier in place of
-        a device needs the secret, and what comes back is a :class:`FullProfile`.
+        reads of one user share one request. For a user named by an identifier in place
+        of a device, the secret is needed and a :class:`FullProfile` is returned.
 
         :param force: ask the service even if the cache is fresh, and refresh the cache (the
             fourth argument of ``personaclick("profile", "get", …)``; protocol, section 7).

@@ -23,7 +23,7 @@ from personaclick_async.codec import Json
 from personaclick_async.config import Seconds
 from personaclick_async.errors import NoCurrentUser, PersonaClickError
 from personaclick_async.facade.background import background, join_threads
-from personaclick_async.facade.commands import Command, Verb, answer, make_client
+from personaclick_async.facade.commands import Command, Verb, make_client, result_of
 from personaclick_async.models.identity import Identity
 from personaclick_async.user import User
 
@@ -158,7 +158,7 @@ class Handle:
             else:
                 if self._before is not None or not isinstance(user, User):
                     user = await self._turn()
-                value = await answer(self._command, user, self._calls.client)
+                value = await result_of(self._command, user, self._calls.client)
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - the error callback's
             value = CallError.of(error, self.endpoint)
         await self._end(value)

@@ -172,7 +172,7 @@ def make_client(init: Command, options: Mapping[str, object]) -> PersonaClick:
     return PersonaClick(init.shop_id or UNSET, api_url=api_host or UNSET)
 
 
-async def answer(command: Command, user: User, client: PersonaClick | None) -> Json:
+async def result_of(command: Command, user: User, client: PersonaClick | None) -> Json:
     """Return what the success callback gets, or raise what the error callback gets."""
     verb: Verb = command.verb
     params: Any = command.params

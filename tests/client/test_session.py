@@ -122,7 +122,7 @@ async def test_a_customer_without_a_device_has_no_session(client: PersonaClick) 
     user = client.user(email="ada@shop.example")
 
     assert user.session is None
-    with pytest.raises(ValidationError, match="a device, for a session"):
+    with pytest.raises(ValidationError, match="a device, for a session, got one by email"):
         await user.init()
 
 
