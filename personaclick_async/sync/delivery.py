@@ -9,11 +9,11 @@ import math
 import os
 import random
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from enum import Enum
-from typing import Final, TypeAlias
+from typing import Final
 
 import attrs
 
@@ -26,7 +26,6 @@ from personaclick_async.protocol import requests
 from personaclick_async.protocol.answers import Answer
 from personaclick_async.protocol.requests import Call
 from personaclick_async.retry import wait_before_next
-from personaclick_async.sync.batch import Settlement
 from personaclick_async.sync.options import SyncOptions
 from personaclick_async.sync.records import Fault, Refused
 from personaclick_async.sync.report import Cause, Report, SyncStopped, Tally, Waiting
@@ -46,9 +45,6 @@ _MOST_FAILED: Final = 1000
 _SAME_WARNING_SECONDS: Final = 300.0
 _REDIRECTS: Final = range(300, 400)
 _OUT_OF_FILES: Final = [os.strerror(number).lower() for number in (errno.EMFILE, errno.ENFILE)]
-
-Settle: TypeAlias = Callable[[Settlement], asyncio.Future[None]]
-"""Queues a settlement for writing; the future is done when it is durable."""
 
 
 class Halted(Exception):

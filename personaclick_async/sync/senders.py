@@ -7,13 +7,13 @@ import sys
 from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
 from enum import Enum, auto
-from typing import Final
+from typing import Final, TypeAlias
 
 from personaclick_async.errors import PayloadTooLarge, PersonaClickError
 from personaclick_async.models.identity import Identity
 from personaclick_async.protocol import requests
 from personaclick_async.sync.batch import Batch, Settlement
-from personaclick_async.sync.delivery import Delivery, Settle, Verdict, describe, judge, refusal
+from personaclick_async.sync.delivery import Delivery, Verdict, describe, judge, refusal
 from personaclick_async.sync.records import identifiers_of
 from personaclick_async.sync.report import Delivered, Failed, Queued
 
@@ -21,7 +21,11 @@ from personaclick_async.sync.report import Delivered, Failed, Queued
 _SLOWEST_BYTES_PER_SECOND: Final = 125_000
 
 
-class Said(Enum):
+Settle: TypeAlias = Callable[[Settlement], asyncio.Future[None]]
+"""Queues a settlement for writing; the future is done when it is durable."""
+
+
+class Reply(Enum):
     """What the service said to a part of a batch."""
 
     ACCEPTED = auto()
@@ -31,7 +35,7 @@ class Said(Enum):
 
 def bisection(
     first: int, end: int, fits: Callable[[int, int], bool], *, is_bad: bool = False
-) -> Generator[tuple[int, int], Said | None, bool]:
+) -> Generator[tuple[int, int], Reply | None, bool]:
     """Yield what to send, as ``(first, end)``: the whole, then halves of it, in order.
 
     Send back what the service said to each part. A single record that was not accepted is at
@@ -43,10 +47,10 @@ def bisection(
     """
     is_single = end - first == 1
     if is_single or (not is_bad and fits(first, end)):
-        said = yield first, end
-        if is_single or said is Said.ACCEPTED:
-            return said is Said.ACCEPTED
-        is_bad = said is Said.REFUSED
+        reply = yield first, end
+        if is_single or reply is Reply.ACCEPTED:
+            return reply is Reply.ACCEPTED
+        is_bad = reply is Reply.REFUSED
     middle = (first + end) // 2
     is_good = yield from bisection(first, middle, fits)
     yield from bisection(middle, end, fits, is_bad=is_bad and is_good)
@@ -86,12 +90,12 @@ class BulkSender:
             return batch.size(first, end) <= self.most_bytes
 
         async with self._turn:
-            parts, said = bisection(0, len(batch), fits), None
+            parts, reply = bisection(0, len(batch), fits), None
             with suppress(StopIteration):
                 while True:
-                    said = await self._send_part(batch, *parts.send(said))
+                    reply = await self._send_part(batch, *parts.send(reply))
 
-    async def _send_part(self, batch: Batch, first: int, end: int) -> Said:
+    async def _send_part(self, batch: Batch, first: int, end: int) -> Reply:
         body, positions = batch.body_of(first, end), batch.positions[first:end]
         timeout = self._usual_timeout + len(body) / _SLOWEST_BYTES_PER_SECOND
         # Drops all cached profiles: naming up to 100,000 takes longer than reading a few again.
@@ -100,15 +104,15 @@ class BulkSender:
             results = map(Queued, map(batch.rows.__getitem__, positions))
             tally = {"sent": len(positions), "queued": len(positions)}
             await self._settle(Settlement(batch.chunk, positions, results, tally))
-            return Said.ACCEPTED
+            return Reply.ACCEPTED
         if len(positions) == 1:
             await self._settle(_rejection(batch, first, error))
         if not isinstance(error, PayloadTooLarge):
-            return Said.REFUSED
+            return Reply.REFUSED
         if len(positions) > 1:
             # Neither the rest of this batch nor a later one is sent in bodies as large.
             self.most_bytes = min(self.most_bytes, (len(body) + self._envelope_bytes) // 2)
-        return Said.TOO_LARGE
+        return Reply.TOO_LARGE
 
 
 class ProfileSender:
