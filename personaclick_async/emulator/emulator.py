@@ -159,10 +159,10 @@ class Emulator(Traffic):
             for held in self.holds.copy():
                 held.release()
             await runner.cleanup()
-            # What is still queued stays in the database; the next start applies it.
-            self._applying.cancel()
             with self.lock:
                 self._service = None
+            # What is still queued stays in the database; the next start applies it.
+            self._applying.cancel()
 
     @contextmanager
     def _running(self) -> Iterator[Service]:
@@ -253,10 +253,13 @@ class Emulator(Traffic):
         :raises TimeoutError: that took longer than ``timeout`` seconds.
         """
         end = time.monotonic() + timeout
-        while self._rows("SELECT 1 FROM queue LIMIT 1"):
-            if self._applying.done():
-                # It failed; this raises its error.
-                self._applying.result()
+        while True:
+            with self._running() as service:
+                if service.store.value("SELECT 1 FROM queue LIMIT 1") is None:
+                    return
+                if self._applying.done():
+                    # It failed; this raises its error.
+                    self._applying.result()
             if time.monotonic() > end:
                 raise TimeoutError(f"imports were not applied within {timeout:g} s")
             time.sleep(0.005)
