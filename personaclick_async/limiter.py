@@ -37,7 +37,7 @@ class Limiter:
         self._in_use = 0
 
     def pause(self, seconds: Seconds) -> None:
-        """Let nothing through for some seconds: it answered "too many"."""
+        """Let nothing through for some seconds: the service answered "too many"."""
         with self._lock:
             until = self._clock() + min(seconds, _LONGEST_PAUSE)
             self._paused_until = max(self._paused_until, until)

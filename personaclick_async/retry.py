@@ -19,7 +19,7 @@ from personaclick_async.errors import ConnectionFailed, MalformedAnswer, Persona
 from personaclick_async.names import Endpoint
 
 _REFUSED_UNREAD: Final = frozenset({425, 429, 503})
-_RESERVE: Final = 10.0
+_RESERVED_RETRIES: Final = 10.0
 _ENCODING: Final = re.compile(r"content-encoding: \w+ \((\w+)\)\. Please install `([\w.]+)`")
 _ERRNO: Final = re.compile(r"\[Errno (\d+)\]")
 
@@ -73,7 +73,7 @@ class RetryBudget:
     """
 
     share: float
-    _left: float = attrs.field(default=_RESERVE, init=False)
+    _left: float = attrs.field(default=_RESERVED_RETRIES, init=False)
     _seen_calls: int = attrs.field(default=0, init=False)
 
     def spend(self, *, calls: int) -> bool:
@@ -83,7 +83,7 @@ class RetryBudget:
         """
         # What they have earned is added here and not at each call: most calls need no retry.
         earned = (calls - self._seen_calls) * self.share
-        self._left = min(self._left + earned, _RESERVE)
+        self._left = min(self._left + earned, _RESERVED_RETRIES)
         self._seen_calls = calls
         if self._left < 1:
             return False

@@ -175,8 +175,8 @@ class Handle:
             return user
         with calls.lock:
             # With a client of its own the facade needs no init: its session begins by itself.
-            if calls.client is not None and not calls.has_begun:
-                calls.has_begun = True
+            if calls.client is not None and not calls.own_has_begun:
+                calls.own_has_begun = True
                 own.set_result(calls.client.new_visitor())
         if not own.done():
             await asyncio.shield(asyncio.wrap_future(own))
@@ -259,7 +259,7 @@ class Calls:
         self._on_callback_error = on_callback_error or _to_event_loop
         # The facade's own device, for which calls wait until an init has begun its session.
         self._own: Future[User] = Future()
-        self.has_begun = False
+        self.own_has_begun = False
         self._reported: set[Handle] = set()
         self._cancelled: Counter[str] = Counter()
         _all_calls.add(self)
@@ -279,9 +279,9 @@ class Calls:
         with self.lock:
             before = None
             if command.verb is Verb.INIT:  # goes before the calls that wait for it
-                if self.has_begun:
+                if self.own_has_begun:
                     self._own = Future()
-                self.has_begun = True
+                self.own_has_begun = True
             elif latest := self.latest.get(key) or self.latest.get(visit):
                 before = None if latest.is_stranded else latest.answered()
             endpoint = command.verb.endpoint
@@ -348,7 +348,7 @@ class Calls:
         self.latest.clear()
         own = self._own
         if not own.done() or (own.exception() is None and own.result().session is None):
-            self._own, self.has_begun = Future(), False
+            self._own, self.own_has_begun = Future(), False
 
 
 def _to_event_loop(error: BaseException, endpoint: str) -> None:
