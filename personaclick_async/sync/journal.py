@@ -240,7 +240,10 @@ class Journal:
             changes = asked.changes_since(run)
             if not restarts and not changes:
                 run.tally.pop("failed", None)  # they come again
-                return self._unfinished_chunks()
+                with self.transaction() as db:
+                    db.execute(_FORGET_UNSETTLED, (number,))
+                    db.execute("DELETE FROM chunks WHERE run = ? AND last_row IS NULL", (number,))
+                    return list(starmap(Chunk, db.execute(_LEFT, (number,))))
             if not restarts and run.tally.get("sent"):
                 raise SyncRefused(
                     "an earlier sync of this source has not finished, and can't be resumed: "
@@ -257,12 +260,6 @@ class Journal:
             asked.id = begun.lastrowid or 0
             self._keep(db)
         return []
-
-    def _unfinished_chunks(self) -> list[Chunk]:
-        with self.transaction() as db:
-            db.execute(_FORGET_UNSETTLED, (self.run.id,))
-            db.execute("DELETE FROM chunks WHERE run = ? AND last_row IS NULL", (self.run.id,))
-            return list(starmap(Chunk, db.execute(_LEFT, (self.run.id,))))
 
     def end(self, now: datetime, *, is_finished: bool = False) -> None:
         """Close the run for good."""

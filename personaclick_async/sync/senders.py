@@ -110,7 +110,7 @@ class BulkSender:
         if not isinstance(error, PayloadTooLarge):
             return Reply.REFUSED
         if len(positions) > 1:
-            # Neither the rest of this batch nor a later one is sent in bodies as large.
+            # No later body, of this batch or another, is as large.
             self.most_bytes = min(self.most_bytes, (len(body) + self._envelope_bytes) // 2)
         return Reply.TOO_LARGE
 
@@ -119,8 +119,8 @@ class ProfileSender:
     """Sends each record of a batch as a request of its own.
 
     Records that share an identifier are about the same person: they keep their order, across
-    batches, and are never in flight at once. At most twice as many as there are requests at once
-    are sent and not yet committed: no more than those are sent again after a crash.
+    batches, and are never in flight at once. After a crash, at most twice ``concurrency`` records
+    are sent again.
     """
 
     most_batches: Final = 4
@@ -158,7 +158,7 @@ class ProfileSender:
             with self._delivery.halting():
                 await before
         if self._delivery.lacks_files and self._spare:
-            # There are no files for so many requests: later batches have one worker less.
+            # Too few open files for so many requests: keep the slot, so that one less runs.
             self._delivery.lacks_files = False
             self._spare -= 1
         else:
@@ -177,7 +177,7 @@ class ProfileSender:
             if earlier:
                 await asyncio.wait(earlier)
             if not self._failed.isdisjoint(identifiers):
-                # Were it sent now, the next run would put the older record on top of it.
+                # If it were sent now, the next run would overwrite it with the older record.
                 failed = Failed(row, "an earlier record of the same person has failed")
                 return Settlement(chunk, (), (failed,), {"failed": 1})
             names = [Identity(kind, str(fields[kind])) for kind, _ in identifiers]
