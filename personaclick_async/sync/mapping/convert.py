@@ -32,18 +32,18 @@ from personaclick_async.sync.records import Fault
 
 # Addresses and ids as nearly all are written: the rules accept these unchanged. As they hardly
 # repeat, to remember them would not help.
-_FIT: Final = {
+_PLAIN: Final = {
     Kind.EMAIL: r"(?!.{65})(?=[a-z._-]{0,40}[0-9]|[ac-jlmqrtv-z])"
     r"[a-z0-9]++(?:[._+-][a-z0-9]++)*+@(?:[a-z0-9]++(?:-[a-z0-9]++)*+\.)++[a-z]{2,}+",
     Kind.IDENTIFIER: r"[1-9][0-9]{0,63}+",
 }
-_IS_FIT: Final = {
-    **{kind: re.compile(fit).fullmatch for kind, fit in _FIT.items()},
+_IS_PLAIN: Final = {
+    **{kind: re.compile(one).fullmatch for kind, one in _PLAIN.items()},
     Kind.PHONE: rules.is_plain_phone,
 }
 # A whole column of them, a text to a line.
-_ARE_FIT: Final = {kind: re.compile(rf"(?:{fit}\n)++").fullmatch for kind, fit in _FIT.items()}
-_TEXTS: Final = (Kind.TEXT, *_IS_FIT)
+_ARE_PLAIN: Final = {kind: re.compile(rf"(?:{one}\n)++").fullmatch for kind, one in _PLAIN.items()}
+_TEXTS: Final = (Kind.TEXT, *_IS_PLAIN)
 _MOST_REMEMBERED: Final = 16_384
 _LONGEST_REMEMBERED: Final = 64
 _MC: Final = re.compile(r"\bMc([^\W\d_])")
@@ -100,20 +100,21 @@ class Converter:
         """Convert the cells of many rows, each as :meth:`attempt` does."""
         kind, absent = self._origin.kind, self._origin.absent
         types = {*map(type, cells)}
-        if types != {str} and types <= {int, str, NoneType} and kind in _IS_FIT:
+        is_plain = _IS_PLAIN.get(kind)
+        if is_plain and types != {str} and types <= {int, str, NoneType}:
             cells, types = ["" if cell is None else str(cell) for cell in cells], {str}
         # Values and cases change even texts that the rules accept.
-        if types != {str} or (kind in _IS_FIT and (self._origin.values or self._origin.case)):
+        if types != {str} or (is_plain and (self._origin.values or self._origin.case)):
             return list(map(self.attempt, cells))
-        if kind not in _IS_FIT:
+        if is_plain is None:
             return list(map(self._remembered.__getitem__, cells))
-        if kind in _ARE_FIT and absent.isdisjoint(cells):
+        if kind in _ARE_PLAIN and absent.isdisjoint(cells):
             lines = "\n".join([*cells, ""])
-            if lines.count("\n") == len(cells) and _ARE_FIT[kind](lines):
+            if lines.count("\n") == len(cells) and _ARE_PLAIN[kind](lines):
                 return list(cells)
-        is_fit, read = _IS_FIT[kind], self._plain_phone if kind is Kind.PHONE else str
+        read = self._plain_phone if kind is Kind.PHONE else str
         return [
-            read(cell) if is_fit(cell) and cell not in absent else self.attempt(cell)
+            read(cell) if is_plain(cell) and cell not in absent else self.attempt(cell)
             for cell in cells
         ]
 
@@ -154,7 +155,7 @@ class Converter:
         for spelling in (text, text.casefold()):
             if spelling in self._known:
                 return self._known[spelling]
-        if origin.kind in _IS_FIT:
+        if origin.kind in _IS_PLAIN:
             text = self._taken("apostrophes", text, "apostrophe removed").strip()
         self._check_meant(text)
         if origin.part is not None:
@@ -183,7 +184,7 @@ class Converter:
         if not text.isascii() and self._origin.kind not in (Kind.ANY, Kind.LIST, Kind.OBJECTS):
             invisible = {ch for ch in text if unicodedata.category(ch) == "Cf"}
             seen = text.strip("".join({*invisible, *filter(str.isspace, text)}))
-            if self._origin.kind in _IS_FIT:
+            if self._origin.kind in _IS_PLAIN:
                 seen = "".join(ch for ch in seen if ch not in invisible)
             text = self._noted(text, seen, "invisible characters removed")
         if text.startswith('="') and (found := re.fullmatch('="((?:[^"]|"")*)"', text)):
