@@ -207,10 +207,14 @@ class PersonaClick:
         protocol, section 6.2). Keep ``user.session`` in the visitor's cookies.
 
         :param tz: the visitor's offset from GMT in hours, if the service is to know it.
-        :raises ValidationError: an argument is malformed.
+        :raises ValidationError: an argument is malformed, or says what another one says.
         """
-        if session is None and did is not None:
+        if session is not None and (did is not None or seance is not None):
+            raise _both("a did or seance")
+        if did is not None:
             session = Session(did=Identity.device(did).value, seance=seance)
+        elif seance is not None and session is None:
+            raise ValidationError("did", "the device that the seance belongs to", "none")
         group = _segment(segment)
         session, answer = await start_session(self._core, self._options, session, tz=tz)
         return DeviceUser(Scope(self._core, Visit.of(session, group), self._options), answer)
@@ -240,6 +244,9 @@ class PersonaClick:
         """
         group = None if segment is None else _segment(segment)
         if session is not None:
+            others = did, seance, email, phone, external_id, loyalty_id, telegram_id
+            if any(one is not None for one in others):
+                raise _both("an identifier or seance")
             return User(Scope(self._core, Visit.of(session, group), self._options))
         # Most calls are about a device, and this takes half the time of asking for all names.
         if did is not None and email is phone is external_id is loyalty_id is telegram_id is None:
@@ -451,6 +458,10 @@ def _start_over_after_fork() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_start_over_after_fork)
+
+
+def _both(other: str) -> ValidationError:
+    return ValidationError("user", f"a session or {other}", "both")
 
 
 def _segment(value: Segment | str | None) -> Segment | None:

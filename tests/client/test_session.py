@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -151,3 +152,25 @@ async def test_the_offset_of_the_visitor_is_sent_if_asked_to(
     await client.init()
     await client.init(tz=tz)
     assert [request.query.get("tz") for request in emulator.requests] == [None, sent]
+
+
+@pytest.mark.parametrize(
+    "others", [{"did": "other"}, {"seance": "s"}, {"email": "ada@shop.example"}, {"phone": ""}]
+)
+async def test_a_session_and_what_would_be_ignored_beside_it_are_refused(
+    client: PersonaClick, others: dict[str, Any]
+) -> None:
+    with pytest.raises(ValidationError, match="user: expected a session or"):
+        client.user(Session(did="d1"), **others)
+
+
+async def test_a_session_is_started_for_one_device(
+    client: PersonaClick, emulator: Emulator
+) -> None:
+    with pytest.raises(ValidationError, match="user: expected a session or"):
+        await client.init(Session(did="d1"), did="other")
+    with pytest.raises(ValidationError, match="user: expected a session or"):
+        await client.init(Session(did="d1"), seance="s")
+    with pytest.raises(ValidationError, match="did: expected the device that the seance"):
+        await client.init(seance="s")
+    assert emulator.requests == []
