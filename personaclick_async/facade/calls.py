@@ -77,7 +77,7 @@ class Handle:
     """
 
     endpoint: str
-    _command: Command
+    command: Command
     _key: Hashable
     _calls: Calls
     _user: User | NoCurrentUser | None
@@ -153,12 +153,12 @@ class Handle:
         try:
             if self._task is None:  # an eager task, which runs up to its first wait in the call
                 await asyncio.sleep(0)
-            if self._command.verb is Verb.INIT:
+            if self.command.verb is Verb.INIT:
                 value = await self._init()
             else:
                 if self._before is not None or not isinstance(user, User):
                     user = await self._turn()
-                value = await result_of(self._command, user, self._calls.client)
+                value = await result_of(self.command, user, self._calls.client)
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - the error callback's
             value = CallError.of(error, self.endpoint)
         await self._end(value)
@@ -184,12 +184,12 @@ class Handle:
 
     async def _init(self) -> Json:
         """Begin the session of the facade's own device; return the shop's settings."""
-        command, calls = self._command, self._calls
+        command, calls = self.command, self._calls
         options: Any = command.params or {}
         did = options.get(names.DID)
         if did is not None:
             did = Identity.of(did=did).value
-        client = calls.client = calls.client or make_client(command, options)
+        client = calls.client = calls.client or make_client(command)
         if command.stream is not None:
             client = client.with_options(stream=command.stream)
         user = await client.init(did=did)
@@ -205,7 +205,7 @@ class Handle:
     async def _end(self, value: Json | CallError) -> None:
         """Let the user's next call begin, and call the one callback that is due."""
         calls, failed = self._calls, value if isinstance(value, CallError) else None
-        callback = self._command.success if failed is None else self._command.error
+        callback = self.command.success if failed is None else self.command.error
         with calls.lock:
             self.is_answered = True
             if calls.latest.get(self._key) is self:
@@ -214,7 +214,7 @@ class Handle:
             self._task.remove_done_callback(self._end_without_answer)
         if self._answered is not None:
             self._answered.set_result(None)
-        if failed is not None and self._command.verb is Verb.INIT:
+        if failed is not None and self.command.verb is Verb.INIT:
             self._own.set_exception(failed.error)
         try:
             if callback is not None:
@@ -344,6 +344,11 @@ class Calls:
     def start_over_after_fork(self) -> None:
         """Forget the parent's calls in a forked child; a session that was there stays."""
         self.lock = threading.Lock()
+        for begun in self.in_flight:
+            # Without a client the child's calls would wait for an init that is the parent's.
+            if self.client is None and begun.command.verb is Verb.INIT:
+                with suppress(PersonaClickError):  # the parent is told
+                    self.client = make_client(begun.command)
         self.in_flight.clear()
         self.latest.clear()
         own = self._own

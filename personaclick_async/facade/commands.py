@@ -162,8 +162,9 @@ def _given(params: Params) -> dict[str, object]:
     }
 
 
-def make_client(init: Command, options: Mapping[str, object]) -> PersonaClick:
+def make_client(init: Command) -> PersonaClick:
     """Return a new client, as ``init`` asks for it."""
+    options: Any = init.params or {}
     api_host = options.get("api_host")
     if api_host is not None and not isinstance(api_host, str):
         raise ConfigurationError("api_host: expected a str")

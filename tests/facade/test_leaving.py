@@ -209,6 +209,27 @@ def test_a_fork_in_the_middle_of_calls_loses_and_doubles_none(emulator: Emulator
     assert [one["number"] for one in sent if one["who"] == "child"] == [0]
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_fork_right_after_init_leaves_no_call_waiting(emulator: Emulator) -> None:
+    done = script(
+        emulator,
+        """
+        import time
+        from personaclick_async.facade.background import background
+        background.loop().call_soon_threadsafe(time.sleep, 0.5)
+        personaclick("init", None)
+        pid = os.fork()
+        personaclick("profile", "set", {"who": "parent" if pid else "child"}).result(10)
+        if pid:
+            print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+        """,
+    )
+
+    assert (done.returncode, done.stdout) == (0, "0\n"), done.stderr
+    sent = [request.body["who"] for request in emulator.requests_to("/profile/set")]
+    assert sorted(sent) == ["child", "parent"]
+
+
 @pytest.mark.parametrize(
     ("text", "reported"),
     [
