@@ -208,6 +208,8 @@ class Sync(AbstractAsyncContextManager["Sync"]):
         if options.journal is not None:
             restarts = options.unfinished is Unfinished.RESTART
             journal = self._journal = Journal(options.journal, sets_aside=restarts)
+            if report.ended_at is not None:
+                journal.close()  # nobody else will: it took too long to open
             run.fingerprint = self._source.fingerprint
             run.rejects_at = 0 if rejects is None else rejects.position
             left = journal.resume(

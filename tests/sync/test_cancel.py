@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,25 @@ async def test_cancelled_again_and_again(
     if route == "per-profile":
         # Those under way were waited for: nothing was sent twice.
         assert len(emulator.requests_to(SET)) == len(rows)
+
+
+async def test_given_up_while_it_opens_its_journal_it_does_not_keep_it_locked(
+    make_client: MakeClient, journal: Path
+) -> None:
+    client = make_client(limits={})
+    for turn in range(10):
+        path = journal.with_name(f"{turn}.db")
+        sync = start(client, people(3), journal=path)
+        running = asyncio.create_task(sync.run())
+        while sync.report.total is None or not path.exists():
+            await asyncio.sleep(0)
+        # The second time it does not wait for what it has begun.
+        running.cancel()
+        await asyncio.sleep(0)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        await until(lambda: "personaclick-sync-read" not in {t.name for t in threading.enumerate()})
+        assert (await start(client, people(3), journal=path).run()).sent == 3
 
 
 @pytest.mark.parametrize("route", PATHS)
