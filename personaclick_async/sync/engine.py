@@ -150,13 +150,16 @@ class Sync(AbstractAsyncContextManager["Sync"]):
             report.waiting = None
             report.ended_at = now()
             self._reading.close(self._slices.close)
-            if self._journal is not None:
-                await self._writing.run(self._journal.close)
-            self._writing.close()
-            await self._hand_on(None)
-            # Last, for it is the caller's, and may fail.
-            if isinstance(source, AsyncSource):
-                await source.stop()
+            try:
+                if self._journal is not None:
+                    # It is closed even if this task is cancelled meanwhile.
+                    await asyncio.wait([self._writing.run(self._journal.close)])
+            finally:
+                self._writing.close()
+                await self._hand_on(None)
+                # Last, for it is the caller's, and may fail.
+                if isinstance(source, AsyncSource):
+                    await source.stop()
 
     async def _check(self) -> None:
         """Read and admit everything, as a dry run does."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,7 @@ async def test_given_up_while_it_opens_its_journal_it_does_not_keep_it_locked(
         path = journal.with_name(f"{turn}.db")
         sync = start(client, people(3), journal=path)
         running = asyncio.create_task(sync.run())
-        while sync.report.total is None or not path.exists():
+        while sync.report.total is None or not path.exists():  # noqa: ASYNC110 - at once
             await asyncio.sleep(0)
         # The second time it does not wait for what it has begun.
         running.cancel()
@@ -72,6 +73,31 @@ async def test_given_up_while_it_opens_its_journal_it_does_not_keep_it_locked(
         await asyncio.gather(running, return_exceptions=True)
         await until(lambda: "personaclick-sync-read" not in {t.name for t in threading.enumerate()})
         assert (await start(client, people(3), journal=path).run()).sent == 3
+
+
+async def test_cancelled_again_while_it_ends_it_leaves_no_thread_and_no_task(
+    make_client: MakeClient, journal: Path
+) -> None:
+    async def rows() -> AsyncIterator[Any]:
+        for row in people(200):
+            yield row
+            await asyncio.sleep(0)
+
+    client = make_client(limits={})
+    for steps in range(8):
+        path = journal.with_name(f"{steps}.db")
+        sync = start(client, rows(), journal=path, route="per-profile", chunk_rows=5)
+        running = asyncio.create_task(sync.run())
+        await until(lambda: sync.report.sent > 0)  # noqa: B023
+        running.cancel()
+        while sync.report.ended_at is None:  # noqa: ASYNC110 - at once
+            await asyncio.sleep(0)
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+    await until(lambda: not any("sync" in one.name for one in threading.enumerate()))
 
 
 @pytest.mark.parametrize("route", PATHS)
