@@ -32,7 +32,7 @@ from personaclick_async.sync.records import (
 )
 from personaclick_async.sync.rejects import RejectFile
 from personaclick_async.sync.report import Checked, Report, Result
-from personaclick_async.sync.senders import BulkSender, ProfileSender
+from personaclick_async.sync.senders import BulkSender, ProfileSender, largest_record
 from personaclick_async.user import Core
 
 T = TypeVar("T")
@@ -164,7 +164,7 @@ class Sync(AbstractAsyncContextManager["Sync"]):
     async def _check(self) -> None:
         """Read and admit everything, as a dry run does."""
         route = self.report.route = await self._reading.run(self._route)
-        largest = self._options.max_chunk_bytes
+        largest = largest_record(route, self._core.shop, self._options)
         found = chain(self._read_ahead, self._slices)
         admitting = ([admitted(one, route, largest)[0] for one in rows] for rows, *_ in found)
         while (outcomes := await self._next(admitting)) is not None:

@@ -284,6 +284,23 @@ async def test_a_dry_run_checks_all_and_touches_nothing(
     assert await asyncio.to_thread(journal.exists) is False
 
 
+@pytest.mark.parametrize("route", list(Route)[1:])
+async def test_a_dry_run_rejects_the_records_that_a_run_rejects(
+    client: PersonaClick, route: Route
+) -> None:
+    # About as large as the largest record of a body, and far larger.
+    sizes = [*range(800, 1000, 10), 5000]
+    rows = [{"email": f"u{n}@shop.example", "first_name": "n" * n} for n in sizes]
+    limits = {"route": route, "max_chunk_bytes": 1024}
+
+    sent = await start(client, source_of(rows), **limits).run()
+    checked = await start(client, source_of(rows), dry_run=True, **limits).run()
+
+    assert checked.rejected == sent.rejected
+    assert checked.checked == sent.sent
+    assert (sent.rejected > 1) == (route is Route.BULK)
+
+
 async def test_records_alive_at_once_are_bounded(
     client: PersonaClick, emulator: Emulator, journal: Path
 ) -> None:
