@@ -166,5 +166,6 @@ def fit(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 async def until(condition: Callable[[], bool]) -> None:
     """Wait for something that happens in another thread or process, which sets no event."""
-    while not condition():  # noqa: ASYNC110
-        await asyncio.sleep(0.005)
+    async with asyncio.timeout(60):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.005)

@@ -97,7 +97,7 @@ async def test_cancelled_again_while_it_ends_it_leaves_no_thread_and_no_task(
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
         assert asyncio.all_tasks() == {asyncio.current_task()}
-    await until(lambda: not any("sync" in one.name for one in threading.enumerate()))
+    await until(lambda: not any("personaclick-sync" in one.name for one in threading.enumerate()))
 
 
 @pytest.mark.parametrize("route", PATHS)
