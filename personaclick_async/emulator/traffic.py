@@ -195,7 +195,7 @@ T = TypeVar("T")
 def _with_the_keywords_of(
     _: Callable[P, object], /
 ) -> Callable[[Callable[..., T]], Callable[Concatenate[Traffic, P], T]]:
-    """Give a method with ``**settings`` the keywords of another callable, for type checkers."""
+    """Type a method with ``**settings`` by the keywords of another callable."""
     return lambda method: method
 
 

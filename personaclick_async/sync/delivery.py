@@ -199,7 +199,7 @@ class Delivery:
         return Halted()
 
     def count(self, tally: Tally) -> None:
-        """Give up after too many refusals in a row, or too many failures in all."""
+        """End the sync after too many refusals in a row, or too many failures in all."""
         self._refusals = 0 if "sent" in tally else self._refusals + 1
         if self._refusals == self.options.max_refused_in_a_row:
             self.give_up(
