@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from personaclick_async.codec import encode
 from personaclick_async.config import CallOptions
 from personaclick_async.emulator import Emulator, RecordedRequest
 from personaclick_async.models import rules
-from personaclick_async.sync import FaultyRow, Records, Result, Sync, SyncOptions
+from personaclick_async.sync import FaultyRow, Record, Records, Result, Sync, SyncOptions
 from personaclick_async.sync.sources import IterableSource
 
 Row = Mapping[str, Any]
@@ -169,3 +170,22 @@ async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(60):
         while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.005)
+
+
+class Alive:
+    """Makes records, and counts how many of them exist at once."""
+
+    def __init__(self) -> None:
+        self.now = self.most = 0
+        self._watched: list[weakref.ref[Record]] = []
+
+    def records(self, count: int) -> Iterator[Record]:
+        for row in range(1, count + 1):
+            record = Record(row, {"email": f"user{row}@shop.example"})
+            self._watched.append(weakref.ref(record, self._gone))
+            self.now += 1
+            self.most = max(self.most, self.now)
+            yield record
+
+    def _gone(self, _: object) -> None:
+        self.now -= 1

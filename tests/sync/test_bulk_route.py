@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import weakref
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from personaclick_async import CLEAR, Family, PersonaClick, RateLimit, codec
 from personaclick_async.emulator import Emulator
-from personaclick_async.sync import Queued, Record, Refused, Route, SyncStopped
+from personaclick_async.sync import Queued, Refused, Route, SyncStopped
 from personaclick_async.sync.records import BULK_FROM
 from tests.conftest import MakeClient
 from tests.sync.conftest import MakeEmulator
 from tests.sync.support import (
     IMPORT,
+    Alive,
     Picky,
     Rejects,
     expected,
@@ -196,25 +195,8 @@ async def test_a_quota_that_others_use_too_is_waited_for(
 
 
 async def test_records_alive_at_once_are_bounded(client: PersonaClick, emulator: Emulator) -> None:
-    alive = most = 0
-
-    def gone(_: object) -> None:
-        nonlocal alive
-        alive -= 1
-
-    watched = []
-
-    def records() -> Iterator[Record]:
-        nonlocal alive, most
-        for row in range(1, 10_001):
-            name = f"user{row}@shop.example"
-            record = Record(row, {"email": name})
-            watched.append(weakref.ref(record, gone))
-            alive += 1
-            most = max(most, alive)
-            yield record
-
-    sync = start(client, records(), route="bulk", max_chunk_bytes=20_000, chunk_rows=50)
+    alive = Alive()
+    sync = start(client, alive.records(10_000), route="bulk", max_chunk_bytes=20_000, chunk_rows=50)
     assert (await sync.run()).sent == 10_000
     # One slice being read, one being packed: a packed record is bytes.
-    assert most <= 3 * 50
+    assert alive.most <= 3 * 50

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import weakref
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +28,7 @@ from personaclick_async.sync import (
 from tests.conftest import MakeClient
 from tests.sync.support import (
     SET,
+    Alive,
     Picky,
     Rejects,
     expected,
@@ -305,29 +305,12 @@ async def test_records_alive_at_once_are_bounded(
     client: PersonaClick, emulator: Emulator, journal: Path
 ) -> None:
     """Counted, not timed: what the source gave and the sync has not let go of yet."""
-    alive = most = 0
-
-    def gone(_: object) -> None:
-        nonlocal alive
-        alive -= 1
-
-    watched = []
-
-    def records() -> Iterator[Record]:
-        nonlocal alive, most
-        for row in range(1, 1501):
-            name = f"user{row}@shop.example"
-            record = Record(row, {"email": name})
-            watched.append(weakref.ref(record, gone))
-            alive += 1
-            most = max(most, alive)
-            yield record
-
+    alive = Alive()
     options = {"route": "per-profile", "chunk_rows": 25, "concurrency": 4, "journal": journal}
-    sync = start(client, records(), **options)
+    sync = start(client, alive.records(1500), **options)
     assert (await sync.run()).sent == 1500
     # Four chunks in the lanes, one waiting to get in, one being read.
-    assert most <= 6 * 25 + 2 * 4
+    assert alive.most <= 6 * 25 + 2 * 4
 
 
 async def test_a_slow_reader_slows_the_sync_down(
