@@ -40,11 +40,9 @@ class Summary:
     No value is kept, of an id only its hash, unless ``keeps_examples``.
     """
 
-    def __init__(
-        self, *, is_dry_run: bool, keeps_examples: bool = False, limit: int | None = None
-    ) -> None:
+    def __init__(self, *, is_dry_run: bool, keeps_examples: bool = False) -> None:
         self.is_dry_run = is_dry_run
-        self.changes = Changes(last_row=limit)
+        self.changes = Changes()
         self._keeps_examples = keeps_examples
         self._ids: set[int] = set()
         self._shared = Changes()
@@ -56,6 +54,7 @@ class Summary:
 
     def see(self, outcome: Outcome) -> Outcome:
         """Look at a row as it is read, and return it."""
+        self.changes.count(outcome.row)
         if not isinstance(outcome, Record):
             return outcome
         own = outcome.wire.get(EXTERNAL_ID)

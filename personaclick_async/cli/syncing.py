@@ -49,7 +49,7 @@ def propose(reading: Reading, output: Output) -> None:
 
 def run_sync(given: Syncing, connection: Connection, output: Output) -> None:
     """Check everything, then send, and show the account, even after an interruption."""
-    summary = Summary(is_dry_run=given.dry_run, keeps_examples=given.show_values, limit=given.limit)
+    summary = Summary(is_dry_run=given.dry_run, keeps_examples=given.show_values)
     shard = machines.shard_of(given)
     mapping = _mapping(given, summary)
     source = _open(given, mapping)

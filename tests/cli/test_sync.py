@@ -418,6 +418,16 @@ def test_a_trial_counts_no_changes_of_later_rows(shell: Shell) -> None:
     assert (counted["values"], counted["changes"]) == (7, 7)
 
 
+def test_a_trial_of_a_shard_counts_the_changes_of_its_rows(shell: Shell) -> None:
+    rows = "".join(f"{n}, Ada \n" for n in range(1, 301))
+    Path("customers.csv").write_text(f"id,first_name\n{rows}")
+
+    arguments = ("sync", "customers.csv", "--dry-run", "--json", "--shard")
+    done = [json.loads(shell(*arguments, f"{n}/2").stdout) for n in (1, 2)]
+    assert sum(one["read"] for one in done) == 300
+    assert [one["changes"][0]["rows"] for one in done] == [one["read"] for one in done]
+
+
 @pytest.mark.parametrize("content", ["", "id,email\n", "\ufeffid,email\n", "\n\n"])
 def test_a_file_without_rows_is_invalid_input(
     shell: Shell, emulator: Emulator, content: str

@@ -376,7 +376,11 @@ def test_what_is_changed_is_counted_by_field() -> None:
     changes = Changes()
     mapping = attrs.evolve(FieldMapping.parse('[fields]\nid = "a"'), changes=changes)
 
-    mapping.compile(["a"]).rows(1, [["1.0", '="2"', "3", "4.0"]])
+    compiled = mapping.compile(["a"])
+    for _ in range(2):  # as a shard does, to see by what to divide people
+        compiled.rows(1, [["1.0", '="2"', "3", "4.0", "5.0"]])
+    for row in range(1, 5):  # the last one is another shard's
+        changes.count(row)
 
     assert {key: (one.count, one.first_rows) for key, one in changes.found.items()} == {
         ("external_id", ".0 removed"): (2, [1, 4]),

@@ -58,18 +58,17 @@ class Changes:
     """Counts what a mapping changes in the cells of a file, to be reported.
 
     Given to a mapping by ``attrs.evolve(mapping, changes=Changes())``, before a source is opened.
+    Call :meth:`count` for each row that is used: a source may map more, or map them twice.
 
     :ivar found: by the field's name and what was done, such as ``invisible characters removed``.
-    :ivar last_row: rows after it do not count: sources read ahead.
+    :ivar mapped: what was done in the rows that were mapped last, by row and field.
     """
 
     found: dict[tuple[str, str], Change] = attrs.field(factory=dict)
-    last_row: int | None = None
+    mapped: dict[int, dict[str, list[str]]] = attrs.field(factory=dict)
 
     def add(self, field: str, row: int, notes: Iterable[str]) -> None:
         """Count what was done to a cell."""
-        if self.last_row is not None and row > self.last_row:
-            return
         for note in dict.fromkeys(notes):
             change = self.found.setdefault((field, note), Change())
             change.count += 1
@@ -77,11 +76,16 @@ class Changes:
                 change.first_rows.append(row)
 
     def add_column(self, first: int, field: Converter, cells: Iterable[Any]) -> None:
-        """Count what is changed in a column's cells and sent."""
+        """Note what is changed in a column's cells and sent, to be counted by row."""
         for row, cell in enumerate(cells, first):
             value = field.attempt(cell)
             if field.notes and value is not None and type(value) is not Fault:
-                self.add(field.label, row, field.notes)
+                self.mapped.setdefault(row, {})[field.label] = [*field.notes]
+
+    def count(self, row: int) -> None:
+        """Count what was changed in a row that was just read."""
+        for field, notes in self.mapped.pop(row, {}).items():
+            self.add(field, row, notes)
 
 
 @attrs.frozen(kw_only=True)
@@ -254,6 +258,8 @@ class CompiledMapping:
     def rows(self, first: int, columns: Sequence[Sequence[Any]]) -> list[Outcome]:
         """Map rows, given by their columns, which are numbered from ``first`` on."""
         found: dict[str, list[Any]] = {}
+        if self._changes is not None:
+            self._changes.mapped.clear()
         for name, field, indexes in self._fields:
             cells = columns[indexes[0]]
             if len(indexes) > 1:
