@@ -52,8 +52,7 @@ def query(did: str) -> dict[str, str]:
 async def bare_aiohttp(
     url: str, tls: ssl.SSLContext | None = None
 ) -> AsyncIterator[dict[str, Call]]:
-    """The floor: one aiohttp session and json.loads."""
-    ready_made = json.dumps({"shop_id": SHOP, "did": "device", **FIELDS}).encode()
+    """The floor: one aiohttp session, json.dumps and json.loads."""
     async with aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=0, ssl=tls or True),
         cookie_jar=aiohttp.DummyCookieJar(),
@@ -69,8 +68,10 @@ async def bare_aiohttp(
             ) as answer:
                 return json.loads(await answer.read())
 
-        async def set_(_: str) -> object:
-            async with session.post(url + "profile/set", data=ready_made, headers=_JSON) as answer:
+        async def set_(did: str) -> object:
+            # Encoded each time: no two visitors send the same.
+            body = json.dumps({**query(did), **FIELDS}).encode()
+            async with session.post(url + "profile/set", data=body, headers=_JSON) as answer:
                 return json.loads(await answer.read())
 
         yield {"get": get, "set": set_, "last order": last_order}

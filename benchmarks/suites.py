@@ -260,7 +260,7 @@ async def _sync_of_pool(url: str, name: str, rounds: int, count: int) -> Compari
             async with session.post(
                 url + "profile/set", data=json.dumps(body).encode(), headers=headers
             ) as answer:
-                await answer.read()
+                assert json.loads(await answer.read())["status"] == "success"
 
         async def sync() -> None:
             options = SyncOptions(route=Route.PER_PROFILE, concurrency=50)
