@@ -259,4 +259,6 @@ def _masked(value: Json) -> Json:
             name: _MASKED if name.lower() in _PRIVATE else _masked(inner)
             for name, inner in value.items()
         }
+    if isinstance(value, str):
+        return value.encode(errors="replace").decode()  # a header's bytes can be no text
     return [_masked(inner) for inner in value] if isinstance(value, list) else value

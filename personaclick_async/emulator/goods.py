@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import partial
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 import attrs
 
@@ -39,6 +39,8 @@ _SIZES: Final = ("120", "140", "160", "180", "200", "220", "310", "520", "origin
 _PRICES: Final = ("price", "price_full", "oldprice", "oldprice_full")
 _NUMBERS: Final = {*_PRICES, "discount", "discount_percent", "stock_quantity"}
 _FEW: Final = 10
+_NO_HANDLE: Final = re.compile(r"^([A-Za-z]+:)?//[^/?#]*|[?#].*")
+"""What an address has before and behind its path."""
 _FASHION: Final = ("fashion_sizes", "fashion_original_sizes", "fashion_colors")
 _LISTS: Final = ("category_ids", "categories", "params", *_FASHION)
 
@@ -278,7 +280,7 @@ def _discount(of: Given) -> int | None:
         return int(_number_of(of, "discount_percent"))
     # As they are written: 29 % of a float would be 28.999….
     price, old = (Decimal(str(_number_of(of, f"{name}_full"))) for name in ("price", "oldprice"))
-    return int((old - price) / old * 100) if old > price else None
+    return int((old - price) / old * 100) if old > price >= 0 else None
 
 
 def _formatted(of: Given, name: str) -> str:
@@ -290,9 +292,9 @@ def _formatted(of: Given, name: str) -> str:
 _DERIVED: Final[Mapping[str, Callable[[Given], Json]]] = {
     "image_url": lambda of: of["picture"],
     "picture": lambda of: of["image_url"],
-    "image_url_handle": lambda of: urlsplit(of["image_url"]).path,
+    "image_url_handle": lambda of: _NO_HANDLE.sub("", of["image_url"]),
     "image_url_resized": lambda of: dict.fromkeys(_SIZES, of["image_url"]),
-    "url_handle": lambda of: urlsplit(of["url"]).path,
+    "url_handle": lambda of: _NO_HANDLE.sub("", of["url"]),
     "category_ids": lambda of: [str(one["id"]) for one in of["categories"] if "id" in one],
     "fashion_sizes": lambda of: [*of["fashion"]["sizes"]],
     "fashion_colors": lambda of: [*of["fashion"]["colors"]],

@@ -8,10 +8,10 @@ import re
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final
-from urllib.parse import unquote
+from typing import Annotated, Any, Final
 
 import attrs
+import msgspec
 
 from personaclick_async import names
 from personaclick_async.codec import Json
@@ -23,6 +23,7 @@ from personaclick_async.emulator.state import Profiles, Store, new_id, packed
 from personaclick_async.emulator.traffic import Traffic
 
 _SHOP_ID: Final = re.compile(r"[0-9A-Fa-f]{30}")
+_SEGMENT_ID: Final = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]  # as SQLite has them
 _LABELS: Final = (names.SID, names.SEANCE, names.STREAM, names.REFERER, names.REFERRER)
 DONE: Final[Given] = {names.STATUS: names.STATUS_SUCCESS}
 _INIT_ANSWER: Final[Given] = {
@@ -118,8 +119,10 @@ class Service:
         has_secret = given.get(names.SHOP_SECRET) is not None
         seance = read.as_text(given.get(names.SID)) or read.as_text(given.get(names.SEANCE))
         did = read.did(given, behaviour.device_malformed)
-        if did and "%" in did and not profiles.device(did) and profiles.device(unquote(did)):
-            did = unquote(did)  # encoded twice, as React Native does (protocol, section 8.1)
+        if endpoint.method == "GET":
+            # React Native encodes a query's values twice (protocol, section 8.1).
+            did = did and profiles.as_known(names.DID, did)
+            identifiers = {kind: profiles.as_known(kind, identifiers[kind]) for kind in identifiers}
         device = profiles.device(did) if did else None
         if endpoint in _NEEDS_SOMEBODY and not did and not identifiers:
             raise Refused(behaviour.device_missing, "did is missing")
@@ -199,7 +202,7 @@ class Service:
             raise Refused(422, f"{key} is not an array")
         given = parameters.get(names.SEGMENT_ID)
         wanted = None if given == "" else given
-        segment_id = read.of_type(int, "not an integer", names.SEGMENT_ID, wanted)
+        segment_id = read.of_type(_SEGMENT_ID, "not an integer", names.SEGMENT_ID, wanted)
         if self.behaviour.imports_applied == "before the answer":
             for entry in entries:
                 self._apply(shop, endpoint.name, segment_id, entry)

@@ -156,17 +156,17 @@ class Profiles:
         return dict(self.store.execute(query, key))
 
     def known_by(self, identifiers: Mapping[str, str]) -> int | None:
-        """Return the profile of the first identifier, or did, that has one; email before phone."""
-        # React Native encodes a query's values twice (protocol, section 8.1): where no profile has
-        # an identifier, it is looked for once more, decoded.
-        found = (
-            self._find(kind, decode(value))
-            for decode in (str, unquote)
-            for kind, value in identifiers.items()
-        )
+        """Return the profile of the first identifier that has one; email before phone."""
+        found = (self.find(kind, value) for kind, value in identifiers.items())
         return next(filter(None, found), None)
 
-    def _find(self, kind: str, value: str) -> int | None:
+    def as_known(self, kind: str, value: str) -> str:
+        """Return an identifier, or did, decoded where only so a profile has it."""
+        decoded = unquote(value)
+        return decoded if self.find(kind, decoded) and not self.find(kind, value) else value
+
+    def find(self, kind: str, value: str) -> int | None:
+        """Return the profile that has an identifier or did."""
         if kind == names.DID:
             device = self.device(value)
             return device and device[0]
@@ -222,9 +222,11 @@ class Profiles:
         An identifier that names a profile moves the device there; the others are attached where
         they are free (protocol, sections 6.4 and 12).
         """
-        fields, custom = self._values(given, more_fields)
         identifiers = read.identifiers(given, self.behaviour.user_id_names)
-        found = {kind: self._find(kind, value) for kind, value in identifiers.items()}
+        if did is None and not identifiers:
+            raise Refused(422, "the entry has no identifier")
+        fields, custom = self._values(given, more_fields)
+        found = {kind: self.find(kind, value) for kind, value in identifiers.items()}
         if len({*found.values()} - {None}) > 1:
             unless_refused(self.behaviour.identifier_conflict, "Identifiers of several profiles")
         key = self._target(did, identifiers, found)
@@ -270,8 +272,6 @@ class Profiles:
 
     def enlist(self, entry: Given, segment_id: int | None) -> None:
         """Apply one entry of an audience, and add its profile to the segment."""
-        if not read.identifiers(entry, self.behaviour.user_id_names):
-            raise Refused(422, "the entry has no identifier")
         key = self.update(None, entry, read.AUDIENCE_FIELDS)
         if segment_id is not None:
             before = self.load(key)[0].get("segment_ids", [])
@@ -300,7 +300,7 @@ class Profiles:
         old, new = (read.as_text(given.get(f"{age}_{kind}")) for age in ("old", "new"))
         if not old or not new:
             raise Refused(422, f"old_{kind} and new_{kind} are needed")
-        key = self._find(kind, old)
+        key = self.find(kind, old)
         if key is None:
             raise Refused(404, f"Profile with old_{kind} not found")
         self._assign(key, kind, new)

@@ -89,7 +89,7 @@ class Front:
         except ValueError:
             return False
         # What stands before an @ is no part of a host's name.
-        return "@" not in host and (is_loopback(name) or name in known)
+        return "@" not in host and (is_loopback(name) or name in map(str.lower, known))
 
     async def _answer(self, request: Request, recorded: RecordedRequest) -> web.StreamResponse:
         behaviour, traffic = self.service.behaviour, self.service.traffic

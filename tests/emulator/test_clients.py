@@ -92,6 +92,23 @@ async def test_a_value_that_only_looks_encoded_is_what_it_is(emulator: Emulator)
         assert [one["id"] for one in said["data"]["orders"]] == [order]
 
 
+async def test_what_is_not_in_a_query_is_encoded_once(emulator: Emulator) -> None:
+    emulator.add_profiles([{"external_id": "50%off", "first_name": "Ada"}, {"did": "a b"}])
+    emulator.add_orders([{"id": "1", "external_id": "50%25off"}])
+    shop = f"shop_id={emulator.shop_id}&shop_secret={emulator.shop_secret}"
+    _, said = await ask(emulator, f"GET /orders/by_user?{shop}&external_id=50%25off")
+    assert said["data"]["orders"] == []
+
+    whole = {"shop_id": emulator.shop_id, "shop_secret": emulator.shop_secret}
+    body = json.dumps({**whole, "external_id": "50%2525off"})
+    assert (await ask(emulator, "DELETE /profile/purge", JSON, body))[0] == 404
+    body = json.dumps({**whole, "did": "a%20b", "first_name": "Eve"})
+    assert (await ask(emulator, "POST /profile/set", JSON, body))[0] == 200
+    assert emulator.profile(external_id="50%off")["first_name"] == "Ada"
+    assert "first_name" not in emulator.profile(did="a b")
+    assert emulator.find_profile(external_id="50%2525off") is None
+
+
 async def test_android(emulator: Emulator) -> None:
     shop = emulator.shop_id
     same = "sid=mySession1&seance=mySession1&segment=A"

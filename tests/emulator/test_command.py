@@ -118,10 +118,10 @@ async def test_it_loads_what_is_computed_and_behaves_as_a_probe_found(tmp_path: 
 
 
 async def test_other_machines_reach_it_by_the_name_that_was_given() -> None:
-    with command("--public", "--host-name", "emulator") as (_, url, _):
+    with command("--public", "--host-name", "Emulator") as (_, url, _):
         assert url.startswith("http://0.0.0.0:")
         async with aiohttp.ClientSession() as http:
-            for host, status in (("emulator:8971", 200), ("other:8971", 403)):
+            for host, status in (("emulator:8971", 200), ("Emulator", 200), ("other:8971", 403)):
                 async with http.get(f"{url}_emulator/status", headers={"Host": host}) as answer:
                     assert answer.status == status
 

@@ -178,8 +178,9 @@ def test_what_is_given_stays() -> None:
     assert complete(given, "$").items() >= given.items()
 
 
-def test_no_discount_without_a_higher_old_price() -> None:
-    product = complete({"id": "a", "price": 5, "oldprice": 5}, "$")
+@pytest.mark.parametrize(("price", "old"), [(5, 5), (5, 4), (-5, 0), (-5, -1)])
+def test_no_discount_without_a_higher_old_price(price: int, old: int) -> None:
+    product = complete({"id": "a", "price": price, "oldprice": old}, "$")
     assert "discount" not in product
     assert "discount_formatted" not in product
 
@@ -232,6 +233,19 @@ def test_prices_are_whole_and_full_and_grouped_by_spaces() -> None:
     )
     assert (product["oldprice"], product["oldprice_full"]) == (1234568, 1234567.5)
     assert product["oldprice_full_formatted"] == "1 234 567.50 ₽"
+
+
+@pytest.mark.parametrize("url", ["http://[", 5, ["x"]])
+def test_an_address_that_is_none_stays_as_it_is(url: Any) -> None:
+    assert complete({"id": "a", "url": url, "image_url": url}, "$")["url"] == url
+
+
+@pytest.mark.parametrize(
+    ("url", "handle"),
+    [("HTTP://shop.example:80/a/b?c=/d#e", "/a/b"), ("//shop.example/a", "/a"), ("/a#b", "/a")],
+)
+def test_a_handle_is_the_path(url: str, handle: str) -> None:
+    assert complete({"id": "a", "url": url}, "$")["url_handle"] == handle
 
 
 def test_a_product_may_be_given_as_the_catalogues_import_takes_it() -> None:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import re
+import socket
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -124,6 +125,17 @@ async def test_requests_are_shown_with_their_answers_and_without_the_secret(
     assert written["body"]["first_name"] == "Ada"
     assert written["milliseconds"] > 0
     assert emulator.shop_secret not in json.dumps([read, written])
+
+
+async def test_a_header_that_is_no_text_does_not_stop_the_page(
+    http: aiohttp.ClientSession, emulator: Emulator
+) -> None:
+    with socket.create_connection(("127.0.0.1", emulator.port)) as connection:
+        head = b"GET /profile HTTP/1.1\r\nHost: 127.0.0.1\r\nUser-Agent: \xff\r\n\r\n"
+        connection.sendall(head)
+        assert connection.recv(1000)
+    [request] = await answer_of(http, "requests")
+    assert request["headers"]["User-Agent"] == "?"
 
 
 async def test_only_the_latest_answers_are_kept(

@@ -104,6 +104,12 @@ def test_a_profile_that_can_not_be_one_is_named_and_changes_nothing(emulator: Em
     assert emulator.count_profiles() == 0
 
 
+def test_a_profile_of_nobody_is_refused(emulator: Emulator) -> None:
+    with pytest.raises(ValueError, match="no identifier"):
+        emulator.add_profiles([{"email": "ada@shop.example"}, {"first_name": "Eve"}])
+    assert emulator.count_profiles() == 0
+
+
 async def test_people_who_share_a_phone_stay_two(emulator: Emulator) -> None:
     emulator.add_profiles(
         [

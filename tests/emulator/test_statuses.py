@@ -218,6 +218,18 @@ async def test_the_flag_of_a_forced_change_and_its_404(
     assert emulator.find_profile(email="old@shop.example") is None
 
 
+@pytest.mark.parametrize(
+    ("segment", "status"),
+    [(2**63, 422), (str(2**64), 422), (10**30, 422), ("x", 422), (True, 422), (2**63 - 1, 200)],
+)
+async def test_a_segment_is_an_integer_of_64_bits(
+    http: aiohttp.ClientSession, emulator: Emulator, segment: Any, status: int
+) -> None:
+    body = secret(emulator, segment_id=segment, audience=[{"email": "ada@shop.example"}])
+    async with http.post("/import/audience", json=body) as answer:
+        assert answer.status == status
+
+
 async def test_an_inactive_shop_is_forbidden() -> None:
     with Emulator(EmulatorSettings(active=False)) as emulator:
         async with (
