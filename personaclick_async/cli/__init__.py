@@ -14,9 +14,9 @@ def main() -> None:
     prepare_streams()
     on_signals(stop)
     try:
-        from personaclick_async.cli.app import app  # noqa: PLC0415 - an extra
+        from personaclick_async.cli.app import run  # noqa: PLC0415 - an extra
 
-        app(prog_name="personaclick")
+        run()
     except Interrupted as interrupted:
         if interrupted.untold:
             sys.stderr.write(f"{interrupted.untold}\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterable
 from contextlib import suppress
 from difflib import get_close_matches
@@ -24,6 +25,7 @@ from personaclick_async.names import ID
 _CUSTOM: Final = "custom."
 _WORDS: Final = {"true": True, "yes": True, "false": False, "no": False}
 _KNOWN: Final = (*FIELDS, ID)
+_USAGE_ERROR: Final[Any] = typer.BadParameter.__base__  # Typer exports only its subclasses
 _VERDICTS: Final = {"agrees": "green", "differs": "yellow", "contradicted": "bold red"}
 
 app = typer.Typer(
@@ -39,6 +41,18 @@ profile = typer.Typer(help="Read and write one user's profile.", no_args_is_help
 orders = typer.Typer(help="Read one user's orders.", no_args_is_help=True)
 app.add_typer(profile, name="profile")
 app.add_typer(orders, name="orders")
+
+
+def run() -> None:
+    """Run the command line; with ``--json``, what is wrong with it is JSON, too."""
+    output = Output(as_json="--json" in sys.argv)
+    try:
+        sys.exit(app(prog_name="personaclick", standalone_mode=not output.as_json))
+    except _USAGE_ERROR as error:
+        output.complain("UsageError", error.format_message())
+        sys.exit(Exit.USAGE)
+    except typer.Abort:  # a question was not answered
+        sys.exit(Exit.FAILED)
 
 
 @app.command()

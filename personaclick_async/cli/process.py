@@ -8,6 +8,7 @@ can't be written is dropped, with one line on standard error.
 from __future__ import annotations
 
 import asyncio
+import errno
 import io
 import os
 import signal
@@ -80,9 +81,10 @@ class _Lasting(io.FileIO):
         except OSError as error:
             os.dup2(os.open(os.devnull, os.O_WRONLY), self.fileno())
             if self.fileno() == _OUTPUT:
+                why = "it was closed" if error.errno == errno.EBADF else error.strerror
                 sys.stderr.write(
-                    f"personaclick: standard output is gone ({error.strerror}): what was to be "
-                    "shown is lost, the exit code is the command's own\n"
+                    f"personaclick: standard output is gone ({why}): what was to be shown is lost, "
+                    "the exit code is the command's own\n"
                 )
         return memoryview(data).nbytes
 

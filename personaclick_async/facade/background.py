@@ -28,14 +28,17 @@ class Background:
         self._is_over = False
 
     def loop(self) -> asyncio.AbstractEventLoop:
-        """Return the loop, running, unless the process is ending and nothing would be sent."""
+        """Return the loop, running, unless it has ended for good."""
         with self._lock:
             if self._is_over:
-                raise ClientClosed("the process is ending: this call comes too late to be sent")
+                raise ClientClosed(
+                    "this call comes too late to be sent: the process is ending, or a callback has "
+                    "ended the background event loop (sys.exit)"
+                )
             if self._running is None:
                 loop = asyncio.new_event_loop()
                 thread = threading.Thread(
-                    target=_run, args=(loop,), name="personaclick-facade", daemon=True
+                    target=self._serve, args=(loop,), name="personaclick-facade", daemon=True
                 )
                 self._running = loop, thread
                 thread.start()
@@ -54,6 +57,23 @@ class Background:
         except concurrent.futures.CancelledError:
             raise TimeoutError from None
 
+    def _serve(self, loop: asyncio.AbstractEventLoop) -> None:
+        asyncio.set_event_loop(loop)
+        # The thread that looks up host names must be there before the process ends: early releases
+        # of Python 3.12 start no thread any more once that has begun.
+        loop.run_in_executor(None, threading.get_ident)
+        try:
+            loop.run_forever()
+        finally:
+            self._is_over = True
+            tasks = asyncio.all_tasks(loop)
+            for task in tasks:
+                task.cancel()
+            loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+            # Closes the pools that clients have on this loop.
+            loop.run_until_complete(loop.shutdown_asyncgens())
+            loop.close()
+
     def stop(self) -> None:
         """Stop the loop for good."""
         with self._lock:
@@ -70,23 +90,6 @@ class Background:
         self._abandoned.append(self._running)
         self._lock = threading.Lock()
         self._running = None
-
-
-def _run(loop: asyncio.AbstractEventLoop) -> None:
-    asyncio.set_event_loop(loop)
-    # The thread that looks up host names must be there before the process ends: early releases
-    # of Python 3.12 start no thread any more once that has begun.
-    loop.run_in_executor(None, threading.get_ident)
-    try:
-        loop.run_forever()
-    finally:
-        tasks = asyncio.all_tasks(loop)
-        for task in tasks:
-            task.cancel()
-        loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
-        # Closes the pools that clients have on this loop.
-        loop.run_until_complete(loop.shutdown_asyncgens())
-        loop.close()
 
 
 def join_threads() -> None:

@@ -143,7 +143,7 @@ class Personaclick:
         """Make a call; return at once a handle that may be awaited, waited for or ignored.
 
         :raises WrongCall: there is no such command or form; shows the right one.
-        :raises ClientClosed: the process is ending.
+        :raises ClientClosed: the process is ending, or a callback called ``sys.exit``.
         """
         command, client = parse(arguments, named), self._calls.client
         if command.shop_id is not None and client and command.shop_id != client.config.shop_id:

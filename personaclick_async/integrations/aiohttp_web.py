@@ -39,19 +39,21 @@ def setup(
     :param patience: seconds for which the end waits for calls in flight.
     """
     visitors = Visitors(client, policy or VisitorPolicy())
+    # A sub-application may be set up for itself: each call's signal sets its own cookies.
+    own_visitor = web.RequestKey(Visitor.KEY, Visitor)
 
     @web.middleware
     async def find_visitor(request: web.Request, handler: Handler) -> web.StreamResponse:
         headers = [(name.lower(), value) for name, value in request.headers.items()]
         incoming = IncomingRequest(request.method, request.path, request.scheme, headers, request)
-        visitor = request[_VISITOR] = await visitors.arrive(incoming)
+        visitor = request[_VISITOR] = request[own_visitor] = await visitors.arrive(incoming)
         # A block, for aiohttp serves all requests of one connection in one task.
         with visitor.current():
             return await handler(request)
 
     async def set_cookies(request: web.Request, response: web.StreamResponse) -> None:
-        if _VISITOR in request:
-            for name, value in request[_VISITOR].response_headers(response.headers.items()):
+        if own_visitor in request:
+            for name, value in request[own_visitor].response_headers(response.headers.items()):
                 response.headers.add(name, value)
 
     app[CLIENT] = client

@@ -50,18 +50,15 @@ class VisitorMiddleware:
     app: ASGIApp
     client: PersonaClick
     policy: VisitorPolicy | None = attrs.field(default=None, kw_only=True)  # how to find visitors
-    close_client: bool = attrs.field(default=False, kw_only=True)  # as :class:`LifespanMiddleware`
-    patience: Seconds = attrs.field(default=PATIENCE, kw_only=True)  # see :func:`lifespan`
     _visitors: Visitors = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self._visitors = Visitors(self.client, self.policy or VisitorPolicy())
 
     async def __call__(self, scope: ASGIScope, receive: Receive, send: Send) -> None:
-        """Serve a request, a websocket, or the events of the application's life."""
+        """Serve a request or a websocket."""
         if scope["type"] not in _VISITS:
-            closing = LifespanMiddleware(self.app, self.client, patience=self.patience)
-            await (closing if self.close_client else self.app)(scope, receive, send)
+            await self.app(scope, receive, send)
             return
         method, scheme = scope.get("method", "GET"), scope.get("scheme", "http")
         request = IncomingRequest(method, scope["path"], scheme, _headers_of(scope), scope)

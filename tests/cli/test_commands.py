@@ -151,6 +151,24 @@ def test_errors_can_be_json_too(shell: Shell) -> None:
     assert json.loads(done.stderr)["error"] == "NotFound"
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["fly"], "No such command"),
+        (["profile", "get", "--emial", "a"], "No such option: --emial"),
+        (["sync", "customers.csv", "--limit", "0"], "Invalid value for '--limit'"),
+        (["sync"], "Missing argument"),
+    ],
+)
+def test_a_wrong_command_line_is_json_too(shell: Shell, arguments: list[str], said: str) -> None:
+    done = shell.process(*arguments, "--json")
+
+    assert (done.returncode, done.stdout) == (Exit.USAGE, "")
+    error = json.loads(done.stderr)
+    assert error["error"] == "UsageError"
+    assert said in error["message"]
+
+
 def test_the_secret_comes_from_a_file(shell: Shell, emulator: Emulator, tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_text(emulator.shop_secret + "\n")

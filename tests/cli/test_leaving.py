@@ -159,6 +159,7 @@ def test_a_sync_whose_output_is_gone_ends_with_its_own_outcome(
     if "head" not in gone:
         assert done.stderr.count("\n") == 1
         assert "standard output is gone" in done.stderr
+        assert (">&-" in gone) == ("it was closed" in done.stderr)
 
 
 def test_neither_standard_output_nor_error_need_to_be_there(shell: Shell) -> None:

@@ -16,7 +16,7 @@ import pytest
 from personaclick_async.emulator import Emulator
 
 PREAMBLE = """
-import asyncio, os, sys, threading
+import asyncio, os, sys, threading, personaclick_async
 from personaclick_async.facade import create_personaclick
 personaclick = create_personaclick(exit_timeout=float(os.environ.get("EXIT_TIMEOUT", "20")))
 """
@@ -96,17 +96,23 @@ def test_a_service_that_never_answers_does_not_keep_the_process(emulator: Emulat
     assert "not known to be delivered when the process ended: profile/set 20" in done.stderr
 
 
-def test_a_callback_that_ends_the_background_loop_spoils_no_flush(emulator: Emulator) -> None:
+def test_a_callback_that_ends_the_background_loop_ends_later_calls_and_spoils_no_flush(
+    emulator: Emulator,
+) -> None:
     done = script(
         emulator,
         """
         personaclick("init", None)
         personaclick("profile", "get", lambda answer: sys.exit(5))
         print(personaclick.flush(), personaclick.flush())
+        try:
+            personaclick("profile", "get")
+        except personaclick_async.ClientClosed as error:
+            print("sys.exit" in str(error), personaclick.flush())
         """,
     )
 
-    assert (done.returncode, done.stdout) == (0, "True True\n"), done.stderr
+    assert (done.returncode, done.stdout) == (0, "True True\nTrue True\n"), done.stderr
     assert "CancelledError" not in done.stderr
 
 

@@ -136,15 +136,10 @@ async def _plain(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": b"hello"})
 
 
-@pytest.mark.parametrize("wrapped", ["by LifespanMiddleware", "by VisitorMiddleware"])
 async def test_an_application_without_a_lifespan_has_its_client_closed(
-    client: PersonaClick, wrapped: str
+    client: PersonaClick,
 ) -> None:
-    app: Any = (
-        LifespanMiddleware(_plain, client)
-        if wrapped == "by LifespanMiddleware"
-        else VisitorMiddleware(_plain, client, close_client=True)
-    )
+    app = LifespanMiddleware(VisitorMiddleware(_plain, client), client)
     async with serve(app) as url, aiohttp.ClientSession() as visitor, visitor.get(url) as response:
         assert await response.text() == "hello"
         await client.init()
@@ -153,7 +148,7 @@ async def test_an_application_without_a_lifespan_has_its_client_closed(
         await client.init()
 
 
-async def test_unless_told_so_the_middleware_closes_nothing(client: PersonaClick) -> None:
+async def test_the_middleware_for_visitors_closes_nothing(client: PersonaClick) -> None:
     async with serve(VisitorMiddleware(_plain, client), lifespan="off"):
         pass
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from aiohttp import web
 from asgiref.sync import async_to_sync, sync_to_async
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, JsonResponse
@@ -19,6 +20,7 @@ from fastapi.responses import PlainTextResponse
 
 from personaclick_async import ConfigurationError, PersonaClick
 from personaclick_async.emulator import Emulator
+from personaclick_async.integrations import aiohttp_web
 from personaclick_async.integrations.django import current_user, current_user_or_none, get_client
 from personaclick_async.integrations.fastapi import (
     CurrentUser,
@@ -28,7 +30,7 @@ from personaclick_async.integrations.fastapi import (
 )
 from tests.conftest import MakeClient
 from tests.integrations.web import shops
-from tests.integrations.web.serving import browser, serve
+from tests.integrations.web.serving import browser, serve, serve_aiohttp
 
 
 def run(code: str) -> subprocess.CompletedProcess[str]:
@@ -150,3 +152,32 @@ def test_django_settings_that_name_something_else_are_refused() -> None:
         pytest.raises(ConfigurationError, match="PERSONACLICK_CLIENT"),
     ):
         get_client()
+
+
+@pytest.mark.parametrize("where", ["twice on one application", "on a sub-application, too"])
+async def test_an_aiohttp_page_behind_two_setups_sets_the_cookies_of_one_visitor(
+    make_client: MakeClient, emulator: Emulator, where: str
+) -> None:
+    client = make_client(cache=None)
+
+    async def page(request: web.Request) -> web.Response:
+        await aiohttp_web.current_user(request).profile.set(gender="f")
+        return web.Response()
+
+    app = web.Application()
+    aiohttp_web.setup(app, client)
+    inner = app if where == "twice on one application" else web.Application()
+    aiohttp_web.setup(inner, client)
+    inner.add_routes([web.get("/page", page)])
+    if inner is not app:
+        app.add_subapp("/inner/", inner)
+
+    async with serve_aiohttp(app) as url, browser(url) as visitor:
+        for _ in range(2):
+            address = "/page" if inner is app else "/inner/page"
+            async with visitor.get(address) as response:
+                assert response.ok
+                cookies = response.headers.getall("Set-Cookie")
+                assert len(cookies) == len({one.partition("=")[0] for one in cookies})
+
+    assert len(emulator.devices()) == 1
