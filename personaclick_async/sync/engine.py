@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
-from functools import partial
 from itertools import chain
 from typing import Any, Final, TypeAlias, TypeVar
 
@@ -191,8 +190,7 @@ class Sync(AbstractAsyncContextManager["Sync"]):
                 return
             self.report.is_complete = True
             if self._journal is not None and not self.report.failed:
-                end = partial(self._journal.end, is_finished=True)
-                await self._writing.run(end, self._core.config.now())
+                await self._writing.run(self._journal.finish, self._core.config.now())
         finally:
             await _cancelled(writing)
 

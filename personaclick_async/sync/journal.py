@@ -2,9 +2,6 @@
 
 It holds row numbers, counts and keyed hashes, and no personal data. The salt of the hashes lies
 beside them, so the file still belongs to its owner alone (mode 0600).
-
-WAL with ``synchronous=FULL``: with NORMAL a power cut may take the latest commits back, and what
-they marked as delivered would be sent once more. Commits are rare enough to pay for an fsync.
 """
 
 from __future__ import annotations
@@ -34,7 +31,7 @@ from personaclick_async.sync.report import Unchanged
 
 log: Final = logging.getLogger("personaclick_async")
 
-_FORMAT: Final = 4
+_FORMAT: Final = 5
 _APPLICATION_ID: Final = 0x50434A31  # "PCJ1"
 _PRIVATE: Final = 0o600
 _HASH_BYTES: Final = 16
@@ -44,16 +41,20 @@ _SOON: Final = timedelta(minutes=10)
 # A chunk without an extent is still being filled: it counts for nothing.
 _SCHEMA: Final = """
 CREATE TABLE journal(salt BLOB NOT NULL);
-CREATE TABLE runs(id INTEGER PRIMARY KEY AUTOINCREMENT, source TEXT NOT NULL, run TEXT NOT NULL);
+CREATE TABLE runs(source TEXT PRIMARY KEY, run TEXT NOT NULL);
 CREATE TABLE chunks(
-    id INTEGER PRIMARY KEY AUTOINCREMENT, run INTEGER NOT NULL REFERENCES runs,
+    id INTEGER PRIMARY KEY AUTOINCREMENT, source TEXT NOT NULL REFERENCES runs,
     first_row INTEGER NOT NULL, last_row INTEGER, digest BLOB, settled BLOB);
 CREATE TABLE contents(person BLOB PRIMARY KEY, content BLOB NOT NULL, chunk INTEGER NOT NULL,
     position INTEGER NOT NULL) WITHOUT ROWID;
 """
-_LEFT: Final = (
-    "SELECT id, first_row, last_row, digest, settled FROM chunks WHERE run = ? ORDER BY 2"
-)
+_STATE: Final = """
+SELECT (SELECT count(*) FROM sqlite_schema), application_id, user_version
+FROM pragma_application_id, pragma_user_version
+"""
+_LEFT: Final = """
+SELECT id, first_row, last_row, digest, settled FROM chunks WHERE source = ? ORDER BY first_row
+"""
 _SAVE: Final = "UPDATE chunks SET last_row = ?, digest = ?, settled = ? WHERE id = ?"
 _WAS_LAST: Final = """
 SELECT content = ? AND NOT EXISTS (SELECT 1 FROM chunks WHERE id = chunk)
@@ -62,7 +63,7 @@ FROM contents WHERE person = ?
 _FORGET_UNSETTLED: Final = """
 DELETE FROM contents WHERE person IN (
     SELECT person FROM chunks CROSS JOIN contents ON chunk = id
-    WHERE run = ? AND substr(settled, position + 1, 1) IS NOT x'01')
+    WHERE source = ? AND substr(settled, position + 1, 1) IS NOT x'01')
 """
 
 
@@ -86,7 +87,6 @@ class Run:
     :ivar tally: how many rows are settled, by the names of the report's counters.
     :ivar last_row: the last row that is settled or stands in a chunk.
     :ivar rejects_at: the reject file's size when the journal was last saved.
-    :ivar ended_at: when it was finished or abandoned.
     """
 
     source: str
@@ -96,9 +96,7 @@ class Run:
     tally: dict[str, int] = attrs.field(factory=dict)
     last_row: int = 0
     rejects_at: int = 0
-    ended_at: datetime | None = None
-    is_finished: bool = False
-    id: int = 0
+    finished_at: datetime | None = None
 
     def changes_since(self, earlier: Run) -> str:
         """Say why an unfinished sync can't go on; empty if it can."""
@@ -140,9 +138,7 @@ class Journal:
     def _open(self, path: Path) -> None:
         try:
             _make(path)
-            self._db = sqlite3.connect(
-                path, timeout=0, isolation_level=None, check_same_thread=False
-            )
+            self._db = sqlite3.connect(path, timeout=0, check_same_thread=False)
             try:
                 self._begin(path)
             except BaseException:
@@ -159,9 +155,7 @@ class Journal:
         # Held until the process ends, however it ends; and no -shm file is needed.
         db.execute("PRAGMA locking_mode = EXCLUSIVE")
         db.execute("BEGIN EXCLUSIVE")
-        [is_used] = db.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-        [application] = db.execute("PRAGMA application_id").fetchone()
-        [version] = db.execute("PRAGMA user_version").fetchone()
+        is_used, application, version = db.execute(_STATE).fetchone()
         db.execute("COMMIT")
         if is_used and application != _APPLICATION_ID:
             raise SyncRefused("journal: the file is a database of another kind")
@@ -174,6 +168,8 @@ class Journal:
         for name in (path, Path(f"{path}-wal")):
             if name.exists():
                 name.chmod(_PRIVATE)
+        # With synchronous = NORMAL a power cut may take back the latest commits, and what they mark
+        # as delivered would be sent once more. Commits are rare enough to pay for an fsync.
         for pragma in ("journal_mode = WAL", "synchronous = FULL", "cache_size = -16384"):
             db.execute(f"PRAGMA {pragma}")
         if not is_used:
@@ -196,8 +192,6 @@ class Journal:
         """Commit what the block does, or undo it; without ``commits``, leave that to the next."""
         try:
             with self._lock, self._db if commits else nullcontext():
-                if not self._db.in_transaction:
-                    self._db.execute("BEGIN IMMEDIATE")
                 yield self._db
         except sqlite3.Error as error:
             raise self._failed(error) from None
@@ -223,61 +217,53 @@ class Journal:
     ) -> list[Chunk]:
         """Begin a run, or resume the source's unfinished one; return its unfinished chunks.
 
-        An unfinished run that can't be resumed is refused if it has sent anything, else ended.
+        An unfinished run that can't be resumed is refused if it has sent anything, else forgotten.
 
         :param may_repeat: don't warn if the same source was synced to its end just before.
         """
+        source = (asked.source,)
         with self.transaction() as db:
-            found = db.execute("SELECT id, run FROM runs WHERE source = ?", (asked.source,))
-            runs = [(number, msgspec.json.decode(run, type=Run)) for number, run in found]
-        synced_at = None
-        for number, run in runs:
-            self.run, run.id = run, number
-            if run.ended_at is not None:
-                is_same = run.fingerprint == asked.fingerprint and run.fingerprint is not None
-                synced_at = run.ended_at if is_same and run.is_finished else synced_at
-                continue
-            changes = asked.changes_since(run)
-            if not restarts and not changes:
-                run.tally.pop("failed", None)  # they come again
-                with self.transaction() as db:
-                    db.execute(_FORGET_UNSETTLED, (number,))
-                    db.execute("DELETE FROM chunks WHERE run = ? AND last_row IS NULL", (number,))
-                    return list(starmap(Chunk, db.execute(_LEFT, (number,))))
-            if not restarts and run.tally.get("sent"):
-                raise SyncRefused(
-                    "an earlier sync of this source has not finished, and can't be resumed: "
-                    f"{changes}. Restore what it was to resume, or send everything again with "
-                    "--restart"
-                )
-            self.end(now)
-        if synced_at is not None and not may_repeat and abs(now - synced_at) < _SOON:
-            when = synced_at.isoformat(" ", "seconds")
-            log.warning("the same source was synced to its end at %s: it is sent again", when)
-        self.run = asked
-        with self.transaction() as db:
-            begun = db.execute("INSERT INTO runs(source, run) VALUES (?, '')", (asked.source,))
-            asked.id = begun.lastrowid or 0
+            found = db.execute("SELECT run FROM runs WHERE source = ?", source).fetchone()
+            earlier = msgspec.json.decode(found[0], type=Run) if found else None
+            db.execute(_FORGET_UNSETTLED, source)
+            if earlier and not earlier.finished_at and not restarts:
+                if not (changes := asked.changes_since(earlier)):
+                    self.run = earlier
+                    earlier.tally.pop("failed", None)  # they come again
+                    db.execute("DELETE FROM chunks WHERE source = ? AND last_row IS NULL", source)
+                    return list(starmap(Chunk, db.execute(_LEFT, source)))
+                if earlier.tally.get("sent"):
+                    raise SyncRefused(
+                        "an earlier sync of this source has not finished, and can't be resumed: "
+                        f"{changes}. Restore what it was to resume, or send everything again with "
+                        "--restart"
+                    )
+            db.execute("DELETE FROM chunks WHERE source = ?", source)
+            self.run = asked
             self._keep(db)
+        if earlier and earlier.finished_at and not may_repeat:
+            is_same = asked.fingerprint is not None and asked.fingerprint == earlier.fingerprint
+            if is_same and abs(now - earlier.finished_at) < _SOON:
+                when = earlier.finished_at.isoformat(" ", "seconds")
+                log.warning("the same source was synced to its end at %s: it is sent again", when)
         return []
 
-    def end(self, now: datetime, *, is_finished: bool = False) -> None:
-        """Close the run for good."""
-        self.run.ended_at, self.run.is_finished = now, is_finished
+    def finish(self, now: datetime) -> None:
+        """Note that the run has come to its end: it is not resumed."""
+        self.run.finished_at = now
         with self.transaction() as db:
-            db.execute(_FORGET_UNSETTLED, (self.run.id,))
-            db.execute("DELETE FROM chunks WHERE run = ?", (self.run.id,))
             self._keep(db)
 
     def _keep(self, db: sqlite3.Connection) -> None:
-        db.execute("UPDATE runs SET run = ? WHERE id = ?", (codec.encode(self.run), self.run.id))
+        run = (self.run.source, codec.encode(self.run))
+        db.execute("INSERT OR REPLACE INTO runs VALUES (?, ?)", run)
 
     def begin(self, first_row: int) -> Chunk:
         """Add a chunk; until it is saved it counts for nothing."""
-        begun = (self.run.id, first_row)
+        begun = (self.run.source, first_row)
         with self.transaction(commits=False) as db:
-            number = db.execute("INSERT INTO chunks(run, first_row) VALUES (?, ?)", begun).lastrowid
-        return Chunk(number or 0, first_row)
+            made = db.execute("INSERT INTO chunks(source, first_row) VALUES (?, ?)", begun)
+        return Chunk(made.lastrowid or 0, first_row)
 
     def save(self, settled: Sequence[Settlement], *, rejects_at: int = 0) -> None:
         """Save what became of rows; drop the contents of records that were refused."""

@@ -61,7 +61,7 @@ def test_what_is_written_down_is_there_again(journal: Path) -> None:
     assert left.settled == bytes([1, 0, 0, 1, *[0] * 6])
     assert again.resume(asked("others"), NOW) == []
     assert [chunk.id for chunk in again.resume(asked(), NOW)] == [left.id]
-    again.end(NOW, is_finished=True)
+    again.finish(NOW)
     assert again.resume(asked(), NOW) == []
     assert again.run.tally == {}
     again.close()
@@ -169,7 +169,6 @@ def test_what_was_refused_or_given_up_is_not_remembered_as_delivered(journal: Pa
     refused = Refused(1, (Fault("record", "another", "this"),), dict(ADA))
     opened.save([Settlement(chunk, (0,), (), {"rejected": 1}, [refused])])
     assert mark(opened, begun(opened, 2, 2), b"a")
-    opened.end(NOW)
-    opened.resume(asked(), NOW)
+    opened.resume(asked(), NOW, restarts=True)
     assert mark(opened, begun(opened, 1, 1), b"a")
     opened.close()

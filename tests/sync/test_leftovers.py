@@ -190,7 +190,7 @@ async def test_a_run_soon_after_a_finished_one_says_that_all_is_sent_again(
     await start(client, source_of(people(9)), journal=journal).run()
     await start(client, source_of(people(9), "f2"), journal=journal).run()
     assert "is sent again" not in caplog.text
-    report = await start(client, source_of(people(9)), journal=journal).run()
+    report = await start(client, source_of(people(9), "f2"), journal=journal).run()
     assert report.sent == 9
     assert caplog.text.count("the same source was synced to its end at") == 1
 
