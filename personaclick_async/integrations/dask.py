@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any
 
 from personaclick_async.errors import PersonaClickError
 from personaclick_async.integrations import extra
@@ -17,8 +16,6 @@ from personaclick_async.sync.report import Report
 
 with extra("dask", "Dask"):
     from distributed import Client, as_completed, wait
-
-__all__ = ["ClusterFailed", "sync_on_dask"]
 
 
 class ClusterFailed(PersonaClickError):
@@ -45,7 +42,13 @@ async def sync_on_dask(
     ended = as_completed(futures)  # type: ignore[no-untyped-call]
     try:
         while (future := await asyncio.to_thread(next, ended, None)) is not None:
-            total.add_part(await asyncio.to_thread(_result, future))
+            try:
+                total.add_part(await asyncio.to_thread(future.result))
+            except PersonaClickError:
+                raise
+            except Exception as error:  # noqa: BLE001 - Dask raises what it likes
+                reason = f"a part can't be synced ({type(error).__name__})"
+                raise ClusterFailed(reason) from None
     except BaseException:
         stop_parts(settings)
         raise
@@ -53,13 +56,3 @@ async def sync_on_dask(
         # Dask can't cancel a running part; it holds its journal until it stops.
         await asyncio.to_thread(wait, futures)
     return total
-
-
-def _result(future: Any) -> Report:  # noqa: ANN401 - a future of Dask
-    try:
-        report: Report = future.result()
-    except PersonaClickError:
-        raise
-    except Exception as error:  # noqa: BLE001 - Dask raises what it likes
-        raise ClusterFailed(f"a part can't be synced ({type(error).__name__})") from None
-    return report

@@ -23,8 +23,6 @@ with extra("redis", "redis-py"):
     from redis.asyncio import BlockingConnectionPool, Redis
     from redis.exceptions import RedisError
 
-__all__ = ["RedisStore"]
-
 log: Final = logging.getLogger("personaclick_async")
 
 _CONNECTIONS: Final = 20
@@ -119,9 +117,9 @@ class RedisStore:
         self._stats = CacheStats()
         self._by_loop: dict[asyncio.AbstractEventLoop, AsyncGenerator[Redis, None]] = {}
         self._away_until = 0.0
-        # Writes to announce, each with a mark, to tell a newer write from the one announced.
-        self._pending: dict[Identity, object] = {}
-        self._is_all_pending = False
+        # Writes to announce, each with a mark, to tell a newer write from the one announced; by
+        # None one of all profiles.
+        self._pending: dict[Identity | None, object] = {}
 
     def open(self, shop_id: str, stats: CacheStats) -> None:
         """Take the shop's name and where to count failures; the client calls it.
@@ -153,7 +151,7 @@ class RedisStore:
 
     def forget_all(self) -> None:
         """Drop all of the shop's profiles, with the next exchange."""
-        self._is_all_pending = True
+        self._pending[None] = object()
 
     def start_over_after_fork(self) -> None:
         """Drop the parent's connections, in a forked child."""
@@ -178,7 +176,7 @@ class RedisStore:
         try:
             async with asyncio.timeout(self._timeout):
                 redis = await self._redis()
-                if self._pending or self._is_all_pending:
+                if self._pending:
                     await self._announce(redis)
                 answer = None if ask is None else await ask(redis)
         except (RedisError, OSError) as error:  # a TimeoutError is an OSError
@@ -195,11 +193,10 @@ class RedisStore:
 
     async def _announce(self, redis: Redis) -> None:
         announced = dict(self._pending)
-        if self._is_all_pending or len(announced) > _MOST_PENDING:
+        if None in announced or len(announced) > _MOST_PENDING:
             await redis.set(self._name("generation"), secrets.token_hex(8))
-            self._is_all_pending = False
         else:
-            await redis.unlink(*(name for key in announced for name in self._keys(key)[:2]))
+            await redis.unlink(*(name for key in announced if key for name in self._keys(key)[:2]))
         for key, mark in announced.items():
             if self._pending.get(key) is mark:
                 del self._pending[key]

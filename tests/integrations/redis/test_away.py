@@ -167,6 +167,26 @@ async def test_beyond_a_bound_everything_is_dropped(
     await turns(bob.user(), "blue")
 
 
+async def test_dropping_all_again_while_redis_is_told_is_told_too(
+    make_peer: MakePeer, redis_server: RedisServer
+) -> None:
+    ada = make_peer()
+    await colour(ada.user())
+    redis_server.hang()
+    ada.store.forget_all()
+    telling = asyncio.create_task(ada.store.forget([]))
+    await asyncio.sleep(0.1)  # the exchange is on its way
+    ada.store.forget_all()
+    redis_server.go_on()
+    await telling
+
+    generations = []
+    for _ in range(2):
+        generations += redis_server.ask(lambda redis: redis.mget(redis.keys("*:generation")))
+        await ada.store.forget([])
+    assert generations[0] != generations[1]
+
+
 async def test_a_set_whose_caller_was_cancelled_is_told_all_the_same(
     make_peer: MakePeer, redis_server: RedisServer
 ) -> None:
