@@ -52,7 +52,8 @@ _NO_NAMES: Final = "profile.full() and the profiles of customers lack their name
 # What all blocks of a profile without data hold, as JSON, and what that is called.
 _BLANKS: Final[Mapping[str, str]] = {"": "absent", "null": "null", "{}": "object", "[]": "array"}
 
-_WRITTEN: Final[Mapping[str, Json]] = {"first_name": "Probe", "location": "1", "gender": "f"}
+_NAMES: Final = {"first_name": "Probe", "location": "1"}
+_WRITTEN: Final[Mapping[str, Json]] = {**_NAMES, "gender": "f"}
 # What is written and read back: the point, the field and its value, the finding by the text that
 # the field then holds, and the finding otherwise.
 _SETS: Final[tuple[tuple[str, str, Json, Mapping[str | None, str], str], ...]] = (
@@ -107,13 +108,11 @@ class _Reply:
     """An answer, as far as a probe looks at it."""
 
     status: int
-    cookies: tuple[str, ...]
+    cookies: list[str]
     body: Json
     refused: int | None  # the status of a refusal, which the body may tell; None for a success
     envelope: str | None  # which of the known envelopes an error is in
     fields: dict[str, Json]  # without {"status": "success", "payload": …} around them
-    did: str
-    session: str  # by whichever of its names
 
     @classmethod
     def of(cls, response: aiohttp.ClientResponse, raw: bytes) -> Self:
@@ -121,30 +120,26 @@ class _Reply:
         with suppress(ValueError):
             body = codec.decode(raw)
         fields = body if isinstance(body, dict) else {}
-        in_body, refused, envelope = fields.get(names.STATUS), None, None
-        if type(in_body) is int and in_body >= _ERROR:
-            refused = in_body
-        elif response.status not in _OK or in_body == names.STATUS_ERROR:
-            refused = response.status
-        if not raw:
-            envelope = "empty"
-        elif type(in_body) is int:
-            envelope = "numeric status"
-        elif in_body == names.STATUS_ERROR:
-            envelope = "payload" if isinstance(fields.get(names.PAYLOAD), dict) else "message"
-        elif names.MESSAGE in fields:
-            envelope = "bare message"
-        if in_body == names.STATUS_SUCCESS and names.PAYLOAD in fields:
-            fields = fields[names.PAYLOAD] if isinstance(fields[names.PAYLOAD], dict) else {}
-        did = str(fields.get(names.DID) or "")
-        session = str(fields.get(names.SEANCE) or fields.get(names.SID) or "")
-        cookies = tuple(response.cookies)
-        return cls(response.status, cookies, body, refused, envelope, fields, did, session)
+        refused = None if response.status in _OK else response.status
+        envelope = None if raw else "empty"
+        match fields:
+            case {names.STATUS: int(status)}:
+                envelope, refused = "numeric status", status if status >= _ERROR else refused
+            case {names.STATUS: names.STATUS_ERROR}:
+                is_nested = isinstance(fields.get(names.PAYLOAD), dict)
+                envelope, refused = "payload" if is_nested else "message", response.status
+            case {names.STATUS: names.STATUS_SUCCESS, names.PAYLOAD: inner}:
+                fields = inner if isinstance(inner, dict) else {}
+            case {names.MESSAGE: _}:
+                envelope = "bare message"
+        return cls(response.status, sorted(response.cookies), body, refused, envelope, fields)
 
     @property
     def types(self) -> dict[str, str]:
-        """The fields' types by their names."""
         return {name: _type_of(value) for name, value in self.fields.items()}
+
+    def id_by(self, *spellings: str) -> str:
+        return next((str(self.fields[one]) for one in spellings if self.fields.get(one)), "")
 
 
 def _type_of(value: Json) -> str:
@@ -191,6 +186,7 @@ async def probe(
         await asking.about_the_connection(URL(api_url))
         await asking.about_init()
         await asking.about_devices()
+        await asking.about_the_secret()
         await asking.about_customers()
         await asking.about_refusals()
         if write:
@@ -256,11 +252,11 @@ class _Probe:
         if self._progress is not None:
             self._progress(what)
         self._requests += 1
-        method, path, fields = endpoint.method, endpoint.name, {**self._shop, **fields}
-        query, body = ({}, fields) if method == "POST" else (fields, None)
+        fields = {**self._shop, **fields}
+        query, body = ({}, fields) if endpoint.method == "POST" else (fields, None)
         try:
             async with self._http.request(
-                method, path, params=query, json=body, allow_redirects=False
+                endpoint.method, endpoint.name, params=query, json=body, allow_redirects=False
             ) as response:
                 raw = await response.read()
         except (aiohttp.ClientError, OSError) as error:
@@ -294,16 +290,16 @@ class _Probe:
                 endpoint=INIT.name,
                 attempts=1,
             )
-        self._facts["init"] = {"types": reply.types, "cookies": sorted(reply.cookies)}
+        self._facts["init"] = {"types": reply.types, "cookies": reply.cookies}
         self._note("init_cookie", names.DID in reply.cookies)
         self._note("session_name", _which([one for one in _SESSION_NAMES if reply.fields.get(one)]))
-        self._did = reply.did
-        if not (reply.did and reply.session):
+        self._did = reply.id_by(names.DID)
+        if not (self._did and reply.id_by(*_SESSION_NAMES)):
             self._surprises.append("init: no did or no session id in the answer")
         own = new_id()
         reply = await self._ask("init with a did of ours", INIT, did=own)
         if reply.refused is None:
-            self._note("init_keeps_did", reply.did == own)
+            self._note("init_keeps_did", reply.id_by(names.DID) == own)
 
     async def about_devices(self) -> None:
         """Read for a device that is new, and for one that is unknown."""
@@ -311,8 +307,8 @@ class _Probe:
         if reply.refused is None and reply.fields:
             self._note("profile_answer", "bare" if reply.fields is reply.body else "payload")
             self._facts["profile"]["public"] = reply.types
-            shown = {json.dumps(value) for name, value in reply.fields.items() if name in BLOCKS}
-            blank = _BLANKS.get(" ".join(shown))
+            blocks = {json.dumps(value) for name, value in reply.fields.items() if name in BLOCKS}
+            blank = _BLANKS.get(" ".join(blocks))
             self._note("missing_blocks", blank, "" if blank else "they vary: see the types")
         else:
             self._surprises.append("GET /profile: no profile for a device of init's")
@@ -326,6 +322,20 @@ class _Probe:
         self._note("last_order_answer", found)
         if found is None:
             self._surprises.append("last_for_user: neither an array nor one in an object")
+
+    async def about_the_secret(self) -> None:
+        """Read the full profile, if there is a secret; go on without one that is refused."""
+        why_not = "needs the secret"
+        if self._secret:
+            reply = await self._ask("the secret", PROFILE, did=self._did, **self._secret)
+            self._facts["secret"] = "accepted" if reply.refused is None else "refused"
+            if reply.refused is None:
+                if self._look_at_customer("full", reply):
+                    self._note("kids_shown", "kids" in reply.fields)
+                return
+            self._secret, why_not = {}, "the secret was refused"
+        for setting in _WITH_SECRET:
+            self._note(setting, None, why_not)
 
     async def about_customers(self) -> None:
         """Ask for a customer who does not exist, by both names, with and without the secret."""
@@ -346,17 +356,6 @@ class _Probe:
                 self._note_status("customer_unknown", reply)
         note = "" if understood else "the answers are the same as without an identifier"
         self._note("user_id_names", _which(understood), note)
-        why_not = "needs the secret"
-        if self._secret:
-            reply = await self._ask("the secret", PROFILE, did=self._did, **self._secret)
-            self._facts["secret"] = "accepted" if reply.refused is None else "refused"
-            if reply.refused is None:
-                if self._look_at_customer("full", reply):
-                    self._note("kids_shown", "kids" in reply.fields)
-                return
-            self._secret, why_not = {}, "the secret was refused"
-        for setting in _WITH_SECRET:
-            self._found.setdefault(setting, (None, why_not))
 
     def _look_at_customer(self, what: str, reply: _Reply) -> bool:
         self._facts["profile"][what] = reply.types
@@ -387,13 +386,13 @@ class _Probe:
 
     async def about_writing(self) -> None:
         """Write to a new device and read it back; see ``WRITES``."""
-        first = await self._ask("init of a device to write to", INIT)
-        if not (did := first.did):
+        reply = await self._ask("init of a device to write to", INIT)
+        did, session = reply.id_by(names.DID), reply.id_by(*_SESSION_NAMES)
+        if not did:
             return
-        session = dict.fromkeys(_SESSION_NAMES, first.session)
-        reply = await self._ask("a second init", INIT, did=did, **session)
+        reply = await self._ask("a second init", INIT, did=did, seance=session, sid=session)
         if reply.refused is None:
-            self._note("session_kept", reply.session == first.session)
+            self._note("session_kept", reply.id_by(*_SESSION_NAMES) == session)
 
         async def put(what: str, **fields: Json) -> _Reply:
             return await self._ask(what, names.PROFILE_SET, did=did, **fields)
@@ -423,14 +422,12 @@ class _Probe:
             await put("another child", kids=[{"gender": "m"}])
             if self._secret:
                 reply = await self._ask("the full profile", PROFILE, did=did, **self._secret)
-                full = reply.fields
-                kids = full.get("kids")
+                full, kids = reply.fields, reply.fields.get("kids")
                 if isinstance(kids, list) and kids:
                     self._note("lists", "merged" if kids[1:] else "replaced")
                 else:
                     self._note("lists", None, "the full profile shows no kids")
-                names_shown = full.get("first_name"), full.get("location")
-                if "first_name" in full and names_shown != ("Probe", "1"):
+                if "first_name" in full and not _NAMES.items() <= full.items():
                     self._surprises.append("profile/set: a name that was set does not come back")
         finally:
             await put("clearing what was written", **dict.fromkeys(written), kids=[])

@@ -51,12 +51,8 @@ def observable(behaviour: Behaviour) -> dict[str, Value]:
 
 
 async def asked(emulator: Emulator, **more: Any) -> ProbeReport:
-    return await probe(
-        emulator.shop_id,
-        shop_secret=emulator.shop_secret,
-        api_url=emulator.url,
-        **{"pause": 0, "write": True, **more},
-    )
+    usual = {"shop_secret": emulator.shop_secret, "pause": 0, "write": True}
+    return await probe(emulator.shop_id, api_url=emulator.url, **{**usual, **more})
 
 
 @settings(deadline=None, max_examples=EXAMPLES)
@@ -150,6 +146,15 @@ async def test_without_permission_nothing_is_written_and_without_the_secret_less
     unknown = {one.setting for one in report.findings if one.verdict == "not found out"}
     assert {"null", "empty_text", "customer_unknown", "customer_profile"} <= unknown
     assert report.behaviour["user_id_names"] == "both"
+
+
+async def test_with_a_wrong_secret_no_more_is_known_than_without(emulator: Emulator) -> None:
+    report = await asked(emulator, shop_secret="0" * 32, write=False)
+
+    assert report.facts["secret"] == "refused"
+    notes = {one.setting: one.note for one in report.findings if one.observed is None}
+    for setting in ("customer_unknown", "customer_profile", "lists"):
+        assert notes[setting] == "the secret was refused"
 
 
 async def test_an_unknown_shop_and_a_service_away_are_errors(emulator: Emulator) -> None:
