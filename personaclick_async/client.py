@@ -33,8 +33,9 @@ from personaclick_async.config import (
 )
 from personaclick_async.errors import ConfigurationError, NoCurrentUser, ValidationError
 from personaclick_async.hooks import Hooks
+from personaclick_async.models import rules
 from personaclick_async.models.identity import Identity, Session
-from personaclick_async.names import EXTERNAL_ID, TELEGRAM_ID, Family, Segment
+from personaclick_async.names import DID, EXTERNAL_ID, SEANCE, TELEGRAM_ID, Family, Segment
 from personaclick_async.protocol.answers import Answer
 from personaclick_async.protocol.requests import Shop, any_request
 from personaclick_async.transport import Transport, TransportStats
@@ -212,9 +213,10 @@ class PersonaClick:
         if session is not None and (did is not None or seance is not None):
             raise _both("a did or seance")
         if did is not None:
-            session = Session(did=Identity.device(did).value, seance=seance)
+            session = Session(did=did, seance=seance)
         elif seance is not None and session is None:
             raise ValidationError("did", "the device that the seance belongs to", "none")
+        session = None if session is None else _checked(session)
         group = _segment(segment)
         session, answer = await start_session(self._core, self._options, session, tz=tz)
         return DeviceUser(Scope(self._core, Visit.of(session, group), self._options), answer)
@@ -247,7 +249,9 @@ class PersonaClick:
             others = did, seance, email, phone, external_id, loyalty_id, telegram_id
             if any(one is not None for one in others):
                 raise _both("an identifier or seance")
-            return User(Scope(self._core, Visit.of(session, group), self._options))
+            return User(Scope(self._core, Visit.of(_checked(session), group), self._options))
+        if seance is not None:
+            seance = rules.identifier(SEANCE, seance)
         # Most calls are about a device, and this takes half the time of asking for all names.
         if did is not None and email is phone is external_id is loyalty_id is telegram_id is None:
             visit = Visit(Identity.device(did), group, seance)
@@ -462,6 +466,16 @@ if hasattr(os, "register_at_fork"):
 
 def _both(other: str) -> ValidationError:
     return ValidationError("user", f"a session or {other}", "both")
+
+
+def _checked(session: Session) -> Session:
+    """Return a session that the application passed, with ids that may be sent."""
+    if not isinstance(session, Session):
+        rule = "a Session; a device id goes by the name of did"
+        raise ValidationError("session", rule, type(session).__name__)
+    did, seance = rules.identifier(DID, session.did), session.seance
+    seance = None if seance is None else rules.identifier(SEANCE, seance)
+    return attrs.evolve(session, did=did, seance=seance)
 
 
 def _segment(value: Segment | str | None) -> Segment | None:

@@ -312,8 +312,9 @@ async def send_update(
 
 
 def _alone(update: ProfileUpdate, fields: ProfileFields) -> ProfileUpdate:
-    if fields:
-        raise ValidationError("profile update", "a ProfileUpdate or fields", "both")
+    if fields or not isinstance(update, ProfileUpdate):
+        got = "both" if fields else type(update).__name__
+        raise ValidationError("profile update", "a ProfileUpdate, or fields by keyword", got)
     return update
 
 

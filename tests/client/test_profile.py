@@ -169,6 +169,14 @@ async def test_bad_input_is_refused_before_anything_is_sent(
     assert emulator.requests == []
 
 
+async def test_an_update_is_no_dictionary(client: PersonaClick, emulator: Emulator) -> None:
+    calls = client.user(did="device0001").profile
+    for set_profile in (calls.set, calls.raw.set):
+        with pytest.raises(ValidationError, match=r"a ProfileUpdate, or .* got dict"):
+            await set_profile({"first_name": "Ada"})  # type: ignore[arg-type]
+    assert emulator.requests == []
+
+
 async def test_a_second_name_for_the_user_in_the_update_is_refused(client: PersonaClick) -> None:
     with pytest.raises(ValidationError, match=r"^email: expected the one that names the user"):
         await client.user(email="ada@shop.example").profile.set(email="eve@shop.example")

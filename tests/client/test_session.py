@@ -174,3 +174,24 @@ async def test_a_session_is_started_for_one_device(
     with pytest.raises(ValidationError, match="did: expected the device that the seance"):
         await client.init(seance="s")
     assert emulator.requests == []
+
+
+@pytest.mark.parametrize("name", ["did", "seance"])
+@pytest.mark.parametrize("value", ["", " ", "canary\n", 1.5, True, b"canary", ["canary"]])
+async def test_ids_that_cannot_be_sent_are_refused_wherever_they_are_passed(
+    client: PersonaClick, emulator: Emulator, name: str, value: Any
+) -> None:
+    ids: dict[str, Any] = {"did": "d1", name: value}
+    for make in (client.init, client.user):
+        for arguments, named in (((), ids), ((Session(**ids),), {})):
+            with pytest.raises(ValidationError, match=f"{name}: expected") as caught:
+                await make(*arguments, **named)  # type: ignore[misc]  # a user is never made
+            assert "canary" not in str(caught.value)
+    assert emulator.requests == []
+
+
+async def test_a_session_is_not_taken_for_a_device_id(client: PersonaClick) -> None:
+    with pytest.raises(ValidationError, match=r"session: expected .* did, got str"):
+        await client.init("d1")  # type: ignore[arg-type]
+    with pytest.raises(ValidationError, match=r"session: expected .* did, got str"):
+        client.user("d1")  # type: ignore[arg-type]
