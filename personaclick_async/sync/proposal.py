@@ -299,12 +299,14 @@ class _Line:
 
     def _name(self, column: _Column) -> None:
         """Tell whether names are all capitals, and whether whole ones can surely be split."""
-        texts = column.telling
-        are_capitals = all(map(str.isupper, texts)) and any(map(str.isascii, texts))
+        texts, written = column.telling, "".join(column.telling)
+        is_turkish = "İ" in written or column.spelling in COLUMNS["turkish_name"]
         if column.are_mostly(pattern("no_name").search):
             self.ask("most values do not look like names")
-        elif are_capitals and column.spelling not in COLUMNS["turkish_name"]:
-            self.options["case"], self.remark = "name", "JON -> Jon"
+        elif written.isupper() and is_turkish and not written.isascii():
+            self.options["case"], self.remark = "turkish", "YILDIZ -> Yıldız"  # noqa: RUF001
+        elif written.isupper() and re.search("[A-Z]", written) and not is_turkish:
+            self.options["case"], self.remark = "name", "VAN DYK -> Van Dyk"
         if "part" not in self.options:
             return
         others = sum(pattern("first_and_last").fullmatch(text) is None for text in texts)

@@ -54,6 +54,9 @@ CASES = [
     ('first_name = { column = "c", case = "title" }', "ADA O'NEIL", "Ada O'Neil"),
     ('last_name = { column = "c", case = "name" }', "MCDONALD-SMITH", "McDonald-Smith"),
     ('last_name = { column = "c", case = "name" }', "MC", "Mc"),
+    ('last_name = { column = "c", case = "name" }', "İSMAİL IŞIK", "İsmail Işık"),  # noqa: RUF001
+    ('last_name = { column = "c", case = "turkish" }', "ILICALI-YILMAZ", "Ilıcalı-Yılmaz"),  # noqa: RUF001
+    ('email = { column = "c", case = "lower" }', "İNFO@SHOP.EXAMPLE", "info@shop.example"),
     ('gender = "c"', "female", "f"),
     ('gender = { column = "c", values = { M = "m", F = "f" } }', "M", "m"),
     ('gender = { column = "c", values = { "1" = "m", "2" = "f" } }', 2, "f"),
@@ -82,7 +85,6 @@ CASES = [
     ('phone = "c"', 79991234567, "+79991234567"),
     ('phone = "c"', "p:+447911123456", "+447911123456"),
     ('last_name = "c"', "O&#39;Neill", "O'Neill"),
-    ('last_name = "c"', "&lt;b&gt;", "&lt;b&gt;"),
     ('loyalty_id = "c"', "1001,0", "1001"),
     ('loyalty_id = "c"', "1.000", "1.000"),
     ('first_name = "c"', '=""', None),
@@ -228,6 +230,15 @@ READ = [
     ("birthday", "1990/03/11", "1990-03-11"),
     ("birthday", "1990年3月1日", "1990-03-01"),
     ("first_name", "'t Hooft", "'t Hooft"),
+    ("first_name", '"Ada"', "Ada"),
+    ("first_name", "'Ada '", "Ada"),
+    ("first_name", "\u201eAda\u201c", "Ada"),
+    ("first_name", 'Ada "The Countess"', 'Ada "The Countess"'),
+    ("first_name", "M&uuml;ller, J&ouml;rg", "Müller, Jörg"),
+    ("loyalty_id", '"123"', "123"),
+    ("loyalty_id", '"NULL"', None),
+    ("phone", '"+4930123456"', "+4930123456"),
+    ("email", '"ada@shop.example"', "ada@shop.example"),
     ("first_name", "\ufeffAda", "Ada"),
     ("first_name", float("nan"), None),
 ]
@@ -250,6 +261,11 @@ REFUSED = [
     ("loyalty_id", 1e20, "all digits"),
     ("loyalty_id", "a\0b", "without control"),
     *(("first_name", word, "") for word in ("null", "NULL", "#REF!", "\\N", "nan")),
+    *(
+        ("first_name", text, "HTML")
+        for text in ("<b>Ada</b>", "Ada<br>", "&lt;b&gt;Ada", "&amp;lt;")
+    ),
+    ("first_name", "Jos\ufffd", "decoded wrongly before"),
     ("location", "null", "erases"),
     ("email", "=ada@shop.example", "an e-mail address"),
     ("email", "\u201cada\u201d@shop.example", "an e-mail address"),

@@ -46,18 +46,33 @@ _ARE_PLAIN: Final = {kind: re.compile(rf"(?:{one}\n)++").fullmatch for kind, one
 _TEXTS: Final = (Kind.TEXT, *_IS_PLAIN)
 _MOST_REMEMBERED: Final = 16_384
 _LONGEST_REMEMBERED: Final = 64
+_QUOTES: Final = "\"'\u201c\u201d\u2019»"
 _MC: Final = re.compile(r"\bMc([^\W\d_])")
+# Where it is not the first letter of a word; there it stays as it is.
+_TURKISH_I: Final = re.compile(r"(?<=[^\W\d_])[Iİ]+")
+_SMALL_I: Final = str.maketrans("Iİ", "\u0131i")
 _EVENING: Final = 20
 _EXACT_FLOAT: Final = 2**53
 _MOST_DIGITS: Final = 100
 # Far more than any number needs, and less than Python refuses to read.
 _LONGEST_NUMBER: Final = 400
 _SWAPPED: Final = str.maketrans(".,", ",.")
+
+
+def _titled(text: str) -> str:
+    return _turkish(text) if "İ" in text else text.title()
+
+
+def _turkish(text: str) -> str:
+    return _TURKISH_I.sub(lambda found: found[0].translate(_SMALL_I), text).title()
+
+
 _CASES: Final[dict[Case, Callable[[str], str]]] = {
-    "lower": str.lower,
+    "lower": lambda text: text.replace("İ", "i").lower(),
     "upper": str.upper,
-    "title": str.title,
-    "name": lambda text: _MC.sub(lambda found: f"Mc{found[1].upper()}", text.title()),
+    "title": _titled,
+    "name": lambda text: _MC.sub(lambda found: f"Mc{found[1].upper()}", _titled(text)),
+    "turkish": _turkish,
 }
 
 
@@ -189,6 +204,8 @@ class Converter:
             text = self._noted(text, seen, "invisible characters removed")
         if text.startswith('="') and (found := re.fullmatch('="((?:[^"]|"")*)"', text)):
             text = self._noted(text, found[1].replace('""', '"'), '="…" unwrapped')
+        if text[-1:] in _QUOTES and (self.label in FIELDS or self._origin.kind is Kind.IDENTIFIER):
+            text = self._taken("quoted", text, "quotes removed").strip()
         return text
 
     def _noted(self, text: str, changed: str, note: str) -> str:
@@ -214,12 +231,13 @@ class Converter:
     # The readers of each kind: of texts that are not empty; of other values if the kind is no text.
 
     def _name(self, text: str) -> str:
-        is_html = "&" in text and pattern("entity").search(text)
-        if is_html and re.fullmatch(r"[\w\s'\u2019.&-]+", plain := unescape(text)):
-            text = self._noted(text, plain, "HTML decoded")
         if text in NO_NAMES:
             rule = 'a value, not a word for none (say absent = ["none"] or another)'
             raise refuse(self.label, rule, text)
+        if ("<" in text or "&" in text) and pattern("html").search(text):
+            text = self._noted(text, unescape(text), "HTML decoded")
+            if pattern("html").search(text):
+                raise refuse(self.label, "text, not HTML", text)
         if not text.isascii() and _is_mojibake(text):
             rule = "the letters that were meant: it was decoded wrongly before"
             raise refuse(self.label, rule, text)
@@ -346,7 +364,9 @@ def _part_of(text: str, part: Part) -> str:
 
 
 def _is_mojibake(text: str) -> bool:
-    """Return whether a text is UTF-8 that somebody took for a code page: ``JosÃ©``."""
+    """Return whether a text was UTF-8 taken for a code page, or lost: ``JosÃ©``, ``Jos\ufffd``."""
+    if "\ufffd" in text:
+        return True
     for page in ("cp1252", "latin-1"):
         with suppress(UnicodeError):
             return text.encode(page).decode() != text

@@ -19,8 +19,9 @@ from personaclick_async.names import EXTERNAL_ID, ID, IDENTIFIERS
 from personaclick_async.sync.mapping.dates import is_whole_date
 from personaclick_async.sync.mapping.phones import check_country
 
-Case: TypeAlias = Literal["lower", "upper", "title", "name"]
-"""How letters are changed; ``name`` is as ``title``, but ``McDonald``: for the names of people."""
+Case: TypeAlias = Literal["lower", "upper", "title", "name", "turkish"]
+"""How letters are changed; ``name`` is as ``title``, but ``McDonald``, or ``Şahin`` for
+``ŞAHİN`` with ``turkish``: for the names of people."""
 
 Part: TypeAlias = Literal["first", "last"]
 """Which part of a whole name: the first word, or all after it; ``Lovelace, Ada`` is read too."""

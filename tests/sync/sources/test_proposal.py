@@ -241,6 +241,23 @@ def test_a_whole_name_is_split_where_that_is_certain(
     assert any(line.startswith(last) for line in lines)
 
 
+@pytest.mark.parametrize(
+    ("column", "names", "line"),
+    [
+        ("surname", ["ADA", "K."], 'case = "name" }  # VAN DYK -> Van Dyk'),
+        ("surname", ["İSMAİL", "JON"], 'case = "turkish" }  # YILDIZ -> Yıldız'),  # noqa: RUF001
+        ("soyad", ["IŞIK", "YILMAZ"], 'case = "turkish" }  # YILDIZ -> Yıldız'),  # noqa: RUF001
+        ("soyad", ["ISIK", "YILMAZ"], 'last_name = "soyad"'),
+        ("surname", ["ΓΙΑΝΝΗΣ"], 'last_name = "surname"'),
+    ],
+)
+def test_names_in_capitals_are_changed_where_their_small_letters_are_known(
+    column: str, names: list[object], line: str
+) -> None:
+    columns: dict[str, list[object]] = {column: names, "id": [*"12"][: len(names)]}
+    assert line in _propose(**columns)
+
+
 def test_a_middle_name_alone_is_no_whole_name() -> None:
     assert 'middle_name = "patronymic"' in _propose(id=["1", "2"], patronymic=["Ivanovich", "Lee"])
 
