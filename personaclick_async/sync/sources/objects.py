@@ -170,9 +170,11 @@ class JsonSource(_ObjectSource):
     @cached_property
     def seen(self) -> Seen:
         """Whether it is JSON Lines, the encoding, and about how many lines there are."""
-        kind, encoding = "JSON" if self._nesting else "JSON Lines", self._encoding
+        encoding, (_, key) = self._encoding, self._nesting or (0, None)
+        how = f"{'JSON' if self._nesting else 'JSON Lines'} in {encoding.name} ({encoding.reason})"
+        where = "" if key is None else f", the objects of '{key}'"
         return Seen(
-            notices=(f"{self.name}: read as {kind} in {encoding.name} ({encoding.reason})",),
+            notices=(f"{self.name}: read as {how}{where}",),
             size_hint=None if self._nesting else self._input.lines,
         )
 
@@ -200,14 +202,20 @@ class JsonSource(_ObjectSource):
             return None
         if head.startswith(b"["):
             return 1, None
+        arrays: list[str | None] = []
         before = ""
         with suppress(self._ijson.JSONError, ValueError, SourceFailed):
             for depth, key, event, value in self._events(io.BytesIO(head)):
-                if (depth, event) == (0, "end_map") or (isinstance(value, str) and "@" in value):
-                    break  # that was a customer
                 if (depth, event, before) == (2, "start_map", "start_array"):
-                    return 2, key
+                    arrays.append(key)
+                # Customers with lists come one after another, or have an address beside these.
+                is_next = (depth, event, before) == (0, "start_map", "end_map")
+                if is_next or (event == "string" and "@" in value):
+                    arrays = [key] if key in arrays and not is_next else []
+                    break
                 before = event
+        if arrays:
+            return 2, arrays[0]
         return None if is_whole else (0, None)
 
     @contextmanager

@@ -51,6 +51,7 @@ _BEGINNINGS: Final[Mapping[bytes, SourceKind | str]] = {
     rb"(?i)\s*<(!doctype html|html|table|meta|head)": "a web page (HTML)",
     rb"(?i)\s*<(\?xml|[a-z])": "XML",
     rb"%PDF": "a PDF document",
+    rb"7z\xbc\xaf|Rar!|(?s:.{257})ustar": "an archive (unpack it first)",
     rb"\{\\rtf": "a text document (RTF)",
     rb"SQLite format 3\0": "an SQLite database (give sqlite:///PATH and a query)",
     rb"Obj\x01": "an Avro file",

@@ -44,8 +44,10 @@ _ROWS_OF_QUERY: Final = 1000
 _LARGEST_NUMBER: Final = 10**15
 
 _FORMULA: Final = re.compile(rb"<(\w+:)?f\b")
-_FORMATS: Final = "{*}numFmts/{*}numFmt"
 _CELL_NAME: Final = re.compile(r"([A-Z]+)(\d+)")
+_STYLES: Final = "xl/styles.xml"
+# What a number's format may hold besides its digits: colours, the formats of others, separators.
+_NO_DIGITS: Final = re.compile(r"\[[^]]*\]|;.*|[\\\"_ ()-]")
 _ORDERED: Final = re.compile(r"\border\s+by\b", re.IGNORECASE)
 # The packages of drivers whose module has another name.
 _PACKAGES: Final = {"MySQLdb": "mysqlclient", "psycopg2": "psycopg2-binary"}
@@ -57,8 +59,8 @@ class SheetSource(Table):
     """Rows of one sheet of a workbook: .xlsx, .xls, .ods.
 
     Needs the extra ``excel``. Dates, numbers and yes or no come with their types; of formulas the
-    values count. A cell with an error in it, and a number with more digits than a spreadsheet
-    keeps, is refused by whatever field it is for.
+    values count. A number with more digits than a spreadsheet keeps is refused by whatever field
+    it is for; so is a cell with an error in an .xlsx, which is empty in other workbooks.
 
     :param layout: the sheet, and what is known of header, columns and lines before them.
     """
@@ -97,14 +99,20 @@ class SheetSource(Table):
             known = f"its sheets: {', '.join(names)}"
             raise ConfigurationError(f"{self.name}: has no sheet of that name; {known}")
         others = ", ".join(name for name in full if name != chosen)
-        also = f"; not read: {others}" if others else ""
+        notice = f"sheet '{chosen}' of a workbook{'; not read: ' if others else ''}{others}"
         cells = book.get_sheet_by_name(chosen)
-        rows = self._rows(cells, _corrected(file, names.index(chosen)))
+        corrected = _corrected(file, names.index(chosen))
+        if corrected is None:
+            notice += (
+                "; errors in it are read as empty cells, and zeros that only a format shows are"
+                " lost: save it as .xlsx"
+            )
+        rows = self._rows(cells, corrected or {})
         first = list(islice(rows, ROWS_TO_JUDGE_BY))
         columns, has_header = self._layout.name_columns(first, self.name)
         seen = Seen(
             columns=columns,
-            notices=(f"{self.name}: sheet '{chosen}' of a workbook{also}",),
+            notices=(f"{self.name}: {notice}",),
             # As if the first were a header.
             size_hint=max(0, cells.total_height - self._layout.skip_rows),
         )
@@ -133,8 +141,8 @@ def _cell(cell: object) -> object:
     return int(cell) if cell.is_integer() else cell
 
 
-def _corrected(file: IO[bytes], sheet: int) -> dict[int, dict[int, object]]:
-    """Return the cells of an .xlsx that calamine misreads, by row and column.
+def _corrected(file: IO[bytes], sheet: int) -> Mapping[int, Mapping[int, object]] | None:
+    """Return the cells of an .xlsx that calamine misreads, by row and column; None of others.
 
     These are errors, formulas without a result, and numbers whose leading zeros are only in their
     format.
@@ -142,38 +150,46 @@ def _corrected(file: IO[bytes], sheet: int) -> dict[int, dict[int, object]]:
     found: dict[int, dict[int, object]] = defaultdict(dict)
     broken = (zipfile.BadZipFile, KeyError, IndexError, ValueError, ET.ParseError)
     with suppress(*broken), zipfile.ZipFile(file) as archive:
-        names = ("workbook.xml", "_rels/workbook.xml.rels", "styles.xml")
-        book, links, styles = (ET.fromstring(archive.read(f"xl/{name}")) for name in names)  # noqa: S314 - expat has limits
+        names = ("workbook.xml", "_rels/workbook.xml.rels")
+        book, links = (ET.fromstring(archive.read(f"xl/{name}")) for name in names)  # noqa: S314 - expat has limits
         facts = book.findall("{*}sheets/{*}sheet")[sheet].items()
         [number] = [value for name, value in facts if name.endswith("}id")]
         target = {link.get("Id"): link.get("Target", "") for link in links}[number]
         content = archive.read(posixpath.join("xl", target).removeprefix("/"))
-        widths = _padded(styles)
+        widths = _padded(archive)
         if not widths and b't="e"' not in content and not _FORMULA.search(content):
             return found
+        y = -1
         for _, row in ET.iterparse(io.BytesIO(content)):  # noqa: S314 - expat has limits
             if not row.tag.endswith("}row"):
                 continue
+            y, x = int(row.get("r", y + 2)) - 1, -1  # many writers number neither rows nor cells
             for cell in row:
-                name = _CELL_NAME.fullmatch(cell.get("r", ""))
+                x += 1
+                if name := _CELL_NAME.fullmatch(cell.get("r", "")):
+                    # AA is column 26.
+                    x = reduce(lambda at, one: (at + 1) * 26 + ord(one) - ord("A"), name[1], -1)
+                    y = int(name[2]) - 1
                 kind, value = cell.get("t", "n"), cell.findtext("{*}v") or ""
                 width = widths.get(cell.get("s", "")) if kind == "n" and value.isdecimal() else None
                 is_unknown = cell.find("{*}f") is not None and not value and kind != "str"
-                if name and (kind == "e" or is_unknown or width):
-                    # AA is column 26.
-                    column = reduce(
-                        lambda at, one: (at + 1) * 26 + ord(one) - ord("A"), name[1], -1
-                    )
-                    correct = value.zfill(width) if width else Unreadable(value or "=?")
-                    found[int(name[2]) - 1][column] = correct
+                if kind == "e" or is_unknown or width:
+                    found[y][x] = value.zfill(width) if width else Unreadable(value or "=?")
             row.clear()
-    return found
+        return found
+    return None
 
 
-def _padded(styles: ET.Element) -> dict[str, int]:
+def _padded(archive: zipfile.ZipFile) -> dict[str, int]:
     """Return the least number of digits by a cell's style, of styles that pad with zeros."""
-    formats = {one.get("numFmtId"): one.get("formatCode", "") for one in styles.findall(_FORMATS)}
-    zeros = {number: len(code) for number, code in formats.items() if re.fullmatch("00+", code)}
+    if _STYLES not in archive.namelist():
+        return {}
+    styles = ET.fromstring(archive.read(_STYLES))  # noqa: S314 - expat has limits
+    zeros: dict[str | None, int] = {}
+    for one in styles.findall("{*}numFmts/{*}numFmt"):
+        digits = _NO_DIGITS.sub("", one.get("formatCode", ""))
+        if re.fullmatch("00+", digits):
+            zeros[one.get("numFmtId")] = len(digits)
     used = [one.get("numFmtId") for one in styles.findall("{*}cellXfs/{*}xf")]
     return {str(style): zeros[number] for style, number in enumerate(used) if number in zeros}
 

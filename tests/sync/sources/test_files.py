@@ -107,6 +107,9 @@ def test_a_zip_file_holds_one_file(tmp_path: Path) -> None:
         (b"SQLite format 3\0...", "SQLite database"),
         (b"Obj\x01...", "Avro"),
         (b"{\\rtf1", "RTF"),
+        (b"7z\xbc\xaf\x27\x1c", "archive"),
+        (b"Rar!\x1a\x07", "archive"),
+        (b"people.csv".ljust(257, b"\0") + b"ustar\0000", "archive"),
     ],
 )
 def test_a_file_of_another_kind_is_named(make_file: MakeFile, content: bytes, said: str) -> None:

@@ -233,6 +233,42 @@ def test_a_customer_with_a_list_of_children_is_one_record(make_file: MakeFile) -
         assert wires(JsonSource(path).outcomes()) == [one]
 
 
+@pytest.mark.parametrize("indent", [None, 2])
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_customers_orders_are_no_customers(
+    make_file: MakeFile, indent: int | None, count: int
+) -> None:
+    one = {"id": "1", "name": "Ada", "orders": [{"id": 77}], "email": "ada@shop.example"}
+    path = make_file("people.json", "\n".join([json.dumps(one, indent=indent)] * count))
+
+    source = JsonSource(path, PEOPLE)
+
+    ada = {"external_id": "1", "email": "ada@shop.example", "first_name": "Ada"}
+    assert wires(source.outcomes()) == [ada] * count
+
+
+def test_customers_without_addresses_that_have_lists_are_one_record_each(
+    make_file: MakeFile,
+) -> None:
+    text = "\n".join(json.dumps({"id": n, "orders": [{"id": 77}]}, indent=2) for n in (1, 2))
+    mapping = FieldMapping.parse('[fields]\nexternal_id = "id"')
+
+    source = JsonSource(make_file("people.json", text), mapping)
+
+    assert [one["external_id"] for one in wires(source.outcomes())] == ["1", "2"]
+
+
+def test_which_of_several_arrays_is_read_is_said(make_file: MakeFile) -> None:
+    whole = {"stores": [{"id": 7}], "customers": [ADA], "staff": [ZOE]}
+
+    source = JsonSource(make_file("people.json", json.dumps(whole)))
+
+    assert wires(source.outcomes()) == [ADA]
+    assert source.notices == (
+        "people.json: read as JSON in utf-8 (what JSON is in), the objects of 'customers'",
+    )
+
+
 def test_what_is_no_object_in_an_array_is_rejected_by_itself(make_file: MakeFile) -> None:
     path = make_file("people.json", json.dumps([1, ADA, [2], None, ZOE]))
 

@@ -66,7 +66,9 @@ def test_a_value_that_is_called_as_its_column_is_no_doubt(make_file: MakeFile) -
     assert CsvSource(path).columns == ("type", "email")
 
 
-@pytest.mark.parametrize("title", ["Customers of 2026", "Customers\n", '"Customers, all"'])
+@pytest.mark.parametrize(
+    "title", ["Customers of 2026", "Customers\n", '"Customers, all"', "Customers,,\nas of today,,"]
+)
 def test_a_title_above_the_header_is_asked_about(make_file: MakeFile, title: str) -> None:
     path = make_file("people.csv", f"{title}\nid,email,name\n1,ada@shop.example,Ada\n")
 
@@ -120,6 +122,14 @@ def test_quotes_that_can_mean_two_things_cost_one_row(make_file: MakeFile, cell:
     assert broken.field == "row"
     assert list(broken.source_row.values()) == ["7", "x@shop.example", cell]
     assert wires(rest) == [ADA]
+
+
+def test_single_quotes_are_asked_about(make_file: MakeFile) -> None:
+    path = make_file("people.csv", "'id','email','name'\n'1','ada@shop.example','Ada'\n")
+
+    with pytest.raises(ConfigurationError, match="single quotes; say so"):
+        CsvSource(path).sample()
+    assert wires(CsvSource(path, PEOPLE, layout=Layout(quote="'")).outcomes()) == [ADA]
 
 
 def test_an_escape_character_can_be_said(make_file: MakeFile) -> None:

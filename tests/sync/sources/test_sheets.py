@@ -20,6 +20,7 @@ from personaclick_async.sync.sources import Layout, SheetSource, SourceFailed, S
 from tests.sync.sources.conftest import PEOPLE, faults, plain, wires
 
 openpyxl: Any = pytest.importorskip("openpyxl")
+pandas: Any = pytest.importorskip("pandas")
 pytest.importorskip("python_calamine", reason="the extra excel is not installed")
 
 ADA = {"external_id": "1001", "email": "ada@shop.example", "first_name": "Ada"}
@@ -207,6 +208,48 @@ def test_zeros_that_only_the_format_shows_are_kept(tmp_path: Path) -> None:
     assert wires(SheetSource(path).outcomes()) == [
         {"external_id": "0001001", "email": "ada@shop.example", "name": 7}
     ]
+
+
+@pytest.mark.parametrize("code", ["00000;-00000", "[$-407]00000", "00000;[Red]-00000;@", "000-00"])
+def test_zeros_are_kept_in_formats_with_more_than_these(tmp_path: Path, code: str) -> None:
+    path = workbook(tmp_path / "people.xlsx", [["id"], [7]])
+    book = openpyxl.load_workbook(path)
+    book.active["A2"].number_format = code
+    book.save(path)
+
+    assert SheetSource(path).sample().rows == [["00007"]]
+
+
+def test_errors_are_seen_without_styles_and_names_of_cells(tmp_path: Path) -> None:
+    rows = [["id", "email"], ["1", "#N/A"]]
+    with zipfile.ZipFile(workbook(tmp_path / "made.xlsx", rows)) as made:
+        parts = {name: made.read(name) for name in made.namelist()}
+    with zipfile.ZipFile(tmp_path / "people.xlsx", "w") as archive:
+        for name, content in parts.items():
+            if "styles" not in name:
+                archive.writestr(name, re.sub(rb' (r="[A-Z]?[0-9]+"|s="[0-9]+")', b"", content))
+
+    [row] = SheetSource(tmp_path / "people.xlsx").sample().rows
+
+    assert [str(cell) for cell in row] == ["1", "#N/A"]
+
+
+@pytest.mark.parametrize("kind", ["xls", "ods"])
+def test_it_is_said_where_errors_look_like_empty_cells(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / f"people.{kind}"
+    if kind == "xls":
+        book = pytest.importorskip("xlwt").Workbook()
+        book.add_sheet("People").write(0, 0, "id")
+        book.save(str(path))
+    else:
+        pytest.importorskip("odf")
+        pandas.DataFrame({"id": ["1"]}).to_excel(str(path), sheet_name="People", index=False)
+
+    source = SheetSource(path)
+
+    [notice] = source.notices
+    assert source.columns == ("id",)
+    assert notice.startswith(f"people.{kind}: sheet 'People' of a workbook; errors in it are read")
 
 
 def test_a_hidden_sheet_is_read_only_by_its_name(tmp_path: Path) -> None:
