@@ -52,8 +52,8 @@ class Limiter:
             return "no limit"
         return f"the client's own limit, {self._limit.requests} in {self._limit.seconds:g} s"
 
-    def wait_needed(self) -> Seconds:
-        """Take a slot and return 0, or return the seconds after which to try again."""
+    def try_enter(self) -> Seconds | None:
+        """Take a slot, or return the seconds after which to try again."""
         with self._lock:
             now = self._clock()
             if now < self._paused_until:
@@ -61,16 +61,16 @@ class Limiter:
             self._paused_until = 0.0
             if self._limit is None:
                 self.is_open = True
-                return 0.0
+                return None
             while self._free_at and self._free_at[0] <= now:
                 self._free_at.popleft()
             if self._in_use + len(self._free_at) < self._limit.requests:
                 self._in_use += 1
-                return 0.0
+                return None
             # With every slot in use, none is free again sooner than one window from now.
             return self._free_at[0] - now if self._free_at else self._limit.seconds
 
-    def give_back(self) -> None:
+    def leave(self) -> None:
         """Release a slot: its request was answered, or has failed."""
         if self._limit is None:
             return
@@ -81,7 +81,7 @@ class Limiter:
     async def enter(self, patience: Seconds) -> Seconds | None:
         """Take a slot, after a wait of ``patience`` at most; else return the wait needed."""
         until = self._clock() + patience
-        while wait := self.wait_needed():
+        while (wait := self.try_enter()) is not None:
             if self._clock() + wait > until:
                 return wait
             await asyncio.sleep(wait)

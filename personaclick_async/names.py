@@ -128,10 +128,13 @@ class Endpoint:
     path: str = attrs.field(init=False)
     family: Family = attrs.field(init=False)
 
-    def __attrs_post_init__(self) -> None:
-        family = _FAMILIES.get(self.name.partition("/")[0], Family.OTHER)
-        object.__setattr__(self, "path", f"/{self.name}")
-        object.__setattr__(self, "family", family)
+    @path.default
+    def _path(self) -> str:
+        return f"/{self.name}"
+
+    @family.default
+    def _family(self) -> Family:
+        return _FAMILIES.get(self.name.partition("/")[0], Family.OTHER)
 
 
 INIT: Final = Endpoint("init", "GET")

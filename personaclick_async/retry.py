@@ -15,7 +15,7 @@ import aiohttp
 import attrs
 
 from personaclick_async.config import RetryPolicy, Seconds
-from personaclick_async.errors import ConnectionFailed, MalformedAnswer, PersonaClickError, TimedOut
+from personaclick_async.errors import ConnectionFailed, MalformedAnswer, TimedOut, TransportError
 from personaclick_async.names import Endpoint
 
 _REFUSED_UNREAD: Final = frozenset({425, 429, 503})
@@ -93,13 +93,13 @@ class RetryBudget:
 
 def failure_of(
     cause: Exception, endpoint: str, attempts: int, *, is_reused: bool | None, patience: Seconds
-) -> tuple[PersonaClickError, Fate]:
+) -> tuple[TransportError, Fate]:
     """Return the error that an exception of aiohttp's means, and what it means for the next try.
 
     Its texts are not passed on: they hold the URL, whose query holds the secret and the user.
     """
     fate = Fate.OPEN
-    kind: type[ConnectionFailed | TimedOut] = ConnectionFailed
+    kind: type[TransportError] = ConnectionFailed
     reason = f"the connection broke ({type(cause).__name__})"
     match cause:
         case aiohttp.ConnectionTimeoutError():
@@ -107,12 +107,9 @@ def failure_of(
         case TimeoutError():
             kind, reason = TimedOut, f"no answer within {patience:g} s"
         case aiohttp.ClientResponseError() if found := _ENCODING.search(cause.message):
+            kind, fate = MalformedAnswer, Fate.HOPELESS
             encoding, needed = found.groups()
-            reason = (
-                f"the answer is encoded as {encoding}, which takes the package {needed} to read"
-            )
-            error = MalformedAnswer(reason, endpoint=endpoint, attempts=attempts, answer=None)
-            return error, Fate.HOPELESS
+            reason = f"reading the answer, encoded as {encoding}, takes the package {needed}"
         case aiohttp.ClientConnectorCertificateError():
             fate = Fate.HOPELESS
             why = getattr(cause.certificate_error, "verify_message", "") or "no reason given"

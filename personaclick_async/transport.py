@@ -106,7 +106,7 @@ class Transport:
                     try:
                         outcome = await attempt(pool, sending)
                     finally:
-                        limiter.give_back()
+                        limiter.leave()
                 if isinstance(outcome, Answer):
                     return then(outcome)
                 await self._before_next(limiter, sending, *outcome)
@@ -128,7 +128,7 @@ class Transport:
 
     async def _enter(self, limiter: Limiter, sending: _Sending) -> None:
         """Wait until the limiter lets the request pass, or raise that this would take too long."""
-        if not limiter.wait_needed():
+        if limiter.try_enter() is None:
             return
         began, reason, name = self._clock(), limiter.reason, sending.call.endpoint.name
         patience = self._config.retry.total - (began - sending.started)
@@ -159,7 +159,7 @@ class Transport:
         if status == RateLimited.usual_status and retry_after is not None:
             limiter.pause(retry_after)
         wait: Seconds | None = 0.0
-        if fate is Fate.STALE and endpoint.is_idempotent and endpoint.family is not Family.IMPORT:
+        if fate is Fate.STALE and endpoint.is_idempotent:
             sending.stale += 1  # the next one gets a new connection, so this happens once
         else:
             if sending.options.retries is not None:

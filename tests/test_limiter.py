@@ -34,11 +34,11 @@ def test_no_window_of_the_service_holds_more(steps: list[tuple[float, float, flo
     counted: list[float] = []
     for pause, answer_takes, counted_at in steps:
         clock.now += pause
-        while wait := limiter.wait_needed():
+        while (wait := limiter.try_enter()) is not None:
             clock.now += wait
         started = clock.now
         clock.now += answer_takes
-        limiter.give_back()
+        limiter.leave()
         # The service counts it at some moment between its start and its answer.
         counted.append(started + answer_takes * counted_at)
     for first, fifth in zip(counted, counted[4:], strict=False):
@@ -48,13 +48,13 @@ def test_no_window_of_the_service_holds_more(steps: list[tuple[float, float, flo
 def test_places_in_flight_count() -> None:
     clock = Clock()
     limiter = Limiter(RateLimit(2, 60), clock)
-    assert [limiter.wait_needed() for _ in range(3)] == [0, 0, 60]
+    assert [limiter.try_enter() for _ in range(3)] == [None, None, 60]
     clock.now += 100
-    assert limiter.wait_needed() == 60
-    limiter.give_back()
-    assert limiter.wait_needed() == 60
+    assert limiter.try_enter() == 60
+    limiter.leave()
+    assert limiter.try_enter() == 60
     clock.now += 60
-    assert limiter.wait_needed() == 0
+    assert limiter.try_enter() is None
 
 
 def test_a_pause_holds_everything_and_ends() -> None:
@@ -64,16 +64,16 @@ def test_a_pause_holds_everything_and_ends() -> None:
     limiter.pause(10)
     limiter.pause(5)
     assert not limiter.is_open
-    assert limiter.wait_needed() == 10
+    assert limiter.try_enter() == 10
     clock.now += 10
-    assert limiter.wait_needed() == 0
+    assert limiter.try_enter() is None
     assert limiter.is_open
 
 
 def test_a_pause_has_a_bound() -> None:
     limiter = Limiter(None, Clock())
     limiter.pause(1e9)
-    assert limiter.wait_needed() == 300
+    assert limiter.try_enter() == 300
 
 
 async def test_who_has_no_patience_is_told_how_long_it_would_take() -> None:
@@ -84,17 +84,17 @@ async def test_who_has_no_patience_is_told_how_long_it_would_take() -> None:
 
 def test_threads_share_the_limit() -> None:
     limiter = Limiter(RateLimit(100, 60), Clock())
-    taken: list[float] = []
+    taken: list[float | None] = []
 
     def take() -> None:
-        taken.extend(limiter.wait_needed() for _ in range(50))
+        taken.extend(limiter.try_enter() for _ in range(50))
 
     threads = [threading.Thread(target=take) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert taken.count(0) == 100
+    assert taken.count(None) == 100
 
 
 @pytest.mark.parametrize("waiters", [1, 5])
@@ -106,5 +106,5 @@ async def test_a_waiter_who_gives_up_takes_no_place(waiters: int) -> None:
     for task in waiting:
         task.cancel()
     await asyncio.gather(*waiting, return_exceptions=True)
-    limiter.give_back()
+    limiter.leave()
     assert await limiter.enter(1) is None
