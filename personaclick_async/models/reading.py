@@ -254,10 +254,9 @@ def _tuple(value: object, kind: _Kind) -> tuple[Any, ...]:
     item_type = kind.__args__[0]
     structure = _converter().get_structure_hook(item_type)
     items = value if isinstance(value, list) else [] if value is None else [value]
-    made = tuple([structure(item, item_type) for item in items])
-    if None in made and not (item_type is Any or type(None) in getattr(item_type, "__args__", ())):
-        return tuple(item for item in made if item is not None)
-    return made
+    may_be_none = item_type is Any or type(None) in getattr(item_type, "__args__", ())
+    made = (structure(item, item_type) for item in items)
+    return tuple([item for item in made if may_be_none or item is not None])
 
 
 def _mapping(value: object, kind: _Kind) -> Mapping[str, Any]:

@@ -44,7 +44,6 @@ _LOCAL_MAX_CHARACTERS: Final = 64
 _PHONE: Final = re.compile(r"\+?[0-9]{5,15}")
 # Nothing to take away, and no placeholder such as 0000000: what nearly all numbers are.
 is_plain_phone: Final = re.compile(r"\+?([0-9])(?!\1+$)[0-9]{4,14}").fullmatch
-_ONE_DIGIT: Final = re.compile(r"\+?([0-9])\1+")
 _PHONE_MAX_CHARACTERS: Final = 40
 _PHONE_SEPARATORS: Final = str.maketrans("", "", " \u00a0().-")
 _DAY: Final = r"(?:0?[1-9]|[12][0-9]|3[01])"
@@ -185,7 +184,7 @@ def phone(field: str, value: object) -> str:
     digits = exact.translate(_PHONE_SEPARATORS) if is_short else ""
     if not _PHONE.fullmatch(digits):
         raise refuse(field, "a phone number of 5 to 15 digits, with or without a leading +", value)
-    if _ONE_DIGIT.fullmatch(digits) or _NO_PHONE.fullmatch(exact.strip()):
+    if not is_plain_phone(digits) or _NO_PHONE.fullmatch(exact.strip()):
         rule = "a phone number, not a date, an IP address, a placeholder or one with (0)"
         raise refuse(field, rule, value)
     return digits
@@ -202,19 +201,16 @@ def gender(field: str, value: object) -> str:
 
 def day(field: str, value: object) -> date:
     """Accept a date, or ``YYYY-MM-DD`` that is in the calendar."""
+    rule = "a date or YYYY-MM-DD"
     if isinstance(value, str):
-        if not _DATE.fullmatch(value):
-            raise refuse(field, "a date or YYYY-MM-DD", value)
-        try:  # suppress() would cost half as much as all the rest
-            return date.fromisoformat(value)
-        except ValueError:
-            pass
-        raise refuse(field, "a day of the calendar as YYYY-MM-DD", value)
-    if isinstance(value, datetime) and value == value:  # noqa: PLR0124 - NaT is not
-        return value.date()
-    if isinstance(value, date) and not isinstance(value, datetime):
-        return value
-    raise refuse(field, "a date or YYYY-MM-DD", value)
+        if _DATE.fullmatch(value):
+            try:
+                return date.fromisoformat(value)
+            except ValueError:
+                rule = "a day of the calendar as YYYY-MM-DD"
+    elif isinstance(value, date) and value == value:  # noqa: PLR0124 - NaT is not
+        return value.date() if isinstance(value, datetime) else value
+    raise refuse(field, rule, value)
 
 
 def birthday(field: str, value: object) -> str:

@@ -33,7 +33,7 @@ from personaclick_async.protocol.requests import Call
 T = TypeVar("T")
 
 _OK: Final = 200
-_PARTIAL: Final = 206
+_SUCCESSES: Final = frozenset(range(_OK, 300)) - {206}  # which has a part of the answer only
 _STATUS_KEY: Final = f'"{names.STATUS}"'.encode()
 _STARTS_WITH_MESSAGE: Final = f'{{"{names.MESSAGE}"'.encode()
 _FIRST_ERROR: Final = 400
@@ -57,11 +57,12 @@ _ABOUT_CREDENTIALS: Final = re.compile(r"(?i)\b(?:shop|shop_id|shop_secret|secre
 _PROFILE_WORD: Final = re.compile(r"(?i)\b(?:profile|device|did|user)\b")
 _NOT_FOUND: Final = re.compile(r"(?i)\bnot found\b")
 
-# These the service says of anybody: a value that is a part of one ("Pro" of "Profile") is not
-# what it quotes.
-_KNOWN_MESSAGES: Final = re.compile(
+# These a service says to anybody: a value that is a part of one ("Pro" of "Profile") is not what
+# it quotes.
+_KNOWN_WORDS: Final = re.compile(
     r"(?i)(?:shop|device|profile(?: with `?old_(?:email|phone|external_id)`?)?) not found"
     r"|identifier is not valid"
+    r"|no content type|(?:application/json|text/html|text/plain)(?:; ?charset=utf-8)?"
 )
 
 WITHHELD: Final = "message withheld, it repeats what was sent"
@@ -129,12 +130,11 @@ class Answer(Generic[T]):
         encoding = self.headers.get("Content-Encoding", "identity")
         if encoding.lower() not in _DECODED:
             kind = f"{kind}, encoded as {encoding}"
-        kind = kind[:_LONGEST_KIND]
-        is_quoting = _quoted(kind, self.call.private_values())
-        if is_quoting or _EMAIL_LIKE.search(kind) or _ESCAPE.search(kind):
-            kind = "a content type that repeats what was sent"
+        shown, _ = _without_quotations(kind[:_LONGEST_KIND], self.call)
+        if shown == WITHHELD:
+            shown = "a content type that repeats what was sent"
         raise MalformedAnswer(
-            f"{reason} (status {self.status}, {len(self.body)} bytes, {kind})",
+            f"{reason} (status {self.status}, {len(self.body)} bytes, {shown})",
             endpoint=self.endpoint,
             attempts=self.attempts,
             answer=self,
@@ -188,10 +188,9 @@ def refusal(answer: Answer[T]) -> ServiceError | None:
     status, inner = answer.status, said.get(names.STATUS)
     if status == _OK and isinstance(inner, int) and inner >= _FIRST_ERROR:
         status = inner  # the React Native SDK guards against it (section 9, 4)
-    is_success = _OK <= status < 300 and status != _PARTIAL  # noqa: PLR2004 - the end of 2xx
     # A message alone (section 9, 3) is no profile, though each key of one may be absent.
     is_error = said.keys() == {names.MESSAGE} and answer.call.endpoint == names.PROFILE
-    if is_success and not is_error and str(inner).lower() != names.STATUS_ERROR:
+    if status in _SUCCESSES and not is_error and str(inner).lower() != names.STATUS_ERROR:
         return None
     message = _message(said)
     shown, own_words = _without_quotations(message, answer.call)
@@ -227,7 +226,7 @@ def _without_quotations(message: str, call: Call[Any]) -> tuple[str, str]:
     One that repeats a value that the request carried is not shown at all; a value that is a part
     of one of the service's words ("Pro" of "Profile") stays in them.
     """
-    if not message or _KNOWN_MESSAGES.fullmatch(message.strip()):
+    if not message or _KNOWN_WORDS.fullmatch(message.strip()):
         return message, message
     if call.body is not None and len(call.body) > _LARGEST_BODY_LOOKED_THROUGH:
         # To look for all its values would take longer than the call (32 MB: a second).

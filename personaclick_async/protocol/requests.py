@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from datetime import date
 from functools import partial
 from typing import Final, Generic, NamedTuple, TypeVar
@@ -143,13 +144,10 @@ def any_request(
     if method == "GET":
         query = {key: _as_text(key, value) for key, value in parameters.items()}
         return Call(endpoint, read_json, {**credentials, **query})
-    try:
-        body = codec.encode({**credentials, **parameters})
-    except (TypeError, ValueError, RecursionError):
-        body = None
-    if body is None:  # outside the handler: the encoder's exception may quote a value
-        raise rules.refuse("parameters", "what JSON can say", parameters)
-    return Call(endpoint, read_json, body=body)
+    with suppress(TypeError, ValueError, RecursionError):
+        return Call(endpoint, read_json, body=codec.encode({**credentials, **parameters}))
+    # Outside the handler: the encoder's exception may quote a value.
+    raise rules.refuse("parameters", "what JSON can say", parameters)
 
 
 def _as_text(name: str, value: Json) -> str:

@@ -212,6 +212,16 @@ def test_addresses_and_numbers_that_were_not_sent_are_taken_out() -> None:
     assert error.message == "is it [redacted] [redacted]?"
 
 
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [("text/html; charset=utf-8", "text/html; charset=utf-8"), ("text/ada", "a content type that")],
+)
+def test_a_large_request_is_not_looked_through_for_a_content_type(said: str, shown: str) -> None:
+    call = requests.import_audience(b"no JSON " * 20_000)  # which looking through would find
+    with pytest.raises(MalformedAnswer, match=f"not JSON .*{shown}"):
+        answer(200, b"<html>", call=call, Content_Type=said).parse()
+
+
 def test_a_value_that_is_part_of_a_known_message_does_not_withhold_it() -> None:
     call = requests.set_profile(SHOP, DEVICE, ProfileUpdate(first_name="Pro", last_name="not"))
     error = refusal(answer(404, {"message": "Profile not found"}, call=call))
