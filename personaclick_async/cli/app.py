@@ -194,11 +194,6 @@ def probe(*, given: Probing, connection: Connection, output: Output) -> None:
     )
     report = run_interruptibly(asking)
     found = report.to_json()
-    try:
-        given.path.write_text(json.dumps(found, indent=2) + "\n")
-    except OSError as error:
-        output.complain("OSError", f"{given.path}: {error.strerror}")
-        raise typer.Exit(Exit.FAILED) from None
     rows = []
     for one in report.findings:
         observed = "" if one.observed is None else _word(one.observed)
@@ -206,9 +201,15 @@ def probe(*, given: Probing, connection: Connection, output: Output) -> None:
         verdict = Text(one.verdict, _VERDICTS.get(one.verdict, "dim"))
         rows.append((one.point, _word(one.assumed), f"{observed} {comment}".strip(), verdict))
     shown = table(rows, "open point", "assumed", "observed", "")
-    output.show(found, shown, "", f"{report.requests} requests; written to {given.path}")
+    output.show(found, shown, "", f"{report.requests} requests")
     for contradiction in report.contradictions:
         output.complain("Contradicted", contradiction)
+    try:
+        given.path.write_text(json.dumps(found, indent=2) + "\n")
+    except OSError as error:
+        output.complain("OSError", f"{given.path}: {error.strerror}")
+        raise typer.Exit(Exit.FAILED) from None
+    output.note(f"written to {given.path}")
     if report.contradictions:
         raise typer.Exit(Exit.FAILED)
 
@@ -228,8 +229,10 @@ def _parse_fields(arguments: Iterable[str]) -> ProfileUpdate:
     for argument in arguments:
         given, separator, text = argument.partition("=")
         name = given.removesuffix(":")
-        if not separator or not given:
-            raise ValidationError("fields", "name=text or name:=json", "an argument without =")
+        if not separator or not name:
+            raise ValidationError("fields", "name=text or name:=json", "another form")
+        if name in fields or name.removeprefix(_CUSTOM) in custom:
+            raise ValidationError(name, "one value", "two")
         value = _plain(name, text) if name == given else _json(name, text)
         if name.startswith(_CUSTOM):
             custom[name.removeprefix(_CUSTOM)] = value

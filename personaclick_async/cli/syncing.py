@@ -129,13 +129,19 @@ def _kind(reading: Reading) -> SourceKind | None:
 
 
 def _layout(reading: Reading) -> Layout:
+    columns = None
+    if reading.columns is not None:
+        try:
+            columns = next(csv.reader([reading.columns]), [])
+        except csv.Error:
+            raise ConfigurationError("--columns: expected one line of CSV") from None
     return Layout(
         encoding=reading.encoding,
         delimiter="\t" if reading.delimiter in _TABS else reading.delimiter,
         quote=None if reading.quote in ("", "none") else reading.quote,
         escape=reading.escape,
         header=reading.header,
-        columns=None if reading.columns is None else next(csv.reader([reading.columns]), []),
+        columns=columns,
         skip_rows=reading.skip_rows,
         sheet=reading.sheet,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, MutableMapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from typing import Any, Final, TypeAlias
 
@@ -61,14 +61,15 @@ class VisitorMiddleware:
             await self.app(scope, receive, send)
             return
         method, scheme = scope.get("method", "GET"), scope.get("scheme", "http")
-        request = IncomingRequest(method, scope["path"], scheme, _headers_of(scope), scope)
+        request = IncomingRequest(method, scope["path"], scheme, _texts(scope["headers"]), scope)
         scope[Visitor.KEY] = visitor = await self._visitors.arrive(request)
 
         async def send_with_cookies(message: Message) -> None:
-            begins = message["type"] in _BEGINS
-            if begins and (added := visitor.response_headers(_headers_of(message))):
-                headers = [(name.lower().encode(), value.encode()) for name, value in added]
-                message = {**message, "headers": [*message.get("headers", ()), *headers]}
+            if message["type"] in _BEGINS:
+                headers = list(message.get("headers", ()))  # of any iterable, such as a generator
+                added = visitor.response_headers(_texts(headers))
+                headers += [(name.lower().encode(), value.encode()) for name, value in added]
+                message = {**message, "headers": headers}
             await send(message)
 
         with visitor.current():
@@ -80,9 +81,7 @@ def visitor_of(scope: Mapping[str, object]) -> Visitor:
     return Visitor.required(scope.get(Visitor.KEY))
 
 
-def _headers_of(carrier: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return the headers of a request's scope, or of a message that begins a response."""
-    headers = carrier.get("headers", ())
+def _texts(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[str, str]]:
     return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers]
 
 

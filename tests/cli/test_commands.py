@@ -115,6 +115,17 @@ def test_the_last_order_is_a_table(shell: Shell, emulator: Emulator) -> None:
         (["profile", "get", "--email", "nobody@shop.example"], Exit.NOT_FOUND, "404"),
         (["profile", "set", "--did", "d", "age=-1"], Exit.INVALID_INPUT, "age: expected"),
         (["profile", "set", "--did", "d", "age"], Exit.INVALID_INPUT, "name=text"),
+        (["profile", "set", "--did", "d", ":=5"], Exit.INVALID_INPUT, "name=text"),
+        (
+            ["profile", "set", "--did", "d", "age=1", "age:=2"],
+            Exit.INVALID_INPUT,
+            "age: expected one",
+        ),
+        (
+            ["profile", "set", "--did", "d", "custom.a=1", "custom.a=1"],
+            Exit.INVALID_INPUT,
+            "custom.a: expected one value, got two",
+        ),
         (["profile", "set", "--did", "d", "kids:={"], Exit.INVALID_INPUT, "JSON after :="),
         (["profile", "get", "--did", "d", "--shop-id", "x"], Exit.CONFIGURATION, "30 hexa"),
         (

@@ -55,6 +55,16 @@ def test_a_contradiction_says_what_to_do_and_is_the_exit_code(tmp_path: Path) ->
         assert "Contradicted" in ended.stderr
 
 
+def test_a_probe_whose_file_can_not_be_written_is_shown_all_the_same(
+    emulator: Emulator, tmp_path: Path
+) -> None:
+    ended = run(emulator, tmp_path / "missing", "--json")
+
+    assert ended.exit_code == 1
+    assert json.loads(ended.stdout)["requests"] == len(emulator.requests)
+    assert "No such file" in json.loads(ended.stderr)["message"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "code"), [(["--customer", "ada"], 4), (["--customer", "name=ada"], 4)]
 )

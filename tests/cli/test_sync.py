@@ -214,6 +214,7 @@ def test_standard_input_and_gzip_are_sources_too(shell: Shell, emulator: Emulato
         (["missing.csv"], Exit.CONFIGURATION, "missing.csv"),
         (["customers.csv", "--map", "missing.toml"], Exit.CONFIGURATION, "missing.toml"),
         (["customers.csv", "--delimiter", "ab"], Exit.CONFIGURATION, "delimiter: expected one"),
+        (["customers.csv", "--columns", "id\nfirst_name"], Exit.CONFIGURATION, "--columns: exp"),
         (["customers.csv", "--concurrency", "0"], Exit.CONFIGURATION, "concurrency: expected"),
         (["customers.csv", "--route", "pigeon"], Exit.USAGE, "pigeon"),
     ],

@@ -111,6 +111,24 @@ async def test_hostile_bytes_get_a_page_and_a_device_of_their_own(
     assert re.search(rb"(?i)set-cookie: personaclick_did=" + str(device).encode() + b";", answer)
 
 
+async def test_a_response_whose_headers_are_a_generator_keeps_them(client: PersonaClick) -> None:
+    async def page(scope: Any, receive: Any, send: Any) -> None:
+        await client.profile.set(gender="f")
+        headers = ((name, b"1") for name in (b"x-first", b"x-second"))
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "path": "/", "headers": []}
+    await VisitorMiddleware(page, client)(scope, _nothing, send)
+
+    names = [name for name, _ in sent[0]["headers"]]
+    assert names[:4] == [b"x-first", b"x-second", b"set-cookie", b"set-cookie"]
+
+
 async def test_a_page_that_fails_leaves_no_visitor_behind(client: PersonaClick) -> None:
     async def broken(scope: Any, receive: Any, send: Any) -> None:
         raise ZeroDivisionError
