@@ -149,11 +149,10 @@ class Admin:
                     computed.update(blocks)
                 self._profiles.change(key, {}, {}, computed)
                 return self._profile(key)
-            case "GET", "requests":
+            case "GET" | "DELETE", "requests":
+                if method == "DELETE":
+                    self._traffic.clear_requests()
                 return [_shown(one) for one in self._traffic.latest(_MOST_SHOWN)]
-            case "DELETE", "requests":
-                self._traffic.clear_requests()
-                return []
             case "GET" | "POST" | "DELETE", "faults":
                 if method == "POST":
                     self._traffic.add_fault(Fault.from_json(strict_json(body)))

@@ -230,10 +230,9 @@ class Emulator(Traffic):
         with self._running() as service, service.store.transaction():
             service.profiles().add({kind: value, **named}, named)
 
-    def declare_property(self, name: str, kind: str = "string", *, public: bool = True) -> None:
+    def declare_property(self, name: str, *, public: bool = True) -> None:
         """Declare a custom property, and whether the frontend may see it."""
-        query = "INSERT OR REPLACE INTO properties VALUES (?, ?, ?, ?)"
-        self._rows(query, self.shop_id, name, kind, public)
+        self._rows("INSERT OR REPLACE INTO properties VALUES (?, ?, ?)", self.shop_id, name, public)
 
     # Imports
 
@@ -278,10 +277,9 @@ class Emulator(Traffic):
 
     def find_profile(self, **identifier: str) -> dict[str, Json] | None:
         """Return everything stored about one user, or None; takes one identifier or ``did``."""
-        kind, value = Identity.of(**identifier)
         with self._running() as service:
             profiles = service.profiles()
-            key = profiles.known_by({kind: value})
+            key = profiles.find(*Identity.of(**identifier))
             return None if key is None else profiles.everything(key)
 
     def profiles(self) -> Iterator[dict[str, Json]]:

@@ -8,14 +8,14 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 import attrs
 
 from personaclick_async import names
 from personaclick_async.codec import Json
 from personaclick_async.emulator import parameters as read
-from personaclick_async.emulator.parameters import Given, Refused
+from personaclick_async.emulator.parameters import Given, JsonObject, Refused
 from personaclick_async.emulator.state import Profiles, packed
 from personaclick_async.models.order import Order, OrderItem
 from personaclick_async.models.update import Kind
@@ -44,8 +44,6 @@ _NO_HANDLE: Final = re.compile(r"^([A-Za-z]+:)?//[^/?#]*|[?#].*")
 _FASHION: Final = ("fashion_sizes", "fashion_original_sizes", "fashion_colors")
 _LISTS: Final = ("category_ids", "categories", "params", *_FASHION)
 
-Item = dict[str, Any]
-
 
 @attrs.frozen
 class Goods:
@@ -72,7 +70,7 @@ class Goods:
             raise Refused(422, "the order has no id")
         store, shop = self.profiles.store, self.profiles.shop
         query = "SELECT profile, body FROM orders WHERE shop = ? AND id = ?"
-        owner, known = store.execute(query, shop, order_id).fetchone() or (None, Item())
+        owner, known = store.execute(query, shop, order_id).fetchone() or (None, JsonObject())
         body = {"date": 0, "status": "created", **known, **order, names.ID: order_id}
         body["date"] = _seconds(body["date"])
         if _total(body) is None:
@@ -99,24 +97,24 @@ class Goods:
             raise Refused(422, "the order names no customer")
         return self.profiles.owner(did, "created")
 
-    def last_products(self, owner: int) -> list[dict[str, Json]]:
+    def last_products(self, owner: int) -> list[JsonObject]:
         """Return the products of the newest order not cancelled, each once (protocol, 12)."""
         bought = [one["items"] for _, one in self._orders_of(owner) if _state(one) != "cancelled"]
         ids = dict.fromkeys(str(item.get(names.ID)) for items in bought[-1:] for item in items)
         return [product for one in ids if (product := self.product(one)) is not None]
 
-    def _orders_of(self, owner: int, since: float = 0) -> list[tuple[int, dict[str, Json]]]:
+    def _orders_of(self, owner: int, since: float = 0) -> list[tuple[int, JsonObject]]:
         """Return a profile's orders with the store's own numbers, oldest first."""
         query = "SELECT number, body FROM orders WHERE profile = ? AND date >= ? "
         return self.profiles.store.execute(query + "ORDER BY date, number", owner, since).fetchall()
 
-    def history(self, owner: int, since: str | None) -> list[dict[str, Json]]:
+    def history(self, owner: int, since: str | None) -> list[JsonObject]:
         """Return a profile's orders, oldest first (protocol, sections 2.7 and 5.4)."""
         day = read.of_kind(Kind.DAY, names.DATE_FROM, since)
         start = datetime.fromisoformat(day).replace(tzinfo=UTC).timestamp() if day else 0
         return [self._shown(number, order) for number, order in self._orders_of(owner, start)]
 
-    def _shown(self, number: int, order: Given) -> dict[str, Json]:
+    def _shown(self, number: int, order: Given) -> JsonObject:
         total = _money(_total(order))
         moment = datetime.fromtimestamp(order["date"], UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
         return {
@@ -134,7 +132,7 @@ class Goods:
             "history": [{"status": order["status"], "date": moment}],
         }
 
-    def _shown_item(self, item: Item) -> dict[str, Json]:
+    def _shown_item(self, item: Given) -> JsonObject:
         # As the official SDKs read them: a text for the amount is 0 to them, a number for a
         # price is empty (protocol, section 5.4).
         amount = _number(item.get("quantity", item.get("amount", 1)))
@@ -147,7 +145,7 @@ class Goods:
             "item": self.product(item.get(names.ID)),
         }
 
-    def in_full_profile(self, owner: int) -> list[dict[str, Json]]:
+    def in_full_profile(self, owner: int) -> list[JsonObject]:
         """Return a profile's orders as the full profile shows them (protocol, section 4.2)."""
         return [
             {
@@ -173,7 +171,7 @@ def _state(one: Given) -> str:
     return _STATES.get(str(one.get("status")).lower(), "new")
 
 
-def _items_left(before: list[Item], given: Json) -> list[Item]:
+def _items_left(before: list[JsonObject], given: Json) -> list[JsonObject]:
     """Return an order's items after an import: what is cancelled or refunded leaves the order.
 
     Given items replace all earlier ones; with a cancelled one among them, only those of their ids.
@@ -223,7 +221,7 @@ def _number(value: Json) -> float | None:
     return None
 
 
-def complete(product: Given, currency: str) -> dict[str, Any]:
+def complete(product: Given, currency: str) -> JsonObject:
     """Return a product with the fields of the protocol's section 5.1 that can be derived.
 
     It may be given as the answer has it or as the catalogue's import takes it: ``picture``,

@@ -20,7 +20,7 @@ from personaclick_async.codec import Json
 from personaclick_async.emulator.settings import Value
 from personaclick_async.models.update import FIELDS, Kind
 
-Parameters = dict[str, Json]
+JsonObject = dict[str, Json]
 Given = Mapping[str, Json]
 
 _FORM: Final = "application/x-www-form-urlencoded"
@@ -78,7 +78,7 @@ def unless_refused(setting: Value, message: str) -> Value:
 
 def from_request(
     query: Iterable[tuple[str, str]], content_type: str, body: bytes, *, twice: Value = 400
-) -> Parameters:
+) -> JsonObject:
     """Put a request's parameters together; the body's win over the query's."""
     is_form = content_type == _FORM
     try:
@@ -91,8 +91,8 @@ def from_request(
     return _single(query, twice) | _single(form, twice) | value
 
 
-def _single(pairs: Iterable[tuple[str, str]], twice: Value) -> Parameters:
-    parameters: Parameters = {}
+def _single(pairs: Iterable[tuple[str, str]], twice: Value) -> JsonObject:
+    parameters: JsonObject = {}
     lists: dict[str, dict[str, Json]] = {}
     for name, value in pairs:
         if found := _ITEM.fullmatch(name):

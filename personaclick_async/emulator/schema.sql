@@ -1,7 +1,7 @@
 -- With WAL and NORMAL a killed process loses nothing that it committed; a power cut may.
 PRAGMA journal_mode = WAL;
 PRAGMA synchronous = NORMAL;
-PRAGMA user_version = 3;
+PRAGMA user_version = 4;
 CREATE TABLE IF NOT EXISTS shops (
     shop_id TEXT PRIMARY KEY, secret TEXT NOT NULL, active INTEGER NOT NULL
 ) WITHOUT ROWID;
@@ -21,7 +21,7 @@ CREATE TABLE IF NOT EXISTS devices (
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS devices_of_profile ON devices (profile);
 CREATE TABLE IF NOT EXISTS properties (
-    shop TEXT, name TEXT, type TEXT NOT NULL, public INTEGER NOT NULL, PRIMARY KEY (shop, name)
+    shop TEXT, name TEXT, public INTEGER NOT NULL, PRIMARY KEY (shop, name)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS products (
     shop TEXT, id TEXT, product JSON_TEXT NOT NULL, PRIMARY KEY (shop, id)

@@ -17,7 +17,7 @@ from personaclick_async import names
 from personaclick_async.codec import Json
 from personaclick_async.emulator import parameters as read
 from personaclick_async.emulator.goods import Goods
-from personaclick_async.emulator.parameters import Given, Parameters, Refused, unless_refused
+from personaclick_async.emulator.parameters import Given, JsonObject, Refused, unless_refused
 from personaclick_async.emulator.settings import Behaviour, EmulatorSettings
 from personaclick_async.emulator.state import Profiles, Store, new_id, packed
 from personaclick_async.emulator.traffic import Traffic
@@ -77,7 +77,7 @@ class Service:
             for (table,) in self.store.execute(tables).fetchall():
                 self.store.execute(f"DELETE FROM {table}")  # noqa: S608 - names of our own
 
-    def answer(self, endpoint: names.Endpoint, parameters: Parameters) -> Json:
+    def answer(self, endpoint: names.Endpoint, parameters: JsonObject) -> Json:
         """Carry out a call, or raise :class:`Refused`; then nothing was changed."""
         with self.store.transaction():
             shop = self._shop_of(endpoint, parameters)
@@ -87,7 +87,7 @@ class Service:
             _check_labels(endpoint, parameters)
             return self._carry_out(endpoint, self.profiles(shop), parameters)
 
-    def _shop_of(self, endpoint: names.Endpoint, parameters: Parameters) -> str:
+    def _shop_of(self, endpoint: names.Endpoint, parameters: JsonObject) -> str:
         """Check the credentials (protocol, section 9) and return the shop's id."""
         behaviour = self.behaviour
         # Imports and init refuse with a status of their own, whatever is wrong.
@@ -194,7 +194,7 @@ class Service:
 
     # Imports
 
-    def _accept(self, endpoint: names.Endpoint, shop: str, parameters: Parameters) -> Json:
+    def _accept(self, endpoint: names.Endpoint, shop: str, parameters: JsonObject) -> Json:
         """Accept an import; the answer does not tell what is wrong in its entries."""
         key = names.ORDERS if endpoint.path.endswith(names.ORDERS) else names.AUDIENCE
         entries = parameters.get(key)
@@ -295,7 +295,7 @@ class Quota:
         arrivals.append(now)
 
 
-def _check_labels(endpoint: names.Endpoint, parameters: Parameters) -> None:
+def _check_labels(endpoint: names.Endpoint, parameters: JsonObject) -> None:
     for name in _LABELS:
         value = parameters.get(name)
         if value == "" and name == names.STREAM and endpoint is names.INIT:

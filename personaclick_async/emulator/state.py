@@ -21,12 +21,10 @@ import attrs
 from personaclick_async import codec, names
 from personaclick_async.codec import Json
 from personaclick_async.emulator import parameters as read
-from personaclick_async.emulator.parameters import Given, Refused, unless_refused
+from personaclick_async.emulator.parameters import Given, JsonObject, Refused, unless_refused
 from personaclick_async.emulator.settings import Behaviour, Value
 from personaclick_async.models.profile import Profile
 from personaclick_async.models.update import FIELDS, RESERVED_NAMES
-
-Part = dict[str, Json]
 
 _IDENTIFIERS: Final = (*names.IDENTIFIERS, names.ID)
 _CUSTOM_NAME: Final = re.compile(r"[A-Za-z0-9_]+")
@@ -34,18 +32,16 @@ _PURGED: Final = ("first_name", "last_name", "middle_name")
 _FULL_FIELDS: Final = [name for name, field in FIELDS.items() if field.in_full_answer]
 _EMPTY_LISTS: Final = ("tags", "additional_phones", "additional_emails", "additional_loyalty_ids")
 _MISSING: Final[Given] = {"null": None, "object": {}, "array": []}
-_HAS_EMAIL: Final = "has_email"
-_BOUGHT: Final = "bought_something"
 _SCALARS: Final = {"computed_gender", "child_gender", "allergy", "vds", "income_level"}
 _NO: Final = ("none", "", "false", "0", "null", "no")
 COMPUTED: Final = [
-    name for name in attrs.fields_dict(Profile) if name not in {*RESERVED_NAMES, _HAS_EMAIL}
+    name for name in attrs.fields_dict(Profile) if name not in {*RESERVED_NAMES, "has_email"}
 ]
 """What the service computes from behaviour, and the emulator is told (protocol, section 4.1)."""
 BLOCKS: Final = frozenset(COMPUTED) - _SCALARS
 
 # Equal to user_version in schema.sql; increased with each change of the tables.
-_VERSION: Final = 3
+_VERSION: Final = 4
 
 sqlite3.register_converter("json_text", codec.decode)
 
@@ -70,6 +66,7 @@ class Store:
             detect_types=sqlite3.PARSE_DECLTYPES,
         )
         self._db.row_factory = sqlite3.Row
+        self._db.create_function("lower", 1, str.lower)  # SQLite's own knows ASCII alone
         self.close = self._db.close
         try:
             version = self.value("PRAGMA user_version")
@@ -111,7 +108,7 @@ class Profiles:
     shop: str
     behaviour: Behaviour
 
-    def load(self, key: int) -> tuple[Part, Part, Part]:
+    def load(self, key: int) -> tuple[JsonObject, JsonObject, JsonObject]:
         """Return a profile's fields, custom properties and computed blocks."""
         query = "SELECT fields, custom, computed FROM profiles WHERE profile = ?"
         fields, custom, computed = self.store.execute(query, key).fetchone()
@@ -127,8 +124,8 @@ class Profiles:
         self.store.execute(query, *changed, key)
 
     def _new(self) -> int:
-        query = "INSERT INTO profiles (shop) VALUES (?)"
-        return self.store.execute(query, self.shop).lastrowid or 0
+        query = "INSERT INTO profiles (shop) VALUES (?) RETURNING profile"
+        return int(self.store.value(query, self.shop))
 
     def device(self, did: str) -> tuple[int, str | None] | None:
         """Return the profile of a device and its session; None if it was never seen."""
@@ -246,11 +243,11 @@ class Profiles:
         self.change(key, fields, custom)
         return key
 
-    def _values(self, given: Given, more_fields: Collection[str]) -> tuple[Part, Part]:
+    def _values(self, given: Given, more_fields: Collection[str]) -> tuple[JsonObject, JsonObject]:
         """Return the fields and the custom properties, as they are to be stored."""
         behaviour, declared = self.behaviour, self._properties()
-        fields: Part = {}
-        custom: Part = {}
+        fields: JsonObject = {}
+        custom: JsonObject = {}
         for name, sent in given.items():
             is_field = name in FIELDS or name == names.ID or name in more_fields
             if not is_field and (name in RESERVED_NAMES or not _CUSTOM_NAME.fullmatch(name)):
@@ -305,7 +302,7 @@ class Profiles:
             raise Refused(404, f"Profile with old_{kind} not found")
         self._assign(key, kind, new)
 
-    def public(self, key: int) -> Part:
+    def public(self, key: int) -> JsonObject:
         """Return what the frontend may see of a profile (protocol, section 4.1)."""
         fields, custom, computed = self.load(key)
         is_public = self._properties()
@@ -313,28 +310,28 @@ class Profiles:
         shown = [] if missing == "absent" else COMPUTED
         return {
             names.ID: str(key),
-            _HAS_EMAIL: names.EMAIL in self.identifiers_of(key),
+            "has_email": names.EMAIL in self.identifiers_of(key),
             "gender": fields.get("gender"),
-            _BOUGHT: fields.get(_BOUGHT, False),
+            "bought_something": fields.get("bought_something", False),
             **{name: _MISSING[missing] if name in BLOCKS else None for name in shown},
             **computed,
             names.CUSTOM_PROPERTIES: {k: v for k, v in custom.items() if is_public.get(k, True)},
         }
 
-    def full(self, key: int) -> Part:
+    def full(self, key: int) -> JsonObject:
         """Return all of a profile, as the secret allows (protocol, section 4.2)."""
         fields, custom, computed = self.load(key)
         shown = [*_FULL_FIELDS, "kids"] if self.behaviour.kids_shown else _FULL_FIELDS
         return {
             **{name: fields.get(name) for name in shown},
             **self.identifiers_of(key),
-            _BOUGHT: fields.get(_BOUGHT, False),
+            "bought_something": fields.get("bought_something", False),
             **computed,
             names.CUSTOM_PROPERTIES: custom,
             **{name: [] for name in _EMPTY_LISTS},
         }
 
-    def everything(self, key: int) -> Part:
+    def everything(self, key: int) -> JsonObject:
         """Return everything that is stored of a profile, for inspection."""
         fields, custom, computed = self.load(key)
         return {**fields, **self.identifiers_of(key), names.CUSTOM_PROPERTIES: custom, **computed}

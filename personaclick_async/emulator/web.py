@@ -16,7 +16,7 @@ from yarl import URL
 
 from personaclick_async import codec, names
 from personaclick_async.emulator import parameters as read
-from personaclick_async.emulator.parameters import Parameters, Refused
+from personaclick_async.emulator.parameters import JsonObject, Refused
 from personaclick_async.emulator.service import Service
 from personaclick_async.emulator.traffic import Fault, RecordedRequest
 from personaclick_async.names import Endpoint
@@ -126,7 +126,7 @@ class Front:
             response.force_close()
         return response
 
-    async def _read(self, request: Request, record: RecordedRequest) -> tuple[Endpoint, Parameters]:
+    async def _read(self, request: Request, record: RecordedRequest) -> tuple[Endpoint, JsonObject]:
         behaviour = self.service.behaviour
         endpoint = _ENDPOINTS.get(request.path)
         if endpoint is None:

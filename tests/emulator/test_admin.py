@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import aiohttp
 import pytest
@@ -69,6 +71,22 @@ async def test_what_can_not_be_loaded_is_named(
     async with http.request(method, path, data=body) as answer:
         assert answer.status == status
         assert (await answer.json())["payload"]["message"]
+
+
+async def test_the_documented_addresses_are_answered(http: aiohttp.ClientSession) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "emulator.md").read_text()
+    rows = re.findall(r"^\| (`\w+.*?/_emulator/.*?) \|", page, re.MULTILINE)
+    asked = [
+        (method, path)
+        for row in rows
+        for method in re.findall("GET|POST|DELETE", row)
+        for path in re.findall(r"/(?!_emulator)(\w+)", row)
+    ]
+    assert len(asked) > 15
+    for method, path in asked:
+        async with http.request(method, f"/_emulator/{path}", data=b"{}") as answer:
+            assert answer.status != 405, (method, path)
+            assert "Not found" not in await answer.text(), (method, path)
 
 
 @pytest.mark.parametrize(

@@ -80,7 +80,7 @@ async def test_profiles_devices_and_orders_are_found_by_what_is_in_them(
     emulator.add_products([{"id": "a", "name": "Bottle cage"}])
     user = await client.init()
     await user.profile.set(email="ada@shop.example", first_name="Ada", custom={"tier": "100%"})
-    await client.user(external_id="c-7").profile.set(first_name="Eve")
+    await client.user(external_id="c-7").profile.set(first_name="Eve", last_name="Éluard")
     emulator.add_orders([{"id": "o1", "external_id": "c-7", "items": [{"id": "a"}]}])
 
     for text, names in {
@@ -89,6 +89,7 @@ async def test_profiles_devices_and_orders_are_found_by_what_is_in_them(
         "SHOP.example": ["Ada"],
         "100%": ["Ada"],
         "c-7": ["Eve"],
+        "éLUARD": ["Eve"],
         user.identity.value: ["Ada"],
         "%": ["Ada"],
         "nobody": [],

@@ -101,7 +101,7 @@ def test_a_form_that_is_only_announced_is_not_read() -> None:
 
 @given(fields=st.dictionaries(st.text(min_size=1), st.text()))
 def test_query_form_and_json_say_the_same(fields: dict[str, str]) -> None:
-    def understood(kind: str, body: bytes) -> read.Parameters:
+    def understood(kind: str, body: bytes) -> read.JsonObject:
         return read.from_request([], kind, body)
 
     assert understood(FORM, urlencode(fields).encode()) == fields
