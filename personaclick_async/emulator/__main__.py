@@ -15,7 +15,7 @@ import attrs
 
 from personaclick_async import codec
 from personaclick_async.emulator import Behaviour, Emulator, EmulatorSettings, Fault
-from personaclick_async.emulator.parameters import json_lines
+from personaclick_async.emulator.parameters import json_objects
 from personaclick_async.emulator.service import LOADED
 from personaclick_async.emulator.settings import DEFAULT_SECRET, DEFAULT_SHOP_ID
 from personaclick_async.errors import PersonaClickError
@@ -43,7 +43,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         add(name, action="store_true", help=words)
     add("--as", dest="probed", metavar="FILE", help="behave as personaclick probe found")
     for kind in LOADED:
-        add(f"--{kind}", metavar="FILE", help=f"{kind} to load, a JSON object a line")
+        add(f"--{kind}", metavar="FILE", help=f"{kind} to load: an array, or an object per line")
     for name, words in {
         "--host-name": "answer to this name, too, such as a container's",
         "--fault": "such as path=/profile,status=503,probability=0.1 or delay=0.2 or drop,times=3",
@@ -104,8 +104,7 @@ def _run(options: argparse.Namespace) -> None:
 
 def _load(emulator: Emulator, kind: str, path: str) -> None:
     try:
-        with Path(path).open(encoding="utf-8-sig") as file:
-            count = getattr(emulator, f"add_{kind}")(json_lines(file))
+        count = getattr(emulator, f"add_{kind}")(json_objects(Path(path).read_bytes()))
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
     sys.stdout.write(f"{count:,} {kind} loaded\n")

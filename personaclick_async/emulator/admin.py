@@ -8,7 +8,7 @@ import secrets
 from collections.abc import Mapping
 from contextlib import suppress
 from importlib.resources import files
-from typing import Any, Final
+from typing import Final
 
 import attrs
 from aiohttp import web
@@ -16,7 +16,7 @@ from aiohttp import web
 from personaclick_async import codec, names
 from personaclick_async.codec import Json
 from personaclick_async.emulator.goods import Goods
-from personaclick_async.emulator.parameters import Refused, json_lines, strict_json
+from personaclick_async.emulator.parameters import Refused, json_objects, strict_json
 from personaclick_async.emulator.service import DONE, LOADED, Service
 from personaclick_async.emulator.traffic import FAULT_FIELDS, Fault, RecordedRequest
 from personaclick_async.emulator.web import PREFIX, Request, body_of, json_response
@@ -145,7 +145,7 @@ class Admin:
             case "POST", "computed":
                 key = self._key(query)
                 computed = dict.fromkeys(self._profiles.load(key)[2])
-                for blocks in _objects(body):
+                for blocks in json_objects(body):
                     computed.update(blocks)
                 self._profiles.change(key, {}, {}, computed)
                 return self._profile(key)
@@ -162,7 +162,7 @@ class Admin:
                             fault.remove()
                 return self._faults()
             case "POST", "products" | "profiles" | "orders":
-                return {**DONE, "count": self._service.load(name, _objects(body))}
+                return {**DONE, "count": self._service.load(name, json_objects(body))}
             case "POST", "reset":
                 self._service.reset()
                 return DONE
@@ -227,17 +227,6 @@ class Admin:
 
 def _is_same(given: str, wanted: str) -> bool:
     return hmac.compare_digest(given.encode(errors="replace"), wanted.encode())
-
-
-def _objects(body: bytes) -> list[dict[str, Any]]:
-    try:
-        is_array = body.lstrip().startswith(b"[")
-        items = list(strict_json(body) if is_array else json_lines(body.splitlines()))
-    except ValueError as error:
-        raise Refused(400, f"The body can't be read: {error}") from None
-    if not all(isinstance(item, dict) for item in items):
-        raise Refused(400, "The body has something else than JSON objects")
-    return items
 
 
 def _shown(recorded: RecordedRequest) -> Json:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from codecs import BOM_UTF8
+from collections.abc import Iterable, Mapping
 from datetime import date
 from typing import Any, Final
 from urllib.parse import parse_qsl
@@ -36,7 +37,6 @@ _TYPES: Final[Mapping[Kind, tuple[Any, str]]] = {
 """The type of each kind that is not just text, and the complaint about anything else."""
 _DID_MAX_CHARACTERS: Final = 255
 _MAX_DEPTH: Final = 64
-_strict: Final = msgspec.json.Decoder()
 
 AUDIENCE_FIELDS: Final = {
     "mobile_token": Kind.TEXT,
@@ -83,11 +83,9 @@ def from_request(
     is_form = content_type == _FORM
     try:
         form = parse_qsl(body.decode(), keep_blank_values=True) if is_form else []
-        value = {} if is_form or not body else strict_json(body)
+        value = {} if is_form or not body else strict_json(body, JsonObject)
     except ValueError:
-        raise Refused(400, "The body is no form and no JSON, or nested too deeply") from None
-    if not isinstance(value, dict):
-        raise Refused(400, "The body is not a JSON object")
+        raise Refused(400, "The body is no form and no JSON object, or nested too deeply") from None
     return _single(query, twice) | _single(form, twice) | value
 
 
@@ -122,10 +120,10 @@ def _put_item(items: dict[str, Json], key: str, field: str | None, value: str) -
         raise Refused(400, "A parameter is given twice")
 
 
-def strict_json(text: bytes | str) -> Json:
+def strict_json(text: bytes | str, expected: Any = Any) -> Json:  # noqa: ANN401 - a type
     """Parse JSON; raise ValueError for NaN, lone surrogates and more than 64 levels."""
     try:
-        value = _strict.decode(text)
+        value = msgspec.json.decode(text, type=expected)
         # The store parses it again, with less of the stack left.
         if _depth(value) <= _MAX_DEPTH:
             return value
@@ -141,17 +139,20 @@ def _depth(value: Json) -> int:
     return 1 + max((_depth(one) for one in inner if isinstance(one, dict | list)), default=0)
 
 
-def json_lines(lines: Iterable[bytes | str]) -> Iterator[dict[str, Json]]:
-    """Read a JSON object from each line that is not empty, or raise ValueError."""
-    for number, line in enumerate(lines, 1):
-        if line.strip():
-            try:
-                value = strict_json(line)
-            except ValueError:
-                value = None
-            if not isinstance(value, dict):
-                raise ValueError(f"line {number} is not a JSON object")
-            yield value
+def json_objects(text: bytes) -> list[JsonObject]:
+    """Read an array of JSON objects, or an object from each line that is not empty."""
+    text = text.removeprefix(BOM_UTF8)
+    is_array = text.lstrip().startswith(b"[")
+    arrays = [text] if is_array else [b"[%b]" % line for line in text.splitlines()]
+    found: list[JsonObject] = []
+    for number, array in enumerate(arrays, 1):
+        try:
+            found += strict_json(array, list[JsonObject])
+        except ValueError:
+            if is_array:
+                raise Refused(400, "the array does not hold JSON objects alone") from None
+            raise Refused(400, f"line {number} is not a JSON object") from None
+    return found
 
 
 def as_text(value: Json) -> str | None:

@@ -130,7 +130,7 @@ async def test_it_loads_files_and_takes_faults(tmp_path: Path) -> None:
     products = tmp_path / "products.jsonl"
     products.write_text('{"id": "a", "name": "Apple"}\n\n{"id": "b"}\n')
     orders = tmp_path / "orders.jsonl"
-    orders.write_text('{"id": 1, "did": "d", "items": [{"id": "a"}]}\n')
+    orders.write_text('\ufeff[\n{"id": 1, "did": "d", "items": [{"id": "a"}]}\n]', encoding="utf-8")
     with command(
         "--products",
         str(products),
