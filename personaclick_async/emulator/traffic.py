@@ -237,10 +237,9 @@ class Traffic:
 
     @_with_the_keywords_of(Fault)
     def fault(self, **settings: Any) -> Fault:  # noqa: ANN401 - see the decorator
-        """Let something go wrong until the fault is removed, or its ``with`` block is left.
+        """Start a fault, which ends when it is removed or its ``with`` block is left.
 
-        Takes the settings of :class:`Fault`, which says what can go wrong. Of several faults the
-        oldest that strikes wins.
+        Takes the settings of :class:`Fault`. Of several faults the oldest that strikes wins.
 
         :raises ConfigurationError: the fault contradicts itself, or does nothing.
         """

@@ -121,7 +121,7 @@ function aboutWhom(request) {
 
 function requestItem(request) {
   const status = request.status ?? 0;
-  const time = request.milliseconds === null ? "" : `${request.milliseconds.toFixed(1)} ms`;
+  const time = `${request.milliseconds.toFixed(1)} ms`;
   const summary = make("summary", "request",
     make("time", "time", timeOf(request)),
     make("span", `status s${Math.floor(status / 100)}`, request.status === null ? "none" : String(status)),
@@ -176,7 +176,7 @@ function come(request) {
 function nameOf(stored) {
   const name = [stored.first_name, stored.last_name].filter(Boolean).join(" ");
   const ids = identifiers.filter((one) => stored[one]).map((one) => `${stored[one]}`);
-  return [name || ids.shift() || "nobody by name", ids.join("  ")];
+  return [name || ids.shift() || "no name", ids.join("  ")];
 }
 
 // What the service would compute from behaviour: shown, and changed, as JSON.
@@ -252,9 +252,10 @@ function productItem(product) {
 }
 
 function faultWords(fault) {
-  const what = fault.drop ? "drop the connection" : fault.truncate ? "cut the answer short"
+  const what = fault.drop ? "drop the connection" : fault.truncate ? "truncate the answer"
     : fault.status !== null ? `answer ${fault.status}` : fault.delay ? "delay" : "answer otherwise";
-  const parts = [what, `at ${fault.method ?? ""} ${fault.path ?? "every path"}`];
+  const where = [fault.method, fault.path ?? "every path"].filter(Boolean).join(" ");
+  const parts = [`${what} at ${where}`];
   if (fault.delay) parts.push(`after ${fault.delay} s`);
   if (fault.retry_after !== null) parts.push(`Retry-After ${fault.retry_after} s`);
   if (fault.probability < 1) parts.push(`${fault.probability * 100} %`);
@@ -373,7 +374,7 @@ async function begin() {
   find("fault-form").addEventListener("submit", beginFault);
   find("pause").addEventListener("click", async () => {
     paused = !paused;
-    find("pause").textContent = paused ? "Go on" : "Pause";
+    find("pause").textContent = paused ? "Resume" : "Pause";
     if (!paused) await refresh();
     showRequests();
   });
