@@ -15,8 +15,9 @@ import tomllib
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import cache
 from importlib.resources import files
-from typing import Final
+from typing import Any, Final
 
 import attrs
 
@@ -33,6 +34,7 @@ rejected, and the reject file gets the same bytes that the source had.
 
 _SURROGATE: Final = 0xDC00
 _UTF8: Final = "utf-8"
+_WESTERN: Final = "cp1252"
 _WIDE: Final = {
     "utf-32-le": codecs.BOM_UTF32_LE,  # begins with UTF-16's
     "utf-32-be": codecs.BOM_UTF32_BE,
@@ -44,6 +46,13 @@ _BLOCK: Final = 1024 * 1024
 _EVIDENCE: Final = 256 * 1024
 _SHOWN: Final = 3
 _LONGEST_SAMPLE: Final = 100
+_CONTROL: Final = re.compile("[\x80-\x9f]")
+# A word: letters, with whatever stands within or beside them and is no ASCII.
+_WORD: Final = re.compile(r"(?:[^\W\d_]|[^\x00-\x7f])+")
+_WORDS_PER_DOUBT: Final = 25
+_ENOUGH_LETTERS: Final = 12
+_ENOUGH_WORDS: Final = 3
+_COMMON_SHARE: Final = 0.55
 
 
 @attrs.frozen
@@ -164,16 +173,17 @@ def _of_lines(source: Input) -> Encoding:
     if sum(not _is_utf8([line]) for line in lines) <= len(lines) // 2:
         # Some bytes are no text: their rows are rejected.
         return Encoding(_UTF8, reason="what was seen of it is valid")
+    known = _alphabets()
     texts: dict[str, str] = {}
-    for page in _CANDIDATES:
+    for page in known["candidates"].split():
         with suppress(UnicodeDecodeError):
             text = b"\n".join(lines).decode(page)
             if not _CONTROL.search(text):
                 texts[page] = text
-    found = {_WESTERN} if _WESTERN in texts and _is_western(texts[_WESTERN]) else set()
-    found = found or {
-        one["page"] for one in _LANGUAGES if _is_written_in(texts.get(one["page"], ""), one)
-    }
+    languages = [one for one in known["languages"] if one["page"] in texts]
+    found = {one["page"] for one in languages if _is_written_in(texts[one["page"]], one)}
+    if _WESTERN in texts and _is_western(texts[_WESTERN], known["western"]):
+        found = {_WESTERN}
     if len(found) == 1:
         return Encoding(found.pop(), reason="by its letters")
     longest = max(lines, key=lambda line: sum(byte > ord("\x7f") for byte in line))
@@ -187,22 +197,14 @@ def _of_lines(source: Input) -> Encoding:
     )
 
 
-_ALPHABETS: Final = tomllib.loads(files(__package__).joinpath("alphabets.toml").read_text("utf-8"))
-_CANDIDATES: Final = _ALPHABETS["candidates"].split()
-_LANGUAGES: Final = _ALPHABETS["languages"]
-_WESTERN: Final = _CANDIDATES[0]
-_WEST: Final = _ALPHABETS["western"]
-_HARMLESS: Final = re.compile("|".join(_WEST["harmless"]))
-_DOUBTFUL: Final = re.compile(
-    "|".join(_WEST["doubtful"]).replace("V", _WEST["vowels"]).replace("S", _WEST["shared"])
-)
-_CONTROL: Final = re.compile("[\x80-\x9f]")
-# A word: letters, with whatever stands within or beside them and is no ASCII.
-_WORD: Final = re.compile(r"(?:[^\W\d_]|[^\x00-\x7f])+")
-_WORDS_PER_DOUBT: Final = 25
-_ENOUGH_LETTERS: Final = 12
-_ENOUGH_WORDS: Final = 3
-_COMMON_SHARE: Final = 0.55
+@cache
+def _alphabets() -> Mapping[str, Any]:
+    """Load what is known of words; most texts are in UTF-8, and need none of it."""
+    known = tomllib.loads(files(__package__).joinpath("alphabets.toml").read_text("utf-8"))
+    west = known["western"]
+    doubtful = "|".join(west["doubtful"]).replace("V", west["vowels"]).replace("S", west["shared"])
+    west |= {"harmless": re.compile("|".join(west["harmless"])), "doubtful": re.compile(doubtful)}
+    return known
 
 
 def _words(text: str) -> list[str]:
@@ -224,22 +226,22 @@ def _is_cased_word(word: str) -> bool:
     return word.isupper() or not any(ch.isupper() and not ch.isascii() for ch in word[1:])
 
 
-def _is_western(text: str) -> bool:
-    words = {*_words(_HARMLESS.sub("", text))}
+def _is_western(text: str, west: Mapping[str, Any]) -> bool:
+    words = {*_words(west["harmless"].sub("", text))}
     letters = {ch for word in words for ch in word.lower() if ch > "\x7f" and ch.isalpha()}
-    if letters and letters <= {*_WEST["circumflex"]}:
+    if letters and letters <= {*west["circumflex"]}:
         return False
-    sure = {word for word in words if _is_western_word(word)}
-    telling = [word for word in sure if not {*word.lower()} & letters <= {*_WEST["shared"]}]
+    sure = {word for word in words if _is_western_word(word, west)}
+    telling = [word for word in sure if not {*word.lower()} & letters <= {*west["shared"]}]
     return len(telling) >= _WORDS_PER_DOUBT * len(words - sure)
 
 
-def _is_western_word(word: str) -> bool:
+def _is_western_word(word: str, west: Mapping[str, Any]) -> bool:
     if not any(map(str.isalpha, word)):
         return len(word) == 1  # a sign by itself
     beyond = {ch for ch in word.lower() if ch > "\x7f"}
-    is_known = any(beyond <= {*alphabet} for alphabet in _WEST["alphabets"].split())
-    return is_known and _is_cased_word(word) and not _DOUBTFUL.search(f" {word.lower()} ")
+    is_known = any(beyond <= {*alphabet} for alphabet in west["alphabets"].split())
+    return is_known and _is_cased_word(word) and not west["doubtful"].search(f" {word.lower()} ")
 
 
 def _is_written_in(text: str, language: Mapping[str, str]) -> bool:

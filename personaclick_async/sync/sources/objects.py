@@ -47,6 +47,7 @@ _UTF8: Final = "utf-8"
 _HEAD: Final = 64 * 1024
 _BLOCK: Final = 64 * 1024
 _DEEPEST: Final = 200
+_ITEM: Final = ".item"
 _OUTCOMES: Final = (Record, Rejected)
 
 _Objects: TypeAlias = Iterator[dict[str, Any] | BrokenRow]
@@ -170,12 +171,13 @@ class JsonSource(_ObjectSource):
     @cached_property
     def seen(self) -> Seen:
         """Whether it is JSON Lines, the encoding, and about how many lines there are."""
-        encoding, (_, key) = self._encoding, self._nesting or (0, None)
-        how = f"{'JSON' if self._nesting else 'JSON Lines'} in {encoding.name} ({encoding.reason})"
-        where = "" if key is None else f", the objects of '{key}'"
+        encoding, path = self._encoding, self._path
+        kind = "JSON Lines" if path is None else "JSON"
+        where = f", the objects of '{path.removesuffix(_ITEM)}'" if path and _ITEM in path else ""
+        how = f"{kind} in {encoding.name} ({encoding.reason}){where}"
         return Seen(
-            notices=(f"{self.name}: read as {how}{where}",),
-            size_hint=None if self._nesting else self._input.lines,
+            notices=(f"{self.name}: read as {how}",),
+            size_hint=self._input.lines if path is None else None,
         )
 
     @cached_property
@@ -185,8 +187,8 @@ class JsonSource(_ObjectSource):
         )
 
     @cached_property
-    def _nesting(self) -> tuple[int, str | None] | None:
-        """Return how many brackets stand around the objects, and the key of the array in an object.
+    def _path(self) -> str | None:
+        """Where the objects are, as ijson has it: ``customers.item`` are those of an array.
 
         None if each line is an object by itself: JSON Lines.
         """
@@ -195,32 +197,34 @@ class JsonSource(_ObjectSource):
         text = self._input.head()[self._encoding.bom_bytes :].decode(self._encoding.name, "replace")
         head = text.lstrip()[:_HEAD].encode(_UTF8, "replace")
         first, second, *_ = [*filter(None, map(bytes.strip, head.split(b"\n"))), b"", b""]
-        is_whole = isinstance(_parsed(first), dict)
         if not head.startswith((b"{", b"[")) or (
             first not in (b"[", b"{") and isinstance(_parsed(second), dict)
         ):
             return None
         if head.startswith(b"["):
-            return 1, None
-        arrays: list[str | None] = []
+            return "item"
+        return self._array_in(head) or (None if isinstance(_parsed(first), dict) else "")
+
+    def _array_in(self, head: bytes) -> str | None:
+        """Return the path of the objects in a list of an object, if that is no customer itself.
+
+        Customers with lists come one after another, or have an address beside these.
+        """
+        arrays: list[str] = []
         before = ""
         with suppress(self._ijson.JSONError, ValueError, SourceFailed):
-            for depth, key, event, value in self._events(io.BytesIO(head)):
-                if (depth, event, before) == (2, "start_map", "start_array"):
-                    arrays.append(key)
-                # Customers with lists come one after another, or have an address beside these.
-                is_next = (depth, event, before) == (0, "start_map", "end_map")
+            for path, event, value in self._events(io.BytesIO(head)):
+                if (before, event) == ("start_array", "start_map"):
+                    arrays.append(path)
+                is_next = (path, before, event) == ("", "end_map", "start_map")
                 if is_next or (event == "string" and "@" in value):
-                    arrays = [key] if key in arrays and not is_next else []
-                    break
+                    return next((one for one in arrays if path.startswith(one)), None)
                 before = event
-        if arrays:
-            return 2, arrays[0]
-        return None if is_whole else (0, None)
+        return next((one for one in arrays if one.count(".") == 1), None)
 
     @contextmanager
     def _objects(self) -> Iterator[_Objects]:
-        read = self._documents if self._nesting else _lines
+        read = _lines if self._path is None else self._documents
         if self._encoding.name == _UTF8:
             with self._input.open() as stream:
                 stream.read(self._encoding.bom_bytes)
@@ -232,30 +236,22 @@ class JsonSource(_ObjectSource):
                 yield read(stream_of(block.encode(_UTF8, "surrogatepass") for block in blocks))
 
     def _documents(self, stream: io.BufferedReader) -> _Objects:
-        level, wanted = self._nesting or (0, None)
         row = 0
-        # The library goes by paths, in which a key with a dot looks like two: brackets tell more.
-        events = (
-            (depth if event != "map_key" and wanted in (None, key) else None, event, value)
-            for depth, key, event, value in self._events(stream)
-        )
         try:
-            for one in self._ijson.items(events, level):
+            for one in self._ijson.items(self._events(stream), self._path):
                 row += 1
                 yield one if isinstance(one, dict) else _no_object(b"", "other JSON")
         except (self._ijson.JSONError, ValueError):  # their texts quote the file
             raise SourceFailed(f"{self.name}: is no JSON after row {row}") from None
 
-    def _events(self, stream: IO[bytes]) -> Iterator[tuple[int, str | None, str, Any]]:
-        """Yield the parts of JSON, with the brackets around each and the outermost object's key."""
-        depth, key = 0, None
-        for event, value in self._ijson.basic_parse(stream, multiple_values=True, use_float=True):
-            depth -= event.startswith("end_")
-            key = value if event == "map_key" and depth == 1 else key
-            yield depth, key, event, value
-            depth += event.startswith("start_")
+    def _events(self, stream: IO[bytes]) -> Iterator[tuple[str, str, Any]]:
+        """Yield the parts of JSON, each with its path, as ijson has them."""
+        depth = 0
+        for path, event, value in self._ijson.parse(stream, multiple_values=True, use_float=True):
+            depth += event.startswith("start_") - event.startswith("end_")
             if depth > _DEEPEST:
                 raise SourceFailed(f"{self.name}: is nested too deep")
+            yield path, event, value
 
     @cached_property
     def _ijson(self) -> Any:  # noqa: ANN401 - ijson may not be there

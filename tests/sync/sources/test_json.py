@@ -221,9 +221,10 @@ def test_objects_one_after_another_are_records(make_file: MakeFile) -> None:
 
 def test_an_array_inside_an_object_is_records(make_file: MakeFile) -> None:
     whole = {"status": "ok", "page": {"n": 1}, "customers": [ADA, ZOE], "tags": [{"x": 1}]}
-    for indent in (None, 2):
-        path = make_file("people.json", json.dumps(whole, indent=indent))
-        assert wires(JsonSource(path).outcomes()) == [ADA, ZOE]
+    for one in (whole, {"a.b": [ADA, ZOE]}, {"data": {"filters": [{"x": 1}], **whole}}):
+        for indent in (None, 2):
+            path = make_file("people.json", json.dumps(one, indent=indent))
+            assert wires(JsonSource(path).outcomes()) == [ADA, ZOE]
 
 
 def test_a_customer_with_a_list_of_children_is_one_record(make_file: MakeFile) -> None:
