@@ -173,14 +173,14 @@ class ProfileCache:
         """
         loop = running_loop()
         while not force and (joined := self._in_flight(key, loop)) is not None:
-            self.stats.coalesced += 1
             outcome = await joined.join(options)
             if isinstance(outcome, bytes):
+                self.stats.coalesced += 1
                 return parse(outcome)
+            # Not where it was retried more or less often than this caller wants.
             if outcome is not None and joined.retries == options.retries:
+                self.stats.coalesced += 1
                 raise outcome
-            # It was retried more or less often than this caller wants.
-            self.stats.coalesced -= 1
         # The first caller loads in its own task: a separate one would slow a read by a tenth.
         flight = _Flight(loop, options.retries)
         this = weakref.ref(flight)

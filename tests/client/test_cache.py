@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 
 import pytest
 
@@ -195,14 +194,17 @@ async def test_a_caller_that_retries_does_not_fail_with_one_that_does_not(
     client: PersonaClick, user: User, emulator: Emulator
 ) -> None:
     impatient = client.with_options(retries=0).user(did="device0001")
-    emulator.fault(path="/profile", status=503, times=1, delay=0.05)
-    first, second, third = await asyncio.gather(
-        colour(impatient), colour(user), colour(impatient), return_exceptions=True
-    )
+    emulator.fault(path="/profile", status=503, times=1)
+    with emulator.hold("GET", "/profile") as held:
+        callers = [asyncio.create_task(colour(one)) for one in (impatient, user, impatient)]
+        await held.arrived()
+        counted = client.cache_stats.coalesced
+    first, second, third = await asyncio.gather(*callers, return_exceptions=True)
     assert isinstance(first, ServiceUnavailable)
     assert isinstance(third, ServiceUnavailable)
     assert second == "red"
     assert reads(emulator) == 2
+    assert counted <= client.cache_stats.coalesced == 1  # telemetry reports it as a counter
 
 
 async def test_when_every_caller_is_cancelled_the_read_ends_and_the_next_starts_anew(
@@ -280,23 +282,22 @@ async def test_a_timeout_bounds_a_read_that_shares_anothers_request(
 def test_each_event_loop_makes_one_request_of_its_own(emulator: Emulator) -> None:
     client = PersonaClick(emulator.shop_id, api_url=emulator.url)
 
-    async def read_many(started: threading.Barrier) -> list[object]:
+    started, joined = threading.Barrier(2), threading.Barrier(3)
+
+    async def read_many() -> list[object]:
         user, found = client.user(did="device0001"), []
         for _ in range(20):
             found.append(asyncio.create_task(user.profile.get()))
             await asyncio.sleep(0)
             started.wait(10)  # in turns with the other loop
+        joined.wait(10)
         return await asyncio.gather(*found)
 
     with emulator.hold("GET", "/profile"):
-        started = threading.Barrier(2)
-        threads = [
-            threading.Thread(target=lambda: asyncio.run(read_many(started))) for _ in range(2)
-        ]
+        threads = [threading.Thread(target=lambda: asyncio.run(read_many())) for _ in range(2)]
         for thread in threads:
             thread.start()
-        while client.cache_stats.coalesced + client.cache_stats.misses < 40:
-            time.sleep(0.01)
+        joined.wait(10)
     for thread in threads:
         thread.join()
 
