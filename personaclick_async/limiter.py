@@ -46,10 +46,8 @@ class Limiter:
     @property
     def reason(self) -> str:
         """What holds requests back, in words."""
-        if self._clock() < self._paused_until:
+        if self._limit is None or self._clock() < self._paused_until:
             return "the service asked to wait"
-        if self._limit is None:
-            return "no limit"
         return f"the client's own limit, {self._limit.requests} in {self._limit.seconds:g} s"
 
     def try_enter(self) -> Seconds | None:

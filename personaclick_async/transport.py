@@ -32,17 +32,25 @@ Failed: TypeAlias = tuple[PersonaClickError, Fate]
 log: Final = logging.getLogger("personaclick_async")
 
 _PIECE_BYTES: Final = 128 * 1024
+_MOST_ROUTES: Final = 100
 
 
 @attrs.define
 class TransportStats:
-    """What was sent since the client was made."""
+    """What was sent since the client was made.
 
-    calls: int = 0  # made, however they ended
-    requests: int = 0  # sent, every attempt counted
-    retries: int = 0  # attempts after the first
-    waits: int = 0  # requests that a limit or the service's Retry-After held back
-    waited: Seconds = 0.0  # seconds for which it did, added up
+    :ivar calls: calls made, however they ended.
+    :ivar requests: requests sent, every attempt counted.
+    :ivar retries: attempts after the first.
+    :ivar waits: requests that a limit or the service's Retry-After held back.
+    :ivar waited: seconds for which it did, added up.
+    """
+
+    calls: int = 0
+    requests: int = 0
+    retries: int = 0
+    waits: int = 0
+    waited: Seconds = 0.0
 
 
 class _Sending:
@@ -122,6 +130,8 @@ class Transport:
             limiter.start_over_after_fork()
 
     def _open_route(self, endpoint: Endpoint) -> tuple[URL, Limiter]:
+        if len(self._routes) == _MOST_ROUTES:  # paths of client.request may hold ids
+            self._routes.clear()
         url = URL(self._config.api_url).join(URL(endpoint.path.lstrip("/")))
         route = self._routes[endpoint.path] = url, self._limiters[endpoint.family]
         return route

@@ -113,3 +113,11 @@ async def test_no_secret_is_shown_by_an_error(client: PersonaClick, emulator: Em
     ):
         await client.request("POST", "/segments/add", {"name": "Canary"})
     assert str(emulator.shop_secret) not in str(caught.value)
+
+
+async def test_paths_with_ids_in_them_are_not_all_remembered(make_client: MakeClient) -> None:
+    client = make_client()
+    for number in range(250):
+        with pytest.raises(NotFound):
+            await client.request("GET", f"/segments/{number}")
+    assert len(client._core.transport._routes) <= 100
