@@ -23,7 +23,7 @@ from personaclick_async.models import rules
 from personaclick_async.models.identity import SESSION_LIFETIME, Identity, InitAnswer, Session
 from personaclick_async.models.order import Order, Product
 from personaclick_async.models.profile import FullProfile, Profile
-from personaclick_async.models.update import CLEAR, ProfileFields, ProfileUpdate, names_fields
+from personaclick_async.models.update import ProfileFields, ProfileUpdate, names_fields
 from personaclick_async.names import DATE_FROM, DID, IDENTIFIERS, INIT, Segment
 from personaclick_async.protocol import requests
 from personaclick_async.protocol.answers import Answer
@@ -304,9 +304,9 @@ async def send_update(
     finally:
         # Also after a failure: a request without an answer may have been carried out.
         named = [
-            Identity(kind, str(update.mentioned[kind]))
-            for kind in update.mentioned.keys() & IDENTIFIERS
-            if update.mentioned[kind] is not CLEAR
+            Identity(kind, str(value))
+            for kind in IDENTIFIERS
+            if (value := update.mentioned.get(kind)) is not None
         ]
         await scope.core.profiles.forget(scope.visit.identity, *named)
 

@@ -93,8 +93,8 @@ class Field:
         if instance is None:
             return self
         value = instance.mentioned.get(self.name)
-        if value is None or value is CLEAR:
-            return value
+        if value is None:
+            return CLEAR if self.name in instance.mentioned else None
         if self.kind is Kind.GENDER:
             return Gender(value)
         if self.kind is Kind.DAY:
@@ -111,7 +111,7 @@ class Fields:
     """Fields that are kept in the wire's form and read in Python's."""
 
     __slots__ = ("mentioned",)
-    mentioned: Mapping[str, Any]  # those that are given, by name
+    mentioned: Mapping[str, Any]  # those that are given, by name; None for CLEAR
     facts: Mapping[str, Field]
     can_clear = True  # whether a field may be CLEAR
 
@@ -127,10 +127,10 @@ class Fields:
             field = facts.get(name)
             if field is None:
                 raise ValidationError(owner, f"one of {', '.join(facts)}", "an unknown field name")
-            if value is CLEAR and not cls.can_clear:
-                raise rules.refuse(name, "a value, or the field left out", value)
             if value is CLEAR:
-                made[name] = value
+                if not cls.can_clear:
+                    raise rules.refuse(name, "a value, or the field left out", value)
+                made[name] = None
             elif value is not None:
                 made[name] = field.rule(name, value)
         return made
@@ -269,8 +269,7 @@ class ProfileUpdate(Fields):
     first. ``id`` is another name for ``external_id``. Custom properties go into ``custom`` and
     must exist in the account first (Settings > Profile Property).
 
-    :ivar mentioned: the standard fields that are given, by name, in the wire's form, or
-        :data:`CLEAR`.
+    :ivar mentioned: the standard fields that are given, by name, in the wire's form; None clears.
     :raises ValidationError: a value breaks its field's rule.
     """
 
@@ -402,7 +401,7 @@ def _custom(value: object) -> dict[str, Any]:
         raise rules.refuse("custom", "a mapping of property names to values", value)
     return {
         (name := custom_name(key)): (
-            CLEAR if item is CLEAR else rules.custom_value(f"custom.{name}", item)
+            None if item is CLEAR else rules.custom_value(f"custom.{name}", item)
         )
         for key, item in value.items()
         if item is not None
@@ -415,8 +414,6 @@ def to_wire(update: ProfileUpdate, *, user_id_name: str = ID) -> dict[str, Json]
     :param user_id_name: what the wire calls the shop's own user id (``id`` or ``external_id``).
     """
     wire = {**update.mentioned, **update.custom}
-    if CLEAR in wire.values():
-        wire = {name: None if value is CLEAR else value for name, value in wire.items()}
     if EXTERNAL_ID in wire:
         wire[user_id_name] = wire.pop(EXTERNAL_ID)
     return wire
