@@ -33,7 +33,7 @@ OnCallbackError: TypeAlias = Callable[[BaseException, str], object]
 """Gets what a callback raised, and the name of the call."""
 
 
-@attrs.frozen(repr=False)
+@attrs.frozen
 class CallError:
     """What the error callback gets.
 
@@ -46,7 +46,7 @@ class CallError:
     status: int | None
     message: str
     endpoint: str
-    error: BaseException
+    error: BaseException = attrs.field(repr=False)
 
     @classmethod
     def of(cls, error: BaseException, endpoint: str) -> CallError:
@@ -56,9 +56,6 @@ class CallError:
         ours = isinstance(error, PersonaClickError)
         message = str(error) if ours else f"{endpoint}: failed with {type(error).__name__}"
         return cls(getattr(error, "status", None), message, endpoint, error)
-
-    def __repr__(self) -> str:
-        return f"CallError(status={self.status}, message={self.message!r})"
 
 
 class Cancelled(PersonaClickError):

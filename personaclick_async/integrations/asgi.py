@@ -33,7 +33,6 @@ _VISITS: Final = ("http", "websocket")
 _BEGINS: Final = ("http.response.start", "websocket.accept", "websocket.http.response.start")
 
 
-@attrs.define(eq=False, repr=False)
 class VisitorMiddleware:
     """Makes each request's visitor the client's current user, known by cookies.
 
@@ -45,20 +44,20 @@ class VisitorMiddleware:
 
     The endpoint, what it calls, the tasks it starts, a streamed body and the background tasks of
     its response all see the visitor. Responses go through unbuffered.
+
+    :param policy: how visitors are found.
     """
 
-    app: ASGIApp
-    client: PersonaClick
-    policy: VisitorPolicy | None = attrs.field(default=None, kw_only=True)  # how to find visitors
-    _visitors: Visitors = attrs.field(init=False)
-
-    def __attrs_post_init__(self) -> None:
-        self._visitors = Visitors(self.client, self.policy or VisitorPolicy())
+    def __init__(
+        self, app: ASGIApp, client: PersonaClick, *, policy: VisitorPolicy | None = None
+    ) -> None:
+        self._app = app
+        self._visitors = Visitors(client, policy or VisitorPolicy())
 
     async def __call__(self, scope: ASGIScope, receive: Receive, send: Send) -> None:
         """Serve a request or a websocket."""
         if scope["type"] not in _VISITS:
-            await self.app(scope, receive, send)
+            await self._app(scope, receive, send)
             return
         method, scheme = scope.get("method", "GET"), scope.get("scheme", "http")
         request = IncomingRequest(method, scope["path"], scheme, _texts(scope["headers"]), scope)
@@ -73,7 +72,7 @@ class VisitorMiddleware:
             await send(message)
 
         with visitor.current():
-            await self.app(scope, receive, send_with_cookies)
+            await self._app(scope, receive, send_with_cookies)
 
 
 def visitor_of(scope: Mapping[str, object]) -> Visitor:

@@ -187,6 +187,9 @@ class Visitors:
             did = acceptable_id(request.header(policy.device_header))
             seance = policy.session_header and request.header(policy.session_header)
             named = Session(did=did, seance=acceptable_id(seance)) if did else None
+        if not isinstance(named, Named):
+            given = type(named).__name__
+            raise ConfigurationError(f"identify: expected a User, a Session or None, got {given}")
         return self.client.user(named) if isinstance(named, Session) else named
 
     async def _start(self) -> Session:

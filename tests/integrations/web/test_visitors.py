@@ -239,6 +239,16 @@ async def test_what_the_applications_functions_raise_is_not_hidden(client: Perso
         await Visitors(client, VisitorPolicy(consent=broken)).arrive(request())
 
 
+@pytest.mark.parametrize("given", ["7", "", False, {"did": "device0001"}])
+async def test_an_application_that_names_a_visitor_by_something_else_is_told(
+    client: PersonaClick, given: Any
+) -> None:
+    policy = VisitorPolicy(identify=lambda _: given)
+
+    with pytest.raises(ConfigurationError, match=f"identify: .*, got {type(given).__name__}$"):
+        await Visitors(client, policy).arrive(request())
+
+
 async def test_a_header_that_is_no_device_does_not_count(
     client: PersonaClick, emulator: Emulator
 ) -> None:
