@@ -20,7 +20,7 @@ import attrs
 from personaclick_async import names
 from personaclick_async.client import PersonaClick
 from personaclick_async.codec import Json
-from personaclick_async.config import Seconds
+from personaclick_async.config import Seconds, number, to_seconds
 from personaclick_async.errors import NoCurrentUser, PersonaClickError
 from personaclick_async.facade.background import background, join_threads
 from personaclick_async.facade.commands import Command, Verb, make_client, result_of
@@ -237,28 +237,27 @@ def _returned(value: Json | CallError) -> Json:
     return value
 
 
+@attrs.define(eq=False, repr=False)
 class Calls:
     """What a facade and its views for other users share: client, session, calls in flight."""
 
-    def __init__(
-        self,
-        client: PersonaClick | None,
-        on_callback_error: OnCallbackError | None,
-        exit_timeout: Seconds,
-    ) -> None:
-        self.client = client
-        self.exit_timeout = exit_timeout
-        self.lock = threading.Lock()
-        # Event loops hold their tasks weakly: this also keeps a call from being collected.
-        self.in_flight: set[Handle] = set()
-        # The latest call of each user who has one in flight: the next waits for its answer.
-        self.latest: dict[Hashable, Handle] = {}
-        self._on_callback_error = on_callback_error or _to_event_loop
-        # The facade's own device, for which calls wait until an init has begun its session.
-        self._own: Future[User] = Future()
-        self.own_has_begun = False
-        self._reported: set[Handle] = set()
-        self._cancelled: Counter[str] = Counter()
+    client: PersonaClick | None
+    _on_callback_error: OnCallbackError | None
+    exit_timeout: Seconds = attrs.field(
+        converter=to_seconds, validator=number(at_least=0, finite=True)
+    )
+    lock: threading.Lock = attrs.field(factory=threading.Lock, init=False)
+    # Event loops hold their tasks weakly: this also keeps a call from being collected.
+    in_flight: set[Handle] = attrs.field(factory=set, init=False)
+    # The latest call of each user who has one in flight: the next waits for its answer.
+    latest: dict[Hashable, Handle] = attrs.field(factory=dict, init=False)
+    # The facade's own device, for which calls wait until an init has begun its session.
+    _own: Future[User] = attrs.field(factory=Future, init=False)
+    own_has_begun: bool = attrs.field(default=False, init=False)
+    _reported: set[Handle] = attrs.field(factory=set, init=False)
+    _cancelled: Counter[str] = attrs.field(factory=Counter, init=False)
+
+    def __attrs_post_init__(self) -> None:
         _all_calls.add(self)
 
     def make(self, command: Command, user: User | NoCurrentUser | None) -> Handle:
@@ -295,7 +294,7 @@ class Calls:
     def callback_failed(self, error: Exception, endpoint: str) -> None:
         """Hand on what a callback raised."""
         try:
-            self._on_callback_error(error, endpoint)
+            (self._on_callback_error or _to_event_loop)(error, endpoint)
         except Exception as another:  # noqa: BLE001 - the last resort is the loop's
             _to_event_loop(another, endpoint)
 

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from personaclick_async import (
+    ConfigurationError,
     Forbidden,
     MalformedAnswer,
     NoCurrentUser,
@@ -263,6 +264,12 @@ def test_a_wrong_call_raises_where_it_stands(facade: Personaclick, emulator: Emu
     with pytest.raises(WrongCall, match="options are"):
         facade("init", emulator.shop_id, None, None, None, {"colour": 1})
     assert facade.flush(0)
+
+
+@pytest.mark.parametrize("timeout", [None, "10", -1, float("nan"), float("inf")])
+def test_a_facade_that_could_not_end_with_the_process_is_not_made(timeout: Any) -> None:
+    with pytest.raises(ConfigurationError, match="exit_timeout: expected"):
+        create_personaclick(exit_timeout=timeout)
 
 
 class Listener:
