@@ -62,8 +62,8 @@ class Admin:
         self._service = service
         self._store = service.store
         self._traffic = service.traffic
-        self._shop = service.settings.shop_id
         self._profiles = service.profiles()
+        self._shop = self._profiles.shop
         self._token = secrets.token_urlsafe(24)
 
     async def answer(self, request: Request) -> web.StreamResponse:
@@ -134,10 +134,9 @@ class Admin:
     def _carry_out(self, method: str, name: str, query: Mapping[str, str], body: bytes) -> Json:
         match method, name:
             case "GET", "status":
-                counts = sorted(self._traffic.counts.items(), key=str)
                 answered = [
                     {"method": verb, "path": path, names.STATUS: status, "count": count}
-                    for (verb, path, status), count in counts
+                    for (verb, path, status), count in sorted(self._traffic.counts.items(), key=str)
                 ]
                 return {**self._state(), "requests": answered}
             case "GET", "profile":

@@ -89,7 +89,8 @@ class Emulator(Traffic):
         self.port = port
         self._host = host
         self._database = database
-        self._local_only = not allow_public
+        known = frozenset({host, *map(str.lower, self.settings.host_names)})
+        self._own_names = None if allow_public and not self.settings.host_names else known
         self._thread: threading.Thread | None = None
         self._service: Service | None = None
 
@@ -141,7 +142,7 @@ class Emulator(Traffic):
 
     async def _serve(self, store: Store, started: Future[None]) -> None:
         service = Service(self.settings, self.behaviour, store, self)
-        front = Front(service, Admin(service).answer, self._local_only)
+        front = Front(service, Admin(service).answer, self._own_names)
         server = web.Server(front.handle, access_log=None, logger=_LOGGER)
         runner = web.ServerRunner(server, shutdown_timeout=0.1)
         await runner.setup()

@@ -260,7 +260,7 @@ class Profiles:
                 except Refused as refused:
                     how, why = behaviour.wrong_type, refused.message
             how = unless_refused(how, why)
-            if how not in ("stored", "clears") or (sent == "" and name in _IDENTIFIERS):
+            if how not in ("stored", "clears"):
                 continue
             undeclared = "stored" if is_field or name in declared else behaviour.undeclared_property
             if unless_refused(undeclared, f"{name} is not declared") == "stored":

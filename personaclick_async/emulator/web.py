@@ -52,7 +52,7 @@ class Front:
 
     service: Service
     admin: Callable[[Request], Awaitable[web.StreamResponse]]  # answers below PREFIX
-    local_only: bool
+    own_names: frozenset[str] | None  # to answer to beside loopback addresses; None for any
 
     async def handle(self, request: Request) -> web.StreamResponse:
         """Answer any request."""
@@ -81,15 +81,14 @@ class Front:
         return response
 
     def _is_own_name(self, host: str) -> bool:
-        known = self.service.settings.host_names
-        if not self.local_only and not known:
+        if self.own_names is None:
             return True
         try:
             name = URL.build(authority=host).host or ""
         except ValueError:
             return False
         # What stands before an @ is no part of a host's name.
-        return "@" not in host and (is_loopback(name) or name in map(str.lower, known))
+        return "@" not in host and (is_loopback(name) or name in self.own_names)
 
     async def _answer(self, request: Request, recorded: RecordedRequest) -> web.StreamResponse:
         behaviour, traffic = self.service.behaviour, self.service.traffic

@@ -121,6 +121,8 @@ async def test_other_machines_reach_it_by_the_name_that_was_given() -> None:
     with command("--public", "--host-name", "Emulator") as (_, url, _):
         assert url.startswith("http://0.0.0.0:")
         async with aiohttp.ClientSession() as http:
+            async with http.get(f"{url}_emulator/status") as answer:
+                assert answer.status == 200
             for host, status in (("emulator:8971", 200), ("Emulator", 200), ("other:8971", 403)):
                 async with http.get(f"{url}_emulator/status", headers={"Host": host}) as answer:
                     assert answer.status == status
