@@ -108,6 +108,8 @@ class PersonaClick:
     :param ssl_context: for servers whose certificate needs more than the system's authorities.
     :param trust_env: whether aiohttp reads proxy settings from the environment.
     :param hooks: functions to call at each request, answer and retry; see :class:`Hooks`.
+    :param clock: seconds, by a clock that never goes back; for the cache and the limits.
+    :param now: the present time with its zone; for the ends of sessions.
     :raises ConfigurationError: a setting is missing or breaks its rule.
     """
 

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 import aiohttp
 import attrs
 from attrs.validators import optional
+from yarl import URL
 
 from personaclick_async import names
 from personaclick_async.errors import ConfigurationError, TimedOut
@@ -187,6 +188,8 @@ def _base_url(value: Any) -> str:  # noqa: ANN401 - anything may come
     try:
         parts = urlsplit(value if _URL.fullmatch(value) else "")
         usable = parts.hostname and parts.port != 0 and "@" not in parts.netloc
+        # As a request does it: backslashes, and empty and very long labels, fail only here.
+        str(URL(value).raw_host).encode("idna")
     except (ValueError, TypeError):
         usable = False
     if not usable:
