@@ -248,7 +248,7 @@ def integer(field: str, value: object) -> int:
 def number(field: str, value: object) -> Number:
     """Accept an int, a finite float, or a finite Decimal."""
     exact = _exact(value)
-    if isinstance(exact, int):
+    if isinstance(exact, int) and not isinstance(exact, bool):
         return integer(field, exact)
     if isinstance(exact, Decimal) and exact.is_finite():
         if exact and exact.adjusted() >= _INT64_DIGITS:

@@ -149,7 +149,7 @@ def test_custom_properties_have_every_documented_type(value: Any, sent: object) 
         ({"gender": 1}, "gender", "'m' or 'f'", "int"),
         ({"age": -1}, "age", "0 or more", "a negative int"),
         ({"age": "31"}, "age", "a finite number", "str of 2 characters"),
-        ({"age": True}, "age", "an int", "bool"),
+        ({"age": True}, "age", "a finite number", "bool"),
         ({"age": float("nan")}, "age", "a finite number", "float"),
         ({"age": Decimal("Infinity")}, "age", "a finite number", "Decimal"),
         ({"birthday": "11.03.1990"}, "birthday", "YYYY-MM-DD", "str of 10 characters"),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import re
 import tomllib
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from itertools import chain
@@ -203,14 +202,12 @@ class FieldMapping:
     def compile(self, header: Sequence[str]) -> CompiledMapping:
         """Prepare the mapping for rows whose columns are those of a header.
 
-        :raises ConfigurationError: a column of the mapping is not there, or twice.
+        :raises ConfigurationError: a column of the mapping is not there.
         """
         return CompiledMapping(self, header)
 
 
-def _why_not_once(column: str, header: Sequence[str]) -> str:
-    if column in header:
-        return f"expected once, found {header.count(column)} times"
+def _why_not_there(column: str, header: Sequence[str]) -> str:
     if looks_like_data(header):
         return f"not in the source; there are {len(header)} others"
     close = get_close_matches(column, header, n=1)
@@ -237,12 +234,11 @@ class CompiledMapping:
         self._constants: dict[str, Json] = {}
         self._fields: list[tuple[str, Converter, list[int]]] = []
         index_of = {name: index for index, name in enumerate(header)}
-        counted = Counter(header)
         for name, origin in mapping.fields.items():
             for column in origin.columns:
-                if counted[column] != 1:
-                    what = f"column {column!r} (for {name})"
-                    raise ConfigurationError(f"{what}: {_why_not_once(column, header)}")
+                if column not in index_of:
+                    why = _why_not_there(column, header)
+                    raise ConfigurationError(f"column {column!r} (for {name}): {why}")
             field = Converter(name, origin)
             if origin.columns:
                 self._fields.append((name, field, [index_of[column] for column in origin.columns]))

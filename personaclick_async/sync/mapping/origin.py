@@ -212,29 +212,23 @@ def _origin(key: str, entry: Any, common: Mapping[str, Any]) -> Origin:  # noqa:
         raise _expected(key, "a column's name, or a table with column, columns or value")
     if len(table.keys() & {"column", "columns", "value"}) != 1:
         raise _expected(key, "one of column, columns and value")
+    kind = table.get("type", kind)
     with _inside(key):
-        if "value" in table:
-            _check(table, {"value"})
-            if field in IDENTIFIERS:
-                raise _expected("value", "a column: all rows would be the same person")
-            label, rule = rule_of(field, kind)
-            with _inside("value"):
-                rule(label, table["value"])
-            return Origin(kind=kind, value=table["value"])
-        kind = table.get("type", kind)
-        known = _SHAPES.keys() - _SECTIONS
-        _check(table, known - {"type"} if field in STANDARD_KINDS else known, kind)
-        columns = _listed(table.get("columns") or table["column"])
+        keys = {"value"} if "value" in table else _SHAPES.keys() - _SECTIONS
+        _check(table, keys - {"type"} if field in STANDARD_KINDS else keys, kind)
+        if "value" in table and field in IDENTIFIERS:
+            raise _expected("value", "a column: all rows would be the same person")
+        columns = _listed(table.get("columns") or table.get("column", ()))
         if "join" in table and len(columns) == 1:
             raise _expected("join", "this with several columns only")
         label, rule = rule_of(field, kind)
-        for text, value in table.get("values", {}).items():
-            with _inside(f"values.{text}"):
+        sent = {f"values.{text}": value for text, value in table.get("values", {}).items()}
+        if "value" in table:
+            sent["value"] = table["value"]
+        for place, value in sent.items():
+            with _inside(place):
                 rule(label, value)
-    options = {**common, **table}
+    options = {**common, **table, "columns": columns, "kind": Kind(kind)}
     options["absent"] = [*_listed(common.get("absent", ())), *_listed(table.get("absent", ()))]
-    if kind is not Kind.PHONE:
-        options.pop("country", None)
-    for option in ("column", "columns", "type"):
-        options.pop(option, None)
-    return Origin(kind=Kind(kind), columns=columns, **options)
+    unused = {"column", "type"} if kind is Kind.PHONE else {"column", "type", "country"}
+    return Origin(**{key: option for key, option in options.items() if key not in unused})
