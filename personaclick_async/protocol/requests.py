@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
@@ -142,10 +143,13 @@ def any_request(
         raise ValidationError(name, "nothing: the client adds it", "a value")
     endpoint = names.Endpoint(path.strip("/"), method, is_idempotent=repeat)
     if method == "GET":
-        query = {key: _as_text(key, value) for key, value in parameters.items()}
+        exact: dict[str, Json] = rules.custom_value("parameters", parameters)
+        query = {name: _as_text(name, value) for name, value in exact.items()}
         return Call(endpoint, read_json, {**credentials, **query})
     with suppress(TypeError, ValueError, RecursionError):
-        return Call(endpoint, read_json, body=codec.encode({**credentials, **parameters}))
+        # Not the codec, which says null for NaN, and text for bytes.
+        text = json.dumps({**credentials, **parameters}, ensure_ascii=False, allow_nan=False)
+        return Call(endpoint, read_json, body=text.encode())
     # Outside the handler: the encoder's exception may quote a value.
     raise rules.refuse("parameters", "what JSON can say", parameters)
 
