@@ -21,7 +21,7 @@ from personaclick_async.names import Family
 from personaclick_async.user import User
 
 _NO_SHOP: Final = "0" * 30
-_MOST_SECRET_BYTES: Final = 4096
+_MOST_CHARACTERS: Final = 4096
 
 KindName: TypeAlias = Literal["csv", "jsonl", "json", "parquet", "workbook"]
 RouteName: TypeAlias = Literal["auto", "bulk", "per-profile"]
@@ -102,14 +102,12 @@ def _secret(path: Path) -> str:
     try:
         if path.is_char_device():
             raise ConfigurationError("--secret-file: expected a file, got a device")
-        with path.open("rb") as file:
+        with path.open(encoding="utf-8", errors="replace") as file:
             # Not all of it: a pipe may never end.
-            content = file.read(_MOST_SECRET_BYTES + 1)
-        secret = content.decode().strip()
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is not text"
-        raise ConfigurationError(f"--secret-file: can't be read: {why}") from None
-    if not secret or len(content) > _MOST_SECRET_BYTES:
+            secret = file.read(_MOST_CHARACTERS + 1).strip()
+    except OSError as error:
+        raise ConfigurationError(f"--secret-file: can't be read: {error.strerror}") from None
+    if not 0 < len(secret) <= _MOST_CHARACTERS:
         raise ConfigurationError("--secret-file: expected one line of text, the secret")
     return secret
 

@@ -118,19 +118,17 @@ def parse(arguments: Sequence[object], named: Mapping[str, object]) -> Command:
 
 def _take(command: Command, name: str, value: object) -> None:
     verb = command.verb
-    match name:
-        case "params":
-            value = _params(verb, value)
-        case "force" if not isinstance(value, bool):
-            raise verb.wrong("force must be a bool")
-        case "force" if verb is not Verb.PROFILE_GET:
+    if name == "params":
+        value = _params(verb, value)
+    elif name == "force":
+        if verb is not Verb.PROFILE_GET:
             raise verb.wrong("there is no place for a bool")
-        case "success" | "error" if not callable(value):
-            raise verb.wrong(f"{name} must be callable")
-        case "force" | "success" | "error":
-            pass
-        case _:
-            raise verb.wrong(f"there is no argument {name!r}")
+        if not isinstance(value, bool):
+            raise verb.wrong("force must be a bool")
+    elif name not in ("success", "error"):
+        raise verb.wrong(f"there is no argument {name!r}")
+    elif not callable(value):
+        raise verb.wrong(f"{name} must be callable")
     before = getattr(command, name)
     if before is not None and before is not False:
         raise verb.wrong(f"{name} is given twice")

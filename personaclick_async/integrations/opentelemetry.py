@@ -72,10 +72,6 @@ _ANSWERED_BY: Final = {
 _TRACE_CONTEXT: Final = TraceContextTextMapPropagator()
 _SUPPRESSED: Final = context._SUPPRESS_HTTP_INSTRUMENTATION_KEY  # noqa: SLF001 - what instrumentations of HTTP libraries ask
 
-# The context of each attempt, in which its span is current and instrumentations leave it alone.
-# Once per attempt, by whichever Telemetry comes first: contexts have to end in reverse order.
-_shields: Final[dict[Attempt, Token[context.Context]]] = {}
-
 
 class Telemetry:
     """Spans for requests, and metrics of clients and syncs; one serves any number of them.
@@ -102,7 +98,7 @@ class Telemetry:
     ) -> None:
         self._tracer = trace.get_tracer(_SCOPE, __version__, tracer_provider=tracer_provider)
         self._propagator = propagator
-        self._spans: dict[Attempt, trace.Span] = {}
+        self._begun: dict[Attempt, tuple[trace.Span, Token[context.Context] | None]] = {}
         meter = metrics.get_meter(_SCOPE, __version__, meter_provider=meter_provider)
         self._counts = _counts_for(meter_provider, meter)
         self._duration = meter.create_histogram(
@@ -143,21 +139,21 @@ class Telemetry:
             attributes["http.request.resend_count"] = attempt.number - 1
         name = f"{attempt.method} {attributes[_TEMPLATE]}"
         span = self._tracer.start_span(name, kind=trace.SpanKind.CLIENT, attributes=attributes)
-        self._spans[attempt] = span
         inside = trace.set_span_in_context(span)
         if self._propagator is not None:
             self._propagator.inject(attempt.headers, context=inside)
-        if attempt not in _shields:
-            suppressed = context.set_value(_SUPPRESSED, True, inside)
-            _shields[attempt] = context.attach(suppressed)
+        shield = None
+        # By whichever Telemetry comes first: contexts have to end in reverse order.
+        if not context.get_value(_SUPPRESSED):
+            shield = context.attach(context.set_value(_SUPPRESSED, True, inside))
+        self._begun[attempt] = span, shield
 
     def _end(self, attempt: Attempt) -> None:
-        shield = _shields.pop(attempt, None)
+        span, shield = self._begun.pop(attempt)
         # A call that is closed rather than ended (its event loop is gone) is in another context.
         if shield is not None and not isinstance(sys.exception(), GeneratorExit):
             context.detach(shield)
         outcome = _outcome(attempt)
-        span = self._spans.pop(attempt)
         span.set_attributes(outcome)
         if _ERROR in outcome:
             # Without a description: an error's text belongs to whoever handles it.
