@@ -143,7 +143,7 @@ class Reading:
     escape: str | None = _reads(None, help="What stands before a quote in CSV, as a backslash.")
     header: bool | None = _reads(None, help="Whether the first row holds the columns' names.")
     columns: str | None = _reads(None, help="Their names, comma-separated, if no header has them.")
-    skip_rows: int = _reads(0, min=0, help="Rows above the header.")
+    skip_rows: int = _reads(0, min=0, max=10**9, help="Rows above the header.")
     sheet: str | None = _reads(None, help="Of a workbook; the first with rows if not given.")
     country: str | None = _reads(None, help="Of national phone numbers, such as CH.")
     query: str | None = _reads(None, help="What to ask the database.")

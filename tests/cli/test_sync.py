@@ -216,6 +216,7 @@ def test_standard_input_and_gzip_are_sources_too(shell: Shell, emulator: Emulato
         (["customers.csv", "--delimiter", "ab"], Exit.CONFIGURATION, "delimiter: expected one"),
         (["customers.csv", "--columns", "id\nfirst_name"], Exit.CONFIGURATION, "--columns: exp"),
         (["customers.csv", "--concurrency", "0"], Exit.CONFIGURATION, "concurrency: expected"),
+        (["customers.csv", "--skip-rows", "9" * 20], Exit.USAGE, "--skip-rows"),
         (["customers.csv", "--route", "pigeon"], Exit.USAGE, "pigeon"),
     ],
 )

@@ -74,6 +74,8 @@ def test_a_cluster_by_its_address(
 
     assert done.exit_code == Exit.INCOMPLETE, done.output
     report = json.loads(done.stdout)
+    checked = json.loads(run(environment, pattern, "--dry-run", "--json").stdout)
+    assert report["source"] == checked["source"]
     unfit = len(rows) - len(fit(rows))
     assert (report["read"], report["sent"], report["incomplete"]) == (
         len(rows),
