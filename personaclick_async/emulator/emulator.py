@@ -25,8 +25,6 @@ from personaclick_async.emulator.traffic import Traffic
 from personaclick_async.emulator.web import Front, is_loopback
 from personaclick_async.models.identity import Identity
 
-_KNOWN: Final = "SELECT profile FROM known WHERE shop = ?"
-
 
 def _without_details(record: logging.LogRecord) -> bool:
     """Log only an error's class: its text may quote personal data of a request."""
@@ -115,8 +113,7 @@ class Emulator(Traffic):
         """Stop serving; answers that are held or delayed are dropped. Twice is fine."""
         thread, self._thread = self._thread, None
         if thread is not None:
-            if thread.is_alive():
-                self._stop()
+            self._stop()
             thread.join()
 
     def __enter__(self) -> Self:
@@ -285,14 +282,15 @@ class Emulator(Traffic):
 
     def profiles(self) -> Iterator[dict[str, Json]]:
         """Return everything stored about every user with an identifier or some field."""
-        for (key,) in self._rows(_KNOWN, self.shop_id):
+        for (key,) in self._rows("SELECT profile FROM known WHERE shop = ?", self.shop_id):
             with self._running() as service:
                 stored = service.profiles().everything(key)
             yield stored
 
     def count_profiles(self) -> int:
         """Return how many users have an identifier or some field."""
-        return len(self._rows(_KNOWN, self.shop_id))
+        [(count,)] = self._rows("SELECT profiles FROM counts WHERE shop = ?", self.shop_id)
+        return int(count)
 
     def devices(self) -> list[dict[str, Json]]:
         """Return every device: ``shop_id``, ``did``, ``profile`` (a number), and ``seance``."""

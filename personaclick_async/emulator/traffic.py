@@ -12,7 +12,7 @@ from concurrent.futures import Future
 from contextlib import AbstractContextManager, suppress
 from datetime import UTC, datetime
 from itertools import count, islice
-from typing import Any, Concatenate, Final, ParamSpec, Self, TypeVar, get_type_hints
+from typing import Any, Concatenate, Final, ParamSpec, Self, get_type_hints
 
 import attrs
 import msgspec
@@ -189,13 +189,12 @@ class Held(AbstractContextManager["Held"]):
 
 
 P = ParamSpec("P")
-T = TypeVar("T")
 
 
 def _with_the_keywords_of(
-    _: Callable[P, object], /
-) -> Callable[[Callable[..., T]], Callable[Concatenate[Traffic, P], T]]:
-    """Type a method with ``**settings`` by the keywords of another callable."""
+    _: Callable[P, Fault], /
+) -> Callable[[Callable[..., Fault]], Callable[Concatenate[Traffic, P], Fault]]:
+    """Type a method with ``**settings`` by the keywords of a class."""
     return lambda method: method
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import aiohttp
@@ -10,12 +9,6 @@ import pytest
 
 from personaclick_async.emulator import Emulator
 from personaclick_async.emulator.goods import complete
-
-
-@pytest.fixture
-async def http(emulator: Emulator) -> AsyncIterator[aiohttp.ClientSession]:
-    async with aiohttp.ClientSession(base_url=emulator.url) as session:
-        yield session
 
 
 async def history(http: aiohttp.ClientSession, emulator: Emulator) -> list[dict[str, Any]]:

@@ -6,7 +6,6 @@ import asyncio
 import gc
 import io
 import json
-from collections.abc import AsyncIterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -16,12 +15,6 @@ import aiohttp
 import pytest
 
 from personaclick_async.emulator import Emulator, EmulatorSettings
-
-
-@pytest.fixture
-async def http(emulator: Emulator) -> AsyncIterator[aiohttp.ClientSession]:
-    async with aiohttp.ClientSession(base_url=emulator.url) as session:
-        yield session
 
 
 async def send(http: aiohttp.ClientSession, emulator: Emulator, path: str, **body: Any) -> int:

@@ -32,12 +32,6 @@ async def client(emulator: Emulator) -> AsyncIterator[PersonaClick]:
         yield client
 
 
-@pytest.fixture
-async def http(emulator: Emulator) -> AsyncIterator[aiohttp.ClientSession]:
-    async with aiohttp.ClientSession(base_url=emulator.url) as session:
-        yield session
-
-
 async def token(http: aiohttp.ClientSession) -> dict[str, str]:
     async with http.get("/_emulator/") as answer:
         found = re.search('name="emulator-token" content="([^"]+)"', await answer.text())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import aiohttp
@@ -13,15 +12,6 @@ from hypothesis import strategies as st
 from personaclick_async.emulator import Behaviour, Emulator, EmulatorSettings
 
 UNKNOWN = "f" * 30
-
-
-@pytest.fixture
-async def http(emulator: Emulator) -> AsyncIterator[aiohttp.ClientSession]:
-    """A plain HTTP client that knows the emulator's address and nothing else."""
-    async with aiohttp.ClientSession(
-        base_url=emulator.url, cookie_jar=aiohttp.DummyCookieJar()
-    ) as session:
-        yield session
 
 
 def shop(emulator: Emulator, **more: Any) -> dict[str, Any]:
