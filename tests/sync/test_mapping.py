@@ -54,6 +54,7 @@ CASES = [
     ('first_name = { column = "c", case = "title" }', "ADA O'NEIL", "Ada O'Neil"),
     ('last_name = { column = "c", case = "name" }', "MCDONALD-SMITH", "McDonald-Smith"),
     ('last_name = { column = "c", case = "name" }', "MC", "Mc"),
+    ('last_name = { column = "c", case = "name" }', "HIILL IV III", "Hiill IV III"),
     ('last_name = { column = "c", case = "name" }', "İSMAİL IŞIK", "İsmail Işık"),  # noqa: RUF001
     ('last_name = { column = "c", case = "turkish" }', "ILICALI-YILMAZ", "Ilıcalı-Yılmaz"),  # noqa: RUF001
     ('email = { column = "c", case = "lower" }', "İNFO@SHOP.EXAMPLE", "info@shop.example"),
@@ -103,6 +104,7 @@ CASES = [
     ('[custom]\nx = { column = "c", type = "float" }', "3", 3.0),
     ('[custom]\nx = { column = "c", type = "float" }', "-$1,234.50", -1234.5),
     ('[custom]\nx = { column = "c", type = "float" }', "€ -5", -5.0),
+    ('[custom]\nx = { column = "c", type = "float" }', "-$1,250", -1250.0),
     ('[custom]\nx = { column = "c", type = "float" }', "1.5e3", 1500.0),
     ('[custom]\nx = { column = "c", type = "float", decimal = "," }', "1.234,5 €", 1234.5),
     ('[custom]\nx = { column = "c", type = "boolean" }', "N", False),
@@ -153,6 +155,12 @@ FAULTS = [
     ('birthday = "c"', "1/2/1999", "birthday", "YYYY-MM-DD"),
     ('birthday = { column = "c", format = "%m/%d/%Y" }', "13/14/1965", "birthday", "%m/%d/%Y"),
     ('birthday = { column = "c", format = "%m/%d/%Y" }', "2/30/1965", "birthday", "%m/%d/%Y"),
+    (
+        'birthday = { column = "c", format = "%Y-%m-%d %I %p" }',
+        "1990-01-02 13 AM",
+        "birthday",
+        "%I",
+    ),
     ('birthday = { column = "c", format = "unix" }', "none", "birthday", "a date as unix"),
     ('birthday = { column = "c", format = "excel" }', "0", "birthday", "a date as excel"),
     ('age = "c"', "old", "age", "a number such as"),
@@ -168,6 +176,7 @@ FAULTS = [
     ('loyalty_id = "c"', Decimal("1e999999999"), "loyalty_id", "a non-blank str"),
     ('[custom]\nx = { column = "c", type = "integer" }', "1,5", "custom.x", "a number such as"),
     ('[custom]\nx = { column = "c", type = "integer" }', "1.5", "custom.x", "a whole number"),
+    ('[custom]\nx = { column = "c", type = "integer" }', "1.000", "custom.x", "decimal"),
     ('[custom]\nx = { column = "c", type = "integer" }', "٣", "custom.x", "a number such as"),
     ('[custom]\nx = { column = "c", type = "integer" }', "9" * 30, "custom.x", "64 bits"),
     ('[custom]\nx = { column = "c", type = "integer" }', "9" * 5000, "custom.x", "a number such"),
@@ -286,6 +295,7 @@ REFUSED = [
     ("birthday", datetime(1990, 3, 11, 22, tzinfo=UTC), "evening"),
     ("loyalty_bonuses", "1.250", "decimal"),
     ("loyalty_bonuses", "1,250", "decimal"),
+    *(("loyalty_bonuses", text, "decimal") for text in ("1.250 €", "€ -1,250", "$1.250", "+1.250")),
 ]
 
 

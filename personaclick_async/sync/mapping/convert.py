@@ -47,7 +47,7 @@ _TEXTS: Final = (Kind.TEXT, *_IS_PLAIN)
 _MOST_REMEMBERED: Final = 16_384
 _LONGEST_REMEMBERED: Final = 64
 _QUOTES: Final = "\"'\u201c\u201d\u2019»"
-_MC: Final = re.compile(r"\bMc([^\W\d_])")
+_NOT_TITLED: Final = re.compile(r"(?<=\bMc)[^\W\d_]|\bI(?:ii?|v)\b")  # McDonald, Smith III
 # Where it is not the first letter of a word; there it stays as it is.
 _TURKISH_I: Final = re.compile(r"(?<=[^\W\d_])[Iİ]+")
 _SMALL_I: Final = str.maketrans("Iİ", "\u0131i")
@@ -69,7 +69,7 @@ _CASES: Final[dict[Case, Callable[[str], str]]] = {
     "lower": lambda text: text.replace("İ", "i").lower(),
     "upper": str.upper,
     "title": _titled,
-    "name": lambda text: _MC.sub(lambda found: f"Mc{found[1].upper()}", _titled(text)),
+    "name": lambda text: _NOT_TITLED.sub(lambda found: found[0].upper(), _titled(text)),
     "turkish": _turkish,
 }
 
@@ -322,7 +322,9 @@ class Converter:
         found = pattern("number").fullmatch(plain)
         if found is None or (found["sign"] and found["inner"]):
             raise refuse(self.label, f"a number such as 1234{decimal}50", text)
-        is_open = self._origin.decimal is None and self._origin.kind is not Kind.INTEGER
+        # 1.000 may be one or a thousand; 1,000 is no integer with decimals.
+        is_open = self._origin.kind is not Kind.INTEGER or "." in plain
+        is_open = is_open and self._origin.decimal is None
         if is_open and pattern("either_way").fullmatch(plain):
             rule = 'a number, and decimal = "." or "," to tell how to read it'
             raise refuse(self.label, rule, text)

@@ -249,6 +249,7 @@ def test_a_whole_name_is_split_where_that_is_certain(
         ("soyad", ["IŞIK", "YILMAZ"], 'case = "turkish" }  # YILDIZ -> Yıldız'),  # noqa: RUF001
         ("soyad", ["ISIK", "YILMAZ"], 'last_name = "soyad"'),
         ("surname", ["ΓΙΑΝΝΗΣ"], 'last_name = "surname"'),
+        ("email", ["ADA@SHOP.EXAMPLE"], 'email = { column = "email", case = "lower" }'),
     ],
 )
 def test_names_in_capitals_are_changed_where_their_small_letters_are_known(
@@ -321,6 +322,12 @@ def test_a_row_of_data_is_not_taken_for_a_header() -> None:
         with pytest.raises(ConfigurationError, match=r"header|none of their names") as raised:
             propose_mapping(Sample(row, []))
         assert "canary" not in str(raised.value)
+
+
+def test_rows_that_do_not_fit_their_header_are_refused() -> None:
+    with pytest.raises(ConfigurationError, match="do not fit the header") as raised:
+        _propose(id=["1"], email=["Ada"], city=["ada@shop.example"])
+    assert "ada@" not in str(raised.value)
 
 
 def test_columns_of_a_reject_file_are_passed_over() -> None:
