@@ -235,10 +235,7 @@ class Pools:
 
 
 def running_loop() -> asyncio.AbstractEventLoop:
-    """Return the running event loop.
-
-    :raises NoEventLoop: there is none of asyncio's.
-    """
+    """Return asyncio's running event loop; if there is none, the error says what is missing."""
     try:
         return asyncio.get_running_loop()
     except RuntimeError:
@@ -253,8 +250,6 @@ def new_session(config: Config) -> aiohttp.ClientSession:
 
     Of the application's, headers and tracing are taken over; not its cookie jar, which sends one
     visitor's device for another, nor its ``raise_for_status`` and timeouts.
-
-    :raises ConfigurationError: it is closed, or of another event loop.
     """
     # The service sets a did cookie on init; with a jar two users would become one.
     cookie_jar = aiohttp.DummyCookieJar()

@@ -43,21 +43,19 @@ def may_repeat(policy: RetryPolicy, endpoint: Endpoint, status: int | None, fate
 def wait_before_next(
     policy: RetryPolicy,
     *,
-    attempt: int,
+    failed: int,
     elapsed: Seconds,
     chance: float,
     retry_after: Seconds | None = None,
 ) -> Seconds | None:
     """Return the seconds to wait before the next attempt, or None to give up.
 
-    :param attempt: how many attempts have failed.
     :param elapsed: seconds since the first attempt began.
     :param chance: a random number from 0 to 1.
-    :param retry_after: what the service asked for.
     """
-    if attempt >= policy.attempts:
+    if failed >= policy.attempts:
         return None
-    backoff = min(policy.longest_wait, policy.first_wait * 2.0 ** min(attempt - 1, 60))
+    backoff = min(policy.longest_wait, policy.first_wait * 2.0 ** min(failed - 1, 60))
     wait = backoff * (1 - chance / 2)
     if retry_after is not None:
         # Never earlier than asked; spread, so that all who were told the same don't come at once.
@@ -76,15 +74,12 @@ class RetryBudget:
     _left: float = attrs.field(default=_RESERVED_RETRIES, init=False)
     _seen_calls: int = attrs.field(default=0, init=False)
 
-    def spend(self, *, calls: int) -> bool:
-        """Take a retry out of the budget; False if it is spent.
-
-        :param calls: how many the client has made so far.
-        """
+    def spend(self, *, calls_so_far: int) -> bool:
+        """Take a retry out of the budget; False if it is spent."""
         # What they have earned is added here and not at each call: most calls need no retry.
-        earned = (calls - self._seen_calls) * self.share
+        earned = (calls_so_far - self._seen_calls) * self.share
         self._left = min(self._left + earned, _RESERVED_RETRIES)
-        self._seen_calls = calls
+        self._seen_calls = calls_so_far
         if self._left < 1:
             return False
         self._left -= 1

@@ -176,7 +176,7 @@ class Transport:
                 policy = attrs.evolve(policy, attempts=sending.options.retries + 1)
             wait = wait_before_next(
                 policy,
-                attempt=sending.attempts - sending.stale,
+                failed=sending.attempts - sending.stale,
                 elapsed=self._clock() - sending.started,
                 chance=random.random(),  # noqa: S311 - spreads load, guards nothing
                 retry_after=retry_after,
@@ -185,7 +185,7 @@ class Transport:
                 raise error
             if wait > sending.options.left:
                 raise sending.late(f"the next attempt, after {type(error).__name__}")
-            if not self._budget.spend(calls=self.stats.calls):
+            if not self._budget.spend(calls_so_far=self.stats.calls):
                 raise error
         self.stats.retries += 1
         known = {"endpoint": endpoint.name, "attempt": sending.attempts, "wait": wait}

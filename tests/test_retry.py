@@ -57,19 +57,17 @@ POLICY = RetryPolicy(attempts=10, first_wait=1, longest_wait=8, total=100)
 
 
 @pytest.mark.parametrize(
-    ("attempt", "chance", "wait"),
+    ("failed", "chance", "wait"),
     [(1, 0, 1), (1, 1, 0.5), (2, 0, 2), (3, 0, 4), (4, 0, 8), (5, 0, 8), (5, 1, 4)],
 )
-def test_waits_double_up_to_a_bound_and_are_spread(
-    attempt: int, chance: float, wait: float
-) -> None:
-    found = wait_before_next(POLICY, attempt=attempt, elapsed=0, chance=chance)
+def test_waits_double_up_to_a_bound_and_are_spread(failed: int, chance: float, wait: float) -> None:
+    found = wait_before_next(POLICY, failed=failed, elapsed=0, chance=chance)
 
     assert found == wait
 
 
 @pytest.mark.parametrize(
-    ("retry_after", "attempt", "elapsed", "wait"),
+    ("retry_after", "failed", "elapsed", "wait"),
     [
         (30, 1, 0, 30),
         (99, 1, 0, 99),
@@ -81,27 +79,27 @@ def test_waits_double_up_to_a_bound_and_are_spread(
     ],
 )
 def test_a_retry_after_is_waited_out_or_given_up_at_once(
-    retry_after: float | None, attempt: int, elapsed: float, wait: float | None
+    retry_after: float | None, failed: int, elapsed: float, wait: float | None
 ) -> None:
     found = wait_before_next(
-        POLICY, attempt=attempt, elapsed=elapsed, chance=0, retry_after=retry_after
+        POLICY, failed=failed, elapsed=elapsed, chance=0, retry_after=retry_after
     )
 
     assert found == wait
 
 
 @given(
-    attempt=st.integers(1, 10_000),
+    failed=st.integers(1, 10_000),
     elapsed=st.floats(0, 1000),
     chance=st.floats(0, 1),
     retry_after=st.none() | st.floats(0, 1000),
 )
 def test_no_wait_is_negative_too_early_or_beyond_the_total(
-    attempt: int, elapsed: float, chance: float, retry_after: float | None
+    failed: int, elapsed: float, chance: float, retry_after: float | None
 ) -> None:
     policy = RetryPolicy(attempts=100_000, total=200)
     wait = wait_before_next(
-        policy, attempt=attempt, elapsed=elapsed, chance=chance, retry_after=retry_after
+        policy, failed=failed, elapsed=elapsed, chance=chance, retry_after=retry_after
     )
 
     if wait is not None:
@@ -111,6 +109,6 @@ def test_no_wait_is_negative_too_early_or_beyond_the_total(
 
 def test_the_budget_is_a_reserve_and_a_share_of_the_calls() -> None:
     budget = RetryBudget(0.1)
-    assert [budget.spend(calls=1) for _ in range(12)] == [True] * 10 + [False] * 2
-    assert [budget.spend(calls=22) for _ in range(4)] == [True, True, False, False]
-    assert [budget.spend(calls=10_000) for _ in range(12)] == [True] * 10 + [False] * 2
+    assert [budget.spend(calls_so_far=1) for _ in range(12)] == [True] * 10 + [False] * 2
+    assert [budget.spend(calls_so_far=22) for _ in range(4)] == [True, True, False, False]
+    assert [budget.spend(calls_so_far=10_000) for _ in range(12)] == [True] * 10 + [False] * 2

@@ -131,7 +131,7 @@ class Outage:
         policy = attrs.evolve(self.policy, attempts=sys.maxsize, total=math.inf)
         left = self.patience - (now - self._since)
         wait = wait_before_next(
-            policy, attempt=attempt, elapsed=0, chance=chance, retry_after=retry_after
+            policy, failed=attempt, elapsed=0, chance=chance, retry_after=retry_after
         )
         if wait is None or left <= 0 or (retry_after is not None and wait > left):
             return None
