@@ -42,54 +42,16 @@ from personaclick_async.pools import CleanConnector
 from personaclick_async.protocol.answers import Answer
 from personaclick_async.user import DeviceUser, User
 
-__all__ = [
-    "CLEAR",
-    "Answer",
-    "AnswerTooLarge",
-    "Attempt",
-    "AuthenticationFailed",
-    "BadRequest",
-    "CachePolicy",
-    "CleanConnector",
-    "ClientClosed",
-    "ConfigurationError",
-    "ConnectionFailed",
-    "DeviceUser",
-    "Family",
-    "Forbidden",
-    "FullProfile",
-    "Gender",
-    "Hook",
-    "Hooks",
-    "Json",
-    "Kid",
-    "MalformedAnswer",
-    "NoCurrentUser",
-    "NoEventLoop",
-    "NotFound",
-    "Order",
-    "PayloadTooLarge",
-    "PersonaClick",
-    "PersonaClickError",
-    "Product",
-    "Profile",
-    "ProfileStore",
-    "ProfileUpdate",
-    "RateLimit",
-    "RateLimited",
-    "RetryPolicy",
-    "Segment",
-    "ServerError",
-    "ServiceError",
-    "ServiceUnavailable",
-    "Session",
-    "Stored",
-    "TimedOut",
-    "Timeouts",
-    "TransportError",
-    "Unprocessable",
-    "User",
-    "ValidationError",
-    "Vehicle",
-    "__version__",
-]
+# The client, its users, and what they read and write.
+__all__ = ["DeviceUser", "PersonaClick", "Segment", "Session", "User", "__version__"]
+__all__ += ["CLEAR", "Gender", "Kid", "ProfileUpdate", "Vehicle"]
+__all__ += ["Answer", "FullProfile", "Json", "Order", "Product", "Profile"]
+# How the client is set up.
+__all__ += ["CachePolicy", "CleanConnector", "Family", "RateLimit", "RetryPolicy", "Timeouts"]
+__all__ += ["Attempt", "Hook", "Hooks", "ProfileStore", "Stored"]
+# What goes wrong: before a request, without an answer, and by the answer.
+__all__ += ["ClientClosed", "ConfigurationError", "NoCurrentUser", "NoEventLoop"]
+__all__ += ["PersonaClickError", "ValidationError"]
+__all__ += ["AnswerTooLarge", "ConnectionFailed", "MalformedAnswer", "TimedOut", "TransportError"]
+__all__ += ["AuthenticationFailed", "BadRequest", "Forbidden", "NotFound", "PayloadTooLarge"]
+__all__ += ["RateLimited", "ServerError", "ServiceError", "ServiceUnavailable", "Unprocessable"]
