@@ -52,7 +52,6 @@ _REJECT_LINES: Final = f'{{"{BOOKKEEPING[0]}": '
 _REJECTS_HEAD: Final = 200
 _DELIMITER_LINE: Final = re.compile("sep=(.)\r?\n", re.IGNORECASE)
 _ADDRESS: Final = re.compile(r"[^@\s]+@[^@\s]+\.\w+")
-_SINGLE_QUOTED: Final = re.compile("'.*'")
 _VALUE: Final = re.compile(
     r"\d{1,4}([-/.])\d{1,2}\1\d{1,4}.*"  # a date
     r"|\+?[\d\s().-]{7,}"  # a phone number, or another long one
@@ -126,21 +125,16 @@ class Layout:
             return distinct([""] * max(map(len, (first, *below)))), False
         header = [_text(cell).strip("\ufeff\u200b").strip() for cell in first]
         widths = sorted(map(_width, below)) or [0]
-        wrong = ""
         if self.header is None and _width(first) == 1 < widths[len(widths) // 2]:
-            wrong = (
-                "found one word above the table; say how many lines stand before the header"
-                " (--skip-rows)"
+            raise ConfigurationError(
+                f"{name}: expected a header, found one word above the table; say how many lines"
+                " stand before the header (--skip-rows)"
             )
-        elif self.header is None and all(map(_SINGLE_QUOTED.fullmatch, header)):
-            wrong = 'found single quotes; say so (--quote "\'")'
-        elif self.header is None and _is_data(header, below):
-            wrong = (
-                "found a row of data; if there is none, say so (--no-header) or name the columns"
-                " (--columns); if it is one, say --header"
+        if self.header is None and _is_data(header, below):
+            raise ConfigurationError(
+                f"{name}: expected a header, found a row of data; if there is none, say so"
+                " (--no-header) or name the columns (--columns); if it is one, say --header"
             )
-        if wrong:
-            raise ConfigurationError(f"{name}: expected a header, {wrong}")
         return distinct(header[: max(_width(header), widths[-1])]), True
 
 

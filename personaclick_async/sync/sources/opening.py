@@ -7,7 +7,7 @@ import hashlib
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from enum import StrEnum
 from functools import partial
@@ -169,21 +169,8 @@ class SeveralSources(TableSource):
             columns=None
             if None in columns
             else tuple(dict.fromkeys(chain(*filter(None, columns)))),
-            notices=(*self._notices, *self._merged_notices()),
+            notices=(*self._notices, *_merged(source.notices for source in self._sources)),
             size_hint=None if None in sizes else min(sum(filter(None, sizes)), self._limit),
-        )
-
-    def _merged_notices(self) -> Iterable[str]:
-        """Return the sources' notices, equal ones as one."""
-        if len(self._sources) == 1:
-            return self._sources[0].notices
-        names: dict[str, list[str]] = {}
-        for notice in chain.from_iterable(source.notices for source in self._sources):
-            name, _, sentence = notice.partition(": ")
-            names.setdefault(sentence, []).append(name)
-        return (
-            f"{first}{f' and {len(others)} more' if others else ''}: {sentence}"
-            for sentence, (first, *others) in names.items()
         )
 
     @property
@@ -226,6 +213,16 @@ class SeveralSources(TableSource):
             if sample.rows:
                 break
         return sample
+
+
+def _merged(notices: Iterable[Iterable[str]]) -> Iterator[str]:
+    """Return notices, those that say the same of several files as one."""
+    names: dict[str, list[str]] = {}
+    for notice in chain.from_iterable(notices):
+        name, _, sentence = notice.partition(": ")
+        names.setdefault(sentence, []).append(name)
+    for sentence, (first, *others) in names.items():
+        yield f"{first}{f' and {len(others)} more' if others else ''}: {sentence}"
 
 
 def _source_of_kind(

@@ -124,14 +124,6 @@ def test_quotes_that_can_mean_two_things_cost_one_row(make_file: MakeFile, cell:
     assert wires(rest) == [ADA]
 
 
-def test_single_quotes_are_asked_about(make_file: MakeFile) -> None:
-    path = make_file("people.csv", "'id','email','name'\n'1','ada@shop.example','Ada'\n")
-
-    with pytest.raises(ConfigurationError, match="single quotes; say so"):
-        CsvSource(path).sample()
-    assert wires(CsvSource(path, PEOPLE, layout=Layout(quote="'")).outcomes()) == [ADA]
-
-
 def test_an_escape_character_can_be_said(make_file: MakeFile) -> None:
     path = make_file(
         "people.csv", 'id,email,name\n1,ada@shop.example,"Ada \\"The Countess\\", \\\\ L."\n'
