@@ -192,12 +192,11 @@ class CsvSource(Table):
         is_spaced = f"{delimiter} {layout.quote}" in text  # 1, "Ada"
         dialect |= {"delimiter": delimiter, "skipinitialspace": is_spaced}
         columns, has_header = layout.name_columns(_first_rows(lines, dialect), self.name)
-        how = f"{encoding.name} ({encoding.reason})"
         by = _DELIMITERS.get(delimiter, f"'{delimiter}'")
         count = source.lines
         return _SeenText(
             columns=columns,
-            notices=(f"{self.name}: read as {how}, separated by {by}",),
+            notices=(f"{self.name}: read as {encoding}, separated by {by}",),
             size_hint=count and max(0, count - has_header - lines_before),
             encoding=encoding,
             dialect=dialect,

@@ -63,6 +63,9 @@ class Encoding:
     bom_bytes: int = 0
     reason: str = "given"
 
+    def __str__(self) -> str:
+        return f"{self.name} ({self.reason})"
+
 
 @attrs.frozen(repr=False)
 class Candidate:
@@ -263,18 +266,16 @@ def _is_written_in(text: str, language: Mapping[str, str]) -> bool:
     )
 
 
-def _keep(error: UnicodeError) -> tuple[str | bytes, int]:
-    if isinstance(error, UnicodeDecodeError):
-        broken = error.object[error.start : error.end]
+def _keep(error: Any) -> tuple[str | bytes, int]:  # noqa: ANN401 - of decoding or of encoding
+    broken = error.object[error.start : error.end]
+    if isinstance(broken, bytes):
         return "".join(chr(_SURROGATE + byte) for byte in broken), error.end
-    if isinstance(error, UnicodeEncodeError):
-        # Others are not valid in UTF-8 either: fed back as they are, the row is rejected again.
-        kept = [
-            one.encode(_UTF8, "surrogateescape" if "\udc80" <= one <= "\udcff" else "surrogatepass")
-            for one in error.object[error.start : error.end]
-        ]
-        return b"".join(kept), error.end
-    raise error
+    # Others are not valid in UTF-8 either: fed back as they are, the row is rejected again.
+    kept = [
+        one.encode(_UTF8, "surrogateescape" if "\udc80" <= one <= "\udcff" else "surrogatepass")
+        for one in broken
+    ]
+    return b"".join(kept), error.end
 
 
 codecs.register_error(KEEP_BYTES, _keep)

@@ -171,12 +171,11 @@ class JsonSource(_ObjectSource):
     @cached_property
     def seen(self) -> Seen:
         """Whether it is JSON Lines, the encoding, and about how many lines there are."""
-        encoding, path = self._encoding, self._path
+        path = self._path
         kind = "JSON Lines" if path is None else "JSON"
         where = f", the objects of '{path.removesuffix(_ITEM)}'" if path and _ITEM in path else ""
-        how = f"{kind} in {encoding.name} ({encoding.reason}){where}"
         return Seen(
-            notices=(f"{self.name}: read as {how}",),
+            notices=(f"{self.name}: read as {kind} in {self._encoding}{where}",),
             size_hint=self._input.lines if path is None else None,
         )
 
