@@ -274,7 +274,9 @@ def each(rule: Rule[T]) -> Rule[list[T]]:
 
     def items(field: str, value: object) -> list[T]:
         if type(value) is not list and (
-            isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable)
+            isinstance(value, str | bytes | Mapping)
+            or not isinstance(value, Iterable)
+            or not getattr(value, "shape", True)  # numpy's, of no dimension
         ):
             raise refuse(field, "a list", value)
         return [rule(f"{field}[{index}]", item) for index, item in enumerate(value)]

@@ -213,6 +213,8 @@ def test_an_array_is_no_scalar() -> None:
     for value in values:
         with pytest.raises(ValidationError):
             ProfileUpdate(custom={"seen": value})
+    with pytest.raises(ValidationError, match="kids: expected a list, got ndarray"):
+        ProfileUpdate.of({"kids": np.array(None)})  # which says that it can be iterated over
 
 
 @given(value=st.text() | st.integers() | st.floats() | st.dates() | st.decimals())
