@@ -51,10 +51,7 @@ class Identity(NamedTuple):
 
     @classmethod
     def device(cls, did: object) -> Identity:
-        """Return the identity of a device.
-
-        :raises ValidationError: it is malformed.
-        """
+        """Return the identity of a device, or raise ValidationError as :meth:`of` does."""
         # Not cls(…), for which a NamedTuple has a slow function of its own.
         return tuple.__new__(cls, (DID, rules.identifier(DID, did)))
 

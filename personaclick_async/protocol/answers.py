@@ -62,7 +62,8 @@ _NOT_FOUND: Final = re.compile(r"(?i)\bnot found\b")
 _KNOWN_WORDS: Final = re.compile(
     r"(?i)(?:shop|device|profile(?: with `?old_(?:email|phone|external_id)`?)?) not found"
     r"|identifier is not valid"
-    r"|no content type|(?:application/json|text/html|text/plain)(?:; ?charset=utf-8)?"
+    r"|(?:no content type|(?:application|text)/(?:html|json|plain|xml|octet-stream))"
+    r"(?:; ?charset=(?:utf-8|iso-8859-1|us-ascii))?"
 )
 
 WITHHELD: Final = "message withheld, it repeats what was sent"
@@ -73,7 +74,6 @@ _SHORTEST_PRIVATE: Final = 3
 _LONGEST_MESSAGE: Final = 300
 # The content encodings that aiohttp has taken off.
 _DECODED: Final = frozenset({"gzip", "deflate", "identity"})
-_LONGEST_KIND: Final = 80
 _LONGEST_LOOKED_THROUGH: Final = 10_000
 _LARGEST_BODY_LOOKED_THROUGH: Final = 128 * 1024
 _EMAIL_LIKE: Final = re.compile(r"[^\s@]{1,64}@[^\s@]{1,255}")
@@ -130,7 +130,7 @@ class Answer(Generic[T]):
         encoding = self.headers.get("Content-Encoding", "identity")
         if encoding.lower() not in _DECODED:
             kind = f"{kind}, encoded as {encoding}"
-        shown, _ = _without_quotations(kind[:_LONGEST_KIND], self.call)
+        shown, _ = _without_quotations(kind, self.call)
         if shown == WITHHELD:
             shown = "a content type that repeats what was sent"
         raise MalformedAnswer(

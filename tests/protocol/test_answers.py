@@ -214,7 +214,11 @@ def test_addresses_and_numbers_that_were_not_sent_are_taken_out() -> None:
 
 @pytest.mark.parametrize(
     ("said", "shown"),
-    [("text/html; charset=utf-8", "text/html; charset=utf-8"), ("text/ada", "a content type that")],
+    [
+        ("text/html; charset=UTF-8", "text/html; charset=UTF-8"),
+        ("text/html;charset=iso-8859-1", "text/html;charset=iso-8859-1"),
+        ("text/ada", "a content type that"),
+    ],
 )
 def test_a_large_request_is_not_looked_through_for_a_content_type(said: str, shown: str) -> None:
     call = requests.import_audience(b"no JSON " * 20_000)  # which looking through would find
