@@ -17,6 +17,8 @@ from personaclick_async.sync.report import Report
 with extra("dask", "Dask"):
     from distributed import Client, as_completed, wait
 
+__all__ = ["ClusterFailed", "sync_on_dask"]
+
 
 class ClusterFailed(PersonaClickError):
     """A part failed outside of this package, as when its worker died again and again."""

@@ -23,6 +23,8 @@ with extra("redis", "redis-py"):
     from redis.asyncio import BlockingConnectionPool, Redis
     from redis.exceptions import RedisError
 
+__all__ = ["RedisStore"]
+
 log: Final = logging.getLogger("personaclick_async")
 
 _CONNECTIONS: Final = 20
