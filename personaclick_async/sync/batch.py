@@ -15,10 +15,12 @@ import attrs
 from personaclick_async import codec
 from personaclick_async.codec import Json
 from personaclick_async.sync.options import SyncRefused
-from personaclick_async.sync.records import Admitted, FaultyRow, Omitted, Record, Rejected
+from personaclick_async.sync.records import Admitted, FaultyRow, Record, Rejected
 from personaclick_async.sync.report import Result, Tally, Unchanged
 
 _DIGEST_BYTES: Final = 16
+# These are kept as they were read, and do not fill the body.
+_MOST_FAULTY: Final = 10_000
 _USUAL_ROOM: Final = 33 * 1024 * 1024  # for a body of the largest usual size
 
 Compared: TypeAlias = Admitted | tuple[Unchanged, bytes]
@@ -75,7 +77,7 @@ class Batch:
     :ivar ends: offsets in ``body`` of what follows each record, after that of the byte before
         the first one.
     :ivar unsent: the rows not to be sent, by position.
-    :ivar incomplete: what records are sent without.
+    :ivar faulty: the rejected rows, and what records are sent without.
     :ivar body: once sealed, the envelope and in it the records, with commas between them.
     :param salt: the journal's key; None without a journal, and then nothing is hashed.
     :param envelope: what stands before and after the records in a body.
@@ -88,7 +90,7 @@ class Batch:
         self.rows = array("q")
         self.positions: Sequence[int] = ()
         self.unsent: dict[int, Rejected | Unchanged] = {}
-        self.incomplete: list[Omitted] = []
+        self.faulty: list[FaultyRow] = []
         self.body: bytes | memoryview = b""
         self._head, self._tail = envelope
         self.ends = array("i", [len(self._head) - 1])
@@ -105,32 +107,36 @@ class Batch:
     def fitting(self, rows: Sequence[Admitted], most: int) -> int:
         """Return how many of the next rows still fit into a body of ``most`` bytes.
 
-        An empty batch takes at least one. Unchanged rows count as if they were sent, so that a
-        chunk's rows do not depend on what was delivered before.
+        An empty batch takes at least one, and one with many faulty rows no more. Unchanged rows
+        count as if they were sent, so that a chunk's rows do not depend on what was delivered
+        before.
         """
+        if len(self.faulty) >= _MOST_FAULTY:
+            return 0
         sizes = accumulate(len(content) + 1 for _, content in rows)
         return bisect_right(list(sizes), most + 1 - self._size) or int(not self.rows)
 
-    def add(self, rows: Sequence[Compared]) -> int:
-        """Add the next rows; return how many were not settled by an earlier run.
+    def add(self, rows: Sequence[Compared]) -> None:
+        """Add the next rows, of which an earlier run may have settled some.
 
         :raises SyncRefused: it is the chunk of an earlier run, and has more rows than then.
         """
         settled, first = self.chunk.settled, len(self.rows)
         if settled and first + len(rows) > len(settled):
             raise self.chunk.changed()
-        before = len(self) + len(self.unsent)
         records: list[bytes] = []
         for position, (outcome, content) in enumerate(rows, first):
             if settled and settled[position]:
                 continue
             if not isinstance(outcome, Record):
                 self.unsent[position] = outcome
+                if isinstance(outcome, Rejected):
+                    self.faulty.append(outcome)
                 continue
             records.append(content)
             # A chunk with a digest is an earlier run's, which has written these already.
             if outcome.omitted and not self.chunk.digest:
-                self.incomplete.append(outcome.omitted)
+                self.faulty.append(outcome.omitted)
         if records:
             self._write(b"," if len(self.ends) > 1 else b"")
             self._write(b",".join(records))
@@ -142,7 +148,6 @@ class Batch:
             # Independent of the slices in which the rows come.
             self._hash.update(b"\n".join(contents) + b"\n")
         self.rows.extend([outcome.row for outcome, _ in rows])
-        return len(self) + len(self.unsent) - before
 
     def sealed(self) -> Self:
         """Complete the chunk and the body; return the batch.
@@ -175,14 +180,13 @@ class Batch:
 
     def settle_unsent(self) -> Settlement:
         """Settle the rows not to be sent. Saving this also makes the chunk durable."""
-        rejected = [one for one in self.unsent.values() if isinstance(one, Rejected)]
+        rejected = sum(isinstance(one, Rejected) for one in self.faulty)
         tally = {
-            "rejected": len(rejected),
-            "unchanged": len(self.unsent) - len(rejected),
-            "incomplete": len(self.incomplete),
+            "rejected": rejected,
+            "unchanged": len(self.unsent) - rejected,
+            "incomplete": len(self.faulty) - rejected,
         }
-        faulty = [*rejected, *self.incomplete]
-        return Settlement(self.chunk, [*self.unsent], self.unsent.values(), tally, faulty)
+        return Settlement(self.chunk, [*self.unsent], self.unsent.values(), tally, self.faulty)
 
     def size(self, first: int, end: int) -> int:
         """Return the bytes of a body with the records from ``first`` to before ``end``."""

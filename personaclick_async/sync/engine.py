@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from itertools import chain
@@ -31,7 +32,7 @@ from personaclick_async.sync.records import (
 )
 from personaclick_async.sync.rejects import RejectFile
 from personaclick_async.sync.report import Checked, Report, Result
-from personaclick_async.sync.senders import BulkSender, ProfileSender, largest_record
+from personaclick_async.sync.senders import BulkSender, ProfileSender
 from personaclick_async.user import Core
 
 T = TypeVar("T")
@@ -40,6 +41,7 @@ Sender: TypeAlias = BulkSender | ProfileSender
 
 _GRACE_SECONDS: Final = 5.0
 _GATHER_SECONDS: Final = 0.005
+_RESULTS_AT_ONCE: Final = 1000
 
 
 class Sync(AbstractAsyncContextManager["Sync"]):
@@ -73,7 +75,7 @@ class Sync(AbstractAsyncContextManager["Sync"]):
         self._source = source_of(source)
         self._reading = OneThread("personaclick-sync-read")
         self._slices = slices(self._source, [], 0, options.chunk_rows)
-        self._read_ahead: list[Slice] = []
+        self._read_ahead: deque[Slice] = deque()
         self._journal: Journal | None = None
         self._writing = OneThread("personaclick-sync-write")
         self._group_size = 1
@@ -94,8 +96,10 @@ class Sync(AbstractAsyncContextManager["Sync"]):
         self._task = loop.create_task(self._work())
         try:
             while (results := await self._results.get()) is not None:
-                for result in results:
+                for count, result in enumerate(results, 1):
                     yield result
+                    if count % _RESULTS_AT_ONCE == 0:
+                        await asyncio.sleep(0)  # an import has 100,000: let others run
             # Cancelling this wait must not cancel the work: stop() ends it gently.
             await asyncio.wait([self._task])
             await self._task
@@ -163,9 +167,10 @@ class Sync(AbstractAsyncContextManager["Sync"]):
     async def _check(self) -> None:
         """Read and admit everything, as a dry run does."""
         route = self.report.route = await self._reading.run(self._route)
-        largest = largest_record(route, self._core.shop, self._options)
-        found = chain(self._read_ahead, self._slices)
-        admitting = ([admitted(one, route, largest)[0] for one in rows] for rows, *_ in found)
+        largest = self._sender().largest_record
+        admitting = (
+            [admitted(one, route, largest)[0] for one in rows] for rows, *_ in self._found()
+        )
         while (outcomes := await self._next(admitting)) is not None:
             fit = [one for one in outcomes if not isinstance(one, Rejected)]
             self.report.read += len(outcomes)
@@ -176,16 +181,18 @@ class Sync(AbstractAsyncContextManager["Sync"]):
                 [one if isinstance(one, Rejected) else Checked(one.row) for one in outcomes]
             )
 
+    def _sender(self) -> BulkSender | ProfileSender:
+        kind = BulkSender if self.report.route is Route.BULK else ProfileSender
+        return kind(self._delivery, self._settle)
+
     async def _deliver(self) -> None:
         self._core.shop.require_secret("sync profiles")
         await self._reading.run(self._begin)
-        sender: Sender = BulkSender(self._delivery, self._settle)
-        if self.report.route is Route.PER_PROFILE:
-            sender = ProfileSender(self._delivery, self._settle)
-            self._group_size = 1 if self._journal is None else self._options.concurrency
+        if self._journal is not None and self.report.route is Route.PER_PROFILE:
+            self._group_size = self._options.concurrency
         writing = asyncio.create_task(self._write_groups())
         try:
-            await self._pump(sender)
+            await self._pump(self._sender())
             if self._delivery.halted.done():
                 return
             self.report.is_complete = True
@@ -245,27 +252,39 @@ class Sync(AbstractAsyncContextManager["Sync"]):
         journal, route = self._journal, self.report.route or Route.AUTO
         salt = journal.salt if journal else None
         batch: Batch | None = None
-        for outcomes, chunk, ends_chunk in chain(self._read_ahead, self._slices):
-            if self._delivery.halted.done():
-                return
-            left = [admitted(one, route, sender.largest_record) for one in outcomes]
-            while left:
-                if batch is None:
-                    row = left[0][0].row
-                    new = chunk or (journal.begin(row) if journal else Chunk(0, row))
-                    batch = Batch(new, salt, sender.envelope)
-                fits = len(left) if chunk else batch.fitting(left, sender.most_bytes)
-                if fits:
-                    rows: Sequence[Compared] = left[:fits]
-                    if journal and self._options.skip_unchanged:
-                        rows = journal.compared(batch.chunk, left[:fits], len(batch.rows))
-                    self.report.read += batch.add(rows)
-                    left = left[fits:]
-                if left or (ends_chunk if chunk else route is Route.PER_PROFILE):
-                    yield batch.sealed()
-                    batch = None
+        try:
+            for outcomes, chunk, ends_chunk in self._found():
+                if self._delivery.halted.done():
+                    return
+                left = [admitted(one, route, sender.largest_record) for one in outcomes]
+                while left:
+                    if batch is None:
+                        row = left[0][0].row
+                        new = chunk or (journal.begin(row) if journal else Chunk(0, row))
+                        batch = Batch(new, salt, sender.envelope)
+                    fits = len(left) if chunk else batch.fitting(left, sender.most_bytes)
+                    if fits:
+                        rows: Sequence[Compared] = left[:fits]
+                        if journal and self._options.skip_unchanged:
+                            rows = journal.compared(batch.chunk, left[:fits], len(batch.rows))
+                        batch.add(rows)
+                        left = left[fits:]
+                    if left or (ends_chunk if chunk else route is Route.PER_PROFILE):
+                        yield batch.sealed()
+                        batch = None
+        except Exception:
+            # The rows before the error are sent; those of an earlier run's chunk only together.
+            if batch is not None and batch.rows and not batch.chunk.digest:
+                yield batch.sealed()
+            raise
         if batch is not None:
             yield batch.sealed()
+
+    def _found(self) -> Iterator[Slice]:
+        """Return all slices, those first that the choice of a route has read."""
+        while self._read_ahead:
+            yield self._read_ahead.popleft()
+        yield from self._slices
 
     # Send and settle
 
@@ -274,10 +293,11 @@ class Sync(AbstractAsyncContextManager["Sync"]):
         reading, halted = self._reading.run(next, found, None), self._delivery.halted
         either: list[asyncio.Future[Any]] = [reading, halted]
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-        if halted.done():
+        if not reading.done():
             reading.cancel()  # it may be stuck: don't wait for it
             return None
-        return reading.result()
+        item = reading.result()  # raises what the source has raised, halted or not
+        return None if halted.done() else item
 
     async def _pump(self, sender: Sender) -> None:
         """Send all batches, a few at once; return when all are settled."""
@@ -294,6 +314,7 @@ class Sync(AbstractAsyncContextManager["Sync"]):
         try:
             await room.acquire()
             while (batch := await self._next(batches)) is not None:
+                self.report.read += len(batch) + len(batch.unsent)
                 task = asyncio.create_task(send(batch))
                 self._sending.add(task)
                 task.add_done_callback(self._sending.discard)

@@ -14,11 +14,9 @@ import attrs
 from personaclick_async.errors import PayloadTooLarge, PersonaClickError
 from personaclick_async.models.identity import Identity
 from personaclick_async.protocol import requests
-from personaclick_async.protocol.requests import Shop
 from personaclick_async.sync.batch import Batch, Settlement
 from personaclick_async.sync.delivery import Delivery, Verdict, describe, judge, refusal
-from personaclick_async.sync.options import SyncOptions
-from personaclick_async.sync.records import Route, identifiers_of
+from personaclick_async.sync.records import identifiers_of
 from personaclick_async.sync.report import Delivered, Failed, Queued
 
 # The slowest upload that is waited for, 1 Mbit/s: 32 MB take 268 s, far beyond the usual timeout.
@@ -68,15 +66,6 @@ def _rejection(batch: Batch, index: int, error: PersonaClickError) -> Settlement
     return Settlement(batch.chunk, (position,), refused, {"rejected": 1}, refused)
 
 
-def largest_record(route: Route, shop: Shop, options: SyncOptions) -> int:
-    """Return how many bytes of JSON a record may have; without a secret, as with a usual one."""
-    if route is Route.PER_PROFILE:
-        return sys.maxsize
-    known = attrs.evolve(shop, secret=shop.secret or _USUAL_SECRET)
-    envelope = requests.audience_envelope(known, segment_id=options.segment_id)
-    return options.max_chunk_bytes - sum(map(len, envelope))
-
-
 class BulkSender:
     """Sends batches as imports, one at a time: two at once may arrive in either order.
 
@@ -91,10 +80,12 @@ class BulkSender:
         self._delivery = delivery
         self._settle = settle
         self._turn = asyncio.Lock()
-        self.envelope = requests.audience_envelope(core.shop, segment_id=options.segment_id)
+        # A dry run, which sends nothing, needs no secret.
+        shop = attrs.evolve(core.shop, secret=core.shop.secret or _USUAL_SECRET)
+        self.envelope = requests.audience_envelope(shop, segment_id=options.segment_id)
         self._envelope_bytes = sum(map(len, self.envelope))
         self.most_bytes = options.max_chunk_bytes
-        self.largest_record = largest_record(Route.BULK, core.shop, options)
+        self.largest_record = self.most_bytes - self._envelope_bytes
 
     async def send(self, batch: Batch) -> None:
         """Send the batch's records and settle each."""

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from personaclick_async import CLEAR, Family, PersonaClick, RateLimit, codec
 from personaclick_async.emulator import Emulator
-from personaclick_async.sync import Queued, Refused, Route, SyncStopped
+from personaclick_async.sync import FaultyRow, Queued, Record, Refused, Route, SyncStopped
 from personaclick_async.sync.records import BULK_FROM
 from tests.conftest import MakeClient
 from tests.sync.conftest import MakeEmulator
@@ -200,3 +202,55 @@ async def test_records_alive_at_once_are_bounded(client: PersonaClick, emulator:
     assert (await sync.run()).sent == 10_000
     # One slice being read, one being packed: a packed record is bytes.
     assert alive.most <= 3 * 50
+
+
+async def test_many_results_let_others_run(client: PersonaClick, emulator: Emulator) -> None:
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    running = asyncio.create_task(others())
+    at = Counter([turns async for _ in start(client, people(5000), route="bulk")])
+    running.cancel()
+    assert at.total() == 5000
+    assert at.most_common(1)[0][1] <= 1000
+
+
+class Counts(Rejects):
+    """A sink that only counts."""
+
+    def __init__(self) -> None:
+        self.counts: list[int] = []
+
+    def append(self, rows: Sequence[FaultyRow], /) -> None:
+        self.counts.append(len(rows))
+
+    def flush(self) -> None:
+        pass
+
+
+async def test_rejected_rows_do_not_pile_up(client: PersonaClick) -> None:
+    rejects = Counts()
+    rows = ({"email": "nobody"} for _ in range(40_000))
+    report = await start(client, rows, route="bulk", rejects=rejects).run()
+    assert report.rejected == sum(rejects.counts) == 40_000
+    assert max(rejects.counts) <= 11_000
+
+
+async def test_records_read_to_choose_a_route_are_let_go(
+    client: PersonaClick, emulator: Emulator
+) -> None:
+    alive = Alive()
+    left = []
+
+    def rows() -> Iterator[Record]:
+        yield from alive.records(BULK_FROM + 5000)
+        left.append(alive.now)
+
+    report = await start(client, rows(), chunk_rows=500).run()
+    assert (report.route, report.sent) == (Route.BULK, BULK_FROM + 5000)
+    assert left[0] <= 3 * 500

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -211,6 +212,30 @@ async def test_stopped_by_another_task_its_iteration_ends(
     assert report is sync.report
     assert report.ended_at is not None
     assert report.sent < 500
+
+
+async def test_stopped_when_its_source_has_failed_it_says_so(client: PersonaClick) -> None:
+    loop = asyncio.get_running_loop()
+
+    def breaks() -> Iterator[Any]:
+        yield from people(12)
+        loop.call_soon_threadsafe(stop, (raised := threading.Event()))
+        try:
+            raise OSError("the tape is torn")
+        finally:
+            raised.set()
+
+    def stop(raised: threading.Event) -> None:
+        # The event loop hears of both at once.
+        raised.wait()
+        time.sleep(0.1)
+        stopping.append(loop.create_task(sync.stop()))
+
+    stopping: list[asyncio.Task[None]] = []
+    sync = start(client, breaks(), route="per-profile", chunk_rows=4)
+    with pytest.raises(OSError, match="the tape is torn"):
+        await sync.run()
+    await asyncio.gather(*stopping)
 
 
 async def test_who_runs_a_sync_that_is_iterated_takes_nothing_from_it(client: PersonaClick) -> None:

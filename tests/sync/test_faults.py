@@ -11,11 +11,18 @@ import pytest
 
 from personaclick_async import PersonaClick, RetryPolicy
 from personaclick_async.emulator import Emulator
-from personaclick_async.sync import Cause, Delivered, Failed, Records, Sync, SyncStopped
+from personaclick_async.sync import (
+    Cause,
+    Delivered,
+    Failed,
+    Outcome,
+    Records,
+    Sync,
+    SyncStopped,
+)
 from tests.conftest import MakeClient
 from tests.sync.support import (
     PATHS,
-    SET,
     Picky,
     expected,
     people,
@@ -169,13 +176,53 @@ async def breaks_later() -> AsyncIterator[Any]:
 
 
 @pytest.mark.parametrize("source", [breaks, breaks_later])
+@pytest.mark.parametrize("route", PATHS)
 async def test_a_source_that_breaks_breaks_the_sync_after_what_it_gave(
-    client: PersonaClick, emulator: Emulator, quick: dict[str, Any], source: Callable[[], Records]
+    client: PersonaClick,
+    emulator: Emulator,
+    quick: dict[str, Any],
+    route: str,
+    source: Callable[[], Records],
 ) -> None:
-    sync = start(client, source(), **{**quick, "route": "per-profile"})
+    sync = start(client, source(), **{**quick, "route": route})
     with pytest.raises(OSError, match="the tape is torn"):
         await sync.run()
-    assert sync.report.read == sync.report.sent == len(emulator.requests_to(SET)) == 45
+    assert sync.report.read == sync.report.sent == len(stored(emulator)) == 45
+
+
+class Torn:
+    """A table that can be read up to a row."""
+
+    name, fingerprint, size_hint = "people", "f1", 100
+
+    def __init__(self, torn_at: int) -> None:
+        self.torn_at = torn_at
+
+    def outcomes(self, *, after_row: int = 0) -> Iterator[Outcome]:
+        for outcome in source_of(people(100)).outcomes(after_row=after_row):
+            if outcome.row == self.torn_at:
+                raise OSError("the tape is torn")
+            yield outcome
+
+
+@pytest.mark.parametrize("route", PATHS)
+async def test_a_source_that_breaks_in_what_an_earlier_run_has_begun_counts_no_row_without_a_result(
+    client: PersonaClick, emulator: Emulator, journal: Path, quick: dict[str, Any], route: str
+) -> None:
+    options = {**quick, "route": route, "journal": journal}
+    with emulator.fault(path=PATHS[route], status=503):
+        sync = start(client, Torn(0), **options)
+        running = asyncio.create_task(sync.run())
+        await until(lambda: sync.report.waiting is not None)
+        await sync.stop()
+        await running
+    for torn_at in (5, 30, 77):
+        sync = start(client, Torn(torn_at), **{**options, "chunk_rows": 7})
+        with pytest.raises(OSError, match="the tape is torn"):
+            await sync.run()
+        assert sync.report.read == sync.report.sent == len(stored(emulator)) < torn_at
+    assert (await start(client, Torn(0), **options).run()).sent == 100
+    assert stored(emulator) == expected(people(100))
 
 
 class BreaksWhenClosed:
