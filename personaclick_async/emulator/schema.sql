@@ -1,7 +1,6 @@
 -- With WAL and NORMAL a killed process loses nothing that it committed; a power cut may.
 PRAGMA journal_mode = WAL;
 PRAGMA synchronous = NORMAL;
-PRAGMA user_version = 4;
 CREATE TABLE IF NOT EXISTS shops (
     shop_id TEXT PRIMARY KEY, secret TEXT NOT NULL, active INTEGER NOT NULL
 ) WITHOUT ROWID;

@@ -40,8 +40,8 @@ COMPUTED: Final = [
 """What the service computes from behaviour, and the emulator is told (protocol, section 4.1)."""
 BLOCKS: Final = frozenset(COMPUTED) - _SCALARS
 
-# Equal to user_version in schema.sql; increased with each change of the tables.
 _VERSION: Final = 4
+"""Of the tables in schema.sql; increased with each change of them."""
 
 sqlite3.register_converter("json_text", codec.decode)
 
@@ -73,7 +73,7 @@ class Store:
             if version != _VERSION and self.value("SELECT 1 FROM sqlite_master"):
                 raise sqlite3.DatabaseError("the database is another version's; name a new file")
             schema = files(__package__).joinpath("schema.sql").read_text(encoding="utf-8")
-            self._db.executescript(schema)
+            self._db.executescript(f"{schema} PRAGMA user_version = {_VERSION};")
         except sqlite3.Error:
             self.close()
             raise
@@ -160,7 +160,9 @@ class Profiles:
     def as_known(self, kind: str, value: str) -> str:
         """Return an identifier, or did, decoded where only so a profile has it."""
         decoded = unquote(value)
-        return decoded if self.find(kind, decoded) and not self.find(kind, value) else value
+        if decoded != value and not self.find(kind, value) and self.find(kind, decoded):
+            return decoded
+        return value
 
     def find(self, kind: str, value: str) -> int | None:
         """Return the profile that has an identifier or did."""
