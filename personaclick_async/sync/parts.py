@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import math
 import os
 import re
 import shutil
@@ -278,32 +279,35 @@ def _fits(file: Path, header: bytes) -> bool:
 
 
 async def _sync(part: Part, settings: PartSettings) -> Report:
-    # Wait until what a killed run of this part has sent is out of the limits' windows.
-    window = max((limit.seconds for limit in settings.limits.values()), default=0.0)
-    for suffix in (".db", ".db-wal"):
-        with suppress(FileNotFoundError):
-            left = window - (time.time() - settings.file(part, suffix).stat().st_mtime)
-            await asyncio.sleep(min(left, window))
-    until = time.monotonic() + _LOCKED_SECONDS
+    source, done, journal = part.open(), settings.file(part, ".done"), settings.file(part, ".db")
+    fingerprint = await asyncio.to_thread(lambda: source.fingerprint)
+    synced = _digest([settings.shop_id, settings.api_url, fingerprint])
+    longest = max((limit.seconds for limit in settings.limits.values()), default=-_TICK_SECONDS)
+    until = time.monotonic() + longest + _LOCKED_SECONDS
     while True:
+        with suppress(FileNotFoundError, msgspec.MsgspecError):
+            known, report = msgspec.json.decode(done.read_bytes(), type=tuple[str, Report])
+            if known == synced and fingerprint is not None:
+                return report
+        # What another run of this part has sent must be out of the limits' windows. It touches its
+        # journal while it is at work, and may be ending though its cluster has given it up.
+        since = math.inf
+        with suppress(FileNotFoundError):
+            since = time.time() - journal.stat().st_mtime
+        is_last_try = time.monotonic() > until
         try:
-            return await _sync_once(part, settings)
+            if is_last_try or since > longest + _TICK_SECONDS:
+                report = await _run(source, part, settings)
+                if report.is_complete and not report.failed:
+                    done.write_bytes(codec.encode((synced, report)))
+                return report
         except JournalLocked:
-            # A worker that its cluster has given up may still be ending.
-            if time.monotonic() > until:
+            if is_last_try:
                 raise
         await asyncio.sleep(_TICK_SECONDS)
 
 
-async def _sync_once(part: Part, settings: PartSettings) -> Report:
-    source = part.open()
-    done = settings.file(part, ".done")
-    fingerprint = await asyncio.to_thread(lambda: source.fingerprint)
-    synced = _digest([settings.shop_id, settings.api_url, fingerprint])
-    with suppress(FileNotFoundError, msgspec.MsgspecError):
-        known, report = msgspec.json.decode(done.read_bytes(), type=tuple[str, Report])
-        if known == synced and fingerprint is not None:
-            return report
+async def _run(source: TableSource, part: Part, settings: PartSettings) -> Report:
     share = Shard(1, settings.parts).part_of
     limits = {family: share(limit) for family, limit in settings.limits.items()}
     path = settings.file(part, f"{_REJECTED}.csv" if source.columns else f"{_REJECTED}.jsonl")
@@ -314,19 +318,19 @@ async def _sync_once(part: Part, settings: PartSettings) -> Report:
         options = attrs.evolve(settings.options, journal=journal, rejects=rejects)
         client = PersonaClick(settings.shop_id, api_url=api_url, limits=limits, cache=None)
         async with client, client.sync(source, options=options) as sync:
-            watching = asyncio.create_task(_watch(settings.folder / _STOP, sync))
+            watching = asyncio.create_task(_watch(settings.folder / _STOP, journal, sync))
             try:
-                report = await sync.run()
+                return await sync.run()
             finally:
                 watching.cancel()
                 await asyncio.gather(watching, return_exceptions=True)
-    if report.is_complete and not report.failed:
-        done.write_bytes(codec.encode((synced, report)))
-    return report
 
 
-async def _watch(stop: Path, sync: Sync) -> None:
-    while not await asyncio.to_thread(stop.exists):  # noqa: ASYNC110 - another machine makes it
+async def _watch(stop: Path, journal: Path, sync: Sync) -> None:
+    """Show by the journal's time that this run is at work, until all are told to stop."""
+    while not await asyncio.to_thread(stop.exists):
+        with suppress(FileNotFoundError):
+            await asyncio.to_thread(os.utime, journal)
         await asyncio.sleep(_TICK_SECONDS)
     await sync.stop()
 

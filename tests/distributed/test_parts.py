@@ -11,6 +11,7 @@ import signal
 import stat
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -137,26 +138,45 @@ def _run(part: Part, site_settings: bytes) -> None:
     sync_part(part, pickle.loads(site_settings))
 
 
-def test_a_killed_part_resumes_and_its_successor_respects_the_limit(site: Site) -> None:
-    parts = site.parts(write_parts(site.folder / "data", people(30), 1), 1)
-    limits = {Family.IMPORT: RateLimit(3, 2.0)}
+@pytest.mark.parametrize("is_waited_for", [False, True])
+def test_a_killed_part_resumes_and_its_successor_respects_the_limit(
+    site: Site, *, is_waited_for: bool
+) -> None:
+    parts = site.parts(write_parts(site.folder / "data", people(70), 1), 1)
+    limits = {Family.IMPORT: RateLimit(3, 1.0)}
     settings = site.settings(parts, route="bulk", max_chunk_bytes=1024, limits=limits)
     prepare_parts(settings)
     victim = multiprocessing.get_context("spawn").Process(
         target=_run, args=(parts[0], pickle.dumps(settings))
     )
     victim.start()
-    while len(site.emulator.requests_to(IMPORT)) < 3:
-        time.sleep(0.01)
-    assert victim.pid is not None
-    os.kill(victim.pid, signal.SIGKILL)
-    victim.join()
-
-    report = sync_part(parts[0], settings)
-    assert report.sent == 30
+    with ThreadPoolExecutor() as pool:
+        while len(site.emulator.requests_to(IMPORT)) < 3:
+            time.sleep(0.01)
+        if is_waited_for:
+            successor = pool.submit(sync_part, parts[0], settings)
+            while len(site.emulator.requests_to(IMPORT)) < 6:
+                time.sleep(0.01)
+        assert victim.pid is not None
+        os.kill(victim.pid, signal.SIGKILL)
+        victim.join()
+        if not is_waited_for:
+            successor = pool.submit(sync_part, parts[0], settings)
+        assert successor.result().sent == 70
     times = [request.arrived_at for request in site.emulator.requests_to(IMPORT)]
     for index, begin in enumerate(times):
-        assert sum(1 for one in times[index:] if one < begin + 2.0) <= 3
+        assert sum(1 for one in times[index:] if one < begin + 1.0) <= 3
+
+
+def test_a_part_that_is_done_waits_for_nothing(site: Site) -> None:
+    parts = site.parts(write_parts(site.folder / "data", people(3), 1), 1)
+    settings = site.settings(parts, limits={Family.IMPORT: RateLimit(3, 600.0)})
+    prepare_parts(settings)
+    sync_part(parts[0], settings)
+    again = threading.Thread(target=sync_part, args=(parts[0], settings), daemon=True)
+    again.start()
+    again.join(20.0)
+    assert not again.is_alive()
 
 
 def test_a_part_waits_for_a_predecessor_that_still_runs(site: Site) -> None:
