@@ -154,11 +154,6 @@ class CsvSource(Table):
         version, reading = lambda: self._input.content_hash, attrs.asdict(self._layout)
         super().__init__(self._input.name, mapping, version, reading)
 
-    @property
-    def encoding(self) -> str:
-        """The text's encoding."""
-        return self.seen.encoding.name
-
     @cached_property
     def seen(self) -> _SeenText:
         """How the text is laid out, as far as its beginning shows it."""

@@ -196,9 +196,8 @@ class JsonSource(_ObjectSource):
         text = self._input.head()[self._encoding.bom_bytes :].decode(self._encoding.name, "replace")
         head = text.lstrip()[:_HEAD].encode(_UTF8, "replace")
         first, second, *_ = [*filter(None, map(bytes.strip, head.split(b"\n"))), b"", b""]
-        if not head.startswith((b"{", b"[")) or (
-            first not in (b"[", b"{") and isinstance(_parsed(second), dict)
-        ):
+        is_one_a_line = isinstance(_parsed(second), dict) and first[-1:] not in b"[{,"
+        if is_one_a_line or not head.startswith((b"{", b"[")):
             return None
         if head.startswith(b"["):
             return "item"

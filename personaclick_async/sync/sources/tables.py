@@ -159,25 +159,30 @@ def _corrected(file: IO[bytes], sheet: int) -> Mapping[int, Mapping[int, object]
         widths = _padded(archive)
         if not widths and b't="e"' not in content and not _FORMULA.search(content):
             return found
-        y = -1
+        row_at = -1
         for _, row in ET.iterparse(io.BytesIO(content)):  # noqa: S314 - expat has limits
             if not row.tag.endswith("}row"):
                 continue
-            y, x = int(row.get("r", y + 2)) - 1, -1  # many writers number neither rows nor cells
+            # Some writers number neither rows nor cells.
+            row_at, column = int(row.get("r", row_at + 2)) - 1, -1
             for cell in row:
-                x += 1
+                column += 1
                 if name := _CELL_NAME.fullmatch(cell.get("r", "")):
-                    # AA is column 26.
-                    x = reduce(lambda at, one: (at + 1) * 26 + ord(one) - ord("A"), name[1], -1)
-                    y = int(name[2]) - 1
+                    row_at, column = int(name[2]) - 1, _column_at(name[1])
                 kind, value = cell.get("t", "n"), cell.findtext("{*}v") or ""
                 width = widths.get(cell.get("s", "")) if kind == "n" and value.isdecimal() else None
                 is_unknown = cell.find("{*}f") is not None and not value and kind != "str"
                 if kind == "e" or is_unknown or width:
-                    found[y][x] = value.zfill(width) if width else Unreadable(value or "=?")
+                    correct = value.zfill(width) if width else Unreadable(value or "=?")
+                    found[row_at][column] = correct
             row.clear()
         return found
     return None
+
+
+def _column_at(letters: str) -> int:
+    """Return a column's place; AA is 26."""
+    return reduce(lambda at, one: (at + 1) * 26 + ord(one) - ord("A"), letters, -1)
 
 
 def _padded(archive: zipfile.ZipFile) -> dict[str, int]:

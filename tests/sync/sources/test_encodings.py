@@ -61,7 +61,7 @@ def files(language: str) -> Iterator[tuple[str, bytes, str]]:
 def found(content: bytes) -> str | None:
     """Return the encoding that a file of this content is read in; None if there is a question."""
     with suppress(UnknownEncoding):
-        return CsvSource(StreamInput(io.BytesIO(content))).encoding
+        return CsvSource(StreamInput(io.BytesIO(content))).seen.encoding.name
     return None
 
 

@@ -213,6 +213,20 @@ def test_an_array_of_objects_is_records(
     assert wires(outcomes) == [ADA, ZOE]
 
 
+@pytest.mark.parametrize(
+    ("begin", "end"), [("[", "\n]"), ("[\n", "]"), ('{"customers": [\n', "\n]}")]
+)
+@pytest.mark.parametrize("records", [[ADA], [ADA, ZOE]])
+def test_an_array_may_have_an_object_a_line(
+    make_file: MakeFile, begin: str, end: str, records: list[dict[str, object]]
+) -> None:
+    text = begin + ",\n".join(map(json.dumps, records)) + end
+
+    source = JsonSource(make_file("people.json", text))
+
+    assert wires(source.outcomes()) == records
+
+
 def test_objects_one_after_another_are_records(make_file: MakeFile) -> None:
     text = "\n".join(json.dumps(one, indent=2) for one in (ADA, ZOE))
 
