@@ -49,7 +49,7 @@ def of_kind(
         if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
             raise ConfigurationError(f"{at.name}: expected {noun}, got {type(value).__name__}")
         if not keeps(value):
-            described = f"{len(value)} characters" if isinstance(value, str) else "other ones"
+            described = f"{len(value)} characters" if isinstance(value, str) else "another"
             got = value if isinstance(value, int | float) else described
             raise ConfigurationError(f"{at.name}: expected {rule}, got {got}")
 

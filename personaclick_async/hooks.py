@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
+from inspect import iscoroutinefunction
 from typing import Final, TypeAlias
 
 import attrs
@@ -42,7 +43,9 @@ class Attempt:
 
 Hook: TypeAlias = Callable[[Attempt], None]
 
-_FUNCTION: Final = optional(of_kind(Callable, "a function"))
+_FUNCTION: Final = optional(
+    of_kind(Callable, "a function", "a plain function", lambda hook: not iscoroutinefunction(hook))
+)
 
 
 @attrs.frozen(kw_only=True)

@@ -134,3 +134,10 @@ async def test_what_a_limit_holds_back_is_counted(emulator: Emulator) -> None:
 def test_what_is_no_function_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="on_retry: expected a function, got int"):
         Hooks(on_retry=3)  # type: ignore[arg-type]
+
+
+def test_an_async_hook_is_refused_for_nobody_would_await_it() -> None:
+    async def hook(_: Attempt) -> None: ...
+
+    with pytest.raises(ConfigurationError, match="on_request: expected a plain function, got"):
+        Hooks(on_request=hook)  # type: ignore[arg-type]
