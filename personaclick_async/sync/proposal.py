@@ -300,12 +300,12 @@ class _Line:
     def _name(self, column: _Column) -> None:
         """Tell whether names are all capitals, and whether whole ones can surely be split."""
         texts, written = column.telling, "".join(column.telling)
-        is_turkish = "İ" in written or column.spelling in COLUMNS["turkish_name"]
+        is_turkish = re.search("[İĞ]", written) or column.spelling in COLUMNS["turkish_name"]
         if column.are_mostly(pattern("no_name").search):
             self.ask("most values do not look like names")
         elif written.isupper() and is_turkish and not written.isascii():
             self.options["case"], self.remark = "turkish", "YILDIZ -> Yıldız"  # noqa: RUF001
-        elif written.isupper() and re.search("[A-Z]", written) and not is_turkish:
+        elif written.isupper() and re.search("[A-Z\u0410-\u042f]", written) and not is_turkish:
             self.options["case"], self.remark = "name", "VAN DYK -> Van Dyk"
         if "part" not in self.options:
             return

@@ -248,6 +248,8 @@ def test_a_whole_name_is_split_where_that_is_certain(
         ("surname", ["İSMAİL", "JON"], 'case = "turkish" }  # YILDIZ -> Yıldız'),  # noqa: RUF001
         ("soyad", ["IŞIK", "YILMAZ"], 'case = "turkish" }  # YILDIZ -> Yıldız'),  # noqa: RUF001
         ("soyad", ["ISIK", "YILMAZ"], 'last_name = "soyad"'),
+        ("Ad Soyad", ["AYŞE YILMAZ"], 'part = "last", case = "turkish"'),
+        ("Фамилия", ["ИВАНОВ"], 'case = "name" }  # VAN DYK -> Van Dyk'),
         ("surname", ["ΓΙΑΝΝΗΣ"], 'last_name = "surname"'),
         ("email", ["ADA@SHOP.EXAMPLE"], 'email = { column = "email", case = "lower" }'),
     ],
