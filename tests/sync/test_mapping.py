@@ -288,6 +288,8 @@ REFUSED = [
     ("phone", "555-0100 ext. 5", "international"),
     ("phone", "+056176755658", "of its country"),
     ("phone", "1.23457E+11", "digits are lost"),
+    ("phone", "+49 30 12345\u00b9", "5 to 15 digits"),
+    ("age", "3\u00b2", "a number such as"),
     *(("phone", text, "not a date") for text in ("1990-03-11", "192.168.10.10", "0000000000")),
     *(("birthday", f"{year}-05-05", "120 years") for year in ("9999", "1900", "2533", "1368")),
     ("birthday", "1990-03-11T22:00:00Z", "evening"),

@@ -27,7 +27,7 @@ from personaclick_async.models.update import FIELDS, Kind
 from personaclick_async.sync.mapping.dates import read_date
 from personaclick_async.sync.mapping.origin import Case, Origin, Part, rule_of
 from personaclick_async.sync.mapping.phones import read_phone
-from personaclick_async.sync.mapping.words import FLAGS, NO_IDS, NO_NAMES, pattern
+from personaclick_async.sync.mapping.words import FLAGS, NO_IDS, NO_NAMES, narrowed, pattern
 from personaclick_async.sync.records import Fault
 
 # Addresses and ids as nearly all are written: the rules accept these unchanged. As they hardly
@@ -260,8 +260,7 @@ class Converter:
         return self._taken("point_zero", text, ".0 removed")
 
     def _email(self, text: str) -> str:
-        plain = unicodedata.normalize("NFKC", text)
-        plain = self._taken("address_inside", plain, "taken out of Name <…>")
+        plain = self._taken("address_inside", narrowed(text), "taken out of Name <…>")
         plain = self._taken("mailto", plain, "mailto: removed")
         if pattern("no_mailbox").fullmatch(plain.partition("@")[0]):
             raise refuse(self.label, "an e-mail address, not one that stands for none", text)
@@ -315,8 +314,7 @@ class Converter:
 
         Separators must stand where thousands end, so that ``1,5`` is refused and not taken for 15.
         """
-        plain = self._taken("apostrophes", text, "apostrophe removed")
-        plain = unicodedata.normalize("NFKC", plain).replace("\u2212", "-")
+        plain = narrowed(self._taken("apostrophes", text, "apostrophe removed"))
         decimal = self._origin.decimal or "."
         plain = plain.translate(_SWAPPED) if decimal == "," else plain
         found = pattern("number").fullmatch(plain)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, time, timedelta
@@ -12,7 +11,7 @@ from math import inf
 from typing import Final
 
 from personaclick_async.models.rules import refuse
-from personaclick_async.sync.mapping.words import DATES, MONTHS, pattern
+from personaclick_async.sync.mapping.words import DATES, MONTHS, narrowed, pattern
 
 # No DTZ rules in what follows: a date in a file has no zone, and none is made up for it.
 
@@ -49,7 +48,7 @@ def read_date(
 
     :param formats: as for ``strptime``, ``excel``, ``unix`` or ``unix ms``; year first if none.
     """
-    plain = text if text.isascii() else unicodedata.normalize("NFKC", text)
+    plain = narrowed(text)
     for one in formats or [""]:
         with suppress(ValueError, OverflowError, KeyError):
             if one in _COUNTED:

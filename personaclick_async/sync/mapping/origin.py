@@ -50,13 +50,21 @@ def _folded(texts: str | Iterable[str]) -> frozenset[str]:
 class Origin:
     """A field's columns, or its constant, and how its value is made of them.
 
-    The other options are as in :ref:`the mapping reference <mapping-reference>`.
+    More of the options is in :ref:`the mapping reference <mapping-reference>`.
 
     :ivar kind: what the field holds.
-    :ivar columns: the columns' names; none for a constant, which is the ``value``.
+    :ivar columns: the columns' names; none for a constant.
+    :ivar value: the constant.
+    :ivar values: what is sent for whole texts.
+    :ivar join: what stands between the texts of several columns.
     :ivar absent: texts for no value, in any case, besides the empty one.
+    :ivar part: which part of a whole name is taken.
+    :ivar case: how letters are changed.
+    :ivar split: what stands between the items of a list.
     :ivar format: how dates are written; year first if empty.
     :ivar decimal: what stands before the decimals of a number; None if unknown.
+    :ivar country: whose national phone numbers are read, or ``none``.
+    :ivar invalid: what becomes of a row with an invalid value.
     """
 
     kind: Kind = Kind.ANY

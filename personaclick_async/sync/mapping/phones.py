@@ -12,7 +12,7 @@ from typing import Any, Final
 from personaclick_async.errors import ConfigurationError
 from personaclick_async.models import rules
 from personaclick_async.models.rules import refuse
-from personaclick_async.sync.mapping.words import pattern
+from personaclick_async.sync.mapping.words import narrowed, pattern
 
 # In place of a country: numbers are not made international.
 _AS_WRITTEN: Final = "none"
@@ -147,9 +147,8 @@ def _stripped(field: str, text: str, notes: list[str]) -> str:
     """Return a number without labels, extension and trunk zero, in plain digits and dashes."""
     if len(text) > _LONGEST:
         raise refuse(field, _ONE, text)
-    plain = unicodedata.normalize("NFKC", text)
+    plain = narrowed(text)
     if not plain.isascii():
-        plain = plain.replace("\u2212", "-")  # a minus sign
         dashed = ("-" if unicodedata.category(ch) == "Pd" else ch for ch in plain)
         plain = "".join(str(unicodedata.decimal(ch, ch)) for ch in dashed)
     if plain[0].isalpha():

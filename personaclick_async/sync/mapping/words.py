@@ -21,6 +21,14 @@ def simplified(name: str) -> str:
     return "".join(ch for ch in plain if ch.isalnum())
 
 
+def narrowed(text: str) -> str:
+    """Return a text with ASCII in place of full-width letters, digits and signs, and of a minus."""
+    # Raised digits mark footnotes: what has them is not read.
+    if text.isascii() or any(unicodedata.category(ch) == "No" for ch in text):
+        return text
+    return unicodedata.normalize("NFKC", text).replace("\u2212", "-")
+
+
 ALWAYS_ABSENT: Final[list[str]] = _WORDS["always_absent"]
 NO_NAMES: Final = frozenset(_WORDS["no_names"])
 ABSENT_IN_SAMPLES: Final = frozenset((*ALWAYS_ABSENT, *_WORDS["absent_in_samples"]))
