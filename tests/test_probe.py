@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import attrs
@@ -118,6 +119,12 @@ async def test_what_was_written_is_cleared_when_the_probe_breaks_off(emulator: E
         assert stored in ({}, {"kids": []})
 
 
+def service(answer: Callable[[web.Request], Awaitable[web.Response]]) -> TestServer:
+    application = web.Application()
+    application.router.add_route("*", "/{path:.*}", answer)
+    return TestServer(application)
+
+
 async def test_what_does_not_come_back_is_cleared_too() -> None:
     written: list[Any] = []
 
@@ -126,14 +133,32 @@ async def test_what_does_not_come_back_is_cleared_too() -> None:
             written.append(await request.json())
         return web.json_response({"did": "d", "seance": "s"})
 
-    application = web.Application()
-    application.router.add_route("*", "/{path:.*}", answer)
-    async with TestServer(application) as server:
+    async with service(answer) as server:
         await probe("e0" * 15, api_url=str(server.make_url("/")), write=True, pause=0)
 
     first, last, _ = written
     assert first["first_name"] == "Probe"
     assert {**first, **dict.fromkeys(first.keys() - {"shop_id", "did"})}.items() <= last.items()
+
+
+@pytest.mark.parametrize(
+    ("shown", "contradictions"),
+    [
+        ({"first_name": "Probe", "location": 1}, []),
+        ({"first_name": None, "location": "1"}, ["profile/set: first_name does not come back"]),
+    ],
+)
+async def test_what_was_written_comes_back_as_text_or_as_a_number(
+    shown: dict[str, Any], contradictions: list[str]
+) -> None:
+    async def answer(_: web.Request) -> web.Response:
+        return web.json_response({"did": "d", "seance": "s", "gender": "f", "data": [], **shown})
+
+    async with service(answer) as server:
+        url = str(server.make_url("/"))
+        report = await probe("e0" * 15, shop_secret="s", api_url=url, write=True, pause=0)
+
+    assert [one.partition(";")[0] for one in report.contradictions] == contradictions
 
 
 async def test_without_permission_nothing_is_written_and_without_the_secret_less_is_known(
@@ -213,9 +238,7 @@ async def test_a_service_that_answers_anything_is_reported_or_refused(
     async def answer(_: web.Request) -> web.Response:
         return web.Response(body=body, status=status, headers={"Location": "/"})
 
-    application = web.Application()
-    application.router.add_route("*", "/{path:.*}", answer)
-    async with TestServer(application) as server:
+    async with service(answer) as server:
         try:
             report = await probe(
                 "e0" * 15,
