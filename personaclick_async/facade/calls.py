@@ -24,7 +24,6 @@ from personaclick_async.config import Seconds, number, to_seconds
 from personaclick_async.errors import NoCurrentUser, PersonaClickError
 from personaclick_async.facade.background import background, join_threads
 from personaclick_async.facade.commands import Command, Verb, make_client, result_of
-from personaclick_async.models.identity import Identity
 from personaclick_async.user import User
 
 log: Final = logging.getLogger("personaclick_async.facade")
@@ -183,13 +182,10 @@ class Handle:
         """Begin the session of the facade's own device; return the shop's settings."""
         command, calls = self.command, self._calls
         options: Any = command.params or {}
-        did = options.get(names.DID)
-        if did is not None:
-            did = Identity.of(did=did).value
         client = calls.client = calls.client or make_client(command)
         if command.stream is not None:
             client = client.with_options(stream=command.stream)
-        user = await client.init(did=did)
+        user = await client.init(did=options.get(names.DID))
         self._own.set_result(user)
         return user.settings and user.settings.raw
 

@@ -164,11 +164,9 @@ def make_client(init: Command) -> PersonaClick:
     """Return a new client, as ``init`` asks for it."""
     options: Any = init.params or {}
     api_host = options.get("api_host")
-    if api_host is not None and not isinstance(api_host, str):
-        raise ConfigurationError("api_host: expected a str")
-    if api_host is not None and "://" not in api_host:
+    if isinstance(api_host, str) and "://" not in api_host:
         api_host = f"https://{api_host}"
-    return PersonaClick(init.shop_id or UNSET, api_url=api_host or UNSET)
+    return PersonaClick(init.shop_id or UNSET, api_url=UNSET if api_host is None else api_host)
 
 
 async def result_of(command: Command, user: User, client: PersonaClick | None) -> Json:
