@@ -217,7 +217,7 @@ class Handle:
             elif failed is not None and not self._is_watched:
                 calls.log_failure(self, failed)
         except Exception as error:  # noqa: BLE001 - passed on to the one who handles these
-            calls.callback_failed(error, self.endpoint)
+            (calls.on_callback_error or _to_event_loop)(error, self.endpoint)
         finally:
             with calls.lock:
                 calls.in_flight.discard(self)
@@ -238,7 +238,7 @@ class Calls:
     """What a facade and its views for other users share: client, session, calls in flight."""
 
     client: PersonaClick | None
-    _on_callback_error: OnCallbackError | None
+    on_callback_error: OnCallbackError | None
     exit_timeout: Seconds = attrs.field(
         converter=to_seconds, validator=number(at_least=0, finite=True)
     )
@@ -286,13 +286,6 @@ class Calls:
         else:
             handle.begin()
         return handle
-
-    def callback_failed(self, error: Exception, endpoint: str) -> None:
-        """Hand on what a callback raised."""
-        try:
-            (self._on_callback_error or _to_event_loop)(error, endpoint)
-        except Exception as another:  # noqa: BLE001 - the last resort is the loop's
-            _to_event_loop(another, endpoint)
 
     def log_failure(self, handle: Handle, failed: CallError) -> None:
         """Log a failure that nobody gets; those that an ending event loop cancels together."""

@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from personaclick_async.facade.commands import Verb, WrongCall, parse
+from personaclick_async import ConfigurationError
+from personaclick_async.facade.commands import Verb, WrongCall, make_client, parse
+from personaclick_async.names import DEFAULT_API_URL
 
 
 def yes(value: object) -> None:
@@ -148,3 +150,26 @@ def test_any_arguments_are_understood_or_refused_with_the_right_form(arguments: 
     assert [one for one in (command.success, command.error) if one is not None] == callbacks
     if command.verb is not Verb.INIT:
         assert command.force is (True in [one for one in arguments if isinstance(one, bool)][-1:])
+
+
+@pytest.mark.parametrize(
+    ("api_host", "api_url"),
+    [
+        ("shop.example", "https://shop.example/"),
+        ("http://127.0.0.1:8080", "http://127.0.0.1:8080/"),
+        ("", DEFAULT_API_URL),
+        (None, DEFAULT_API_URL),
+    ],
+)
+def test_init_may_name_the_services_host(api_host: str | None, api_url: str) -> None:
+    init = parse(["init", "e0" * 15, None, None, None, {"api_host": api_host}], {})
+
+    assert make_client(init).config.api_url == api_url
+
+
+@pytest.mark.parametrize("api_host", [5, "a b", "https://ada@shop.example"])
+def test_a_host_that_is_none_is_refused(api_host: object) -> None:
+    init = parse(["init", "e0" * 15, None, None, None, {"api_host": api_host}], {})
+
+    with pytest.raises(ConfigurationError, match="api_url: expected"):
+        make_client(init)
