@@ -39,13 +39,20 @@ def acceptable_id(value: str | None) -> str | None:
 
 @attrs.define(eq=False, repr=False)
 class IncomingRequest:
-    """The request that the functions of a :class:`VisitorPolicy` get, in every framework."""
+    """The request that the functions of a :class:`VisitorPolicy` get, in every framework.
 
-    method: str  # ``GET`` for a websocket
-    path: str  # decoded
-    scheme: str  # ``http``, ``https``, ``ws`` or ``wss``, as the server sees it
-    header_fields: Sequence[tuple[str, str]]  # the headers in their order, names in lower case
-    native: Any  # the ASGI scope, the WSGI environment, aiohttp's or Django's request
+    :ivar method: ``GET`` for a websocket.
+    :ivar path: decoded.
+    :ivar scheme: ``http``, ``https``, ``ws`` or ``wss``, as the server sees it.
+    :ivar header_fields: the headers in their order, names in lower case.
+    :ivar native: the ASGI scope, the WSGI environment, aiohttp's or Django's request.
+    """
+
+    method: str
+    path: str
+    scheme: str
+    header_fields: Sequence[tuple[str, str]]
+    native: Any
 
     def header(self, name: str) -> str | None:
         """Return the first header of that name, or None."""
@@ -92,8 +99,11 @@ class CookiePolicy:
     :ivar session: the name of the one with the session id; lasts as long as the session, two
         hours from the last call (protocol, section 6.2).
     :ivar domain: for a shop on several hosts of one domain; else the cookies stay on their host.
+    :ivar path: where they are sent.
+    :ivar secure: only over https, and to ``http://localhost`` by all browsers but Safari.
     :ivar plain_on_localhost: leave ``Secure`` out on plain http to ``localhost`` and loopback
         addresses, for Safari and clients that are no browsers; never where a proxy's header is.
+    :ivar http_only: hidden from the page's scripts.
     :ivar same_site: whether requests from other sites carry them.
     :raises ConfigurationError: browsers would refuse such cookies.
     """
@@ -101,10 +111,10 @@ class CookiePolicy:
     device: str = attrs.field(default="personaclick_did", validator=_NAME)
     session: str = attrs.field(default="personaclick_sid", validator=_NAME)
     domain: str | None = attrs.field(default=None, validator=_HOST)
-    path: str = attrs.field(default="/", validator=_PATH)  # where they are sent
-    secure: bool = True  # only over https, and to ``http://localhost`` by all browsers but Safari
+    path: str = attrs.field(default="/", validator=_PATH)
+    secure: bool = True
     plain_on_localhost: bool = False
-    http_only: bool = True  # hidden from the page's scripts
+    http_only: bool = True
     same_site: SameSite = attrs.field(default="Lax", validator=_SAME_SITE)
 
     def __attrs_post_init__(self) -> None:

@@ -46,6 +46,9 @@ class VisitorPolicy:
     :ivar identify: a function, plain or async: whom the application knows a request's visitor as,
         a :class:`User` (``client.user(external_id=…)``), a :class:`Session` that it keeps, or
         None. No cookies are set for them.
+    :ivar device_header: the header with a device id, for apps without cookies.
+    :ivar session_header: the header with the session id that goes with it.
+    :ivar cookies: the cookies' names and attributes; None for no cookies.
     :ivar start: when a new visitor gets a device. ``on first use``: with the first call made for
         them. ``on arrival``: before the application gets the request, so that cookies can also be
         set where calls follow the response's beginning (streams, background tasks, websockets).
@@ -56,9 +59,9 @@ class VisitorPolicy:
 
     consent: Callable[[IncomingRequest], bool | Awaitable[bool]] | None = None
     identify: Callable[[IncomingRequest], Named | Awaitable[Named]] | None = None
-    device_header: str | None = None  # the header with a device id, for apps without cookies
-    session_header: str | None = None  # the header with the session id that goes with it
-    cookies: CookiePolicy | None = attrs.field(factory=CookiePolicy)  # None for no cookies
+    device_header: str | None = None
+    session_header: str | None = None
+    cookies: CookiePolicy | None = attrs.field(factory=CookiePolicy)
     start: Literal["on first use", "on arrival"] = attrs.field(
         default="on first use",
         validator=text("on first use|on arrival", "'on first use' or 'on arrival'"),
