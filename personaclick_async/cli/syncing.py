@@ -65,9 +65,9 @@ def run_sync(given: Syncing, connection: Connection, output: Output) -> None:
         options = SyncOptions(
             route=given.route,
             concurrency=given.concurrency,
-            journal=None if given.dry_run else given.journal,
+            journal=given.journal,
             unfinished="restart" if given.restart else "resume",
-            skip_unchanged=given.skip_unchanged and not given.dry_run,
+            skip_unchanged=given.skip_unchanged,
             rejects=sink,
             patience=given.patience,
             limit=limit,
