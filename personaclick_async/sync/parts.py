@@ -279,7 +279,8 @@ def _fits(file: Path, header: bytes) -> bool:
 
 
 async def _sync(part: Part, settings: PartSettings) -> Report:
-    source, done, journal = part.open(), settings.file(part, ".done"), settings.file(part, ".db")
+    source, stop = part.open(), settings.folder / _STOP
+    done, journal = settings.file(part, ".done"), settings.file(part, ".db")
     fingerprint = await asyncio.to_thread(lambda: source.fingerprint)
     synced = _digest([settings.shop_id, settings.api_url, fingerprint])
     longest = max((limit.seconds for limit in settings.limits.values()), default=-_TICK_SECONDS)
@@ -289,6 +290,8 @@ async def _sync(part: Part, settings: PartSettings) -> Report:
             known, report = msgspec.json.decode(done.read_bytes(), type=tuple[str, Report])
             if known == synced and fingerprint is not None:
                 return report
+        if stop.exists():
+            return Report(source=source.name)
         # What another run of this part has sent must be out of the limits' windows. It touches its
         # journal while it is at work, and may be ending though its cluster has given it up.
         since = math.inf

@@ -11,6 +11,7 @@ import signal
 import stat
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -173,10 +174,25 @@ def test_a_part_that_is_done_waits_for_nothing(site: Site) -> None:
     settings = site.settings(parts, limits={Family.IMPORT: RateLimit(3, 600.0)})
     prepare_parts(settings)
     sync_part(parts[0], settings)
-    again = threading.Thread(target=sync_part, args=(parts[0], settings), daemon=True)
-    again.start()
-    again.join(20.0)
-    assert not again.is_alive()
+    assert _ends(lambda: sync_part(parts[0], settings))
+
+
+def test_a_part_that_waits_for_another_run_ends_when_all_are_stopped(site: Site) -> None:
+    parts = site.parts(write_parts(site.folder / "data", people(3), 1), 1)
+    settings = site.settings(parts, limits={Family.IMPORT: RateLimit(3, 600.0)})
+    prepare_parts(settings)
+    (settings.folder / f"{parts[0].key}.db").touch()
+    stop_parts(settings)
+    assert _ends(lambda: sync_part(parts[0], settings))
+    assert site.emulator.requests == []
+
+
+def _ends(work: Callable[[], object]) -> bool:
+    """Return whether work ends at all, within some seconds."""
+    working = threading.Thread(target=work, daemon=True)
+    working.start()
+    working.join(20.0)
+    return not working.is_alive()
 
 
 def test_a_part_waits_for_a_predecessor_that_still_runs(site: Site) -> None:
