@@ -159,15 +159,15 @@ class Source(Protocol):
 
 
 def outcome_of(item: Item, row: int) -> Outcome:
-    """Make a record or a rejection of an item; ``row`` is for items without a number."""
-    source_row: Mapping[str, object] = {}
+    """Make a record of an item, or its rejection; ``row`` is for items without a number."""
     match item:
-        case Record() | Rejected():
+        case Rejected():
             return item
+        case Record():
+            record = item
         case ProfileUpdate():
-            update = item
+            record = Record(row, to_wire(item, user_id_name=EXTERNAL_ID))
         case dict() | Mapping():  # dict first: checking for it is several times as fast
-            source_row = item
             try:
                 update = ProfileUpdate.from_flat(item)
             except ValidationError as error:
@@ -175,12 +175,14 @@ def outcome_of(item: Item, row: int) -> Outcome:
             except TypeError:
                 fault = Fault("record", "a mapping with str keys", "other keys")
                 return Rejected(row, (fault,), {})
+            record = Record(row, to_wire(update, user_id_name=EXTERNAL_ID))
         case _:
             rule = "a ProfileUpdate, a mapping or a Record"
             return Rejected(row, (Fault("record", rule, rules.given(item)),), {})
-    if not update:
-        return Rejected(row, (Fault("record", "at least one field", "none"),), source_row)
-    return Record(row, to_wire(update, user_id_name=EXTERNAL_ID))
+    if has_identifier(record.wire):
+        return record
+    fault = NO_IDENTIFIER if record.wire else Fault("record", "at least one field", "none")
+    return Rejected(record.row, (fault,), item if isinstance(item, Mapping) else dict(record.wire))
 
 
 def identifiers_of(wire: Mapping[str, Json]) -> tuple[tuple[str, str], ...]:

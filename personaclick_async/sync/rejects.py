@@ -1,13 +1,8 @@
 """The file of rejected rows: their content, and why they can't be sent.
 
-It is made to be corrected and resubmitted with the same mapping and the same options. Its own
-columns come first and are ignored by the sources: ``_row``, ``_field``, ``_reason``, and
-``_sent``. The source's columns follow. A row with more or fewer cells than these keeps them, and
-is rejected again unless it is corrected. The reason of a row that was sent without some of its
-values begins with ``sent without``.
-
-Of a row that the service refused, only what was sent is known: its fields are in ``_sent`` as
-JSON, and are read from there when the file is resubmitted.
+It is made to be corrected and resubmitted with the same mapping and the same options. Before the
+source's columns stand ``_row``, ``_field``, ``_reason`` and ``_sent``, which sources ignore but for
+the last: of a row that the service refused, its fields are there as JSON, for only these are known.
 
 The file holds personal data, so only its owner may read it. Texts are unchanged: a spreadsheet
 may take one that begins with ``=`` for a formula.
@@ -171,12 +166,13 @@ class RejectFile:
         row = one.source_row
         if one.field == ROW and not isinstance(one, Refused):
             cells = ["", *map(_as_text, row.values())]
-            # Too many cells, so that it is rejected again unless it is corrected.
-            missing = [""] * (len(columns) + 1 - len(cells))
-            return [*cells, *missing, _DELETE] if len(row) <= len(columns) else cells
-        if isinstance(one, Refused) or not row.keys() <= set(columns):
-            return [_json(dict(row)), *([""] * len(columns))]
-        return ["", *(_as_text(row.get(name)) for name in columns)]
+            if len(row) <= len(columns):
+                # One cell too many, so that it is rejected again unless it is corrected.
+                cells += [*[""] * (len(columns) - len(row)), _DELETE]
+            return cells
+        if isinstance(one, Refused) or not row.keys() <= {SENT, *columns}:
+            return [_json(dict(row)), *[""] * len(columns)]
+        return [_as_text(row.get(name)) for name in (SENT, *columns)]
 
     def _csv_row(self, cells: Sequence[str]) -> bytes:
         line = io.StringIO()

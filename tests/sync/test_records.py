@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from personaclick_async import CLEAR, ProfileUpdate
+from personaclick_async.models.update import to_wire
 from personaclick_async.sync import Fault, Record, Rejected, Route
 from personaclick_async.sync.records import (
     BULK_FROM,
@@ -21,9 +22,7 @@ from personaclick_async.sync.sources import IterableSource
 
 
 def record(**fields: Any) -> Record:
-    outcome = outcome_of(ProfileUpdate.from_flat(fields), 1)
-    assert isinstance(outcome, Record)
-    return outcome
+    return Record(1, to_wire(ProfileUpdate.from_flat(fields), user_id_name="external_id"))
 
 
 def admit(one: Outcome, route: Route) -> Outcome:

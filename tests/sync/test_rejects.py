@@ -203,6 +203,22 @@ def test_a_row_that_the_service_refused_is_fed_back_as_it_was_sent(tmp_path: Pat
     assert broken.field == "_sent"
 
 
+@pytest.mark.parametrize("sent", ['{"email": "no", "name": "Ada"}', '{"name": "Ada"}', "{broken"])
+def test_what_was_sent_and_is_rejected_again_stands_where_it_stood(
+    tmp_path: Path, sent: str
+) -> None:
+    path = tmp_path / "rejects.csv"
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows([["_row", "_field", "_reason", "_sent", *COLUMNS]])
+        csv.writer(file).writerow(["1", "email", "no", sent, "", "", ""])
+
+    again = _write(tmp_path / "again.csv", _of(list(CsvSource(path, PEOPLE).outcomes())))
+
+    with again.open(encoding="utf-8-sig", newline="") as file:
+        [row] = csv.DictReader(file)
+    assert (row["_sent"], row["email"], row["name"]) == (sent, "", "")
+
+
 def test_json_lines_keep_types_and_are_fed_back(tmp_path: Path) -> None:
     records = [{"id": 1, "email": "nobody", "more": [None, 1.5]}]
     source = tmp_path / "people.jsonl"

@@ -20,13 +20,10 @@ from personaclick_async.models import rules
 from personaclick_async.sync.mapping import CompiledMapping, FieldMapping
 from personaclick_async.sync.mapping.words import TOTALS
 from personaclick_async.sync.records import (
-    NO_IDENTIFIER,
     Fault,
-    Item,
     Outcome,
-    Record,
+    Refused,
     Rejected,
-    has_identifier,
     outcome_of,
 )
 
@@ -267,20 +264,15 @@ def distinct(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(taken)
 
 
-def outcome_of_item(item: Item, row: int) -> Outcome:
-    """Make a record of an item of an iterable, or its rejection."""
-    outcome = outcome_of(item, row)
-    if isinstance(outcome, Record) and not has_identifier(outcome.wire):
-        return Rejected(outcome.row, (NO_IDENTIFIER,), dict(outcome.wire))
-    return outcome
-
-
 def outcome_of_sent(row: int, sent: object) -> Outcome:
     """Make an outcome of the fields of a row that was sent before, as a reject file has them."""
     with suppress(ValueError):
         record = codec.decode(sent.encode(errors="replace")) if isinstance(sent, str) else sent
         if isinstance(record, dict):
-            return outcome_of_item(record, row)
+            outcome = outcome_of(record, row)
+            if isinstance(outcome, Rejected):
+                return Refused(row, outcome.faults, record)
+            return outcome
     fault = Fault(SENT, "a JSON object of fields", rules.given(sent))
     return Rejected(row, (fault,), {SENT: sent})
 

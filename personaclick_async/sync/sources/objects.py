@@ -19,7 +19,7 @@ from personaclick_async import codec
 from personaclick_async.models import rules
 from personaclick_async.names import IMPORT_MAX_BODY_BYTES
 from personaclick_async.sync.mapping import CompiledMapping, FieldMapping
-from personaclick_async.sync.records import Fault, Item, Outcome, Record, Rejected
+from personaclick_async.sync.records import Fault, Item, Outcome, Record, Rejected, outcome_of
 from personaclick_async.sync.sources.base import (
     BOOKKEEPING,
     SENT,
@@ -30,7 +30,6 @@ from personaclick_async.sync.sources.base import (
     SourceFailed,
     TableSource,
     need,
-    outcome_of_item,
     outcome_of_sent,
 )
 from personaclick_async.sync.sources.encodings import (
@@ -91,7 +90,7 @@ class _ObjectSource(TableSource):
                 return outcome_of_sent(row, one[SENT])
             one = {key: value for key, value in one.items() if key not in self._bookkeeping}
         if compiled is None:
-            return outcome_of_item(one, row)
+            return outcome_of(one, row)
         if not isinstance(one, Mapping):
             return Rejected(row, (Fault("record", "a mapping", rules.given(one)),), {})
         outcome = compiled.row(row, [_value_at(one, column) for column in compiled.header])
