@@ -11,6 +11,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any, Final, Generic, TypeVar
 
 import attrs
+from multidict import CIMultiDict
 
 from personaclick_async import codec, names
 from personaclick_async.codec import Json
@@ -47,9 +48,7 @@ _BY_STATUS: Final[Mapping[int, type[ServiceError]]] = {
     413: PayloadTooLarge,
     422: Unprocessable,
     429: RateLimited,
-    502: ServiceUnavailable,
-    503: ServiceUnavailable,
-    504: ServiceUnavailable,
+    **dict.fromkeys((502, 503, 504), ServiceUnavailable),
 }
 
 # The sources disagree on the status of wrong credentials; the message settles it (section 9).
@@ -140,14 +139,11 @@ class Answer(Generic[T]):
             answer=self,
         )
 
-    def __getstate__(self) -> tuple[None, dict[str, Any]]:
-        state = {at.name: getattr(self, at.name) for at in attrs.fields(type(self))}
-        # aiohttp's view of headers can't be pickled; its copy, which compares names alike, can.
-        copied = getattr(self.headers, "copy", None)
-        state["headers"] = copied() if copied else dict(self.headers)
+    def __reduce__(self) -> tuple[Any, ...]:
         # Without the request's content: it holds the secret, and is not sent again there.
-        state["call"] = attrs.evolve(self.call, query={}, body=None)
-        return None, state  # of the second, pickle sets each slot
+        call = attrs.evolve(self.call, query={}, body=None)
+        headers = CIMultiDict(self.headers)  # aiohttp's view of headers can't be pickled
+        return type(self), (call, self.status, headers, self.body, self.attempts, self.elapsed)
 
     def __repr__(self) -> str:
         return f"<Answer {self.endpoint} {self.status}, {len(self.body)} bytes>"
@@ -276,6 +272,5 @@ def _kind(status: int, message: str) -> type[ServiceError]:
             return NotFound
         if _ABOUT_CREDENTIALS.search(message):
             return AuthenticationFailed
-    if status in _BY_STATUS:
-        return _BY_STATUS[status]
-    return ServerError if status >= _FIRST_SERVER_ERROR else ServiceError
+    other = ServerError if status >= _FIRST_SERVER_ERROR else ServiceError
+    return _BY_STATUS.get(status, other)
