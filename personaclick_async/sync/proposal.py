@@ -310,8 +310,9 @@ class _Line:
         if "part" not in self.options:
             return
         others = sum(pattern("first_and_last").fullmatch(text) is None for text in texts)
-        is_family_first = column.spelling in COLUMNS["family_first"]
-        if is_family_first or any(map(_EAST_ASIAN.search, texts)):
+        is_east_asian = any(map(_EAST_ASIAN.search, texts))
+        is_named_so = column.spelling in COLUMNS["family_first"]
+        if is_east_asian or is_named_so or column.are_mostly(pattern("family_first").match):
             self.ask("the family name comes first: split such names beforehand")
         elif others and not self.is_asked:
             self.remark = f"{others:,} of {len(texts):,} names do not have two words"

@@ -173,6 +173,7 @@ FAULTS = [
     ('phone = "c"', 79991234567.5, "phone", "a phone number"),
     ('first_name = "c"', "A\ud800", "first_name", "UTF-8"),
     ('first_name = "c"', ["A"], "first_name", "str"),
+    ('first_name = "c"', True, "first_name", "str"),
     ('loyalty_id = "c"', Decimal("1e999999999"), "loyalty_id", "a non-blank str"),
     ('[custom]\nx = { column = "c", type = "integer" }', "1,5", "custom.x", "a number such as"),
     ('[custom]\nx = { column = "c", type = "integer" }', "1.5", "custom.x", "a whole number"),
@@ -250,6 +251,8 @@ READ = [
     ("email", '"ada@shop.example"', "ada@shop.example"),
     ("first_name", "\ufeffAda", "Ada"),
     ("first_name", float("nan"), None),
+    ("first_name", Decimal("nan"), None),
+    ("first_name", type("NAType", (), {})(), None),
 ]
 
 

@@ -230,6 +230,12 @@ def test_the_id_is_the_rows_own_and_tells_rows_apart(
         (["Lovelace, Ada"], "first_name = {", "last_name = {"),
         (["José", "Ada"], 'first_name = "name"  # 2 of 2', "# last_name = {"),
         (["山田 太郎"], "# first_name = {", "# last_name = {"),
+        (["Иванова Анна", "Гоголь Яна", "Чехов Лев"], "# first_name = {", "# last_name = {"),
+        (
+            ["Анна Иванова", "Марина Чехова", "Лев Чехов", "Яна Ж"],
+            "first_name = {",
+            "last_name = {",
+        ),
     ],
 )
 def test_a_whole_name_is_split_where_that_is_certain(
