@@ -165,9 +165,10 @@ class Converter:
             if not isinstance(cell, str):
                 return cell
         text = self._trimmed(cell)
-        for spelling in (text, text.casefold()):
-            if spelling in self._known:
-                return self._known[spelling]
+        if text in self._known:
+            return self._known[text]
+        if (folded := text.casefold()) in self._known:
+            return self._known[folded]
         if origin.kind in _IS_PLAIN:
             text = self._taken("apostrophes", text, "apostrophe removed").strip()
         self._check_meant(text)
@@ -193,7 +194,8 @@ class Converter:
 
     def _trimmed(self, text: str) -> str:
         """Remove what surrounds a text and does not belong to it."""
-        text = self._noted(text, text.strip(), "white space removed")
+        if (bare := text.strip()) != text:
+            text = self._noted(text, bare, "white space removed")
         if not text.isascii() and self._origin.kind not in (Kind.ANY, Kind.LIST, Kind.OBJECTS):
             invisible = {ch for ch in text if unicodedata.category(ch) == "Cf"}
             seen = text.strip("".join({*invisible, *filter(str.isspace, text)}))
