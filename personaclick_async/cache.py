@@ -189,7 +189,7 @@ class ProfileCache:
             if isinstance(outcome, bytes):
                 self.stats.coalesced += 1
                 return parse(outcome)
-            # Not where it was retried more or less often than this caller wants.
+            # A failure is shared if it was retried as often as this caller wants.
             if outcome is not None and joined.retries == options.retries:
                 self.stats.coalesced += 1
                 raise outcome

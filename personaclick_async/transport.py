@@ -130,7 +130,7 @@ class Transport:
             limiter.start_over_after_fork()
 
     def _open_route(self, endpoint: Endpoint) -> tuple[URL, Limiter]:
-        if len(self._routes) == _MOST_ROUTES:  # paths of client.request may hold ids
+        if len(self._routes) >= _MOST_ROUTES:  # paths of client.request may hold ids
             self._routes.clear()
         url = URL(self._config.api_url).join(URL(endpoint.path.lstrip("/")))
         route = self._routes[endpoint.path] = url, self._limiters[endpoint.family]
