@@ -169,7 +169,8 @@ class Transport:
         if status == RateLimited.usual_status and retry_after is not None:
             limiter.pause(retry_after)
         wait: Seconds | None = 0.0
-        if fate is Fate.STALE and endpoint.is_idempotent:
+        # An import, which may have 32 MB, is the sync's to repeat.
+        if fate is Fate.STALE and endpoint.is_idempotent and endpoint.family is not Family.IMPORT:
             sending.stale += 1  # the next one gets a new connection, so this happens once
         else:
             if sending.options.retries is not None:
