@@ -92,3 +92,17 @@ async def test_a_new_connection_that_breaks_is_a_failure() -> None:
         with pytest.raises(ConnectionFailed):
             await user.profile.set(age=1)
     assert served.connections == 1
+
+
+async def test_an_import_on_a_reused_connection_that_breaks_is_left_to_the_sync() -> None:
+    heard: list[bytes] = []
+    async with (
+        wire(answers_then_breaks(heard), answers_once) as served,
+        client_of(served.url).with_options(retries=0) as client,
+    ):
+        answer = await client.request("POST", "/import/audience", repeat=True)
+        assert answer.status == 200
+        with pytest.raises(ConnectionFailed, match="the connection broke") as caught:
+            await client.request("POST", "/import/audience", repeat=True)
+    assert caught.value.attempts == 1
+    assert served.connections == 1
