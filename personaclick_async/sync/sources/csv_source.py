@@ -15,7 +15,6 @@ from typing import Any, Final, TextIO
 import attrs
 
 from personaclick_async.errors import ConfigurationError
-from personaclick_async.models.update import FIELDS
 from personaclick_async.sync.mapping import FieldMapping
 from personaclick_async.sync.mapping.words import FIELD_COLUMNS, simplified
 from personaclick_async.sync.sources.base import (
@@ -123,7 +122,7 @@ class Layout:
         below = [row for row in rest if not isinstance(row, BrokenRow)]
         if self.header is False:
             return distinct([""] * max(map(len, (first, *below)))), False
-        header = [_text(cell).strip("\ufeff\u200b").strip() for cell in first]
+        header = [str(cell).strip("\ufeff\u200b ").strip() for cell in first]
         widths = sorted(map(_width, below)) or [0]
         if self.header is None and _width(first) == 1 < widths[len(widths) // 2]:
             raise ConfigurationError(
@@ -300,12 +299,11 @@ def _is_data(header: Sequence[str], rows: Sequence[Sequence[object]]) -> bool:
     """Return whether what should be a header looks like one more row."""
     if any(map(_ADDRESS.fullmatch, header)):
         return True
-    # The fields' own names first, as these need not be simplified.
-    if not FIELDS.keys().isdisjoint(header) or any(simplified(name) in _KNOWN for name in header):
+    if any(simplified(name) in _KNOWN for name in header):
         return False
     if any(map(_VALUE.fullmatch, header)):
         return True
-    others = [cells for row in rows if (cells := list(map(_text, row))) != header]
+    others = [cells for row in rows if (cells := [str(cell).strip() for cell in row]) != header]
     for index, name in enumerate(header):
         below = [row[index] for row in others if index < len(row) and row[index]]
         is_one_of_them = below.count(name) * _COMMON_ONE_IN >= len(below)
@@ -318,7 +316,3 @@ def _is_data(header: Sequence[str], rows: Sequence[Sequence[object]]) -> bool:
 def _width(row: Sequence[object]) -> int:
     """Return how many cells a row has up to its last value."""
     return max((place for place, cell in enumerate(row, 1) if cell not in EMPTY), default=0)
-
-
-def _text(cell: object) -> str:
-    return "" if cell is None else str(cell).strip()

@@ -30,13 +30,17 @@ TEXT = "id,email,name\n1,ada@shop.example,Ada\n2,zoe@shop.example,Zoë\n"
 @pytest.mark.parametrize("name", ["people.csv", "people.csv.gz"])
 @pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
 @pytest.mark.parametrize(
-    "encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le-sig", "utf-16-be-sig", "utf-32"]
+    "encoding",
+    [
+        *("utf-8", "utf-8-sig", "utf-16", "utf-16-le-sig", "utf-16-be-sig", "utf-32"),
+        *("utf-16-le", "utf-16-be", "utf-32-le"),
+    ],
 )
 def test_text_says_its_encoding_itself(
     make_file: MakeFile, name: str, newline: str, encoding: str
 ) -> None:
     text = TEXT.replace("\n", newline)
-    if encoding.startswith("utf-16-"):
+    if encoding.startswith("utf-16-") and encoding.endswith("-sig"):
         path = make_file(name, f"\ufeff{text}", encoding=encoding.removesuffix("-sig"))
     else:
         path = make_file(name, text, encoding=encoding)
@@ -58,6 +62,13 @@ def test_a_byte_order_mark_is_believed_before_a_given_encoding(make_file: MakeFi
     source = CsvSource(path, PEOPLE, layout=Layout(encoding="latin-1"))
 
     assert wires(source.outcomes()) == [ADA, ZOE]
+
+
+def test_a_wide_encoding_without_a_mark_needs_its_byte_order(make_file: MakeFile) -> None:
+    path = make_file("people.csv", "Zoë,1", encoding="utf-16-le")
+
+    with pytest.raises(ConfigurationError, match="give its encoding as utf-16-le or utf-16-be"):
+        CsvSource(path, layout=Layout(encoding="utf-16")).sample()
 
 
 @pytest.mark.parametrize("encoding", ["klingon", "base64", "rot13", "idna", "undefined"])

@@ -74,6 +74,7 @@ def test_a_title_above_the_header_is_asked_about(make_file: MakeFile, title: str
 
     with pytest.raises(ConfigurationError, match="--skip-rows"):
         CsvSource(path).sample()
+    assert CsvSource(path, layout=Layout(header=True)).columns[0].startswith("Customers")
     lines = 1 + title.count("\n")
     assert wires(CsvSource(path, PEOPLE, layout=Layout(skip_rows=lines)).outcomes()) == [ADA]
 
@@ -171,6 +172,11 @@ def test_lines_before_the_header_are_passed_over_as_said(make_file: MakeFile) ->
 
     assert source.size_hint == 1
     assert wires(source.outcomes()) == [ADA]
+
+
+def test_a_header_without_an_end_is_refused(make_file: MakeFile) -> None:
+    with pytest.raises(ConfigurationError, match="first line has no end"):
+        CsvSource(make_file("people.csv", "id,email," * 300_000)).sample()
 
 
 def test_a_header_of_a_megabyte_is_read(make_file: MakeFile) -> None:
