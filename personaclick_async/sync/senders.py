@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable, Generator, Iterator
-from contextlib import suppress
-from enum import Enum, auto
+from collections.abc import Callable, Iterator
 from typing import Final, TypeAlias
 
 import attrs
@@ -25,38 +23,6 @@ _USUAL_SECRET: Final = "0" * 32
 
 Settle: TypeAlias = Callable[[Settlement], asyncio.Future[None]]
 """Queues a settlement for writing; the future is done when it is durable."""
-
-
-class Reply(Enum):
-    """What the service said to a part of a batch."""
-
-    ACCEPTED = auto()
-    REFUSED = auto()
-    TOO_LARGE = auto()
-
-
-def bisection(
-    first: int, end: int, fits: Callable[[int, int], bool], *, is_bad: bool = False
-) -> Generator[tuple[int, int], Reply | None, bool]:
-    """Yield what to send, as ``(first, end)``: the whole, then halves of it, in order.
-
-    Send back what the service said to each part. A single record that was not accepted is at
-    fault; a half that follows an accepted half of a refused whole is not sent, it must be bad.
-
-    :param fits: whether a part may be sent at all; a single record is, whatever its size.
-    :param is_bad: whether it is known without asking that the part will be refused.
-    :returns: whether the service took the whole at once.
-    """
-    is_single = end - first == 1
-    if is_single or (not is_bad and fits(first, end)):
-        reply = yield first, end
-        if is_single or reply is Reply.ACCEPTED:
-            return reply is Reply.ACCEPTED
-        is_bad = reply is Reply.REFUSED
-    middle = (first + end) // 2
-    is_good = yield from bisection(first, middle, fits)
-    yield from bisection(middle, end, fits, is_bad=is_bad and is_good)
-    return False
 
 
 def _rejection(batch: Batch, index: int, error: PersonaClickError) -> Settlement:
@@ -89,17 +55,28 @@ class BulkSender:
 
     async def send(self, batch: Batch) -> None:
         """Send the batch's records and settle each."""
-
-        def fits(first: int, end: int) -> bool:
-            return batch.size(first, end) <= self.most_bytes
-
         async with self._turn:
-            parts, reply = bisection(0, len(batch), fits), None
-            with suppress(StopIteration):
-                while True:
-                    reply = await self._send_part(batch, *parts.send(reply))
+            await self._bisect(batch, 0, len(batch))
 
-    async def _send_part(self, batch: Batch, first: int, end: int) -> Reply:
+    async def _bisect(self, batch: Batch, first: int, end: int, *, is_bad: bool = False) -> bool:
+        """Send records in one request, or halves of them; return whether all were accepted at once.
+
+        :param is_bad: whether they are known to be refused: the half of a refused whole whose
+            other half was accepted.
+        """
+        is_single = end - first == 1
+        if is_single or (not is_bad and batch.size(first, end) <= self.most_bytes):
+            error = await self._import(batch, first, end)
+            if error is None or is_single:
+                return error is None
+            is_bad = not isinstance(error, PayloadTooLarge)
+        middle = (first + end) // 2
+        is_good = await self._bisect(batch, first, middle)
+        await self._bisect(batch, middle, end, is_bad=is_bad and is_good)
+        return False
+
+    async def _import(self, batch: Batch, first: int, end: int) -> PersonaClickError | None:
+        """Send records in one request; settle them unless one among several may be at fault."""
         body, positions = batch.body_of(first, end), batch.positions[first:end]
         timeout = self._usual_timeout + len(body) / _SLOWEST_BYTES_PER_SECOND
         # Drops all cached profiles: naming up to 100,000 takes longer than reading a few again.
@@ -108,15 +85,12 @@ class BulkSender:
             results = map(Queued, map(batch.rows.__getitem__, positions))
             tally = {"sent": len(positions), "queued": len(positions)}
             await self._settle(Settlement(batch.chunk, positions, results, tally))
-            return Reply.ACCEPTED
-        if len(positions) == 1:
+        elif len(positions) == 1:
             await self._settle(_rejection(batch, first, error))
-        if not isinstance(error, PayloadTooLarge):
-            return Reply.REFUSED
-        if len(positions) > 1:
+        elif isinstance(error, PayloadTooLarge):
             # No later body, of this batch or another, is as large.
-            self.most_bytes = min(self.most_bytes, (len(body) + self._envelope_bytes) // 2)
-        return Reply.TOO_LARGE
+            self.most_bytes = (len(body) + self._envelope_bytes) // 2
+        return error
 
 
 class ProfileSender:
