@@ -91,7 +91,7 @@ class Batch:
         self.positions: Sequence[int] = ()
         self.unsent: dict[int, Rejected | Unchanged] = {}
         self.faulty: list[FaultyRow] = []
-        self.body: bytes | memoryview = b""
+        self.body = memoryview(b"")
         self._head, self._tail = envelope
         self.ends = array("i", [len(self._head) - 1])
         self._size = sum(map(len, envelope))
@@ -196,11 +196,12 @@ class Batch:
         """Return a body with the records from ``first`` to before ``end``."""
         if end - first == len(self):
             return self.body
-        records = memoryview(self.body)[self.ends[first] + 1 : self.ends[end]]
-        return b"".join((self._head, records, self._tail))
+        return b"".join((self._head, self._content(first, end), self._tail))
 
     def record(self, index: int) -> dict[str, Json]:
         """Return the fields of a record."""
-        content = self.body[self.ends[index] + 1 : self.ends[index + 1]]
-        fields: dict[str, Json] = codec.decode(content)
+        fields: dict[str, Json] = codec.decode(self._content(index, index + 1))
         return fields
+
+    def _content(self, first: int, end: int) -> memoryview:
+        return self.body[self.ends[first] + 1 : self.ends[end]]

@@ -84,7 +84,6 @@ class Sync(AbstractAsyncContextManager["Sync"]):
         # Bounded: a slow reader slows the sync down, nothing piles up.
         self._results: asyncio.Queue[Iterable[Result] | None] = asyncio.Queue(maxsize=8)
         self._has_reader = True
-        self._sending: set[asyncio.Task[None]] = set()
         self._task: asyncio.Task[None] | None = None
 
     async def __aiter__(self) -> AsyncIterator[Result]:
@@ -130,7 +129,7 @@ class Sync(AbstractAsyncContextManager["Sync"]):
             await asyncio.wait([self._task], timeout=_GRACE_SECONDS)
         finally:
             # Its errors come out of the iteration; here it only has to end.
-            await _cancelled(self._task, *self._sending)
+            await _cancelled(self._task)
 
     async def __aexit__(self, *_: object) -> None:
         await self.stop()
@@ -181,7 +180,7 @@ class Sync(AbstractAsyncContextManager["Sync"]):
                 [one if isinstance(one, Rejected) else Checked(one.row) for one in outcomes]
             )
 
-    def _sender(self) -> BulkSender | ProfileSender:
+    def _sender(self) -> Sender:
         kind = BulkSender if self.report.route is Route.BULK else ProfileSender
         return kind(self._delivery, self._settle)
 
@@ -301,28 +300,22 @@ class Sync(AbstractAsyncContextManager["Sync"]):
 
     async def _pump(self, sender: Sender) -> None:
         """Send all batches, a few at once; return when all are settled."""
-        room = asyncio.Semaphore(sender.most_batches)
         batches = self._batches(sender)
 
-        async def send(batch: Batch) -> None:
-            with self._delivery.halting():
-                await self._queue(batch.settle_unsent())
-                if len(batch):
-                    await sender.send(batch)
-            room.release()
-
-        try:
-            await room.acquire()
+        async def send() -> None:
             while (batch := await self._next(batches)) is not None:
                 self.report.read += len(batch) + len(batch.unsent)
-                task = asyncio.create_task(send(batch))
-                self._sending.add(task)
-                task.add_done_callback(self._sending.discard)
+                with self._delivery.halting():
+                    await self._queue(batch.settle_unsent())
+                    if len(batch):
+                        await sender.send(batch)
                 del batch  # or it would stay alive beside the next one
-                await room.acquire()
-        finally:
-            # Also after a reading error: the rows before it are sent.
-            await asyncio.gather(*self._sending)
+
+        lanes = [send() for _ in range(sender.most_batches)]
+        # After an error in reading, too, the rows before it are sent.
+        for error in await asyncio.gather(*lanes, return_exceptions=True):
+            if error is not None:
+                raise error
         if self._delivery.error is not None:
             raise self._delivery.error
 
@@ -332,7 +325,7 @@ class Sync(AbstractAsyncContextManager["Sync"]):
         return self._queue(settlement)
 
     def _queue(self, settlement: Settlement) -> asyncio.Future[None]:
-        """Queue a settlement for writing; the future is done when it is durable and counted."""
+        """Queue a settlement; the future is done when it is durable and counted, or can't be."""
         self._unwritten.append(settlement)
         if len(self._unwritten) >= self._group_size:
             self._is_write_due.set()
@@ -356,14 +349,12 @@ class Sync(AbstractAsyncContextManager["Sync"]):
                 for one in settled:
                     self.report.add(one.tally)
                 await self._hand_on(chain.from_iterable([one.results for one in settled]))
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - the sync raises it in the end
                 self._delivery.halt(error)
-                # The second future is for settlements queued meanwhile or later.
-                for future in (written, self._written):
-                    future.set_exception(error)
-                    future.exception()
-                raise
-            written.set_result(None)
+                self._written.set_result(None)  # for what is settled meanwhile or later
+                return
+            finally:
+                written.set_result(None)
 
     def _write(self, settled: Sequence[Settlement]) -> None:
         faulty, rejects = [row for one in settled for row in one.faulty], self._options.rejects
@@ -386,7 +377,6 @@ class Sync(AbstractAsyncContextManager["Sync"]):
         self._results.put_nowait(None)
 
 
-async def _cancelled(*tasks: asyncio.Task[None]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+async def _cancelled(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
