@@ -61,9 +61,7 @@ class Sync(AbstractAsyncContextManager["Sync"]):
     :ivar report: what was done so far.
     """
 
-    # Made when the iteration begins, for both belong to its event loop.
-    _delivery: Delivery
-    _written: asyncio.Future[None]
+    _delivery: Delivery  # made when the iteration begins, for it belongs to its event loop
 
     def __init__(
         self, core: Core, call_options: CallOptions, source: Records, options: SyncOptions
@@ -80,6 +78,7 @@ class Sync(AbstractAsyncContextManager["Sync"]):
         self._writing = OneThread("personaclick-sync-write")
         self._group_size = 1
         self._unwritten: list[Settlement] = []
+        self._written = asyncio.Event()
         self._is_write_due = asyncio.Event()
         # Bounded: a slow reader slows the sync down, nothing piles up.
         self._results: asyncio.Queue[Iterable[Result] | None] = asyncio.Queue(maxsize=8)
@@ -91,7 +90,6 @@ class Sync(AbstractAsyncContextManager["Sync"]):
             raise SyncRefused("this sync was iterated before: make another one")
         loop = asyncio.get_running_loop()
         self._delivery = Delivery(self._core, self._call_options, self._options, self.report)
-        self._written = loop.create_future()
         self._task = loop.create_task(self._work())
         try:
             while (results := await self._results.get()) is not None:
@@ -306,7 +304,7 @@ class Sync(AbstractAsyncContextManager["Sync"]):
             while (batch := await self._next(batches)) is not None:
                 self.report.read += len(batch) + len(batch.unsent)
                 with self._delivery.halting():
-                    await self._queue(batch.settle_unsent())
+                    await self._queue(batch.settle_unsent()).wait()
                     if len(batch):
                         await sender.send(batch)
                 del batch  # or it would stay alive beside the next one
@@ -319,19 +317,19 @@ class Sync(AbstractAsyncContextManager["Sync"]):
         if self._delivery.error is not None:
             raise self._delivery.error
 
-    def _settle(self, settlement: Settlement) -> asyncio.Future[None]:
+    def _settle(self, settlement: Settlement) -> asyncio.Event:
         """Write what a sender has settled; give up if nothing but refusals comes of it."""
         self._delivery.count(settlement.tally)
         return self._queue(settlement)
 
-    def _queue(self, settlement: Settlement) -> asyncio.Future[None]:
-        """Queue a settlement; the future is done when it is durable and counted, or can't be."""
+    def _queue(self, settlement: Settlement) -> asyncio.Event:
+        """Queue a settlement; the event is set when it is durable and counted, or can't be."""
         self._unwritten.append(settlement)
         if len(self._unwritten) >= self._group_size:
             self._is_write_due.set()
         elif len(self._unwritten) == 1:
             # Wait for others to share its commit: one for each row would halve the speed.
-            self._written.get_loop().call_later(_GATHER_SECONDS, self._is_write_due.set)
+            asyncio.get_running_loop().call_later(_GATHER_SECONDS, self._is_write_due.set)
         return self._written
 
     async def _write_groups(self) -> None:
@@ -342,7 +340,7 @@ class Sync(AbstractAsyncContextManager["Sync"]):
             if not (settled := self._unwritten):
                 continue
             self._unwritten = []
-            written, self._written = self._written, self._written.get_loop().create_future()
+            written, self._written = self._written, asyncio.Event()
             try:
                 if self._journal is not None or any(one.faulty for one in settled):
                     await self._writing.run(self._write, settled)
@@ -351,10 +349,10 @@ class Sync(AbstractAsyncContextManager["Sync"]):
                 await self._hand_on(chain.from_iterable([one.results for one in settled]))
             except Exception as error:  # noqa: BLE001 - the sync raises it in the end
                 self._delivery.halt(error)
-                self._written.set_result(None)  # for what is settled meanwhile or later
+                self._written.set()  # for what is settled meanwhile or later
                 return
             finally:
-                written.set_result(None)
+                written.set()
 
     def _write(self, settled: Sequence[Settlement]) -> None:
         faulty, rejects = [row for one in settled for row in one.faulty], self._options.rejects

@@ -21,8 +21,8 @@ from personaclick_async.sync.report import Delivered, Failed, Queued
 _SLOWEST_BYTES_PER_SECOND: Final = 125_000
 _USUAL_SECRET: Final = "0" * 32
 
-Settle: TypeAlias = Callable[[Settlement], asyncio.Future[None]]
-"""Queues a settlement for writing; the future is done when it is durable."""
+Settle: TypeAlias = Callable[[Settlement], asyncio.Event]
+"""Queues a settlement for writing; the event is set when it is durable."""
 
 
 def _rejection(batch: Batch, index: int, error: PersonaClickError) -> Settlement:
@@ -84,9 +84,9 @@ class BulkSender:
         if error is None:
             results = map(Queued, map(batch.rows.__getitem__, positions))
             tally = {"sent": len(positions), "queued": len(positions)}
-            await self._settle(Settlement(batch.chunk, positions, results, tally))
+            await self._settle(Settlement(batch.chunk, positions, results, tally)).wait()
         elif len(positions) == 1:
-            await self._settle(_rejection(batch, first, error))
+            await self._settle(_rejection(batch, first, error)).wait()
         elif isinstance(error, PayloadTooLarge):
             # No later body, of this batch or another, is as large.
             self.most_bytes = (len(body) + self._envelope_bytes) // 2
@@ -123,18 +123,17 @@ class ProfileSender:
     async def _work(self, batch: Batch, indexes: Iterator[int]) -> None:
         """Send record after record; each is settled while the next is in flight."""
         await self._slots.acquire()
-        before = self._new_future()
-        before.set_result(None)
+        before = asyncio.Event()
+        before.set()
         try:
             # Halts at once: no newer record of the same person may be sent after an error.
             with self._delivery.halting():
                 for index in indexes:
                     settled = self._settle(await self._deliver(batch, index))
-                    await before
+                    await before.wait()
                     before = settled
         finally:
-            with self._delivery.halting():
-                await before
+            await before.wait()
         if self._delivery.lacks_files and self._spare:
             # Too few open files for so many requests: keep the slot, so that one less runs.
             self._delivery.lacks_files = False
@@ -148,9 +147,11 @@ class ProfileSender:
         row = batch.rows[position]
         identifiers = identifiers_of(fields)
         # Workers take the records in order, so that one only waits for what another has begun.
-        earlier = [self._latest[one] for one in identifiers if one in self._latest]
-        is_done = self._new_future()
-        self._latest.update(dict.fromkeys(identifiers, is_done))
+        earlier, is_done = [], self._new_future()
+        for one in identifiers:
+            if one in self._latest:
+                earlier.append(self._latest[one])
+            self._latest[one] = is_done
         try:
             if earlier:
                 await asyncio.wait(earlier)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,12 @@ import pytest
 
 from personaclick_async import PersonaClick
 from personaclick_async.emulator import Emulator
-from personaclick_async.sync import Result, SyncRefused, SyncStopped
+from personaclick_async.sync import FaultyRow, Result, SyncRefused, SyncStopped, engine
 from tests.conftest import MakeClient
 from tests.sync.support import (
     PATHS,
     SET,
+    Rejects,
     expected,
     people,
     results_of,
@@ -269,3 +270,50 @@ async def test_a_closed_client_ends_it(
     await client.close()
     with pytest.raises(SyncStopped, match="nothing can be delivered: this client was closed"):
         await start(client, people(3), **quick).run()
+
+
+class Stuck(Rejects):
+    """A sink whose disk does not answer for a while."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_asked, self.goes_on = threading.Event(), threading.Event()
+
+    def append(self, rows: Sequence[FaultyRow], /) -> None:
+        self.is_asked.set()
+        self.goes_on.wait()
+        super().append(rows)
+
+
+async def test_cut_off_while_a_slow_disk_writes_it_ends_when_that_is_done(
+    client: PersonaClick, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "_GRACE_SECONDS", 0.1)
+    rejects, sends_first, sends_second = Stuck(), threading.Event(), asyncio.Event()
+
+    def rows() -> Iterator[Any]:
+        yield from people(2)
+        sends_first.wait()
+        yield {"email": "nobody"}
+
+    class Limited:
+        async def wait_needed(self) -> float:
+            if sends_first.is_set():
+                sends_second.set()
+                await asyncio.Event().wait()
+            sends_first.set()
+            await until(rejects.is_asked.is_set)
+            return 0.0
+
+    options = {"route": "per-profile", "chunk_rows": 2, "concurrency": 1, "rejects": rejects}
+    sync = start(client, rows(), limit=Limited(), **options)
+    running = asyncio.create_task(sync.run())
+    await sends_second.wait()
+    # One record is delivered and not counted yet, for the disk is busy with a rejected one.
+    stopping = asyncio.create_task(sync.stop())
+    await asyncio.sleep(0.3)
+    rejects.goes_on.set()
+    async with asyncio.timeout(10):
+        await stopping
+    await asyncio.gather(running, return_exceptions=True)
+    assert sync.report.sent == len(emulator.requests_to(SET)) == 1
