@@ -297,10 +297,7 @@ class _Probe:
         reply = await self._ask("init", INIT)
         if reply.refused is not None:
             raise AuthenticationFailed(
-                f"the service refused init for this shop_id with status {reply.refused}",
-                status=reply.refused,
-                endpoint=INIT.name,
-                attempts=1,
+                "the shop_id was refused", status=reply.refused, endpoint=INIT.name, attempts=1
             )
         self._facts["init"] = {"types": reply.types, "cookies": reply.cookies}
         self._note("init_cookie", names.DID in reply.cookies)

@@ -183,7 +183,7 @@ async def test_with_a_wrong_secret_no_more_is_known_than_without(emulator: Emula
 
 
 async def test_an_unknown_shop_and_a_service_away_are_errors(emulator: Emulator) -> None:
-    with pytest.raises(AuthenticationFailed, match="refused init for this shop_id with status 403"):
+    with pytest.raises(AuthenticationFailed, match="init answered 403: the shop_id was refused"):
         await probe("f" * 30, api_url=emulator.url, pause=0)
     url = emulator.url
     emulator.stop()
