@@ -23,9 +23,12 @@ _LOCAL: Final = "local"
 def shard_of(given: Syncing) -> Shard | None:
     """Check the options; return the share that this machine sends, None for the whole source."""
     if given.dask is not None:
-        for option, value in (("--shard", given.shard), ("--limit", given.limit)):
-            if value is not None:
-                raise ConfigurationError(f"{option} and --dask: expected one of them, got both")
+        for option in ("shard", "limit", "query", "skip_unchanged"):
+            if getattr(given, option):
+                name = f"--{option.replace('_', '-')}"
+                raise ConfigurationError(f"{name} and --dask: expected one of them, got both")
+        if given.source == "-":
+            raise ConfigurationError("--dask: expected files, not standard input")
         if not given.dask.startswith(_LOCAL) and given.parts_folder is None:
             raise ConfigurationError(
                 "--parts-folder: expected a folder that the cluster's machines and this one share"
@@ -68,7 +71,7 @@ def cluster_of(given: Syncing, config: Config) -> Any:  # noqa: ANN401 - a clien
     distributed = need("distributed", extra="dask", purpose="--dask")
     if config.shop_secret is not None:
         # For a local cluster; that of other machines has its own environment.
-        os.environ.setdefault("PERSONACLICK_SHOP_SECRET", config.shop_secret)
+        os.environ["PERSONACLICK_SHOP_SECRET"] = config.shop_secret
     address = given.dask or ""
     kind, _, count = address.partition(":")
     if kind != _LOCAL:

@@ -54,7 +54,8 @@ class Summary:
 
     def see(self, outcome: Outcome) -> Outcome:
         """Look at a row as it is read, and return it."""
-        self.changes.count(outcome.row)
+        if self.is_dry_run:
+            self.changes.count(outcome.row)
         if not isinstance(outcome, Record):
             return outcome
         own = outcome.wire.get(EXTERNAL_ID)

@@ -91,9 +91,12 @@ def test_a_cluster_on_this_machine(
 ) -> None:
     rows = people(1000)
     pattern = write_parts(tmp_path / "data", rows, 5)
+    secret = tmp_path / "secret"
+    secret.write_text(emulator.shop_secret)
+    command = [sys.executable, "-m", "personaclick_async.cli", "sync", pattern, "--dask", "local:2"]
     done = subprocess.run(
-        [sys.executable, "-m", "personaclick_async.cli", "sync", pattern, "--dask", "local:2"],
-        env={**os.environ, **environment},
+        [*command, "--secret-file", str(secret)],
+        env={**os.environ, **environment, "PERSONACLICK_SHOP_SECRET": "another shop's"},
         capture_output=True,
         text=True,
         timeout=60,
@@ -110,6 +113,8 @@ def test_a_cluster_on_this_machine(
     [
         (("--shard", "9/8"), "shard: expected 1/N to N/N"),
         (("--shard", "1/2", "--dask", "local:2"), "expected one of them, got both"),
+        (("--query", "SELECT 1", "--dask", "local:2"), "expected one of them, got both"),
+        (("--skip-unchanged", "--dask", "local:2"), "expected one of them, got both"),
         (("--shard-by", "email"), "only shards are told apart"),
         (("--dask", "tcp://scheduler:8786"), "--parts-folder: expected a folder"),
         (("--dask", "local:many"), "or local:4"),
@@ -130,3 +135,9 @@ def test_what_does_not_go_together_is_refused(
     assert done.exit_code == Exit.CONFIGURATION
     assert said in done.stderr
     assert emulator.requests == []
+
+
+def test_a_cluster_takes_no_standard_input(environment: dict[str, str]) -> None:
+    done = run(environment, "-", "--dask", "local:2")
+    assert done.exit_code == Exit.CONFIGURATION
+    assert "expected files" in done.stderr
