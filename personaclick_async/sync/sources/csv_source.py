@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
-from itertools import chain, islice
+from itertools import chain, islice, zip_longest
 from typing import Any, Final, TextIO
 
 import attrs
@@ -304,8 +304,8 @@ def _is_data(header: Sequence[str], rows: Sequence[Sequence[object]]) -> bool:
     if any(map(_VALUE.fullmatch, header)):
         return True
     others = [cells for row in rows if (cells := [str(cell).strip() for cell in row]) != header]
-    for index, name in enumerate(header):
-        below = [row[index] for row in others if index < len(row) and row[index]]
+    for name, *cells in zip_longest(header, *others, fillvalue=""):
+        below = [*filter(None, cells)]
         is_one_of_them = below.count(name) * _COMMON_ONE_IN >= len(below)
         are_numbers = _NUMBER.fullmatch(name) and all(map(_NUMBER.fullmatch, below))
         if name and below and (is_one_of_them or are_numbers):

@@ -294,6 +294,6 @@ def _value_at(record: Mapping[str, Any], path: str) -> object:
     """Return the value of a key; ``address.city`` is also the key ``city`` inside ``address``."""
     if path in record:
         return record[path]
-    outer, dot, inner = path.partition(".")
-    nested = record.get(outer) if dot else None
+    outer, _, inner = path.partition(".")
+    nested = record.get(outer)
     return _value_at(nested, inner) if isinstance(nested, Mapping) else None

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from personaclick_async import PersonaClickError
 from personaclick_async.names import IMPORT_MAX_BODY_BYTES
 from personaclick_async.sync.mapping import FieldMapping
-from personaclick_async.sync.records import Rejected
+from personaclick_async.sync.records import Record, Rejected
 from personaclick_async.sync.sources import JsonSource, SourceFailed
 from tests.sync.sources.conftest import PEOPLE, MakeFile, faults, plain, wires
 
@@ -102,6 +102,11 @@ def test_a_rejected_object_is_kept_whole(make_file: MakeFile) -> None:
     assert isinstance(rejected, Rejected)
     assert (rejected.field, rejected.given) == ("email", "str of 6 characters")
     assert rejected.source_row == record
+    mapping = FieldMapping.parse('[fields]\nexternal_id = "id"\nemail = "email"')
+    [sent] = JsonSource(make_file("people.jsonl", json.dumps(record)), mapping).outcomes()
+    assert isinstance(sent, Record)
+    assert sent.omitted is not None
+    assert sent.omitted.source_row == record
 
 
 def test_bytes_that_are_no_text_cost_one_row(make_file: MakeFile) -> None:

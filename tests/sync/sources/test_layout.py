@@ -55,7 +55,7 @@ def test_a_first_row_that_looks_like_data_is_no_header(make_file: MakeFile, text
     ],
 )
 def test_a_header_is_one(make_file: MakeFile, header: str) -> None:
-    path = make_file("people.csv", f"{header}\n1,ada@shop.example,Ada\n2,b@shop.example,B\n")
+    path = make_file("people.csv", f"{header}\n1,ada@shop.example,Ada\n2,b@shop.example,B\n3\n")
 
     assert CsvSource(path).columns == tuple(header.split(","))
 
