@@ -362,7 +362,7 @@ def _fill(update: ProfileUpdate, given: Mapping[str, object]) -> None:
         if ID in given:
             given = _with_one_user_id(given)
         update.mentioned = ProfileUpdate.checked(given, "profile update")
-        update.custom = {} if custom is None else _custom(custom)  # type: ignore[misc]  # while it is made
+        update.custom = {} if custom is None else _custom(custom)  # type: ignore[misc]  # it is new
     except ValidationError as error:
         if error.given == rules.given("") and "[" not in error.field:
             raise ValidationError(error.field, _NOT_EMPTY, error.given) from None
