@@ -12,6 +12,7 @@ from typing import Any, Final, Literal, TypeAlias, get_type_hints
 import attrs
 import typer
 
+from personaclick_async.cli.outcome import LogForScripts
 from personaclick_async.cli.process import Interrupted, run_interruptibly
 from personaclick_async.client import PersonaClick
 from personaclick_async.config import UNSET, RateLimit, Unset
@@ -43,7 +44,10 @@ def command(work: Callable[..., object]) -> Callable[..., None]:
     @wraps(work)
     def run(**given: Any) -> None:  # noqa: ANN401 - whatever the options are
         for name, group in groups.items():
-            given[name] = group(**{key: given.pop(key) for key in attrs.fields_dict(group)})
+            fields = [at.name for at in attrs.fields(group) if at.init]
+            given[name] = group(**{key: given.pop(key) for key in fields})
+        if given["output"].as_json:
+            logging.getLogger("personaclick_async").addHandler(LogForScripts(given["output"]))
         try:
             begun = work(**given)
             if inspect.iscoroutine(begun):

@@ -70,6 +70,17 @@ def test_wrong_credentials_end_with_the_services_reason_at_the_first_request(
     assert len(emulator.requests) <= 4  # for each run one, and one to make sure
 
 
+def test_a_script_reads_one_error_and_no_text(shell: Shell, emulator: Emulator) -> None:
+    with emulator.fault(status=503):
+        stopped = shell.process("sync", "customers.csv", "--patience", "0.1", "--json")
+    assert json.loads(stopped.stderr)["cause"] == "unreachable"
+    assert "a sync waits for the service" in json.loads(stopped.stdout)["warnings"][0]
+
+    done = [shell.process("sync", "customers.csv", "--json") for _ in range(2)]
+    assert [one.stderr for one in done] == ["", ""]
+    assert "it is sent again" in json.loads(done[1].stdout)["warnings"][0]
+
+
 @pytest.mark.parametrize("route", ["bulk", "per-profile"])
 def test_a_redirect_is_a_wrong_address(shell: Shell, emulator: Emulator, route: str) -> None:
     with emulator.fault(status=302):
