@@ -62,6 +62,7 @@ CASES = [
     ('gender = { column = "c", values = { M = "m", F = "f" } }', "M", "m"),
     ('gender = { column = "c", values = { "1" = "m", "2" = "f" } }', 2, "f"),
     ('gender = { column = "c", absent = ["NA", "-"] }', "NA", None),
+    ('gender = { column = "c", absent = "x", values = { X = "f", x = "m" } }', "x", "m"),
     ('birthday = "c"', "1985-12-10", "1985-12-10"),
     ('birthday = { column = "c", format = "%m/%d/%Y" }', "04/08/1966", "1966-04-08"),
     ('birthday = { column = "c", format = "%m/%d/%Y" }', "5/14/1965", "1965-05-14"),
@@ -105,6 +106,10 @@ CASES = [
     ('[custom]\nx = { column = "c", type = "float" }', "-$1,234.50", -1234.5),
     ('[custom]\nx = { column = "c", type = "float" }', "€ -5", -5.0),
     ('[custom]\nx = { column = "c", type = "float" }', "-$1,250", -1250.0),
+    ('[custom]\nx = { column = "c", type = "float", decimal = "," }', "1.250", 1250.0),
+    ('[custom]\nx = { column = "c", type = "integer" }', "1,250", 1250),
+    ('[custom]\nx = { column = "c", type = "string" }', '"<b>&lt;"', '"<b>&lt;"'),
+    ('[custom]\nx = { column = "c", type = "json" }', '"a"', "a"),
     ('[custom]\nx = { column = "c", type = "float" }', "1.5e3", 1500.0),
     ('[custom]\nx = { column = "c", type = "float", decimal = "," }', "1.234,5 €", 1234.5),
     ('[custom]\nx = { column = "c", type = "boolean" }', "N", False),
@@ -233,12 +238,15 @@ READ = [
     ("loyalty_id", "'7210001", "7210001"),
     ("loyalty_id", "A\u200b7", "A7"),
     ("loyalty_id", "007", "007"),
+    ("loyalty_id", "#1", "#1"),
+    ("location", "Arts &centre", "Arts &centre"),
     ("loyalty_id", "1E4", "1E4"),
     ("loyalty_id", 1001.0, "1001"),
     ("loyalty_id", Decimal("1001.0"), "1001"),
     ("birthday", "1990-3-1", "1990-03-01"),
     ("birthday", "1990-03-11T00:00:00.000", "1990-03-11"),
     ("birthday", "1990/03/11", "1990-03-11"),
+    ("birthday", "1990-03-11T23:00:00+03:00", "1990-03-11"),
     ("birthday", "1990年3月1日", "1990-03-01"),
     ("first_name", "'t Hooft", "'t Hooft"),
     ("first_name", '"Ada"', "Ada"),
@@ -435,16 +443,19 @@ def test_a_whole_name_is_split() -> None:
 
 
 def test_columns_are_joined_and_empty_ones_left_out() -> None:
-    toml = 'location = { columns = ["city", "state"], join = ", ", case = "upper" }'
+    toml = 'location = { columns = ["city", "state"], join = ", ", case = "upper", absent = "-" }'
 
     both = _map(toml, {"city": "Oslo ", "state": "x"})
     one = _map(toml, {"city": "Oslo", "state": " "})
+    dash = _map(toml, {"city": "-", "state": "Oslo"})
     none = _map(toml, {"city": "", "state": ""})
     typed = _map(toml, {"city": None, "state": 7})
     wrong = _map(toml, {"city": 1.5, "state": 7}, top='invalid = "reject"')
 
-    found = [o.wire.get("location") for o in (both, one, none, typed) if isinstance(o, Record)]
-    assert found == ["OSLO, X", "OSLO", None, "7"]
+    found = [
+        o.wire.get("location") for o in (both, one, dash, none, typed) if isinstance(o, Record)
+    ]
+    assert found == ["OSLO, X", "OSLO", "OSLO", None, "7"]
     assert isinstance(wrong, Rejected)
     assert (wrong.field, wrong.rule) == ("location", "texts to join")
 
@@ -758,7 +769,9 @@ ADDRESSES = st.from_regex(
 )
 NUMBERS = st.from_regex(r"[0-9]{1,7}", fullmatch=True)
 TWO_LINES = st.sampled_from(["a1@b.co\nc1@d.co", "7\n8", "7\n", "a1@b.co\n", "c" * 65 + "@d.co"])
-WORDS = st.sampled_from(["none", "null@null.co", "9999999", "unknown@x.co", "a1@b.co", "7", ""])
+WORDS = st.sampled_from(
+    ["none", "null@null.co", "9999999", "unknown@x.co", "a1@b.co", "7", "8", ""]
+)
 
 
 @settings(deadline=None, max_examples=1000)
@@ -767,7 +780,8 @@ WORDS = st.sampled_from(["none", "null@null.co", "9999999", "unknown@x.co", "a1@
     cells=st.lists(ADDRESSES | WORDS) | st.lists(NUMBERS | WORDS) | st.lists(TWO_LINES | WORDS),
 )
 def test_a_column_is_what_each_of_its_cells_is_by_itself(field: str, cells: list[str]) -> None:
-    converter = Converter(field, FieldMapping.parse(f'[fields]\n{field} = "c"').fields[field])
+    toml = f'[fields]\n{field} = {{ column = "c", absent = ["8", "a1@b.co"] }}'
+    converter = Converter(field, FieldMapping.parse(toml).fields[field])
 
     assert converter.column(cells) == [converter.attempt(cell) for cell in cells]
 

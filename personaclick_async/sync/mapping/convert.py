@@ -89,11 +89,10 @@ class Converter:
         self._origin = origin
         self.notes: list[str] = []
         # What whole texts stand for, None for nothing; looked up as spelt, then in small letters.
-        folded = {text.casefold(): value for text, value in origin.values.items()}
-        values = {**folded, **origin.values}
-        values = {text: values[text] for text in values if text.casefold() not in origin.absent}
         flags = FLAGS if origin.kind is Kind.FLAG else {}
-        self._known: dict[str, Json] = {"": None, **flags, **values, **dict.fromkeys(origin.absent)}
+        absent = dict.fromkeys(origin.absent)
+        folded = {text.casefold(): value for text, value in origin.values.items()}
+        self._known: dict[str, Json] = {"": None, **flags, **absent, **folded, **origin.values}
         readers: dict[Kind, Callable[[Any], object]] = {
             **dict.fromkeys((Kind.ANY, Kind.GENDER), lambda value: value),
             Kind.TEXT: self._name if name in FIELDS else str,
