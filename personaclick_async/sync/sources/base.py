@@ -34,7 +34,7 @@ BOOKKEEPING: Final = ("_row", "_field", "_reason", SENT)
 ROW: Final = "row"  # the field of the fault of a row that is broken as a whole
 EMPTY: Final = ("", None)  # what an empty cell holds
 # Part of every fingerprint: to be raised when the same bytes come to be read differently.
-_READING: Final = "sources 4"
+_READING: Final = "sources 5"
 _ROWS_AT_ONCE: Final = 256  # with more, the processor's cache is too small
 
 # Yields outcomes, and returns the number of the source's last row, skipped ones included.

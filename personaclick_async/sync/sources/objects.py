@@ -19,6 +19,7 @@ from personaclick_async import codec
 from personaclick_async.models import rules
 from personaclick_async.names import IMPORT_MAX_BODY_BYTES
 from personaclick_async.sync.mapping import CompiledMapping, FieldMapping
+from personaclick_async.sync.mapping.definition import looks_like_data
 from personaclick_async.sync.records import Fault, Item, Outcome, Record, Rejected, outcome_of
 from personaclick_async.sync.sources.base import (
     BOOKKEEPING,
@@ -171,10 +172,11 @@ class JsonSource(_ObjectSource):
     def seen(self) -> Seen:
         """Whether it is JSON Lines, the encoding, and about how many lines there are."""
         path = self._path
-        kind = "JSON Lines" if path is None else "JSON"
-        where = f", the objects of '{path.removesuffix(_ITEM)}'" if path and _ITEM in path else ""
+        how = f"{'JSON Lines' if path is None else 'JSON'} in {self._encoding}"
+        if path and path.endswith(_ITEM) and not looks_like_data([path]):
+            how += f", the objects of '{path.removesuffix(_ITEM)}'"
         return Seen(
-            notices=(f"{self.name}: read as {kind} in {self._encoding}{where}",),
+            notices=(f"{self.name}: read as {how}",),
             size_hint=self._input.lines if path is None else None,
         )
 

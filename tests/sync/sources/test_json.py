@@ -287,6 +287,9 @@ def test_which_of_several_arrays_is_read_is_said(make_file: MakeFile) -> None:
     assert source.notices == (
         "people.json: read as JSON in utf-8 (what JSON is in), the objects of 'customers'",
     )
+    secret = JsonSource(make_file("a.json", json.dumps({"zoe@shop.example": [ZOE]})))
+    assert wires(secret.outcomes()) == [ZOE]
+    assert "zoe" not in secret.notices[0]
 
 
 def test_what_is_no_object_in_an_array_is_rejected_by_itself(make_file: MakeFile) -> None:
