@@ -154,13 +154,14 @@ class Emulator(Traffic):
             started.set_result(None)
             await stopping.wait()
         finally:
+            # First: threads that ask again and again would keep the lock from the server.
+            self._service = None
             for held in self.holds.copy():
                 held.release()
             await runner.cleanup()
-            with self.lock:
-                self._service = None
-            # What is still queued stays in the database; the next start applies it.
-            self._applying.cancel()
+            with self.lock:  # until nobody uses the store
+                # What is still queued stays in the database; the next start applies it.
+                self._applying.cancel()
 
     @contextmanager
     def _running(self) -> Iterator[Service]:

@@ -335,6 +335,24 @@ async def test_what_changes_elsewhere_is_seen_without_a_reload(
         assert "the entry has no identifier (1)" in await window.text("#ignored")
 
 
+async def test_after_another_start_the_page_goes_on(
+    emulator: Emulator, client: PersonaClick, window: Browser
+) -> None:
+    for name in ("Ada", "Eve"):
+        await client.user(external_id="7").profile.set(first_name=name)
+    await window.open(f"{emulator.url}_emulator/")
+    await window.until("document.querySelectorAll('#requests > li').length == 2")
+    await window.run("document.querySelector('#requests > li:last-child summary').click()")
+    await asyncio.to_thread(emulator.stop)
+    await window.until("document.querySelector('#live.off')")
+    assert await window.run("return document.querySelectorAll('#requests > li').length") == 2
+
+    async with Emulator(port=emulator.port):
+        await client.user(did="d").orders.last_for_user()
+        await window.until("document.querySelectorAll('#requests > li').length == 1")
+        assert "GET" in await window.text("#requests summary")
+
+
 async def test_computed_blocks_are_edited_and_all_is_reset(
     emulator: Emulator, client: PersonaClick, window: Browser
 ) -> None:

@@ -132,7 +132,7 @@ function requestItem(request) {
     make("p", "bar", copyButton("Copy as curl", () => curlOf(request))),
     titled("Query", request.query), titled("Body", request.body),
     titled("Answer", request.answer), titled("Headers", request.headers),
-  ], request.number);
+  ], `${request.number} ${request.at}`); // another emulator counts from 1, too
 }
 
 function matches(request, text) {
