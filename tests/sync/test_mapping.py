@@ -114,6 +114,8 @@ CASES = [
     ('[custom]\nx = { column = "c", type = "float", decimal = "," }', "1.234,5 €", 1234.5),
     ('[custom]\nx = { column = "c", type = "boolean" }', "N", False),
     ('[custom]\nx = { column = "c", type = "date" }', "2026-08-01", "2026-08-01"),
+    ('[custom]\nx = { column = "c", type = "date" }', date(2026, 8, 1), "2026-08-01"),
+    ('[custom]\nx = { column = "c", type = "identifier" }', '"007"', "007"),
     (
         '[custom]\nx = { column = "c", type = "datetime" }',
         "2026-08-01T12:30Z",

@@ -48,7 +48,7 @@ _MOST_REMEMBERED: Final = 16_384
 _LONGEST_REMEMBERED: Final = 64
 _QUOTES: Final = "\"'\u201c\u201d\u2019»"
 _NOT_TITLED: Final = re.compile(r"(?<=\bMc)[^\W\d_]|\bI(?:ii?|v)\b")  # McDonald, Smith III
-# Where it is not the first letter of a word; there it stays as it is.
+# After a letter, as the first one of a word stays large.
 _TURKISH_I: Final = re.compile(r"(?<=[^\W\d_])[Iİ]+")
 _SMALL_I: Final = str.maketrans("Iİ", "\u0131i")
 _EVENING: Final = 20
