@@ -24,7 +24,6 @@ with extra("shared-limit", "limits"):
 
 VARIABLE: Final = "PERSONACLICK_SHARED_LIMIT_URL"
 
-_DOCUMENTED: Final = DOCUMENTED_LIMITS[Family.IMPORT]
 _SHORTEST_WAIT: Final = 0.01
 _LONGEST_WAIT: Final = 5.0
 _SCHEMES: Final = ("redis://", "rediss://", "unix://")
@@ -56,7 +55,7 @@ class SharedLimit(AbstractAsyncContextManager["SharedLimit"]):
         url: str | None = None,
         *,
         shop: str,
-        limit: RateLimit = _DOCUMENTED,
+        limit: RateLimit = DOCUMENTED_LIMITS[Family.IMPORT],
         headroom: Seconds = 5.0,
     ) -> None:
         if not headroom >= 0:

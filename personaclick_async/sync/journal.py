@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from datetime import datetime, timedelta
 from hashlib import blake2b
-from itertools import starmap
+from itertools import count, starmap
 from pathlib import Path
 from typing import Final
 
@@ -267,12 +267,13 @@ class Journal:
 
     def save(self, settled: Sequence[Settlement], *, rejects_at: int = 0) -> None:
         """Save what became of rows; drop the contents of records that were refused."""
-        run, run.rejects_at = self.run, rejects_at
+        run = self.run
+        run.rejects_at = rejects_at
         for one in settled:
             for position in one.positions:
                 one.chunk.settled[position] = 1
-            for name, count in one.tally.items():
-                run.tally[name] = run.tally.get(name, 0) + count
+            for name, rows in one.tally.items():
+                run.tally[name] = run.tally.get(name, 0) + rows
         chunks = {one.chunk for one in settled}
         run.last_row = max(run.last_row, *(chunk.last_row for chunk in chunks))
         refused = [row for one in settled for row in one.faulty if isinstance(row, Refused)]
@@ -338,10 +339,8 @@ def _make(path: Path) -> None:
 
 
 def _set_aside(path: Path) -> None:
-    number = 1
-    while (aside := path.with_name(f"{path.name}.damaged-{number}")).exists():
-        number += 1
-    path.rename(aside)
+    names = (path.with_name(f"{path.name}.damaged-{number}") for number in count(1))
+    aside = path.rename(next(name for name in names if not name.exists()))
     # It belongs to the damaged file: beside the new one SQLite would read it.
     with suppress(FileNotFoundError):
         Path(f"{path}-wal").rename(f"{aside}-wal")
