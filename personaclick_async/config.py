@@ -47,11 +47,11 @@ def of_kind(
 
     def check(_: object, at: attrs.Attribute[Any], value: object) -> None:
         if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-            raise ConfigurationError(f"{at.name}: expected {noun}, got {type(value).__name__}")
+            raise ConfigurationError(f"{at.alias}: expected {noun}, got {type(value).__name__}")
         if not keeps(value):
             described = f"{len(value)} characters" if isinstance(value, str) else "another"
             got = value if isinstance(value, int | float) else described
-            raise ConfigurationError(f"{at.name}: expected {rule}, got {got}")
+            raise ConfigurationError(f"{at.alias}: expected {rule}, got {got}")
 
     return check
 

@@ -10,11 +10,12 @@ import secrets
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import suppress
-from datetime import timedelta
 from typing import Any, Final
 
+import attrs
+
 from personaclick_async.cache import CacheStats, Stored
-from personaclick_async.config import Seconds, to_seconds
+from personaclick_async.config import Seconds, number, to_seconds
 from personaclick_async.errors import ConfigurationError
 from personaclick_async.integrations import extra
 from personaclick_async.models.identity import Identity
@@ -66,6 +67,12 @@ return 1
 """Returns 1 if the body was kept: there was no write since the permit was given."""
 
 
+def _seconds(default: Seconds, at_least: Seconds = 0.0) -> float:
+    check = number(at_least=at_least, finite=True)
+    return attrs.field(default=default, kw_only=True, converter=to_seconds, validator=check)
+
+
+@attrs.define(eq=False, repr=False)
 class RedisStore:
     """Profiles that processes share through one Redis server: ``PersonaClick(store=…)``.
 
@@ -95,33 +102,28 @@ class RedisStore:
     :raises ConfigurationError: a setting breaks its rule.
     """
 
-    def __init__(
-        self,
-        url: str,
-        *,
-        prefix: str = "personaclick",
-        timeout: Seconds | timedelta = 0.25,
-        rest: Seconds | timedelta = 2.0,
-        memory_ttl: Seconds | timedelta = 2.0,
-    ) -> None:
-        self.memory_ttl = _seconds("memory_ttl", memory_ttl)
-        self._timeout = _seconds("timeout", timeout, least=0.001)
-        self._rest = _seconds("rest", rest)
-        self._prefix = prefix
-        self._url = url
+    _url: str
+    _prefix: str = attrs.field(default="personaclick", kw_only=True)
+    _timeout: Seconds = _seconds(0.25, at_least=0.001)
+    _rest: Seconds = _seconds(2.0)
+    memory_ttl: Seconds = _seconds(2.0)
+    _shop: bytes = attrs.field(default=b"", init=False)
+    _stats: CacheStats = attrs.field(factory=CacheStats, init=False)
+    _by_loop: dict[asyncio.AbstractEventLoop, AsyncGenerator[Redis, None]] = attrs.field(
+        factory=dict, init=False
+    )
+    _away_until: Seconds = attrs.field(default=0.0, init=False)
+    # Writes to announce, each with a mark, to tell a newer write from the one announced; by None
+    # one of all profiles.
+    _pending: dict[Identity | None, object] = attrs.field(factory=dict, init=False)
+
+    def __attrs_post_init__(self) -> None:
         connection: Any = None
         # An error's text may hold the password. Also finds options that redis-py does not know.
-        with suppress(ValueError, TypeError):
+        with suppress(ValueError, TypeError, AttributeError):
             connection = self._pool().make_connection()
         if connection is None:
             raise ConfigurationError("url: expected redis://, rediss:// or unix://")
-        self._shop = b""
-        self._stats = CacheStats()
-        self._by_loop: dict[asyncio.AbstractEventLoop, AsyncGenerator[Redis, None]] = {}
-        self._away_until = 0.0
-        # Writes to announce, each with a mark, to tell a newer write from the one announced; by
-        # None one of all profiles.
-        self._pending: dict[Identity | None, object] = {}
 
     def open(self, shop_id: str, stats: CacheStats) -> None:
         """Take the shop's name and where to count failures; the client calls it.
@@ -234,10 +236,3 @@ class RedisStore:
 
 def _milliseconds(seconds: Seconds) -> int:
     return math.ceil(min(seconds, _LONGEST) * 1000)
-
-
-def _seconds(name: str, value: Seconds | timedelta, *, least: float = 0.0) -> Seconds:
-    seconds = to_seconds(value)
-    if not least <= seconds < math.inf:
-        raise ConfigurationError(f"{name}: expected {least} seconds or more, got {seconds}")
-    return seconds

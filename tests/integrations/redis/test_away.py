@@ -249,8 +249,10 @@ async def test_an_outage_is_logged_once_without_addresses(
         assert secret not in repr(store)
 
 
-@pytest.mark.parametrize("url", ["http://x:geheim@host", "redis://:geheim@host/?colour=geheim", ""])
-def test_an_address_that_is_none_is_refused_and_not_repeated(url: str) -> None:
+@pytest.mark.parametrize(
+    "url", ["http://x:geheim@host", "redis://:geheim@host/?colour=geheim", "", 5]
+)
+def test_an_address_that_is_none_is_refused_and_not_repeated(url: Any) -> None:
     with pytest.raises(ConfigurationError, match="redis://") as caught:
         RedisStore(url)
     assert "geheim" not in str(caught.value)
@@ -258,8 +260,8 @@ def test_an_address_that_is_none_is_refused_and_not_repeated(url: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["timeout", "rest", "memory_ttl"])
-@pytest.mark.parametrize("value", [-1, float("inf"), float("nan")])
-def test_settings_that_make_no_sense_are_refused(name: str, value: float) -> None:
+@pytest.mark.parametrize("value", [-1, float("inf"), float("nan"), "1"])
+def test_settings_that_make_no_sense_are_refused(name: str, value: object) -> None:
     setting: dict[str, Any] = {name: value}
     with pytest.raises(ConfigurationError, match=name):
         RedisStore("redis://localhost", **setting)
