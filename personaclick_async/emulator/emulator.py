@@ -209,7 +209,7 @@ class Emulator(Traffic):
     def add_profiles(self, profiles: Iterable[Mapping[str, Any]]) -> int:
         """Add or update profiles given flat, as ``profile/set`` takes them; return how many.
 
-        :raises ValueError: a value can't be one of its field; none is added.
+        :raises ValueError: one names nobody, or a value can't be one of its field; none is added.
         """
         return self._load("profiles", profiles)
 

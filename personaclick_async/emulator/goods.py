@@ -39,7 +39,7 @@ _SIZES: Final = ("120", "140", "160", "180", "200", "220", "310", "520", "origin
 _PRICES: Final = ("price", "price_full", "oldprice", "oldprice_full")
 _NUMBERS: Final = {*_PRICES, "discount", "discount_percent", "stock_quantity"}
 _FEW: Final = 10
-_NO_HANDLE: Final = re.compile(r"^([A-Za-z]+:)?//[^/?#]*|[?#].*")
+_AROUND_PATH: Final = re.compile(r"^([A-Za-z]+:)?//[^/?#]*|[?#].*")
 """What an address has before and behind its path."""
 _FASHION: Final = ("fashion_sizes", "fashion_original_sizes", "fashion_colors")
 _LISTS: Final = ("category_ids", "categories", "params", *_FASHION)
@@ -290,9 +290,9 @@ def _formatted(of: Given, name: str) -> str:
 _DERIVED: Final[Mapping[str, Callable[[Given], Json]]] = {
     "image_url": lambda of: of["picture"],
     "picture": lambda of: of["image_url"],
-    "image_url_handle": lambda of: _NO_HANDLE.sub("", of["image_url"]),
+    "image_url_handle": lambda of: _AROUND_PATH.sub("", of["image_url"]),
     "image_url_resized": lambda of: dict.fromkeys(_SIZES, of["image_url"]),
-    "url_handle": lambda of: _NO_HANDLE.sub("", of["url"]),
+    "url_handle": lambda of: _AROUND_PATH.sub("", of["url"]),
     "category_ids": lambda of: [str(one["id"]) for one in of["categories"] if "id" in one],
     "fashion_sizes": lambda of: [*of["fashion"]["sizes"]],
     "fashion_colors": lambda of: [*of["fashion"]["colors"]],

@@ -143,6 +143,7 @@ def json_objects(text: bytes) -> list[JsonObject]:
     """Read an array of JSON objects, or an object from each line that is not empty."""
     text = text.removeprefix(BOM_UTF8)
     is_array = text.lstrip().startswith(b"[")
+    # A line in brackets is an array, too; an empty one has nothing in it.
     arrays = [text] if is_array else [b"[%b]" % line for line in text.splitlines()]
     found: list[JsonObject] = []
     for number, array in enumerate(arrays, 1):
