@@ -258,7 +258,7 @@ class Delivery:
             if self.halted.done():
                 raise Halted
             try:
-                sent = await self.core.transport.send(call, self._call_options, _attempts_of) or 1
+                sent = await self.core.transport.send(call, self._call_options, _attempts_of)
             finally:
                 # Also after a failure: a request without an answer may have been carried out.
                 if names is None:

@@ -328,3 +328,10 @@ async def test_a_slow_reader_slows_the_sync_down(
         assert before < 300
         left = [result async for result in results]
     assert len(left) == 599
+
+
+@pytest.mark.parametrize("route", list(Route)[1:])
+async def test_a_disabled_client_sends_no_request_and_counts_none(route: Route) -> None:
+    async with PersonaClick("e0" * 15, shop_secret="5e" * 16, disabled=True) as client:
+        report = await start(client, people(3), route=route).run()
+    assert (report.sent, report.requests, report.bytes_sent) == (3, 0, 0)
