@@ -170,7 +170,7 @@ class Converter:
             return self._known[folded]
         if origin.kind in _IS_PLAIN:
             text = self._taken("apostrophes", text, "apostrophe removed").strip()
-        self._check_meant(text)
+        text = self._meant(text)
         if origin.part is not None:
             text = _part_of(text, origin.part)
         if origin.case is not None:
@@ -187,8 +187,7 @@ class Converter:
                 raise refuse(self.label, "texts to join", cell)
             text = self._trimmed(text)
             if text and text.casefold() not in self._origin.absent:
-                self._check_meant(text)
-                texts.append(text)
+                texts.append(self._meant(text))
         return self._origin.join.join(texts)
 
     def _trimmed(self, text: str) -> str:
@@ -218,7 +217,8 @@ class Converter:
         found = pattern(what).fullmatch(text)
         return text if found is None else self._noted(text, found[1], note)
 
-    def _check_meant(self, text: str) -> None:
+    def _meant(self, text: str) -> str:
+        """Return a text with its HTML decoded; refuse what programs write in place of a value."""
         if text.casefold() == "null":
             # The service's own clients send it for nothing, and it erases what was there
             # (protocol, 3.3).
@@ -226,6 +226,12 @@ class Converter:
             raise refuse(self.label, rule, text)
         if text.startswith("#") and pattern("error").fullmatch(text):
             raise refuse(self.label, "a value, not a spreadsheet's error: the value is lost", text)
+        is_html = ("<" in text or "&" in text) and pattern("html").search(text)
+        if is_html and self._read == self._name and text not in NO_NAMES:
+            text = self._noted(text, unescape(text).strip(), "HTML decoded")
+            if pattern("html").search(text):
+                raise refuse(self.label, "text, not HTML", text)
+        return text
 
     # The readers of each kind: of texts that are not empty; of other values if the kind is no text.
 
@@ -233,10 +239,6 @@ class Converter:
         if text in NO_NAMES:
             rule = 'a value, not a word for none (say absent = ["none"] or another)'
             raise refuse(self.label, rule, text)
-        if ("<" in text or "&" in text) and pattern("html").search(text):
-            text = self._noted(text, unescape(text), "HTML decoded")
-            if pattern("html").search(text):
-                raise refuse(self.label, "text, not HTML", text)
         if not text.isascii() and _is_mojibake(text):
             rule = "the letters that were meant: it was decoded wrongly before"
             raise refuse(self.label, rule, text)
