@@ -76,9 +76,13 @@ def cluster_of(given: Syncing, config: Config) -> Any:  # noqa: ANN401 - a clien
     kind, _, count = address.partition(":")
     if kind != _LOCAL:
         try:
-            return distributed.Client(address)
+            cluster = distributed.Client(address)
         except (OSError, ValueError):
             raise ConfigurationError("--dask: no scheduler answers at that address") from None
+        if cluster.nthreads():
+            return cluster
+        cluster.close()
+        raise ConfigurationError("--dask: the cluster has no workers")
     if not count.isdecimal() or not int(count):
         raise ConfigurationError("--dask: expected an address such as tcp://host:8786, or local:4")
     return distributed.Client(

@@ -58,7 +58,7 @@ class SharedLimit(AbstractAsyncContextManager["SharedLimit"]):
         limit: RateLimit = DOCUMENTED_LIMITS[Family.IMPORT],
         headroom: Seconds = 5.0,
     ) -> None:
-        if not headroom >= 0:
+        if not 0 <= headroom < math.inf:
             raise ConfigurationError(f"headroom: expected 0 or more seconds, got {headroom}")
         self._url = url
         self._name = sha256(shop.encode()).hexdigest()[:24]

@@ -186,8 +186,10 @@ def parts_of(
 
     :param where: a path, a pattern such as ``data/*.csv``, or several of these.
     :param by: the identifier by which users are divided among shards.
-    :raises ConfigurationError: no file fits.
+    :raises ConfigurationError: no file fits, or there are to be no parts.
     """
+    if count < 1:
+        raise ConfigurationError(f"parts: expected 1 or more, got {count}")
     files: list[str] = []
     for pattern in [where] if isinstance(where, str | os.PathLike) else where:
         found = expand(os.fspath(pattern))

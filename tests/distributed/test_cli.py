@@ -137,6 +137,15 @@ def test_what_does_not_go_together_is_refused(
     assert emulator.requests == []
 
 
+def test_a_cluster_needs_workers(environment: dict[str, str], tmp_path: Path) -> None:
+    pattern = write_parts(tmp_path / "data", people(3), 1)
+    with LocalCluster(n_workers=0, dashboard_address=None) as empty:  # type: ignore[no-untyped-call]
+        address = empty.scheduler_address
+        done = run(environment, pattern, "--dask", address, "--parts-folder", "parts")
+    assert done.exit_code == Exit.CONFIGURATION
+    assert "the cluster has no workers" in done.stderr
+
+
 def test_a_cluster_takes_no_standard_input(environment: dict[str, str]) -> None:
     done = run(environment, "-", "--dask", "local:2")
     assert done.exit_code == Exit.CONFIGURATION

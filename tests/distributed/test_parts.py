@@ -58,6 +58,9 @@ def test_a_single_file_is_divided_into_shards(tmp_path: Path) -> None:
 def test_no_file_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="no file fits"):
         parts_of(str(tmp_path / "*.csv"), 2)
+    pattern = write_parts(tmp_path / "data", people(3), 1)
+    with pytest.raises(ConfigurationError, match="expected 1 or more, got 0"):
+        parts_of(pattern, 0)
 
 
 @pytest.mark.parametrize("route", ["bulk", "per-profile"])

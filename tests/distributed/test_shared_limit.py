@@ -106,5 +106,6 @@ async def test_the_address_may_come_from_the_environment(
     async with limit:
         assert await limit.wait_needed() == 0.0
     assert repr(limit) == "<SharedLimit of 40 in 65 s>"
-    with pytest.raises(ConfigurationError, match="headroom"):
-        SharedLimit(shop="one", headroom=-1)
+    for headroom in (-1, float("inf"), float("nan")):
+        with pytest.raises(ConfigurationError, match="headroom"):
+            SharedLimit(shop="one", headroom=headroom)
