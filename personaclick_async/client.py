@@ -378,8 +378,8 @@ class PersonaClick:
         A POST or DELETE drops the cached profiles, for it may have changed any of them.
 
         :param path: without a query; put nothing personal into it.
-        :param parameters: the query of a GET, else the fields of the JSON body; ``shop_id`` and
-            ``shop_secret`` are added.
+        :param parameters: the query of a GET, else the fields of the JSON body, whose values may
+            be what a custom property may; ``shop_id`` and ``shop_secret`` are added.
         :param repeat: send it again after a failure, because twice has the effect of once.
         :raises ValidationError: the method, the path or a parameter is malformed.
         """

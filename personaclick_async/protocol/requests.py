@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
 from datetime import date
 from functools import partial
 from typing import Final, Generic, NamedTuple, TypeVar
@@ -142,16 +140,11 @@ def any_request(
     for name in credentials.keys() & parameters.keys():
         raise ValidationError(name, "nothing: the client adds it", "a value")
     endpoint = names.Endpoint(path.strip("/"), method, is_idempotent=repeat)
+    exact: dict[str, Json] = rules.custom_value("parameters", parameters)
     if method == "GET":
-        exact: dict[str, Json] = rules.custom_value("parameters", parameters)
         query = {name: _as_text(name, value) for name, value in exact.items()}
         return Call(endpoint, read_json, {**credentials, **query})
-    with suppress(TypeError, ValueError, RecursionError):
-        # Not the codec, which says null for NaN, and text for bytes.
-        text = json.dumps({**credentials, **parameters}, ensure_ascii=False, allow_nan=False)
-        return Call(endpoint, read_json, body=text.encode())
-    # Outside the handler: the encoder's exception may quote a value.
-    raise rules.refuse("parameters", "what JSON can say", parameters)
+    return Call(endpoint, read_json, body=codec.encode({**credentials, **exact}))
 
 
 def _as_text(name: str, value: Json) -> str:
