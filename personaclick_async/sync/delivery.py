@@ -9,7 +9,7 @@ import math
 import os
 import random
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from enum import Enum
@@ -18,7 +18,6 @@ from typing import Final
 import attrs
 
 from personaclick_async import errors
-from personaclick_async.codec import Json
 from personaclick_async.config import CallOptions, RetryPolicy, Seconds
 from personaclick_async.errors import ConfigurationError, PersonaClickError
 from personaclick_async.models.identity import Identity
@@ -27,7 +26,6 @@ from personaclick_async.protocol.answers import Answer
 from personaclick_async.protocol.requests import Call
 from personaclick_async.retry import wait_before_next
 from personaclick_async.sync.options import SyncOptions
-from personaclick_async.sync.records import Fault, Refused
 from personaclick_async.sync.report import Cause, Report, SyncStopped, Tally, Waiting
 from personaclick_async.user import Core
 
@@ -96,15 +94,10 @@ def describe(error: PersonaClickError) -> str:
             return str(error)
 
 
-def _in_full(error: PersonaClickError) -> str:
+def in_full(error: PersonaClickError) -> str:
+    """Say what went wrong with the service's message, from which a quoted value was withheld."""
     message = getattr(error, "message", "")
     return describe(error) + (message and f": {message}")
-
-
-def refusal(row: int, wire: Mapping[str, Json], error: PersonaClickError) -> Refused:
-    """Reject a record that the service refused when it was sent alone."""
-    rule = f"what the service takes ({_in_full(error)})"
-    return Refused(row, (Fault("record", rule, "what it refused"),), dict(wire))
 
 
 @attrs.define
@@ -280,7 +273,7 @@ class Delivery:
             if verdict is Verdict.WAIT or (problem and judge(problem)[0] is Verdict.WAIT):
                 return problem or error
             if verdict is Verdict.STOP or problem is not None:
-                raise self.give_up(f"nothing can be delivered: {_in_full(error)}", cause, error)
+                raise self.give_up(f"nothing can be delivered: {in_full(error)}", cause, error)
             self._is_unauthorized = verdict is Verdict.PROBE
         self._outage.end()
         self.report.waiting = None

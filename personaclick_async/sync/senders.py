@@ -13,8 +13,8 @@ from personaclick_async.errors import PayloadTooLarge, PersonaClickError
 from personaclick_async.models.identity import Identity
 from personaclick_async.protocol import requests
 from personaclick_async.sync.batch import Batch, Settlement
-from personaclick_async.sync.delivery import Delivery, Verdict, describe, judge, refusal
-from personaclick_async.sync.records import identifiers_of
+from personaclick_async.sync.delivery import Delivery, Verdict, describe, in_full, judge
+from personaclick_async.sync.records import Fault, Refused, identifiers_of
 from personaclick_async.sync.report import Delivered, Failed, Queued
 
 # The slowest upload that is waited for, 1 Mbit/s: 32 MB take 268 s, far beyond the usual timeout.
@@ -28,7 +28,8 @@ Settle: TypeAlias = Callable[[Settlement], asyncio.Event]
 def _rejection(batch: Batch, index: int, error: PersonaClickError) -> Settlement:
     """Settle a record that the service has refused when it stood alone."""
     position = batch.positions[index]
-    refused = (refusal(batch.rows[position], batch.record(index), error),)
+    fault = Fault("record", f"what the service takes ({in_full(error)})", "what it refused")
+    refused = (Refused(batch.rows[position], (fault,), batch.record(index)),)
     return Settlement(batch.chunk, (position,), refused, {"rejected": 1}, refused)
 
 

@@ -7,7 +7,7 @@ import math
 import pytest
 
 from personaclick_async import RetryPolicy, errors
-from personaclick_async.sync.delivery import Outage, Verdict, describe, judge, refusal
+from personaclick_async.sync.delivery import Outage, Verdict, describe, judge
 
 CANARY = "canary@shop.example"
 POLICY = RetryPolicy(first_wait=1, longest_wait=8, attempts=2, total=1)
@@ -77,11 +77,3 @@ def _service(kind: type[errors.ServiceError], status: int) -> errors.ServiceErro
 def test_what_follows_from_a_failure(error: errors.PersonaClickError, verdict: Verdict) -> None:
     assert judge(error)[0] is verdict
     assert CANARY not in describe(error)
-
-
-def test_a_refusal_keeps_the_row_out_of_its_texts() -> None:
-    error = errors.Unprocessable("not valid", status=422, endpoint="profile/set", attempts=1)
-    rejected = refusal(7, {"email": CANARY}, error)
-    assert "profile/set answered 422: not valid" in rejected.rule
-    assert CANARY not in repr(rejected)
-    assert rejected.source_row == {"email": CANARY}

@@ -239,6 +239,18 @@ async def test_a_record_that_the_service_refuses_is_set_aside(
     assert (sync.report.sent, sync.report.rejected, sync.report.read) == (28, 2, 30)
 
 
+async def test_a_reason_has_the_message_of_the_service(
+    make_client: MakeClient, emulator: Emulator
+) -> None:
+    picky = Picky(emulator, lambda body: b"user1@" in body, "it is not valid")
+    async with picky.server() as server:
+        sync = start(make_client(api_url=str(server.make_url("/"))), people(3))
+        [refused] = [one for one in await results_of(sync) if isinstance(one, Refused)]
+    assert "profile/set answered 422: it is not valid" in refused.rule
+    assert refused.source_row["email"] == "user1@shop.example"
+    assert "user1" not in repr(refused)
+
+
 async def test_when_all_are_refused_it_is_not_the_records(
     client: PersonaClick, emulator: Emulator, quick: dict[str, Any]
 ) -> None:
