@@ -285,7 +285,7 @@ async def _sync(part: Part, settings: PartSettings) -> Report:
     done, journal = settings.file(part, ".done"), settings.file(part, ".db")
     fingerprint = await asyncio.to_thread(lambda: source.fingerprint)
     synced = _digest([settings.shop_id, settings.api_url, fingerprint])
-    longest = max((limit.seconds for limit in settings.limits.values()), default=-_TICK_SECONDS)
+    longest = max((limit.seconds for limit in settings.limits.values()), default=0.0)
     until = time.monotonic() + longest + _LOCKED_SECONDS
     while True:
         with suppress(FileNotFoundError, msgspec.MsgspecError):
@@ -301,7 +301,7 @@ async def _sync(part: Part, settings: PartSettings) -> Report:
             since = time.time() - journal.stat().st_mtime
         is_last_try = time.monotonic() > until
         try:
-            if is_last_try or since > longest + _TICK_SECONDS:
+            if not longest or since > longest + 2 * _TICK_SECONDS or is_last_try:
                 report = await _run(source, part, settings)
                 if report.is_complete and not report.failed:
                     done.write_bytes(codec.encode((synced, report)))
@@ -334,7 +334,7 @@ async def _run(source: TableSource, part: Part, settings: PartSettings) -> Repor
 async def _watch(stop: Path, journal: Path, sync: Sync) -> None:
     """Show by the journal's time that this run is at work, until all are told to stop."""
     while not await asyncio.to_thread(stop.exists):
-        with suppress(FileNotFoundError):
+        with suppress(OSError):  # as before it is made
             await asyncio.to_thread(os.utime, journal)
         await asyncio.sleep(_TICK_SECONDS)
     await sync.stop()
