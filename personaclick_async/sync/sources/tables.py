@@ -43,7 +43,7 @@ _ROWS_OF_QUERY: Final = 1000
 # A spreadsheet keeps 15 digits of a number; those of a longer id have become zeros.
 _LARGEST_NUMBER: Final = 10**15
 
-_FORMULA: Final = re.compile(rb"<(\w+:)?f\b")
+_FORMULA_OR_ERROR: Final = re.compile(rb"""<(\w+:)?f\b|\bt=["']e["']""")
 _CELL_NAME: Final = re.compile(r"([A-Z]+)(\d+)")
 _STYLES: Final = "xl/styles.xml"
 # What a number's format may hold besides its digits: colours, the formats of others, separators.
@@ -157,7 +157,7 @@ def _corrected(file: IO[bytes], sheet: int) -> Mapping[int, Mapping[int, object]
         target = {link.get("Id"): link.get("Target", "") for link in links}[number]
         content = archive.read(posixpath.join("xl", target).removeprefix("/"))
         widths = _padded(archive)
-        if not widths and b't="e"' not in content and not _FORMULA.search(content):
+        if not widths and not _FORMULA_OR_ERROR.search(content):
             return found
         row_at = -1
         for _, row in ET.iterparse(io.BytesIO(content)):  # noqa: S314 - expat has limits

@@ -227,7 +227,8 @@ def test_errors_are_seen_without_styles_and_names_of_cells(tmp_path: Path) -> No
     with zipfile.ZipFile(tmp_path / "people.xlsx", "w") as archive:
         for name, content in parts.items():
             if "styles" not in name:
-                archive.writestr(name, re.sub(rb' (r="[A-Z]?[0-9]+"|s="[0-9]+")', b"", content))
+                plain = re.sub(rb' (r="[A-Z]?[0-9]+"|s="[0-9]+")', b"", content)
+                archive.writestr(name, plain.replace(b't="e"', b"t='e'"))
 
     [row] = SheetSource(tmp_path / "people.xlsx").sample().rows
 
