@@ -51,7 +51,7 @@ nitpicky = True
 nitpick_ignore_regex = [
     # The standard library and the libraries that we build on; their pages are not asked for.
     (r"py:.*", r"(?!personaclick_async)[\w.]+\.[\w.]+"),
-    (r"py:.*", r"date|timedelta|Decimal|Client|DataFrame|Engine|Sent|Clear|CustomValue"),
+    (r"py:.*", r"date|timedelta|Decimal|Client|DataFrame|Engine|Sent|Clear|CustomValue|Named"),
     # Types of modules that are private: their names stand in signatures and say enough there.
     (r"py:.*", r"personaclick_async\.(\w+\.)+\w+"),
     # Sphinx does not take these apart.
