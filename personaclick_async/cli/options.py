@@ -12,7 +12,7 @@ from typing import Any, Final, Literal, TypeAlias, get_type_hints
 import attrs
 import typer
 
-from personaclick_async.cli.outcome import LogForScripts
+from personaclick_async.cli.outcome import Output
 from personaclick_async.cli.process import Interrupted, run_interruptibly
 from personaclick_async.client import PersonaClick
 from personaclick_async.config import UNSET, RateLimit, Unset
@@ -46,16 +46,19 @@ def command(work: Callable[..., object]) -> Callable[..., None]:
         for name, group in groups.items():
             fields = [at.name for at in attrs.fields(group) if at.init]
             given[name] = group(**{key: given.pop(key) for key in fields})
-        if given["output"].as_json:
-            logging.getLogger("personaclick_async").addHandler(LogForScripts(given["output"]))
+        output: Output = given["output"]
+        if output.as_json:
+            # Python would write it as text, between the errors.
+            output.log.setLevel(logging.WARNING)
+            logging.getLogger("personaclick_async").addHandler(output.log)
         try:
             begun = work(**given)
             if inspect.iscoroutine(begun):
                 run_interruptibly(begun)
         except PersonaClickError as error:
-            given["output"].fail(error)
+            output.fail(error)
         except Interrupted as interrupted:
-            given["output"].complain("Interrupted", interrupted.untold)
+            output.complain("Interrupted", interrupted.untold)
             interrupted.untold = ""
             raise
 

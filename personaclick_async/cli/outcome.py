@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-import logging
 import sys
 from collections.abc import Iterable, Mapping
 from enum import IntEnum
+from functools import partial
+from logging.handlers import BufferingHandler
 from typing import Final, NoReturn, Self
 
 import attrs
@@ -83,7 +84,7 @@ class Output:
     """Shows results and errors: to a person, or as JSON to a script."""
 
     as_json: bool = typer.Option(False, "--json", help="Write JSON, for scripts; errors too.")
-    warnings: list[str] = attrs.field(factory=list, init=False)
+    log: BufferingHandler = attrs.field(factory=partial(BufferingHandler, sys.maxsize), init=False)
 
     def show(self, value: Json, *parts: str | Table) -> None:
         """Write a result to standard output: its value as JSON, or its parts for a person."""
@@ -127,18 +128,6 @@ class Output:
         for candidate in getattr(error, "candidates", ()):
             self.note(f"--encoding {candidate.encoding:<12} {candidate.sample}")
         raise typer.Exit(code_of(error))
-
-
-class LogForScripts(logging.Handler):
-    """Keeps what is logged: as text it would stand between the errors."""
-
-    def __init__(self, output: Output) -> None:
-        super().__init__(logging.WARNING)
-        self._warnings = output.warnings
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Keep the text of a record."""
-        self._warnings.append(record.getMessage())
 
 
 def cell(value: object) -> Text:

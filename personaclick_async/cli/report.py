@@ -99,7 +99,7 @@ class Summary:
             for shared in self._shared.found.values()
         ]
         account["notices"] = [*notices, *shared]
-        account["warnings"] = list(output.warnings)
+        account["warnings"] = [record.getMessage() for record in output.log.buffer]
         rows = _checked(report) if self.is_dry_run else _account(report, f"see {rejects}")
         shown = table(rows, Column(style="bold"), Column(justify="right"), Column())
         output.show(account, shown, *(self.as_text() if self.is_dry_run else ()))
