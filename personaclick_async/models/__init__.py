@@ -30,36 +30,11 @@ from personaclick_async.models.profile import (
 )
 from personaclick_async.models.update import CLEAR, Kid, ProfileFields, ProfileUpdate, Vehicle
 
-__all__ = [
-    "CLEAR",
-    "AgeRange",
-    "Category",
-    "Child",
-    "Compatibility",
-    "FashionColor",
-    "Floor",
-    "FullProfile",
-    "Hair",
-    "Identity",
-    "InitAnswer",
-    "Jewelry",
-    "Kid",
-    "Order",
-    "OrderEvent",
-    "OrderItem",
-    "Param",
-    "Perfume",
-    "Pet",
-    "Product",
-    "Profile",
-    "ProfileFields",
-    "ProfileOrder",
-    "ProfileOrderItem",
-    "ProfileUpdate",
-    "Realty",
-    "Session",
-    "Skin",
-    "SkinPart",
-    "Space",
-    "Vehicle",
-]
+__all__ = ["CLEAR", "Kid", "ProfileFields", "ProfileUpdate", "Vehicle"]
+__all__ += ["Identity", "InitAnswer", "Session"]
+__all__ += ["Category", "FashionColor", "Param", "Product"]
+__all__ += ["Order", "OrderEvent", "OrderItem", "ProfileOrder", "ProfileOrderItem"]
+# A profile and its parts.
+__all__ += ["FullProfile", "Profile"]
+__all__ += ["AgeRange", "Child", "Compatibility", "Hair", "Perfume", "Skin", "SkinPart"]
+__all__ += ["Floor", "Jewelry", "Pet", "Realty", "Space"]

@@ -28,32 +28,10 @@ from personaclick_async.sync.report import (
     Waiting,
 )
 
-__all__ = [
-    "Cause",
-    "Checked",
-    "Delivered",
-    "Failed",
-    "Fault",
-    "FaultyRow",
-    "JournalFailed",
-    "Limit",
-    "Omitted",
-    "Outcome",
-    "Queued",
-    "Record",
-    "Records",
-    "Refused",
-    "RejectSink",
-    "Rejected",
-    "Report",
-    "Result",
-    "Route",
-    "Source",
-    "Sync",
-    "SyncOptions",
-    "SyncRefused",
-    "SyncStopped",
-    "Unchanged",
-    "Unfinished",
-    "Waiting",
-]
+__all__ = ["JournalFailed", "Records", "Source", "Sync", "SyncRefused", "SyncStopped"]
+# Its options, and what users plug in.
+__all__ += ["Limit", "RejectSink", "Route", "SyncOptions", "Unfinished"]
+# What is read, and what is reported.
+__all__ += ["Fault", "FaultyRow", "Omitted", "Outcome", "Record", "Refused", "Rejected"]
+__all__ += ["Cause", "Checked", "Delivered", "Failed", "Queued", "Report", "Result", "Unchanged"]
+__all__ += ["Waiting"]

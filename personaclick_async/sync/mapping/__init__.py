@@ -9,14 +9,5 @@ from personaclick_async.sync.mapping.definition import (
 )
 from personaclick_async.sync.mapping.origin import Case, Invalid, Origin, Part
 
-__all__ = [
-    "Case",
-    "Change",
-    "Changes",
-    "CompiledMapping",
-    "FieldMapping",
-    "Invalid",
-    "Kind",
-    "Origin",
-    "Part",
-]
+__all__ = ["Case", "Change", "Changes", "CompiledMapping", "FieldMapping", "Invalid", "Kind"]
+__all__ += ["Origin", "Part"]

@@ -8,23 +8,9 @@ from personaclick_async.sync.sources.objects import IterableSource, JsonSource
 from personaclick_async.sync.sources.opening import SeveralSources, SourceKind, open_source
 from personaclick_async.sync.sources.tables import ParquetSource, SheetSource, SqlSource
 
-__all__ = [
-    "Candidate",
-    "CsvSource",
-    "FileInput",
-    "IterableSource",
-    "JsonSource",
-    "Layout",
-    "ParquetSource",
-    "RemoteInput",
-    "Sample",
-    "SeveralSources",
-    "SheetSource",
-    "SourceFailed",
-    "SourceKind",
-    "SqlSource",
-    "StreamInput",
-    "TableSource",
-    "UnknownEncoding",
-    "open_source",
-]
+__all__ = ["SeveralSources", "SourceFailed", "SourceKind", "TableSource", "open_source"]
+__all__ += ["CsvSource", "IterableSource", "JsonSource"]
+__all__ += ["ParquetSource", "SheetSource", "SqlSource"]
+__all__ += ["FileInput", "RemoteInput", "StreamInput"]
+# How text is laid out, and what is looked at before.
+__all__ += ["Candidate", "Layout", "Sample", "UnknownEncoding"]
