@@ -22,6 +22,7 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx_copybutton",
     "api",
+    "command",
     "fields",
     "generated",
     "protocol",

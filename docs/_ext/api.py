@@ -30,7 +30,7 @@ _MADE_BY_CALLS = re.compile(
     "Answer|Attempt|CacheStats|CallError|Cause|Checked|Config|Delivered|DeviceUser|Failed"
     "|Fault|Finding|Handle|Held|IncomingRequest|Limit|OrderCalls|Personaclick|ProbeReport|ProfileCalls"
     "|ProfileFields|ProfileStore|Queued|RawOrderCalls|RawProfileCalls|RecordedRequest"
-    "|Refused|RejectSink|Rejected|Report|Route|Source|SourceKind|Sync|TableSource|Tally"
+    "|Refused|RejectSink|Rejected|Report|Route|Source|SourceKind|Sync|TableSource"
     "|TransportStats|Unchanged|Unfinished|User|Visitor|Waiting"
 )
 # The default of arguments that are not given: the text says what applies then.

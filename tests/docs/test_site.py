@@ -9,7 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
+import typer
 
+from personaclick_async.cli.app import app
 from tests.docs.pages import DOCS
 
 TOLD_IN_WORDS = {"Client", "CurrentUser", "CurrentUserOrNone"}
@@ -83,3 +85,16 @@ def test_pages_ask_nobody_else_for_anything(site: Path) -> None:
             r'<(?:script|img|link)[^>]+(?:src|href)="(https?:[^"]+)"', page.read_text()
         )
         assert loaded == [], page.name
+
+
+def test_every_option_of_the_command_is_in_the_reference(site: Path) -> None:
+    text = re.sub(r"<[^>]+>", "", (site / "reference" / "command.html").read_text())
+    commands = [typer.main.get_command(app)]
+    options = set()
+    for command in commands:
+        commands += getattr(command, "commands", {}).values()
+        options |= {name for one in command.params for name in one.opts if name.startswith("--")}
+    # Typer's own.
+    options -= {"--help", "--version", "--install-completion", "--show-completion"}
+
+    assert {name for name in options if not re.search(rf"{name}\b", text)} == set()
