@@ -30,34 +30,22 @@ Load: TypeAlias = Callable[[Parse[T]], Awaitable[tuple[bytes, T]]]
 
 @attrs.define
 class CacheStats:
-    """How profile reads were answered since the client was made.
+    """How profile reads were answered since the client was made."""
 
-    :ivar hits: from memory, without I/O.
-    :ivar misses: by a request, forced ones and those that the store failed included.
-    :ivar coalesced: by a request that another caller had made.
-    :ivar shared_hits: from the store that processes share.
-    :ivar store_failures: exchanges with that store that failed or timed out.
-    """
-
-    hits: int = 0
-    misses: int = 0
-    coalesced: int = 0
-    shared_hits: int = 0
-    store_failures: int = 0
+    hits: int = 0  # from memory, without I/O
+    misses: int = 0  # by a request, forced ones and those that the store failed included
+    coalesced: int = 0  # by a request that another caller had made
+    shared_hits: int = 0  # from the store that processes share
+    store_failures: int = 0  # exchanges with that store that failed or timed out
 
 
 @attrs.frozen(repr=False)
 class Stored:
-    """What a store answers to a read.
+    """What a store answers to a read."""
 
-    :ivar body: the profile as the service sent it, or None if none is fresh enough.
-    :ivar age: seconds since the service was asked for it.
-    :ivar permit: without a body: what to pass to ``keep`` with the one that is loaded.
-    """
-
-    body: bytes | None = None
-    age: Seconds = 0.0
-    permit: str = ""
+    body: bytes | None = None  # the profile as the service sent it, or None if none is fresh enough
+    age: Seconds = 0.0  # seconds since the service was asked for it
+    permit: str = ""  # without a body: what to pass to ``keep`` with the one that is loaded
 
 
 @runtime_checkable

@@ -19,26 +19,17 @@ class Attempt:
     """One request of a call: the same object for each hook that it passes.
 
     Holds nothing personal: the query, which names the user, and the bodies are not here.
-
-    :ivar endpoint: the call's name, such as ``profile/set``.
-    :ivar url: without its query.
-    :ivar number: 1 for a call's first attempt, 2 for its first retry.
-    :ivar headers: of the request; ``on_request`` may add to them.
-    :ivar status: of the answer, once there is one.
-    :ivar error: what the attempt failed with, if it did.
-    :ivar elapsed: seconds that it took, waiting for a free connection included.
-    :ivar wait: seconds until the next attempt, for ``on_retry``.
     """
 
-    endpoint: str
+    endpoint: str  # the call's name, such as ``profile/set``
     method: str
-    url: str
-    number: int
-    headers: dict[str, str]
-    status: int | None = None
-    error: PersonaClickError | None = None
-    elapsed: Seconds | None = None
-    wait: Seconds | None = None
+    url: str  # without its query
+    number: int  # 1 for a call's first attempt, 2 for its first retry
+    headers: dict[str, str]  # of the request; ``on_request`` may add to them
+    status: int | None = None  # of the answer, once there is one
+    error: PersonaClickError | None = None  # what the attempt failed with, if it did
+    elapsed: Seconds | None = None  # seconds that it took, waiting for a free connection included
+    wait: Seconds | None = None  # seconds until the next attempt, for ``on_retry``
 
 
 Hook: TypeAlias = Callable[[Attempt], None]

@@ -65,37 +65,24 @@ _SETS: Final[tuple[tuple[str, str, Json, Mapping[str | None, str], str], ...]] =
 
 @attrs.frozen
 class Finding:
-    """What was found out about one open point.
+    """What was found out about one open point."""
 
-    :ivar point: the point in the words of the protocol's table.
-    :ivar setting: the field of :class:`~personaclick_async.emulator.Behaviour` that it sets.
-    :ivar assumed: what the emulator does unless told otherwise.
-    :ivar observed: what the service did, or None if that was not found out.
-    :ivar verdict: agrees, differs, contradicted (the SDK relies on it), not found out, not asked.
-    :ivar note: why it was not found out, or what else was seen.
-    """
-
-    point: str
-    setting: str
-    assumed: Value
-    observed: Value | None
-    verdict: str
-    note: str
+    point: str  # the point in the words of the protocol's table
+    setting: str  # the field of :class:`~personaclick_async.emulator.Behaviour` that it sets
+    assumed: Value  # what the emulator does unless told otherwise
+    observed: Value | None  # what the service did, or None if that was not found out
+    verdict: str  # agrees, differs, contradicted (the SDK relies on it), not found out, not asked
+    note: str  # why it was not found out, or what else was seen
 
 
 @attrs.frozen(kw_only=True)
 class ProbeReport:
-    """All that was found out.
-
-    :ivar contradictions: what the SDK takes for granted and is not so, with what to do.
-    :ivar facts: the connection, keys and types, names of cookies and headers.
-    :ivar requests: how many requests it took.
-    """
+    """All that was found out."""
 
     findings: tuple[Finding, ...]
-    contradictions: list[str]
-    facts: Mapping[str, Json]
-    requests: int
+    contradictions: list[str]  # what the SDK takes for granted and is not so, with what to do
+    facts: Mapping[str, Json]  # the connection, keys and types, names of cookies and headers
+    requests: int  # how many requests it took
 
     @property
     def behaviour(self) -> dict[str, Value]:

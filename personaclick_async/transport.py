@@ -37,20 +37,13 @@ _MOST_ROUTES: Final = 100
 
 @attrs.define
 class TransportStats:
-    """What was sent since the client was made.
+    """What was sent since the client was made."""
 
-    :ivar calls: calls made, however they ended.
-    :ivar requests: requests sent, every attempt counted.
-    :ivar retries: attempts after the first.
-    :ivar waits: requests that a limit or the service's Retry-After held back.
-    :ivar waited: seconds for which it did, added up.
-    """
-
-    calls: int = 0
-    requests: int = 0
-    retries: int = 0
-    waits: int = 0
-    waited: Seconds = 0.0
+    calls: int = 0  # calls made, however they ended
+    requests: int = 0  # requests sent, every attempt counted
+    retries: int = 0  # attempts after the first
+    waits: int = 0  # requests that a limit or the service's Retry-After held back
+    waited: Seconds = 0.0  # seconds for which it did, added up
 
 
 class _Sending:

@@ -45,13 +45,10 @@ class User:
     """One user of the shop: a device, or a customer known to the back office.
 
     Made by ``client.user(…)`` and ``client.init(…)``. Cheap: make one per request.
-
-    :ivar scope: what its calls are made with, for the package's own modules.
-    :ivar settings: the shop's settings as ``init`` answered them; None for a user made without.
     """
 
-    scope: Scope
-    settings: InitAnswer | None = None
+    scope: Scope  # what its calls are made with, for the package's own modules
+    settings: InitAnswer | None = None  # the shop's, as ``init`` answered them; else None
 
     @property
     def profile(self) -> ProfileCalls:

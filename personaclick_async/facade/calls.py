@@ -34,18 +34,12 @@ OnCallbackError: TypeAlias = Callable[[BaseException, str], object]
 
 @attrs.frozen
 class CallError:
-    """What the error callback gets.
+    """What the error callback gets."""
 
-    :ivar status: the HTTP status, or None if no answer came.
-    :ivar message: what went wrong; holds no secret and nothing personal.
-    :ivar endpoint: the call's name, such as ``profile/set``.
-    :ivar error: the exception that an awaited call would have raised.
-    """
-
-    status: int | None
-    message: str
-    endpoint: str
-    error: BaseException = attrs.field(repr=False)
+    status: int | None  # the HTTP status, or None if no answer came
+    message: str  # what went wrong; holds no secret and nothing personal
+    endpoint: str  # the call's name, such as ``profile/set``
+    error: BaseException = attrs.field(repr=False)  # what an awaited call would have raised
 
     @classmethod
     def of(cls, error: BaseException, endpoint: str) -> CallError:

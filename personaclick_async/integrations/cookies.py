@@ -39,20 +39,13 @@ def acceptable_id(value: str | None) -> str | None:
 
 @attrs.define(eq=False, repr=False)
 class IncomingRequest:
-    """The request that the functions of a :class:`VisitorPolicy` get, in every framework.
+    """The request that the functions of a :class:`VisitorPolicy` get, in every framework."""
 
-    :ivar method: ``GET`` for a websocket.
-    :ivar path: decoded.
-    :ivar scheme: ``http``, ``https``, ``ws`` or ``wss``, as the server sees it.
-    :ivar header_fields: the headers in their order, names in lower case.
-    :ivar native: the ASGI scope, the WSGI environment, aiohttp's or Django's request.
-    """
-
-    method: str
-    path: str
-    scheme: str
-    header_fields: Sequence[tuple[str, str]]
-    native: Any
+    method: str  # ``GET`` for a websocket
+    path: str  # decoded
+    scheme: str  # ``http``, ``https``, ``ws`` or ``wss``, as the server sees it
+    header_fields: Sequence[tuple[str, str]]  # the headers in their order, names in lower case
+    native: Any  # the ASGI scope, the WSGI environment, aiohttp's or Django's request
 
     def header(self, name: str) -> str | None:
         """Return the first header of that name, or None."""

@@ -13,21 +13,9 @@ from typing import Any, Final, Generic, TypeVar
 import attrs
 from multidict import CIMultiDict
 
-from personaclick_async import codec, names
+from personaclick_async import codec, errors, names
 from personaclick_async.codec import Json
-from personaclick_async.errors import (
-    AuthenticationFailed,
-    BadRequest,
-    Forbidden,
-    MalformedAnswer,
-    NotFound,
-    PayloadTooLarge,
-    RateLimited,
-    ServerError,
-    ServiceError,
-    ServiceUnavailable,
-    Unprocessable,
-)
+from personaclick_async.errors import MalformedAnswer, ServiceError
 from personaclick_async.models.reading import WrongShape, read_json
 from personaclick_async.protocol.requests import Call
 
@@ -41,14 +29,14 @@ _FIRST_ERROR: Final = 400
 _FIRST_SERVER_ERROR: Final = 500
 
 _BY_STATUS: Final[Mapping[int, type[ServiceError]]] = {
-    400: BadRequest,
-    401: AuthenticationFailed,
-    403: Forbidden,
-    404: NotFound,
-    413: PayloadTooLarge,
-    422: Unprocessable,
-    429: RateLimited,
-    **dict.fromkeys((502, 503, 504), ServiceUnavailable),
+    400: errors.BadRequest,
+    401: errors.AuthenticationFailed,
+    403: errors.Forbidden,
+    404: errors.NotFound,
+    413: errors.PayloadTooLarge,
+    422: errors.Unprocessable,
+    429: errors.RateLimited,
+    **dict.fromkeys((502, 503, 504), errors.ServiceUnavailable),
 }
 
 # The sources disagree on the status of wrong credentials; the message settles it (section 9).
@@ -86,26 +74,18 @@ _REDACTED: Final = "[redacted]"
 
 @attrs.define(repr=False)
 class Answer(Generic[T]):
-    """What the service answered, as it came.
-
-    :ivar endpoint: the call's name, such as ``profile/set``.
-    :ivar status: the HTTP status.
-    :ivar headers: the answer's headers; names compare without regard to case.
-    :ivar body: the answer's body, decompressed.
-    :ivar attempts: how many times the request was sent until this answer came.
-    :ivar elapsed: seconds from the first attempt's start to this answer's end.
-    """
+    """What the service answered, as it came."""
 
     call: Call[T]
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-    attempts: int
-    elapsed: float
+    status: int  # the HTTP status
+    headers: Mapping[str, str]  # the answer's headers; names compare without regard to case
+    body: bytes  # the answer's body, decompressed
+    attempts: int  # how many times the request was sent until this answer came
+    elapsed: float  # seconds from the first attempt's start to this answer's end
 
     @property
     def endpoint(self) -> str:
-        """The name of the call that was answered."""
+        """The call's name, such as ``profile/set``."""
         return self.call.endpoint.name
 
     def json(self) -> Json:
@@ -266,11 +246,11 @@ def _message(said: dict[str, Json]) -> str:
 
 
 def _kind(status: int, message: str) -> type[ServiceError]:
-    if status < _FIRST_SERVER_ERROR and status != RateLimited.usual_status:
+    if status < _FIRST_SERVER_ERROR and status != errors.RateLimited.usual_status:
         about_profile = _PROFILE_WORD.search(message)
         if about_profile is not None and _NOT_FOUND.search(message, about_profile.end()):
-            return NotFound
+            return errors.NotFound
         if _ABOUT_CREDENTIALS.search(message):
-            return AuthenticationFailed
-    other = ServerError if status >= _FIRST_SERVER_ERROR else ServiceError
+            return errors.AuthenticationFailed
+    other = errors.ServerError if status >= _FIRST_SERVER_ERROR else ServiceError
     return _BY_STATUS.get(status, other)

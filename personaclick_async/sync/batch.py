@@ -29,17 +29,13 @@ Compared: TypeAlias = Admitted | tuple[Unchanged, bytes]
 
 @attrs.define(eq=False, on_setattr=attrs.setters.NO_OP)
 class Chunk:
-    """What the journal knows of a batch.
-
-    :ivar digest: a keyed hash of the rows, by which a changed source is recognised.
-    :ivar settled: a byte for each row, 1 if it is settled.
-    """
+    """What the journal knows of a batch."""
 
     id: int
     first_row: int
     last_row: int = 0
-    digest: bytes = b""
-    settled: bytearray = attrs.field(factory=bytearray, converter=bytearray)
+    digest: bytes = b""  # a keyed hash of the rows, by which a changed source is recognised
+    settled: bytearray = attrs.field(factory=bytearray, converter=bytearray)  # 1 for a settled row
 
     @property
     def is_done(self) -> bool:
@@ -56,15 +52,11 @@ class Chunk:
 
 @attrs.define(eq=False)
 class Settlement:
-    """Rows of one chunk whose outcome is known, with what goes to the reject sink.
-
-    :ivar positions: the rows' in the chunk; without failed ones, which the next run tries again.
-    :ivar results: one for each row, for the caller who iterates; may be lazy.
-    """
+    """Rows of one chunk whose outcome is known, with what goes to the reject sink."""
 
     chunk: Chunk
-    positions: Sequence[int]
-    results: Iterable[Result]
+    positions: Sequence[int]  # in the chunk, but for failed rows, which the next run tries again
+    results: Iterable[Result]  # one for each row, for the caller who iterates; may be lazy
     tally: Tally
     faulty: Sequence[FaultyRow] = ()
 

@@ -81,21 +81,15 @@ class JournalDamaged(JournalFailed, SyncRefused):
 
 @attrs.define
 class Run:
-    """A sync as the journal knows it: what it may be resumed for, and how far it is.
-
-    :ivar settings: the options that must not change while it is unfinished, by name.
-    :ivar tally: how many rows are settled, by the names of the report's counters.
-    :ivar last_row: the last row that is settled or stands in a chunk.
-    :ivar rejects_at: the reject file's size when the journal was last saved.
-    """
+    """A sync as the journal knows it: what it may be resumed for, and how far it is."""
 
     source: str
     route: Route
-    settings: dict[str, str]
+    settings: dict[str, str]  # the options that must not change while it is unfinished, by name
     fingerprint: str | None = None
-    tally: dict[str, int] = attrs.field(factory=dict)
-    last_row: int = 0
-    rejects_at: int = 0
+    tally: dict[str, int] = attrs.field(factory=dict)  # the settled rows, as the report counts them
+    last_row: int = 0  # the last row that is settled or stands in a chunk
+    rejects_at: int = 0  # the reject file's size when the journal was last saved
     finished_at: datetime | None = None
 
     def changes_since(self, earlier: Run) -> str:

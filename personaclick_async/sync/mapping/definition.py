@@ -43,13 +43,10 @@ _DATA: Final = re.compile("@|[0-9]{5}|[0-9][-/.][0-9]+[-/.][0-9]")  # an address
 
 @attrs.define
 class Change:
-    """How many cells of a field were changed in one way.
-
-    :ivar first_rows: the numbers of the first rows, three at most.
-    """
+    """How many cells of a field were changed in one way."""
 
     count: int = 0
-    first_rows: list[int] = attrs.field(factory=list)
+    first_rows: list[int] = attrs.field(factory=list)  # numbers of the first rows, three at most
 
 
 @attrs.define

@@ -51,35 +51,21 @@ class Origin:
     """A field's columns, or its constant, and how its value is made of them.
 
     More of the options is in :ref:`the mapping reference <mapping-reference>`.
-
-    :ivar kind: what the field holds.
-    :ivar columns: the columns' names; none for a constant.
-    :ivar value: the constant.
-    :ivar values: what is sent for whole texts.
-    :ivar join: what stands between the texts of several columns.
-    :ivar absent: texts for no value, in any case, besides the empty one.
-    :ivar part: which part of a whole name is taken.
-    :ivar case: how letters are changed.
-    :ivar split: what stands between the items of a list.
-    :ivar format: how dates are written; year first if empty.
-    :ivar decimal: what stands before the decimals of a number; None if unknown.
-    :ivar country: whose national phone numbers are read, or ``none``.
-    :ivar invalid: what becomes of a row with an invalid value.
     """
 
-    kind: Kind = Kind.ANY
-    columns: tuple[str, ...] = attrs.field(default=(), converter=_listed)
-    value: Json = None
-    values: Mapping[str, Json] = attrs.field(factory=dict, hash=False)
-    join: str = " "
-    absent: frozenset[str] = attrs.field(default=frozenset(), converter=_folded)
-    part: Part | None = None
-    case: Case | None = None
-    split: str | None = None
-    format: tuple[str, ...] = attrs.field(default=(), converter=_listed)
-    decimal: str | None = None
-    country: str | None = None
-    invalid: Invalid = "omit"
+    kind: Kind = Kind.ANY  # what the field holds
+    columns: tuple[str, ...] = attrs.field(default=(), converter=_listed)  # none for a constant
+    value: Json = None  # the constant
+    values: Mapping[str, Json] = attrs.field(factory=dict, hash=False)  # sent for whole texts
+    join: str = " "  # what stands between the texts of several columns
+    absent: frozenset[str] = attrs.field(default=(), converter=_folded)  # texts for no value
+    part: Part | None = None  # which part of a whole name is taken
+    case: Case | None = None  # how letters are changed
+    split: str | None = None  # what stands between the items of a list
+    format: tuple[str, ...] = attrs.field(default=(), converter=_listed)  # how dates are written
+    decimal: str | None = None  # what stands before the decimals of a number; None if unknown
+    country: str | None = None  # whose national phone numbers are read, or ``none``
+    invalid: Invalid = "omit"  # what becomes of a row with an invalid value
 
 
 def rule_of(name: str, kind: Kind) -> tuple[str, Rule[Any]]:

@@ -19,13 +19,7 @@ from personaclick_async.errors import ConfigurationError, PersonaClickError
 from personaclick_async.models import rules
 from personaclick_async.sync.mapping import CompiledMapping, FieldMapping
 from personaclick_async.sync.mapping.words import TOTALS
-from personaclick_async.sync.records import (
-    Fault,
-    Outcome,
-    Refused,
-    Rejected,
-    outcome_of,
-)
+from personaclick_async.sync.records import Fault, Outcome, Refused, Rejected, outcome_of
 
 # The column of a reject file with a row's fields as JSON, if the source's own row is not known.
 SENT: Final = "_sent"
