@@ -145,7 +145,7 @@ class Reading:
     )
     kind: KindName | None = _reads(None, help="What it is; found out if not given.")
     encoding: str | None = _reads(None, help="Of text, such as cp1252; UTF-8 is found out.")
-    delimiter: str | None = _reads(None, help="Of CSV; found out if not given.")
+    delimiter: str | None = _reads(None, help="Of CSV, such as ; or tab; found out if not given.")
     quote: str = _reads('"', help="What stands around texts in CSV; none if nothing does.")
     escape: str | None = _reads(None, help="What stands before a quote in CSV, as a backslash.")
     header: bool | None = _reads(None, help="Whether the first row holds the columns' names.")
