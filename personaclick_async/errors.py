@@ -21,11 +21,7 @@ class PersonaClickError(Exception):
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Task queues pickle exceptions; the default way calls __init__ with positional args only.
-        return _unfilled, (type(self),), {**self.__dict__, "args": self.args}
-
-
-def _unfilled(kind: type[PersonaClickError]) -> PersonaClickError:
-    return kind.__new__(kind)
+        return type(self).__new__, (type(self),), {**self.__dict__, "args": self.args}
 
 
 class ConfigurationError(PersonaClickError, ValueError):

@@ -15,38 +15,30 @@ from personaclick_async.sync.records import Rejected, Route
 
 
 @attrs.frozen
-class Delivered:
+class _Settled:
+    row: int
+
+
+class Delivered(_Settled):
     """The service has carried out the update."""
 
-    row: int
 
-
-@attrs.frozen
-class Queued:
+class Queued(_Settled):
     """The service has accepted the record and will apply it in the background."""
 
-    row: int
 
-
-@attrs.frozen
-class Unchanged:
+class Unchanged(_Settled):
     """Not sent: the same content was delivered last for this person."""
 
-    row: int
 
-
-@attrs.frozen
-class Checked:
+class Checked(_Settled):
     """Fit to be sent; a dry run sends nothing."""
 
-    row: int
-
 
 @attrs.frozen
-class Failed:
+class Failed(_Settled):
     """Not delivered, for no known fault of the record. The next run tries it again."""
 
-    row: int
     reason: str  # what happened, without personal data
 
 
