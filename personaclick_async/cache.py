@@ -21,8 +21,7 @@ from personaclick_async.pools import running_loop
 
 T = TypeVar("T")
 
-Parse: TypeAlias = Callable[[bytes], T]
-"""Parses the body of an answer."""
+Parse: TypeAlias = Callable[[bytes], T]  # parses the body of an answer
 
 Load: TypeAlias = Callable[[Parse[T]], Awaitable[tuple[bytes, T]]]
 """Asks the service for a profile; returns the body of the answer, raw and parsed."""

@@ -282,8 +282,7 @@ class CallOptions:
 _FLAGS: Final = dict.fromkeys(("1", "true", "yes", "on"), True) | dict.fromkeys(
     ("0", "false", "no", "off"), False
 )
-_NO_SHOP: Final = "0" * 30
-"""The shop id and the secret of a disabled client that was given none."""
+_NO_SHOP: Final = "0" * 30  # the shop id and the secret of a disabled client that was given none
 
 
 def _timeouts(text: str) -> Timeouts:

@@ -7,6 +7,7 @@ so they can't drift apart.
 
 from __future__ import annotations
 
+from datetime import timedelta
 from enum import StrEnum
 from typing import Final
 
@@ -65,17 +66,12 @@ RESERVED_PARAMETERS: Final = frozenset(
 ) | {ID, API_VERSION, TZ, EMAIL_REGISTERED_AT, CUSTOM_PROPERTIES}
 """What a custom property can't be called, besides the fields of a profile (section 3.2)."""
 
+# Limits, documented for import/* and sync/* only (section 2); 32 MB are read as mebibytes (12).
 IMPORT_REQUESTS_PER_MINUTE: Final = 40
-"""Documented for import/* and sync/* only (section 2)."""
-
 IMPORT_MAX_BODY_BYTES: Final = 32 * 1024 * 1024
-"""32 MB, read as mebibytes (section 12)."""
 
-SESSION_LIFETIME_SECONDS: Final = 2 * 60 * 60
-"""A session ends after two hours without events (section 6.2)."""
-
-STREAM_MAX_CHARACTERS: Final = 16
-"""Section 6.3."""
+SESSION_LIFETIME: Final = timedelta(hours=2)  # without events (section 6.2)
+STREAM_MAX_CHARACTERS: Final = 16  # section 6.3
 
 
 class Gender(StrEnum):

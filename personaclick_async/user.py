@@ -20,11 +20,11 @@ from personaclick_async.cache import ProfileCache
 from personaclick_async.config import CallOptions, Config, Seconds
 from personaclick_async.errors import PersonaClickError, ValidationError
 from personaclick_async.models import rules
-from personaclick_async.models.identity import SESSION_LIFETIME, Identity, InitAnswer, Session
+from personaclick_async.models.identity import Identity, InitAnswer, Session
 from personaclick_async.models.order import Order, Product
 from personaclick_async.models.profile import FullProfile, Profile
 from personaclick_async.models.update import ProfileFields, ProfileUpdate, names_fields
-from personaclick_async.names import DATE_FROM, DID, IDENTIFIERS, INIT, Segment
+from personaclick_async.names import DATE_FROM, DID, IDENTIFIERS, INIT, SESSION_LIFETIME, Segment
 from personaclick_async.protocol import requests
 from personaclick_async.protocol.answers import Answer
 from personaclick_async.protocol.requests import Call, RequestContext, Shop
@@ -34,8 +34,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 Start: TypeAlias = Callable[[], Awaitable[Session]]
 
-NO_DEVICE: Final = Identity(DID, "")
-"""The identity of a visit that has not begun; never sent."""
+NO_DEVICE: Final = Identity(DID, "")  # of a visit that has not begun; never sent
 
 _SEANCE_CHARACTERS: Final = string.ascii_letters + string.digits
 

@@ -33,8 +33,7 @@ _came: Final[list[int]] = []
 class Interrupted(SystemExit):
     """A signal ended the work; the exit code is the shell's usual one, 128 and its number."""
 
-    untold = "interrupted"
-    """What the person at the terminal has not been told yet."""
+    untold = "interrupted"  # what the person at the terminal has not been told yet
 
 
 def run_interruptibly(work: Coroutine[Any, Any, T], *, unfinished: str = "interrupted") -> T:

@@ -40,8 +40,7 @@ COMPUTED: Final = [
 """What the service computes from behaviour, and the emulator is told (protocol, section 4.1)."""
 BLOCKS: Final = frozenset(COMPUTED) - _SCALARS
 
-_VERSION: Final = 4
-"""Of the tables in schema.sql; increased with each change of them."""
+_VERSION: Final = 4  # of the tables in schema.sql; increased with each change of them
 
 sqlite3.register_converter("json_text", codec.decode)
 

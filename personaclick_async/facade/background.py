@@ -105,5 +105,4 @@ def join_threads() -> None:
             thread.join()
 
 
-background: Final = Background()
-"""The one of this process."""
+background: Final = Background()  # the one of this process

@@ -30,10 +30,8 @@ log: Final = logging.getLogger("personaclick_async")
 
 _CONNECTIONS: Final = 20
 _MOST_PENDING: Final = 10_000
-_LONGEST: Final = 365 * 86_400
-"""Seconds; Redis needs an expiry, also for a cache that never expires."""
-_PERMIT_MS: Final = 3_600_000
-"""A permit lasts an hour: what a slower read brings is not cached."""
+_LONGEST: Final = 365 * 86_400  # seconds; Redis needs an expiry, also if a cache never expires
+_PERMIT_MS: Final = 3_600_000  # a permit lasts an hour: what a slower read brings is not cached
 
 # Keys are those of a user's body and permit, and of the shop's generation; times are in ms.
 _READ: Final = """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
 import attrs
@@ -10,9 +10,7 @@ import attrs
 from personaclick_async.errors import ValidationError
 from personaclick_async.models import rules
 from personaclick_async.models.reading import Read
-from personaclick_async.names import DID, EMAIL, IDENTIFIERS, PHONE, SESSION_LIFETIME_SECONDS
-
-SESSION_LIFETIME: Final = timedelta(seconds=SESSION_LIFETIME_SECONDS)
+from personaclick_async.names import DID, EMAIL, IDENTIFIERS, PHONE
 
 # The format of a did is not documented and the SDKs send all sorts: no rule on its length.
 _RULES: Final[dict[str, rules.Rule[str]]] = {

@@ -32,8 +32,7 @@ R = TypeVar("R", bound="Read")
 
 Number: TypeAlias = int | float
 Scalar: TypeAlias = str | int | float | bool | None
-_Kind: TypeAlias = Any
-"""Any annotation."""
+_Kind: TypeAlias = Any  # any annotation
 _Hook: TypeAlias = Callable[[object, _Kind], Any]
 
 _PAYLOAD_KEY: Final = f'"{PAYLOAD}"'.encode()

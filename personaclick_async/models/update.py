@@ -45,25 +45,21 @@ Sent: TypeAlias = T | Clear | None
 class Kind(StrEnum):
     """What a field holds, or a custom property; called as in the mapping of a file."""
 
-    ANY = "any"
-    """Text stays text and a number stays a number."""
+    ANY = "any"  # text stays text and a number stays a number
     TEXT = "string"
-    IDENTIFIER = "identifier"
-    """A text that may be given as a number: ``"A-7"``, 100500."""
+    IDENTIFIER = "identifier"  # a text that may be given as a number: "A-7", 100500
     EMAIL = "email"
     PHONE = "phone"
     GENDER = "gender"
     INTEGER = "integer"
     FLOAT = "float"
-    NUMBER = "number"
-    """An integer or a float."""
+    NUMBER = "number"  # an integer or a float
     FLAG = "boolean"
     DAY = "birthday"
     DATE = "date"
     DATETIME = "datetime"
     LIST = "list"
-    OBJECTS = "json"
-    """JSON, such as the list of objects in ``kids``."""
+    OBJECTS = "json"  # such as the list of objects in ``kids``
 
 
 @attrs.define(eq=False)
