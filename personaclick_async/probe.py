@@ -212,7 +212,6 @@ class _Probe:
     _surprises: list[str] = attrs.field(factory=list)
 
     def report(self, *, was_kept: bool) -> ProbeReport:
-        """Return what was found out."""
         limits = sorted(filter(_LIMIT_HEADER.search, self._headers))
         self._note("compression", "content-encoding" in {name.lower() for name in self._headers})
         self._note("keep_alive", was_kept)
@@ -434,7 +433,6 @@ class _Probe:
             self._note("null", null, "so the device keeps what the probe wrote")
 
     async def about_a_customer(self, customer: Mapping[str, str]) -> None:
-        """Look at the keys and types of a customer's profile."""
         if self._secret:
             reply = await self._ask("the customer", PROFILE, **customer, **self._secret)
             if reply.refused is None:

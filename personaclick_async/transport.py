@@ -47,8 +47,6 @@ class TransportStats:
 
 
 class _Sending:
-    """A call on its way."""
-
     # Defaults of the class: most calls change the first only.
     attempts: int = 0
     stale: int = 0  # of them, those that met a connection which the server was about to close
@@ -218,7 +216,6 @@ class Transport:
     async def _attempt(
         self, pool: Pool, sending: _Sending, headers: Mapping[str, str] | None = None
     ) -> Answer[Any] | Failed:
-        """Send the request once."""
         call, most = sending.call, self._max_answer_bytes
         usual = seconds = call.attempt_timeout or self._total
         if sending.options.ends is None:

@@ -50,8 +50,6 @@ _TYPES: Final[tuple[tuple[type | tuple[type, ...], Kind], ...]] = (
 
 
 class _Column:
-    """A column of a sample."""
-
     def __init__(self, name: str, cells: Sequence[object]) -> None:
         self.name, self.spelling, self.cells = name, simplified(name), cells
         self.values = [cell for cell in cells if cell not in ("", None)]

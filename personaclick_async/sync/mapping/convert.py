@@ -336,8 +336,6 @@ class Converter:
 
 
 class _Memory(dict[str, Any]):
-    """Remembers what was made of texts."""
-
     def __init__(self, make: Callable[[str], Any]) -> None:
         super().__init__()
         self._make = make

@@ -262,7 +262,6 @@ def _broken(line: str, delimiter: str) -> BrokenRow:
 
 
 def _blocks(text: TextIO) -> Iterator[list[str]]:
-    """Read all lines, in batches."""
     while block := text.read(_BLOCK) + text.readline(MOST_CHARACTERS):
         lines = list(io.StringIO(block, newline=""))
         if len(block) >= MOST_CHARACTERS:

@@ -64,7 +64,6 @@ class _ObjectSource(TableSource):
         """Read them from the first on."""
 
     def outcomes(self, *, after_row: int = 0, before: int = 0) -> Outcomes:
-        """Read the objects after number ``after_row``."""
         mapping = self._mapping
         compiled = None if mapping is None else mapping.compile(mapping.columns)
         row = before
