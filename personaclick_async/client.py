@@ -64,9 +64,7 @@ _NOBODY: Final[Mapping[int, Current]] = {}
 
 # One variable for all clients, for a context keeps each variable it ever met; by client, because
 # an application may serve several shops in one request.
-_current: ContextVar[Mapping[int, Current]] = ContextVar(
-    "personaclick_current_user", default=_NOBODY
-)
+_current: ContextVar[Mapping[int, Current]] = ContextVar("personaclick_user", default=_NOBODY)
 
 
 class PersonaClick:

@@ -77,9 +77,7 @@ class Transport:
         self._max_answer_bytes = config.max_answer_bytes
         self._routes: dict[str, tuple[URL, Limiter]] = {}
         self.pools = Pools(config)
-        self._limiters = {
-            family: Limiter(config.limits.get(family), config.clock) for family in Family
-        }
+        self._limiters = {one: Limiter(config.limits.get(one), config.clock) for one in Family}
         self._budget = RetryBudget(config.retry.budget)
 
     async def send(self, call: Call[T], options: CallOptions, then: Callable[[Answer[T]], R]) -> R:

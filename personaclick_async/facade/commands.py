@@ -62,9 +62,7 @@ class Verb(Enum):
 _VERBS: Final = {verb.words: verb for verb in Verb}
 _SYNONYMS: Final = {"callback": "success", "options": "params"}
 _WITHOUT_PARAMS: Final = (Verb.DID, Verb.SID, Verb.RESET_SESSION)
-_INIT_OPTIONS: Final = frozenset(
-    {"did", "api_host", "cookieless", "consent", "cdn_host", "pictures_host"}
-)
+_INIT_OPTIONS: Final = {"did", "api_host", "cookieless", "consent", "cdn_host", "pictures_host"}
 _OK: Final = 200
 
 

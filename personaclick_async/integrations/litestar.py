@@ -51,10 +51,9 @@ class PersonaClickPlugin(InitPlugin):
     def on_app_init(self, app_config: AppConfig) -> AppConfig:
         """Add the middleware, the dependencies and the lifespan to an application's settings."""
         # Litestar's types of ASGI are narrower than the specification's.
-        middleware = cast("Any", VisitorMiddleware)
-        app_config.middleware.append(
-            DefineMiddleware(middleware, client=self.client, policy=self.policy)
-        )
+        kind = cast("Any", VisitorMiddleware)
+        middleware = DefineMiddleware(kind, client=self.client, policy=self.policy)
+        app_config.middleware.append(middleware)
         app_config.lifespan.append(lifespan(self.client, patience=self.patience))
         app_config.dependencies |= {
             "personaclick": Provide(lambda: self.client, sync_to_thread=False),

@@ -37,9 +37,7 @@ JSON_BODY: Final[Mapping[str, str]] = {"Content-Type": JSON}
 _NOTHING: Final[Mapping[str, str]] = {}
 
 # Parameters whose values are not personal, so that an error text may repeat them.
-_PUBLIC: Final = frozenset(
-    {names.STREAM, names.SEGMENT, names.TZ, names.API_VERSION, names.DATE_FROM}
-)
+_PUBLIC: Final = {names.STREAM, names.SEGMENT, names.TZ, names.API_VERSION, names.DATE_FROM}
 
 
 @attrs.define(repr=False)

@@ -64,13 +64,6 @@ class Settlement:
 class Batch:
     """A chunk's rows: filled, then sealed, then sent.
 
-    :ivar rows: the row numbers, by position in the chunk.
-    :ivar positions: those of the records to send, once it is sealed.
-    :ivar ends: offsets in ``body`` of what follows each record, after that of the byte before
-        the first one.
-    :ivar unsent: the rows not to be sent, by position.
-    :ivar faulty: the rejected rows, and what records are sent without.
-    :ivar body: once sealed, the envelope and in it the records, with commas between them.
     :param salt: the journal's key; None without a journal, and then nothing is hashed.
     :param envelope: what stands before and after the records in a body.
     """
@@ -79,12 +72,13 @@ class Batch:
         self, chunk: Chunk, salt: bytes | None, envelope: tuple[bytes, bytes] = (b"", b"")
     ) -> None:
         self.chunk = chunk
-        self.rows = array("q")
-        self.positions: Sequence[int] = ()
-        self.unsent: dict[int, Rejected | Unchanged] = {}
-        self.faulty: list[FaultyRow] = []
-        self.body = memoryview(b"")
+        self.rows = array("q")  # their numbers, by position in the chunk
+        self.positions: Sequence[int] = ()  # of the records to send, once it is sealed
+        self.unsent: dict[int, Rejected | Unchanged] = {}  # the rows not to be sent, by position
+        self.faulty: list[FaultyRow] = []  # rejected rows, and what records are sent without
+        self.body = memoryview(b"")  # once sealed: the envelope, and records with commas between
         self._head, self._tail = envelope
+        # Offsets in the body: of the byte before the first record, and of what follows each.
         self.ends = array("i", [len(self._head) - 1])
         self._size = sum(map(len, envelope))
         self._hash = blake2b(key=salt, digest_size=_DIGEST_BYTES) if salt else None

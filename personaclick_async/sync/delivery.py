@@ -137,10 +137,6 @@ class Delivery:
 
     The transport's own retries end after some seconds and share a budget, too soon for a job that
     must lose nothing: here it makes one attempt per call, and this class retries.
-
-    :ivar halted: done when nothing more is to be sent.
-    :ivar error: why the sync was halted; None if the caller ended it.
-    :ivar lacks_files: whether a connection has failed because too many files are open.
     """
 
     def __init__(
@@ -149,9 +145,9 @@ class Delivery:
         loop = asyncio.get_running_loop()
         self.core, self.options, self.report = core, options, report
         self.stream = call_options.stream or core.config.stream
-        self.halted: asyncio.Future[None] = loop.create_future()
-        self.error: Exception | None = None
-        self.lacks_files = False
+        self.halted: asyncio.Future[None] = loop.create_future()  # done to send nothing more
+        self.error: Exception | None = None  # why it was halted; None if the caller ended it
+        self.lacks_files = False  # whether a connection failed as too many files were open
         self._call_options = attrs.evolve(call_options, retries=0)
         patience = math.inf if options.patience is None else options.patience
         self._outage = Outage(core.config.retry, patience)

@@ -105,14 +105,10 @@ class Run:
 
 
 class Journal:
-    """An open journal; thread-safe.
+    """An open journal; thread-safe."""
 
-    :ivar salt: the key of all hashes in it, drawn when it was made.
-    :ivar run: the one that :meth:`resume` has begun or resumed.
-    """
-
-    salt: bytes
-    run: Run
+    salt: bytes  # the key of all hashes in it, drawn when it was made
+    run: Run  # the one that was begun or resumed
 
     def __init__(self, path: Path, *, sets_aside: bool = False) -> None:
         """Open a journal, or make one; a damaged file is renamed if it ``sets_aside``."""

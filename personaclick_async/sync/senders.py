@@ -34,10 +34,7 @@ def _rejection(batch: Batch, index: int, error: PersonaClickError) -> Settlement
 
 
 class BulkSender:
-    """Sends batches as imports, one at a time: two at once may arrive in either order.
-
-    :ivar most_bytes: the largest body; no larger than what the service has found too large.
-    """
+    """Sends batches as imports, one at a time: two at once may arrive in either order."""
 
     most_batches: Final = 2  # one is sent while the next is read and packed
 
@@ -51,7 +48,7 @@ class BulkSender:
         shop = attrs.evolve(core.shop, secret=core.shop.secret or _USUAL_SECRET)
         self.envelope = requests.audience_envelope(shop, segment_id=options.segment_id)
         self._envelope_bytes = sum(map(len, self.envelope))
-        self.most_bytes = options.max_chunk_bytes
+        self.most_bytes = options.max_chunk_bytes  # less once the service finds a body too large
         self.largest_record = self.most_bytes - self._envelope_bytes
 
     async def send(self, batch: Batch) -> None:

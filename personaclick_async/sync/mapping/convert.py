@@ -78,16 +78,12 @@ class Converter:
     """Converts the cells of a field's columns into the values to send.
 
     Texts repeat themselves: what was made of one is remembered, and shared by rows.
-
-    :ivar label: what errors call the field.
-    :ivar rule: checks a value, and returns it as it is sent.
-    :ivar notes: what was changed in the cell of the last :meth:`attempt`.
     """
 
     def __init__(self, name: str, origin: Origin) -> None:
         self.label, self.rule = rule_of(name, origin.kind)
         self._origin = origin
-        self.notes: list[str] = []
+        self.notes: list[str] = []  # what was changed in the cell of the last attempt
         # What whole texts stand for, None for nothing; looked up as spelt, then in small letters.
         flags = FLAGS if origin.kind is Kind.FLAG else {}
         absent = dict.fromkeys(origin.absent)

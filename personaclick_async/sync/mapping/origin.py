@@ -69,7 +69,7 @@ class Origin:
 
 
 def rule_of(name: str, kind: Kind) -> tuple[str, Rule[Any]]:
-    """Return a field's name in errors, and its rule."""
+    """Return what errors call a field, and its rule."""
     if name == "age":
         return name, _age
     if name in FIELDS:
