@@ -110,19 +110,15 @@ _FAMILIES: Final = {
 
 @attrs.frozen
 class Endpoint:
-    """One address of the service and what is known of it.
-
-    :ivar is_idempotent: whether twice has the effect of once; else a call is sent again only if
-        the service certainly did not act on it: no connection, 425, 429 or 503.
-    :ivar path: the name as a path.
-    :ivar family: whose limit it shares, by the first part of the name.
-    """
+    """One address of the service and what is known of it."""
 
     name: str
     method: str
+    # Whether twice has the effect of once; else a call is sent again only if the service certainly
+    # did not act on it: no connection, 425, 429 or 503.
     is_idempotent: bool = attrs.field(default=True, kw_only=True)
     path: str = attrs.field(init=False)
-    family: Family = attrs.field(init=False)
+    family: Family = attrs.field(init=False)  # whose limit it shares, by the name's first part
 
     @path.default
     def _path(self) -> str:

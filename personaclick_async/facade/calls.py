@@ -61,12 +61,9 @@ class Handle:
 
     Both return what the success callback got, once the callback has been called, or raise the
     error. Doing neither is fine.
-
-    :ivar endpoint: the call's name, such as ``profile/set``.
-    :ivar is_answered: whether there is an answer or a failure; the callback is called next.
     """
 
-    endpoint: str
+    endpoint: str  # the call's name, such as ``profile/set``
     command: Command
     _key: Hashable
     _calls: Calls
@@ -75,7 +72,7 @@ class Handle:
     _own: Future[User]
     _before: Future[None] | None
     _loop: asyncio.AbstractEventLoop
-    is_answered: bool = False
+    is_answered: bool = False  # there is an answer or a failure; the callback is called next
     _outcome: Json | CallError = None
     _is_over: bool = False
     _is_watched: bool = False

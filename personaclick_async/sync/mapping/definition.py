@@ -55,13 +55,10 @@ class Changes:
 
     Given to a mapping by ``attrs.evolve(mapping, changes=Changes())``, before a source is opened.
     Call :meth:`count` for each row that is used: a source may map more, or map them twice.
-
-    :ivar found: by the field's name and what was done, such as ``invisible characters removed``.
-    :ivar mapped: what was done in the rows that were mapped last, by row and field.
     """
 
-    found: dict[tuple[str, str], Change] = attrs.field(factory=dict)
-    mapped: dict[int, dict[str, list[str]]] = attrs.field(factory=dict)
+    found: dict[tuple[str, str], Change] = attrs.field(factory=dict)  # by field and what was done
+    mapped: dict[int, dict[str, list[str]]] = attrs.field(factory=dict)  # in the last rows
 
     def add(self, field: str, row: int, notes: Iterable[str]) -> None:
         """Count what was done to a cell."""
@@ -86,16 +83,11 @@ class Changes:
 
 @attrs.frozen(kw_only=True)
 class FieldMapping:
-    """Which column of a source becomes which field, and how.
+    """Which column of a source becomes which field, and how."""
 
-    :ivar fields: the origin of each field, by name: standard fields and custom properties.
-    :ivar required: the fields without which a row is rejected.
-    :ivar changes: counts what the mapping changes in the rows; no part of what it means.
-    """
-
-    fields: Mapping[str, Origin] = attrs.field(hash=False)
-    required: tuple[str, ...] = ()
-    changes: Changes | None = attrs.field(default=None, eq=False, repr=False)
+    fields: Mapping[str, Origin] = attrs.field(hash=False)  # of standard fields and properties
+    required: tuple[str, ...] = ()  # the fields without which a row is rejected
+    changes: Changes | None = attrs.field(default=None, eq=False, repr=False)  # to count into
 
     def __attrs_post_init__(self) -> None:
         if self.fields.keys().isdisjoint(IDENTIFIERS):
