@@ -37,6 +37,10 @@ def to_seconds(value: float | timedelta) -> Seconds:
     return float(value) if type(value) is int else value
 
 
+# The type, not its name: attrs hands it on to classes of modules that do not know the name.
+to_seconds.__annotations__["value"] = float | timedelta
+
+
 def of_kind(
     kind: Any,  # noqa: ANN401 - what isinstance takes
     noun: str,

@@ -12,7 +12,7 @@ from typing import ClassVar, Final, Literal, TypeAlias, TypeVar
 import attrs
 
 from personaclick_async.client import PersonaClick
-from personaclick_async.config import Seconds, number, text
+from personaclick_async.config import Seconds, number, text, to_seconds
 from personaclick_async.errors import (
     ConfigurationError,
     ConnectionFailed,
@@ -66,8 +66,12 @@ class VisitorPolicy:
         default="on first use",
         validator=text("on first use|on arrival", "'on first use' or 'on arrival'"),
     )
-    start_timeout: Seconds = attrs.field(default=2.0, validator=number(finite=True))
-    pause_after_failure: Seconds = attrs.field(default=10.0, validator=number(at_least=0))
+    start_timeout: Seconds = attrs.field(
+        default=2.0, converter=to_seconds, validator=number(finite=True)
+    )
+    pause_after_failure: Seconds = attrs.field(
+        default=10.0, converter=to_seconds, validator=number(at_least=0)
+    )
 
     def __attrs_post_init__(self) -> None:
         if self.session_header is not None and self.device_header is None:

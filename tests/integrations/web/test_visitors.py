@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from http.cookies import SimpleCookie
 from typing import Any
 
@@ -435,6 +436,13 @@ def test_cookies_that_browsers_refuse_are_refused(wrong: dict[str, Any]) -> None
 def test_a_policy_that_cannot_be_followed_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError):
         VisitorPolicy(**wrong)
+
+
+def test_a_policys_durations_may_be_timedeltas() -> None:
+    second = timedelta(seconds=1)
+    policy = VisitorPolicy(start_timeout=second, pause_after_failure=second)
+
+    assert (policy.start_timeout, policy.pause_after_failure) == (1.0, 1.0)
 
 
 async def test_visitors_are_not_shown(client: PersonaClick) -> None:
