@@ -48,6 +48,7 @@ from personaclick_async.user import (
     Start,
     User,
     Visit,
+    checked_user,
     start_session,
 )
 
@@ -311,6 +312,7 @@ class PersonaClick:
         :raises ConfigurationError: no task is running.
         """
         task = None
+        user = None if user is None else checked_user(user)
         with suppress(RuntimeError):
             task = asyncio.current_task()
         if user is not None and task is None:
@@ -322,7 +324,7 @@ class PersonaClick:
 
     def as_user(self, user: User) -> AbstractContextManager[User]:
         """Make a user the current one for a ``with`` block."""
-        return self._as(user)
+        return self._as(checked_user(user))
 
     def as_nobody(self, because: NoCurrentUser) -> AbstractContextManager[None]:
         """Have no current user for a ``with`` block; ``client.profile`` raises the reason given."""
@@ -407,7 +409,10 @@ class PersonaClick:
         """
         from personaclick_async.sync import Sync, SyncOptions  # noqa: PLC0415 - most never sync
 
-        options = options or SyncOptions()
+        options = SyncOptions() if options is None else options
+        if not isinstance(options, SyncOptions):
+            given = type(options).__name__
+            raise ConfigurationError(f"options: expected SyncOptions, got {given}")
         if self.config.disabled and options.journal is not None:
             raise ConfigurationError("journal: it would say that a disabled client sent the rows")
         return Sync(self._core, self._options, source, options)

@@ -24,7 +24,7 @@ from personaclick_async import names
 from personaclick_async.errors import ConfigurationError, TimedOut
 
 Seconds: TypeAlias = float
-"""A duration in seconds; arguments take a :class:`datetime.timedelta` as well."""
+"""A duration in seconds; settings take a :class:`datetime.timedelta` as well."""
 
 _URL: Final = re.compile(r"(?i)https?://[^\s\x00-\x1f?#]+")
 

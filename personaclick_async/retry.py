@@ -53,14 +53,19 @@ def wait_before_next(
     :param elapsed: seconds since the first attempt began.
     :param chance: a random number from 0 to 1.
     """
-    if failed >= policy.attempts:
-        return None
-    backoff = min(policy.longest_wait, policy.first_wait * 2.0 ** min(failed - 1, 60))
-    wait = backoff * (1 - chance / 2)
+    wait = backoff(policy, failed=failed, chance=chance, retry_after=retry_after)
+    return wait if failed < policy.attempts and elapsed + wait <= policy.total else None
+
+
+def backoff(
+    policy: RetryPolicy, *, failed: int, chance: float, retry_after: Seconds | None
+) -> Seconds:
+    """Return the seconds to wait after so many failures, however many there may be."""
     if retry_after is not None:
         # Never earlier than asked; spread, so that all who were told the same don't come at once.
-        wait = retry_after + policy.first_wait * chance
-    return wait if elapsed + wait <= policy.total else None
+        return retry_after + policy.first_wait * chance
+    wait = min(policy.longest_wait, policy.first_wait * 2.0 ** min(failed - 1, 60))
+    return wait * (1 - chance / 2)
 
 
 @attrs.define(eq=False, repr=False)

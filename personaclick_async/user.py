@@ -121,6 +121,14 @@ class User:
         return f"<User by {self.identity.kind}>"
 
 
+def checked_user(value: User) -> User:
+    """Return a user that the application passed, or raise ValidationError."""
+    if not isinstance(value, User):
+        rule = "a User, as client.user(…) and client.init(…) return it"
+        raise ValidationError("user", rule, type(value).__name__)
+    return value
+
+
 class DeviceUser(User):
     """A user known by their device, whose session has started; what ``client.init`` returns."""
 

@@ -6,7 +6,7 @@ import asyncio
 import concurrent.futures.thread  # registers a hook of its own, before facade/calls.py does
 import contextlib
 import threading
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
 from typing import Any, Final, TypeVar
 
 from personaclick_async.errors import ClientClosed
@@ -20,15 +20,20 @@ class Background:
     """A daemon thread with an event loop, started on first use and shared by all threads."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        # Reentrant: the garbage collector may run a __del__ that makes a call.
+        self._lock = threading.RLock()
         self._running: tuple[asyncio.AbstractEventLoop, threading.Thread] | None = None
         # Closing a loop of the parent in a forked child would reach into the parent's selector,
         # and so would collecting it as garbage: they are kept for the life of the child.
         self._abandoned: list[object] = []
         self._is_over = False
 
-    def loop(self) -> asyncio.AbstractEventLoop:
-        """Return the loop, running, unless it has ended for good."""
+    @contextlib.contextmanager
+    def loop(self) -> Iterator[asyncio.AbstractEventLoop]:
+        """Provide the loop, running, for a block; what it is handed there it begins.
+
+        :raises ClientClosed: it has ended for good.
+        """
         with self._lock:
             if self._is_over:
                 raise ClientClosed(
@@ -42,7 +47,7 @@ class Background:
                 )
                 self._running = loop, thread
                 thread.start()
-            return self._running[0]
+            yield self._running[0]
 
     def run(self, work: Coroutine[Any, Any, T], timeout: float | None = None) -> T:
         """Run a coroutine and wait for it, on the loop if there is one.
@@ -65,7 +70,9 @@ class Background:
         try:
             loop.run_forever()
         finally:
-            self._is_over = True
+            with self._lock:
+                self._is_over = True
+            loop.run_until_complete(asyncio.sleep(0))  # begins what was handed over until now
             tasks = asyncio.all_tasks(loop)
             for task in tasks:
                 task.cancel()
@@ -88,7 +95,7 @@ class Background:
     def start_over_after_fork(self) -> None:
         """Begin anew in a forked child, where the parent's thread does not exist."""
         self._abandoned.append(self._running)
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._running = None
 
 

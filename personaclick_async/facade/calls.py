@@ -6,13 +6,14 @@ import asyncio
 import atexit
 import inspect
 import logging
+import math
 import os
 import threading
 import weakref
 from collections import Counter
 from collections.abc import Callable, Generator, Hashable
-from concurrent.futures import Future
-from contextlib import suppress
+from concurrent.futures import Future, wait
+from contextlib import nullcontext, suppress
 from typing import Any, Final, TypeAlias
 
 import attrs
@@ -27,6 +28,9 @@ from personaclick_async.facade.commands import Command, Verb, make_client, resul
 from personaclick_async.user import User
 
 log: Final = logging.getLogger("personaclick_async.facade")
+
+# An event loop that is closed tells nobody: who waits for one of its calls looks now and then.
+_LOOK_SECONDS: Final = 1.0
 
 OnCallbackError: TypeAlias = Callable[[BaseException, str], object]
 """Gets what a callback raised, and the name of the call."""
@@ -68,9 +72,9 @@ class Handle:
     _key: Hashable
     _calls: Calls
     _user: User | NoCurrentUser | None
-    # The facade's own device, and the answer to the user's call before this one.
+    # The facade's own device, and the user's call before this one, which is answered first.
     _own: Future[User]
-    _before: Future[None] | None
+    _before: Handle | None
     _loop: asyncio.AbstractEventLoop
     is_answered: bool = False  # there is an answer or a failure; the callback is called next
     _outcome: Json | CallError = None
@@ -96,7 +100,10 @@ class Handle:
         if not self.done() and self._loop is running_loop():
             raise RuntimeError("result() would block the event loop of this call: await it")
         self._is_watched = True
-        return _returned(self.over().result(timeout))
+        left = math.inf if timeout is None else timeout
+        while left > _LOOK_SECONDS and not wait([self.over()], _LOOK_SECONDS).done:
+            left -= _LOOK_SECONDS
+        return _returned(self.over().result(left))
 
     def cancel(self) -> None:
         """End the call, if it is not over; its error callback is called. Any thread may do it."""
@@ -118,10 +125,13 @@ class Handle:
                 self._over = Future()
                 if self._is_over:
                     self._over.set_result(self._outcome)
+            if self.is_stranded and not self._over.done():
+                lost = Cancelled(f"{self.endpoint}: its event loop was closed before it was over")
+                self._over.set_result(CallError.of(lost, self.endpoint))
             return self._over
 
     def answered(self) -> Future[None]:
-        """Return the future of the answer, for the next in line; asked with the lock held."""
+        """Return the future of the answer, for the next in line; first asked with the lock held."""
         self._answered = self._answered or Future()
         return self._answered
 
@@ -156,8 +166,10 @@ class Handle:
         if isinstance(user, NoCurrentUser):
             # Not the facade's own device: this visitor has not agreed, or has no session.
             raise type(user)(*user.args)
-        if self._before is not None:
-            await asyncio.shield(asyncio.wrap_future(self._before))
+        before, self._before = self._before, None
+        while before is not None and not (before.is_answered or before.is_stranded):
+            answered = asyncio.wrap_future(before.answered())
+            await asyncio.wait([answered], timeout=_LOOK_SECONDS)
         if user is not None:
             return user
         with calls.lock:
@@ -214,7 +226,7 @@ class Handle:
                 calls.in_flight.discard(self)
                 self._outcome, self._is_over = value, True
                 over = self._over
-            if over is not None:
+            if over is not None and not over.done():
                 over.set_result(value)
 
 
@@ -233,7 +245,8 @@ class Calls:
     exit_timeout: Seconds = attrs.field(
         converter=to_seconds, validator=number(at_least=0, finite=True)
     )
-    lock: threading.Lock = attrs.field(factory=threading.Lock, init=False)
+    # Reentrant: the garbage collector may run a __del__ that makes a call.
+    lock: threading.RLock = attrs.field(factory=threading.RLock, init=False)
     # Event loops hold their tasks weakly: this also keeps a call from being collected.
     in_flight: set[Handle] = attrs.field(factory=set, init=False)
     # The latest call of each user who has one in flight: the next waits for its answer.
@@ -258,23 +271,23 @@ class Calls:
             visit = user.scope.visit
             key = visit if visit.start is not None else user.identity
         here = running_loop()
-        loop = background.loop() if here is None else here
-        with self.lock:
+        with background.loop() if here is None else nullcontext(here) as loop, self.lock:
             before = None
             if command.verb is Verb.INIT:  # goes before the calls that wait for it
                 if self.own_has_begun:
                     self._own = Future()
                 self.own_has_begun = True
             elif latest := self.latest.get(key) or self.latest.get(visit):
-                before = None if latest.is_stranded else latest.answered()
+                before = latest
+                before.answered()
             endpoint = command.verb.endpoint
             handle = Handle(endpoint, command, key, self, user, self._own, before, loop)
             self.in_flight.add(handle)
             if command.verb is not Verb.INIT:
                 self.latest[key] = handle
-        if here is None:
-            loop.call_soon_threadsafe(handle.begin)
-        else:
+            if here is None:
+                loop.call_soon_threadsafe(handle.begin)
+        if here is not None:
             handle.begin()
         return handle
 
@@ -299,7 +312,7 @@ class Calls:
             async with asyncio.timeout(timeout):
                 # Callbacks may have made more calls by the time that these are over.
                 while left := [one.over() for one in list(self.in_flight) if not one.is_stranded]:
-                    await asyncio.wait(map(asyncio.wrap_future, left))
+                    await asyncio.wait(map(asyncio.wrap_future, left), timeout=_LOOK_SECONDS)
         except TimeoutError:
             return False
         return not self.in_flight
@@ -319,7 +332,7 @@ class Calls:
 
     def start_over_after_fork(self) -> None:
         """Forget the parent's calls in a forked child; a session that was there stays."""
-        self.lock = threading.Lock()
+        self.lock = threading.RLock()
         for begun in self.in_flight:
             # Without a client the child's calls would wait for an init that is the parent's.
             if self.client is None and begun.command.verb is Verb.INIT:

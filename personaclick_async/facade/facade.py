@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Literal, TypeAlias, overload
 
 from personaclick_async.client import PersonaClick
@@ -12,7 +13,7 @@ from personaclick_async.facade.background import background
 from personaclick_async.facade.calls import CallError, Calls, Handle, OnCallbackError, running_loop
 from personaclick_async.facade.commands import Params, Verb, parse
 from personaclick_async.models.update import ProfileUpdate
-from personaclick_async.user import User
+from personaclick_async.user import User, checked_user
 
 OnObject: TypeAlias = Callable[[dict[str, Json]], object] | None
 OnProducts: TypeAlias = Callable[[list[dict[str, Json]]], object] | None
@@ -157,7 +158,7 @@ class Personaclick:
         Without this a call is about the client's current user, or else about a device that the
         facade has for itself.
         """
-        return Personaclick(self._calls, user)
+        return Personaclick(self._calls, checked_user(user))
 
     def flush(self, timeout: Seconds | None = None) -> bool:
         """Block until no call is in flight; False if ``timeout`` seconds were not enough.
@@ -182,7 +183,8 @@ class Personaclick:
         ends, and possible until the very end.
         """
         flushed = self.flush(timeout)
-        background.run(self._calls.close(waits=timeout is None))
+        with suppress(TimeoutError):  # a callback may block the loop: it is closed after that
+            background.run(self._calls.close(waits=timeout is None), timeout and timeout + 1)
         return flushed
 
     async def aclose(self, timeout: Seconds | None = None) -> bool:  # noqa: ASYNC109 - as close

@@ -70,7 +70,8 @@ class Session:
     newer word for the same value) and ends two hours after the last event, at ``expires_at``
     (protocol, section 6.2). ``seance`` and ``expires_at`` may be unknown.
 
-    :raises ValidationError: ``expires_at`` has no time zone, so it could not be compared later.
+    :raises ValidationError: ``expires_at`` is no date-time, or has no time zone, so that it could
+        not be compared later.
     """
 
     did: str
@@ -78,8 +79,11 @@ class Session:
     expires_at: datetime | None = None
 
     def __attrs_post_init__(self) -> None:
-        if self.expires_at is not None and self.expires_at.utcoffset() is None:
-            raise ValidationError("expires_at", "a date-time with a time zone", "one without")
+        end, rule = self.expires_at, "a date-time with a time zone"
+        if end is not None and not isinstance(end, datetime):
+            raise rules.refuse("expires_at", rule, end)
+        if end is not None and end.utcoffset() is None:
+            raise ValidationError("expires_at", rule, "one without")
 
     @property
     def sid(self) -> str | None:

@@ -8,7 +8,6 @@ import logging
 import math
 import os
 import random
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -24,7 +23,7 @@ from personaclick_async.models.identity import Identity
 from personaclick_async.protocol import requests
 from personaclick_async.protocol.answers import Answer
 from personaclick_async.protocol.requests import Call
-from personaclick_async.retry import wait_before_next
+from personaclick_async.retry import backoff
 from personaclick_async.sync.options import SyncOptions
 from personaclick_async.sync.report import Cause, Report, SyncStopped, Tally, Waiting
 from personaclick_async.user import Core
@@ -121,12 +120,9 @@ class Outage:
         """Return the seconds to wait before trying again, or None to give up."""
         self._since = now if self._since is None else self._since
         self.failures += 1
-        policy = attrs.evolve(self.policy, attempts=sys.maxsize, total=math.inf)
         left = self.patience - (now - self._since)
-        wait = wait_before_next(
-            policy, failed=attempt, elapsed=0, chance=chance, retry_after=retry_after
-        )
-        if wait is None or left <= 0 or (retry_after is not None and wait > left):
+        wait = backoff(self.policy, failed=attempt, chance=chance, retry_after=retry_after)
+        if left <= 0 or (retry_after is not None and wait > left):
             return None
         # The last attempt is made when patience ends, and not before.
         return min(wait, left)

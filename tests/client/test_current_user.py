@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 from asgiref.sync import async_to_sync
 
-from personaclick_async import ConfigurationError, NoCurrentUser, PersonaClick
+from personaclick_async import (
+    ConfigurationError,
+    NoCurrentUser,
+    PersonaClick,
+    Session,
+    ValidationError,
+)
 from personaclick_async.emulator import Emulator
+from personaclick_async.facade import create_personaclick
 from tests.conftest import MakeClient
 
 
@@ -101,3 +109,14 @@ def test_a_worker_thread_forgets_the_user_with_the_request(emulator: Emulator) -
         assert worker.submit(lambda: client.current_user).result(10) is None
         assert worker.submit(async_to_sync(by_nobody)).result(10) is None
     asyncio.run(client.close())
+
+
+@pytest.mark.parametrize("wrong", ["device0001", Session(did="device0001")])
+def test_what_is_no_user_is_refused_at_once(client: PersonaClick, wrong: Any) -> None:
+    for make_current in (
+        client.as_user,
+        client.set_current_user,
+        create_personaclick(client).for_user,
+    ):
+        with pytest.raises(ValidationError, match=r"user: expected a User, as client\.user"):
+            make_current(wrong)

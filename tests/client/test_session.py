@@ -195,3 +195,9 @@ async def test_a_session_is_not_taken_for_a_device_id(client: PersonaClick) -> N
         await client.init("d1")  # type: ignore[arg-type]
     with pytest.raises(ValidationError, match=r"session: expected .* did, got str"):
         client.user("d1")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("wrong", ["2026-01-01T12:00:00+00:00", 5, datetime(2026, 1, 1)])  # noqa: DTZ001
+def test_the_end_of_a_session_is_a_date_time_with_a_time_zone(wrong: Any) -> None:
+    with pytest.raises(ValidationError, match="expires_at: expected a date-time with a time zone"):
+        Session(did="device0001", expires_at=wrong)

@@ -25,7 +25,12 @@ from personaclick_async import (
     ValidationError,
 )
 from personaclick_async.emulator import Emulator
-from personaclick_async.facade import CallError, Personaclick, WrongCall, create_personaclick
+from personaclick_async.facade import (
+    CallError,
+    Personaclick,
+    WrongCall,
+    create_personaclick,
+)
 from personaclick_async.facade.calls import Cancelled
 
 
@@ -564,6 +569,39 @@ def test_a_loop_that_ends_with_calls_in_flight_ends_them(
         asyncio.run(leave_early())
     assert [error.status for error in calls.errors] == [None]
     assert facade.flush(5)
+
+
+def test_calls_may_be_made_wherever_the_garbage_collector_runs(
+    facade: Personaclick, emulator: Emulator
+) -> None:
+    class Late:
+        def __init__(self) -> None:
+            self.itself = self
+
+        def __del__(self) -> None:
+            facade("profile", "set", {"late": 1})
+
+    def make_calls() -> None:
+        for number in range(200):
+            gc.set_threshold(number)  # so that it runs at any step of a call
+            Late()
+            facade("profile", "set", {"a": 1})
+
+    calling = threading.Thread(target=make_calls, daemon=True)
+    before = gc.get_threshold()
+    try:
+        calling.start()
+        calling.join(30)
+    finally:
+        gc.set_threshold(*before)
+    gc.collect()
+
+    assert not calling.is_alive()
+    assert facade.flush(30)
+    sent = Counter(
+        next(iter(one.body.keys() & {"a", "late"})) for one in emulator.requests_to("/profile/set")
+    )
+    assert sent == {"a": 200, "late": 200}
 
 
 def test_an_event_loop_that_cancels_many_calls_logs_one_line(

@@ -116,6 +116,62 @@ def test_a_callback_that_ends_the_background_loop_ends_later_calls_and_spoils_no
     assert "CancelledError" not in done.stderr
 
 
+def test_a_loop_that_is_closed_with_a_call_in_flight_leaves_nobody_waiting(
+    emulator: Emulator,
+) -> None:
+    with emulator.hold("POST", "/profile/set"):
+        done = script(
+            emulator,
+            """
+            personaclick("init", None).result()
+            loop = asyncio.new_event_loop()
+            async def call():
+                handle = personaclick("profile", "set", {"a": 1})
+                await asyncio.sleep(0.1)
+                return handle
+            lost = loop.run_until_complete(call())
+            following = personaclick("profile", "get")
+            flushed = []
+            flushing = threading.Thread(target=lambda: flushed.append(personaclick.flush()))
+            flushing.start()
+            loop.close()
+            try:
+                lost.result()
+            except personaclick_async.PersonaClickError as error:
+                print(error)
+            print(type(following.result()))
+            flushing.join()
+            print(flushed)
+            """,
+        )
+
+    assert done.stdout.splitlines() == [
+        "profile/set: its event loop was closed before it was over",
+        "<class 'dict'>",
+        "[False]",
+    ]
+    assert "not known to be delivered when the process ended: profile/set 1" in done.stderr
+
+
+def test_closing_waits_for_no_callback_longer_than_it_was_told(emulator: Emulator) -> None:
+    done = script(
+        emulator,
+        """
+        blocked, end = threading.Event(), threading.Event()
+        def block(answer):
+            blocked.set()
+            end.wait()
+        personaclick("init", None, None, block)
+        blocked.wait()
+        print(personaclick.close(0.1))
+        end.set()
+        print(personaclick.flush())
+        """,
+    )
+
+    assert (done.returncode, done.stdout) == (0, "False\nTrue\n"), done.stderr
+
+
 def test_a_callback_that_blocks_the_background_loop_does_not_keep_the_process(
     emulator: Emulator,
 ) -> None:
@@ -222,7 +278,8 @@ def test_a_fork_right_after_init_leaves_no_call_waiting(emulator: Emulator) -> N
         """
         import time
         from personaclick_async.facade.background import background
-        background.loop().call_soon_threadsafe(time.sleep, 0.5)
+        with background.loop() as loop:
+            loop.call_soon_threadsafe(time.sleep, 0.5)
         personaclick("init", None)
         pid = os.fork()
         personaclick("profile", "set", {"who": "parent" if pid else "child"}).result(10)

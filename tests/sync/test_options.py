@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from personaclick_async import ConfigurationError
+from personaclick_async import ConfigurationError, PersonaClick
 from personaclick_async.sync import Report, Route, SyncOptions, Unfinished
 
 
@@ -34,6 +34,12 @@ from personaclick_async.sync import Report, Route, SyncOptions, Unfinished
 def test_what_can_not_be_is_refused_by_name(name: str, value: Any) -> None:
     with pytest.raises(ConfigurationError, match=f"^{name}: "):
         SyncOptions(**{name: value})
+
+
+@pytest.mark.parametrize("wrong", [{}, {"route": "bulk"}, "sync.db"])
+async def test_options_are_sync_options(client: PersonaClick, wrong: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"^options: expected SyncOptions, got (dict|str)"):
+        client.sync([], options=wrong)
 
 
 def test_a_segment_needs_the_bulk_route() -> None:
