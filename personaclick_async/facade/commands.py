@@ -20,7 +20,7 @@ from personaclick_async.codec import Json
 from personaclick_async.config import UNSET
 from personaclick_async.errors import ConfigurationError, PersonaClickError, ServiceError
 from personaclick_async.models.identity import Identity
-from personaclick_async.models.update import ProfileUpdate
+from personaclick_async.models.update import FIELDS, ProfileUpdate
 from personaclick_async.protocol.answers import Answer
 from personaclick_async.protocol.requests import read_profile_json
 from personaclick_async.user import User, send_update
@@ -63,6 +63,8 @@ _VERBS: Final = {verb.words: verb for verb in Verb}
 _SYNONYMS: Final = {"callback": "success", "options": "params"}
 _WITHOUT_PARAMS: Final = (Verb.DID, Verb.SID, Verb.RESET_SESSION)
 _INIT_OPTIONS: Final = {"did", "api_host", "cookieless", "consent", "cdn_host", "pictures_host"}
+# In other lists, which are custom properties, an empty text means itself.
+_PARTS: Final = frozenset(name for name, field in FIELDS.items() if field.part)
 _OK: Final = 200
 
 
@@ -151,7 +153,7 @@ def _given(params: Params) -> dict[str, object]:
     """Leave out empty texts, which official samples and shops' modules send for "not given"."""
     return {
         name: [_given(one) if isinstance(one, Mapping) else one for one in value]
-        if isinstance(value, list)
+        if isinstance(value, list) and name in _PARTS
         else value
         for name, value in params.items()
         if not (isinstance(value, str) and not value)

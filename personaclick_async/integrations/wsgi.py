@@ -54,7 +54,9 @@ class VisitorMiddleware:
         environ[Visitor.KEY] = visitor = _at_once(self._visitors.find(request))
         if self._visitors.policy.start == "on arrival":
             beginning = self._visitors.begin(visitor)
-            asyncio.run_coroutine_threadsafe(beginning, background.loop()).result()
+            with background.loop() as loop:
+                begun = asyncio.run_coroutine_threadsafe(beginning, loop)
+            begun.result()
 
         def start(status: str, headers: list[tuple[str, str]], *exc_info: Any) -> Any:  # noqa: ANN401 - as the specification has it
             added = visitor.response_headers(headers)

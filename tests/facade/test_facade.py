@@ -643,6 +643,17 @@ def test_empty_texts_of_shop_modules_are_not_given(
     assert "gender" not in sent
 
 
+def test_in_the_json_of_a_custom_property_an_empty_text_means_itself(
+    facade: Personaclick, emulator: Emulator
+) -> None:
+    sizes = [{"kind": "shoe", "note": ""}, {"note": None}]
+    kids = [{"gender": "m", "birthday": ""}]
+    facade("profile", "set", {"sizes": sizes, "kids": kids}).result(10)
+
+    [sent] = [request.body for request in emulator.requests_to("/profile/set")]
+    assert (sent["sizes"], sent["kids"]) == (sizes, [{"gender": "m"}])
+
+
 def test_init_with_an_empty_stream_has_none(environment: Emulator) -> None:
     personaclick = create_personaclick()
     options = {"did": "mydevice01"}
