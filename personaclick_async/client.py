@@ -418,12 +418,7 @@ class PersonaClick:
         return Sync(self._core, self._options, source, options)
 
     async def sync_all(self, source: Records, *, options: SyncOptions | None = None) -> Report:
-        """Send many records and return the report when all of them have a result.
-
-        :raises SyncRefused: it can't begin as asked; nothing was sent.
-        :raises SyncStopped: it gave up before the end of the source; the report is on the error.
-        :raises JournalFailed: the journal can't be written.
-        """
+        """Send many records and return the report when all have a result; see :meth:`Sync.run`."""
         return await self.sync(source, options=options).run()
 
     def start_over_after_fork(self) -> None:

@@ -452,9 +452,8 @@ async def start_session(
     if session is not None:
         did = session.did
         seance = None if session.is_over(now()) else session.seance
-    call = requests.init(
-        core.shop, did=did, seance=seance, stream=options.stream or core.config.stream, tz=tz
-    )
+    stream = options.stream or core.config.stream
+    call = requests.init(core.shop, did=did, seance=seance, stream=stream, tz=tz)
     answer = await core.transport.send(call, options, Answer.parse)
     ends = now() + SESSION_LIFETIME
     return Session(did=answer.did, seance=answer.seance or answer.sid, expires_at=ends), answer

@@ -201,9 +201,8 @@ def set_named_profile(
 def purge_profile(shop: Shop, context: RequestContext) -> Call[None]:
     """Remove personal data from a profile named by an identifier (2.4)."""
     if context.identity.is_device:
-        raise ValidationError(
-            "user", f"one of {', '.join(names.IDENTIFIERS)} to purge a profile", "a device"
-        )
+        rule = f"one of {', '.join(names.IDENTIFIERS)} to purge a profile"
+        raise ValidationError("user", rule, "a device")
     body = {names.SHOP_ID: shop.shop_id}
     _add_context(body, shop, RequestContext(context.identity), shop.query_user_id_name)
     return Call(names.PROFILE_PURGE, _read_done, body=codec.encode(body))

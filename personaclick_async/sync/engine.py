@@ -165,18 +165,15 @@ class Sync(AbstractAsyncContextManager["Sync"]):
         """Read and admit everything, as a dry run does."""
         route = self.report.route = await self._reading.run(self._route)
         largest = self._sender().largest_record
-        admitting = (
-            [admitted(one, route, largest)[0] for one in rows] for rows, *_ in self._found()
-        )
-        while (outcomes := await self._next(admitting)) is not None:
+        found = ([admitted(one, route, largest)[0] for one in rows] for rows, *_ in self._found())
+        while (outcomes := await self._next(found)) is not None:
             fit = [one for one in outcomes if not isinstance(one, Rejected)]
             self.report.read += len(outcomes)
             self.report.checked += len(fit)
             self.report.rejected += len(outcomes) - len(fit)
             self.report.incomplete += sum(one.omitted is not None for one in fit)
-            await self._hand_on(
-                [one if isinstance(one, Rejected) else Checked(one.row) for one in outcomes]
-            )
+            told = [one if isinstance(one, Rejected) else Checked(one.row) for one in outcomes]
+            await self._hand_on(told)
 
     def _sender(self) -> Sender:
         kind = BulkSender if self.report.route is Route.BULK else ProfileSender

@@ -359,10 +359,9 @@ class _Line:
         if yes and no and yes | no == found and not pattern("countries").search(column.spelling):
             self.options["values"] = _flags(texts)
             return Kind.FLAG
-        is_json = all(text[0] in "[{" for text in texts) and _can_read(
-            texts, Origin(kind=Kind.OBJECTS)
-        )
-        return Kind.OBJECTS if is_json else Kind.TEXT
+        if all(text[0] in "[{" for text in texts) and _can_read(texts, Origin(kind=Kind.OBJECTS)):
+            return Kind.OBJECTS
+        return Kind.TEXT
 
     def _number(self, texts: Sequence[str]) -> Kind | None:
         marks = [mark for mark in ".," if _can_read(texts, Origin(kind=Kind.FLOAT, decimal=mark))]

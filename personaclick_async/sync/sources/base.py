@@ -96,10 +96,7 @@ class TableSource(ABC):
 
     @property
     def fingerprint(self) -> str | None:
-        """A hash of the content, the mapping and the way it is read; None if that can't be known.
-
-        A sync without a fingerprint can't be resumed.
-        """
+        """A hash of the content, the mapping and the way it is read; None if it can't be known."""
         if (version := self._version()) is None:
             return None
         mapping = "by name" if self._mapping is None else self._mapping.fingerprint
