@@ -108,7 +108,7 @@ class Timeouts:
 
     :ivar connect: to open a connection, TLS included.
     :ivar read: between two pieces of the answer.
-    :ivar total: from the first byte sent to the last received.
+    :ivar total: for all of it, from opening a connection to the last byte received.
     """
 
     connect: Seconds = attrs.field(default=5.0, converter=to_seconds, validator=_FINITE)

@@ -18,7 +18,11 @@ from sphinx.environment import BuildEnvironment
 from sphinx.util.nodes import make_refnode
 from sphinx.util.typing import ExtensionMetadata, stringify_annotation
 
-from personaclick_async.emulator import Fault
+from personaclick_async import DeviceUser, User
+from personaclick_async.config import CallOptions
+from personaclick_async.emulator import Behaviour, Fault
+from personaclick_async.emulator.settings import POINTS
+from personaclick_async.facade import Handle
 from personaclick_async.models.reading import Model
 from personaclick_async.models.update import ProfileUpdate
 from personaclick_async.protocol.answers import Answer
@@ -27,7 +31,7 @@ PACKAGE = "personaclick_async"
 
 # Who uses these, errors and models gets them from a call: how they are made says nothing.
 _MADE_BY_CALLS = re.compile(
-    "Answer|Attempt|CacheStats|CallError|Cause|Checked|Config|Delivered|DeviceUser|Failed"
+    "Answer|Attempt|CacheStats|CallError|CallOptions|Cause|Checked|Config|Delivered|DeviceUser|Failed"
     "|Fault|Finding|Handle|Held|IncomingRequest|Limit|OrderCalls|Personaclick|ProbeReport|ProfileCalls"
     "|ProfileFields|ProfileStore|Queued|RawOrderCalls|RawProfileCalls|RecordedRequest"
     "|Refused|RejectSink|Rejected|Report|Route|Source|SourceKind|Sync|TableSource"
@@ -36,10 +40,13 @@ _MADE_BY_CALLS = re.compile(
 # The default of arguments that are not given: the text says what applies then.
 _UNSET = re.compile(r" \| [~\w.]*\bUnset\b")
 # Defaults that are no Python, such as <function utc_now>, or that say nothing.
-_NO_VALUE = re.compile(r"(?<==)\s*(?:<[^>]*>|NOTHING)")
+_NO_VALUE = re.compile(r"(?<==)\s*(?:<[^>]*>|NOTHING|Unset\.UNSET)")
 _DESCRIBED = re.compile(r":ivar (\w+):")
 _COMMENTED = re.compile(r"^    (\w+): .*  # (?!noqa)(.+)$", re.MULTILINE)
-_PRIVATE = {(Answer, "call"), (Fault, "among")}
+_PRIVATE = {
+    *((Answer, "call"), (CallOptions, "ends"), (Fault, "among")),
+    *((Handle, "command"), (Handle, "is_answered"), (User, "scope"), (DeviceUser, "scope")),
+}
 # The page has a table of its fields, with the rule of each.
 _TABLED = {ProfileUpdate}
 
@@ -63,6 +70,11 @@ def _fields(
     described = {found[1] for line in lines if (found := _DESCRIBED.match(line))}
     sources = [inspect.getsource(one) for one in thing.__mro__ if attrs.has(one)]
     comments = dict(_COMMENTED.findall("\n".join(sources)))
+    if thing is Behaviour:
+        comments = {
+            name: f"{point.words} ({', '.join(map(str, point.choices))})"
+            for name, point in POINTS.items()
+        }
     kinds = _kinds(thing)
     lines.append("")
     for field in attrs.fields(thing):

@@ -46,7 +46,7 @@ class PersonaClickPlugin(InitPlugin):
 
     client: PersonaClick
     policy: VisitorPolicy | None = attrs.field(default=None, kw_only=True)  # how to find visitors
-    patience: Seconds = attrs.field(default=PATIENCE, kw_only=True)  # with the last calls
+    patience: Seconds = attrs.field(default=PATIENCE, kw_only=True)  # see lifespan()
 
     def on_app_init(self, app_config: AppConfig) -> AppConfig:
         """Add the middleware, the dependencies and the lifespan to an application's settings."""

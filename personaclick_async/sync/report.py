@@ -51,7 +51,7 @@ class Waiting:
     """The service can't be reached, or takes no records right now."""
 
     reason: str  # what it answered, or what broke
-    since: datetime  # when it last went wrong for the first time
+    since: datetime  # when that began
     until: datetime  # when the next attempt is due
 
 

@@ -79,6 +79,14 @@ def test_fields_are_shown_with_the_comments_behind_them(site: Path) -> None:
     assert re.search(r"earlier \(int\) . how many of the rows read were settled", text)
 
 
+def test_what_only_the_package_uses_is_not_shown(site: Path) -> None:
+    pages = (site / "reference").glob("*.html")
+    text = re.sub(r"<[^>]+>", "", "".join(page.read_text() for page in pages))
+
+    assert "Unset" not in text
+    assert not re.search("for the package.s own modules", text)
+
+
 def test_pages_ask_nobody_else_for_anything(site: Path) -> None:
     for page in site.rglob("*.html"):
         loaded = re.findall(
