@@ -70,7 +70,7 @@ def _run(options: argparse.Namespace) -> None:
         host_names=tuple(options.host_name),
         seed=options.seed,
     )
-    behaviour = Behaviour.load(options.probed) if options.probed else Behaviour()
+    behaviour = Behaviour.load(options.probed) if options.probed is not None else Behaviour()
     if options.strict:
         behaviour = attrs.evolve(behaviour, device_unknown=404, undeclared_property="ignored")
     emulator = Emulator(
@@ -88,7 +88,7 @@ def _run(options: argparse.Namespace) -> None:
         signal.signal(number, lambda *_: stopped.set())
     with emulator:
         for kind in LOADED:
-            if path := getattr(options, kind):
+            if (path := getattr(options, kind)) is not None:
                 _load(emulator, kind, path)
         secret = f"export PERSONACLICK_SHOP_SECRET={DEFAULT_SECRET}\n"
         sys.stdout.write(

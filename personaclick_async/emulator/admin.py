@@ -16,7 +16,12 @@ from aiohttp import web
 from personaclick_async import codec, names
 from personaclick_async.codec import Json
 from personaclick_async.emulator.goods import Goods
-from personaclick_async.emulator.parameters import Refused, json_objects, strict_json
+from personaclick_async.emulator.parameters import (
+    Refused,
+    from_request,
+    json_objects,
+    strict_json,
+)
 from personaclick_async.emulator.service import DONE, LOADED, Service
 from personaclick_async.emulator.traffic import FAULT_FIELDS, Fault, RecordedRequest
 from personaclick_async.emulator.web import PREFIX, Request, body_of, json_response
@@ -143,10 +148,9 @@ class Admin:
                 return self._profile(self._key(query))
             case "POST", "computed":
                 key = self._key(query)
-                computed = dict.fromkeys(self._profiles.load(key)[2])
-                for blocks in json_objects(body):
-                    computed.update(blocks)
-                self._profiles.change(key, {}, {}, computed)
+                before = dict.fromkeys(self._profiles.load(key)[2])
+                given = from_request((), "application/json", body)
+                self._profiles.change(key, {}, {}, before | given)
                 return self._profile(key)
             case "GET" | "DELETE", "requests":
                 if method == "DELETE":

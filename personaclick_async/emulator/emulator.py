@@ -81,6 +81,7 @@ class Emulator(Traffic):
         super().__init__(keep=self.settings.recorded, seed=self.settings.seed)
         is_safe = allow_public or is_loopback(host)
         expect(is_safe, "host: expected a loopback address, or allow_public=True")
+        expect(database, "database: expected a file, or :memory:")
         self.behaviour = behaviour or Behaviour()
         self.shop_id = self.settings.shop_id
         self.shop_secret = self.settings.shop_secret

@@ -82,7 +82,7 @@ def from_request(
     """Put a request's parameters together; the body's win over the query's."""
     is_form = content_type == _FORM
     try:
-        form = parse_qsl(body.decode(), keep_blank_values=True) if is_form else []
+        form = parse_qsl(body.decode(), keep_blank_values=True, errors="strict") if is_form else []
         value = {} if is_form or not body else strict_json(body, JsonObject)
     except ValueError:
         raise Refused(400, "The body is no form and no JSON object, or nested too deeply") from None

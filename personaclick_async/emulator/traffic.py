@@ -80,6 +80,7 @@ class Fault(AbstractContextManager["Fault"]):
         expect(is_path, "path: expected one that begins with /, such as /profile/set")
         expect(0 <= self.probability <= 1, "probability: expected 0 to 1")
         expect(self.delay >= 0, "delay: expected 0 or more seconds")
+        expect(self.content_type.isprintable(), "content_type: expected a single line")
         expect(self.times is None or self.times > 0, "times: expected 1 or more")
         expect(self.status is None or self.status in STATUSES, "status: expected 200 to 599")
         kinds = sum((self.answers, self.drop, self.truncate))

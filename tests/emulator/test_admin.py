@@ -144,7 +144,7 @@ async def test_computed_blocks_are_replaced_as_a_whole(
     async with http.get("/_emulator/profiles") as answer:
         [found] = await answer.json()
     path = f"/_emulator/computed?key={found['key']}"
-    async with http.post(path, json={"income_level": "cheap", "vds": None}) as answer:
+    async with http.post(path, data='{\n  "income_level": "cheap",\n  "vds": null\n}\n') as answer:
         assert (await answer.json())["computed"] == {"income_level": "cheap"}
     assert "allergy" not in emulator.profile(external_id="7")
     for where, body, status in ((path, "[5]", 400), ("/_emulator/computed?key=x", "{}", 404)):

@@ -160,6 +160,10 @@ async def test_it_loads_files_and_takes_faults(tmp_path: Path) -> None:
         (["--fault", "status=503,drop"], "fault: expected one of"),
         (["--port", "99999"], "port must be 0-65535"),
         (["--database", "missing/shop.db"], "unable to open database file"),
+        # As of a variable that is not set.
+        (["--database", ""], "database: expected a file"),
+        (["--as", ""], "Is a directory: '.'"),
+        (["--products", ""], "Is a directory: '.'"),
         (["--profiles", "\x1b[31m.jsonl"], "\\x1b[31m.jsonl: line 1 is not a JSON object"),
     ],
 )

@@ -88,6 +88,16 @@ async def test_a_body_over_the_limit_is_413() -> None:
             assert await send(http, emulator, "/import/audience", audience=many[:10]) == 200
 
 
+async def test_a_client_that_asks_before_it_sends_a_body_is_answered() -> None:
+    with Emulator(EmulatorSettings(max_import_bytes=1000)) as emulator:
+        body = {"shop_id": emulator.shop_id, "shop_secret": emulator.shop_secret, "audience": []}
+        async with asyncio.timeout(10), aiohttp.ClientSession(base_url=emulator.url) as http:
+            for padding, status in ((0, 200), (1000, 413)):
+                body["padding"] = "x" * padding
+                async with http.post("/import/audience", json=body, expect100=True) as answer:
+                    assert answer.status == status
+
+
 @pytest.mark.parametrize("missing", ["audience", "shop_secret"])
 async def test_an_import_needs_its_array_and_the_secret(
     http: aiohttp.ClientSession, emulator: Emulator, missing: str

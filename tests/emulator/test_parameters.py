@@ -79,6 +79,7 @@ def test_what_no_device_id_can_be_is_refused(did: Any) -> None:
         ([("did", "a"), ("did", "b")], JSON, b""),
         ([], FORM, b"did=a&did=b"),
         ([], FORM, b"\xff"),
+        ([], FORM, b"first_name=Ren%E9"),
         ([], JSON, b'{"a": NaN}'),
         ([], JSON, b'{"a": "\\ud800"}'),
         ([], JSON, b'{"a": 1e400}'),

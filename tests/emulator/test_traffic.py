@@ -74,6 +74,12 @@ async def test_a_truncated_error_keeps_its_status(emulator: Emulator) -> None:
             await answer.read()
 
 
+@pytest.mark.parametrize("content_type", ["text/html\r\nX: y", "text/html\n"])
+def test_a_content_type_is_one_line(content_type: str) -> None:
+    with pytest.raises(ConfigurationError, match="content_type: expected a single line"):
+        Fault(body=b"<html>", content_type=content_type)
+
+
 async def test_a_fault_strikes_its_method_in_any_spelling(emulator: Emulator) -> None:
     emulator.fault(method="post", status=500)
     assert await statuses(emulator, 1) == [200]
