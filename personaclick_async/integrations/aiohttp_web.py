@@ -18,7 +18,8 @@ __all__ = ["CookiePolicy", "IncomingRequest", "NoConsent", "VisitorPolicy"]
 __all__ += ["CLIENT", "current_user", "current_user_or_none", "lifespan", "setup"]
 
 CLIENT: Final = web.AppKey("personaclick", PersonaClick)
-"""Where the application keeps its client: ``request.app[CLIENT]``."""
+"""Where the application keeps its client: ``request.app[CLIENT]``, and below a sub-application
+``request.config_dict[CLIENT]``."""
 
 _VISITOR: Final = web.RequestKey(Visitor.KEY, Visitor)
 

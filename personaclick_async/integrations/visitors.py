@@ -10,9 +10,10 @@ from contextlib import AbstractContextManager
 from typing import ClassVar, Final, Literal, TypeAlias, TypeVar
 
 import attrs
+from attrs.validators import optional
 
 from personaclick_async.client import PersonaClick
-from personaclick_async.config import Seconds, number, text, to_seconds
+from personaclick_async.config import Seconds, number, of_kind, text, to_seconds
 from personaclick_async.errors import (
     ConfigurationError,
     ConnectionFailed,
@@ -28,6 +29,9 @@ T = TypeVar("T")
 Named: TypeAlias = User | Session | None
 
 log: Final = logging.getLogger("personaclick_async")
+
+_FUNCTION: Final = optional(of_kind(Callable, "a function"))
+_HEADER: Final = optional(text(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", "a header's name"))
 
 
 class NoConsent(NoCurrentUser):
@@ -57,11 +61,17 @@ class VisitorPolicy:
         that pages don't wait for a service that is down.
     """
 
-    consent: Callable[[IncomingRequest], bool | Awaitable[bool]] | None = None
-    identify: Callable[[IncomingRequest], Named | Awaitable[Named]] | None = None
-    device_header: str | None = None
-    session_header: str | None = None
-    cookies: CookiePolicy | None = attrs.field(factory=CookiePolicy)
+    consent: Callable[[IncomingRequest], bool | Awaitable[bool]] | None = attrs.field(
+        default=None, validator=_FUNCTION
+    )
+    identify: Callable[[IncomingRequest], Named | Awaitable[Named]] | None = attrs.field(
+        default=None, validator=_FUNCTION
+    )
+    device_header: str | None = attrs.field(default=None, validator=_HEADER)
+    session_header: str | None = attrs.field(default=None, validator=_HEADER)
+    cookies: CookiePolicy | None = attrs.field(
+        factory=CookiePolicy, validator=optional(of_kind(CookiePolicy, "a CookiePolicy"))
+    )
     start: Literal["on first use", "on arrival"] = attrs.field(
         default="on first use",
         validator=text("on first use|on arrival", "'on first use' or 'on arrival'"),
@@ -151,8 +161,10 @@ class Visitor:
 class Visitors:
     """The visitors of an application."""
 
-    client: PersonaClick
-    policy: VisitorPolicy = attrs.field(factory=VisitorPolicy)
+    client: PersonaClick = attrs.field(validator=of_kind(PersonaClick, "a PersonaClick"))
+    policy: VisitorPolicy = attrs.field(
+        factory=VisitorPolicy, validator=of_kind(VisitorPolicy, "a VisitorPolicy")
+    )
     _paused_until: Seconds = attrs.field(default=-math.inf, init=False)
     _has_warned: bool = attrs.field(default=False, init=False)
 
@@ -165,9 +177,9 @@ class Visitors:
 
     async def find(self, request: IncomingRequest) -> Visitor:
         """Return the visitor of a request. Waits only for the application's own functions."""
-        consent, cookies = self.policy.consent, self.policy.cookies
+        cookies = self.policy.cookies
         who: User | NoCurrentUser
-        if consent is not None and not await _awaited(consent(request)):
+        if not await self._has_agreed(request):
             who = NoConsent("this visitor has not agreed to be known")
         elif named := await self._named(request):
             who, cookies = named, None
@@ -186,6 +198,14 @@ class Visitors:
             name = type(error).__name__
             log.warning("a visitor has no session: %s", name)
             visitor.who = NoCurrentUser(f"the service gave this visitor no session ({name})")
+
+    async def _has_agreed(self, request: IncomingRequest) -> bool:
+        consent = self.policy.consent
+        agreed: object = consent is None or await _awaited(consent(request))
+        if not isinstance(agreed, bool):
+            # Such as a cookie's text, which may well be "no".
+            raise ConfigurationError(f"consent: expected a bool, got {type(agreed).__name__}")
+        return agreed
 
     async def _named(self, request: IncomingRequest) -> User | None:
         policy = self.policy

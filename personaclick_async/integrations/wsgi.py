@@ -46,10 +46,14 @@ class VisitorMiddleware:
 
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
         """Serve a request."""
-        path = environ.get("PATH_INFO", "").encode("latin-1").decode(errors="replace")
+        path = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
+        path = path.encode("latin-1").decode(errors="replace")
         scheme = environ.get("wsgi.url_scheme", "http")
-        fields = ((name, value) for name, value in environ.items() if name.startswith("HTTP_"))
-        headers = [(name[5:].replace("_", "-").lower(), value) for name, value in fields]
+        headers = [
+            (name.removeprefix("HTTP_").replace("_", "-").lower(), value)
+            for name, value in environ.items()
+            if name.startswith("HTTP_") or name in ("CONTENT_TYPE", "CONTENT_LENGTH")
+        ]
         request = IncomingRequest(environ["REQUEST_METHOD"], path, scheme, headers, environ)
         environ[Visitor.KEY] = visitor = _at_once(self._visitors.find(request))
         if self._visitors.policy.start == "on arrival":

@@ -240,6 +240,14 @@ async def test_what_the_applications_functions_raise_is_not_hidden(client: Perso
         await Visitors(client, VisitorPolicy(consent=broken)).arrive(request())
 
 
+@pytest.mark.parametrize("given", ["no", "", None, 1])
+async def test_an_answer_about_consent_is_yes_or_no(client: PersonaClick, given: Any) -> None:
+    policy = VisitorPolicy(consent=lambda _: given)
+
+    with pytest.raises(ConfigurationError, match=f"consent: .*, got {type(given).__name__}$"):
+        await Visitors(client, policy).arrive(with_cookies("personaclick_did=device0001"))
+
+
 @pytest.mark.parametrize("given", ["7", "", False, {"did": "device0001"}])
 async def test_an_application_that_names_a_visitor_by_something_else_is_told(
     client: PersonaClick, given: Any
@@ -431,10 +439,15 @@ def test_cookies_that_browsers_refuse_are_refused(wrong: dict[str, Any]) -> None
         {"start_timeout": 0},
         {"pause_after_failure": -1},
         {"session_header": "X-Session"},
+        {"consent": "yes"},
+        {"identify": "customer"},
+        {"device_header": "X-Device: "},
+        {"device_header": "X-Device", "session_header": ""},
+        {"cookies": True},
     ],
 )
 def test_a_policy_that_cannot_be_followed_is_refused(wrong: dict[str, Any]) -> None:
-    with pytest.raises(ConfigurationError):
+    with pytest.raises(ConfigurationError, match=rf"^{[*wrong][-1]}: expected "):
         VisitorPolicy(**wrong)
 
 
@@ -443,6 +456,14 @@ def test_a_policys_durations_may_be_timedeltas() -> None:
     policy = VisitorPolicy(start_timeout=second, pause_after_failure=second)
 
     assert (policy.start_timeout, policy.pause_after_failure) == (1.0, 1.0)
+
+
+def test_what_is_no_policy_or_no_client_is_refused_at_once(client: PersonaClick) -> None:
+    wrong: Any = CookiePolicy()
+    with pytest.raises(ConfigurationError, match="policy: expected a VisitorPolicy"):
+        Visitors(client, wrong)
+    with pytest.raises(ConfigurationError, match="client: expected a PersonaClick"):
+        Visitors(wrong)
 
 
 async def test_visitors_are_not_shown(client: PersonaClick) -> None:

@@ -252,6 +252,20 @@ async def test_visitors_in_turn_on_one_thread_never_see_each_other(
     assert current_after == [None] * 5
 
 
+def test_a_request_below_a_prefix_is_whole(client: PersonaClick) -> None:
+    seen: list[IncomingRequest] = []
+
+    def consent(request: IncomingRequest) -> bool:
+        seen.append(request)
+        return True
+
+    app = VisitorMiddleware(lambda *_: [], client, policy=VisitorPolicy(consent=consent))
+    environ = {"REQUEST_METHOD": "POST", "SCRIPT_NAME": "/shop", "PATH_INFO": "/caf\xc3\xa9"}
+    list(app({**environ, "CONTENT_TYPE": "text/plain", "HTTP_HOST": "shop.example"}, print))
+    assert seen[0].path == "/shop/café"
+    assert seen[0].header_fields == [("content-type", "text/plain"), ("host", "shop.example")]
+
+
 @pytest.mark.parametrize("waits", [False, True])
 async def test_functions_of_the_policy_run_at_once(
     client: PersonaClick, emulator: Emulator, waits: bool
