@@ -19,7 +19,6 @@ from urllib.parse import unquote
 import attrs
 
 from personaclick_async import codec, names
-from personaclick_async.codec import Json
 from personaclick_async.emulator import parameters as read
 from personaclick_async.emulator.parameters import Given, JsonObject, Refused, unless_refused
 from personaclick_async.emulator.settings import Behaviour, Value
@@ -45,7 +44,7 @@ _VERSION: Final = 4  # of the tables in schema.sql; increased with each change o
 sqlite3.register_converter("json_text", codec.decode)
 
 
-def packed(value: Json) -> str:
+def packed(value: codec.Json) -> str:
     """Return JSON as the tables hold it."""
     return codec.encode(value).decode()
 

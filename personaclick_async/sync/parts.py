@@ -25,10 +25,8 @@ import msgspec
 
 from personaclick_async import codec, names
 from personaclick_async.client import PersonaClick
-from personaclick_async.codec import Json
 from personaclick_async.config import DOCUMENTED_LIMITS, UNSET, RateLimit
 from personaclick_async.errors import ConfigurationError
-from personaclick_async.names import Family
 from personaclick_async.sync.engine import Sync
 from personaclick_async.sync.journal import JournalLocked
 from personaclick_async.sync.mapping import FieldMapping
@@ -213,7 +211,7 @@ class PartSettings:
     parts: int  # how many there are: each takes that share of the limits
     folder: Path = attrs.field(converter=Path)  # of journals and reject files; all machines see it
     options: SyncOptions = attrs.field(factory=SyncOptions)  # journal and rejects: a part's own
-    limits: Mapping[Family, RateLimit] = DOCUMENTED_LIMITS  # the whole shop's; ``{}`` for none
+    limits: Mapping[names.Family, RateLimit] = DOCUMENTED_LIMITS  # the whole shop's; {} for none
 
     def file(self, part: Part, suffix: str) -> Path:
         """Return where a file of a part lies."""
@@ -340,5 +338,5 @@ async def _watch(stop: Path, journal: Path, sync: Sync) -> None:
     await sync.stop()
 
 
-def _digest(whole: Json) -> str:
+def _digest(whole: codec.Json) -> str:
     return hashlib.sha256(codec.encode(whole)).hexdigest()
