@@ -1,8 +1,7 @@
 """Every path, wire name and documented limit of the service, each with its source.
 
-Section numbers refer to ``docs/protocol.md``. Nothing here does I/O and nothing else in
-the package spells these names out: the client and the emulator both read them from here,
-so they can't drift apart.
+Sections are those of ``docs/protocol.md``. Client and emulator have these names from here alone, so
+that they can't drift apart.
 """
 
 from __future__ import annotations

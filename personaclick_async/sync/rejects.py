@@ -1,11 +1,7 @@
-"""The file of rejected rows: their content, and why they can't be sent.
+"""The file of rejected rows, to be corrected and resubmitted with the same mapping and options.
 
-It is made to be corrected and resubmitted with the same mapping and the same options. Before the
-source's columns stand ``_row``, ``_field``, ``_reason`` and ``_sent``, which sources ignore but for
-the last: of a row that the service refused, its fields are there as JSON, for only these are known.
-
-The file holds personal data, so only its owner may read it. Texts are unchanged: a spreadsheet
-may take one that begins with ``=`` for a formula.
+It holds personal data, so only its owner may read it. Texts are unchanged: a spreadsheet may take
+one that begins with ``=`` for a formula. :mod:`.sources.base` has its first columns.
 """
 
 from __future__ import annotations
