@@ -155,6 +155,7 @@ class ProfileSender:
                 await asyncio.wait(earlier)
             if not self._failed.isdisjoint(identifiers):
                 # If it were sent now, the next run would overwrite it with the older record.
+                self._failed.update(identifiers)
                 failed = Failed(row, "an earlier record of the same person has failed")
                 return Settlement(chunk, (), (failed,), {"failed": 1})
             names = [Identity(kind, str(fields[kind])) for kind, _ in identifiers]

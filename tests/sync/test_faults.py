@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any, Self
 
@@ -163,6 +164,35 @@ async def test_a_record_on_which_the_service_fails_is_left_for_the_next_run(
         assert len(picky.bodies) == before + 3
     assert again.report.sent == again.report.read == 300
     assert stored(emulator) == expected(rows)
+
+
+async def test_whoever_shares_an_identifier_with_a_failed_record_waits_for_the_next_run(
+    make_client: MakeClient, emulator: Emulator, journal: Path, quick: dict[str, Any]
+) -> None:
+    """Also with one that was not sent because of it: the order holds along the chain."""
+    chain: list[dict[str, Any]] = [
+        {"email": "user@shop.example", "step": 1},
+        {"email": "user@shop.example", "external_id": "1", "step": 2},
+        {"external_id": "1", "loyalty_id": "2", "step": 3},
+        {"loyalty_id": "2", "step": 4},
+    ]
+    others = iter(people(500))
+    rows = [row for one in chain for row in (*islice(others, 100), one)] + [*others]
+    fails = True
+    picky = Picky(emulator, lambda body: fails and b"user@" in body, status=500)
+    options = {**quick, "journal": journal}
+    async with picky.server() as server:
+        client = make_client(
+            api_url=str(server.make_url("/")),
+            retry=RetryPolicy(first_wait=0, longest_wait=0),
+        )
+        results = await results_of(start(client, source_of(rows), **options))
+        assert sorted(one.row for one in results if isinstance(one, Failed)) == [101, 202, 303, 404]
+
+        fails = False
+        report = await start(client, source_of(rows), **options).run()
+    assert (report.sent, report.read) == (504, 504)
+    assert stored(emulator)["user@shop.example"]["step"] == 4
 
 
 def breaks() -> Iterator[Any]:
