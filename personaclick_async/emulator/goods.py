@@ -176,7 +176,7 @@ def _items_left(before: list[JsonObject], given: Json) -> list[JsonObject]:
 
     Given items replace all earlier ones; with a cancelled one among them, only those of their ids.
     """
-    given = [item for item in given if isinstance(item, dict)] if isinstance(given, list) else []
+    given = read.of_kind(Kind.OBJECTS, "items", given) or []
     kept = [item for item in given if _state(item) != "cancelled"]
     if given and len(kept) == len(given):
         return kept

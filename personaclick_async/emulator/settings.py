@@ -51,6 +51,8 @@ class EmulatorSettings:
         is_shop_id = re.fullmatch("[0-9a-f]{30}", self.shop_id)
         expect(is_shop_id, "shop_id: expected 30 hexadecimal characters in lower case")
         expect(self.shop_secret, "shop_secret: expected a non-empty text")
+        are_several = not isinstance(self.host_names, str)
+        expect(are_several, 'host_names: expected several, such as ("emulator",)')
         for name in ("import_limit", "import_window", "max_import_bytes", "recorded"):
             size = getattr(self, name)
             expect(size is None or size > 0, f"{name}: expected more than 0")

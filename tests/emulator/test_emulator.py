@@ -143,7 +143,8 @@ def test_a_reset_leaves_nothing_but_the_shop(emulator: Emulator) -> None:
 
 
 def test_settings_that_can_not_be_are_refused() -> None:
-    wrong: dict[str, Any]
-    for wrong in ({"shop_id": "x"}, {"shop_secret": ""}, {"import_limit": 0}, {"recorded": -1}):
-        with pytest.raises(ValueError, match=next(iter(wrong))):
-            EmulatorSettings(**wrong)
+    wrong: dict[str, Any] = {"shop_id": "x", "shop_secret": "", "host_names": "emulator"}
+    wrong |= {"import_limit": 0, "recorded": -1}
+    for name, value in wrong.items():
+        with pytest.raises(ValueError, match=name):
+            EmulatorSettings(**{name: value})

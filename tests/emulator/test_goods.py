@@ -48,7 +48,7 @@ async def test_a_refund_takes_the_item_out_of_an_order_made_before(
     http: aiohttp.ClientSession, emulator: Emulator, status: str
 ) -> None:
     emulator.add_products([{"id": "a"}, {"id": "b"}, {"id": "c"}])
-    items = [{"id": "a", "quantity": 2}, {"id": "b"}]
+    items = ({"id": "a", "quantity": 2}, {"id": "b"})
     emulator.add_orders([{"id": "1", "external_id": "7", "date": 100, "items": items}])
     assert await last(http, emulator) == ["a", "b"]
 

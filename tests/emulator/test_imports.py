@@ -176,6 +176,8 @@ async def test_money_comes_in_many_ways(
         {"value": {"total": [1]}},
         {"value": True},
         {"status": ["created"]},
+        {"items": {"id": "a"}},
+        {"items": [{"id": "a"}, "b"]},
         {"did": {}},
         {"id": None},
     ],
