@@ -22,7 +22,7 @@ from personaclick_async import names
 from personaclick_async.client import PersonaClick
 from personaclick_async.codec import Json
 from personaclick_async.config import Seconds, number, to_seconds
-from personaclick_async.errors import NoCurrentUser, PersonaClickError
+from personaclick_async.errors import ConfigurationError, NoCurrentUser, PersonaClickError
 from personaclick_async.facade.background import background, join_threads
 from personaclick_async.facade.commands import Command, Verb, make_client, result_of
 from personaclick_async.user import User
@@ -186,6 +186,8 @@ class Handle:
         command, calls = self.command, self._calls
         options: Any = command.params or {}
         client = calls.client = calls.client or make_client(command)
+        if command.shop_id not in (None, client.config.shop_id):
+            raise ConfigurationError("shop_id: this facade's client is for another shop")
         if command.stream is not None:
             client = client.with_options(stream=command.stream)
         user = await client.init(did=options.get(names.DID))

@@ -11,7 +11,7 @@ from personaclick_async.codec import Json
 from personaclick_async.config import Seconds
 from personaclick_async.facade.background import background
 from personaclick_async.facade.calls import CallError, Calls, Handle, OnCallbackError, running_loop
-from personaclick_async.facade.commands import Params, Verb, parse
+from personaclick_async.facade.commands import Params, parse
 from personaclick_async.models.update import ProfileUpdate
 from personaclick_async.user import User, checked_user
 
@@ -147,10 +147,7 @@ class Personaclick:
         :raises WrongCall: there is no such command or form; shows the right one.
         :raises ClientClosed: the process is ending, or a callback called ``sys.exit``.
         """
-        command, client = parse(arguments, named), self._calls.client
-        if command.shop_id is not None and client and command.shop_id != client.config.shop_id:
-            raise Verb.INIT.wrong("this facade's client is for another shop")
-        return self._calls.make(command, self._user)
+        return self._calls.make(parse(arguments, named), self._user)
 
     def for_user(self, user: User) -> Personaclick:
         """Return the same function for another user: a server has many, a browser one.

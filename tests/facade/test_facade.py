@@ -264,11 +264,27 @@ def test_invalid_parameters_reach_error_and_nothing_is_sent(
 def test_a_wrong_call_raises_where_it_stands(facade: Personaclick, emulator: Emulator) -> None:
     with pytest.raises(WrongCall):
         facade("profile", "set")  # type: ignore[call-overload]  # wrong on purpose
-    with pytest.raises(WrongCall, match="for another shop"):
-        facade("init", "ab" * 15)
     with pytest.raises(WrongCall, match="options are"):
         facade("init", emulator.shop_id, None, None, None, {"colour": 1})
     assert facade.flush(0)
+
+
+@pytest.mark.parametrize("has_begun", [True, False])
+def test_an_init_for_another_shop_fails_however_soon_it_comes(
+    environment: Emulator, calls: Calls, *, has_begun: bool
+) -> None:
+    facade = create_personaclick()
+    try:
+        facade("init", environment.shop_id)
+        assert not has_begun or facade.flush(10)
+        facade("init", "ab" * 15, None, calls.success, calls.error)
+        # What follows is meant for the other shop, too.
+        facade("profile", "set", {"first_name": "Ada"}, calls.success, calls.error)
+        assert facade.flush(10)
+    finally:
+        facade.close()
+    reason = "shop_id: this facade's client is for another shop"
+    assert [str(error.error) for error in calls.errors] == [reason] * 2
 
 
 @pytest.mark.parametrize("timeout", [None, "10", -1, float("nan"), float("inf")])
