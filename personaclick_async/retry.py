@@ -116,6 +116,8 @@ def failure_of(
             reason = f"the certificate of {cause.host}:{cause.port} is not accepted ({why})"
         case aiohttp.ClientConnectorSSLError():
             fate, reason = Fate.HOPELESS, f"no TLS connection to {cause.host}:{cause.port}"
+        case aiohttp.InvalidURL():
+            fate, reason = Fate.HOPELESS, "the host of the service's address is not valid"
         case aiohttp.ClientConnectorDNSError():
             fate, why = Fate.UNSENT, _system_says(cause.os_error)
             reason = f"could not find the host {cause.host} ({why})"

@@ -17,11 +17,12 @@ from contextlib import nullcontext, suppress
 from typing import Any, Final, TypeAlias
 
 import attrs
+from attrs.validators import optional
 
 from personaclick_async import names
 from personaclick_async.client import PersonaClick
 from personaclick_async.codec import Json
-from personaclick_async.config import Seconds, number, to_seconds
+from personaclick_async.config import Seconds, number, of_kind, to_seconds
 from personaclick_async.errors import ConfigurationError, NoCurrentUser, PersonaClickError
 from personaclick_async.facade.background import background, join_threads
 from personaclick_async.facade.commands import Command, Verb, make_client, result_of
@@ -242,8 +243,12 @@ def _returned(value: Json | CallError) -> Json:
 class Calls:
     """What a facade and its views for other users share: client, session, calls in flight."""
 
-    client: PersonaClick | None
-    on_callback_error: OnCallbackError | None
+    client: PersonaClick | None = attrs.field(
+        validator=optional(of_kind(PersonaClick, "a PersonaClick"))
+    )
+    on_callback_error: OnCallbackError | None = attrs.field(
+        validator=optional(of_kind(Callable, "a function"))
+    )
     exit_timeout: Seconds = attrs.field(
         converter=to_seconds, validator=number(at_least=0, finite=True)
     )

@@ -34,7 +34,8 @@ def create_personaclick(
     :param on_callback_error: gets what a callback raises, and the call's name, in place of the
         event loop's exception handler.
     :param exit_timeout: seconds that the end of the process waits for calls in flight.
-    :raises ConfigurationError: ``exit_timeout`` is not a finite number, 0 or more.
+    :raises ConfigurationError: an argument is of another type, or ``exit_timeout`` is negative or
+        not finite.
     """
     return Personaclick(Calls(client, on_callback_error, exit_timeout))
 

@@ -25,7 +25,7 @@ _OK: Final = 200
 _SUCCESSES: Final = frozenset(range(_OK, 300)) - {206}  # which has a part of the answer only
 _STATUS_KEY: Final = f'"{names.STATUS}"'.encode()
 _STARTS_WITH_MESSAGE: Final = f'{{"{names.MESSAGE}"'.encode()
-_FIRST_ERROR: Final = 400
+_ERROR_STATUS: Final = re.compile("[4-9][0-9]{2}")  # a number, also in quotes
 _FIRST_SERVER_ERROR: Final = 500
 
 _BY_STATUS: Final[Mapping[int, type[ServiceError]]] = {
@@ -161,12 +161,12 @@ def refusal(answer: Answer[T]) -> ServiceError | None:
     with suppress(WrongShape):
         said = read_json(body)
     said = said if isinstance(said, dict) else {}
-    status, inner = answer.status, said.get(names.STATUS)
-    if status == _OK and isinstance(inner, int) and inner >= _FIRST_ERROR:
-        status = inner  # the React Native SDK guards against it (section 9, 4)
+    status, inner = answer.status, str(said.get(names.STATUS)).lower()
+    if status == _OK and _ERROR_STATUS.fullmatch(inner):
+        status = int(inner)  # the React Native SDK guards against it (section 9, 4)
     # A message alone (section 9, 3) is no profile, though each key of one may be absent.
     is_error = said.keys() == {names.MESSAGE} and answer.call.endpoint == names.PROFILE
-    if status in _SUCCESSES and not is_error and str(inner).lower() != names.STATUS_ERROR:
+    if status in _SUCCESSES and not is_error and inner != names.STATUS_ERROR:
         return None
     message = _message(said)
     shown, own_words = _without_quotations(message, answer.call)

@@ -558,6 +558,12 @@ async def test_who_refuses_the_connection_is_said(
         assert caught.value.__cause__ is caught.value.__context__ is None
 
 
+async def test_a_host_that_is_none_is_said_at_once(make_client: MakeClient) -> None:
+    client = make_client(api_url="http://256.1.1.1/")
+    with pytest.raises(ConnectionFailed, match=r"is not valid \(1 attempt\)"):
+        await client.user(did="device0001").profile.get()
+
+
 async def test_a_host_that_nobody_knows_is_said(make_client: MakeClient) -> None:
     client = make_client(api_url="http://nowhere.invalid/", retry=RetryPolicy(attempts=1))
     with pytest.raises(ConnectionFailed, match=r"could not find the host nowhere.invalid"):

@@ -293,6 +293,12 @@ def test_a_facade_that_could_not_end_with_the_process_is_not_made(timeout: Any) 
         create_personaclick(exit_timeout=timeout)
 
 
+@pytest.mark.parametrize("wrong", [{"client": "a" * 30}, {"on_callback_error": "log"}])
+def test_a_facade_is_made_of_a_client_and_a_function(wrong: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"(client|on_callback_error): expected a .* str"):
+        create_personaclick(**wrong)
+
+
 class Listener:
     """Has all the shapes of callbacks."""
 

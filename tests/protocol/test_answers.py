@@ -107,6 +107,7 @@ def test_the_message_is_found_in_every_envelope(
         (ENVELOPES[0], 200, ServiceError),
         (ENVELOPES[1], 200, ServiceError),
         ({"status": 403, "message": "no"}, 403, Forbidden),
+        ({"status": "403", "message": "no"}, 403, Forbidden),
         ({"status": 500}, 500, ServerError),
         ({"status": "error", "payload": {"message": "Profile not found"}}, 200, NotFound),
     ],
