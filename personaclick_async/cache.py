@@ -245,7 +245,9 @@ class ProfileCache:
             self._store.start_over_after_fork()
 
     async def close(self) -> None:
-        """Close the store."""
+        """Forget what is in memory, and close the store."""
+        with self._lock:
+            self._memory.clear()
         if self._store is not None:
             await self._store.close()
 

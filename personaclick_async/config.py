@@ -92,6 +92,12 @@ _NOT_NEGATIVE: Final = number(at_least=0)
 _COUNT: Final = number(at_least=1, whole=True)
 _RETRIES: Final = optional(number(at_least=0, whole=True))
 _FUNCTION: Final = of_kind(Callable, "a function")
+_NOW: Final = of_kind(
+    Callable,
+    "a function",
+    "a function that returns a date-time with a time zone",
+    lambda now: getattr(now(), "tzinfo", None) is not None,
+)
 _BOOL: Final = of_kind(bool, "a bool")
 _SESSION: Final = optional(of_kind(aiohttp.ClientSession, "an aiohttp.ClientSession"))
 _SSL_CONTEXT: Final = optional(of_kind(ssl.SSLContext, "an ssl.SSLContext"))
@@ -231,7 +237,7 @@ class Config:
     ssl_context: ssl.SSLContext | None = _setting(None, _SSL_CONTEXT, shown=False)
     trust_env: bool = _setting(False, _BOOL)
     clock: Callable[[], Seconds] = _setting(time.monotonic, _FUNCTION, shown=False)
-    now: Callable[[], datetime] = _setting(partial(datetime.now, UTC), _FUNCTION, shown=False)
+    now: Callable[[], datetime] = _setting(partial(datetime.now, UTC), _NOW, shown=False)
 
 
 class Unset(Enum):

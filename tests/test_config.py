@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -92,6 +92,10 @@ def test_durations_may_be_timedeltas() -> None:
         ({"limits": {"import": 3}}, "limits: expected a mapping of Family to RateLimit, got"),
         ({"limits": {"nope": RateLimit(1, 1)}}, "limits: expected a mapping of Family"),
         ({"set_user_id_name": "uid"}, "set_user_id_name: expected 'id' or 'external_id'"),
+        (
+            {"now": datetime.now},
+            "now: expected a function that returns a date-time with a time zone",
+        ),
     ],
 )
 def test_a_wrong_setting_is_named_with_its_rule(settings: dict[str, Any], complaint: str) -> None:

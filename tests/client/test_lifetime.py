@@ -284,6 +284,7 @@ async def test_a_call_leaves_no_garbage_for_the_collector(
 
 
 async def test_use_after_close_is_a_clear_error(client: PersonaClick) -> None:
+    await client.user(did="device0001").profile.get()  # a closed client has no cache either
     await client.close()
     await client.close()
 
