@@ -269,6 +269,9 @@ class Profiles:
 
     def enlist(self, entry: Given, segment_id: int | None) -> None:
         """Apply one entry of an audience, and add its profile to the segment."""
+        # A Telegram id does not name a customer there (protocol, section 2.9).
+        if not read.identifiers(entry, self.behaviour.user_id_names).keys() - {names.TELEGRAM_ID}:
+            raise Refused(422, "the entry has no identifier")
         key = self.update(None, entry, read.AUDIENCE_FIELDS)
         if segment_id is not None:
             before = self.load(key)[0].get("segment_ids", [])

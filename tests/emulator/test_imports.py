@@ -29,6 +29,7 @@ async def test_an_audience_is_applied_in_order_and_the_nameless_counted(
     entries = [
         {"email": "ada@shop.example", "first_name": "Ada"},
         {"first_name": "Nobody"},
+        {"telegram_id": "5", "first_name": "Nobody in an audience"},
         {"id": 7, "first_name": "Seven", "age": "7"},
         {"email": "ada@shop.example", "first_name": "Augusta", "colour": "red"},
         {"email": "bad@shop.example", "age": "old"},
@@ -40,7 +41,7 @@ async def test_an_audience_is_applied_in_order_and_the_nameless_counted(
     ada, seven = emulator.profile(email="ada@shop.example"), emulator.profile(external_id="7")
     assert (ada["first_name"], ada["custom_properties"]) == ("Augusta", {"colour": "red"})
     assert seven["age"] == 7
-    assert emulator.ignored_entries == 3
+    assert emulator.ignored_entries == 4
     assert emulator.count_profiles() == 2
 
 

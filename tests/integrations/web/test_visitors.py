@@ -16,12 +16,13 @@ from personaclick_async import (
     ConnectionFailed,
     Forbidden,
     NoCurrentUser,
+    NotFound,
     PersonaClick,
     Session,
     TimedOut,
     User,
 )
-from personaclick_async.emulator import Emulator
+from personaclick_async.emulator import Behaviour, Emulator
 from personaclick_async.integrations.cookies import CookiePolicy, IncomingRequest, acceptable_id
 from personaclick_async.integrations.visitors import NoConsent, Visitor, VisitorPolicy, Visitors
 from tests.conftest import MakeClient
@@ -90,6 +91,25 @@ async def test_a_cookie_that_is_no_device_is_replaced_and_never_sent(
     assert "did" not in emulator.requests_to("/init")[0].query
     [device] = [one["did"] for one in emulator.devices()]
     assert kept(visitor)["personaclick_did"] == device
+
+
+@pytest.mark.parametrize("keeps_did", [True, False])
+async def test_a_device_that_the_service_does_not_know_is_started_by_init(keeps_did: bool) -> None:
+    behaviour = Behaviour(device_unknown=404, init_keeps_did=keeps_did)
+    async with (
+        Emulator(behaviour=behaviour) as emulator,
+        PersonaClick(emulator.shop_id, api_url=emulator.url) as client,
+    ):
+        visitor = await Visitors(client).arrive(with_cookies("personaclick_did=foreign001"))
+        user = visitor.require_user()
+        with pytest.raises(NotFound):
+            await spend(visitor)
+        await user.init()
+        await spend(visitor)
+        [device] = emulator.devices()
+
+    assert (device["did"] == "foreign001") is keeps_did
+    assert kept(visitor)["personaclick_did"] == device["did"]
 
 
 async def test_a_session_that_is_none_is_replaced_and_the_device_stays(
