@@ -25,7 +25,7 @@ from personaclick_async.protocol.answers import Answer
 from personaclick_async.protocol.requests import Call
 from personaclick_async.retry import backoff
 from personaclick_async.sync.options import SyncOptions
-from personaclick_async.sync.report import Cause, Report, SyncStopped, Tally, Waiting
+from personaclick_async.sync.report import Cause, Report, SyncStopped, Waiting
 from personaclick_async.user import Core
 
 log: Final = logging.getLogger("personaclick_async")
@@ -183,9 +183,9 @@ class Delivery:
         self.halt(SyncStopped(reason, report=self.report, cause=cause, status=status))
         return Halted()
 
-    def count(self, tally: Tally) -> None:
-        """End the sync after too many refusals in a row, or too many failures in all."""
-        self._refusals = 0 if "sent" in tally else self._refusals + 1
+    def count(self, error: PersonaClickError | None) -> None:
+        """End the sync if a record was one refusal too many in a row, or one failure in all."""
+        self._refusals = 0 if error is None else self._refusals + 1
         if self._refusals == self.options.max_refused_in_a_row:
             self.give_up(
                 f"the last {self._refusals} records were all refused, with none accepted in "

@@ -301,25 +301,22 @@ class Sync(AbstractAsyncContextManager["Sync"]):
             while (batch := await self._next(batches)) is not None:
                 self.report.read += len(batch) + len(batch.unsent)
                 with self._delivery.halting():
-                    await self._queue(batch.settle_unsent()).wait()
+                    await self._settle(batch.settle_unsent()).wait()
                     if len(batch):
-                        await sender.send(batch)
+                        await sender.send(batch, tasks)
                 del batch  # or it would stay alive beside the next one
 
         lanes = [send() for _ in range(sender.most_batches)]
         # After an error in reading, too, the rows before it are sent.
-        for error in await asyncio.gather(*lanes, return_exceptions=True):
+        async with asyncio.TaskGroup() as tasks:
+            errors = await asyncio.gather(*lanes, return_exceptions=True)
+        for error in errors:
             if error is not None:
                 raise error
         if self._delivery.error is not None:
             raise self._delivery.error
 
     def _settle(self, settlement: Settlement) -> asyncio.Event:
-        """Write what a sender has settled; give up if nothing but refusals comes of it."""
-        self._delivery.count(settlement.tally)
-        return self._queue(settlement)
-
-    def _queue(self, settlement: Settlement) -> asyncio.Event:
         """Queue a settlement; the event is set when it is durable and counted, or can't be."""
         self._unwritten.append(settlement)
         if len(self._unwritten) >= self._group_size:

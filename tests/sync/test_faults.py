@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -24,6 +25,7 @@ from personaclick_async.sync import (
 from tests.conftest import MakeClient
 from tests.sync.support import (
     PATHS,
+    SET,
     Picky,
     expected,
     people,
@@ -193,6 +195,61 @@ async def test_whoever_shares_an_identifier_with_a_failed_record_waits_for_the_n
         report = await start(client, source_of(rows), **options).run()
     assert (report.sent, report.read) == (504, 504)
     assert stored(emulator)["user@shop.example"]["step"] == 4
+
+
+def among(others: int, every: int, *, versions: int) -> list[dict[str, Any]]:
+    """Make rows of people, and after every few of them one of Ada's."""
+    rows = people(others)
+    for version in range(versions):
+        rows.insert(version * (every + 1), {"email": "ada@shop.example", "version": version})
+    return rows
+
+
+@pytest.mark.parametrize(("every", "versions"), [(0, 60), (4, 60), (9, 30)])
+async def test_rows_that_wait_for_one_on_which_the_service_fails_hold_up_nobody_else(
+    make_client: MakeClient, emulator: Emulator, quick: dict[str, Any], every: int, versions: int
+) -> None:
+    rows = among(300, every, versions=versions)
+    picky = Picky(emulator, lambda body: b"ada@" in body, status=500)
+    options = {**quick, "patience": 2, "max_refused_in_a_row": 10, "route": "per-profile"}
+    async with picky.server() as server:
+        retry = RetryPolicy(first_wait=0, longest_wait=0.01)
+        client = make_client(api_url=str(server.make_url("/")), retry=retry, limits={})
+        sync = start(client, rows, **options)
+        failed = [one for one in await results_of(sync) if isinstance(one, Failed)]
+    assert (len(failed), sync.report.sent) == (versions, 300)
+    assert [one.row for one in failed] == sorted(one.row for one in failed)
+    assert stored(emulator) == expected(people(300))
+
+
+async def test_after_a_thousand_failed_records_a_sync_stops(
+    make_client: MakeClient, emulator: Emulator
+) -> None:
+    def rows() -> Iterator[Any]:
+        yield from among(199, 0, versions=1001)
+        while sync.report.failed < 1001:
+            time.sleep(0.01)
+        yield from people(2000)
+
+    picky = Picky(emulator, lambda body: b"ada@" in body, status=500)
+    async with picky.server() as server:
+        retry = RetryPolicy(first_wait=0, longest_wait=0)
+        client = make_client(api_url=str(server.make_url("/")), retry=retry, limits={})
+        sync = start(client, rows(), route="per-profile", chunk_rows=100, concurrency=4)
+        with pytest.raises(SyncStopped, match="more than 1000 records have failed") as caught:
+            await sync.run()
+    assert caught.value.cause is Cause.FAILED
+    assert sync.report.failed == 1001
+    assert 199 <= sync.report.sent < 2199
+
+
+async def test_when_patience_ends_nothing_waits_for_earlier_rows(
+    client: PersonaClick, emulator: Emulator, quick: dict[str, Any]
+) -> None:
+    emulator.fault(path=SET, status=503)
+    options = {**quick, "patience": 0.2, "route": "per-profile"}
+    with pytest.raises(SyncStopped, match="stays out of reach"):
+        await asyncio.wait_for(start(client, among(0, 0, versions=60), **options).run(), 30)
 
 
 def breaks() -> Iterator[Any]:
