@@ -30,11 +30,15 @@ from personaclick_async.sync.records import Fault
 from personaclick_async.sync.sources.base import BOOKKEEPING, Sample
 
 _WHOLE: Final = ("first_name", "last_name")
-_NAMES: Final = (*_WHOLE, "middle_name")
+_BESIDE_NAME: Final = ("vorname", "voornaam")  # then name is the family's
 _EAST_ASIAN: Final = re.compile("[\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7a3]")
 _TWO_NAMES: Final = re.compile(f" |{_EAST_ASIAN.pattern}")  # East Asian ones need no space
-_THOUSANDS: Final = re.compile("[1-9][0-9]{0,2}([.,][0-9]{3})+")
+_THOUSANDS: Final = re.compile("[1-9][0-9]{0,2}([.,'\u2019 ][0-9]{3})+")
+# What a spreadsheet leaves of a longer number, and what it makes of 1-3.
+_CUT: Final = re.compile("[0-9]{15}0+")
+_NO_ID: Final = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}.*|[0-9]{1,2}[-.][A-Za-z]{3}")
 _FLOAT_DIGITS: Final = 15
+_MONTHS: Final = 12
 # In AnnualIncome and HTTPCode.
 _WORD_ENDS: Final = re.compile("(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _TYPES: Final[tuple[tuple[type | tuple[type, ...], Kind], ...]] = (
@@ -64,6 +68,11 @@ class _Column:
         nothing = known.keys() & words.ABSENT_IN_SAMPLES - {*words.ALWAYS_ABSENT}
         self.absent = [known[word] for word in sorted(nothing)]
 
+    @property
+    def are_places(self) -> bool:
+        """Return whether these can be places: a state may be one of a country, or "active"."""
+        return not self.are_mostly(pattern("no_place").fullmatch)
+
     def are_mostly(self, test: Callable[[str], object]) -> bool:
         """Return whether most of its telling texts pass a test."""
         return sum(map(bool, map(test, self.telling))) * 2 > len(self.telling)
@@ -84,6 +93,10 @@ def propose_mapping(sample: Sample, *, country: str | None = None) -> str:
     if looks_like_data(named):
         raise ConfigurationError(
             "columns: expected a header, found a row of data; give the columns' names"
+        )
+    if len(named) > 1 and all(re.fullmatch(r".+\.[0-9]+", name) for name in named):
+        raise ConfigurationError(
+            "columns: expected an object for each customer, found one for each column"
         )
     columns = [_Column(name, [row[at] for row in sample.rows]) for name, at in named.items()]
     found = _recognise(columns)
@@ -134,7 +147,7 @@ def _recognise(columns: Sequence[_Column]) -> dict[str, _Line]:
     found: dict[str, _Line] = {}
     for field, names in words.FIELD_COLUMNS.items():
         named = _with_names(names, by_name)
-        if field in (EMAIL, PHONE, *_NAMES):
+        if field in (EMAIL, PHONE, "gender", "birthday", *words.NAMES):
             named += _with_names(names, by_variant)
         taken = {column for line in found.values() for column in line.columns}
         if named := [column for column in named if column not in taken]:
@@ -143,7 +156,10 @@ def _recognise(columns: Sequence[_Column]) -> dict[str, _Line]:
             is_id = field == EXTERNAL_ID
             found[field] = _id_line(named, by_name) if is_id else _Line(field, named[:1])
     if "location" not in found:
-        places = [_with_names(COLUMNS[what], by_name)[:1] for what in ("city", "region", "country")]
+        places = [
+            [column for column in _with_names(COLUMNS[what], by_name) if column.are_places][:1]
+            for what in ("city", "region", "country")
+        ]
         if places[0] or places[2]:  # a region alone says too little
             options = {"join": ", "} if sum(map(len, places)) > 1 else {}
             found["location"] = _Line("location", [*chain(*places)], options)
@@ -153,8 +169,10 @@ def _recognise(columns: Sequence[_Column]) -> dict[str, _Line]:
             if column.are_mostly(lambda text: text.casefold() in genders):
                 found["gender"] = _Line("gender", (column,))
     found |= {line.field: line for line in _name_lines(found, by_name)}
-    if PHONE in found and (whose := found.get(EXTERNAL_ID) or found.get(EMAIL)):
-        _ask_of_shared(found[PHONE], whose)
+    user_id = found.get(EXTERNAL_ID)
+    for field, whose in ((PHONE, user_id or found.get(EMAIL)), (EMAIL, user_id)):
+        if field in found and whose and not whose.is_asked:
+            _ask_of_shared(found[field], whose)
     return {field: found[field] for field in FIELDS if field in found}
 
 
@@ -174,7 +192,9 @@ def _id_line(named: Sequence[_Column], names: Iterable[str]) -> _Line:
     others = [column for column in named if column.spelling != ID]
     # In rows of orders or events, id is not a person's.
     are_deeds = any(map(pattern("deeds").fullmatch, names))
-    candidates = others if are_deeds and others else sorted(named, key=others.__contains__)
+    surest = (*COLUMNS["own_id"], ID)
+    by_name = sorted(named, key=lambda column: (*surest, column.spelling).index(column.spelling))
+    candidates = others if are_deeds and others else by_name
     best = min(candidates, key=lambda column: (not column.values, column.repeated))
     rest = ", ".join(_toml(column.name) for column in candidates if column is not best)
     remarks = [f"{best.repeated:,} rows of the sample share one"] if best.repeated else []
@@ -193,28 +213,34 @@ def _name_lines(found: Mapping[str, _Line], columns: Mapping[str, _Column]) -> l
         return [_Line("last_name", (prefix, last))]
     if first and last:
         return []
-    if first and name and first.spelling in ("vorname", "voornaam"):
-        pairs = zip(first.cells, name.cells, strict=True)
+    # Vorname and Name, or NAME and LAST_NAME.
+    if name and (part := last or (first if first and first.spelling in _BESIDE_NAME else None)):
+        pairs = zip(part.cells, name.cells, strict=True)
         is_whole = any(one and other and str(one) in str(other) for one, other in pairs)
-        return [] if is_whole else [_Line("last_name", (name,))]
+        return [] if is_whole else [_Line("first_name" if part is last else "last_name", (name,))]
     if one := first or last:
         is_either = one.spelling in COLUMNS["either_name"]
         whole = [one] if is_either and one.are_mostly(_TWO_NAMES.search) else []
     else:
         whole = _with_names((*COLUMNS["whole_name"], *COLUMNS["family_first"]), columns)
+        if not columns.keys().isdisjoint(COLUMNS["of_products"]):
+            whole = [column for column in whole if column is not name]
         whole.sort(key=lambda column: column.are_mostly(pattern("no_name").search))
     parts = {field: {"part": field.removesuffix("_name")} for field in _WHOLE}
     return [_Line(field, whole[:1], parts[field]) for field in _WHOLE if whole]
 
 
-def _ask_of_shared(phone: _Line, whose: _Line) -> None:
-    """Ask whose the phone numbers are, if many rows share theirs with another person."""
-    cells = zip(phone.columns[0].cells, whose.columns[0].cells, strict=True)
-    pairs = {(str(number), str(person)) for number, person in cells}
-    numbers = [number for number, _ in pairs if number not in ("", "None")]
-    shared = len(numbers) - len(set(numbers))
-    if shared > 1 and shared * 10 > len(numbers):
-        phone.ask(f"{shared:,} rows share a number with others: is it the person's?")
+def _ask_of_shared(line: _Line, whose: _Line) -> None:
+    """Ask whose the numbers or addresses are, if many rows share theirs with another person."""
+    cells = zip(line.columns[0].cells, whose.columns[0].cells, strict=True)
+    pairs = {(str(shared), str(person)) for shared, person in cells}
+    values = [value for value, _ in pairs if value not in ("", "None")]
+    shared = len(values) - len(set(values))
+    if shared > 1 and shared * 10 > len(values):
+        what = "a number" if line.field == PHONE else "an address"
+        line.ask(f"{shared:,} rows share {what} with others: is it the person's?")
+        if line.field == EMAIL:  # or these ids are of something that one person has many of
+            whose.ask(f"{shared:,} rows share an address with others: is it the person's?")
 
 
 def _properties(columns: Iterable[_Column]) -> Iterable[_Line]:
@@ -276,9 +302,14 @@ class _Line:
                 self._number(texts)
             case Kind.IDENTIFIER if any(map(_THOUSANDS.fullmatch, texts)):
                 self.ask("are these numbers with separators, or ids as they are?")
+            case Kind.IDENTIFIER if any(map(_NO_ID.fullmatch, texts)):
+                self.ask("are these ids, or what a spreadsheet made of them: dates?")
+            case Kind.IDENTIFIER if long := [text for text in texts if len(text) > _FLOAT_DIGITS]:
+                if all(map(_CUT.fullmatch, long)):
+                    self.ask("all end in zeros: did a spreadsheet cut off their digits?")
             case Kind.EMAIL if any(ch.isupper() for text in texts for ch in text.partition("@")[0]):
                 self.options["case"] = "lower"
-            case Kind.TEXT if self.field in _NAMES and texts:
+            case Kind.TEXT if self.field in words.NAMES and texts:
                 self._name(column)
         self.options["absent"] = column.absent
 
@@ -352,7 +383,7 @@ class _Line:
         if pattern("codes").search(column.spelling) or any(map(pattern("code").fullmatch, texts)):
             are_whole = all(re.fullmatch(r"[0-9]+\.0+", text) for text in texts)
             return Kind.IDENTIFIER if are_whole else Kind.TEXT
-        if (known := self._date(texts) or self._number(texts)) is not None:
+        if (known := self.date_kind(texts) or self._number(texts)) is not None:
             return known
         found = {text.casefold() for text in texts}
         yes, no = found & words.YES, found & words.NO
@@ -380,6 +411,10 @@ class _Line:
 
     def _birthday(self, texts: Sequence[str]) -> None:
         """Tell how days are written; if most have one shape, the others do not count."""
+        cells = [cell.day for cell in self.columns[0].values if isinstance(cell, date)]
+        if cells and max(cells) <= _MONTHS:  # else they are what they seem
+            self.ask("some are dates, some texts: did a spreadsheet swap months and days?")
+            return
         texts = [text for text in texts if text.strip("0.-/: ")] or texts
         [(shape, count)] = Counter(map(_shape, texts)).most_common(1)
         if count * 2 > len(texts):
@@ -389,12 +424,22 @@ class _Line:
             formats = [one for one, digits in words.DATES["digits"].items() if fewest >= digits]
             is_known = self._take_format(formats, texts, Kind.DAY)
         else:
-            is_known = self._date(texts) is not None
+            is_known = self.date_kind(texts) is not None
+            if not is_known:
+                # There is no 31 June, but the others may tell how all are written.
+                line = _Line(self.field, self.columns)
+                days = [text for text in texts if line.date_kind([text]) is not None]
+                is_known = len(days) * 2 > len(texts) and self.date_kind(days) is not None
+        new_years = Counter(filter(pattern("new_year").search, texts))
+        same = max(new_years.values(), default=0)
         if not is_known:
             self.ask('say how: format = "%m/%d/%Y" or another')
+        elif same > 1 and same * 10 > len(texts):
+            self.ask(f"{same:,} rows have the same first day of a year: is it their birthday?")
 
-    def _date(self, texts: Sequence[str]) -> Kind | None:
-        if not all(re.search(r"[0-9]\D+([0-9]|$)", text) for text in texts):
+    def date_kind(self, texts: Sequence[str]) -> Kind | None:
+        """Return which kind of dates texts are, if any, and set the option to read them."""
+        if not all(re.search(r"\d\D+(\d|$)", text) for text in texts):
             return None
         if _can_read(texts, Origin(kind=Kind.DATETIME)):
             return Kind.DATETIME if any(":" in text for text in texts) else Kind.DATE

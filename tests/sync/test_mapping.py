@@ -8,6 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import attrs
 import phonenumbers
@@ -301,6 +302,7 @@ REFUSED = [
     ("phone", "+41 44 668 18 00; +41 44 668 18 01", "one phone number"),
     ("phone", "8 916 123 45 67", "international"),
     ("phone", "84951234567", "international"),
+    ("phone", "16022345678", "international"),
     ("phone", "819-555-0175", "international"),
     ("phone", "555-0100 ext. 5", "international"),
     ("phone", "+056176755658", "of its country"),
@@ -310,6 +312,8 @@ REFUSED = [
     *(("phone", text, "not a date") for text in ("1990-03-11", "192.168.10.10", "0000000000")),
     *(("birthday", f"{year}-05-05", "120 years") for year in ("9999", "1900", "2533", "1368")),
     ("birthday", "1990-03-11T22:00:00Z", "evening"),
+    *(("birthday", f"1990-03-11{hour}", "afternoon") for hour in ("T15:00Z", " 23:00")),
+    ("birthday", datetime(1990, 3, 11, 15, tzinfo=ZoneInfo("UTC")), "afternoon"),
     ("birthday", "1/2/1990", "year first"),
     ("birthday", datetime(1990, 3, 11, 22, tzinfo=UTC), "evening"),
     ("loyalty_bonuses", "1.250", "decimal"),

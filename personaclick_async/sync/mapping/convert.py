@@ -10,7 +10,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from decimal import Decimal
 from html import unescape
 from math import inf, isnan
@@ -27,7 +27,7 @@ from personaclick_async.models.update import FIELDS, Kind
 from personaclick_async.sync.mapping.dates import read_date
 from personaclick_async.sync.mapping.origin import Case, Origin, Part, rule_of
 from personaclick_async.sync.mapping.phones import read_phone
-from personaclick_async.sync.mapping.words import FLAGS, NO_IDS, NO_NAMES, narrowed, pattern
+from personaclick_async.sync.mapping.words import FLAGS, NAMES, NO_IDS, NO_NAMES, narrowed, pattern
 from personaclick_async.sync.records import Fault
 
 # Addresses and ids as nearly all are written: the rules accept these unchanged. As they hardly
@@ -51,7 +51,7 @@ _NOT_TITLED: Final = re.compile(r"(?<=\bMc)[^\W\d_]|\bI(?:ii?|v)\b")  # McDonald
 # After a letter, as the first one of a word stays large.
 _TURKISH_I: Final = re.compile(r"(?<=[^\W\d_])[Iİ]+")
 _SMALL_I: Final = str.maketrans("Iİ", "\u0131i")
-_EVENING: Final = 20
+_NOON: Final = 12
 _EXACT_FLOAT: Final = 2**53
 _MOST_DIGITS: Final = 100
 _SWAPPED: Final = str.maketrans(".,", ",.")
@@ -168,6 +168,8 @@ class Converter:
             text = self._taken("apostrophes", text, "apostrophe removed").strip()
         text = self._meant(text)
         if origin.part is not None:
+            if pattern("more_than_two_names").search(text):
+                raise refuse(self.label, "one person's first and last name, without a title", text)
             text = _part_of(text, origin.part)
         if origin.case is not None:
             text = _CASES[origin.case](text)
@@ -238,6 +240,12 @@ class Converter:
         if not text.isascii() and _is_mojibake(text):
             rule = "the letters that were meant: it was decoded wrongly before"
             raise refuse(self.label, rule, text)
+        if text.isalpha():
+            return text
+        if "\\" in text and pattern("escaped").search(text):
+            raise refuse(self.label, "text without a backslash before quotes or letters", text)
+        if self.label in NAMES and pattern("no_name_at_all").search(text):
+            raise refuse(self.label, "a name, not an e-mail address, a number or a mask", text)
         return text
 
     def _identifier(self, text: str) -> str:
@@ -246,7 +254,7 @@ class Converter:
             raise refuse(self.label, "an identifier, not the name of its column", text)
         whole = self._digits(text)
         word = whole.casefold().strip("(<[{}]>)").strip()
-        if word in NO_IDS or pattern("nobody").fullmatch(word):
+        if word in NO_IDS or word.replace(" ", "") in NO_IDS or pattern("nobody").fullmatch(word):
             rule = "an identifier, not a word or a number that stands for none"
             raise refuse(self.label, rule, text)
         return whole
@@ -285,9 +293,11 @@ class Converter:
             return datetime(day.year, day.month, day.day) if kind is Kind.DATETIME else day  # noqa: DTZ001
         if kind is Kind.DATETIME:
             return value
-        # 23:00 in UTC is midnight of the next day where most shops with such exports are.
-        if value.tzinfo is UTC and value.hour >= _EVENING:
-            raise refuse(self.label, "a day, which an evening in UTC does not tell", value)
+        # 15:00 or 23:00 in UTC is midnight of the next day in Tokyo or in Berlin.
+        if not value.utcoffset() and value.hour > _NOON:
+            raise refuse(
+                self.label, "a day, which an afternoon or evening in UTC does not tell", value
+            )
         return value.date()
 
     def _json(self, value: object) -> object:

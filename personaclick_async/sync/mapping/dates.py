@@ -15,7 +15,7 @@ from personaclick_async.sync.mapping.words import DATES, MONTHS, narrowed, patte
 
 # No DTZ rules in what follows: a date in a file has no zone, and none is made up for it.
 
-# Formats that count from a moment: that one, the unit, and the least number.
+# Formats that count from a moment: that one, the unit, and the least number. A zero is no date.
 _COUNTED: Final = {
     "excel": (datetime(1899, 12, 30), timedelta(days=1), 1),  # noqa: DTZ001
     "unix": (datetime(1970, 1, 1, tzinfo=UTC), timedelta(seconds=1), -inf),
@@ -53,7 +53,10 @@ def read_date(
         with suppress(ValueError, OverflowError, KeyError):
             if one in _COUNTED:
                 first, unit, least = _COUNTED[one]
-                if re.fullmatch(r"-?[0-9]{1,16}(\.[0-9]{1,9})?", plain) and float(plain) >= least:
+                if (
+                    re.fullmatch(r"-?[0-9]{1,16}(\.[0-9]{1,9})?", plain)
+                    and least <= float(plain) != 0
+                ):
                     return first + float(plain) * unit
             elif found := _regex(one).fullmatch(plain):
                 return _date_of(found.groupdict(), is_birthday=is_birthday)

@@ -34,7 +34,7 @@ from personaclick_async.sync.records import (
 )
 
 # Part of every fingerprint: to be raised when the same mapping comes to mean something else.
-_VERSION: Final = "mapping 4"
+_VERSION: Final = "mapping 5"
 _MOST_LISTED: Final = 30
 _MOST_BYTES: Final = 1024 * 1024
 _MOST_ROWS: Final = 3

@@ -19,7 +19,7 @@ _AS_WRITTEN: Final = "none"
 _LONGEST: Final = 80
 _SHORTEST_WITH_CODE: Final = 11
 # Countries whose national numbers are as long as others with a country's code.
-_LONG: Final = ("CN", "BR")
+_LONG: Final = ("CN", "BR", "DE")
 # The library's names for the kinds of numbers that a country may have.
 _KINDS: Final = (
     *("fixed_line", "mobile", "toll_free", "premium_rate", "shared_cost", "personal_number"),
@@ -109,7 +109,8 @@ def _has_code(library: Any, digits: str) -> bool:  # noqa: ANN401 - a module wit
             return False
         if digits[0] == "7":  # Russian ones are written so
             return True
-        # 150 1234 5678 of China would be a number in Arkansas.
+        # 150 1234 5678 of China would be a number in Arkansas; so would 0160 … of Germany in
+        # Mississippi once a spreadsheet has taken its zero away.
         types = [library.number_type(library.parse(digits, region)) for region in _LONG]
     except library.NumberParseException:
         return False

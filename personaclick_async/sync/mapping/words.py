@@ -7,6 +7,7 @@ import tomllib
 import unicodedata
 from functools import cache
 from importlib.resources import files
+from itertools import chain
 from typing import Any, Final
 
 from personaclick_async.models.update import FIELDS
@@ -32,9 +33,8 @@ def narrowed(text: str) -> str:
 ALWAYS_ABSENT: Final[list[str]] = _WORDS["always_absent"]
 NO_NAMES: Final = frozenset(_WORDS["no_names"])
 ABSENT_IN_SAMPLES: Final = frozenset((*ALWAYS_ABSENT, *_WORDS["absent_in_samples"]))
-NO_IDS: Final = ABSENT_IN_SAMPLES.union(_WORDS["no_ids"].split())
-
-TOTALS: Final = frozenset(f"{word}{end}" for word in _WORDS["totals"] for end in ("", ":"))
+TOTALS: Final = frozenset(_WORDS["totals"])
+NAMES: Final = ("first_name", "last_name", "middle_name")
 # Words that any mapping reads as true or false; below, all words.
 FLAGS: Final = {
     **dict.fromkeys(_WORDS["true"].split(), True),
@@ -62,6 +62,10 @@ FIELD_COLUMNS: Final = {
     )
     for name, facts in FIELDS.items()
 }
+
+KNOWN_COLUMNS: Final = frozenset(chain.from_iterable(FIELD_COLUMNS.values()))
+# A column's name stands among its ids where a file has a second line of headers.
+NO_IDS: Final = ABSENT_IN_SAMPLES.union(_WORDS["no_ids"].split(), KNOWN_COLUMNS, FIELDS)
 
 TEXTS: Final[dict[str, str]] = _WORDS["texts"]
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
 from functools import cached_property
 from importlib import import_module
-from itertools import chain, count, islice
+from itertools import chain, count, islice, repeat
 from typing import Any, Final, TypeAlias
 
 import attrs
@@ -28,7 +28,8 @@ BOOKKEEPING: Final = ("_row", "_field", "_reason", SENT)
 ROW: Final = "row"  # the field of the fault of a row that is broken as a whole
 EMPTY: Final = ("", None)  # what an empty cell holds
 # Part of every fingerprint: to be raised when the same bytes come to be read differently.
-_READING: Final = "sources 5"
+_READING: Final = "sources 6"
+_AROUND: Final = " \t\r\n:()0123456789"  # what may stand around the word of a line of totals
 _ROWS_AT_ONCE: Final = 256  # with more, the processor's cache is too small
 
 # Yields outcomes, and returns the number of the source's last row, skipped ones included.
@@ -203,8 +204,7 @@ class Table(TableSource):
             rows = list(map(self._fit, rows))
         if BrokenRow not in {*map(type, rows)} and self.columns == self._header:
             columns: list[Any] = list(zip(*rows, strict=True))
-            texts = (map(str.strip, map(str, column)) for column in columns[:2])
-            if all(TOTALS.isdisjoint(map(str.casefold, text)) for text in texts):
+            if not _may_be_no_customers(columns, rows):
                 return compiled.rows(first, columns)
         return (self._outcome(number, row, compiled) for number, row in enumerate(rows, first))
 
@@ -213,9 +213,9 @@ class Table(TableSource):
             if SENT in self._header and (sent := row[self._header.index(SENT)]):
                 return outcome_of_sent(number, sent)
             cells = self._own(row)
-            if not _is_total(cells):
+            if not _is_total(cells) and not _is_footer(cells):
                 return compiled.row(number, cells)
-            row = BrokenRow("a customer", "a line of totals", row)
+            row = BrokenRow("a customer", "a line of totals or of text", row)
         return row.rejected(number, self._header)
 
     @property
@@ -278,8 +278,24 @@ def need(module: str, *, extra: str, purpose: str) -> Any:  # noqa: ANN401 - a m
         ) from None
 
 
+def _may_be_no_customers(columns: Sequence[Sequence[object]], rows: Iterable[Row]) -> bool:
+    """Tell, soon if not, whether one of many rows may be a line of totals or of text."""
+    texts = (map(str.strip, map(str, column), repeat(_AROUND)) for column in columns[:2])
+    if not all(TOTALS.isdisjoint(map(str.casefold, text)) for text in texts):
+        return True
+    # No row has but one cell if another column has no gap.
+    have_gaps = all("" in column or None in column for column in columns[1:])
+    return have_gaps and any(_is_footer(row) for row in rows if not isinstance(row, BrokenRow))
+
+
+def _is_footer(values: Sequence[object]) -> bool:
+    """Tell whether a row is nothing but words in one cell: "Exported by Sam", "Page 1 of 2"."""
+    words = [text for cell in values if cell not in EMPTY and (text := str(cell).strip())]
+    return len(words) == 1 < len(values) and " " in words[0] and "@" not in words[0]
+
+
 def _is_total(values: Sequence[object]) -> bool:
     """Tell whether a row says "total" first, and nothing but numbers then."""
     first, *others = [cell for cell in values if cell not in EMPTY] or [""]
     numbers = (not isinstance(cell, str) or not any(map(str.isalpha, cell)) for cell in others)
-    return str(first).strip().casefold() in TOTALS and all(numbers)
+    return str(first).strip(_AROUND).casefold() in TOTALS and all(numbers)

@@ -16,7 +16,7 @@ import attrs
 
 from personaclick_async.errors import ConfigurationError
 from personaclick_async.sync.mapping import FieldMapping
-from personaclick_async.sync.mapping.words import FIELD_COLUMNS, simplified
+from personaclick_async.sync.mapping.words import KNOWN_COLUMNS, simplified
 from personaclick_async.sync.sources.base import (
     BOOKKEEPING,
     EMPTY,
@@ -40,6 +40,7 @@ from personaclick_async.sync.sources.files import HEAD_BYTES, Where, input_of
 MOST_CHARACTERS: Final = 4 * 1024 * 1024
 MOST_LINES: Final = 1000  # of one row; it bounds what is read again after a broken one
 ROWS_TO_JUDGE_BY: Final = 100  # the first ones, which show how the others are laid out
+_ROWS_TO_SEE_BY: Final = 3
 _DELIMITERS: Final = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 _NEWLINES: Final = ("\n", "\r")
 _LINE: Final = re.compile(r"[^\r\n]*(?:\r\n?|\n)|[^\r\n]+")
@@ -58,7 +59,6 @@ _VALUE: Final = re.compile(
 )
 _NUMBER: Final = re.compile(r"[-+]?\d+([.,]\d+)?")
 _COMMON_ONE_IN: Final = 5  # a name that is that common in the cells below is a cell itself
-_KNOWN: Final = frozenset(chain.from_iterable(FIELD_COLUMNS.values()))
 
 
 @attrs.frozen(kw_only=True)
@@ -120,6 +120,13 @@ class Layout:
         if isinstance(first, BrokenRow):
             raise ConfigurationError(f"{name}: header: expected {first.rule}")
         below = [row for row in rest if not isinstance(row, BrokenRow)]
+        is_short = {*map(len, below)} == {len(first) + 1} and max(map(_width, below)) > len(first)
+        if self.header is None and is_short and len(below) >= _ROWS_TO_SEE_BY:
+            # Of row numbers, perhaps, so that all names are one too far to the left.
+            raise ConfigurationError(
+                f"{name}: expected a header with a name for each value, found one name less; name"
+                " the columns (--columns) in its place (--skip-rows 1)"
+            )
         if self.header is False:
             return distinct([""] * max(map(len, (first, *below)))), False
         header = [str(cell).strip("\ufeff\u200b ").strip() for cell in first]
@@ -298,7 +305,7 @@ def _is_data(header: Sequence[str], rows: Sequence[Sequence[object]]) -> bool:
     """Return whether what should be a header looks like one more row."""
     if any(map(_ADDRESS.fullmatch, header)):
         return True
-    if any(simplified(name) in _KNOWN for name in header):
+    if any(simplified(name) in KNOWN_COLUMNS for name in header):
         return False
     if any(map(_VALUE.fullmatch, header)):
         return True

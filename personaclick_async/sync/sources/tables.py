@@ -42,6 +42,7 @@ _ROWS_OF_PARQUET: Final = 4096
 _ROWS_OF_QUERY: Final = 1000
 # A spreadsheet keeps 15 digits of a number; those of a longer id have become zeros.
 _LARGEST_NUMBER: Final = 10**15
+_LARGEST_FLOAT32: Final = 2**24
 
 _FORMULA_OR_ERROR: Final = re.compile(rb"""<(\w+:)?f\b|\bt=["']e["']""")
 _CELL_NAME: Final = re.compile(r"([A-Z]+)(\d+)")
@@ -234,6 +235,10 @@ class ParquetSource(Table):
             values: list[Any] = column.to_pylist()
         except self._unreadable:
             values = list(map(self._cell, column))
+        if kind == self._arrow.float32():  # which holds no greater number exactly
+            values = [
+                Unreadable() if abs(value or 0) >= _LARGEST_FLOAT32 else value for value in values
+            ]
         # Tables without empty numbers say NaN.
         is_float = self._arrow.types.is_floating(kind)
         return [None if value != value else value for value in values] if is_float else values  # noqa: PLR0124

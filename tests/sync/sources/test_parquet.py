@@ -99,6 +99,17 @@ def test_a_value_that_python_cannot_hold_costs_one_row(tmp_path: Path) -> None:
     ]
 
 
+def test_a_float32_that_may_be_another_number_is_no_id(tmp_path: Path) -> None:
+    ids = pyarrow.array([123456789.0, 1001.0], pyarrow.float32())
+    columns = {"external_id": ids, "email": ["a@shop.example", "b@shop.example"]}
+    path = _write(tmp_path / "people.parquet", columns)
+
+    outcomes = list(ParquetSource(path).outcomes())
+
+    assert faults(outcomes) == [(1, "external_id")]
+    assert wires(outcomes[1:]) == [{"external_id": "1001", "email": "b@shop.example"}]
+
+
 def test_a_gzipped_file_is_read(tmp_path: Path) -> None:
     whole = _people(tmp_path / "people.parquet")
     packed = tmp_path / "people.parquet.gz"
