@@ -19,7 +19,7 @@ with extra("django", "Django"):
     from django.conf import settings
     from django.http import HttpRequest, StreamingHttpResponse
     from django.http.response import HttpResponseBase
-    from django.utils.cache import patch_vary_headers
+    from django.utils.cache import patch_cache_control, patch_vary_headers
     from django.utils.module_loading import import_string
 
 __all__ = ["CookiePolicy", "IncomingRequest", "NoConsent", "VisitorPolicy"]
@@ -83,7 +83,7 @@ class VisitorMiddleware:
             elif name == "Vary":
                 patch_vary_headers(response, [value])
             else:
-                response.headers[name] = value
+                patch_cache_control(response, private=True)
         return response
 
 

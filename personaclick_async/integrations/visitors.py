@@ -153,7 +153,8 @@ class Visitor:
         if not cookies:
             return []
         self._visitors.warn_if_dropped(cookies[0], request)
-        private = [] if caching else [("Cache-Control", "private")]
+        is_private = any(word in caching for word in ("private", "no-store", "no-cache"))
+        private = [] if is_private else [("Cache-Control", "private")]
         return [*(("Set-Cookie", cookie) for cookie in cookies), ("Vary", "Cookie"), *private]
 
 

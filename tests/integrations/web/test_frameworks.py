@@ -93,7 +93,7 @@ def _sync_page(request: HttpRequest) -> HttpResponse:
     async_to_sync(client.profile.set)(gender="f")
     profile = async_to_sync(client.profile.get)(force=True)
     assert current_user(request) is client.current_user
-    return JsonResponse({"gender": profile.gender})
+    return JsonResponse({"gender": profile.gender}, headers={"Cache-Control": "max-age=60"})
 
 
 async def _may_be_nobody(request: HttpRequest) -> HttpResponse:
@@ -108,14 +108,14 @@ async def test_django_under_wsgi_serves_synchronous_views_too(
 ) -> None:
     client = make_client()
 
-    def visit() -> list[Any]:
+    def visit() -> tuple[list[Any], list[str]]:
         with override_settings(ROOT_URLCONF=__name__, PERSONACLICK_CLIENT=client):
             visitor = Browser()
-            answers = [visitor.get("/sync").json() for _ in range(2)]
+            answers = [visitor.get("/sync") for _ in range(2)]
             assert visitor.cookies["personaclick_did"]["httponly"]
-            return answers
+            return [one.json() for one in answers], [one["Cache-Control"] for one in answers]
 
-    assert await sync_to_async(visit)() == [{"gender": "f"}] * 2
+    assert await sync_to_async(visit)() == ([{"gender": "f"}] * 2, ["max-age=60, private"] * 2)
     assert len(emulator.devices()) == 1
 
 

@@ -194,6 +194,20 @@ async def test_a_response_for_shared_caches_sets_no_cookies(
     assert visitor.response_headers([("cache-control", "no-cache")]) != []
 
 
+@pytest.mark.parametrize(
+    ("said", "adds"),
+    [("max-age=60", True), ("must-revalidate", True), ("No-Store", False), ("private", False)],
+)
+async def test_a_response_with_cookies_is_private(
+    client: PersonaClick, said: str, adds: bool
+) -> None:
+    visitor = await Visitors(client).arrive(request())
+    await spend(visitor)
+
+    added = visitor.response_headers([("Cache-Control", said)])
+    assert (("Cache-Control", "private") in added) is adds
+
+
 async def test_a_policy_without_cookies_reads_and_sets_none(client: PersonaClick) -> None:
     visitor = await Visitors(client, VisitorPolicy(cookies=None)).arrive(
         with_cookies("personaclick_did=device0001")
