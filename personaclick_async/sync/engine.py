@@ -215,7 +215,7 @@ class Sync(AbstractAsyncContextManager["Sync"]):
             run.fingerprint = self._source.fingerprint
             run.rejects_at = 0 if rejects is None else rejects.position
             left = journal.resume(
-                run, core.config.now(), restarts=restarts, may_repeat=options.skip_unchanged
+                run, core.config.now(), restarts=restarts, skips_unchanged=options.skip_unchanged
             )
             run = journal.run
             self._slices = slices(self._source, left, run.last_row, options.chunk_rows)
@@ -259,7 +259,7 @@ class Sync(AbstractAsyncContextManager["Sync"]):
                     fits = len(left) if chunk else batch.fitting(left, sender.most_bytes)
                     if fits:
                         rows: Sequence[Compared] = left[:fits]
-                        if journal and self._options.skip_unchanged:
+                        if journal and journal.compares:
                             rows = journal.compared(batch.chunk, left[:fits], len(batch.rows))
                         batch.add(rows)
                         left = left[fits:]

@@ -109,6 +109,7 @@ class Journal:
 
     salt: bytes  # the key of all hashes in it, drawn when it was made
     run: Run  # the one that was begun or resumed
+    compares: bool  # whether it notes contents: once it has any, also in runs that skip none
 
     def __init__(self, path: Path, *, sets_aside: bool = False) -> None:
         """Open a journal, or make one; a damaged file is renamed if it ``sets_aside``."""
@@ -203,16 +204,19 @@ class Journal:
         )
 
     def resume(
-        self, asked: Run, now: datetime, *, restarts: bool = False, may_repeat: bool = False
+        self, asked: Run, now: datetime, *, restarts: bool = False, skips_unchanged: bool = False
     ) -> list[Chunk]:
         """Begin a run, or resume the source's unfinished one; return its unfinished chunks.
 
         An unfinished run that can't be resumed is refused if it has sent anything, else forgotten.
 
-        :param may_repeat: don't warn if the same source was synced to its end just before.
+        :param skips_unchanged: whether records with the same content as before need not be sent.
         """
         source = (asked.source,)
+        self._skips_unchanged = skips_unchanged
         with self.transaction() as db:
+            [has_contents] = db.execute("SELECT EXISTS (SELECT 1 FROM contents)").fetchone()
+            self.compares = skips_unchanged or bool(has_contents)
             found = db.execute("SELECT run FROM runs WHERE source = ?", source).fetchone()
             earlier = msgspec.json.decode(found[0], type=Run) if found else None
             db.execute(_FORGET_UNSETTLED, source)
@@ -231,7 +235,7 @@ class Journal:
             db.execute("DELETE FROM chunks WHERE source = ?", source)
             self.run = asked
             self._keep(db)
-        if earlier and earlier.finished_at and not may_repeat:
+        if earlier and earlier.finished_at and not skips_unchanged:
             is_same = asked.fingerprint is not None and asked.fingerprint == earlier.fingerprint
             if is_same and abs(now - earlier.finished_at) < _SOON:
                 when = earlier.finished_at.isoformat(" ", "seconds")
@@ -279,7 +283,7 @@ class Journal:
             self._keep(db)
 
     def compared(self, chunk: Chunk, rows: Sequence[Admitted], first: int) -> list[Compared]:
-        """Put ``Unchanged`` in place of records that need not be sent; note the others.
+        """Put ``Unchanged`` in place of records that need not be sent, if asked; note the others.
 
         A record is unchanged if each of its person's identifiers was last sent just this content,
         in a chunk that is done. What must be sent is noted at once, for the person's next record
@@ -295,7 +299,9 @@ class Journal:
                 if is_settled or not isinstance(outcome, Record):
                     continue
                 what, keys = self._hash(wording + content), self._keys(outcome.identifiers)
-                if all(db.execute(_WAS_LAST, (what, key)).fetchone() == (1,) for key in keys):
+                if self._skips_unchanged and all(
+                    db.execute(_WAS_LAST, (what, key)).fetchone() == (1,) for key in keys
+                ):
                     found[position - first] = Unchanged(outcome.row), content
                 else:
                     noted = [(key, what, chunk.id, position) for key in keys]

@@ -29,7 +29,7 @@ def asked(source: str = "people") -> Run:
 
 def opened_for(path: Path) -> Journal:
     journal = Journal(path)
-    journal.resume(asked(), NOW)
+    journal.resume(asked(), NOW, skips_unchanged=True)
     return journal
 
 
@@ -169,6 +169,6 @@ def test_what_was_refused_or_given_up_is_not_remembered_as_delivered(journal: Pa
     refused = Refused(1, (Fault("record", "another", "this"),), dict(ADA))
     opened.save([Settlement(chunk, (0,), (), {"rejected": 1}, [refused])])
     assert mark(opened, begun(opened, 2, 2), b"a")
-    opened.resume(asked(), NOW, restarts=True)
+    opened.resume(asked(), NOW, restarts=True, skips_unchanged=True)
     assert mark(opened, begun(opened, 1, 1), b"a")
     opened.close()

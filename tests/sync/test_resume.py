@@ -238,6 +238,18 @@ class TestUnchanged:
         assert report.sent == 1
         assert stored(emulator)["ada@shop.example"]["tier"] == "gold"
 
+    async def test_what_a_run_without_it_replaced_is_sent_again(
+        self, client: PersonaClick, emulator: Emulator, nightly: dict[str, Any]
+    ) -> None:
+        rows, changed = people(3), [{**people(1)[0], "first_name": "Another"}]
+        await start(client, source_of(rows), **nightly).run()
+        between = {**nightly, "skip_unchanged": False}
+        for fingerprint in ("f2", "f3"):
+            assert (await start(client, source_of(changed, fingerprint), **between).run()).sent == 1
+        report = await start(client, source_of(rows), **nightly).run()
+        assert (report.sent, report.unchanged) == (1, 2)
+        assert stored(emulator) == expected(rows)
+
     async def test_another_shop_has_other_people(
         self,
         make_client: MakeClient,
