@@ -135,7 +135,7 @@ def user_id(field: str, value: object) -> str | int:
             raise refuse(field, "an identifier without white space around it", value)
         return exact
     if isinstance(exact, int) and not isinstance(exact, bool):
-        return integer(field, exact)
+        return _int64(field, exact)
     raise refuse(field, "a non-blank str or an int", value)
 
 
@@ -235,27 +235,23 @@ def boolean(field: str, value: object) -> bool:
     return exact
 
 
-def integer(field: str, value: object) -> int:
-    """Accept an int that fits into 64 bits."""
-    exact = _exact(value)
-    if isinstance(exact, bool) or not isinstance(exact, int):
-        raise refuse(field, "an int", value)
-    if exact not in _INT64:
+def _int64(field: str, value: int) -> int:
+    if value not in _INT64:
         raise ValidationError(field, "an int of at most 64 bits", "a larger int")
-    return exact
+    return value
 
 
 def number(field: str, value: object) -> Number:
     """Accept an int, a finite float, or a finite Decimal."""
     exact = _exact(value)
     if isinstance(exact, int) and not isinstance(exact, bool):
-        return integer(field, exact)
+        return _int64(field, exact)
     if isinstance(exact, Decimal) and exact.is_finite():
         if exact and exact.adjusted() >= _INT64_DIGITS:
             # Its exponent may be anything: int() of a short Decimal can fill the memory.
             raise ValidationError(field, "a number of at most 64 bits", "a larger Decimal")
         whole = int(exact) if exact else 0
-        return integer(field, whole) if exact == whole else float(exact)
+        return _int64(field, whole) if exact == whole else float(exact)
     if isinstance(exact, float) and math.isfinite(exact):
         return float(exact)
     raise refuse(field, "a finite number", value)
