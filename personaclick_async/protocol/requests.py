@@ -23,7 +23,8 @@ from personaclick_async.models.update import ProfileUpdate, to_wire
 T = TypeVar("T")
 P = TypeVar("P", bound=Profile)
 
-_SHORTEST_PROFILE_BYTES: Final = 32
+_NAMES_IN_PROFILES: Final = frozenset({*attrs.fields_dict(FullProfile), names.PAYLOAD})
+_SHORTEST_PROFILE_BYTES: Final = 128
 _WESTERNMOST: Final = -12
 _EASTERNMOST: Final = 14
 
@@ -277,7 +278,7 @@ def _read_init(body: bytes) -> InitAnswer:
 def _read_profile(kind: type[P], body: bytes) -> P:
     profile = read_object(kind, body)
     if len(body) < _SHORTEST_PROFILE_BYTES:
-        read_profile_json(body)  # raises if it is no profile: each field of one is optional
+        read_profile_json(body)  # raises if it is no profile
     return profile
 
 
@@ -286,10 +287,8 @@ def read_profile_json(body: bytes) -> dict[str, Json]:
     said = read_json(body)
     if not isinstance(said, dict):
         raise WrongShape("an array or object is missing where one belongs")
-    if not said:
-        raise WrongShape("the body is an empty object")
-    if said == {names.STATUS: names.STATUS_SUCCESS}:
-        raise WrongShape("the body says success, and nothing else")
+    if _NAMES_IN_PROFILES.isdisjoint(said):  # each of them is optional
+        raise WrongShape("the body has no field of a profile")
     return said
 
 
