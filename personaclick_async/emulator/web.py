@@ -148,7 +148,8 @@ class Front:
             # A copy: what came is not changed by how it is understood.
             record.body = dict(parameters)
         cookie = request.cookies.get(names.DID)
-        if cookie and not parameters.get(names.DID) and not read.identifiers(parameters):
+        is_back_office = names.SHOP_SECRET in parameters and read.identifiers(parameters)
+        if cookie and not parameters.get(names.DID) and not is_back_office:
             # The service reads the cookie that init set where the parameter is missing (6.1).
             parameters[names.DID] = cookie
         return endpoint, parameters

@@ -190,9 +190,14 @@ async def test_a_browser_is_known_by_its_cookie(emulator: Emulator) -> None:
     async with aiohttp.ClientSession(base_url=emulator.url, cookie_jar=jar) as browser:
         async with browser.get("/init", params=query) as answer:
             did = (await answer.json())["did"]
-        async with browser.post("/profile/set", json={**query, "first_name": "Ada"}) as answer:
+        for fields in ({"first_name": "Ada"}, {"email": "ada@shop.example"}):
+            async with browser.post("/profile/set", json={**query, **fields}) as answer:
+                assert answer.status == 200
+        named = {**query, "shop_secret": emulator.shop_secret, "email": "eve@shop.example"}
+        async with browser.post("/profile/set", json=named) as answer:
             assert answer.status == 200
-    assert emulator.profile(did=did)["first_name"] == "Ada"
+    stored = emulator.profile(did=did)
+    assert (stored["first_name"], stored["email"]) == ("Ada", "ada@shop.example")
 
 
 async def test_external_id_wins_over_id(emulator: Emulator) -> None:
