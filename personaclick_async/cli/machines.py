@@ -51,7 +51,11 @@ def shared_limit(given: Syncing, shop_id: str) -> Any:  # noqa: ANN401 - a Share
         return None
     name = "personaclick_async.integrations.shared_limit"
     module = need(name, extra="shared-limit", purpose="--shared-limit")
-    return module.SharedLimit(given.shared_limit, shop=shop_id)
+    if given.dask is None:
+        return module.SharedLimit(given.shared_limit, shop=shop_id)
+    # Pickled for the workers, who find the address with its password in their environment.
+    os.environ[module.VARIABLE] = given.shared_limit
+    return module.SharedLimit(shop=shop_id)
 
 
 def part_settings(given: Syncing, config: Config, options: SyncOptions, parts: int) -> PartSettings:

@@ -38,7 +38,7 @@ async def sync_on_dask(
     :raises PersonaClickError: what stopped a part.
     """
     total = Report() if report is None else report
-    await asyncio.to_thread(prepare_parts, settings)
+    await asyncio.to_thread(prepare_parts, parts, settings)
     keys = [f"personaclick-part-{part.key}-{id(total)}" for part in parts]
     futures = cluster.map(sync_part, parts, [settings] * len(parts), key=keys, pure=False)
     ended = as_completed(futures)  # type: ignore[no-untyped-call]

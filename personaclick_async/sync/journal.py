@@ -242,6 +242,13 @@ class Journal:
                 log.warning("the same source was synced to its end at %s: it is sent again", when)
         return []
 
+    def forget(self) -> None:
+        """Forget all runs, and what their unfinished chunks have sent."""
+        with self.transaction() as db:
+            db.execute("DELETE FROM contents WHERE chunk IN (SELECT id FROM chunks)")
+            db.execute("DELETE FROM chunks")
+            db.execute("DELETE FROM runs")
+
     def finish(self, now: datetime) -> None:
         """Note that the run has come to its end: it is not resumed."""
         self.run.finished_at = now

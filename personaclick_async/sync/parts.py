@@ -28,9 +28,9 @@ from personaclick_async.client import PersonaClick
 from personaclick_async.config import DOCUMENTED_LIMITS, UNSET, RateLimit
 from personaclick_async.errors import ConfigurationError
 from personaclick_async.sync.engine import Sync
-from personaclick_async.sync.journal import JournalLocked
+from personaclick_async.sync.journal import Journal, JournalLocked
 from personaclick_async.sync.mapping import FieldMapping
-from personaclick_async.sync.options import SyncOptions
+from personaclick_async.sync.options import SyncOptions, Unfinished
 from personaclick_async.sync.records import Fault, Outcome, Record, rejected
 from personaclick_async.sync.rejects import RejectFile
 from personaclick_async.sync.report import Report
@@ -234,10 +234,21 @@ def stop_parts(settings: PartSettings) -> None:
     (settings.folder / _STOP).touch()
 
 
-def prepare_parts(settings: PartSettings) -> None:
-    """Make the folder, private to its owner; call it once before the parts."""
+def prepare_parts(parts: Iterable[Part], settings: PartSettings) -> None:
+    """Make the folder, private to its owner; call it once before the parts.
+
+    With the option ``unfinished="restart"``, forget what earlier runs of the parts have done.
+
+    :raises SyncRefused: another run of a part is still at work.
+    """
     settings.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     (settings.folder / _STOP).unlink(missing_ok=True)
+    for part in parts if settings.options.unfinished is Unfinished.RESTART else ():
+        # Not deleted: its time says when something was sent.
+        if (path := settings.file(part, ".db")).exists():
+            with closing(Journal(path, sets_aside=True)) as journal:
+                journal.forget()
+        settings.file(part, ".done").unlink(missing_ok=True)
 
 
 def finish_parts(
@@ -318,7 +329,9 @@ async def _run(source: TableSource, part: Part, settings: PartSettings) -> Repor
     delimiter = (part.layout and part.layout.delimiter) or ","
     with closing(RejectFile(path, source.columns, delimiter=delimiter)) as rejects:
         journal, api_url = settings.file(part, ".db"), settings.api_url or UNSET
-        options = attrs.evolve(settings.options, journal=journal, rejects=rejects)
+        options = attrs.evolve(
+            settings.options, journal=journal, rejects=rejects, unfinished=Unfinished.RESUME
+        )
         client = PersonaClick(settings.shop_id, api_url=api_url, limits=limits, cache=None)
         async with client, client.sync(source, options=options) as sync:
             watching = asyncio.create_task(_watch(settings.folder / _STOP, journal, sync))

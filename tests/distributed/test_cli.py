@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import dask
 import pytest
@@ -150,3 +152,27 @@ def test_a_cluster_takes_no_standard_input(environment: dict[str, str]) -> None:
     done = run(environment, "-", "--dask", "local:2")
     assert done.exit_code == Exit.CONFIGURATION
     assert "expected files" in done.stderr
+
+
+def test_a_cluster_shares_a_limit_whose_address_is_not_pickled(
+    environment: dict[str, str],
+    emulator: Emulator,
+    tmp_path: Path,
+    redis: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sent: list[bytes] = []
+    dumps = pickle.dumps
+
+    def noted(content: object, *arguments: Any, **named: Any) -> bytes:
+        sent.append(dumps(content, *arguments, **named))
+        return sent[-1]
+
+    monkeypatch.setattr(pickle, "dumps", noted)
+    pattern = write_parts(tmp_path / "data", people(20), 2)
+    monkeypatch.setenv("PERSONACLICK_SHARED_LIMIT_URL", "")
+    done = run(environment, pattern, "--dask", "local:2", "--shared-limit", redis)
+    assert done.exit_code == Exit.DONE, done.output
+    assert stored(emulator) == expected(people(20))
+    assert any(b"SharedLimit" in one for one in sent)
+    assert not any(redis.encode() in one for one in sent)

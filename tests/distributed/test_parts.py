@@ -20,6 +20,7 @@ import pytest
 from personaclick_async import RateLimit
 from personaclick_async.errors import ConfigurationError
 from personaclick_async.names import Family
+from personaclick_async.sync import SyncRefused, SyncStopped
 from personaclick_async.sync.journal import Journal
 from personaclick_async.sync.parts import (
     Part,
@@ -68,7 +69,7 @@ def test_parts_make_the_whole(site: Site, route: str) -> None:
     rows = sample_rows()
     parts = site.parts(write_csv_parts(site.folder / "data", rows, 5), 3)
     settings = site.settings(parts, route=route)
-    prepare_parts(settings)
+    prepare_parts(parts, settings)
     reports = [sync_part(part, settings) for part in parts]
 
     unfit = len(rows) - len(fit(rows))
@@ -93,7 +94,7 @@ def test_rejected_rows_of_parts_with_other_columns_are_in_a_file_of_their_own(si
         (data / f"{number}.csv").write_text(f"{header}\n{row}\n")
     parts = site.parts(str(data / "*.csv"), 3)
     settings = site.settings(parts)
-    prepare_parts(settings)
+    prepare_parts(parts, settings)
     for part in parts:
         sync_part(part, settings)
     target = site.folder / "rejected.csv"
@@ -110,7 +111,7 @@ def test_rejected_rows_of_parts_are_separated_as_their_source_is(site: Site) -> 
     file.write_text("id;email\n" + "".join(f"{n};nonsense\n" for n in range(10)))
     parts = parts_of(file, 2, layout=Layout(delimiter=";"))
     settings = site.settings(parts)
-    prepare_parts(settings)
+    prepare_parts(parts, settings)
     for part in parts:
         sync_part(part, settings)
     target = site.folder / "rejected.csv"
@@ -123,7 +124,7 @@ def test_rejected_rows_of_parts_are_separated_as_their_source_is(site: Site) -> 
 def test_a_part_that_has_ended_is_resumed_at_its_end(site: Site) -> None:
     parts = site.parts(write_parts(site.folder / "data", people(40), 2), 2)
     settings = site.settings(parts, chunk_rows=5)
-    prepare_parts(settings)
+    prepare_parts(parts, settings)
     stopped = threading.Timer(0.6, stop_parts, [settings])
     site.emulator.fault(path=SET, delay=0.1)
     stopped.start()
@@ -132,10 +133,35 @@ def test_a_part_that_has_ended_is_resumed_at_its_end(site: Site) -> None:
     assert 0 < first.sent < 20
 
     site.emulator.clear_faults()
-    prepare_parts(settings)
+    prepare_parts(parts, settings)
     again = sync_part(parts[0], settings)
     assert again.sent == 20
     assert again.earlier >= first.sent - 2
+
+
+def test_a_restart_sends_all_parts_again_and_once(site: Site) -> None:
+    parts = site.parts(write_parts(site.folder / "data", people(40), 2), 2)
+    settings = site.settings(parts, chunk_rows=5)
+    prepare_parts(parts, settings)
+    assert [sync_part(part, settings).sent for part in parts] == [20, 20]
+
+    again = site.settings(parts, concurrency=1, unfinished="restart", patience=0)
+    prepare_parts(parts, again)
+    assert sync_part(parts[0], again).sent == 20
+    with (
+        site.emulator.fault(path=SET, status=503, probability=0.3),
+        pytest.raises(SyncStopped) as stopped,
+    ):
+        sync_part(parts[1], again)
+    assert (done := stopped.value.report.sent) > 0
+    # Run again after it was lost, a part resumes, and one that is done is not sent.
+    assert [sync_part(part, again).earlier for part in parts] == [0, done]
+    assert len(site.emulator.requests_to(SET)) < 80 + 20
+
+    other = Journal(settings.folder / f"{parts[0].key}.db")
+    with pytest.raises(SyncRefused, match="another sync is using it"):
+        prepare_parts(parts, again)
+    other.close()
 
 
 def _run(part: Part, site_settings: bytes) -> None:
@@ -149,7 +175,7 @@ def test_a_killed_part_resumes_and_its_successor_respects_the_limit(
     parts = site.parts(write_parts(site.folder / "data", people(70), 1), 1)
     limits = {Family.IMPORT: RateLimit(3, 1.0)}
     settings = site.settings(parts, route="bulk", max_chunk_bytes=1024, limits=limits)
-    prepare_parts(settings)
+    prepare_parts(parts, settings)
     victim = multiprocessing.get_context("spawn").Process(
         target=_run, args=(parts[0], pickle.dumps(settings))
     )
@@ -175,7 +201,7 @@ def test_a_killed_part_resumes_and_its_successor_respects_the_limit(
 def test_a_part_that_is_done_waits_for_nothing(site: Site) -> None:
     parts = site.parts(write_parts(site.folder / "data", people(3), 1), 1)
     settings = site.settings(parts, limits={Family.IMPORT: RateLimit(3, 600.0)})
-    prepare_parts(settings)
+    prepare_parts(parts, settings)
     sync_part(parts[0], settings)
     assert _ends(lambda: sync_part(parts[0], settings))
 
@@ -183,7 +209,7 @@ def test_a_part_that_is_done_waits_for_nothing(site: Site) -> None:
 def test_a_part_that_waits_for_another_run_ends_when_all_are_stopped(site: Site) -> None:
     parts = site.parts(write_parts(site.folder / "data", people(3), 1), 1)
     settings = site.settings(parts, limits={Family.IMPORT: RateLimit(3, 600.0)})
-    prepare_parts(settings)
+    prepare_parts(parts, settings)
     (settings.folder / f"{parts[0].key}.db").touch()
     stop_parts(settings)
     assert _ends(lambda: sync_part(parts[0], settings))
@@ -201,7 +227,7 @@ def _ends(work: Callable[[], object]) -> bool:
 def test_a_part_waits_for_a_predecessor_that_still_runs(site: Site) -> None:
     parts = site.parts(write_parts(site.folder / "data", people(3), 1), 1)
     settings = site.settings(parts)
-    prepare_parts(settings)
+    prepare_parts(parts, settings)
     other = Journal(settings.folder / f"{parts[0].key}.db")
     done: list[int] = []
     waiting = threading.Thread(target=lambda: done.append(sync_part(parts[0], settings).sent))

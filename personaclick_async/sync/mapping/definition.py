@@ -101,7 +101,7 @@ class FieldMapping:
 
         :raises ConfigurationError: there is no such file, or it is not a mapping; names the key.
         """
-        name = Path(path).name
+        name = Path(path).name or str(path)
         try:
             with Path(path).open("rb") as file:  # perhaps a device, which never ends
                 content = file.read(_MOST_BYTES + 1)

@@ -39,6 +39,7 @@ from personaclick_async.sync.sources.files import HEAD_BYTES, Where, input_of
 # Of a line, and of a field of several lines; it bounds the memory of a read.
 MOST_CHARACTERS: Final = 4 * 1024 * 1024
 MOST_LINES: Final = 1000  # of one row; it bounds what is read again after a broken one
+_MOST_SKIPPED: Final = 10**9  # lines above the header
 ROWS_TO_JUDGE_BY: Final = 100  # the first ones, which show how the others are laid out
 _ROWS_TO_SEE_BY: Final = 3
 _DELIMITERS: Final = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
@@ -102,8 +103,8 @@ class Layout:
             taken.add(mark)
         if self.columns is not None and (self.header or not self.columns):
             raise ConfigurationError("columns: expected at least one, and no header in the file")
-        if self.skip_rows < 0:
-            raise ConfigurationError("skip_rows: expected 0 or more")
+        if not 0 <= self.skip_rows <= _MOST_SKIPPED:
+            raise ConfigurationError(f"skip_rows: expected 0 to {_MOST_SKIPPED}")
 
     def name_columns(self, rows: Sequence[Row], name: str) -> tuple[tuple[str, ...], bool]:
         """Return the columns' names, and whether they stand in the first row.

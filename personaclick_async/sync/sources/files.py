@@ -57,9 +57,10 @@ class FileInput:
 
     def __init__(self, path: str | os.PathLike[str], *, name: str | None = None) -> None:
         self._path = Path(path)
-        self.name = name or self._path.name
+        self.name = name or self._path.name or str(path)
         if not self._path.is_file():
-            raise ConfigurationError(f"{self.name}: expected a file, found none")
+            found = "a folder" if self._path.is_dir() else "none"
+            raise ConfigurationError(f"{self.name}: expected a file, found {found}")
 
     @property
     def lines(self) -> int | None:

@@ -7,6 +7,7 @@ import gzip
 import io
 import json
 import lzma
+import re
 import subprocess
 import sys
 import zipfile
@@ -17,6 +18,7 @@ from typing import Any
 import pytest
 
 from personaclick_async import ConfigurationError
+from personaclick_async.sync.mapping import FieldMapping
 from personaclick_async.sync.sources import (
     CsvSource,
     RemoteInput,
@@ -151,6 +153,15 @@ def test_a_pattern_works_elsewhere_too() -> None:
 def test_a_local_address_is_a_file(make_file: MakeFile) -> None:
     path = make_file("people.csv", CSV)
     assert wires(open_source(f"file://{path}", PEOPLE).outcomes()) == [ADA]
+
+
+@pytest.mark.parametrize("folder", [".", "..", "/"])
+def test_a_folder_is_named(folder: str) -> None:
+    said = rf"{re.escape(folder)}: expected a file, found a folder"
+    with pytest.raises(ConfigurationError, match=said):
+        open_source(folder, PEOPLE)
+    with pytest.raises(ConfigurationError, match=rf"{re.escape(folder)}: can't be read"):
+        FieldMapping.load(folder)
 
 
 def test_a_file_elsewhere_that_is_not_there_is_named() -> None:

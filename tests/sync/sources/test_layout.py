@@ -193,6 +193,7 @@ def test_a_header_of_a_megabyte_is_read(make_file: MakeFile) -> None:
         {"escape": "ab"},
         {"escape": '"'},
         {"skip_rows": -1},
+        {"skip_rows": 10**20},
         {"columns": ("a",), "header": True},
     ],
 )
