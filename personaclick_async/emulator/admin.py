@@ -74,20 +74,21 @@ class Admin:
     async def answer(self, request: Request) -> web.StreamResponse:
         """Answer a request."""
         name = request.path.removeprefix(PREFIX)
+        method = "GET" if request.method == "HEAD" else request.method
         try:
             self._check(request)
             if (request.method, name) == ("GET", "stream"):
                 return await self._stream(request)
-            if request.method == "GET" and name in _PAGE:
+            if method == "GET" and name in _PAGE:
                 page = files(__package__).joinpath("page", name or "page.html").read_bytes()
                 page = page.replace(b"{{token}}", self._token.encode())
                 response = web.Response(body=page, content_type=_PAGE[name], charset="utf-8")
             else:
-                loads = request.method == "POST" and name in LOADED
+                loads = method == "POST" and name in LOADED
                 most = self._service.settings.max_import_bytes if loads else _MAX_BODY_BYTES
                 body = await body_of(request, most)
                 with self._store.lock:
-                    answer = self._carry_out(request.method, name, request.query, body)
+                    answer = self._carry_out(method, name, request.query, body)
                 response = json_response(codec.encode(answer))
         except ValueError as error:
             # Such as a fault's ConfigurationError.
@@ -105,7 +106,7 @@ class Admin:
         headers = request.headers
         if "Origin" in headers and headers["Origin"].partition("://")[2] != headers.get("Host"):
             raise Refused(403, "Pages of other sites may not ask")
-        if request.method == "GET":
+        if request.method in ("GET", "HEAD"):
             return
         bearer = f"Bearer {self._service.settings.shop_secret}"
         if _TOKEN in headers:

@@ -61,7 +61,7 @@ class Front:
             return json_response(Refused(403, "The Host is not this machine's").envelope(), 403)
         if request.path.startswith(PREFIX):
             return await self.admin(request)
-        if request.path in ("/", PREFIX.rstrip("/")) and request.method == "GET":
+        if request.path in ("/", PREFIX.rstrip("/")) and request.method in ("GET", "HEAD"):
             return web.Response(status=302, headers={"Location": PREFIX})
         cors = {}
         if self.service.settings.cors and "Origin" in request.headers:

@@ -90,6 +90,20 @@ async def test_the_documented_addresses_are_answered(http: aiohttp.ClientSession
 
 
 @pytest.mark.parametrize(
+    ("path", "status"), [("/", 200), ("/_emulator/status", 200), ("/_emulator/stream", 405)]
+)
+async def test_what_can_be_read_can_be_asked_for_by_head(
+    emulator: Emulator, path: str, status: int
+) -> None:
+    # As curl -I and the health checks of containers do.
+    async with (
+        aiohttp.ClientSession(base_url=emulator.url) as browser,
+        browser.head(path, allow_redirects=True) as answer,
+    ):
+        assert answer.status == status
+
+
+@pytest.mark.parametrize(
     "headers",
     [
         {"Authorization": "Bearer wrong"},
