@@ -84,11 +84,11 @@ class Background:
     def stop(self) -> None:
         """Stop the loop for good."""
         with self._lock:
-            self._is_over = True
+            is_ending, self._is_over = self._is_over, True
             running, self._running = self._running, None
         if running is not None:
             loop, thread = running
-            with contextlib.suppress(RuntimeError):
+            if not is_ending:
                 loop.call_soon_threadsafe(loop.stop)
             thread.join(_JOIN_SECONDS)
 

@@ -116,6 +116,37 @@ def test_a_callback_that_ends_the_background_loop_ends_later_calls_and_spoils_no
     assert "CancelledError" not in done.stderr
 
 
+def test_calls_that_race_the_end_of_the_background_loop_are_each_answered_or_refused(
+    emulator: Emulator,
+) -> None:
+    done = script(
+        emulator,
+        """
+        made, refused, errors = [], [], []
+        def call_often():
+            for _ in range(2000):
+                try:
+                    made.append(personaclick("profile", "get", None, errors.append))
+                except personaclick_async.ClientClosed as error:
+                    refused.append(error)
+        personaclick("init", None).result()
+        calling = threading.Thread(target=call_often)
+        calling.start()
+        personaclick("did", lambda did: sys.exit(1))
+        calling.join()
+        for handle in made:
+            try:
+                handle.result()
+            except personaclick_async.PersonaClickError as error:
+                errors.remove(next(one for one in errors if one.error is error))
+        print(len(made) + len(refused), len(errors), personaclick.flush())
+        """,
+    )
+
+    assert (done.returncode, done.stdout) == (0, "2000 0 True\n"), done.stderr
+    assert "unclosed event loop" not in done.stderr
+
+
 def test_a_loop_that_is_closed_with_a_call_in_flight_leaves_nobody_waiting(
     emulator: Emulator,
 ) -> None:
