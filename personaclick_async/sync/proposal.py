@@ -36,7 +36,7 @@ _TWO_NAMES: Final = re.compile(f" |{_EAST_ASIAN.pattern}")  # East Asian ones ne
 _THOUSANDS: Final = re.compile("[1-9][0-9]{0,2}([.,'\u2019 ][0-9]{3})+")
 # What a spreadsheet leaves of a longer number, and what it makes of 1-3.
 _CUT: Final = re.compile("[0-9]{15}0+")
-_NO_ID: Final = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}.*|[0-9]{1,2}[-.][A-Za-z]{3}")
+_DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}.*|[0-9]{1,2}[-. ]+(?P<month>[^\W\d_]{3,4})")
 _FLOAT_DIGITS: Final = 15
 _MONTHS: Final = 12
 # In AnnualIncome and HTTPCode.
@@ -153,6 +153,11 @@ def _recognise(columns: Sequence[_Column]) -> dict[str, _Line]:
         if named := [column for column in named if column not in taken]:
             # A file may have a column for each purpose, and fill one of them.
             named.sort(key=lambda column: not column.values)
+            if field == EXTERNAL_ID and EMAIL in found:
+                # In {"id": 901, "user": {"id": 7, "email": …}} the user's is beside the address.
+                path = found[EMAIL].columns[0].name.rpartition(".")[0]
+                beside = [column for column in named if path and column.name == f"{path}.{ID}"]
+                named = beside or named
             is_id = field == EXTERNAL_ID
             found[field] = _id_line(named, by_name) if is_id else _Line(field, named[:1])
     if "location" not in found:
@@ -212,7 +217,9 @@ def _name_lines(found: Mapping[str, _Line], columns: Mapping[str, _Column]) -> l
     if prefix and last:
         return [_Line("last_name", (prefix, last))]
     if first and last:
-        return []
+        both = [*filter(all, zip(first.cells, last.cells, strict=True))]
+        is_whole = both and all(str(one).endswith(f" {other}") for one, other in both)
+        return [_Line("first_name", (first,), {"part": "first"})] if is_whole else []
     # Vorname and Name, or NAME and LAST_NAME.
     if name and (part := last or (first if first and first.spelling in _BESIDE_NAME else None)):
         pairs = zip(part.cells, name.cells, strict=True)
@@ -302,7 +309,7 @@ class _Line:
                 self._number(texts)
             case Kind.IDENTIFIER if any(map(_THOUSANDS.fullmatch, texts)):
                 self.ask("are these numbers with separators, or ids as they are?")
-            case Kind.IDENTIFIER if any(map(_NO_ID.fullmatch, texts)):
+            case Kind.IDENTIFIER if any(map(_is_date, texts)):
                 self.ask("are these ids, or what a spreadsheet made of them: dates?")
             case Kind.IDENTIFIER if long := [text for text in texts if len(text) > _FLOAT_DIGITS]:
                 if all(map(_CUT.fullmatch, long)):
@@ -467,6 +474,12 @@ def _as_spelt(word: str, like: str) -> str:
 def _flags(texts: Iterable[str]) -> dict[str, bool]:
     flags = (words.YES | words.NO) - words.FLAGS.keys()
     return {text: text.casefold() in words.YES for text in texts if text.casefold() in flags}
+
+
+def _is_date(text: str) -> bool:
+    """Return whether a text is a date as spreadsheets write them: 2024-01-03, 03-Jan, 03. Jan."""
+    found = _DATE.fullmatch(text)
+    return found is not None and (not found["month"] or found["month"].casefold() in words.MONTHS)
 
 
 def _shape(text: str) -> str:

@@ -18,6 +18,7 @@ from personaclick_async.sync.mapping.words import narrowed, pattern
 _AS_WRITTEN: Final = "none"
 _LONGEST: Final = 80
 _SHORTEST_WITH_CODE: Final = 11
+_ZEROS: Final = "0000000"
 # Countries whose national numbers are as long as others with a country's code.
 _LONG: Final = ("CN", "BR", "DE")
 # The library's names for the kinds of numbers that a country may have.
@@ -84,6 +85,8 @@ def read_phone(
         # With and without it, one number would be two people.
         notes.append("made international")
         return f"+{digits}"
+    if digits.endswith(_ZEROS):
+        raise refuse(field, "a phone number, not a placeholder", text)
     whole = ""
     with suppress(library.NumberParseException):
         found = library.parse(plus, country)
@@ -111,10 +114,12 @@ def _has_code(library: Any, digits: str) -> bool:  # noqa: ANN401 - a module wit
             return True
         # 150 1234 5678 of China would be a number in Arkansas; so would 0160 … of Germany in
         # Mississippi once a spreadsheet has taken its zero away.
-        types = [library.number_type(library.parse(digits, region)) for region in _LONG]
+        found = [library.parse(digits, region) for region in _LONG]
     except library.NumberParseException:
         return False
-    return library.PhoneNumberType.MOBILE not in types
+    # Those that begin with their own country's code are what they seem.
+    national = [number for number in found if str(number.national_number) == digits]
+    return library.PhoneNumberType.MOBILE not in map(library.number_type, national)
 
 
 def _is_valid(plus: str) -> bool:
