@@ -23,7 +23,8 @@ from personaclick_async.models.update import ProfileUpdate, to_wire
 T = TypeVar("T")
 P = TypeVar("P", bound=Profile)
 
-_NAMES_IN_PROFILES: Final = frozenset({*attrs.fields_dict(FullProfile), names.PAYLOAD})
+# What an answer that is no profile says of the call, at status 200.
+_ABOUT_THE_CALL: Final = {names.STATUS, names.MESSAGE, "success", "error", "errors", "code"}
 _SHORTEST_PROFILE_BYTES: Final = 128
 _WESTERNMOST: Final = -12
 _EASTERNMOST: Final = 14
@@ -287,7 +288,7 @@ def read_profile_json(body: bytes) -> dict[str, Json]:
     said = read_json(body)
     if not isinstance(said, dict):
         raise WrongShape("an array or object is missing where one belongs")
-    if _NAMES_IN_PROFILES.isdisjoint(said):  # each of them is optional
+    if said.keys() <= _ABOUT_THE_CALL:  # every field of a profile is optional
         raise WrongShape("the body has no field of a profile")
     return said
 

@@ -332,6 +332,10 @@ def test_an_object_without_a_field_of_a_profile_is_none(body: bytes) -> None:
         read.parse()
 
 
+def test_a_profile_of_unknown_fields_is_one() -> None:
+    assert answer(200, b'{"loves": "tea"}', call=READ).parse().extra == {"loves": "tea"}
+
+
 def test_a_part_of_a_profile_is_none() -> None:
     assert refusal(answer(206, b'{"gender": "f"}', call=READ)) is not None
 
