@@ -112,7 +112,8 @@ class RejectFile:
         while row := whole.match(tail, end):
             self._expected.add(row[0])
             end = row.end()
-        self._file.truncate(begin + end)
+        if end < len(tail):
+            self._file.truncate(begin + end)
 
     def flush(self) -> None:
         """Write what was added to the disk.
@@ -184,7 +185,8 @@ def _open_private(path: Path) -> io.FileIO:
     """
     try:
         # O_NONBLOCK: opening a pipe must not wait for its other end.
-        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
+        # O_APPEND: syncs in other processes may add rows to it at the same time.
+        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK
         file = io.FileIO(os.open(path, flags, _PRIVATE), "r+")
     except OSError as error:
         is_link = error.errno == errno.ELOOP

@@ -7,6 +7,7 @@ import json
 import os
 import stat
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -321,6 +322,25 @@ def test_a_file_that_is_there_is_added_to(tmp_path: Path, name: str) -> None:
     lines = path.read_text("utf-8-sig").splitlines()
 
     assert len(lines) == (4 if name.endswith("csv") else 3)
+
+
+@pytest.mark.parametrize("name", ["rejects.csv", "rejects.jsonl"])
+def test_several_syncs_may_add_to_one_file_at_once(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    files = [RejectFile(path, COLUMNS) for _ in range(4)]
+    rows = [_rejected(n, id=f"{n}", email="nobody", name="Ada") for n in range(1, 1001)]
+
+    def add(number: int) -> None:
+        with closing(files[number]) as file:
+            for row in rows[number :: len(files)]:
+                file.append([row])
+
+    with ThreadPoolExecutor(len(files)) as threads:
+        list(threads.map(add, range(len(files))))
+
+    whole = _write(tmp_path / f"other-{name}", rows).read_bytes()
+    lines = [line for line in path.read_bytes().splitlines() if line]
+    assert sorted(lines) == sorted(whole.splitlines())
 
 
 @pytest.mark.parametrize("cut", range(1, 60, 3))
