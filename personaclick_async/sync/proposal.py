@@ -55,7 +55,8 @@ _TYPES: Final[tuple[tuple[type | tuple[type, ...], Kind], ...]] = (
 
 class _Column:
     def __init__(self, name: str, cells: Sequence[object]) -> None:
-        self.name, self.spelling, self.cells = name, simplified(name), cells
+        self.name, self.cells = name, cells
+        self.spelling = simplified(re.sub(r"\.\$\w+", "", name))  # MongoDB has _id.$oid
         self.values = [cell for cell in cells if cell not in ("", None)]
         # How many values repeat an earlier one.
         self.repeated = len(self.values) - len({str(value).strip() for value in self.values})
