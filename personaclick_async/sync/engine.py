@@ -286,9 +286,11 @@ class Sync(AbstractAsyncContextManager["Sync"]):
         """Return the next item, found on the reading thread; None at the end, or if halted."""
         reading, halted = self._reading.run(next, found, None), self._delivery.halted
         either: list[asyncio.Future[Any]] = [reading, halted]
-        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-        if not reading.done():
-            reading.cancel()  # it may be stuck: don't wait for it
+        try:
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            reading.cancel()  # unless it is done; it may be stuck: don't wait for it
+        if reading.cancelled():
             return None
         item = reading.result()  # raises what the source has raised, halted or not
         return None if halted.done() else item

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -100,6 +101,28 @@ async def test_cancelled_again_while_it_ends_it_leaves_no_thread_and_no_task(
         await asyncio.gather(running, return_exceptions=True)
         assert asyncio.all_tasks() == {asyncio.current_task()}
     await until(lambda: not any("personaclick-sync" in one.name for one in threading.enumerate()))
+
+
+async def test_cancelled_twice_it_leaves_no_error_of_its_source_behind(
+    client: PersonaClick,
+) -> None:
+    async def rows() -> AsyncIterator[Any]:
+        yield {"email": "ada@shop.example"}
+        await asyncio.Event().wait()
+
+    said: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: said.append(context))
+    sync = start(client, rows(), route="per-profile")
+    running = asyncio.create_task(results_of(sync))
+    await until(lambda: sync.report.sent == 1)
+    running.cancel()
+    await asyncio.sleep(0)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    await until(lambda: "personaclick-sync-read" not in {t.name for t in threading.enumerate()})
+    await asyncio.sleep(0)  # until the thread's last result is here
+    gc.collect()
+    assert said == []
 
 
 @pytest.mark.parametrize("route", PATHS)
