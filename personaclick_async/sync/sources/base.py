@@ -291,7 +291,10 @@ def _may_be_no_customers(columns: Sequence[Sequence[object]], rows: Iterable[Row
 def _is_footer(values: Sequence[object]) -> bool:
     """Tell whether a row is nothing but words in one cell: "Exported by Sam", "Page 1 of 2"."""
     words = [text for cell in values if cell not in EMPTY and (text := str(cell).strip())]
-    return len(words) == 1 < len(values) and " " in words[0] and "@" not in words[0]
+    if len(words) != 1 or len(values) == 1 or " " not in words[0] or "@" in words[0]:
+        return False
+    letters, digits = (sum(map(test, words[0])) for test in (str.isalpha, str.isdigit))
+    return letters >= max(digits, 1)  # +44 7911 123456 and KD 1001 are somebody's
 
 
 def _is_total(values: Sequence[object]) -> bool:
