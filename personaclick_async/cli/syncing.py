@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import sys
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Final
 
@@ -179,7 +179,9 @@ def _rejects_path(source: TableSource, shard: Shard | None) -> Path:
 @contextmanager
 def _reject_file(given: Syncing, source: TableSource, path: Path) -> Iterator[RejectFile]:
     """Open the reject file; if it stays empty it is removed, unless it was there before."""
-    was_there = path.exists() and not path.stat().st_size
+    was_there = False
+    with suppress(OSError):
+        was_there = not path.stat().st_size
     # So that it can be resubmitted with the options of its source.
     delimiter = _layout(given).delimiter or ","
     with closing(RejectFile(path, source.columns, delimiter=delimiter)) as file:

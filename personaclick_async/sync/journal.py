@@ -129,7 +129,7 @@ class Journal:
     def _open(self, path: Path) -> None:
         try:
             _make(path)
-            self._db = sqlite3.connect(path, timeout=0, check_same_thread=False)
+            self._db = sqlite3.connect(path.absolute(), timeout=0, check_same_thread=False)
             try:
                 self._begin(path)
             except BaseException:
@@ -331,6 +331,8 @@ def _make(path: Path) -> None:
         raise SyncRefused(f"journal: {path.name} is a symbolic link; give the file's own path")
     # Without opening one that is there: closing it again would give up SQLite's lock on it.
     path.touch(_PRIVATE)
+    if not path.is_file():
+        raise SyncRefused("journal: expected a file of its own, found a folder or a device")
     if not os.access(path, os.R_OK | os.W_OK):
         reason = "is not yours to write; change its mode, or name another"
         raise SyncRefused(f"journal: {path.name} {reason}")

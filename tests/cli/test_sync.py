@@ -331,6 +331,7 @@ def test_a_mapping_is_proposed_and_fits(shell: Shell, emulator: Emulator) -> Non
         ("mapping.toml", "--rejects: expected another file than the mapping"),
         ("no-such-folder/rejects.csv", "rejects.csv: can't be opened"),
         (".", ".: can't be opened"),
+        ("a" * 300, "can't be opened"),
         ("other-columns.csv", "exists with other columns"),
     ],
 )

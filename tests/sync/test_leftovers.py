@@ -127,6 +127,20 @@ def test_somebody_s_text_is_never_set_aside(journal: Path) -> None:
     assert journal.read_text().startswith("email")
 
 
+@pytest.mark.parametrize("path", ["", ".", "/", "/dev/null"])
+def test_a_folder_or_a_device_is_no_journal(path: str) -> None:
+    with pytest.raises(SyncRefused, match="journal: expected a file of its own"):
+        Journal(Path(path))
+
+
+def test_a_journal_is_a_file_whatever_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Journal(Path(":memory:")).close()
+    assert Path(":memory:").stat().st_size > 0
+
+
 @pytest.mark.parametrize("name", ["sync.journal", "sync.journal-wal"])
 def test_a_symbolic_link_is_not_followed(tmp_path: Path, name: str) -> None:
     target = tmp_path / "target"
