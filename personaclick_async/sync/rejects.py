@@ -70,6 +70,9 @@ class RejectFile:
             self._columns = tuple(columns)
             # The mark tells spreadsheets, and our reader despite its options, that it is UTF-8.
             self._header = _BOM.encode() + self._csv_row((*BOOKKEEPING, *columns))
+        self._open()
+
+    def _open(self) -> None:
         self._file = _open_private(self.path)
         if self.position == 0:
             self._write(self._header)
@@ -97,6 +100,10 @@ class RejectFile:
         lines = list(map(self._line, rows))
         new = b"".join([line for line in lines if line not in self._expected])
         self._expected.difference_update(lines)
+        if not os.fstat(self._file.fileno()).st_nlink:
+            # It was removed meanwhile, as by another sync that had no rows for it.
+            self._file.close()
+            self._open()
         if os.pread(self._file.fileno(), 1, max(0, self.position - 1)) not in (b"\n", b""):
             # Its last row was cut short by an editor, or a crash that was not resumed: keep it.
             new = b"\n" + new

@@ -343,6 +343,19 @@ def test_several_syncs_may_add_to_one_file_at_once(tmp_path: Path, name: str) ->
     assert sorted(lines) == sorted(whole.splitlines())
 
 
+@pytest.mark.parametrize("name", ["rejects.csv", "rejects.jsonl"])
+def test_a_file_that_is_removed_meanwhile_is_made_again(tmp_path: Path, name: str) -> None:
+    """As a second sync does that has to wait for the first: it leaves no empty file behind."""
+    rows = [_rejected(1, id="1", email="nobody", name="Ada")]
+    path = tmp_path / name
+    with closing(RejectFile(path, COLUMNS)) as file:
+        path.unlink()
+        file.append(rows)
+        file.append(rows)
+    assert path.read_bytes() == _write(tmp_path / f"other-{name}", rows * 2).read_bytes()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
 @pytest.mark.parametrize("cut", range(1, 60, 3))
 @pytest.mark.parametrize("name", ["rejects.csv", "rejects.jsonl"])
 def test_a_row_that_was_cut_short_takes_no_other_with_it(
