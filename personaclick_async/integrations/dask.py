@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 from personaclick_async.errors import PersonaClickError
 from personaclick_async.integrations import extra
@@ -38,6 +39,7 @@ async def sync_on_dask(
     :raises PersonaClickError: what stopped a part.
     """
     total = Report() if report is None else report
+    total.started_at = datetime.now(UTC)
     await asyncio.to_thread(prepare_parts, parts, settings)
     keys = [f"personaclick-part-{part.key}-{id(total)}" for part in parts]
     futures = cluster.map(sync_part, parts, [settings] * len(parts), key=keys, pure=False)
@@ -57,4 +59,5 @@ async def sync_on_dask(
     finally:
         # Dask can't cancel a running part; it holds its journal until it stops.
         await asyncio.to_thread(wait, futures)
+        total.ended_at = datetime.now(UTC)
     return total

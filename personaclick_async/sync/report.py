@@ -98,10 +98,12 @@ class Report:
             setattr(self, name, getattr(self, name) + count)
 
     def add_part(self, part: Report) -> None:
-        """Add a part's counts; everything else is the first part's."""
+        """Add a part's counts; everything else is the first part's, but for the times."""
         is_complete = part.is_complete and (self.is_complete or not self.source)
         for field in attrs.fields(Report):
             value, before = getattr(part, field.name), getattr(self, field.name)
+            if isinstance(value, datetime):
+                continue  # others may still be at work
             if not before:
                 setattr(self, field.name, value)
             elif type(before) is int and value:

@@ -6,6 +6,7 @@ import asyncio
 import os
 import random
 import signal
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -32,7 +33,11 @@ KILLED = 3
 async def test_every_row_is_accounted_for(site: Site) -> None:
     rows = sample_rows()
     parts = site.parts(write_parts(site.folder / "data", rows, 6), 3)
+    before = datetime.now(UTC)
     report = await sync_on_dask(site.dask, parts, site.settings(parts))
+    assert report.started_at is not None
+    assert report.ended_at is not None
+    assert before <= report.started_at <= report.ended_at
     unfit = len(rows) - len(fit(rows))
     assert (report.read, report.sent, report.rejected) == (len(rows), len(rows) - unfit, unfit)
     assert stored(site.emulator).keys() == expected(fit(rows)).keys()

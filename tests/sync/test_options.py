@@ -79,9 +79,18 @@ def test_a_report_of_nothing_yet() -> None:
 
 
 def test_reports_of_parts_add_up() -> None:
-    whole = Report()
+    whole, now = Report(), datetime(2026, 1, 1, tzinfo=UTC)
     for part in (
-        Report(source="a.csv", total=5, read=5, sent=4, rejected=1, is_complete=True),
+        Report(
+            started_at=now,
+            ended_at=now,
+            source="a.csv",
+            total=5,
+            read=5,
+            sent=4,
+            rejected=1,
+            is_complete=True,
+        ),
         Report(source="b.csv", total=3, read=3, sent=3, is_complete=False),
         Report(source="c.csv", total=None, read=2, sent=2, is_complete=True),
     ):
@@ -89,3 +98,4 @@ def test_reports_of_parts_add_up() -> None:
 
     assert (whole.source, whole.total, whole.is_complete) == ("a.csv", 8, False)
     assert (whole.read, whole.sent, whole.rejected) == (10, 9, 1)
+    assert (whole.started_at, whole.ended_at) == (None, None)
