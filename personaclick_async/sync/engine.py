@@ -356,7 +356,7 @@ class Sync(AbstractAsyncContextManager["Sync"]):
             rejects.append(faulty)
             rejects.flush()
         if self._journal is not None:
-            rejects_at = rejects.position if isinstance(rejects, RejectFile) else 0
+            rejects_at = rejects.resumes_at if isinstance(rejects, RejectFile) else 0
             self._journal.save(settled, rejects_at=rejects_at)
 
     async def _hand_on(self, results: Iterable[Result] | None) -> None:

@@ -88,6 +88,11 @@ class RejectFile:
         return self._file.seek(0, os.SEEK_END)
 
     @property
+    def resumes_at(self) -> int:
+        """The position for :meth:`resume`: its size, unless rows before its end may still come."""
+        return self._resumed_at if self._expected else self.position
+
+    @property
     def is_empty(self) -> bool:
         """Whether it has no rows."""
         return self.position == len(self._header)
@@ -111,7 +116,7 @@ class RejectFile:
 
     def resume(self, position: int, /) -> None:
         """Don't append again the rows after a position; drop a last one that is cut short."""
-        begin = self._file.seek(min(position, self.position))
+        begin = self._resumed_at = self._file.seek(min(position, self.position))
         tail = self._file.read()
         whole = _ROW_OF_JSON if self._columns is None else _ROW_OF_CSV
         self._expected.clear()

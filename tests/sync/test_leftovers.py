@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import csv
 import io
+import json
 import os
 import shutil
 import sqlite3
@@ -82,6 +83,39 @@ async def test_a_rejected_row_stands_once_though_its_commit_was_lost(
 
     text = await asyncio.to_thread(path.read_text, "utf-8-sig")
     numbers = [int(row["_row"]) for row in csv.DictReader(io.StringIO(text, newline=""))]
+    assert sorted(numbers) == list(range(1, 101, 4))
+
+
+async def test_a_rejected_row_stands_once_though_the_next_run_did_not_come_so_far(
+    client: PersonaClick, journal: Path, tmp_path: Path
+) -> None:
+    rows = people(100)
+    for number in range(0, 100, 4):
+        rows[number]["email"] = "nobody"
+    path = tmp_path / "rejects.jsonl"
+    options: dict[str, Any] = {"journal": journal, "chunk_rows": 10, "concurrency": 1}
+
+    async def run(stop_after: int) -> None:
+        with closing(RejectFile(path)) as rejects:
+            sync = start(client, source_of(rows), rejects=rejects, **options)
+            seen = 0
+            async for result in sync:
+                seen += isinstance(result, Delivered)
+                if seen == stop_after:
+                    break
+            await sync.stop()
+
+    await run(60)
+    # As after a kill before the first commit: the journal knows of no row in the file.
+    with sqlite3.connect(journal) as db:
+        db.execute("DELETE FROM chunks")
+        begun = "'$.rejects_at', 0, '$.last_row', 0, '$.tally', json_object()"
+        db.execute(f"UPDATE runs SET run = json_set(run, {begun})")
+    db.close()
+    await run(5)
+    await run(100)
+
+    numbers = [json.loads(line)["_row"] for line in path.read_bytes().splitlines()]
     assert sorted(numbers) == list(range(1, 101, 4))
 
 
