@@ -85,8 +85,10 @@ def run_sync(given: Syncing, connection: Connection, output: Output) -> None:
                 parts = parts_of(given.source, threads, mapping, kind=kind, layout=layout)
                 settings = machines.part_settings(given, client.config, options, len(parts))
                 dask = need("personaclick_async.integrations.dask", extra="dask", purpose="--dask")
-                await dask.sync_on_dask(cluster, parts, settings, report)
-                report.source = source.name  # it was that of a part
+                try:
+                    await dask.sync_on_dask(cluster, parts, settings, report)
+                finally:
+                    report.source = source.name  # it was that of a part
                 finish_parts(parts, settings, rejects)
 
         async def work() -> None:

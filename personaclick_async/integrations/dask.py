@@ -44,8 +44,10 @@ async def sync_on_dask(
     keys = [f"personaclick-part-{part.key}-{id(total)}" for part in parts]
     futures = cluster.map(sync_part, parts, [settings] * len(parts), key=keys, pure=False)
     ended = as_completed(futures)  # type: ignore[no-untyped-call]
+    left = {*futures}
     try:
         while (future := await asyncio.to_thread(next, ended, None)) is not None:
+            left.discard(future)
             try:
                 total.add_part(await asyncio.to_thread(future.result))
             except PersonaClickError:
@@ -59,5 +61,8 @@ async def sync_on_dask(
     finally:
         # Dask can't cancel a running part; it holds its journal until it stops.
         await asyncio.to_thread(wait, futures)
+        for future in left:
+            if future.status == "finished":
+                total.add_part(await asyncio.to_thread(future.result))
         total.ended_at = datetime.now(UTC)
     return total

@@ -15,7 +15,7 @@ from distributed import LocalCluster
 from personaclick_async.config import DOCUMENTED_LIMITS
 from personaclick_async.integrations.dask import sync_on_dask
 from personaclick_async.names import Family
-from personaclick_async.sync import SyncStopped
+from personaclick_async.sync import Report, SyncStopped
 from personaclick_async.sync.parts import parts_of
 from tests.distributed.conftest import Site
 from tests.distributed.support import (
@@ -86,13 +86,16 @@ async def test_an_interrupted_caller_runs_it_again(site: Site) -> None:
     parts = site.parts(write_parts(site.folder / "data", rows, 4))
     settings = site.settings(parts, chunk_rows=20, concurrency=4)
     site.emulator.fault(path=SET, delay=0.01)
-    running = asyncio.create_task(sync_on_dask(site.dask, parts, settings))
+    so_far = Report()
+    running = asyncio.create_task(sync_on_dask(site.dask, parts, settings, so_far))
     await until(lambda: len(site.emulator.requests_to(SET)) > 100)
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
     before = len(site.emulator.requests_to(SET))
     assert before < len(rows)
+    assert so_far.requests == before
+    assert not so_far.is_complete
 
     report = await sync_on_dask(site.dask, parts, settings)
     assert report.read == report.sent == len(rows)
