@@ -89,7 +89,7 @@ class RejectFile:
 
     @property
     def resumes_at(self) -> int:
-        """The position for :meth:`resume`: its size, unless rows before its end may still come."""
+        """The position for ``resume``: its size, unless rows before its end may still come."""
         return self._resumed_at if self._expected else self.position
 
     @property
