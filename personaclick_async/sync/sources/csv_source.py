@@ -165,10 +165,12 @@ class CsvSource(Table):
     def seen(self) -> _SeenText:
         """How the text is laid out, as far as its beginning shows it."""
         source, layout = self._input, self._layout
-        encoding = find_encoding(source, layout.encoding)
+        encoding, count = find_encoding(source, layout.encoding), source.lines
         head = source.head()
+        is_cut = len(head) >= HEAD_BYTES
         text = head[encoding.bom_bytes :].decode(encoding.name, KEEP_BYTES)
-        if len(head) >= HEAD_BYTES:
+        del head
+        if is_cut:
             # Its last line is most likely cut.
             end = max(map(text.rfind, _NEWLINES))
             if end < 0:
@@ -195,7 +197,6 @@ class CsvSource(Table):
         dialect |= {"delimiter": delimiter, "skipinitialspace": is_spaced}
         columns, has_header = layout.name_columns(_first_rows(lines, dialect), self.name)
         by = _DELIMITERS.get(delimiter, f"'{delimiter}'")
-        count = source.lines
         return _SeenText(
             columns=columns,
             notices=(f"{self.name}: read as {encoding}, separated by {by}",),

@@ -27,7 +27,7 @@ import attrs
 from personaclick_async.errors import ConfigurationError
 from personaclick_async.sync.sources.base import SourceFailed, need
 
-HEAD_BYTES: Final = 2 * 1024 * 1024  # what is looked at to find out how an input is written
+HEAD_BYTES: Final = 1280 * 1024  # what is looked at to find out how an input is written
 URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")  # how an address begins, which is no path
 _ZSTD: Final = b"\x28\xb5\x2f\xfd"
 _ZIP: Final = b"PK\x03\x04"
