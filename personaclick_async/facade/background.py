@@ -54,11 +54,14 @@ class Background:
 
         :raises TimeoutError: it did not end; a callback may block the loop, or end it (sys.exit).
         """
-        running = self._running
-        if running is None or running[0].is_closed():
+        with self._lock:  # or the loop might end meanwhile, and never begin what it is handed
+            running = None if self._is_over else self._running
+            if running is not None:
+                result = asyncio.run_coroutine_threadsafe(work, running[0])
+        if running is None:
             return asyncio.run(work)
         try:
-            return asyncio.run_coroutine_threadsafe(work, running[0]).result(timeout)
+            return result.result(timeout)
         except concurrent.futures.CancelledError:
             raise TimeoutError from None
 

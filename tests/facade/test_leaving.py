@@ -16,7 +16,7 @@ import pytest
 from personaclick_async.emulator import Emulator
 
 PREAMBLE = """
-import asyncio, os, sys, threading, personaclick_async
+import asyncio, os, sys, threading, time, personaclick_async
 from personaclick_async.facade import create_personaclick
 personaclick = create_personaclick(exit_timeout=float(os.environ.get("EXIT_TIMEOUT", "20")))
 """
@@ -114,6 +114,31 @@ def test_a_callback_that_ends_the_background_loop_ends_later_calls_and_spoils_no
 
     assert (done.returncode, done.stdout) == (0, "True True\nTrue True\n"), done.stderr
     assert "CancelledError" not in done.stderr
+
+
+def test_a_flush_that_races_the_end_of_the_background_loop_ends(emulator: Emulator) -> None:
+    done = script(
+        emulator,
+        """
+        personaclick("init", None)
+        ended = threading.Event()
+        def flush_often():
+            while not ended.is_set():
+                personaclick.flush()
+        threads = [threading.Thread(target=flush_often, daemon=True) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        personaclick("profile", "get", lambda answer: sys.exit(5))
+        time.sleep(0.2)
+        ended.set()
+        for thread in threads:
+            thread.join(10)
+        print([thread.is_alive() for thread in threads])
+        """,
+        exit_timeout=1,
+    )
+
+    assert done.stdout == f"{[False] * 4}\n", done.stderr
 
 
 def test_calls_that_race_the_end_of_the_background_loop_are_each_answered_or_refused(
